@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stack.h - a TCP/IP stack for one tunnel: TCP, UDP and ICMP echo over lwIP
+ *
+ * What others call. Packets come in through stack_input and leave through stack_ops.output; the
+ * sockets' side is struct flow (a TCP connection), struct flow_listener, struct flow_udp and
+ * struct flow_ping. lwIP keeps global state, so a process has one stack. Nothing here touches a
+ * descriptor or a clock: time enters through stack_ops.now.
+ *
+ * Callbacks run inside stack_input, stack_tick and the flow_* call that causes them. They may call
+ * any function of this header on any object, except free the stack; freeing the object the
+ * callback is about is allowed.
+ */
+#ifndef STACK_STACK_H
+#define STACK_STACK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+#include <sys/uio.h>
+
+#include "stack/addr.h"
+
+struct stack;
+struct flow;
+struct flow_listener;
+struct flow_udp;
+struct flow_ping;
+
+enum {
+	STACK_ADDRS_MAX = 16,		 /* tunnel addresses */
+	STACK_MTU_MIN_BYTES = 576,	 /* RFC 791; 1280 with IPv6 inside */
+};
+
+/**
+ * struct stack_ops - what the embedder provides
+ * @now:	Monotonic time in ns
+ * @random:	Cryptographic randomness
+ * @output:	An inner packet of @len bytes in @n pieces, valid during the call only.
+ *		Returns 0 or a negative errno; the packet is dropped then.
+ */
+struct stack_ops {
+	uint64_t (*now)(void *ctx);
+	void (*random)(void *ctx, void *buf, size_t len);
+	int (*output)(void *ctx, const struct iovec *iov, int n, size_t len);
+};
+
+/**
+ * struct stack_config - fixed properties of the tunnel's interface
+ * @addrs:	Our addresses (ports ignored), @n_addrs of them
+ * @mtu:	Inner MTU in bytes
+ */
+struct stack_config {
+	struct stack_addr addrs[STACK_ADDRS_MAX];
+	size_t n_addrs;
+	uint16_t mtu;
+};
+
+/* Returns the stack or NULL (second one in the process, or bad configuration). @ops and @ctx must
+ * outlive it. */
+struct stack *stack_new(const struct stack_config *config, const struct stack_ops *ops, void *ctx);
+void stack_free(struct stack *stack);
+
+/* Takes one inner packet. It passes the ingress fence first; the bytes are copied. */
+void stack_input(struct stack *stack, const uint8_t *packet, size_t len);
+/* Call after a batch of stack_input: hands merged segments to lwIP and sends pending ACKs. */
+void stack_input_done(struct stack *stack);
+
+/* stack_ops.now at which stack_tick wants to be called; UINT64_MAX: nothing to time. */
+uint64_t stack_next_deadline(const struct stack *stack);
+void stack_tick(struct stack *stack);
+
+/* Our address that a packet to @to would carry; false: no address of that family. */
+bool stack_source_for(const struct stack *stack, const struct stack_addr *to,
+		      struct stack_addr *from);
+/* Whether @a (port ignored) is one of our addresses. */
+bool stack_is_local(const struct stack *stack, const struct stack_addr *a);
+
+struct stack_stats {
+	uint64_t rx_packets, tx_packets, rx_fenced, tcp_retransmits;
+	unsigned int tcp_flows, tcp_listeners, udp_flows;
+};
+void stack_stats(const struct stack *stack, struct stack_stats *out);
+
+/* ---- TCP ---- */
+
+/**
+ * struct flow_ops - what happens to a connection. Any may be NULL.
+ * @connected:	The handshake is complete (outgoing connections)
+ * @readable:	Bytes or the peer's FIN wait in flow_recv_iov
+ * @writable:	Room appeared after flow_send_iov had given none
+ * @closed:	The last callback. The connection is over: @err is 0 after both sides have
+ *		finished and all we sent is acknowledged, or ECONNREFUSED, ECONNRESET, ETIMEDOUT,
+ *		EHOSTUNREACH, ENETUNREACH, ENOBUFS. Received bytes not yet consumed remain
+ *		readable until the callback returns. @f is freed on return.
+ */
+struct flow_ops {
+	void (*connected)(struct flow *f, void *arg);
+	void (*readable)(struct flow *f, void *arg);
+	void (*writable)(struct flow *f, void *arg);
+	void (*closed)(struct flow *f, void *arg, int err);
+};
+
+/**
+ * struct flow_options - what a program may set on its socket
+ * @nodelay:	TCP_NODELAY
+ * @keepalive:	SO_KEEPALIVE; idle, interval in s and count as TCP_KEEP*, 0: Linux's defaults
+ * @user_timeout_ms: TCP_USER_TIMEOUT, 0: off
+ * @tos, @ttl:	IP_TOS, IP_TTL; @ttl 0: 64
+ */
+struct flow_options {
+	bool nodelay, keepalive;
+	uint32_t keep_idle_s, keep_interval_s, keep_count;
+	uint32_t user_timeout_ms;
+	uint8_t tos, ttl;
+};
+
+/* Starts connecting. @local: NULL, or a tunnel address and/or port to come from. @connect_timeout
+ * in ms, 0: Linux's default (127 s). On failure returns NULL and sets *err to EADDRINUSE,
+ * EADDRNOTAVAIL, ENETUNREACH (no address of that family) or ENOBUFS. No callback runs inside. */
+struct flow *flow_connect(struct stack *stack, const struct stack_addr *local,
+			  const struct stack_addr *remote, const struct flow_options *options,
+			  const struct flow_ops *ops, void *arg, int *err);
+/* Gives an accepted flow its owner; to be called within flow_listener's accept callback. */
+void flow_set_ops(struct flow *f, const struct flow_ops *ops, void *arg);
+void flow_set_options(struct flow *f, const struct flow_options *options);
+void flow_addrs(const struct flow *f, struct stack_addr *local, struct stack_addr *remote);
+
+/* Views of received, unconsumed bytes: fills at most @max pieces, returns their number. 0 with
+ * *fin set: the peer has finished. */
+int flow_recv_iov(struct flow *f, struct iovec *iov, int max, bool *fin);
+/* Consumes @len bytes; opens the receive window by as much (batched). */
+void flow_recv_consume(struct flow *f, size_t len);
+/* Free space to write outgoing bytes into: at most two pieces, returns their number (0: full). */
+int flow_send_iov(struct flow *f, struct iovec iov[2]);
+/* Takes @len bytes written into flow_send_iov's pieces and sends what the windows allow. */
+void flow_send_commit(struct flow *f, size_t len);
+/* Bytes accepted but not yet acknowledged by the peer, our FIN counted as one. */
+size_t flow_unacked(const struct flow *f);
+/* Sends FIN after what was committed; receiving goes on. */
+void flow_shutdown(struct flow *f);
+/* The owner is gone: like shutdown, later data is answered with RST as Linux does. Unconsumed
+ * received bytes: RST at once (RFC 2525 2.17). closed() still comes, exactly once. */
+void flow_close(struct flow *f);
+/* RST; closed() does not come, @f is freed. */
+void flow_abort(struct flow *f);
+
+/**
+ * struct flow_listener_ops
+ * @accept:	A connection is established; the callee takes it by flow_set_ops, or flow_abort()s
+ *		it. Data may follow at once.
+ */
+struct flow_listener_ops {
+	void (*accept)(struct flow_listener *l, struct flow *f, void *arg);
+};
+/* @local: wildcard or tunnel address; port 0: one is chosen. An IPv6 wildcard without @v6only
+ * also takes IPv4. At most @backlog half-open connections. *err: EADDRINUSE, EADDRNOTAVAIL,
+ * ENOBUFS. */
+struct flow_listener *flow_listen(struct stack *stack, const struct stack_addr *local, bool v6only,
+				  unsigned int backlog, const struct flow_listener_ops *ops,
+				  void *arg, int *err);
+uint16_t flow_listener_port(const struct flow_listener *l);
+void flow_listener_close(struct flow_listener *l);
+
+/* ---- UDP ---- */
+
+/**
+ * struct flow_udp_ops
+ * @received:	A datagram from @from to @to. The pieces are valid during the call only.
+ * @error:	ICMP: port unreachable (ECONNREFUSED), host or net unreachable, too big (EMSGSIZE,
+ *		@info is the MTU), for a datagram that we sent to @to
+ */
+struct flow_udp_ops {
+	void (*received)(struct flow_udp *u, void *arg, const struct iovec *iov, int n, size_t len,
+			 const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
+			 uint8_t tos);
+	void (*error)(struct flow_udp *u, void *arg, const struct stack_addr *to, int err,
+		      uint32_t info);
+};
+/* A socket bound to @local (wildcard or tunnel address, port 0: chosen). @v6only as in
+ * flow_listen; @reuse: SO_REUSEADDR/SO_REUSEPORT was set. NULL and *err as flow_listen. */
+struct flow_udp *flow_udp_new(struct stack *stack, const struct stack_addr *local, bool v6only,
+			      bool reuse, const struct flow_udp_ops *ops, void *arg, int *err);
+void flow_udp_free(struct flow_udp *u);
+void flow_udp_local(const struct flow_udp *u, struct stack_addr *local);
+/* Only datagrams from @remote are received from now on; NULL: from anybody. */
+void flow_udp_connect(struct flow_udp *u, const struct stack_addr *remote);
+/* Returns 0 or -EMSGSIZE, -ENETUNREACH, -ENOBUFS. Larger than the MTU: sent in fragments. */
+int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct iovec *iov, int n,
+		  uint8_t ttl, uint8_t tos);
+
+/* ---- ICMP echo ---- */
+
+struct flow_ping_ops {
+	/* A reply, from the ICMP header on, its identifier as the program sent it, or an ICMP error
+	 * (@err != 0, then the bytes are the quoted echo request). */
+	void (*received)(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t len,
+			 const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
+			 uint8_t tos, int err);
+};
+/* @v6: ICMPv6. The stack chooses the identifier; flow_ping_id tells it (Linux: the "port"). */
+struct flow_ping *flow_ping_new(struct stack *stack, bool v6, const struct flow_ping_ops *ops,
+				void *arg);
+void flow_ping_free(struct flow_ping *p);
+uint16_t flow_ping_id(const struct flow_ping *p);
+/* @icmp: an echo request, header included; identifier and checksum are filled in. Returns 0 or
+ * -EINVAL (not an echo request), -ENETUNREACH, -EMSGSIZE, -ENOBUFS. */
+int flow_ping_send(struct flow_ping *p, const struct stack_addr *to, const uint8_t *icmp,
+		   size_t len, uint8_t ttl, uint8_t tos);
+
+#endif
