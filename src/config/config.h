@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config.h - a tunnel's configuration, as read from a wg-quick file
+ *
+ * The text is parsed by wgw_config_parse; where it comes from (path, name, stdin, environment) is
+ * wgw_config_load's business. Every message names the file and the line, and never quotes a key.
+ */
+#ifndef SRC_CONFIG_CONFIG_H
+#define SRC_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stack/addr.h"
+#include "wg/wg.h"
+
+/** struct wgw_prefix - a CIDR block; @addr.port is unused. @bits counts within the family: 0-32
+ * for IPv4, 0-128 for IPv6. Bits behind the prefix are zero. */
+struct wgw_prefix {
+	struct stack_addr addr;
+	uint8_t bits;
+};
+
+/** struct wgw_prefixes - growable list, owned by what contains it */
+struct wgw_prefixes {
+	struct wgw_prefix *at;
+	size_t n;
+};
+
+/** struct wgw_strings - growable list of NUL-terminated strings, owned by what contains it */
+struct wgw_strings {
+	char **at;
+	size_t n;
+};
+
+/**
+ * struct wgw_peer_config - one [Peer]
+ * @line:		Where its section starts
+ * @name:		From a "# Name =" or "# friendly_name =" comment, or NULL
+ * @public_key:		Required
+ * @preshared_key:	All zeros: none
+ * @allowed_ips:	In file order
+ * @disallowed_ips:	WireSock's DisallowedIPs: direct, not tunnelled
+ * @endpoint_host:	As written, without brackets: address (with %zone) or name; NULL: none
+ * @endpoint_port:	Host order
+ * @keepalive_s:	PersistentKeepalive, 0: off
+ */
+struct wgw_peer_config {
+	unsigned int line;
+	char *name;
+	uint8_t public_key[WG_KEY_BYTES];
+	uint8_t preshared_key[WG_KEY_BYTES];
+	struct wgw_prefixes allowed_ips;
+	struct wgw_prefixes disallowed_ips;
+	char *endpoint_host;
+	uint16_t endpoint_port;
+	uint16_t keepalive_s;
+};
+
+/**
+ * struct wgw_config - the whole file
+ * @source:		Name for messages: path, "standard input" or "environment variable X"
+ * @private_key:	Clamped
+ * @listen_port:	0: any
+ * @fwmark:		0: none
+ * @addresses:		Address =, prefix lengths kept; at most STACK_ADDRS_MAX
+ * @dns:		DNS = servers (addresses, port 53); @search: DNS = names
+ * @mtu:		0: not set
+ * @peers:		@n_peers of them, duplicates (same public key) merged
+ * @allowed_apps, @disallowed_apps: WireSock's lists
+ */
+struct wgw_config {
+	char *source;
+	uint8_t private_key[WG_KEY_BYTES];
+	uint16_t listen_port;
+	uint32_t fwmark;
+	struct wgw_prefixes addresses;
+	struct wgw_prefixes dns;
+	struct wgw_strings search;
+	uint16_t mtu;
+	struct wgw_peer_config *peers;
+	size_t n_peers;
+	struct wgw_strings allowed_apps, disallowed_apps;
+};
+
+/** struct wgw_diag - takes messages; @error and @warning count them */
+struct wgw_diag {
+	void (*say)(void *ctx, bool is_error, const char *message);
+	void *ctx;
+	unsigned int errors, warnings;
+};
+
+/* Parses @len bytes of @text. Returns the configuration, or NULL after at least one error was
+ * said. @lenient: unknown keys are warnings. */
+struct wgw_config *wgw_config_parse(const char *source, const char *text, size_t len, bool lenient,
+				    struct wgw_diag *diag);
+/* Reads what -c names: a path, a NAME (NAME.conf in $XDG_CONFIG_HOME/wgwrap or ~/.config/wgwrap,
+ * then /etc/wireguard), "-" (standard input to its end), or "env:VAR" (overwritten in place
+ * afterwards). Returns malloc'ed text of *len bytes that the caller wipes with wgw_config_wipe,
+ * and the *source name; NULL after an error was said. */
+char *wgw_config_read(const char *what, size_t *len, char **source, struct wgw_diag *diag);
+void wgw_config_wipe(char *text, size_t len);
+/* Wipes keys. NULL is allowed. */
+void wgw_config_free(struct wgw_config *config);
+
+/* Writes the configuration without any secret to @out (a FILE), one setting a line, normalised. */
+void wgw_config_print(const struct wgw_config *config, void *out);
+
+/* "10.0.0.0/8", "fd00::1", ... Missing mask: whole address. Returns 0 or -EINVAL; *masked says
+ * that host bits were cleared (may be NULL). */
+int wgw_prefix_parse(const char *text, struct wgw_prefix *out, bool *masked);
+bool wgw_prefix_contains(const struct wgw_prefix *prefix, const struct stack_addr *addr);
+/* Longest prefix of the list that holds @addr: its length in bits, or -1. */
+int wgw_prefixes_longest(const struct wgw_prefixes *list, const struct stack_addr *addr);
+
+/* Text of an address, without the port; @buf of at least WGW_ADDR_TEXT_BYTES. Returns @buf. */
+enum { WGW_ADDR_TEXT_BYTES = 64 };
+char *wgw_addr_text(const struct stack_addr *addr, char *buf);
+/* The same with the port: "1.2.3.4:80", "[fd00::1]:80". */
+char *wgw_addr_port_text(const struct stack_addr *addr, char *buf);
+
+#endif
