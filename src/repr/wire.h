@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wire.h - how an application socket is represented, as the bytes that both sides agree on
+ *
+ * An application's IP socket is an AF_UNIX socket from socket() on. Four things carry what the
+ * kernel does not know about it:
+ *
+ *   tag	64 bits in SO_MAX_PACING_RATE of the application's socket (the kernel stores any
+ *		value on AF_UNIX and does nothing with it). Written by the shim, shared by dup, fork and
+ *		descriptor passing. Says that the socket is ours, and what kind it is.
+ *   label	abstract name bound to the application's socket when a TCP connect has ended (success
+ *		or failure), and to the tunnel process's end of an accepted connection. Sealed.
+ *   connect record  what a TCP connect queues into the socket itself; see below.
+ *   operations	short SEQPACKET conversations with the tunnel process: one connection, one request,
+ *		one reply (struct wgw_op). The socket is named by its SO_COOKIE.
+ *
+ * TCP connect, application side: connect(2) to the stream rendezvous; SO_SNDBUF=1; one byte 'F' with
+ * the socket's own descriptor as SCM_RIGHTS; struct wgw_connect padded with zeros until send gives
+ * EAGAIN; then WGW_TAG_FILLED is set in the tag. Tunnel process: accept, receive the descriptor,
+ * peek the record, connect. When the outcome is known and WGW_TAG_FILLED is set:
+ *   success: FIONREAD tells how many bytes are record; bind the label; raise SO_SNDBUF; close the
+ *	duplicate. The record stays queued; its last byte is the first keeper.
+ *   failure: bind the label (outcome WGW_OUTCOME_FAILED and the errno); close, record unread.
+ *
+ * Accepted TCP connection: the tunnel process binds a label (WGW_OUTCOME_ACCEPTED) to a stream socket
+ * and connects it to the application's listener. After accept(2) the shim sets the tag, sends one
+ * byte 'F' with the descriptor as SCM_RIGHTS, then one plain byte 'K', the keeper. Without them
+ * (unhooked accept) the first byte of data becomes the keeper.
+ *
+ * Keeper: the tunnel process leaves the last forwarded byte unread in its receive queue. It reads it
+ * only to hand over a FIN. Closing with it unread is ECONNRESET at the application.
+ *
+ * UDP and ICMP echo: a SEQPACKET socket, connected to the sequenced rendezvous at socket(), whose
+ * first message is WGW_OP_UDP_OPEN (no reply). With WGW_TAG_RAW in the tag every message is bare
+ * payload, both ways; otherwise it starts with struct wgw_dgram. Changes (bind, connect, options)
+ * are operations on another connection; the tunnel process first drains what the socket has queued,
+ * so order is kept. WGW_OP_UDP_CONNECT replies after it has stopped sending; the application side
+ * reads what is still queued with headers and returns each message as WGW_OP_REQUEUE on the same
+ * conversation, sets or clears WGW_TAG_RAW, and ends with WGW_OP_GO.
+ *
+ * Every request carries the session's token; an unknown one is dropped. All integers are in host order
+ * (both sides are on one machine), addresses as in stack/addr.h.
+ */
+#ifndef SRC_REPR_WIRE_H
+#define SRC_REPR_WIRE_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "stack/addr.h"
+
+enum {
+	WGW_WIRE_VERSION = 1,
+	WGW_WIRE_MAGIC = 0x31776777, /* "wgw1" */
+	WGW_TOKEN_BYTES = 16,
+	WGW_LABEL_KEY_BYTES = 16,
+};
+
+/* ---- how a wrapped process finds its tunnel process ---- */
+
+/*
+ * Environment variable WGWRAP_SESSION:
+ *   1:<token, hex>:<label key, hex>:<abstract name, hex>:<path prefix>
+ * Stream rendezvous: <path prefix>.s, else abstract "\0wgwrap-<abstract name>.s".
+ * Sequenced rendezvous: the same with ".q". The path is tried first; the abstract name serves
+ * processes that changed their uid or root.
+ */
+#define WGW_SESSION_ENV	    "WGWRAP_SESSION"
+#define WGW_ABSTRACT_PREFIX "wgwrap-"
+enum {
+	WGW_ABSTRACT_BYTES = 16,	 /* random part, before hex */
+	WGW_PATH_PREFIX_MAX_BYTES = 96,	 /* so that ".s" and NUL fit in sun_path */
+};
+
+/* ---- tag ---- */
+
+enum wgw_kind {
+	WGW_KIND_TCP,
+	WGW_KIND_UDP,
+	WGW_KIND_PING, /* SOCK_DGRAM with IPPROTO_ICMP or IPPROTO_ICMPV6 */
+};
+
+#define WGW_TAG_MAGIC	   UINT64_C(0x5747) /* bits 0-15 */
+#define WGW_TAG_MAGIC_MASK UINT64_C(0xffff)
+#define WGW_TAG_KIND_SHIFT 16 /* 2 bits, enum wgw_kind */
+#define WGW_TAG_V6	   (UINT64_C(1) << 18) /* AF_INET6 */
+#define WGW_TAG_V6ONLY	   (UINT64_C(1) << 19)
+#define WGW_TAG_NODELAY	   (UINT64_C(1) << 20)
+#define WGW_TAG_FILLED	   (UINT64_C(1) << 21) /* connect record is queued whole */
+#define WGW_TAG_REPORTED   (UINT64_C(1) << 22) /* the outcome was told by connect or SO_ERROR */
+#define WGW_TAG_BOUND	   (UINT64_C(1) << 23) /* bind() was done; address by WGW_OP_NAME */
+#define WGW_TAG_CONNECTED  (UINT64_C(1) << 24) /* UDP, ping: has a peer */
+#define WGW_TAG_RAW	   (UINT64_C(1) << 25) /* UDP, ping: messages without struct wgw_dgram */
+#define WGW_TAG_ACCEPTED   (UINT64_C(1) << 26) /* label is on the peer's name */
+#define WGW_TAG_LISTENING  (UINT64_C(1) << 27)
+#define WGW_TAG_OPTIONS	   (UINT64_C(1) << 28) /* the tunnel process keeps options by cookie */
+
+static inline bool wgw_tag_is_ours(uint64_t tag)
+{
+	return (tag & WGW_TAG_MAGIC_MASK) == WGW_TAG_MAGIC;
+}
+
+static inline enum wgw_kind wgw_tag_kind(uint64_t tag)
+{
+	return (enum wgw_kind)(tag >> WGW_TAG_KIND_SHIFT & 3);
+}
+
+/* ---- label ---- */
+
+enum wgw_outcome {
+	WGW_OUTCOME_CONNECTED = 'C',
+	WGW_OUTCOME_FAILED = 'E',
+	WGW_OUTCOME_ACCEPTED = 'A',
+};
+
+/** struct wgw_label - what a label says, before sealing. @err: errno of a failed connect */
+struct wgw_label {
+	uint8_t outcome;
+	uint8_t err;
+	uint16_t local_port, remote_port;
+	uint8_t reserved[2];
+	uint8_t local_ip[16], remote_ip[16];
+};
+static_assert(sizeof(struct wgw_label) == 40, "label is five SipHash blocks");
+
+/*
+ * Abstract name: NUL, "wgw1", 8 bytes of random nonce, the sealed label. Sealing is XOR with
+ * SipHash-2-4(key, nonce || block number): other users see names in /proc/net/unix, but no
+ * destinations.
+ */
+enum {
+	WGW_LABEL_NONCE_BYTES = 8,
+	WGW_LABEL_NAME_BYTES = 1 + 4 + WGW_LABEL_NONCE_BYTES + (int)sizeof(struct wgw_label),
+};
+
+/* Writes the name (WGW_LABEL_NAME_BYTES bytes, to be used as sun_path). */
+void wgw_label_seal(const uint8_t key[WGW_LABEL_KEY_BYTES],
+		    const uint8_t nonce[WGW_LABEL_NONCE_BYTES], const struct wgw_label *label,
+		    uint8_t name[WGW_LABEL_NAME_BYTES]);
+/* Reads @len bytes of a sun_path. false: not one of our labels. */
+bool wgw_label_open(const uint8_t key[WGW_LABEL_KEY_BYTES], const void *name, uint32_t len,
+		    struct wgw_label *label);
+
+/* ---- TCP connect record ---- */
+
+enum {
+	WGW_CONNECT_NODELAY = 1 << 0,
+	WGW_CONNECT_KEEPALIVE = 1 << 1,
+	WGW_CONNECT_LINGER = 1 << 2, /* SO_LINGER is on, linger_s holds */
+	WGW_CONNECT_BOUND = 1 << 3,  /* bind() reserved an address under this cookie */
+	WGW_CONNECT_OPTIONS = 1 << 4,
+	WGW_CONNECT_V6 = 1 << 5, /* an AF_INET6 socket (addresses appear v4-mapped) */
+};
+
+struct wgw_connect {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t linger_s;
+	uint8_t token[WGW_TOKEN_BYTES];
+	uint64_t cookie;
+	uint32_t flags;
+	int32_t pid;
+	struct {
+		uint8_t ip[16];
+		uint16_t port;
+		uint16_t reserved;
+	} to;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct wgw_connect) == 64, "no padding");
+
+#define WGW_FD_BYTE	'F'
+#define WGW_KEEPER_BYTE 'K'
+
+/* ---- datagrams ---- */
+
+/**
+ * struct wgw_dgram - header of a message on a socket without WGW_TAG_RAW
+ * @ip, @port:	To the tunnel process: destination. From it: source. (Ping: @port 0.)
+ * @local_ip:	From it: the address the datagram came to. To it: source to use, zero: any
+ * @ttl, @tos:	From it: as received. To it: 0: the socket's own
+ * @err:	From it: not 0: an ICMP error for a datagram sent to @ip, no payload for the program
+ */
+struct wgw_dgram {
+	uint32_t magic;
+	uint16_t port;
+	uint8_t ttl, tos;
+	uint8_t ip[16];
+	uint8_t local_ip[16];
+	uint32_t err;
+	uint32_t info;
+};
+static_assert(sizeof(struct wgw_dgram) == 48, "no padding");
+
+/* ---- operations ---- */
+
+enum wgw_op_code {
+	WGW_OP_UDP_OPEN = 1, /* on the socket itself; no reply. u.open */
+	WGW_OP_BIND,	     /* u.bind; reply u.name */
+	WGW_OP_LISTEN,	     /* u.listen, SCM_RIGHTS: O_PATH of the unix listener; reply u.name */
+	WGW_OP_UDP_CONNECT,  /* u.bind.addr; all-zero ip and port: disconnect; reply u.name */
+	WGW_OP_REQUEUE,	     /* a message (struct wgw_dgram and payload) follows the header */
+	WGW_OP_GO,	     /* ends UDP_CONNECT; no reply */
+	WGW_OP_NAME,	     /* no body; reply u.name */
+	WGW_OP_SETOPT,	     /* u.option; reply err */
+	WGW_OP_GETOPT,	     /* u.option; reply u.option */
+	WGW_OP_RESOLVE,	     /* u.resolve; reply u.resolved */
+	WGW_OP_REVERSE,	     /* u.bind.addr; reply u.resolved with one name in @canonical */
+	WGW_OP_SHUTDOWN,     /* UDP: u.option.value = SHUT_RD, SHUT_WR or SHUT_RDWR; reply err */
+	WGW_OP_DNS_QUERY,    /* u.dns_query; reply header, then the DNS response message */
+	WGW_OP_IFADDRS,	     /* no body; reply u.resolved (addresses), @ttl: MTU */
+};
+
+struct wgw_wire_addr {
+	uint8_t ip[16];
+	uint16_t port;
+	uint16_t reserved;
+};
+
+enum {
+	WGW_NAME_MAX_BYTES = 256,
+	WGW_RESOLVED_MAX = 64,
+	WGW_OPTION_MAX_BYTES = 256,
+};
+
+enum { /* u.bind.flags, u.listen.flags, u.open.flags */
+	WGW_BIND_V6 = 1 << 0,
+	WGW_BIND_V6ONLY = 1 << 1,
+	WGW_BIND_REUSEADDR = 1 << 2,
+	WGW_BIND_REUSEPORT = 1 << 3,
+};
+
+struct wgw_op {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t code;	/* enum wgw_op_code; a reply repeats it */
+	int32_t err;	/* reply: 0 or errno; RESOLVE, REVERSE, DNS_QUERY: EAI_* code (negative) */
+	uint8_t kind;	/* enum wgw_kind */
+	uint8_t reserved[3];
+	uint64_t cookie; /* of the socket spoken about */
+	uint8_t token[WGW_TOKEN_BYTES];
+	union {
+		struct {
+			uint32_t flags;
+		} open;
+		struct {
+			struct wgw_wire_addr addr;
+			uint32_t flags;
+		} bind;
+		struct {
+			struct wgw_wire_addr addr; /* used when the socket was not bound */
+			uint32_t flags;
+			uint32_t backlog;
+		} listen;
+		struct {
+			struct wgw_wire_addr local, remote; /* remote all zero: none */
+		} name;
+		struct {
+			int32_t level, name;
+			uint32_t len;
+			uint8_t value[WGW_OPTION_MAX_BYTES];
+		} option;
+		struct {
+			int32_t family; /* AF_UNSPEC, AF_INET, AF_INET6 */
+			int32_t flags;	/* WGW_RESOLVE_* */
+			char name[WGW_NAME_MAX_BYTES];
+		} resolve;
+		struct {
+			uint32_t n;
+			uint32_t ttl;
+			char canonical[WGW_NAME_MAX_BYTES];
+			uint8_t ip[WGW_RESOLVED_MAX][16]; /* in the order to try */
+		} resolved;
+		struct {
+			uint16_t class_, type;
+			char name[WGW_NAME_MAX_BYTES];
+		} dns_query;
+	} u;
+};
+
+enum { /* u.resolve.flags */
+	WGW_RESOLVE_NO_SEARCH = 1 << 0,
+};
+
+#endif
