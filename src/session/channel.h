@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel.h - what a session and its tunnel process say to each other
+ *
+ * One SEQPACKET connection to the sequenced rendezvous (by path: the runtime directory is the
+ * user's own), opened by the front, inherited by the supervisor, open as long as the session lives.
+ * The first message is WGW_CH_OPEN with two memfds: the settings text and the policy text. The tunnel
+ * process accepts it from its own uid only. When the connection closes, the session is over:
+ * what its programs wrote is still delivered, then its token is forgotten.
+ *
+ * Settings: lines that say what the tunnel is (wgw_settings_text); a session whose lines differ is
+ * refused with the lines that differ, unless WGW_CH_JOIN. Policy: lines that say what this session
+ * may do:
+ *   direct CIDR		relayed by the tunnel process outside the tunnel
+ *   dns-mode tunnel|system|refuse
+ *   dns ADDR			a name server reached through the tunnel, in order
+ *   search NAME		a search domain, in order
+ *   system-resolver ADDR	an address whose port 53 stands for the tunnel's name servers
+ *   verbose N			0 quiet .. 2
+ */
+#ifndef SRC_SESSION_CHANNEL_H
+#define SRC_SESSION_CHANNEL_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#include "src/repr/wire.h"
+
+enum wgw_channel_code { /* continues enum wgw_op_code in the code field */
+	/* session to tunnel process */
+	WGW_CH_OPEN = 64,   /* u.open, SCM_RIGHTS: settings memfd, policy memfd */
+	WGW_CH_FLUSH,	    /* asks for WGW_CH_FLUSHED when all that was written is acknowledged */
+	WGW_CH_SCANNED,	    /* u.scan: bit i of held is set when inode i is still open */
+	WGW_CH_HOST_RESOLVED, /* u.host */
+	/* tunnel process to session */
+	WGW_CH_OPENED = 96, /* u.opened */
+	WGW_CH_STATE,	    /* u.state: now and whenever it changes */
+	WGW_CH_FLUSHED,	    /* u.flushed */
+	WGW_CH_SAY,	    /* u.say: a line for the user */
+	WGW_CH_SCAN,	    /* u.scan: which of these socket inodes do your processes hold? */
+	WGW_CH_HOST_RESOLVE, /* u.host: ask the host's resolver */
+};
+
+enum { WGW_CH_JOIN = 1 };
+enum { WGW_CH_TEXT_MAX_BYTES = 1024, WGW_CH_SCAN_MAX = 512, WGW_CH_HOST_MAX = 32 };
+
+struct wgw_channel_msg {
+	uint32_t magic;	  /* WGW_WIRE_MAGIC */
+	uint16_t version; /* WGW_WIRE_VERSION */
+	uint16_t code;
+	int32_t err; /* errno; OPENED: 0, EBUSY (settings differ), EPERM, ... */
+	uint32_t id; /* SCAN, HOST_RESOLVE: repeated in the answer */
+	union {
+		struct {
+			uint8_t token[WGW_TOKEN_BYTES];
+			uint8_t label_key[WGW_LABEL_KEY_BYTES];
+			uint32_t flags;
+		} open;
+		struct {
+			uint8_t abstract[WGW_ABSTRACT_BYTES];
+			int32_t pid;
+			char text[WGW_CH_TEXT_MAX_BYTES]; /* what differs or failed, NUL-terminated */
+		} opened;
+		struct {
+			uint32_t peers;		   /* with an endpoint */
+			uint32_t peers_up;	   /* with a session */
+			uint32_t attempts;	   /* initiations sent without an answer, most of any peer */
+			uint32_t datagrams_received; /* from any endpoint: something answers */
+		} state;
+		struct {
+			uint64_t bytes_lost; /* written but not deliverable */
+			uint32_t flows_failed;
+		} flushed;
+		struct {
+			int32_t level; /* 0 error, 1 warning, 2 info */
+			char text[WGW_CH_TEXT_MAX_BYTES];
+		} say;
+		struct {
+			uint32_t n;
+			uint32_t reserved;
+			uint64_t inode[WGW_CH_SCAN_MAX];
+			uint64_t held[WGW_CH_SCAN_MAX / 64];
+		} scan;
+		struct {
+			int32_t family;
+			int32_t eai; /* EAI_* of getaddrinfo */
+			uint32_t n;
+			char name[WGW_NAME_MAX_BYTES];
+			uint8_t ip[WGW_CH_HOST_MAX][16];
+		} host;
+	} u;
+};
+static_assert(sizeof(struct wgw_channel_msg) < 8192, "fits one small message");
+
+#endif
