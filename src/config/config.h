@@ -3,7 +3,7 @@
  * config.h - a tunnel's configuration, as read from a wg-quick file
  *
  * The text is parsed by wgw_config_parse; where it comes from (path, name, stdin, environment) is
- * wgw_config_load's business. Every message names the file and the line, and never quotes a key.
+ * wgw_config_read's business. Every message names the file and the line, and never quotes a key.
  */
 #ifndef SRC_CONFIG_CONFIG_H
 #define SRC_CONFIG_CONFIG_H
@@ -16,7 +16,8 @@
 #include "wg/wg.h"
 
 /** struct wgw_prefix - a CIDR block; @addr.port is unused. @bits counts within the family: 0-32
- * for IPv4, 0-128 for IPv6. Bits behind the prefix are zero. */
+ * for IPv4, 0-128 for IPv6. Bits behind the prefix are zero, except in wgw_config.addresses,
+ * where @addr is a host's address and @bits its on-link prefix. */
 struct wgw_prefix {
 	struct stack_addr addr;
 	uint8_t bits;
@@ -68,6 +69,8 @@ struct wgw_peer_config {
  * @dns:		DNS = servers (addresses, port 53); @search: DNS = names
  * @mtu:		0: not set
  * @peers:		@n_peers of them, duplicates (same public key) merged
+ * @direct:		"#@wgwrap:Direct =": prefixes that go outside the tunnel, as --direct
+ * @dns_system:		"#@wgwrap:DNS = system": names are resolved by the host, as --dns system
  * @allowed_apps, @disallowed_apps: WireSock's lists
  */
 struct wgw_config {
@@ -81,12 +84,27 @@ struct wgw_config {
 	uint16_t mtu;
 	struct wgw_peer_config *peers;
 	size_t n_peers;
+	struct wgw_prefixes direct;
+	bool dns_system;
 	struct wgw_strings allowed_apps, disallowed_apps;
 };
 
-/** struct wgw_diag - takes messages; @error and @warning count them */
+/* Limits of a file; what is one past them is an error. */
+enum {
+	WGW_CONFIG_MAX_BYTES = 4 * 1024 * 1024,
+	WGW_CONFIG_PEERS_MAX = 4096,
+	WGW_CONFIG_NAME_MAX_BYTES = 64, /* of a peer's name; longer ones are cut */
+};
+
+/**
+ * struct wgw_diag - takes messages
+ * @say:	An error or a warning, one line without a newline
+ * @note:	Something harmless (a key without meaning here); NULL: notes are dropped
+ * @errors, @warnings: counts
+ */
 struct wgw_diag {
 	void (*say)(void *ctx, bool is_error, const char *message);
+	void (*note)(void *ctx, const char *message);
 	void *ctx;
 	unsigned int errors, warnings;
 };
@@ -110,10 +128,21 @@ void wgw_config_print(const struct wgw_config *config, void *out);
 /* "10.0.0.0/8", "fd00::1", ... Missing mask: whole address. Returns 0 or -EINVAL; *masked says
  * that host bits were cleared (may be NULL). */
 int wgw_prefix_parse(const char *text, struct wgw_prefix *out, bool *masked);
+/* The same with the host bits kept: an address and its on-link prefix. */
+int wgw_address_parse(const char *text, struct wgw_prefix *out);
 bool wgw_prefix_contains(const struct wgw_prefix *prefix, const struct stack_addr *addr);
 /* Longest prefix of the list that holds @addr: its length in bits, or -1. */
 int wgw_prefixes_longest(const struct wgw_prefixes *list, const struct stack_addr *addr);
 
+/* Appends. Returns 0 or -ENOMEM. wgw_prefixes_free empties the list. */
+int wgw_prefixes_add(struct wgw_prefixes *list, const struct wgw_prefix *prefix);
+void wgw_prefixes_free(struct wgw_prefixes *list);
+/* Takes "HOST:PORT" ("[V6]:PORT", "NAME:PORT", zone allowed) apart; *host is malloc'ed, without
+ * brackets. Returns NULL, or a constant sentence that says what is wrong. */
+const char *wgw_endpoint_parse(const char *text, char **host, uint16_t *port);
+
+/* "a.b.c.d/n", @buf of at least WGW_ADDR_TEXT_BYTES. Returns @buf. */
+char *wgw_prefix_text(const struct wgw_prefix *prefix, char *buf);
 /* Text of an address, without the port; @buf of at least WGW_ADDR_TEXT_BYTES. Returns @buf. */
 enum { WGW_ADDR_TEXT_BYTES = 64 };
 char *wgw_addr_text(const struct stack_addr *addr, char *buf);

@@ -1,0 +1,131 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# deps.sh - install the Debian packages that are missing; behind `make deps`
+#
+# usage: deps.sh [-n] [build] [tests] [develop]        (default: build tests)
+#
+# Root installs with apt-get, an ordinary user through sudo. Where neither works, and with -n, the
+# missing packages are printed with what each is for, and the status is 1 if there are any.
+# Packages of servers (nginx, sshd) are installed without starting them; the tests start their own.
+
+set -eu
+
+# GROUP PACKAGE PROBE REASON. The probe is a command, or "-" for the package itself; so a tool that
+# came from elsewhere, or as another variant of the package, counts as present.
+packages() {
+	cat <<-'END'
+	build    gcc              gcc         the compiler (clang works too)
+	build    libc6-dev        -           C library headers
+	build    make             make        runs the Makefile
+	build    pkg-config       pkg-config  finds the libraries
+	build    patch            patch       applies stack/patches to lwIP
+	build    xz-utils         xz          unpacks lwIP's source
+	build    libsodium-dev    -           X25519, ChaCha20-Poly1305, random numbers, wiping
+	build    libb2-dev        -           BLAKE2s, the hash of the WireGuard handshake
+	build    libinih-dev      -           parses configuration files
+	build    libc-ares-dev    -           resolves names through the tunnel
+	build    libseccomp-dev   -           writes the system call filters
+	optional libssl-dev       -           a faster ChaCha20-Poly1305 (libcrypto)
+	optional libipsec-mb-dev  -           the fastest ChaCha20-Poly1305 on x86-64
+	tests    check            -           unit tests are Check programs
+	tests    python3          python3     runs the end-to-end tests
+	tests    util-linux       unshare     namespaces for the end-to-end tests
+	tests    iproute2         ip          addresses and routes in those namespaces
+	tests    wireguard-go     wireguard-go the peer to test against
+	tests    wireguard-tools  wg          configures that peer
+	tests    tcpdump          tcpdump     proves that nothing leaves outside the tunnel
+	tests    strace           strace      slows the tunnel process down, call by call
+	tests    openssl          openssl     makes the test server's certificate
+	tests    nginx-light      nginx       web server, with and without TLS
+	tests    curl             curl        wrapped client
+	tests    wget             wget        wrapped client
+	tests    git              git         wrapped client
+	tests    openssh-client   ssh         wrapped client
+	tests    openssh-server   sshd        server, wrapped and not
+	tests    nodejs           node        wrapped client
+	tests    bind9-dnsutils   dig         wrapped client
+	tests    iperf3           iperf3      wrapped client, both ways
+	tests    netcat-openbsd   nc          wrapped client
+	tests    iputils-ping     ping        wrapped client
+	develop  clang            clang       make fuzz
+	develop  clang-tidy       clang-tidy  make tidy
+	develop  clang-format     clang-format style
+	END
+}
+
+have() { # package probe
+	if [ "$2" = - ]; then
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+	else
+		PATH=$PATH:/usr/sbin:/sbin command -v "$2" >/dev/null 2>&1
+	fi
+}
+
+# Prints the missing packages of the groups named, as lines of packages().
+missing() {
+	packages | while read -r group package probe reason; do
+		case " $* " in *" $group "*) ;; *) continue ;; esac
+		have "$package" "$probe" || printf '%s %s %s\n' "$group" "$package" "$reason"
+	done
+}
+
+report() {
+	echo "These packages are missing:"
+	missing "$@" | while read -r group package reason; do
+		printf '  %-17s %-9s %s\n' "$package" "($group)" "$reason"
+	done
+}
+
+# Installs "$@" without starting the daemons among them, where nobody has decided that already.
+install_packages() {
+	policy=/usr/sbin/policy-rc.d
+	if [ -e $policy ]; then policy=; fi
+	if [ -n "$policy" ]; then
+		printf '#!/bin/sh\nexit 101\n' | $root tee $policy >/dev/null
+		$root chmod 755 $policy
+		trap '$root rm -f $policy' EXIT
+		trap 'exit 1' HUP INT TERM
+	fi
+	$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+dry=
+if [ "${1:-}" = -n ]; then dry=1; shift; fi
+[ $# -gt 0 ] || set -- build tests
+case " $* " in *" build "*) wanted="$* optional" ;; *) wanted=$* ;; esac
+
+# Word splitting is what these lists are for.
+# shellcheck disable=SC2086,SC2046
+{
+	if [ -z "$(missing $wanted)" ]; then
+		echo "deps: nothing is missing ($*)"
+		exit 0
+	fi
+	if [ "$(id -u)" = 0 ]; then
+		root=
+	elif command -v sudo >/dev/null 2>&1 && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+		root=sudo
+	else
+		dry=1
+	fi
+	if [ -n "$dry" ] || ! command -v apt-get >/dev/null 2>&1; then
+		report $wanted
+		echo "On Debian or Ubuntu, as root: apt-get install" \
+			"$(missing $wanted | cut -d' ' -f2 | tr '\n' ' ')"
+		exit 1
+	fi
+
+	$root apt-get update
+	set -- $(missing $wanted | grep -v '^optional' | cut -d' ' -f2)
+	[ $# -eq 0 ] || install_packages "$@"
+	# An optional package that this release or machine does not have is no error.
+	for package in $(missing optional | cut -d' ' -f2); do
+		case " $wanted " in *" optional "*) ;; *) continue ;; esac
+		if apt-cache show "$package" >/dev/null 2>&1; then
+			install_packages "$package"
+		else
+			echo "deps: $package does not exist here; going on without it"
+		fi
+	done
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keypair.c - rotation of sessions
+ *
+ * Three slots (section 6.3). The initiator knows after the response that both sides have the keys
+ * and sends with them at once: the new keypair becomes current. The responder cannot know whether
+ * its response arrived: the new keypair waits in next, unused for sending, until the first
+ * authenticated packet comes with it. A stranger who replays initiations can therefore never push
+ * out the current session.
+ *
+ * A dropped keypair leaves the index table and loses its keys at once. Its memory is freed later,
+ * because a batch of received packets may still point to it (receive.c looks at is_dropped).
+ */
+#include "wg/keypair.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "wg/device.h"
+
+struct wg_keypair *wg_keypair_new(void)
+{
+	return calloc(1, sizeof(struct wg_keypair));
+}
+
+/* Empties a slot. */
+static void drop(struct wg_device *dev, struct wg_keypair **slot)
+{
+	struct wg_keypair *kp = *slot;
+
+	*slot = NULL;
+	if (!kp)
+		return;
+	wg_index_remove(dev, &kp->index);
+	sodium_memzero(kp, sizeof(*kp));
+	kp->is_dropped = true;
+	kp->next_dropped = dev->dropped_keypairs;
+	dev->dropped_keypairs = kp;
+}
+
+void wg_keypairs_free_dropped(struct wg_device *dev)
+{
+	struct wg_keypair *kp;
+
+	while ((kp = dev->dropped_keypairs)) {
+		dev->dropped_keypairs = kp->next_dropped;
+		free(kp);
+	}
+}
+
+void wg_keypairs_add(struct wg_device *dev, struct wg_keypairs *keypairs, struct wg_keypair *kp)
+{
+	drop(dev, &keypairs->previous);
+	if (!kp->is_initiator) {
+		drop(dev, &keypairs->next);
+		keypairs->next = kp;
+		return;
+	}
+	if (keypairs->next) {
+		/* The peer may already send with it, while current has been given up. */
+		keypairs->previous = keypairs->next;
+		keypairs->next = NULL;
+		drop(dev, &keypairs->current);
+	} else {
+		keypairs->previous = keypairs->current;
+	}
+	keypairs->current = kp;
+}
+
+bool wg_keypairs_confirm(struct wg_device *dev, struct wg_keypairs *keypairs,
+			 const struct wg_keypair *kp)
+{
+	if (kp != keypairs->next)
+		return false;
+	drop(dev, &keypairs->previous);
+	keypairs->previous = keypairs->current;
+	keypairs->current = keypairs->next;
+	keypairs->next = NULL;
+	return true;
+}
+
+void wg_keypairs_clear(struct wg_device *dev, struct wg_keypairs *keypairs)
+{
+	drop(dev, &keypairs->next);
+	drop(dev, &keypairs->current);
+	drop(dev, &keypairs->previous);
+}
+
+void wg_keypairs_stop_sending(struct wg_keypairs *keypairs)
+{
+	struct wg_keypair *const all[] = { keypairs->current, keypairs->next,
+					   keypairs->previous };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i])
+			all[i]->can_send = false;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keypair.h - the keys of one session, and which sessions a peer has
+ */
+#ifndef WG_KEYPAIR_H
+#define WG_KEYPAIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wg/index.h"
+#include "wg/messages.h"
+#include "wg/replay.h"
+
+/**
+ * struct wg_keypair - one session
+ * @index:		Our index, under which the peer sends
+ * @remote_index:	The peer's, under which we send
+ * @born:		When the keys were derived, ns
+ * @send_key:		Valid while @can_send
+ * @receive_key:	Valid while the keypair is linked
+ * @can_send:		Cleared when the counter is used up or our private key was changed
+ * @is_initiator:	We began the handshake; only the initiator renews by age
+ * @is_dropped:		Unlinked and wiped; memory is kept until the batch in work is done
+ * @send_counter:	Next nonce
+ * @replay:		Received counters
+ * @next_dropped:	List of those to be freed
+ */
+struct wg_keypair {
+	struct wg_index index;
+	uint32_t remote_index;
+	uint64_t born;
+	uint8_t send_key[WG_SYMMETRIC_KEY_BYTES];
+	uint8_t receive_key[WG_SYMMETRIC_KEY_BYTES];
+	bool can_send;
+	bool is_initiator;
+	bool is_dropped;
+	uint64_t send_counter;
+	struct wg_replay replay;
+	struct wg_keypair *next_dropped;
+};
+
+/**
+ * struct wg_keypairs - sessions of a peer
+ * @current:	The one to send with
+ * @previous:	Still received with, because packets may be under way
+ * @next:	As responder: derived, but not confirmed by a packet of the initiator; not sent with
+ */
+struct wg_keypairs {
+	struct wg_keypair *current, *previous, *next;
+};
+
+/* All zero, not linked to anything; NULL without memory. */
+struct wg_keypair *wg_keypair_new(void);
+/* Takes @kp into @keypairs of the device: as current (initiator) or as next (responder). */
+void wg_keypairs_add(struct wg_device *dev, struct wg_keypairs *keypairs, struct wg_keypair *kp);
+/* An authenticated packet came with @kp. True if that confirmed it: next became current. */
+bool wg_keypairs_confirm(struct wg_device *dev, struct wg_keypairs *keypairs,
+			 const struct wg_keypair *kp);
+/* Drops all. */
+void wg_keypairs_clear(struct wg_device *dev, struct wg_keypairs *keypairs);
+/* Stops sending with any of them; receiving goes on. */
+void wg_keypairs_stop_sending(struct wg_keypairs *keypairs);
+/* Frees what was dropped. Not while a batch holds pointers to keypairs. */
+void wg_keypairs_free_dropped(struct wg_device *dev);
+
+/* Whether packets may be sent with @kp, which may be NULL. */
+static inline bool wg_keypair_may_send(const struct wg_keypair *kp, uint64_t now)
+{
+	return kp && kp->can_send && now - kp->born < WG_REJECT_AFTER_TIME_NS &&
+	       kp->send_counter < WG_REJECT_AFTER_MESSAGES;
+}
+
+/* Whether packets of @kp may be accepted, before the counter is looked at. */
+static inline bool wg_keypair_may_receive(const struct wg_keypair *kp, uint64_t now)
+{
+	return !kp->is_dropped && now - kp->born < WG_REJECT_AFTER_TIME_NS;
+}
+
+#endif
