@@ -11,6 +11,8 @@ BUILD    ?= build
 PREFIX   ?= /usr/local
 STD      := -std=gnu11 -D_GNU_SOURCE -fvisibility=hidden -fPIE
 DEPFLAGS  = -MMD -MP
+# For everything but the shared object, which lives in processes that are not ours
+SANITIZE ?=
 
 PKGS      := libsodium libb2 inih libcares libseccomp
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -34,8 +36,24 @@ CMD_SRCS     := $(sort $(wildcard cmd/*.c))
 PRELOAD_SRCS := $(sort $(wildcard preload/*.c)) src/repr/seal.c
 UNIT_SRCS    := $(sort $(wildcard tests/unit/test_*.c))
 PLATFORM_SRCS := $(sort $(wildcard tests/platform/*.c))
+PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
+FUZZ_SRCS    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/*.sh tests/e2e/front/*.py))
+BENCHES      := $(sort $(wildcard tests/bench/*.sh tests/bench/*.py))
+MAN_PAGES    := $(sort $(wildcard cmd/*.1 cmd/*.5))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIBS := $(BUILD)/libwgw.a $(BUILD)/libstack.a $(BUILD)/libwg.a
+
+# The packages decide what is compiled and how: after deps, this file is read anew for the other goals.
+ifneq ($(filter deps,$(MAKECMDGOALS)),)
+REST := $(filter-out deps,$(MAKECMDGOALS))
+deps:
+	sh tests/deps.sh
+	$(if $(REST),+$(MAKE) --no-print-directory $(REST))
+$(REST): deps
+	@:
+else
 
 all: $(BUILD)/wgwrap $(BUILD)/libwgwrap.so
 
@@ -43,20 +61,19 @@ include stack/lwip.mk
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
+	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
 
 $(BUILD)/obj/stack/%.o: EXTRA_CFLAGS := $(LWIP_CFLAGS)
 $(call obj,$(STACK_SRCS)): | $(LWIP_STAMP)
 
 $(BUILD)/libwg.a: $(call obj,$(WG_SRCS))
-	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/libstack.a: $(call obj,$(STACK_SRCS)) $(LWIP_OBJS)
-	@rm -f $@; $(AR) rcs $@ $^
 $(BUILD)/libwgw.a: $(call obj,$(SRC_SRCS))
+$(LIBS):
 	@rm -f $@; $(AR) rcs $@ $^
 
-$(BUILD)/wgwrap: $(call obj,$(CMD_SRCS)) $(BUILD)/libwgw.a $(BUILD)/libstack.a $(BUILD)/libwg.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $^ $(PKG_LIBS)
+$(BUILD)/wgwrap: $(call obj,$(CMD_SRCS)) $(LIBS)
+	$(CC) $(CFLAGS) $(SANITIZE) $(LDFLAGS) -pie -o $@ $^ $(PKG_LIBS)
 
 $(BUILD)/preload/%.o: %.c
 	@mkdir -p $(@D)
@@ -64,20 +81,95 @@ $(BUILD)/preload/%.o: %.c
 $(BUILD)/libwgwrap.so: $(patsubst %.c,$(BUILD)/preload/%.o,$(PRELOAD_SRCS))
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,nodelete,-z,now,-z,relro -Wl,-soname,libwgwrap.so -o $@ $^
 
-# Each unit test is a program of its own
-$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libwgw.a $(BUILD)/libstack.a $(BUILD)/libwg.a
+# ---- tests: each C file is a program of its own ----
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(UNIT_CFLAGS) -o $@ $< \
-		$(filter %.a,$^) $(PKG_LIBS) $(shell pkg-config --libs check)
+	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(UNIT_CFLAGS) -o $@ $< \
+		$(LIBS) $(PKG_LIBS) $(shell pkg-config --libs check)
 $(BUILD)/tests/platform/%: tests/platform/%.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) -I. -pthread -o $@ $<
+	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -pthread -o $@ $<
+$(BUILD)/tests/programs/%: tests/programs/%.c
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -pthread -o $@ $<
+# what the shared object cannot reach
+$(BUILD)/tests/programs/static: tests/programs/hello.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(CFLAGS) $(WARN) -static -o $@ $<
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRCS))
 PLATFORM_TESTS := $(patsubst %.c,$(BUILD)/%,$(PLATFORM_SRCS))
+PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
+	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static)
+RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -o $(BUILD)/tests/logs $(if $(K),-k '$(K)')
+
+check: all $(UNIT_TESTS) $(PLATFORM_TESTS) $(PROGRAMS)
+	@$(RUN_TESTS) $(UNIT_TESTS) $(PLATFORM_TESTS) $(E2E_TESTS)
+check-unit: $(UNIT_TESTS) $(PLATFORM_TESTS)
+	@$(RUN_TESTS) $^
+check-e2e: all $(PROGRAMS)
+	@$(RUN_TESTS) $(E2E_TESTS)
+
+demo: all
+	@WGWRAP_BUILD=$(abspath $(BUILD)) examples/demo.sh
+
+bench: all $(PROGRAMS)
+	@for b in $(BENCHES); do WGWRAP_BUILD=$(abspath $(BUILD)) $$b || exit; done
+
+# Leak checking stays off: processes that end by _exit or a signal are no leaks.
+asan:
+	+ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		$(MAKE) BUILD=$(BUILD)-asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
+		SANITIZE="-fsanitize=address,undefined" check
+
+FUZZ_SECONDS ?= 20
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRCS))
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(LIBS) $(PKG_LIBS)
+fuzz:
+	+$(MAKE) BUILD=$(BUILD)-fuzz CC=clang CFLAGS="-O1 -g" \
+		SANITIZE="-fsanitize=fuzzer-no-link,address,undefined" fuzz-run
+fuzz-run: $(FUZZERS)
+	@for f in $(FUZZERS); do mkdir -p $$f.corpus && echo "== $$f" && \
+		$$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$$f. -print_final_stats=1 $$f.corpus \
+		$$(ls -d tests/fuzz/$$(basename $$f).seeds 2>/dev/null) || exit; done
+
+SOURCES = $(shell git ls-files '*.c' '*.h')
+tidy:
+	clang-format --dry-run -Werror $(SOURCES)
+	clang-tidy --quiet $(filter %.c,$(WG_SRCS) $(SRC_SRCS) $(CMD_SRCS)) -- $(STD) -I. $(PKG_CFLAGS)
+
+install: all
+	install -D -m 755 $(BUILD)/wgwrap $(DESTDIR)$(PREFIX)/bin/wgwrap
+	install -D -m 755 $(BUILD)/libwgwrap.so $(DESTDIR)$(PREFIX)/lib/wgwrap/libwgwrap.so
+	for page in $(MAN_PAGES); do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit; \
+	done
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/wgwrap $(patsubst cmd/%,$(DESTDIR)$(PREFIX)/share/man/man*/%,$(MAN_PAGES))
+	rm -rf $(DESTDIR)$(PREFIX)/lib/wgwrap
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
 
-.PHONY: all clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+endif
+
+help:
+	@echo 'make [all]        $(BUILD)/wgwrap and $(BUILD)/libwgwrap.so'
+	@echo 'make deps         install the packages that are missing, or print them'
+	@echo 'make demo         curl through a tunnel between two processes on loopback'
+	@echo 'make check        all tests; K=PATTERN: those whose name contains it'
+	@echo 'make check-unit   tests/unit and tests/platform; check-e2e: tests/e2e'
+	@echo 'make bench        tests/bench: ratios, measured side by side'
+	@echo 'make asan         the tests in a build with AddressSanitizer and UBSan'
+	@echo 'make fuzz         tests/fuzz, FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)'
+	@echo 'make tidy         clang-format and clang-tidy'
+	@echo 'make install      DESTDIR=, PREFIX=$(PREFIX); uninstall'
+	@echo 'make clean        remove what was built'
+	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir'
+
+.PHONY: all deps check check-unit check-e2e demo bench asan fuzz fuzz-run tidy install uninstall clean help
+.DEFAULT_GOAL := all
