@@ -36,7 +36,14 @@
  * are operations on another connection; the tunnel process first drains what the socket has queued,
  * so order is kept. WGW_OP_UDP_CONNECT replies after it has stopped sending; the application side
  * reads what is still queued with headers and returns each message as WGW_OP_REQUEUE on the same
- * conversation, sets or clears WGW_TAG_RAW, and ends with WGW_OP_GO.
+ * conversation, sets or clears WGW_TAG_RAW, and ends with WGW_OP_GO, which says by WGW_BIND_RAW
+ * what the tag is now. (When it was RAW before, what is queued is bare: it is returned with a header
+ * whose source is the old peer.) Without WGW_OP_GO the tunnel process goes on when the conversation
+ * closes, with the mode it had.
+ * On a RAW socket a message with a descriptor attached (SCM_RIGHTS, any descriptor; plain writes
+ * cannot forge it) is special. To the tunnel process: it starts with struct wgw_dgram (sendto with an
+ * address on a connected socket). From it: empty, an ICMP error came; WGW_OP_GETOPT of SOL_SOCKET,
+ * SO_ERROR says which and clears it.
  *
  * Every request carries the session's token; an unknown one is dropped. All integers are in host order
  * (both sides are on one machine), addresses as in stack/addr.h.
@@ -201,7 +208,7 @@ enum wgw_op_code {
 	WGW_OP_LISTEN,	     /* u.listen, SCM_RIGHTS: O_PATH of the unix listener; reply u.name */
 	WGW_OP_UDP_CONNECT,  /* u.bind.addr; all-zero ip and port: disconnect; reply u.name */
 	WGW_OP_REQUEUE,	     /* a message (struct wgw_dgram and payload) follows the header */
-	WGW_OP_GO,	     /* ends UDP_CONNECT; no reply */
+	WGW_OP_GO,	     /* u.open.flags: WGW_BIND_RAW or 0; ends UDP_CONNECT; no reply */
 	WGW_OP_NAME,	     /* no body; reply u.name */
 	WGW_OP_SETOPT,	     /* u.option; reply err */
 	WGW_OP_GETOPT,	     /* u.option; reply u.option */
@@ -229,6 +236,7 @@ enum { /* u.bind.flags, u.listen.flags, u.open.flags */
 	WGW_BIND_V6ONLY = 1 << 1,
 	WGW_BIND_REUSEADDR = 1 << 2,
 	WGW_BIND_REUSEPORT = 1 << 3,
+	WGW_BIND_RAW = 1 << 4, /* WGW_OP_GO only: WGW_TAG_RAW is set */
 };
 
 struct wgw_op {
@@ -239,6 +247,7 @@ struct wgw_op {
 	uint8_t kind;	/* enum wgw_kind */
 	uint8_t reserved[3];
 	uint64_t cookie; /* of the socket spoken about */
+	uint64_t inode;	 /* its st_ino: what is kept for it is dropped when nobody holds it any more */
 	uint8_t token[WGW_TOKEN_BYTES];
 	union {
 		struct {
