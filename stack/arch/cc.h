@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* cc.h - what lwIP wants to know about the compiler and the platform */
+#ifndef STACK_ARCH_CC_H
+#define STACK_ARCH_CC_H
+
+#include <endian.h>
+#include <stdint.h>
+#include <stddef.h>
+
+#define LWIP_PLATFORM_DIAG(x)  ((void)0)
+#define LWIP_PLATFORM_ASSERT(x) stack_lwip_assert(x, __FILE__, __LINE__)
+#define LWIP_RAND()	       stack_lwip_rand()
+#define LWIP_CHKSUM	       stack_lwip_checksum
+
+/* An invariant of lwIP is broken: nothing in memory can be trusted any more. Nothing that a peer
+ * sends may lead here; see README.md. */
+_Noreturn void stack_lwip_assert(const char *what, const char *file, int line);
+uint32_t stack_lwip_rand(void);
+uint16_t stack_lwip_checksum(const void *data, int len);
+
+#endif
