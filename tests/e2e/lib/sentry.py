@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""
+sentry.py - proves that nothing leaks
+
+Two threads for as long as a test runs. One sees every packet that leaves the client's network namespace and keeps those that
+are not UDP to the peer's endpoint (neighbour discovery and other link-local ICMPv6 apart: the kernel's
+own). The other looks at the namespace's IP sockets again and again and keeps those that a process
+other than the tunnel process holds.
+"""
+
+import os
+import socket
+import struct
+import threading
+import time
+
+ETH_P_ALL, PACKET_OUTGOING = 3, 4
+ETH_P_IP, ETH_P_IPV6, ETH_P_ARP = 0x0800, 0x86DD, 0x0806
+TABLES = ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "icmp", "icmp6")
+KEPT = 20
+
+
+def packet_is_expected(protocol, packet, endpoints, port):
+    if protocol == ETH_P_ARP:
+        return True
+    if protocol == ETH_P_IP:
+        header = (packet[0] & 15) * 4
+        return (packet[9] == socket.IPPROTO_UDP and socket.inet_ntop(socket.AF_INET, packet[16:20]) in endpoints
+                and struct.unpack("!H", packet[header + 2:header + 4])[0] == port)
+    if protocol == ETH_P_IPV6:
+        if packet[6] == socket.IPPROTO_UDP:
+            return (socket.inet_ntop(socket.AF_INET6, packet[24:40]) in endpoints
+                    and struct.unpack("!H", packet[42:44])[0] == port)
+        # hop-by-hop (multicast listener reports), or neighbour discovery; never echo
+        return packet[6] == 0 or (packet[6] == socket.IPPROTO_ICMPV6 and 130 <= packet[40] <= 143)
+    return False
+
+
+def holder(inode):
+    """(pid, name) of a process that holds the socket, or None when it has gone."""
+    wanted = f"socket:[{inode}]"
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                if os.readlink(f"/proc/{pid}/fd/{fd}") == wanted:
+                    with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+                        return int(pid), f.read().strip()
+        except OSError:
+            continue
+    return None
+
+
+class Sentry:
+    def __init__(self, interface, endpoints, port, is_tunnel):
+        """@is_tunnel(pid): whether that process may hold IP sockets."""
+        self.endpoints, self.port, self.is_tunnel = endpoints, port, is_tunnel
+        self.packets_seen, self.sockets_seen = 0, 0
+        self.leaks, self.sockets = [], []
+        self.stopping = False
+        self.raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
+        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 20)
+        self.raw.bind((interface, ETH_P_ALL))
+        self.raw.settimeout(0.2)
+        self.threads = [threading.Thread(target=t, daemon=True) for t in (self.watch_packets, self.watch_sockets)]
+        for thread in self.threads:
+            thread.start()
+
+    def watch_packets(self):
+        while not self.stopping:
+            try:
+                packet, where = self.raw.recvfrom(128)
+            except (TimeoutError, socket.timeout):
+                continue
+            except OSError:
+                return
+            if where[2] != PACKET_OUTGOING:
+                continue
+            self.packets_seen += 1
+            if not packet_is_expected(where[1], packet, self.endpoints, self.port) and len(self.leaks) < KEPT:
+                self.leaks.append(f"protocol {where[1]:#06x}: {packet[:64].hex()}")
+
+    def watch_sockets(self):
+        known = set()
+        while not self.stopping:
+            for table in TABLES:
+                try:
+                    with open(f"/proc/self/net/{table}", encoding="ascii") as f:
+                        lines = f.readlines()[1:]
+                except OSError:
+                    continue
+                for line in lines:
+                    inode = line.split()[9]
+                    if inode == "0" or inode in known:
+                        continue
+                    known.add(inode)
+                    who = holder(inode)
+                    if who is None:
+                        continue
+                    self.sockets_seen += 1
+                    if not self.is_tunnel(who[0]) and len(self.sockets) < KEPT:
+                        self.sockets.append(f"{table}: {line.strip()} held by {who[1]} ({who[0]})")
+            time.sleep(0.05)
+
+    def stop(self):
+        time.sleep(0.3)
+        self.stopping = True
+        for thread in self.threads:
+            thread.join(2)
+        self.raw.close()
