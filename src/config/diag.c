@@ -86,7 +86,8 @@ static unsigned int distance(const char *a, const char *b)
 		d[0][j] = (unsigned int)j;
 	for (size_t i = 1; i <= la; i++) {
 		for (size_t j = 1; j <= lb; j++) {
-			bool same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
+			bool same = tolower((unsigned char)a[i - 1]) ==
+				    tolower((unsigned char)b[j - 1]);
 			unsigned int best = d[i - 1][j - 1] + (same ? 0 : 1);
 
 			if (d[i - 1][j] + 1 < best)

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd.h - the subcommands of wgwrap and what they share */
+#ifndef CMD_CMD_H
+#define CMD_CMD_H
+
+#include <stdbool.h>
+
+#include "src/config/config.h"
+#include "src/session/run.h"
+
+#define WGWRAP_VERSION "0.1.0"
+
+/* Exit statuses of subcommands other than run, whose own are in src/session/run.h. */
+enum cmd_status {
+	CMD_OK = 0,
+	CMD_FAILED = 1, /* at run time */
+	CMD_USAGE = 2,
+	CMD_BAD_CONFIG = 3,
+	CMD_NO_HANDSHAKE = 4, /* in time */
+	CMD_NOT_RUNNING = 5,
+};
+
+/* Each takes argv with its own name in argv[0], and returns an exit status. */
+int cmd_run(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_genkey(int argc, char **argv);
+int cmd_genpsk(int argc, char **argv);
+int cmd_pubkey(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+/* One line on standard error, after "wgwrap: ". */
+void cmd_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same for misuse of @command, and where to read on. Returns @status. */
+int cmd_misuse(int status, const char *command, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Messages about a configuration go to standard error; notes too when @notes. */
+void cmd_diag_init(struct wgw_diag *diag, bool notes);
+/* Ends output to standard output. Returns @status, or CMD_FAILED after saying why. */
+int cmd_flush(int status);
+
+/* Takes the options of run apart. @o must be freed by cmd_run_options_free, after a failure too.
+ * Returns -1 and the options, or an exit status: options that ask for help end with 0, what is
+ * wrong has been said. */
+int cmd_run_options(int argc, char **argv, struct wgw_run_options *o);
+void cmd_run_options_free(struct wgw_run_options *o);
+/* A time like "10s", "500ms", "2m", "1h"; a bare number is in seconds; at most a day. Returns 0
+ * and milliseconds, or -EINVAL. */
+int cmd_duration_parse(const char *text, uint32_t *ms);
+
+#endif

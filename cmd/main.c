@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - wgwrap: finds the subcommand
+ *
+ * "wgwrap -c CONF COMMAND" is short for "wgwrap run -c CONF COMMAND": what begins with an option
+ * is run's. Nothing is ever written to standard output but what a subcommand was asked for.
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "src/config/diag.h"
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *usage;
+	const char *what;
+};
+
+static const struct command commands[] = {
+	{"run", cmd_run, "-c CONF [OPTION...] [--] COMMAND [ARG...]",
+	 "run a command in the tunnel; \"run\" may be left out"},
+	{"check", cmd_check, "[-q] [--lenient] CONF", "read a file, say what is wrong with it"},
+	{"genkey", cmd_genkey, "", "print a new private key"},
+	{"pubkey", cmd_pubkey, "< PRIVATE-KEY", "print the public key of a private key"},
+	{"genpsk", cmd_genpsk, "", "print a new preshared key"},
+	{"version", cmd_version, "", "print the version"},
+	{"help", cmd_help, "[COMMAND]", "print this"},
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
+
+void cmd_say(const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	/* one write: lines of several processes do not mix */
+	dprintf(STDERR_FILENO, "wgwrap: %s\n", text);
+}
+
+int cmd_misuse(int status, const char *command, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	cmd_say("%s; see \"wgwrap help %s\"", text, command);
+	return status;
+}
+
+static void say(void *ctx, bool is_error, const char *message)
+{
+	(void)ctx;
+	cmd_say("%s%s", is_error ? "" : "warning: ", message);
+}
+
+static void note(void *ctx, const char *message)
+{
+	(void)ctx;
+	cmd_say("note: %s", message);
+}
+
+void cmd_diag_init(struct wgw_diag *diag, bool notes)
+{
+	*diag = (struct wgw_diag){.say = say, .note = notes ? note : NULL};
+}
+
+int cmd_flush(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	cmd_say("cannot write to standard output: %s", strerror(errno));
+	return status == CMD_OK ? CMD_FAILED : status;
+}
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+int cmd_version(int argc, char **argv)
+{
+	if (argc > 1)
+		return cmd_misuse(CMD_USAGE, argv[0], "version takes no arguments");
+	printf("wgwrap %s\n", WGWRAP_VERSION);
+	return cmd_flush(CMD_OK);
+}
+
+static const char run_options[] =
+	"  -c, --config CONF      a path, a NAME, - (standard input) or env:VARIABLE\n"
+	"  --wait[=TIME], --no-wait\n"
+	"                         wait that long for the first handshake (15s)\n"
+	"  --linger=TIME          wait that long for delivery at the end (10s)\n"
+	"  --direct CIDR[,...]    goes outside the tunnel; may be repeated\n"
+	"  --dns ADDRESS[,...]    name servers in the tunnel; --dns system: the host's resolver\n"
+	"  --mtu BYTES            of the tunnel\n"
+	"  --endpoint HOST:PORT   of the only peer\n"
+	"  --listen-port PORT     UDP port to send from\n"
+	"  -4, -6                 reach the endpoint over IPv4, IPv6 only\n"
+	"  --join                 use a running tunnel although its settings differ\n"
+	"  --no-restart           do not start a tunnel process again that has died\n"
+	"  --lenient              unknown keys in CONF are warnings\n"
+	"  --keep-fd FD           an inherited IP socket that stays open; may be repeated\n"
+	"  --pcap FILE            write the packets in the tunnel to FILE\n"
+	"  --log-file FILE        wgwrap's own words go to FILE\n"
+	"  --log-format human|json\n"
+	"  -q, -v                 fewer, more words; -vv: still more\n"
+	"  -h, --help             print this\n"
+	"  -V, --version          print the version\n";
+
+int cmd_help(int argc, char **argv)
+{
+	const struct command *one = argc > 1 ? find(argv[1]) : NULL;
+
+	if (argc > 2 || (argc > 1 && !one))
+		return cmd_misuse(CMD_USAGE, argv[0], "unknown command '%s'", argv[1]);
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (!one)
+			printf("%s wgwrap %s %s\n", i ? "      " : "usage:", commands[i].name,
+			       commands[i].usage);
+		else if (one == &commands[i])
+			printf("usage: wgwrap %s %s\n%s\n", one->name, one->usage, one->what);
+	}
+	if (!one || one->run == cmd_run)
+		printf("\noptions of run\n%s", run_options);
+	return cmd_flush(CMD_OK);
+}
+
+/** not_a_command() - no subcommand, and no option that would make it run's */
+static int not_a_command(const char *name)
+{
+	const char *names[COMMANDS + 1] = {NULL};
+	const char *meant;
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		names[i] = commands[i].name;
+	meant = wgw_did_you_mean(name, names);
+	if (meant)
+		return cmd_misuse(WGW_EXIT_FAILED, "", "unknown command '%s'; did you mean '%s'?",
+				  name, meant);
+	return cmd_misuse(WGW_EXIT_FAILED, "", "to run '%s' in a tunnel: wgwrap -c CONF %s", name,
+			  name);
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (sodium_init() < 0) {
+		cmd_say("libsodium does not start");
+		return WGW_EXIT_FAILED;
+	}
+	if (argc < 2) {
+		cmd_say("usage: wgwrap -c CONF COMMAND [ARG...]; see \"wgwrap help\"");
+		return WGW_EXIT_FAILED;
+	}
+	if (argv[1][0] == '-')
+		return cmd_run(argc, argv);
+	command = find(argv[1]);
+	if (!command)
+		return not_a_command(argv[1]);
+	return command->run(argc - 1, argv + 1);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* config.c - the end of a configuration, and how it is shown */
+#include "src/config/config.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/config/values.h"
+
+static void free_strings(struct wgw_strings *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->at[i]);
+	free(list->at);
+	*list = (struct wgw_strings){0};
+}
+
+void wgw_config_free(struct wgw_config *config)
+{
+	if (!config)
+		return;
+	for (size_t i = 0; i < config->n_peers; i++) {
+		struct wgw_peer_config *peer = &config->peers[i];
+
+		free(peer->name);
+		free(peer->endpoint_host);
+		wgw_prefixes_free(&peer->allowed_ips);
+		wgw_prefixes_free(&peer->disallowed_ips);
+		sodium_memzero(peer, sizeof(*peer));
+	}
+	free(config->peers);
+	free(config->source);
+	wgw_prefixes_free(&config->addresses);
+	wgw_prefixes_free(&config->dns);
+	wgw_prefixes_free(&config->direct);
+	free_strings(&config->search);
+	free_strings(&config->allowed_apps);
+	free_strings(&config->disallowed_apps);
+	sodium_memzero(config, sizeof(*config));
+	free(config);
+}
+
+/* ---- printing ---- */
+
+/** print_prefixes() - "KEY = a, b"; nothing for an empty list */
+static void print_prefixes(FILE *out, const char *key, const struct wgw_prefixes *list)
+{
+	char text[WGW_ADDR_TEXT_BYTES];
+
+	for (size_t i = 0; i < list->n; i++)
+		fprintf(out, "%s%s", i ? ", " : key, wgw_prefix_text(&list->at[i], text));
+	if (list->n)
+		fputc('\n', out);
+}
+
+static void print_strings(FILE *out, const char *key, const struct wgw_strings *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		fprintf(out, "%s%s", i ? ", " : key, list->at[i]);
+	if (list->n)
+		fputc('\n', out);
+}
+
+/** print_dns() - servers and search domains share a key */
+static void print_dns(FILE *out, const struct wgw_config *config)
+{
+	char text[WGW_ADDR_TEXT_BYTES];
+	const char *before = "DNS = ";
+
+	for (size_t i = 0; i < config->dns.n; i++, before = ", ")
+		fprintf(out, "%s%s", before, wgw_addr_text(&config->dns.at[i].addr, text));
+	for (size_t i = 0; i < config->search.n; i++, before = ", ")
+		fprintf(out, "%s%s", before, config->search.at[i]);
+	if (config->dns.n || config->search.n)
+		fputc('\n', out);
+}
+
+static void print_interface(FILE *out, const struct wgw_config *config)
+{
+	uint8_t public_key[WG_KEY_BYTES];
+	char text[WGW_KEY_TEXT_LEN + 1];
+
+	fputs("[Interface]\n", out);
+	if (crypto_scalarmult_base(public_key, config->private_key) == 0)
+		fprintf(out, "# PublicKey = %s\n", wgw_key_text(public_key, text));
+	fputs("PrivateKey = (hidden)\n", out);
+	if (config->listen_port)
+		fprintf(out, "ListenPort = %u\n", (unsigned int)config->listen_port);
+	if (config->fwmark)
+		fprintf(out, "FwMark = 0x%x\n", config->fwmark);
+	print_prefixes(out, "Address = ", &config->addresses);
+	print_dns(out, config);
+	if (config->mtu)
+		fprintf(out, "MTU = %u\n", (unsigned int)config->mtu);
+	print_prefixes(out, "#@wgwrap:Direct = ", &config->direct);
+	if (config->dns_system)
+		fputs("#@wgwrap:DNS = system\n", out);
+	print_strings(out, "#@ws:AllowedApps = ", &config->allowed_apps);
+	print_strings(out, "#@ws:DisallowedApps = ", &config->disallowed_apps);
+}
+
+static void print_peer(FILE *out, const struct wgw_peer_config *peer)
+{
+	bool brackets = peer->endpoint_host && strchr(peer->endpoint_host, ':');
+	char text[WGW_KEY_TEXT_LEN + 1];
+
+	fputs("\n[Peer]\n", out);
+	if (peer->name)
+		fprintf(out, "# Name = %s\n", peer->name);
+	fprintf(out, "PublicKey = %s\n", wgw_key_text(peer->public_key, text));
+	if (!sodium_is_zero(peer->preshared_key, WG_KEY_BYTES))
+		fputs("PresharedKey = (hidden)\n", out);
+	print_prefixes(out, "AllowedIPs = ", &peer->allowed_ips);
+	print_prefixes(out, "#@ws:DisallowedIPs = ", &peer->disallowed_ips);
+	if (peer->endpoint_host)
+		fprintf(out, "Endpoint = %s%s%s:%u\n", brackets ? "[" : "", peer->endpoint_host,
+			brackets ? "]" : "", (unsigned int)peer->endpoint_port);
+	if (peer->keepalive_s)
+		fprintf(out, "PersistentKeepalive = %u\n", (unsigned int)peer->keepalive_s);
+}
+
+void wgw_config_print(const struct wgw_config *config, void *out)
+{
+	print_interface(out, config);
+	for (size_t i = 0; i < config->n_peers; i++)
+		print_peer(out, &config->peers[i]);
+}
