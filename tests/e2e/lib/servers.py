@@ -2,6 +2,7 @@
 """servers.py - the real servers behind the peer, started on the first use"""
 
 import os
+import resource
 import subprocess
 
 from lib.world import HERE, find, need, run
@@ -106,3 +107,11 @@ def peer_python(world, code, *arguments, **kwargs):
     """Starts Python code next to the servers; it prints "ready" when the test may go on."""
     return world.start(world.inside(world.peer_ns) + ["python3", "-c", code, *arguments],
                        stdout=subprocess.PIPE, text=True, **kwargs)
+
+
+@once
+def behaviour(world):
+    """behaviour.py: one way to end a connection per port."""
+    return world.start_server("behaviour", ["python3", os.path.join(HERE, "behaviour.py")],
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(
+                                  resource.RLIMIT_NOFILE)[1],) * 2))
