@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel.c - the tunnel process's end of a session's channel (src/session/channel.h)
+ *
+ * States: new (nothing received yet; closed after OPEN_TIMEOUT_NS), open (has a session), closing
+ * (the peer hung up, broke the protocol or does not read). A channel is freed only in on_ready and
+ * on the open timer, never while somebody sends through it: a failed send marks it as closing and
+ * the timer ends it in the next turn.
+ *
+ * Who may open: processes of our own uid, by SO_PEERCRED; the token in the OPEN message is theirs to
+ * choose and authorises everything later. Nothing that is sent here holds a key.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/tunnel/core.h"
+
+enum {
+	QUEUE_MAX = 256,      /* messages waiting for a reader */
+	REQUESTS_MAX = 1024,  /* unanswered questions to the supervisor */
+	OPEN_FDS = 2,	      /* settings, policy */
+	READ_ROUNDS = 16,     /* messages per turn */
+	TEXT_FILE_MAX_BYTES = 8 << 20,
+};
+
+#define OPEN_TIMEOUT_NS	   (1 * WGW_SEC_NS)
+#define SCAN_TIMEOUT_NS	   (5 * WGW_SEC_NS)
+#define RESOLVE_TIMEOUT_NS (30 * WGW_SEC_NS)
+
+/** struct queued - a message that did not fit into the socket */
+struct queued {
+	struct queued *next;
+	struct wgw_channel_msg msg;
+};
+
+/**
+ * struct request - a question to the supervisor
+ * @expiry:	Answers it as unknown
+ * @code:	WGW_CH_SCAN or WGW_CH_HOST_RESOLVE, which says which of the two is set
+ */
+struct request {
+	struct request *next;
+	struct wgw_channel *channel;
+	struct wgw_timer expiry;
+	uint32_t id;
+	uint16_t code;
+	void (*scanned)(void *arg, const uint64_t *held);
+	void (*resolved)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n);
+	void *arg;
+};
+
+struct wgw_channel {
+	struct wgw_watch watch;
+	struct wgw_timer end; /* new: too late; closing: now */
+	struct wgw_tunnel *t;
+	struct wgw_session *session;
+	struct queued *queue, **queue_end;
+	unsigned int n_queued;
+	struct request *requests;
+	unsigned int n_requests;
+	uint32_t last_id;
+	bool closing, state_told;
+	struct wgw_channel_msg state;
+};
+
+/* ---- end ---- */
+
+static void answer_unknown(struct request *r)
+{
+	uint64_t all[WGW_CH_SCAN_MAX / 64];
+
+	memset(all, 0xff, sizeof(all));
+	if (r->code == WGW_CH_SCAN)
+		r->scanned(r->arg, all);
+	else
+		r->resolved(r->arg, EAI_AGAIN, NULL, 0);
+}
+
+static void request_free(struct wgw_channel *c, struct request *r)
+{
+	struct request **at = &c->requests;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	c->n_requests--;
+	wgw_timer_cancel(c->t->loop, &r->expiry);
+	free(r);
+}
+
+static void channel_free(struct wgw_channel *c)
+{
+	struct wgw_session *s = c->session;
+
+	wgw_loop_del(c->t->loop, &c->watch);
+	close(c->watch.fd);
+	wgw_timer_cancel(c->t->loop, &c->end);
+	/* From here on the session asks nothing through us. */
+	if (s)
+		s->channel = NULL;
+	while (c->requests) {
+		struct request *r = c->requests;
+
+		answer_unknown(r);
+		request_free(c, r);
+	}
+	while (c->queue) {
+		struct queued *q = c->queue;
+
+		c->queue = q->next;
+		free(q);
+	}
+	free(c);
+	if (s)
+		wgw_session_over(s);
+}
+
+static void on_end(struct wgw_timer *t)
+{
+	channel_free(wgw_container(t, struct wgw_channel, end));
+}
+
+/* Ends the channel in the next turn: callers may still hold it. */
+static void channel_close_soon(struct wgw_channel *c)
+{
+	c->closing = true;
+	wgw_timer_set(c->t->loop, &c->end, 0);
+}
+
+/* ---- sending ---- */
+
+/* Returns false when the socket has no room. */
+static bool send_now(struct wgw_channel *c, const struct wgw_channel_msg *msg)
+{
+	ssize_t n;
+
+	do
+		n = send(c->watch.fd, msg, sizeof(*msg), MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return false;
+	if (n < 0)
+		channel_close_soon(c);
+	return true;
+}
+
+static void drain_queue(struct wgw_channel *c)
+{
+	while (c->queue && send_now(c, &c->queue->msg)) {
+		struct queued *q = c->queue;
+
+		c->queue = q->next;
+		c->n_queued--;
+		free(q);
+	}
+	if (!c->queue) {
+		c->queue_end = &c->queue;
+		wgw_loop_mod(c->t->loop, &c->watch, EPOLLIN);
+	}
+}
+
+void wgw_channel_send(struct wgw_channel *c, struct wgw_channel_msg *msg)
+{
+	struct queued *q;
+
+	msg->magic = WGW_WIRE_MAGIC;
+	msg->version = WGW_WIRE_VERSION;
+	if (c->closing || (!c->queue && send_now(c, msg)))
+		return;
+	/* Lines for the user may get lost; a session that reads nothing at all is given up. */
+	if (msg->code == WGW_CH_SAY && c->n_queued >= QUEUE_MAX / 2)
+		return;
+	q = c->n_queued < QUEUE_MAX ? malloc(sizeof(*q)) : NULL;
+	if (!q) {
+		channel_close_soon(c);
+		return;
+	}
+	if (!c->queue)
+		wgw_loop_mod(c->t->loop, &c->watch, EPOLLIN | EPOLLOUT);
+	q->next = NULL;
+	q->msg = *msg;
+	*c->queue_end = q;
+	c->queue_end = &q->next;
+	c->n_queued++;
+}
+
+void wgw_channel_tell_state(struct wgw_channel *c, const struct wgw_channel_msg *state)
+{
+	struct wgw_channel_msg msg = *state;
+	bool heard = state->u.state.datagrams_received != 0;
+	bool heard_before = c->state.u.state.datagrams_received != 0;
+
+	/* The number of datagrams alone is no news, that something answers is. */
+	if (c->state_told && state->u.state.peers == c->state.u.state.peers &&
+	    state->u.state.peers_up == c->state.u.state.peers_up &&
+	    state->u.state.attempts == c->state.u.state.attempts && heard == heard_before)
+		return;
+	c->state = *state;
+	c->state_told = true;
+	wgw_channel_send(c, &msg);
+}
+
+/* ---- opening ---- */
+
+/* The whole text behind @fd, or NULL. malloc'ed, NUL-terminated. */
+static char *read_text(int fd, size_t *len)
+{
+	struct stat st;
+	char *text;
+	size_t at = 0;
+
+	/* A pipe could keep us waiting. */
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < 0 ||
+	    st.st_size > TEXT_FILE_MAX_BYTES)
+		return NULL;
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return NULL;
+	while (at < (size_t)st.st_size) {
+		ssize_t n = pread(fd, text + at, (size_t)st.st_size - at, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		at += (size_t)n;
+	}
+	text[at] = '\0';
+	*len = at;
+	return text;
+}
+
+/* Length of the line at @text, without its newline. */
+static size_t line_len(const char *text)
+{
+	return strcspn(text, "\n");
+}
+
+static const char *line_next(const char *text)
+{
+	text += line_len(text);
+	return *text ? text + 1 : text;
+}
+
+static int line_compare(const char *a, const char *b)
+{
+	size_t la = line_len(a), lb = line_len(b);
+	int d = strncmp(a, b, la < lb ? la : lb);
+
+	return d ? d : (la > lb) - (la < lb);
+}
+
+/* Writes lines that are in one of two sorted texts only: "- " running, "+ " theirs. Returns their
+ * number. */
+static unsigned int differing_lines(const char *running, const char *theirs, char *out, size_t room)
+{
+	unsigned int n = 0;
+
+	out[0] = '\0';
+	while (*running || *theirs) {
+		int d = !*running ? 1 : !*theirs ? -1 : line_compare(running, theirs);
+		const char *line = d < 0 ? running : theirs;
+		size_t len = line_len(line) + 3;
+
+		if (d != 0) {
+			if (len < room) {
+				snprintf(out, room, "%c %.*s\n", d < 0 ? '-' : '+',
+					 (int)line_len(line), line);
+				out += len;
+				room -= len;
+			}
+			n++;
+		}
+		if (d <= 0)
+			running = line_next(running);
+		if (d >= 0)
+			theirs = line_next(theirs);
+	}
+	return n;
+}
+
+static bool own_uid(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == geteuid();
+}
+
+/* Checks an OPEN and makes the session. Returns 0 or an errno, with a text in @reply. */
+static int open_session(struct wgw_channel *c, const struct wgw_channel_msg *msg,
+			const int fds[OPEN_FDS], struct wgw_channel_msg *reply)
+{
+	char *settings = NULL, *policy_text = NULL;
+	char *why = reply->u.opened.text;
+	const size_t room = sizeof(reply->u.opened.text);
+	struct wgw_policy policy;
+	size_t settings_len, policy_len;
+	unsigned int line;
+	int err;
+
+	if (!own_uid(c->watch.fd)) {
+		snprintf(why, room, "the tunnel process belongs to another user");
+		return EPERM;
+	}
+	if (sodium_is_zero(msg->u.open.token, WGW_TOKEN_BYTES))
+		return EINVAL;
+	if (wgw_session_by_token(c->t, msg->u.open.token))
+		return EEXIST;
+	settings = read_text(fds[0], &settings_len);
+	policy_text = read_text(fds[1], &policy_len);
+	if (!settings || !policy_text) {
+		snprintf(why, room, "settings or policy unreadable");
+		err = EINVAL;
+		goto out;
+	}
+	if (!(msg->u.open.flags & WGW_CH_JOIN) &&
+	    differing_lines(c->t->boot->settings, settings, why, room) > 0) {
+		err = EBUSY;
+		goto out;
+	}
+	why[0] = '\0';
+	err = -wgw_policy_parse(policy_text, policy_len, &policy, &line);
+	if (err) {
+		snprintf(why, room, "policy line %u is not understood", line);
+		goto out;
+	}
+	c->session = wgw_session_new(c->t, c, msg->u.open.token, msg->u.open.label_key, &policy);
+	if (!c->session) {
+		wgw_policy_free(&policy);
+		err = ENOMEM;
+	}
+out:
+	free(settings);
+	free(policy_text);
+	return err;
+}
+
+static void handle_open(struct wgw_channel *c, const struct wgw_channel_msg *msg,
+			const int fds[OPEN_FDS])
+{
+	struct wgw_channel_msg reply = {.code = WGW_CH_OPENED};
+	struct wgw_core *core = wgw_core_of(c->t);
+
+	reply.err = open_session(c, msg, fds, &reply);
+	memcpy(reply.u.opened.abstract, c->t->boot->abstract, WGW_ABSTRACT_BYTES);
+	reply.u.opened.pid = (int32_t)getpid();
+	if (reply.err) {
+		wgw_channel_send(c, &reply);
+		channel_close_soon(c);
+		return;
+	}
+	wgw_timer_cancel(c->t->loop, &c->end);
+	wgw_channel_send(c, &reply);
+	wgw_core_say_notes(core, c->session);
+	wgw_endpoints_wake(core->endpoints);
+	core->state_changed = true;
+}
+
+/* ---- questions ---- */
+
+static void on_expiry(struct wgw_timer *t)
+{
+	struct request *r = wgw_container(t, struct request, expiry);
+	struct wgw_channel *c = r->channel;
+
+	answer_unknown(r);
+	request_free(c, r);
+}
+
+static struct request *request_new(struct wgw_channel *c, uint16_t code, uint64_t timeout_ns,
+				   void *arg)
+{
+	struct request *r;
+
+	if (c->closing || c->n_requests == REQUESTS_MAX)
+		return NULL;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	r->channel = c;
+	r->id = ++c->last_id;
+	r->code = code;
+	r->arg = arg;
+	r->expiry.due = on_expiry;
+	wgw_timer_set(c->t->loop, &r->expiry, wgw_loop_now(c->t->loop) + timeout_ns);
+	r->next = c->requests;
+	c->requests = r;
+	c->n_requests++;
+	return r;
+}
+
+bool wgw_channel_scan(struct wgw_channel *c, const uint64_t *inodes, unsigned int n,
+		      void (*done)(void *arg, const uint64_t *held), void *arg)
+{
+	struct wgw_channel_msg msg = {.code = WGW_CH_SCAN};
+	struct request *r;
+
+	if (n > WGW_CH_SCAN_MAX)
+		return false;
+	r = request_new(c, WGW_CH_SCAN, SCAN_TIMEOUT_NS, arg);
+	if (!r)
+		return false;
+	r->scanned = done;
+	msg.id = r->id;
+	msg.u.scan.n = n;
+	memcpy(msg.u.scan.inode, inodes, n * sizeof(*inodes));
+	wgw_channel_send(c, &msg);
+	return true;
+}
+
+bool wgw_channel_host_resolve(struct wgw_channel *c, const char *name, int family,
+			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
+			      void *arg)
+{
+	struct wgw_channel_msg msg = {.code = WGW_CH_HOST_RESOLVE};
+	struct request *r;
+
+	if (strlen(name) >= sizeof(msg.u.host.name))
+		return false;
+	r = request_new(c, WGW_CH_HOST_RESOLVE, RESOLVE_TIMEOUT_NS, arg);
+	if (!r)
+		return false;
+	r->resolved = done;
+	msg.id = r->id;
+	msg.u.host.family = family;
+	snprintf(msg.u.host.name, sizeof(msg.u.host.name), "%s", name);
+	wgw_channel_send(c, &msg);
+	return true;
+}
+
+static void handle_answer(struct wgw_channel *c, const struct wgw_channel_msg *msg, uint16_t code)
+{
+	struct request *r = c->requests;
+	uint32_t n = msg->u.host.n;
+
+	while (r && (r->id != msg->id || r->code != code))
+		r = r->next;
+	if (!r) /* expired */
+		return;
+	if (code == WGW_CH_SCAN)
+		r->scanned(r->arg, msg->u.scan.held);
+	else
+		r->resolved(r->arg, msg->u.host.eai, msg->u.host.ip,
+			    n < WGW_CH_HOST_MAX ? n : WGW_CH_HOST_MAX);
+	request_free(c, r);
+}
+
+/* ---- receiving ---- */
+
+/* Descriptors of a message into @fds, those too many closed. Returns how many were kept. */
+static int take_fds(struct msghdr *h, int fds[OPEN_FDS])
+{
+	int n = 0;
+
+	for (struct cmsghdr *m = CMSG_FIRSTHDR(h); m; m = CMSG_NXTHDR(h, m)) {
+		size_t count = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(m) + i * sizeof(fd), sizeof(fd));
+			if (n < OPEN_FDS)
+				fds[n++] = fd;
+			else
+				close(fd);
+		}
+	}
+	return n;
+}
+
+/* Returns false when the channel is to end. */
+static bool handle(struct wgw_channel *c, const struct wgw_channel_msg *msg, const int *fds, int n_fds)
+{
+	if (msg->magic != WGW_WIRE_MAGIC)
+		return false;
+	if (msg->version != WGW_WIRE_VERSION) {
+		struct wgw_channel_msg reply = {.code = WGW_CH_OPENED, .err = EPROTO};
+
+		snprintf(reply.u.opened.text, sizeof(reply.u.opened.text),
+			 "the running tunnel process is of another version of wgwrap");
+		wgw_channel_send(c, &reply);
+		return false;
+	}
+	if (!c->session) {
+		if (msg->code != WGW_CH_OPEN || n_fds != OPEN_FDS)
+			return false;
+		handle_open(c, msg, fds);
+		return true;
+	}
+	switch (msg->code) {
+	case WGW_CH_FLUSH:
+		wgw_session_flush(c->session);
+		return true;
+	case WGW_CH_SCANNED:
+		handle_answer(c, msg, WGW_CH_SCAN);
+		return true;
+	case WGW_CH_HOST_RESOLVED:
+		handle_answer(c, msg, WGW_CH_HOST_RESOLVE);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Takes one message. Returns 1, 0 when none waits, -1 at the end of the channel. */
+static int receive(struct wgw_channel *c)
+{
+	struct wgw_channel_msg msg = {0};
+	struct iovec iov = {&msg, sizeof(msg)};
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[CMSG_SPACE(8 * sizeof(int))];
+	} control;
+	struct msghdr h = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control.bytes,
+			   .msg_controllen = sizeof(control.bytes)};
+	ssize_t n = recvmsg(c->watch.fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int fds[OPEN_FDS], n_fds;
+	bool ok;
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	n_fds = take_fds(&h, fds);
+	/* What a shorter message leaves out reads as zero. */
+	ok = n >= (ssize_t)offsetof(struct wgw_channel_msg, u) && !(h.msg_flags & MSG_TRUNC) &&
+	     handle(c, &msg, fds, n_fds);
+	for (int i = 0; i < n_fds; i++)
+		close(fds[i]);
+	sodium_memzero(&msg.u.open, sizeof(msg.u.open));
+	return ok ? 1 : -1;
+}
+
+static void on_ready(struct wgw_watch *w, uint32_t events)
+{
+	struct wgw_channel *c = wgw_container(w, struct wgw_channel, watch);
+
+	if (c->closing)
+		return;
+	if (events & EPOLLOUT)
+		drain_queue(c);
+	for (int i = 0; i < READ_ROUNDS && !c->closing; i++) {
+		int got = receive(c);
+
+		if (got < 0)
+			channel_close_soon(c);
+		if (got <= 0)
+			return;
+	}
+}
+
+void wgw_session_adopt(struct wgw_tunnel *t, int fd)
+{
+	struct wgw_channel *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		close(fd);
+		return;
+	}
+	c->t = t;
+	c->watch.fd = fd;
+	c->watch.ready = on_ready;
+	c->end.due = on_end;
+	c->queue_end = &c->queue;
+	if (wgw_loop_add(t->loop, &c->watch, EPOLLIN) < 0) {
+		close(fd);
+		free(c);
+		return;
+	}
+	wgw_timer_set(t->loop, &c->end, wgw_loop_now(t->loop) + OPEN_TIMEOUT_NS);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* core.h - what only tunnel.c, endpoints.c, session.c and channel.c share */
+#ifndef SRC_TUNNEL_CORE_H
+#define SRC_TUNNEL_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/session/channel.h"
+#include "src/tunnel/outer.h"
+#include "src/tunnel/policy.h"
+#include "src/tunnel/tunnel.h"
+
+struct wgw_endpoints;
+struct wgw_pcap;
+struct wgw_channel;
+
+enum {
+	WGW_NOTES_MAX = 8,
+	WGW_REFUSED_MAX = 128, /* addresses whose refusal is said, per session */
+};
+
+/**
+ * struct wgw_core - the tunnel process
+ * @t:		What all parts see
+ * @endpoints:	The peers' state, endpoints.c
+ * @pcap:	NULL: inner packets are not recorded
+ * @input, @flush: first and last work before the loop sleeps
+ * @engine, @tcpip: deadlines of wg_device_tick and stack_tick
+ * @linger:	Set while no session is left
+ * @input_pending: stack_input was called since the last stack_input_done
+ * @state_changed: sessions are told before the loop sleeps
+ * @datagrams_received: from any endpoint
+ * @notes:	Said before there was a session; said to the first one. @note_level of each
+ */
+struct wgw_core {
+	struct wgw_tunnel t;
+	struct wgw_endpoints *endpoints;
+	struct wgw_pcap *pcap;
+	struct wgw_before input, flush;
+	struct wgw_timer engine, tcpip, linger;
+	bool input_pending;
+	bool state_changed;
+	uint32_t datagrams_received;
+	char *notes[WGW_NOTES_MAX];
+	int note_level[WGW_NOTES_MAX];
+	size_t n_notes;
+};
+
+static inline struct wgw_core *wgw_core_of(struct wgw_tunnel *t)
+{
+	return wgw_container(t, struct wgw_core, t);
+}
+
+/* tunnel.c ---- */
+
+/* No session is left: starts the linger. A session came: stops it. */
+void wgw_core_no_session(struct wgw_core *core);
+void wgw_core_has_session(struct wgw_core *core);
+
+/* session.c ---- */
+
+/**
+ * struct wgw_session - one invocation's session
+ * @refs:	The channel, and what sockets.c holds
+ * @channel:	NULL: the session is over, its token is unknown; what it wrote is still delivered
+ * @unsent:	Counts of wgw_session_unsent_begin
+ * @lost_bytes, @flows_failed: what was not deliverable
+ * @flushing:	A FLUSH waits for @unsent to be zero
+ * @refused:	Addresses whose refusal was said
+ */
+struct wgw_session {
+	struct wgw_session *next;
+	struct wgw_tunnel *t;
+	struct wgw_channel *channel;
+	unsigned int refs;
+	uint8_t token[WGW_TOKEN_BYTES];
+	uint8_t label_key[WGW_LABEL_KEY_BYTES];
+	struct wgw_policy policy;
+	unsigned int unsent;
+	uint64_t lost_bytes;
+	uint32_t flows_failed;
+	bool flushing;
+	bool family_said;
+	uint8_t (*refused)[16];
+	size_t n_refused;
+};
+
+/* Makes a session and adds it to @t's list. Takes @policy over on success. Returns NULL without memory. */
+struct wgw_session *wgw_session_new(struct wgw_tunnel *t, struct wgw_channel *channel,
+				    const uint8_t *token, const uint8_t *label_key,
+				    struct wgw_policy *policy);
+/* The channel closed. */
+void wgw_session_over(struct wgw_session *s);
+/* The session asked to hear when all is delivered. */
+void wgw_session_flush(struct wgw_session *s);
+/* One line for every session; kept for the first one when there is none yet. @level as in
+ * wgw_session_say. */
+void wgw_core_say(struct wgw_core *core, int level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Tells every session the state, when it differs from what it was told last. */
+void wgw_core_tell_state(struct wgw_core *core);
+/* Says the kept notes to @s. */
+void wgw_core_say_notes(struct wgw_core *core, struct wgw_session *s);
+
+/* channel.c ---- */
+
+/* Queues @msg, whose code, err and id are set. Dropped when the peer does not read. */
+void wgw_channel_send(struct wgw_channel *c, struct wgw_channel_msg *msg);
+void wgw_channel_tell_state(struct wgw_channel *c, const struct wgw_channel_msg *state);
+/* Takes the request's id, 0: no memory. @timeout_ms: then it is answered as if the supervisor
+ * did not know. @done runs later, never inside. */
+bool wgw_channel_scan(struct wgw_channel *c, const uint64_t *inodes, unsigned int n,
+		      void (*done)(void *arg, const uint64_t *held), void *arg);
+bool wgw_channel_host_resolve(struct wgw_channel *c, const char *name, int family,
+			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
+			      void *arg);
+
+/* endpoints.c ---- */
+
+/* Adds the peers of the boot's configuration to the engine. Returns NULL and *err. */
+struct wgw_endpoints *wgw_endpoints_new(struct wgw_core *core, int *err);
+void wgw_endpoints_free(struct wgw_endpoints *e);
+void wgw_endpoints_event(struct wgw_endpoints *e, struct wg_peer *peer, enum wg_event event);
+void wgw_endpoints_send_failed(struct wgw_endpoints *e, const struct wg_endpoint *to, int err);
+/* Starts handshakes with peers that have an endpoint and no session (a bounded number). */
+void wgw_endpoints_wake(struct wgw_endpoints *e);
+/* Fills msg->u.state. */
+void wgw_endpoints_state(const struct wgw_endpoints *e, struct wgw_channel_msg *msg);
+
+/* pcap.c ---- */
+
+/* Writes the file's header to @fd, which stays the caller's. NULL and errno. */
+struct wgw_pcap *wgw_pcap_new(int fd);
+/* Records an inner packet; @iov in @n pieces, @len bytes together. */
+void wgw_pcap_packet(struct wgw_pcap *p, const struct iovec *iov, int n, size_t len);
+void wgw_pcap_flush(struct wgw_pcap *p);
+void wgw_pcap_free(struct wgw_pcap *p);
+
+/* sandbox.c ---- */
+
+/* Forbids everything the tunnel process does not need, for good: new privileges, core files,
+ * tracing, files, programs, system calls. @say takes a warning for each part that the kernel does
+ * not offer. Returns 0, or -errno when a part that always exists failed. */
+int wgw_sandbox_enter(void (*say)(void *ctx, const char *warning), void *ctx);
+/* Keeps @len bytes at @at out of swap. Returns 0 or -errno. */
+int wgw_sandbox_lock(void *at, size_t len);
+
+#endif
