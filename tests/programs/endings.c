@@ -2,9 +2,9 @@
 /*
  * endings.c - how a connection ends, as the program sees it
  *
- * usage: endings read|write|halfclose|afterfin HOST PORT
+ * usage: endings read|show|write|halfclose|afterfin HOST PORT
  *
- * read: until the end; write: until an error; halfclose: write, shut down, read the answer;
+ * read, show: until the end; write: until an error; halfclose: write, shut down, read the answer;
  * afterfin: read to the end, then write 100,000 bytes and shut down.
  */
 #include "common.h"
@@ -72,8 +72,8 @@ int main(int argc, char **argv)
 	if (argc < 4)
 		return 2;
 	fd = dial(argv[2], argv[3]);
-	if (!strcmp(argv[1], "read")) {
-		read_all(fd, 0);
+	if (!strcmp(argv[1], "read") || !strcmp(argv[1], "show")) {
+		read_all(fd, !strcmp(argv[1], "show"));
 	} else if (!strcmp(argv[1], "write")) {
 		write_all(fd);
 	} else if (!strcmp(argv[1], "halfclose")) {
