@@ -151,10 +151,10 @@ static int not_a_command(const char *name)
 		names[i] = commands[i].name;
 	meant = wgw_did_you_mean(name, names);
 	if (meant)
-		return cmd_misuse(WGW_EXIT_FAILED, "", "unknown command '%s'; did you mean '%s'?",
-				  name, meant);
-	return cmd_misuse(WGW_EXIT_FAILED, "", "to run '%s' in a tunnel: wgwrap -c CONF %s", name,
-			  name);
+		cmd_say("unknown command '%.80s'; did you mean '%s'?", name, meant);
+	else
+		cmd_say("to run '%.80s' in a tunnel: wgwrap -c CONF %.80s", name, name);
+	return WGW_EXIT_FAILED;
 }
 
 int main(int argc, char **argv)

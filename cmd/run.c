@@ -41,6 +41,8 @@ enum option_id {
 	OPT_LOG_FORMAT,
 };
 
+static const char short_options[] = "+:c:46qvhV";
+
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, 'c'},
 	{"wait", optional_argument, NULL, OPT_WAIT},
@@ -274,6 +276,19 @@ static int take(int option, char *value, struct wgw_run_options *o)
 	}
 }
 
+/** bad_option() - @word: where getopt_long stopped. Return: exit status */
+static int bad_option(int option, const char *word)
+{
+	if (option == ':')
+		return cmd_misuse(WGW_EXIT_FAILED, "run", "%.80s needs a value", word);
+	if (optopt == 0)
+		return cmd_misuse(WGW_EXIT_FAILED, "run", "unknown option %.80s", word);
+	/* an option that exists is at fault only for a value given to its long form */
+	if (optopt >= OPT_WAIT || strchr(short_options, optopt))
+		return cmd_misuse(WGW_EXIT_FAILED, "run", "%.80s: the option takes no value", word);
+	return cmd_misuse(WGW_EXIT_FAILED, "run", "unknown option -%c", optopt);
+}
+
 int cmd_run_options(int argc, char **argv, struct wgw_run_options *o)
 {
 	int option;
@@ -286,18 +301,11 @@ int cmd_run_options(int argc, char **argv, struct wgw_run_options *o)
 	};
 	optind = 0;
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "+:c:46qvhV", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
 		int status;
 
-		if (option == ':')
-			return cmd_misuse(WGW_EXIT_FAILED, "run", "%s needs a value",
-					  argv[optind - 1]);
-		if (option == '?' && optopt > 0 && optopt < OPT_WAIT)
-			return cmd_misuse(WGW_EXIT_FAILED, "run", "unknown option -%c", optopt);
-		if (option == '?')
-			return cmd_misuse(WGW_EXIT_FAILED, "run",
-					  optopt ? "%.80s takes no value" : "unknown option %.80s",
-					  argv[optind - 1]);
+		if (option == ':' || option == '?')
+			return bad_option(option, argv[optind - 1]);
 		status = take(option, optarg, o);
 		if (status >= 0)
 			return status;

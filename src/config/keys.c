@@ -309,7 +309,7 @@ static void refuse_reserved(struct wgw_parser *p, const struct wgw_key *key, con
 
 /* ---- the table ---- */
 
-#define NO_HOOKS    "not run: hooks never are"
+#define NO_HOOKS    "ignored: hooks are never run"
 #define NO_MEANING  "ignored: it has no meaning here"
 #define NO_WINDOWS  "ignored: it is for Windows"
 #define ANY_SECTION (WGW_INTERFACE | WGW_PEER)
@@ -430,7 +430,8 @@ const char *const *wgw_key_names(enum wgw_section section, enum wgw_spelling spe
 	size_t n = 0;
 
 	for (size_t i = 0; i < KEYS; i++) {
-		if ((keys[i].sections & section) && (keys[i].spellings & spelling))
+		if ((keys[i].sections & section) && (keys[i].spellings & spelling) &&
+		    !keys[i].remark)
 			buf[n++] = keys[i].name;
 	}
 	buf[n] = NULL;

@@ -53,7 +53,7 @@ struct wgw_key {
 /* The key that is written @name (without pragma prefix) in @spelling in @section, or NULL. */
 const struct wgw_key *wgw_key_find(const char *name, enum wgw_section section,
 				   enum wgw_spelling spelling);
-/* Known keys of @section in @spelling, for spelling hints; NULL-terminated, in @buf of
+/* Keys of @section in @spelling that mean something, for hints; NULL-terminated, in @buf of
  * WGW_KEYS_MAX + 1 pointers. Returns @buf. */
 enum { WGW_KEYS_MAX = 80 };
 const char *const *wgw_key_names(enum wgw_section section, enum wgw_spelling spelling,

@@ -161,7 +161,7 @@ static void unknown_key(struct wgw_parser *p, const char *name, enum wgw_spellin
 	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
 		if (wgw_key_find(name, sections[i], spelling)) {
 			wgw_diag_say(p->diag, p->lenient ? WGW_WARNING : WGW_ERROR,
-				     "%s:%u: %s: this key belongs into [%s]", p->config->source,
+				     "%s:%u: %s: this key belongs in [%s]", p->config->source,
 				     p->reader.line, name,
 				     sections[i] == WGW_PEER ? "Peer" : "Interface");
 			return;
@@ -174,23 +174,28 @@ static void unknown_key(struct wgw_parser *p, const char *name, enum wgw_spellin
 		     meant ? meant : "", meant ? "?" : "");
 }
 
-/** set() - one setting that is complete */
-static void set(struct wgw_parser *p, const char *tagged, const char *value)
+/** untag() - takes a key's tag off. Return: how the key was written */
+static enum wgw_spelling untag(const char **name)
 {
-	static const enum wgw_spelling spellings[] = {WGW_PRAGMA, WGW_PRAGMA_WS, WGW_BARE};
-	enum wgw_spelling spelling = WGW_BARE;
-	const struct wgw_key *key;
-	const char *name = tagged;
+	static const enum wgw_spelling tagged[] = {WGW_PRAGMA, WGW_PRAGMA_WS};
 
-	for (size_t i = 0; i < sizeof(spellings) / sizeof(*spellings); i++) {
-		const char *tag = wgw_spelling_tag(spellings[i]);
+	for (size_t i = 0; i < sizeof(tagged) / sizeof(*tagged); i++) {
+		const char *tag = wgw_spelling_tag(tagged[i]);
 
-		if (strncmp(tagged, tag, strlen(tag)) == 0) {
-			spelling = spellings[i];
-			name = tagged + strlen(tag);
-			break;
+		if (strncmp(*name, tag, strlen(tag)) == 0) {
+			*name += strlen(tag);
+			return tagged[i];
 		}
 	}
+	return WGW_BARE;
+}
+
+/** set() - one setting that is complete */
+static void set(struct wgw_parser *p, const char *name, const char *value)
+{
+	enum wgw_spelling spelling = untag(&name);
+	const struct wgw_key *key;
+
 	key = wgw_key_find(name, p->reader.section, spelling);
 	if (!key) {
 		unknown_key(p, name, spelling);
@@ -217,13 +222,13 @@ static void set(struct wgw_parser *p, const char *tagged, const char *value)
 /** before_sections() - a key that stands before any section */
 static void before_sections(struct wgw_parser *p, const char *name)
 {
+	enum wgw_spelling spelling = untag(&name);
 	char quoted[WGW_QUOTED_BYTES];
 
-	/* a tag's first character is no part of what the user wrote */
-	if (*name != '@')
-		wgw_diag_say(p->diag, WGW_ERROR,
-			     "%s:%u: %s stands before the first section ([Interface] or [Peer])",
-			     p->config->source, p->reader.line, wgw_quoted(name, quoted));
+	wgw_diag_say(p->diag, WGW_ERROR,
+		     "%s:%u: %s%s stands before the first section ([Interface] or [Peer])",
+		     p->config->source, p->reader.line, wgw_spelling_prefix(spelling),
+		     wgw_quoted(name, quoted));
 }
 
 /** append() - one more part of a value. Return: 0 or -ENOMEM */

@@ -45,10 +45,10 @@ static bool clear_host_bits(struct wgw_prefix *prefix)
 	bool changed = false;
 
 	for (unsigned int i = bits / 8; i < sizeof(prefix->addr.ip); i++) {
-		uint8_t keep = i == bits / 8 ? (uint8_t)(0xff00u >> (bits % 8)) : 0;
+		unsigned int keep = i == bits / 8 ? 0xff00u >> (bits % 8) & 0xff : 0;
 
 		changed |= (prefix->addr.ip[i] & ~keep) != 0;
-		prefix->addr.ip[i] &= keep;
+		prefix->addr.ip[i] = (uint8_t)(prefix->addr.ip[i] & keep);
 	}
 	return changed;
 }

@@ -222,7 +222,10 @@ static bool read_line(struct wgw_reader *r)
 	}
 	text[strcspn(text, "#")] = '\0';
 	text = trim(text);
-	if (*text == '[')
+	if (*text == ';')
+		wgw_diag_say(r->diag, WGW_ERROR, "%s:%u: ';' begins no comment, '#' does",
+			     r->source, r->line);
+	else if (*text == '[')
 		read_section(r, text);
 	else if (*text && r->section != WGW_OTHER_SECTION)
 		read_setting(r, text, WGW_BARE);
