@@ -24,8 +24,7 @@ typedef void wg_allowedips_visitor(void *ctx, int family, const uint8_t *addr, u
 int wg_allowedips_insert(struct wg_allowedips *table, int family, const void *addr,
 			 uint8_t prefix_len, struct wg_peer *peer);
 /* Longest prefix that holds @addr; NULL: none. */
-struct wg_peer *wg_allowedips_find(const struct wg_allowedips *table, int family,
-				   const void *addr);
+struct wg_peer *wg_allowedips_find(const struct wg_allowedips *table, int family, const void *addr);
 void wg_allowedips_remove_peer(struct wg_allowedips *table, struct wg_peer *peer);
 /* Visits the entries of @peer, newest first. */
 void wg_allowedips_visit(const struct wg_peer *peer, wg_allowedips_visitor *visit, void *ctx);

@@ -26,8 +26,7 @@ static_assert(crypto_aead_xchacha20poly1305_ietf_NPUBBYTES == WG_COOKIE_NONCE_BY
 static void derive(uint8_t key[WG_SYMMETRIC_KEY_BYTES], const char label[8],
 		   const uint8_t public_key[WG_PUBLIC_KEY_BYTES])
 {
-	wg_hash(key,
-		(const struct wg_bytes[]){ { label, 8 }, { public_key, WG_PUBLIC_KEY_BYTES } }, 2);
+	wg_hash(key, (const struct wg_bytes[]){{label, 8}, {public_key, WG_PUBLIC_KEY_BYTES}}, 2);
 }
 
 void wg_cookie_checker_init(struct wg_cookie_checker *checker,
@@ -49,15 +48,14 @@ static void compute_mac1(uint8_t mac1[WG_MAC_BYTES], const void *message, size_t
 			 const uint8_t key[WG_SYMMETRIC_KEY_BYTES])
 {
 	wg_mac(mac1, key, WG_SYMMETRIC_KEY_BYTES,
-	       &(struct wg_bytes){ message, len - sizeof(struct wg_message_macs) }, 1);
+	       &(struct wg_bytes){message, len - sizeof(struct wg_message_macs)}, 1);
 }
 
 /* mac2 covers the message and mac1. */
 static void compute_mac2(uint8_t mac2[WG_MAC_BYTES], const void *message, size_t len,
 			 const uint8_t cookie[WG_COOKIE_BYTES])
 {
-	wg_mac(mac2, cookie, WG_COOKIE_BYTES, &(struct wg_bytes){ message, len - WG_MAC_BYTES },
-	       1);
+	wg_mac(mac2, cookie, WG_COOKIE_BYTES, &(struct wg_bytes){message, len - WG_MAC_BYTES}, 1);
 }
 
 static struct wg_message_macs *macs_of(void *message, size_t len)
@@ -114,11 +112,11 @@ static void make_cookie(struct wg_device *dev, uint8_t cookie[WG_COOKIE_BYTES],
 		checker->has_secret = true;
 	}
 	if (from->to.sa.sa_family == AF_INET6) {
-		in[0] = (struct wg_bytes){ &from->to.in6.sin6_addr, 16 };
-		in[1] = (struct wg_bytes){ &from->to.in6.sin6_port, 2 };
+		in[0] = (struct wg_bytes){&from->to.in6.sin6_addr, 16};
+		in[1] = (struct wg_bytes){&from->to.in6.sin6_port, 2};
 	} else {
-		in[0] = (struct wg_bytes){ &from->to.in.sin_addr, 4 };
-		in[1] = (struct wg_bytes){ &from->to.in.sin_port, 2 };
+		in[0] = (struct wg_bytes){&from->to.in.sin_addr, 4};
+		in[1] = (struct wg_bytes){&from->to.in.sin_port, 2};
 	}
 	wg_mac(cookie, checker->secret, sizeof(checker->secret), in, 2);
 }

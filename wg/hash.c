@@ -14,8 +14,8 @@
 
 enum { HMAC_BLOCK_BYTES = 64 };
 
-static_assert(BLAKE2S_OUTBYTES == WG_HASH_BYTES, "libb2 and we agree on the digest");
-static_assert(BLAKE2S_BLOCKBYTES == HMAC_BLOCK_BYTES, "libb2 and we agree on the block");
+static_assert((int)BLAKE2S_OUTBYTES == (int)WG_HASH_BYTES, "libb2 and we agree on the digest");
+static_assert((int)BLAKE2S_BLOCKBYTES == (int)HMAC_BLOCK_BYTES, "libb2 and we agree on the block");
 
 static void update(blake2s_state *state, const struct wg_bytes *in, size_t count)
 {
@@ -48,22 +48,20 @@ void wg_mac(uint8_t out[WG_MAC_BYTES], const void *key, size_t key_len, const st
 void wg_hmac(uint8_t out[WG_HASH_BYTES], const void *key, size_t key_len, const void *in,
 	     size_t len)
 {
-	uint8_t inner_pad[HMAC_BLOCK_BYTES] = { 0 }, outer_pad[HMAC_BLOCK_BYTES];
+	uint8_t inner_pad[HMAC_BLOCK_BYTES] = {0}, outer_pad[HMAC_BLOCK_BYTES];
 	uint8_t inner[WG_HASH_BYTES];
 
 	if (key_len > HMAC_BLOCK_BYTES)
-		wg_hash(inner_pad, &(struct wg_bytes){ key, key_len }, 1);
+		wg_hash(inner_pad, &(struct wg_bytes){key, key_len}, 1);
 	else if (key_len)
 		memcpy(inner_pad, key, key_len);
 	for (size_t i = 0; i < HMAC_BLOCK_BYTES; i++) {
 		outer_pad[i] = inner_pad[i] ^ 0x5c;
 		inner_pad[i] ^= 0x36;
 	}
-	wg_hash(inner, (const struct wg_bytes[]){ { inner_pad, sizeof(inner_pad) }, { in, len } },
-		2);
+	wg_hash(inner, (const struct wg_bytes[]){{inner_pad, sizeof(inner_pad)}, {in, len}}, 2);
 	wg_hash(out,
-		(const struct wg_bytes[]){ { outer_pad, sizeof(outer_pad) },
-					   { inner, sizeof(inner) } },
+		(const struct wg_bytes[]){{outer_pad, sizeof(outer_pad)}, {inner, sizeof(inner)}},
 		2);
 	sodium_memzero(inner_pad, sizeof(inner_pad));
 	sodium_memzero(outer_pad, sizeof(outer_pad));

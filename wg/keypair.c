@@ -8,8 +8,8 @@
  * authenticated packet comes with it. A stranger who replays initiations can therefore never push
  * out the current session.
  *
- * A dropped keypair leaves the index table and loses its keys at once. Its memory is freed later,
- * because a batch of received packets may still point to it (receive.c looks at is_dropped).
+ * A dropped keypair leaves the index table and loses its keys at once. Nothing drops the keypair
+ * that a batch of received packets belongs to: handshakes wait until the batch is done (receive.c).
  */
 #include "wg/keypair.h"
 
@@ -23,7 +23,7 @@ struct wg_keypair *wg_keypair_new(void)
 	return calloc(1, sizeof(struct wg_keypair));
 }
 
-/* Empties a slot. */
+/* Empties a slot: the peer's index is gone, the keys are wiped. */
 static void drop(struct wg_device *dev, struct wg_keypair **slot)
 {
 	struct wg_keypair *kp = *slot;
@@ -33,19 +33,7 @@ static void drop(struct wg_device *dev, struct wg_keypair **slot)
 		return;
 	wg_index_remove(dev, &kp->index);
 	sodium_memzero(kp, sizeof(*kp));
-	kp->is_dropped = true;
-	kp->next_dropped = dev->dropped_keypairs;
-	dev->dropped_keypairs = kp;
-}
-
-void wg_keypairs_free_dropped(struct wg_device *dev)
-{
-	struct wg_keypair *kp;
-
-	while ((kp = dev->dropped_keypairs)) {
-		dev->dropped_keypairs = kp->next_dropped;
-		free(kp);
-	}
+	free(kp);
 }
 
 void wg_keypairs_add(struct wg_device *dev, struct wg_keypairs *keypairs, struct wg_keypair *kp)
@@ -88,8 +76,7 @@ void wg_keypairs_clear(struct wg_device *dev, struct wg_keypairs *keypairs)
 
 void wg_keypairs_stop_sending(struct wg_keypairs *keypairs)
 {
-	struct wg_keypair *const all[] = { keypairs->current, keypairs->next,
-					   keypairs->previous };
+	struct wg_keypair *const all[] = {keypairs->current, keypairs->next, keypairs->previous};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i])

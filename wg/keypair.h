@@ -6,8 +6,10 @@
 #define WG_KEYPAIR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "wg/bytes.h"
 #include "wg/index.h"
 #include "wg/messages.h"
 #include "wg/replay.h"
@@ -21,10 +23,8 @@
  * @receive_key:	Valid while the keypair is linked
  * @can_send:		Cleared when the counter is used up or our private key was changed
  * @is_initiator:	We began the handshake; only the initiator renews by age
- * @is_dropped:		Unlinked and wiped; memory is kept until the batch in work is done
  * @send_counter:	Next nonce
  * @replay:		Received counters
- * @next_dropped:	List of those to be freed
  */
 struct wg_keypair {
 	struct wg_index index;
@@ -34,10 +34,8 @@ struct wg_keypair {
 	uint8_t receive_key[WG_SYMMETRIC_KEY_BYTES];
 	bool can_send;
 	bool is_initiator;
-	bool is_dropped;
 	uint64_t send_counter;
 	struct wg_replay replay;
-	struct wg_keypair *next_dropped;
 };
 
 /**
@@ -61,20 +59,25 @@ bool wg_keypairs_confirm(struct wg_device *dev, struct wg_keypairs *keypairs,
 void wg_keypairs_clear(struct wg_device *dev, struct wg_keypairs *keypairs);
 /* Stops sending with any of them; receiving goes on. */
 void wg_keypairs_stop_sending(struct wg_keypairs *keypairs);
-/* Frees what was dropped. Not while a batch holds pointers to keypairs. */
-void wg_keypairs_free_dropped(struct wg_device *dev);
 
-/* Whether packets may be sent with @kp, which may be NULL. */
+/* The keypair that @index, of kind WG_INDEX_KEYPAIR, is embedded in. */
+static inline struct wg_keypair *wg_keypair_of_index(struct wg_index *index)
+{
+	static_assert(offsetof(struct wg_keypair, index) == 0, "the cast below");
+	return (struct wg_keypair *)index;
+}
+
+/* Whether a packet may be sent with @kp, which may be NULL. */
 static inline bool wg_keypair_may_send(const struct wg_keypair *kp, uint64_t now)
 {
-	return kp && kp->can_send && now - kp->born < WG_REJECT_AFTER_TIME_NS &&
+	return kp && kp->can_send && !wg_has_expired(kp->born, WG_REJECT_AFTER_TIME_NS, now) &&
 	       kp->send_counter < WG_REJECT_AFTER_MESSAGES;
 }
 
 /* Whether packets of @kp may be accepted, before the counter is looked at. */
 static inline bool wg_keypair_may_receive(const struct wg_keypair *kp, uint64_t now)
 {
-	return !kp->is_dropped && now - kp->born < WG_REJECT_AFTER_TIME_NS;
+	return !wg_has_expired(kp->born, WG_REJECT_AFTER_TIME_NS, now);
 }
 
 #endif

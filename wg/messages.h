@@ -14,36 +14,36 @@
 
 enum {
 	WG_PUBLIC_KEY_BYTES = 32,
-	WG_HASH_BYTES = 32,	   /* BLAKE2s output */
-	WG_MAC_BYTES = 16,	   /* keyed BLAKE2s output for mac1, mac2 and the cookie */
-	WG_TAG_BYTES = 16,	   /* Poly1305 */
+	WG_HASH_BYTES = 32, /* BLAKE2s output */
+	WG_MAC_BYTES = 16,  /* keyed BLAKE2s output for mac1, mac2 and the cookie */
+	WG_TAG_BYTES = 16,  /* Poly1305 */
 	WG_SYMMETRIC_KEY_BYTES = 32,
-	WG_TIMESTAMP_BYTES = 12,   /* TAI64N */
+	WG_TIMESTAMP_BYTES = 12, /* TAI64N */
 	WG_COOKIE_BYTES = 16,
 	WG_COOKIE_NONCE_BYTES = 24,
-	WG_PADDING_BYTES = 16,	   /* data is zero padded to a multiple of this (5.4.6) */
+	WG_PADDING_BYTES = 16, /* data is zero padded to a multiple of this (5.4.6) */
 };
 
 /* Section 6.1, and the limits that the reference implementation adds */
-#define WG_NS_PER_S 1000000000ULL
-#define WG_NS_PER_MS 1000000ULL
-#define WG_REKEY_AFTER_MESSAGES (1ULL << 60)
-#define WG_REKEY_AFTER_TIME_NS (120 * WG_NS_PER_S)
-#define WG_REJECT_AFTER_TIME_NS (180 * WG_NS_PER_S)
-#define WG_REKEY_TIMEOUT_NS (5 * WG_NS_PER_S)
-#define WG_KEEPALIVE_TIMEOUT_NS (10 * WG_NS_PER_S)
-#define WG_ZERO_KEYS_AFTER_NS (3 * WG_REJECT_AFTER_TIME_NS)
+#define WG_NS_PER_S		    1000000000ULL
+#define WG_NS_PER_MS		    1000000ULL
+#define WG_REKEY_AFTER_MESSAGES	    (1ULL << 60)
+#define WG_REKEY_AFTER_TIME_NS	    (120 * WG_NS_PER_S)
+#define WG_REJECT_AFTER_TIME_NS	    (180 * WG_NS_PER_S)
+#define WG_REKEY_TIMEOUT_NS	    (5 * WG_NS_PER_S)
+#define WG_KEEPALIVE_TIMEOUT_NS	    (10 * WG_NS_PER_S)
+#define WG_ZERO_KEYS_AFTER_NS	    (3 * WG_REJECT_AFTER_TIME_NS)
 #define WG_COOKIE_SECRET_MAX_AGE_NS (120 * WG_NS_PER_S)
-#define WG_COOKIE_LATENCY_NS (5 * WG_NS_PER_S)
+#define WG_COOKIE_LATENCY_NS	    (5 * WG_NS_PER_S)
 
 enum {
-	WG_REKEY_ATTEMPT_MAX = 90 / 5,	   /* retries before the last one; 20 initiations in all */
-	WG_TIMER_JITTER_MS = 333,	   /* added to retransmissions, uniformly from 0 */
-	WG_INITIATIONS_PER_S = 50,	   /* consumed per peer */
-	WG_STAGED_PACKETS_MAX = 128,	   /* per peer, the oldest is dropped */
-	WG_COUNTER_BITS_TOTAL = 8192,	   /* of the replay bitmap (RFC 6479) */
+	WG_REKEY_ATTEMPT_MAX = 90 / 5, /* retries before the last one; 20 initiations in all */
+	WG_TIMER_JITTER_MS = 333,      /* added to retransmissions, uniformly from 0 */
+	WG_INITIATIONS_PER_S = 50,     /* consumed per peer */
+	WG_STAGED_PACKETS_MAX = 128,   /* per peer, the oldest is dropped */
+	WG_COUNTER_BITS_TOTAL = 8192,  /* of the replay bitmap (RFC 6479) */
 	WG_COUNTER_WINDOW = WG_COUNTER_BITS_TOTAL - 64, /* of these usable at any time */
-	WG_HANDSHAKE_TOS = 0x88,	   /* DSCP AF41, ECN not capable */
+	WG_HANDSHAKE_TOS = 0x88,			/* DSCP AF41, ECN not capable */
 	WG_ECN_MASK = 0x03,
 };
 #define WG_REJECT_AFTER_MESSAGES (UINT64_MAX - WG_COUNTER_WINDOW - 1)

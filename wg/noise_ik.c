@@ -38,7 +38,7 @@ bool wg_noise_dh(uint8_t out[WG_PUBLIC_KEY_BYTES], const uint8_t private_key[WG_
 
 static void mix_hash(struct wg_noise_transcript *t, const void *data, size_t len)
 {
-	const struct wg_bytes in[] = { { t->hash, WG_HASH_BYTES }, { data, len } };
+	const struct wg_bytes in[] = {{t->hash, WG_HASH_BYTES}, {data, len}};
 
 	wg_hash(t->hash, in, 2);
 }
@@ -46,7 +46,7 @@ static void mix_hash(struct wg_noise_transcript *t, const void *data, size_t len
 /* MixKey; @key may be NULL when the next piece does not use it. */
 static void mix_key(struct wg_noise_transcript *t, uint8_t *key, const uint8_t *data)
 {
-	uint8_t *const out[] = { t->chaining_key, key };
+	uint8_t *const out[] = {t->chaining_key, key};
 
 	wg_kdf(out, key ? 2 : 1, t->chaining_key, data, WG_PUBLIC_KEY_BYTES);
 }
@@ -75,7 +75,7 @@ static bool mix_static_static(struct wg_noise_transcript *t, uint8_t *key, const
 static void mix_psk(struct wg_noise_transcript *t, uint8_t *key, const uint8_t *psk)
 {
 	uint8_t hashed[WG_HASH_BYTES];
-	uint8_t *const out[] = { t->chaining_key, hashed, key };
+	uint8_t *const out[] = {t->chaining_key, hashed, key};
 
 	wg_kdf(out, 3, t->chaining_key, psk, WG_SYMMETRIC_KEY_BYTES);
 	mix_hash(t, hashed, sizeof(hashed));
@@ -111,7 +111,7 @@ static bool decrypt_and_hash(struct wg_noise_transcript *t, void *out, const uin
 void wg_noise_transcript_init(struct wg_noise_transcript *t, const void *prologue, size_t len,
 			      const uint8_t responder_public[WG_PUBLIC_KEY_BYTES])
 {
-	wg_hash(t->hash, &(struct wg_bytes){ construction, sizeof(construction) - 1 }, 1);
+	wg_hash(t->hash, &(struct wg_bytes){construction, sizeof(construction) - 1}, 1);
 	memcpy(t->chaining_key, t->hash, WG_HASH_BYTES);
 	mix_hash(t, prologue, len);
 	mix_hash(t, responder_public, WG_PUBLIC_KEY_BYTES);
@@ -207,7 +207,7 @@ void wg_noise_split(const struct wg_noise_transcript *t,
 		    uint8_t initiator_sends[WG_SYMMETRIC_KEY_BYTES],
 		    uint8_t responder_sends[WG_SYMMETRIC_KEY_BYTES])
 {
-	uint8_t *const out[] = { initiator_sends, responder_sends };
+	uint8_t *const out[] = {initiator_sends, responder_sends};
 
 	wg_kdf(out, 2, t->chaining_key, NULL, 0);
 }

@@ -31,8 +31,8 @@ struct wg_noise_transcript {
 
 /* Where the parts of the first message lie */
 struct wg_noise_first {
-	uint8_t *ephemeral;	   /* WG_PUBLIC_KEY_BYTES */
-	uint8_t *encrypted_static; /* WG_PUBLIC_KEY_BYTES + WG_TAG_BYTES */
+	uint8_t *ephemeral;	    /* WG_PUBLIC_KEY_BYTES */
+	uint8_t *encrypted_static;  /* WG_PUBLIC_KEY_BYTES + WG_TAG_BYTES */
 	uint8_t *encrypted_payload; /* payload_len + WG_TAG_BYTES */
 	size_t payload_len;
 };

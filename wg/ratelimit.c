@@ -16,9 +16,9 @@
 #include "wg/bytes.h"
 #include "wg/messages.h"
 
-#define COST_NS (WG_NS_PER_S / WG_RATELIMIT_PER_S)
+#define COST_NS	      (WG_NS_PER_S / WG_RATELIMIT_PER_S)
 #define CREDIT_MAX_NS (COST_NS * WG_RATELIMIT_BURST)
-#define IDLE_NS WG_NS_PER_S
+#define IDLE_NS	      WG_NS_PER_S
 
 static_assert(crypto_shorthash_KEYBYTES == 16, "key size in the header");
 
@@ -106,11 +106,11 @@ bool wg_ratelimit_allow(struct wg_ratelimit *limit, const struct sockaddr *sourc
 	s = &limit->sources[i];
 	limit->free_list = s->next;
 	limit->used++;
-	*s = (struct wg_ratelimit_source){ .prefix = prefix,
-					   .is_ipv6 = is_ipv6,
-					   .last = now,
-					   .credit = CREDIT_MAX_NS - COST_NS,
-					   .next = *bucket };
+	*s = (struct wg_ratelimit_source){.prefix = prefix,
+					  .is_ipv6 = is_ipv6,
+					  .last = now,
+					  .credit = CREDIT_MAX_NS - COST_NS,
+					  .next = *bucket};
 	*bucket = i;
 	return true;
 }

@@ -12,9 +12,9 @@
 struct sockaddr;
 
 enum {
-	WG_RATELIMIT_PER_S = 20,	   /* handshakes of one source */
-	WG_RATELIMIT_BURST = 5,		   /* of these at once */
-	WG_RATELIMIT_SOURCES_MAX = 8192,   /* remembered; further ones are refused */
+	WG_RATELIMIT_PER_S = 20,	 /* handshakes of one source */
+	WG_RATELIMIT_BURST = 5,		 /* of these at once */
+	WG_RATELIMIT_SOURCES_MAX = 8192, /* remembered; further ones are refused */
 	WG_RATELIMIT_BUCKETS = 1024,
 };
 

@@ -8,9 +8,9 @@
  * answers through one table of functions, struct wg_ops.
  *
  * One thread may use a device at a time. Several devices may live in one process. The functions
- * of struct wg_ops are called from within wg_device_* calls; of these they may call
- * wg_device_tx_buffer and wg_device_tx_commit (so that a delivered packet can be answered), but
- * nothing that adds or removes peers.
+ * of struct wg_ops are called from within wg_device_* calls. Of the engine's functions, deliver
+ * and event may call wg_device_tx_buffer and wg_device_tx_commit (so that a delivered packet can
+ * be answered) and those that only read; the others may call none.
  *
  * Keys are 32 bytes, little-endian as Curve25519 has them. Times are nanoseconds.
  */
@@ -25,7 +25,7 @@
 
 enum {
 	WG_KEY_BYTES = 32,
-	WG_OVERHEAD_BYTES = 32,		 /* data header and authentication tag, section 5.4.6 */
+	WG_OVERHEAD_BYTES = 32,		   /* data header and authentication tag, section 5.4.6 */
 	WG_MTU_MAX_BYTES = 65535 - 8 - 32, /* largest inner packet an outer datagram can carry */
 };
 
@@ -69,10 +69,11 @@ enum wg_event {
  * @transmit:	Send @count datagrams to @to; they lie @stride bytes apart from @buf on, each
  *		@stride long but the last, which is @last long (1 <= @last <= @stride). @tos is the
  *		outer traffic class (ECN and DSCP). @buf belongs to the engine and is valid
- *		during the call only.
+ *		during the call only. @count is at most 64 and the sum at most 65507 bytes, so
+ *		that one send with UDP_SEGMENT can carry it.
  * @deliver:	An authenticated inner packet from @from, whose source address the peer may use,
- *		trimmed to its declared length. @packet is valid and may be changed during the call.
- *		@ecn is the packet's traffic class after RFC 6040 (already stored in the packet).
+ *		trimmed to its declared length, with the outer ECN bits combined into its own (RFC
+ *		6040). @packet is valid and may be changed during the call.
  * @event:	See enum wg_event; may be NULL
  */
 struct wg_ops {
@@ -132,7 +133,8 @@ void wg_device_stats(const struct wg_device *dev, struct wg_device_stats *out);
 
 /* Takes @len bytes that arrived from @from as datagrams of @stride bytes each, the last maybe
  * shorter (as UDP_GRO hands them over; @stride == @len: one datagram). @tos: outer traffic class.
- * The buffer is decrypted in place. Responses and replies may be transmitted during the call. */
+ * The buffer is decrypted in place. Data is delivered during the call; handshakes are answered at
+ * the next wg_device_flush or wg_device_tick, so that they cannot delay data. */
 void wg_device_receive(struct wg_device *dev, const struct wg_endpoint *from, uint8_t *buf,
 		       size_t len, size_t stride, uint8_t tos);
 
@@ -143,7 +145,8 @@ uint8_t *wg_device_tx_buffer(struct wg_device *dev, size_t len);
  * a handshake is started. Returns 0, or -ENOKEY (no peer for the destination), -EDESTADDRREQ (the
  * peer has no endpoint), -EINVAL (not an IP packet, or longer than the MTU). */
 int wg_device_tx_commit(struct wg_device *dev, size_t len);
-/* Seals and transmits what was committed. Call it before waiting for events. */
+/* Seals and transmits what was committed, and works on received handshakes. Call it before waiting
+ * for events. */
 void wg_device_flush(struct wg_device *dev);
 
 /* Time (wg_ops.now) at which wg_device_tick wants to be called; UINT64_MAX: nothing pending. */
@@ -162,7 +165,7 @@ struct wg_peer *wg_peer_next(const struct wg_device *dev, const struct wg_peer *
 /* All zeros: none. Affects the next handshake only. */
 void wg_peer_set_preshared_key(struct wg_peer *peer, const uint8_t psk[WG_KEY_BYTES]);
 void wg_peer_set_endpoint(struct wg_peer *peer, const struct wg_endpoint *endpoint);
-/* Seconds between keepalives, 0: off. Switching it on sends one at once. */
+/* Seconds between keepalives, 0: off. Switching it on makes one due at once (wg_device_tick). */
 void wg_peer_set_keepalive(struct wg_peer *peer, uint16_t seconds);
 /* @family AF_INET or AF_INET6, @addr 4 or 16 bytes in network order, bits behind @prefix_len are
  * cleared. A prefix that another peer has moves to this one. Returns 0, -EINVAL or -ENOMEM. */

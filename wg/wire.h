@@ -35,14 +35,14 @@ static inline enum wg_message_type wg_wire_kind(const uint8_t *datagram, size_t 
 	case WG_MESSAGE_DATA:
 		return len >= WG_DATA_OVERHEAD_BYTES ? WG_MESSAGE_DATA : WG_MESSAGE_INVALID;
 	case WG_MESSAGE_INITIATION:
-		return len == sizeof(struct wg_message_initiation) ? WG_MESSAGE_INITIATION :
-								      WG_MESSAGE_INVALID;
+		return len == sizeof(struct wg_message_initiation) ? WG_MESSAGE_INITIATION
+								   : WG_MESSAGE_INVALID;
 	case WG_MESSAGE_RESPONSE:
-		return len == sizeof(struct wg_message_response) ? WG_MESSAGE_RESPONSE :
-								    WG_MESSAGE_INVALID;
+		return len == sizeof(struct wg_message_response) ? WG_MESSAGE_RESPONSE
+								 : WG_MESSAGE_INVALID;
 	case WG_MESSAGE_COOKIE:
-		return len == sizeof(struct wg_message_cookie) ? WG_MESSAGE_COOKIE :
-								  WG_MESSAGE_INVALID;
+		return len == sizeof(struct wg_message_cookie) ? WG_MESSAGE_COOKIE
+							       : WG_MESSAGE_INVALID;
 	default:
 		return WG_MESSAGE_INVALID;
 	}

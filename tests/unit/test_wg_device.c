@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_wg_device.c - devices that talk to each other: sessions, data, routing, roaming, keys
+ */
+#include "tests/unit/test_wg_sim.h"
+
+#include <errno.h>
+
+START_TEST(first_packet_makes_a_session_and_arrives)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim = sim_new_pair(&p0, &p1);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+	struct wg_peer_stats stats;
+	uint8_t expected[100];
+
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(b->delivered, 1);
+	ck_assert_uint_eq(b->last_len, 100);
+	sim_packet(expected, 100, 0, 1, 0x5a);
+	ck_assert_mem_eq(b->last, expected, 100);
+	ck_assert_ptr_eq(b->last_from, p1);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_DATA], 1);
+	ck_assert_uint_eq(a->sent_keepalives, 0);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_DONE], 1);
+	ck_assert_uint_eq(b->events[WG_EVENT_HANDSHAKE_DONE], 1);
+
+	wg_peer_stats(p0, &stats);
+	ck_assert(stats.has_session);
+	ck_assert_uint_eq(stats.handshake_attempts, 0);
+	ck_assert_uint_eq(stats.tx_bytes, 148 + 112 + 32);
+	ck_assert_uint_eq(stats.rx_bytes, 92);
+	ck_assert_int_ge(stats.last_handshake.tv_sec, 1700000000);
+	wg_peer_stats(p1, &stats);
+	ck_assert_uint_eq(stats.rx_bytes, 148 + 112 + 32);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(responder_answers_over_the_same_session)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+
+	sim->nodes[1].echo = true;
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[0].delivered, 1);
+	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_INITIATION], 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(responder_waits_for_confirmation)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+	struct wg_endpoint nowhere = sim_address(200);
+	struct wg_peer *p1 = wg_peer_next(b->dev, NULL);
+
+	wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+	/* the initiation only */
+	wg_device_receive(b->dev, &sim->queue->from, sim->queue->bytes, sim->queue->len,
+			  sim->queue->len, 0);
+	sim_drop_all(sim);
+	wg_device_flush(b->dev);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	wg_peer_set_endpoint(p1, &nowhere);
+	ck_assert_int_eq(sim_commit(sim, 1, 0, 100, 1), 0);
+	wg_device_flush(b->dev);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_DATA], 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(packets_keep_their_order_across_the_handshake)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+
+	for (uint8_t i = 0; i < 10; i++)
+		ck_assert_int_eq(sim_commit(sim, 0, 1, 100, i), 0);
+	wg_device_flush(sim->nodes[0].dev);
+	for (uint8_t i = 10; i < 20; i++)
+		ck_assert_int_eq(sim_commit(sim, 0, 1, 100, i), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(b->delivered, 20);
+	ck_assert_uint_eq(b->last[50], 19);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(full_staged_queue_drops_the_oldest)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct wg_device_stats stats;
+
+	for (int i = 0; i < WG_STAGED_PACKETS_MAX + 7; i++)
+		ck_assert_int_eq(sim_commit(sim, 0, 1, 100, (uint8_t)i), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(sim->nodes[1].delivered, WG_STAGED_PACKETS_MAX);
+	ck_assert_uint_eq(sim->nodes[1].last[50], WG_STAGED_PACKETS_MAX + 6);
+	wg_device_stats(sim->nodes[0].dev, &stats);
+	ck_assert_uint_eq(stats.tx_staged_dropped, 7);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(equal_packets_leave_in_one_call)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	sim_send(sim, 0, 1);
+	a->transmits = 0;
+	for (int i = 0; i < 30; i++)
+		ck_assert_int_eq(sim_commit(sim, 0, 1, SIM_MTU, 1), 0);
+	ck_assert_int_eq(sim_commit(sim, 0, 1, 60, 1), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(a->transmits, 1);
+	ck_assert_uint_eq(a->largest_transmit, 31);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 32);
+
+	/* a longer one begins a new row; no row is longer than UDP_SEGMENT takes */
+	a->transmits = 0;
+	ck_assert_int_eq(sim_commit(sim, 0, 1, 60, 1), 0);
+	ck_assert_int_eq(sim_commit(sim, 0, 1, SIM_MTU, 1), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(a->transmits, 2);
+	for (int i = 0; i < 200; i++)
+		ck_assert_int_eq(sim_commit(sim, 0, 1, 100, 1), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(a->largest_transmit, 64);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 234);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(more_than_the_arena_holds_is_sent_early)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+
+	sim_send(sim, 0, 1);
+	for (int i = 0; i < 1000; i++)
+		ck_assert_int_eq(sim_commit(sim, 0, 1, SIM_MTU, 1), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1001);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(a_gro_buffer_is_split)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+	uint8_t buf[5 * 132];
+	size_t len = 0;
+	struct sim_datagram *d;
+
+	sim_send(sim, 0, 1);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(sim_commit(sim, 0, 1, 90, (uint8_t)i), 0);
+	ck_assert_int_eq(sim_commit(sim, 0, 1, 40, 4), 0);
+	wg_device_flush(sim->nodes[0].dev);
+	for (d = sim->queue; d; d = d->next) {
+		memcpy(buf + len, d->bytes, d->len);
+		len += d->len;
+	}
+	ck_assert_uint_eq(len, 4 * 128 + 80);
+	wg_device_receive(b->dev, &sim->queue->from, buf, len, 128, 0);
+	ck_assert_uint_eq(b->delivered, 6);
+	ck_assert_uint_eq(b->last_len, 40);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(refuses_what_it_cannot_send)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct wg_device *a = sim->nodes[0].dev, *b = sim->nodes[1].dev;
+	struct wg_device_stats stats;
+	uint8_t *p;
+
+	ck_assert_int_eq(sim_commit(sim, 0, 3, 100, 0), -ENOKEY);
+	ck_assert_int_eq(sim_commit(sim, 1, 0, 100, 0), -EDESTADDRREQ);
+	p = wg_device_tx_buffer(a, 100);
+	memset(p, 0, 100);
+	ck_assert_int_eq(wg_device_tx_commit(a, 100), -EINVAL);
+	sim_packet(p, 100, 0, 1, 0);
+	ck_assert_int_eq(wg_device_tx_commit(a, 19), -EINVAL);
+	sim_packet(wg_device_tx_buffer(a, SIM_MTU), SIM_MTU, 0, 1, 0);
+	ck_assert_int_eq(wg_device_tx_commit(a, SIM_MTU + 1), -EINVAL);
+	ck_assert_int_eq(wg_device_tx_commit(a, SIM_MTU), 0);
+	wg_device_stats(a, &stats);
+	ck_assert_uint_eq(stats.tx_no_peer, 1);
+	wg_device_stats(b, &stats);
+	ck_assert_uint_eq(stats.tx_no_endpoint, 1);
+	sim_free(sim);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("wg_device");
+	TCase *t = tcase_create("data");
+
+	tcase_add_test(t, first_packet_makes_a_session_and_arrives);
+	tcase_add_test(t, responder_answers_over_the_same_session);
+	tcase_add_test(t, responder_waits_for_confirmation);
+	tcase_add_test(t, packets_keep_their_order_across_the_handshake);
+	tcase_add_test(t, full_staged_queue_drops_the_oldest);
+	tcase_add_test(t, equal_packets_leave_in_one_call);
+	tcase_add_test(t, more_than_the_arena_holds_is_sent_early);
+	tcase_add_test(t, a_gro_buffer_is_split);
+	tcase_add_test(t, refuses_what_it_cannot_send);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	return sim_main(suite());
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * aead.c - which library encrypts transport data
+ *
+ * The choice is made once a process: the first of the list that gets the known answers right, or
+ * the one that the environment variable WGWRAP_AEAD names. A name that is not compiled in or not
+ * usable here counts as not set. A race between threads is harmless: both choose the same.
+ */
+#include "wg/aead.h"
+
+#include <sodium.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wg/wg.h"
+
+const struct wg_aead_provider *const wg_aead_providers[] = {
+#ifdef WG_HAVE_IPSECMB
+	&wg_aead_ipsecmb,
+#endif
+#ifdef WG_HAVE_OPENSSL
+	&wg_aead_openssl,
+#endif
+	&wg_aead_sodium,
+	NULL,
+};
+
+/* Lengths around the block sizes of the vector code, and a batch longer than any provider's own */
+enum { CHECK_JOBS = 70, CHECK_BYTES_MAX = 1500 };
+
+static size_t check_len(size_t i)
+{
+	static const size_t few[] = {0, 1, 16, 63, 64, 65, 255, 256, 257, 1420, 1452, 1500};
+	const size_t n = sizeof(few) / sizeof(few[0]);
+
+	return i < n ? few[i] : i * 16 % CHECK_BYTES_MAX;
+}
+
+static void lay_out(struct wg_aead_job *jobs, uint8_t *memory)
+{
+	for (size_t i = 0; i < CHECK_JOBS; i++) {
+		jobs[i].data = memory;
+		jobs[i].len = check_len(i);
+		jobs[i].counter = i << 29; /* also beyond 32 bits */
+		for (size_t k = 0; k < jobs[i].len; k++)
+			jobs[i].data[k] = (uint8_t)(i + k);
+		memory += jobs[i].len + WG_TAG_BYTES;
+	}
+}
+
+/* What @provider seals is what the reference seals; it opens that, and refuses it changed. */
+static bool agrees(const struct wg_aead_provider *provider, void *ctx, uint8_t *mine,
+		   uint8_t *reference, size_t size)
+{
+	uint8_t key[WG_SYMMETRIC_KEY_BYTES];
+	struct wg_aead_job jobs[CHECK_JOBS];
+
+	for (size_t i = 0; i < sizeof(key); i++)
+		key[i] = (uint8_t)(0x80 + i);
+	lay_out(jobs, reference);
+	wg_aead_sodium.seal(NULL, key, jobs, CHECK_JOBS);
+	lay_out(jobs, mine);
+	provider->seal(ctx, key, jobs, CHECK_JOBS);
+	if (memcmp(mine, reference, size) != 0)
+		return false;
+
+	for (size_t i = 0; i < CHECK_JOBS; i += 2)
+		jobs[i].data[jobs[i].len] ^= 0x80;
+	provider->open(ctx, key, jobs, CHECK_JOBS);
+	for (size_t i = 0; i < CHECK_JOBS; i++) {
+		if (jobs[i].ok != (i % 2 == 1))
+			return false;
+		for (size_t k = 0; jobs[i].ok && k < jobs[i].len; k++)
+			if (jobs[i].data[k] != (uint8_t)(i + k))
+				return false;
+	}
+	return true;
+}
+
+bool wg_aead_check(const struct wg_aead_provider *provider)
+{
+	const size_t size = CHECK_JOBS * (CHECK_BYTES_MAX + WG_TAG_BYTES);
+	uint8_t *mine, *reference;
+	bool ok = false;
+	void *ctx;
+
+	if (sodium_init() < 0)
+		return false;
+	ctx = provider->create();
+	if (!ctx)
+		return false;
+	mine = calloc(1, size);
+	reference = calloc(1, size);
+	if (mine && reference)
+		ok = agrees(provider, ctx, mine, reference, size);
+	free(mine);
+	free(reference);
+	provider->destroy(ctx);
+	return ok;
+}
+
+static const struct wg_aead_provider *choose(void)
+{
+	const char *wanted = getenv("WGWRAP_AEAD");
+
+	for (size_t i = 0; wanted && wg_aead_providers[i]; i++)
+		if (strcmp(wg_aead_providers[i]->name, wanted) == 0 &&
+		    wg_aead_check(wg_aead_providers[i]))
+			return wg_aead_providers[i];
+	for (size_t i = 0; wg_aead_providers[i]; i++)
+		if (wg_aead_check(wg_aead_providers[i]))
+			return wg_aead_providers[i];
+	return NULL;
+}
+
+static const struct wg_aead_provider *chosen(void)
+{
+	static _Atomic(const struct wg_aead_provider *) cached;
+	const struct wg_aead_provider *provider = atomic_load(&cached);
+
+	if (!provider) {
+		provider = choose();
+		atomic_store(&cached, provider);
+	}
+	return provider;
+}
+
+bool wg_aead_init(struct wg_aead *aead)
+{
+	aead->provider = chosen();
+	aead->ctx = aead->provider ? aead->provider->create() : NULL;
+	return aead->ctx;
+}
+
+void wg_aead_free(struct wg_aead *aead)
+{
+	if (aead->ctx)
+		aead->provider->destroy(aead->ctx);
+	aead->ctx = NULL;
+}
+
+const char *wg_aead_provider_name(void)
+{
+	const struct wg_aead_provider *provider = chosen();
+
+	return provider ? provider->name : "none";
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * aead_ipsecmb.c - ChaCha20-Poly1305 by Intel's ipsec-mb
+ *
+ * Worth having where its AVX2 or AVX-512 code runs; on older processors OpenSSL is as good, so it
+ * is not usable there. Jobs may complete later than they are handed in and in any order; all have
+ * completed when the batch ends.
+ */
+#ifdef WG_HAVE_IPSECMB
+
+#include "wg/aead.h"
+
+#include <intel-ipsec-mb.h>
+#include <sodium.h>
+
+enum { BATCH_MAX = 64 };
+
+static void *create(void)
+{
+	IMB_MGR *mgr = alloc_mb_mgr(0);
+	IMB_ARCH arch;
+
+	if (!mgr)
+		return NULL;
+	init_mb_mgr_auto(mgr, &arch);
+	if (imb_get_errno(mgr) != 0 || arch < IMB_ARCH_AVX2) {
+		free_mb_mgr(mgr);
+		return NULL;
+	}
+	return mgr;
+}
+
+static void destroy(void *ctx)
+{
+	free_mb_mgr(ctx);
+}
+
+/* Hands in @job, whose tag goes to @tag, and marks those that have completed. @nonce and @tag stay
+ * in use until the batch ends. */
+static void submit(IMB_MGR *mgr, IMB_CIPHER_DIRECTION direction, const uint8_t *key,
+		   struct wg_aead_job *job, uint8_t *nonce, uint8_t *tag)
+{
+	IMB_JOB *j = IMB_GET_NEXT_JOB(mgr);
+
+	wg_aead_nonce(nonce, job->counter);
+	job->ok = false;
+	j->cipher_direction = direction;
+	j->chain_order =
+		direction == IMB_DIR_ENCRYPT ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
+	j->cipher_mode = IMB_CIPHER_CHACHA20_POLY1305;
+	j->hash_alg = IMB_AUTH_CHACHA20_POLY1305;
+	j->enc_keys = key;
+	j->dec_keys = key;
+	j->key_len_in_bytes = WG_SYMMETRIC_KEY_BYTES;
+	j->src = job->data;
+	j->dst = job->data;
+	j->cipher_start_src_offset_in_bytes = 0;
+	j->msg_len_to_cipher_in_bytes = job->len;
+	j->hash_start_src_offset_in_bytes = 0;
+	j->msg_len_to_hash_in_bytes = job->len;
+	j->iv = nonce;
+	j->iv_len_in_bytes = WG_AEAD_NONCE_BYTES;
+	j->u.CHACHA20_POLY1305.aad = NULL;
+	j->u.CHACHA20_POLY1305.aad_len_in_bytes = 0;
+	j->auth_tag_output = tag;
+	j->auth_tag_output_len_in_bytes = WG_TAG_BYTES;
+	j->user_data = job;
+	for (j = IMB_SUBMIT_JOB_NOCHECK(mgr); j; j = IMB_GET_COMPLETED_JOB(mgr))
+		((struct wg_aead_job *)j->user_data)->ok = j->status == IMB_STATUS_COMPLETED;
+}
+
+static void flush(IMB_MGR *mgr)
+{
+	for (IMB_JOB *j = IMB_FLUSH_JOB(mgr); j; j = IMB_FLUSH_JOB(mgr))
+		((struct wg_aead_job *)j->user_data)->ok = j->status == IMB_STATUS_COMPLETED;
+}
+
+static void seal_some(IMB_MGR *mgr, const uint8_t *key, struct wg_aead_job *jobs, size_t count)
+{
+	uint8_t nonces[BATCH_MAX][WG_AEAD_NONCE_BYTES];
+
+	for (size_t i = 0; i < count; i++)
+		submit(mgr, IMB_DIR_ENCRYPT, key, &jobs[i], nonces[i], jobs[i].data + jobs[i].len);
+	flush(mgr);
+	for (size_t i = 0; i < count; i++) {
+		/* Cannot happen after the known answers passed, but plain text must never leave. */
+		if (!jobs[i].ok)
+			sodium_memzero(jobs[i].data, jobs[i].len + WG_TAG_BYTES);
+	}
+}
+
+static void open_some(IMB_MGR *mgr, const uint8_t *key, struct wg_aead_job *jobs, size_t count)
+{
+	uint8_t nonces[BATCH_MAX][WG_AEAD_NONCE_BYTES], tags[BATCH_MAX][WG_TAG_BYTES];
+
+	for (size_t i = 0; i < count; i++)
+		submit(mgr, IMB_DIR_DECRYPT, key, &jobs[i], nonces[i], tags[i]);
+	flush(mgr);
+	for (size_t i = 0; i < count; i++)
+		jobs[i].ok = jobs[i].ok &&
+			     sodium_memcmp(tags[i], jobs[i].data + jobs[i].len, WG_TAG_BYTES) == 0;
+}
+
+static void seal(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES], struct wg_aead_job *jobs,
+		 size_t count)
+{
+	for (size_t n; count; jobs += n, count -= n) {
+		n = count < BATCH_MAX ? count : BATCH_MAX;
+		seal_some(ctx, key, jobs, n);
+	}
+}
+
+static void open_jobs(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES],
+		      struct wg_aead_job *jobs, size_t count)
+{
+	for (size_t n; count; jobs += n, count -= n) {
+		n = count < BATCH_MAX ? count : BATCH_MAX;
+		open_some(ctx, key, jobs, n);
+	}
+}
+
+const struct wg_aead_provider wg_aead_ipsecmb = {
+	.name = "ipsec-mb",
+	.create = create,
+	.destroy = destroy,
+	.seal = seal,
+	.open = open_jobs,
+};
+
+#endif
