@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* channel.c - messages between a session and its tunnel process (channel.h) */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "src/base/loop.h"
+#include "src/session/session.h"
+
+enum { FDS_MAX = 4 };
+
+socklen_t wgw_rendezvous_path(struct sockaddr_un *sun, const char *prefix, char kind)
+{
+	memset(sun, 0, sizeof(*sun));
+	sun->sun_family = AF_UNIX;
+	snprintf(sun->sun_path, sizeof(sun->sun_path), "%s.%c", prefix, kind);
+	return sizeof(*sun);
+}
+
+socklen_t wgw_rendezvous_abstract(struct sockaddr_un *sun,
+				  const uint8_t abstract[WGW_ABSTRACT_BYTES], char kind)
+{
+	size_t n = 1;
+
+	memset(sun, 0, sizeof(*sun));
+	sun->sun_family = AF_UNIX;
+	n += (size_t)snprintf(sun->sun_path + n, sizeof(sun->sun_path) - n, WGW_ABSTRACT_PREFIX);
+	for (size_t i = 0; i < WGW_ABSTRACT_BYTES; i++)
+		n += (size_t)snprintf(sun->sun_path + n, sizeof(sun->sun_path) - n, "%02x",
+				      abstract[i]);
+	n += (size_t)snprintf(sun->sun_path + n, sizeof(sun->sun_path) - n, ".%c", kind);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+}
+
+int wgw_channel_connect(const char *prefix, const uint8_t abstract[WGW_ABSTRACT_BYTES])
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un sun;
+	socklen_t len;
+
+	if (fd < 0)
+		return -errno;
+	len = prefix[0] ? wgw_rendezvous_path(&sun, prefix, 'q')
+			: wgw_rendezvous_abstract(&sun, abstract, 'q');
+	if (connect(fd, (struct sockaddr *)&sun, len)) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+void wgw_channel_prepare(struct wgw_channel_msg *msg, enum wgw_channel_code code)
+{
+	memset(msg, 0, sizeof(*msg));
+	msg->magic = WGW_WIRE_MAGIC;
+	msg->version = WGW_WIRE_VERSION;
+	msg->code = (uint16_t)code;
+}
+
+int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, unsigned int n)
+{
+	union {
+		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control = {.bytes = {0}};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)msg, .iov_len = sizeof(*msg)};
+	struct msghdr hdr = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t len;
+
+	if (n > FDS_MAX)
+		return -EINVAL;
+	if (n > 0) {
+		struct cmsghdr *c = &control.align;
+
+		hdr.msg_control = control.bytes;
+		hdr.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(n * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+	}
+	do
+		len = sendmsg(fd, &hdr, MSG_NOSIGNAL);
+	while (len < 0 && errno == EINTR);
+	return len < 0 ? -errno : 0;
+}
+
+int wgw_channel_receive(int fd, struct wgw_channel_msg *msg, int flags)
+{
+	ssize_t len;
+
+	memset(msg, 0, sizeof(*msg));
+	do
+		len = recv(fd, msg, sizeof(*msg), flags);
+	while (len < 0 && errno == EINTR);
+	if (len < 0)
+		return errno == ECONNRESET ? 0 : -errno;
+	if (len == 0)
+		return 0;
+	if ((size_t)len < offsetof(struct wgw_channel_msg, u) || msg->magic != WGW_WIRE_MAGIC ||
+	    msg->version != WGW_WIRE_VERSION)
+		return -EPROTO;
+	return 1;
+}
+
+int wgw_channel_await(int fd, struct wgw_channel_msg *msg, uint64_t deadline_ns)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	for (;;) {
+		uint64_t now = wgw_clock_ns();
+		uint64_t left_ms = now < deadline_ns ? (deadline_ns - now) / WGW_MS_NS + 1 : 0;
+		int n = poll(&p, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
+
+		if (n > 0)
+			return wgw_channel_receive(fd, msg, 0);
+		if (n == 0 && left_ms == 0)
+			return -ETIMEDOUT;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+void wgw_channel_print(const struct wgw_channel_msg *msg)
+{
+	wgw_say(msg->u.say.level, "%.*s", (int)sizeof(msg->u.say.text), msg->u.say.text);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * environ.c - the command's environment: the session, and the shared object in LD_PRELOAD
+ *
+ * ld.so splits LD_PRELOAD at spaces and colons and expands '$', so a path with one of these is
+ * reached through a symbolic link in the runtime directory.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/session/session.h"
+
+#ifndef WGW_LIBDIR
+#define WGW_LIBDIR "/usr/local/lib/wgwrap"
+#endif
+#define LIBRARY "libwgwrap.so"
+#define PRELOAD "LD_PRELOAD"
+
+extern char **environ;
+
+/** program_dir() - where this program lies; "" when that cannot be told */
+static void program_dir(char dir[PATH_MAX])
+{
+	ssize_t len = readlink("/proc/self/exe", dir, PATH_MAX - 1);
+	char *slash;
+
+	dir[len > 0 ? len : 0] = '\0';
+	slash = strrchr(dir, '/');
+	if (slash)
+		*slash = '\0';
+}
+
+/** link_library() - a link to @path in the runtime directory that ld.so can read; -1 after error */
+static int link_library(const struct wgw_rundir *dir, char path[PATH_MAX])
+{
+	char digits[2 * crypto_generichash_BYTES_MIN + 1], name[64], new[80];
+	uint8_t hash[crypto_generichash_BYTES_MIN];
+
+	if (dir->fd < 0 || strpbrk(dir->path, " :$")) {
+		wgw_say(WGW_SAY_ERROR,
+			"%s: the dynamic linker cannot preload a path with a space, a colon or a dollar "
+			"sign; move it, or set WGWRAP_RUNTIME_DIR to a directory of yours",
+			path);
+		return -1;
+	}
+	crypto_generichash(hash, sizeof(hash), (const uint8_t *)path, strlen(path), NULL, 0);
+	sodium_bin2hex(digits, sizeof(digits), hash, sizeof(hash));
+	snprintf(name, sizeof(name), "%.16s.so", digits);
+	snprintf(new, sizeof(new), "%s.%d", name, (int)getpid());
+	unlinkat(dir->fd, new, 0);
+	if (symlinkat(path, dir->fd, new) || renameat(dir->fd, new, dir->fd, name)) {
+		wgw_say(WGW_SAY_ERROR, "%s/%s: %s", dir->path, name, strerror(errno));
+		return -1;
+	}
+	snprintf(path, PATH_MAX, "%s/%s", dir->path, name);
+	return 0;
+}
+
+int wgw_library_find(const struct wgw_rundir *dir, char path[PATH_MAX])
+{
+	static const char *const places[] = {"%s/" LIBRARY, "%s/../lib/wgwrap/" LIBRARY,
+					     WGW_LIBDIR "/" LIBRARY};
+	char own[PATH_MAX], tried[PATH_MAX];
+
+	program_dir(own);
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		if (places[i][0] == '%' && !own[0])
+			continue;
+		if (places[i][0] == '%')
+			snprintf(tried, sizeof(tried), i == 0 ? "%s/" LIBRARY : "%s/../lib/wgwrap/" LIBRARY,
+				 own);
+		else
+			snprintf(tried, sizeof(tried), "%s", places[i]);
+		if (access(tried, R_OK) || !realpath(tried, path))
+			continue;
+		return strpbrk(path, " :$") ? link_library(dir, path) : 0;
+	}
+	wgw_say(WGW_SAY_ERROR, LIBRARY " is neither in %s nor in ../lib/wgwrap from there nor in %s",
+		own[0] ? own : "(unknown)", WGW_LIBDIR);
+	return -1;
+}
+
+/** is_variable() - whether @entry sets @name */
+static bool is_variable(const char *entry, const char *name)
+{
+	size_t len = strlen(name);
+
+	return strncmp(entry, name, len) == 0 && entry[len] == '=';
+}
+
+/** preload_value() - "LD_PRELOAD=" with @library first and without other wgwrap objects */
+static char *preload_value(const char *library, const char *old)
+{
+	size_t size = sizeof(PRELOAD "=") + strlen(library) + (old ? strlen(old) : 0) + 2;
+	char *value = malloc(size);
+	size_t n;
+
+	if (!value)
+		return NULL;
+	n = (size_t)snprintf(value, size, PRELOAD "=%s", library);
+	while (old && *old) {
+		size_t len = strcspn(old, " :");
+		const char *end = old + len;
+		bool ours = (len >= sizeof(LIBRARY) - 1 &&
+			     strncmp(end - (sizeof(LIBRARY) - 1), LIBRARY, sizeof(LIBRARY) - 1) == 0) ||
+			    (len == strlen(library) && strncmp(old, library, len) == 0);
+
+		if (len > 0 && !ours)
+			n += (size_t)snprintf(value + n, size - n, ":%.*s", (int)len, old);
+		old = *end ? end + 1 : end;
+	}
+	return value;
+}
+
+/** session_value() - "WGWRAP_SESSION=..." as wire.h has it */
+static char *session_value(const struct wgw_launch *l)
+{
+	char token[2 * sizeof(l->token) + 1], label_key[2 * sizeof(l->label_key) + 1];
+	char abstract[2 * sizeof(l->abstract) + 1], *value;
+
+	sodium_bin2hex(token, sizeof(token), l->token, sizeof(l->token));
+	sodium_bin2hex(label_key, sizeof(label_key), l->label_key, sizeof(l->label_key));
+	sodium_bin2hex(abstract, sizeof(abstract), l->abstract, sizeof(l->abstract));
+	if (asprintf(&value, WGW_SESSION_ENV "=1:%s:%s:%s:%s", token, label_key, abstract,
+		     l->prefix) < 0)
+		value = NULL;
+	return value;
+}
+
+char **wgw_environ_build(const struct wgw_launch *l)
+{
+	const char *config = l->options->config;
+	const char *secret = strncmp(config, "env:", 4) == 0 ? config + 4 : NULL;
+	char library[PATH_MAX], **env;
+	size_t n = 0, out = 0;
+
+	if (wgw_library_find(&l->dir, library))
+		return NULL;
+	while (environ[n])
+		n++;
+	env = calloc(n + 3, sizeof(*env));
+	if (!env)
+		goto memory;
+	env[out++] = session_value(l);
+	env[out++] = preload_value(library, getenv(PRELOAD));
+	if (!env[0] || !env[1])
+		goto memory;
+	for (size_t i = 0; i < n; i++) {
+		if (is_variable(environ[i], WGW_SESSION_ENV) || is_variable(environ[i], PRELOAD) ||
+		    (secret && is_variable(environ[i], secret)))
+			continue;
+		env[out++] = environ[i];
+	}
+	return env;
+memory:
+	wgw_say(WGW_SAY_ERROR, "out of memory");
+	free(env);
+	return NULL;
+}
+
+/** is_loopback_url() - whether a proxy's address is on this host */
+static bool is_loopback_url(const char *url)
+{
+	const char *scheme = strstr(url, "://"), *at;
+
+	if (scheme)
+		url = scheme + 3;
+	at = strchr(url, '@');
+	if (at)
+		url = at + 1;
+	return strncmp(url, "127.", 4) == 0 || strncasecmp(url, "localhost", 9) == 0 ||
+	       strncmp(url, "[::1]", 5) == 0;
+}
+
+void wgw_environ_warn(void)
+{
+	static const char *const names[] = {"http_proxy",  "https_proxy", "all_proxy",
+					    "HTTPS_PROXY", "ALL_PROXY",	  "HTTP_PROXY"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		const char *value = getenv(names[i]);
+
+		if (!value || !is_loopback_url(value))
+			continue;
+		wgw_say(WGW_SAY_WARNING,
+			"%s points to this host, and loopback is outside the tunnel: what goes through "
+			"that proxy does too",
+			names[i]);
+		return;
+	}
+}

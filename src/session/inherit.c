@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inherit.c - what wgwrap was started with, and how the command gets it unchanged
+ *
+ * Descriptors 0-2 that are closed would be taken by the first thing wgwrap opens, and a message
+ * would end up in it. They are occupied while wgwrap runs and closed again for the command.
+ *
+ * An IP socket that is inherited reaches the network outside the tunnel without socket(2), so the
+ * filter does not see it. The command does not get it. Where it would obviously be missed
+ * (standard descriptors, socket activation) the run is refused instead, unless --keep-fd says
+ * that it may stay.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/session/session.h"
+
+enum { STDIO = 3, ACTIVATION_FIRST = 3 };
+
+int wgw_inherited_take(struct wgw_inherited *in)
+{
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+
+	memset(in, 0, sizeof(*in));
+	for (int fd = 0; fd < STDIO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		/* the lowest free descriptor is fd: those below are open */
+		if (open("/dev/null", O_RDWR) != fd && open("/", O_PATH | O_DIRECTORY) != fd) {
+			wgw_say(WGW_SAY_ERROR, "cannot occupy closed descriptor %d: %s", fd,
+				strerror(errno));
+			return -1;
+		}
+		in->stdio_closed |= 1U << fd;
+	}
+	if (sigprocmask(SIG_BLOCK, NULL, &in->mask) || sigaction(SIGCHLD, NULL, &in->chld) ||
+	    sigaction(SIGCHLD, &dfl, NULL)) {
+		wgw_say(WGW_SAY_ERROR, "signals: %s", strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+void wgw_inherited_restore(const struct wgw_inherited *in)
+{
+	for (size_t i = 0; i < in->n_close; i++)
+		close(in->close[i]);
+	for (int fd = 0; fd < STDIO; fd++) {
+		if (in->stdio_closed & 1U << fd)
+			close(fd);
+	}
+	sigaction(SIGCHLD, &in->chld, NULL);
+	sigprocmask(SIG_SETMASK, &in->mask, NULL);
+}
+
+/** is_network() - whether @fd would survive exec and is a socket that leaves this machine */
+static bool is_network(int fd)
+{
+	int flags = fcntl(fd, F_GETFD), domain;
+	socklen_t len = sizeof(domain);
+
+	if (flags < 0 || (flags & FD_CLOEXEC))
+		return false;
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len))
+		return false;
+	return domain != AF_UNIX && domain != AF_NETLINK;
+}
+
+static bool is_kept(int fd, const struct wgw_run_options *options)
+{
+	for (unsigned int i = 0; i < options->n_keep_fds; i++) {
+		if (options->keep_fds[i] == fd)
+			return true;
+	}
+	return false;
+}
+
+/** is_activation() - whether @fd is one of those of sd_listen_fds(3) for this process */
+static bool is_activation(int fd)
+{
+	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
+
+	return pid && n && atoi(pid) == (int)getpid() && fd >= ACTIVATION_FIRST &&
+	       fd < ACTIVATION_FIRST + atoi(n);
+}
+
+/** check_one() - puts @fd on the list when the command must not have it; -1: refused */
+static int check_one(struct wgw_inherited *in, int fd, const struct wgw_run_options *options)
+{
+	int *more;
+
+	if (!is_network(fd) || is_kept(fd, options))
+		return 0;
+	if (fd < STDIO || is_activation(fd)) {
+		wgw_say(WGW_SAY_ERROR,
+			"descriptor %d is an inherited IP socket, which is not in the tunnel; "
+			"--keep-fd %d lets the command have it all the same",
+			fd, fd);
+		return -1;
+	}
+	more = realloc(in->close, (in->n_close + 1) * sizeof(*more));
+	if (!more) {
+		wgw_say(WGW_SAY_ERROR, "out of memory");
+		return -1;
+	}
+	in->close = more;
+	in->close[in->n_close++] = fd;
+	wgw_say(WGW_SAY_WARNING,
+		"descriptor %d is an inherited IP socket; the command does not get it (--keep-fd %d)",
+		fd, fd);
+	return 0;
+}
+
+int wgw_inherited_check(struct wgw_inherited *in, const struct wgw_run_options *options)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	struct rlimit limit;
+	int err = 0;
+
+	if (dir) {
+		while (!err && (entry = readdir(dir))) {
+			if (entry->d_name[0] != '.')
+				err = check_one(in, atoi(entry->d_name), options);
+		}
+		closedir(dir);
+		return err;
+	}
+	/* without /proc: every number there may be */
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max > 1 << 20)
+		limit.rlim_max = 1 << 20;
+	for (int fd = 0; !err && fd < (int)limit.rlim_max; fd++)
+		err = check_one(in, fd, options);
+	return err;
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+	const int *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/** close_span() - closes @first to @last, both included */
+static void close_span(unsigned int first, unsigned int last)
+{
+	struct rlimit limit;
+
+	if (first > last || !close_range(first, last, 0))
+		return;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max > 1 << 20)
+		limit.rlim_max = 1 << 20;
+	for (unsigned int fd = first; fd <= last && fd < limit.rlim_max; fd++)
+		close((int)fd);
+}
+
+void wgw_close_others(const int *keep, size_t n)
+{
+	enum { KEEP_MAX = 32 };
+	int sorted[KEEP_MAX];
+	unsigned int next = STDIO;
+
+	if (n > KEEP_MAX)
+		abort();
+	memcpy(sorted, keep, n * sizeof(*keep));
+	qsort(sorted, n, sizeof(*sorted), compare_ints);
+	for (size_t i = 0; i < n; i++) {
+		if (sorted[i] < (int)next)
+			continue;
+		if (sorted[i] > (int)next)
+			close_span(next, (unsigned int)sorted[i] - 1);
+		next = (unsigned int)sorted[i] + 1;
+	}
+	close_span(next, ~0U);
+}
+
+void wgw_null_stdio(int first, int last)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = first; fd <= last; fd++) {
+		if (null >= 0)
+			dup2(null, fd);
+		else
+			close(fd);
+	}
+	if (null >= STDIO)
+		close(null);
+}

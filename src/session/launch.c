@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * launch.c - reaches the tunnel process of this user and key, starting it when there is none
+ *
+ * Two tunnel processes with one private key would fight over the peer's endpoint. So they are found
+ * by a name made from what must differ: user, network namespace, enclosing session and public key.
+ * In the runtime directory:
+ *
+ *   <name>.s, <name>.q	the rendezvous (wire.h)
+ *   <name>.lock	held while a tunnel process is being started; contains the random part of its
+ *			abstract names, so that a tunnel process that is started again has the names
+ *			that running programs know
+ *
+ * A connection to <name>.q that is accepted means that one runs. A socket that nobody listens on is
+ * what a dead one left behind, and is replaced under the lock.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/base/loop.h"
+#include "src/session/session.h"
+
+enum {
+	MTU_DEFAULT_BYTES = 1420,
+	OPEN_TIMEOUT_MS = 10000,
+	ATTEMPTS = 5, /* a tunnel process may end between our connect and our message */
+	ATTEMPT_GAP_MS = 50,
+};
+
+/** make_name() - the tunnel's identity as 16 hex digits */
+static void make_name(struct wgw_launch *l)
+{
+	const char *enclosing = getenv(WGW_SESSION_ENV);
+	uint8_t public_key[WG_KEY_BYTES], hash[(WGW_TUNNEL_NAME_BYTES - 1) / 2];
+	uint64_t where[3] = {geteuid()};
+	crypto_generichash_state state;
+	struct stat st;
+
+	if (!stat("/proc/self/ns/net", &st)) {
+		where[1] = st.st_dev;
+		where[2] = st.st_ino;
+	}
+	crypto_scalarmult_base(public_key, l->config->private_key);
+	crypto_generichash_init(&state, NULL, 0, crypto_generichash_BYTES_MIN);
+	crypto_generichash_update(&state, (const uint8_t *)where, sizeof(where));
+	crypto_generichash_update(&state, public_key, sizeof(public_key));
+	if (enclosing)
+		crypto_generichash_update(&state, (const uint8_t *)enclosing, strlen(enclosing));
+	static_assert(crypto_generichash_BYTES_MIN >= sizeof(hash), "enough digits");
+	uint8_t full[crypto_generichash_BYTES_MIN];
+	crypto_generichash_final(&state, full, sizeof(full));
+	memcpy(hash, full, sizeof(hash));
+	sodium_bin2hex(l->name, sizeof(l->name), hash, sizeof(hash));
+}
+
+/** apply_options() - what the command line changes in the configuration; -1 after an error */
+static int apply_options(struct wgw_launch *l)
+{
+	const struct wgw_run_options *o = l->options;
+	struct wgw_config *config = l->config;
+
+	l->mtu = o->mtu ? o->mtu : config->mtu ? config->mtu : MTU_DEFAULT_BYTES;
+	l->listen_port = o->listen_port >= 0 ? (uint16_t)o->listen_port : config->listen_port;
+	if (o->endpoint_host) {
+		char *host;
+
+		if (config->n_peers != 1) {
+			wgw_say(WGW_SAY_ERROR, "--endpoint: %s has %zu peers, not one",
+				config->source, config->n_peers);
+			return -1;
+		}
+		host = strdup(o->endpoint_host);
+		if (!host) {
+			wgw_say(WGW_SAY_ERROR, "out of memory");
+			return -1;
+		}
+		free(config->peers[0].endpoint_host);
+		config->peers[0].endpoint_host = host;
+		config->peers[0].endpoint_port = o->endpoint_port;
+	}
+	for (size_t i = 0; i < config->n_peers; i++)
+		l->peers += config->peers[i].endpoint_host != NULL;
+	return 0;
+}
+
+int wgw_launch_init(struct wgw_launch *l, const struct wgw_run_options *options,
+		    struct wgw_config *config)
+{
+	memset(l, 0, sizeof(*l));
+	l->options = options;
+	l->config = config;
+	l->dir.fd = -1;
+	if (sodium_init() < 0) {
+		wgw_say(WGW_SAY_ERROR, "no source of random numbers");
+		return -1;
+	}
+	if (apply_options(l))
+		return -1;
+	make_name(l);
+	randombytes_buf(l->token, sizeof(l->token));
+	randombytes_buf(l->label_key, sizeof(l->label_key));
+	wgw_rundir_open(&l->dir);
+	if (l->dir.fd >= 0)
+		snprintf(l->prefix, sizeof(l->prefix), "%s/%s", l->dir.path, l->name);
+	l->settings = wgw_settings_text(config, l->mtu, l->listen_port);
+	l->policy = wgw_policy_text(options, config);
+	if (!l->settings || !l->policy) {
+		wgw_say(WGW_SAY_ERROR, "out of memory");
+		return -1;
+	}
+	return 0;
+}
+
+void wgw_launch_free(struct wgw_launch *l)
+{
+	free(l->settings);
+	free(l->policy);
+	if (l->dir.fd >= 0)
+		close(l->dir.fd);
+	sodium_memzero(l, sizeof(*l));
+	l->dir.fd = -1;
+}
+
+/** text_memfd() - a sealed memory file that holds @text, or -errno */
+static int text_memfd(const char *name, const char *text)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t len = strlen(text), done = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (done < len) {
+		ssize_t n = write(fd, text + done, len - done);
+
+		if (n < 0) {
+			int err = -errno;
+
+			close(fd);
+			return err;
+		}
+		done += (size_t)n;
+	}
+	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+	lseek(fd, 0, SEEK_SET);
+	return fd;
+}
+
+/** send_open() - the first message of a channel; 0 or -errno */
+static int send_open(const struct wgw_launch *l, int channel)
+{
+	struct wgw_channel_msg msg;
+	int fds[2], err;
+
+	fds[0] = text_memfd("wgwrap-settings", l->settings);
+	fds[1] = text_memfd("wgwrap-policy", l->policy);
+	if (fds[0] < 0 || fds[1] < 0) {
+		err = fds[0] < 0 ? fds[0] : fds[1];
+	} else {
+		wgw_channel_prepare(&msg, WGW_CH_OPEN);
+		memcpy(msg.u.open.token, l->token, sizeof(l->token));
+		memcpy(msg.u.open.label_key, l->label_key, sizeof(l->label_key));
+		msg.u.open.flags = l->options->join ? WGW_CH_JOIN : 0;
+		err = wgw_channel_send(channel, &msg, fds, 2);
+		sodium_memzero(&msg, sizeof(msg));
+	}
+	for (int i = 0; i < 2; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	return err;
+}
+
+/** say_refusal() - why the tunnel process did not take the session */
+static void say_refusal(const struct wgw_launch *l, const struct wgw_channel_msg *msg)
+{
+	const char *text = msg->u.opened.text;
+	int len = (int)strnlen(text, sizeof(msg->u.opened.text));
+
+	while (len > 0 && text[len - 1] == '\n')
+		len--;
+	if (msg->err == EBUSY)
+		wgw_say(WGW_SAY_ERROR,
+			"a tunnel with this key is already running (process %d) with other settings; "
+			"--join uses it as it is. What differs:\n%.*s",
+			msg->u.opened.pid, len, text);
+	else
+		wgw_say(WGW_SAY_ERROR, "%s: the tunnel process refuses: %s%s%.*s",
+			l->config->source, strerror(msg->err), len ? ": " : "", len, text);
+}
+
+enum open_result { OPEN_DONE, OPEN_AGAIN, OPEN_FAILED };
+
+/** open_channel() - introduces the session on a fresh connection */
+static enum open_result open_channel(struct wgw_launch *l, int channel)
+{
+	uint64_t deadline = wgw_clock_ns() + OPEN_TIMEOUT_MS * WGW_MS_NS;
+	struct wgw_channel_msg msg;
+	int err = send_open(l, channel);
+
+	if (err == -EPIPE || err == -ECONNRESET)
+		return OPEN_AGAIN;
+	while (err == 0) {
+		err = wgw_channel_await(channel, &msg, deadline);
+		if (err == 0)
+			return OPEN_AGAIN;
+		if (err < 0)
+			break;
+		err = 0;
+		if (msg.code == WGW_CH_SAY) {
+			wgw_channel_print(&msg);
+		} else if (msg.code == WGW_CH_OPENED && msg.err) {
+			say_refusal(l, &msg);
+			return OPEN_FAILED;
+		} else if (msg.code == WGW_CH_OPENED) {
+			memcpy(l->abstract, msg.u.opened.abstract, sizeof(l->abstract));
+			l->has_abstract = true;
+			l->tunnel = msg.u.opened.pid;
+			return OPEN_DONE;
+		}
+	}
+	wgw_say(WGW_SAY_ERROR, "the tunnel process does not answer: %s", strerror(-err));
+	return OPEN_FAILED;
+}
+
+/** take_lock() - the lock of this tunnel's start, with the abstract name it keeps; -1: error */
+static int take_lock(struct wgw_launch *l)
+{
+	char name[WGW_TUNNEL_NAME_BYTES + 8];
+	uint8_t stored[WGW_ABSTRACT_BYTES];
+	int fd, err;
+
+	snprintf(name, sizeof(name), "%s.lock", l->name);
+	fd = openat(l->dir.fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		wgw_say(WGW_SAY_ERROR, "%s/%s: %s", l->dir.path, name, strerror(errno));
+		return -1;
+	}
+	do
+		err = flock(fd, LOCK_EX);
+	while (err && errno == EINTR);
+	if (err) {
+		wgw_say(WGW_SAY_ERROR, "%s/%s: %s", l->dir.path, name, strerror(errno));
+		close(fd);
+		return -1;
+	}
+	if (pread(fd, stored, sizeof(stored), 0) == (ssize_t)sizeof(stored)) {
+		memcpy(l->abstract, stored, sizeof(stored));
+		l->has_abstract = true;
+	}
+	return fd;
+}
+
+/** start_locked() - looks again under the lock, then starts a tunnel process.
+ * Return: connection to it, or -1 after an error was said */
+static int start_locked(struct wgw_launch *l)
+{
+	int lock = -1, fd = -ENOENT;
+
+	if (l->prefix[0]) {
+		lock = take_lock(l);
+		if (lock < 0)
+			return -1;
+		fd = wgw_channel_connect(l->prefix, l->abstract);
+	}
+	if (fd < 0 && wgw_boot_tunnel(l) == 0) {
+		if (lock >= 0 && pwrite(lock, l->abstract, sizeof(l->abstract), 0) < 0)
+			wgw_say(WGW_SAY_WARNING, "%s.lock: %s", l->prefix, strerror(errno));
+		fd = wgw_channel_connect(l->prefix, l->abstract);
+		if (fd < 0)
+			wgw_say(WGW_SAY_ERROR, "the tunnel process cannot be reached: %s",
+				strerror(-fd));
+	}
+	if (lock >= 0)
+		close(lock);
+	return fd < 0 ? -1 : fd;
+}
+
+int wgw_launch_channel(struct wgw_launch *l)
+{
+	const struct timespec gap = {.tv_nsec = ATTEMPT_GAP_MS * (long)WGW_MS_NS};
+
+	for (int i = 0; i < ATTEMPTS; i++) {
+		int fd = -ENOENT;
+
+		if (i > 0)
+			nanosleep(&gap, NULL);
+		if (l->prefix[0])
+			fd = wgw_channel_connect(l->prefix, l->abstract);
+		if (fd < 0)
+			fd = start_locked(l);
+		if (fd < 0)
+			return -1;
+		switch (open_channel(l, fd)) {
+		case OPEN_DONE:
+			return fd;
+		case OPEN_AGAIN:
+			close(fd);
+			continue;
+		case OPEN_FAILED:
+			close(fd);
+			return -1;
+		}
+	}
+	wgw_say(WGW_SAY_ERROR, "the tunnel process ends as soon as it is asked for something");
+	return -1;
+}

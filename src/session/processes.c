@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * processes.c - what /proc says about the session's processes
+ *
+ * The supervisor is a subreaper, so all processes of the session are its descendants, however often
+ * they forked. Processes come and go while /proc is read; one that is gone holds nothing.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "src/session/session.h"
+
+struct process {
+	pid_t pid, parent;
+	bool ours;
+};
+
+/** parent_of() - from /proc/PID/stat: the second field behind the last ')' */
+static pid_t parent_of(int proc, const char *pid)
+{
+	char path[64], text[512], *end;
+	int fd, parent = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%.20s/stat", pid);
+	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	end = strrchr(text, ')');
+	if (!end || sscanf(end + 1, " %*c %d", &parent) != 1)
+		return -1;
+	return parent;
+}
+
+/** list_processes() - all of them, malloc'ed in *list. Returns how many, -1: cannot be known */
+static ssize_t list_processes(struct process **list)
+{
+	DIR *dir = opendir("/proc");
+	size_t n = 0, room = 0;
+	struct dirent *entry;
+
+	*list = NULL;
+	if (!dir)
+		return -1;
+	while ((entry = readdir(dir))) {
+		struct process p = {.pid = (pid_t)atoi(entry->d_name)};
+
+		if (p.pid <= 0)
+			continue;
+		p.parent = parent_of(dirfd(dir), entry->d_name);
+		if (n == room) {
+			struct process *more;
+
+			room = room ? 2 * room : 256;
+			more = realloc(*list, room * sizeof(*more));
+			if (!more) {
+				closedir(dir);
+				free(*list);
+				return -1;
+			}
+			*list = more;
+		}
+		(*list)[n++] = p;
+	}
+	closedir(dir);
+	return (ssize_t)n;
+}
+
+/** mark_descendants() - sets @ours on all that descend from this process */
+static void mark_descendants(struct process *list, size_t n)
+{
+	pid_t self = getpid();
+	bool more = true;
+
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < n; i++) {
+			bool child = list[i].parent == self;
+
+			for (size_t j = 0; !child && j < n; j++)
+				child = list[j].ours && list[j].pid == list[i].parent;
+			if (child && !list[i].ours) {
+				list[i].ours = true;
+				more = true;
+			}
+		}
+	}
+}
+
+bool wgw_has_children(const pid_t *but, size_t n)
+{
+	struct process *list;
+	ssize_t count = list_processes(&list);
+	pid_t self = getpid();
+	bool found = false;
+
+	for (ssize_t i = 0; i < count && !found; i++) {
+		bool excepted = false;
+
+		for (size_t j = 0; j < n; j++)
+			excepted = excepted || but[j] == list[i].pid;
+		found = list[i].parent == self && !excepted;
+	}
+	if (count >= 0)
+		free(list);
+	return found;
+}
+
+/** scan_process() - sets bits for what @pid holds; -1: may not look */
+static int scan_process(pid_t pid, const uint64_t *inode, unsigned int n, uint64_t *held)
+{
+	char path[64], target[64];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT || errno == ESRCH ? 0 : -1;
+	while ((entry = readdir(dir))) {
+		ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+		unsigned long long found;
+
+		target[len > 0 ? len : 0] = '\0';
+		if (sscanf(target, "socket:[%llu]", &found) != 1)
+			continue;
+		for (unsigned int i = 0; i < n; i++) {
+			if (inode[i] == found)
+				held[i / 64] |= UINT64_C(1) << i % 64;
+		}
+	}
+	closedir(dir);
+	return 0;
+}
+
+void wgw_scan_sockets(const uint64_t *inode, unsigned int n, uint64_t *held)
+{
+	struct process *list;
+	ssize_t count = list_processes(&list);
+	int err = count < 0 ? -1 : 0;
+
+	memset(held, 0, WGW_CH_SCAN_MAX / 8);
+	if (count >= 0) {
+		mark_descendants(list, (size_t)count);
+		for (ssize_t i = 0; i < count && !err; i++) {
+			if (list[i].ours)
+				err = scan_process(list[i].pid, inode, n, held);
+		}
+		free(list);
+	}
+	if (err)
+		memset(held, 0xff, WGW_CH_SCAN_MAX / 8);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * say.c - wgwrap's own words: to standard error or a log file, for people or as JSON
+ *
+ * One write(2) per line, so that lines of several processes do not mix.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "src/session/session.h"
+
+enum { LINE_BYTES = 2048 };
+
+static struct {
+	int fd;
+	bool is_file;
+	int verbosity;
+	enum wgw_log_format format;
+} out = {.fd = STDERR_FILENO};
+
+int wgw_say_init(const struct wgw_run_options *options)
+{
+	out.verbosity = options->verbosity;
+	out.format = options->log_format;
+	if (options->log_file) {
+		int fd = open(options->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+		if (fd < 0) {
+			wgw_say(WGW_SAY_ERROR, "log file %s: %s", options->log_file, strerror(errno));
+			return -1;
+		}
+		out.fd = fd;
+		out.is_file = true;
+	}
+	return 0;
+}
+
+void wgw_say_detach(void)
+{
+	if (!out.is_file)
+		out.fd = -1;
+}
+
+int wgw_say_fd(void)
+{
+	return out.fd;
+}
+
+/** json_line() - @text as a JSON object with level and time in @line; returns its length */
+static size_t json_line(char line[LINE_BYTES], int level, const char *text)
+{
+	static const char *const names[] = {"error", "warning", "info"};
+	struct timespec now;
+	size_t n;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	n = (size_t)snprintf(line, LINE_BYTES,
+			     "{\"time\":%lld.%03ld,\"level\":\"%s\",\"message\":\"",
+			     (long long)now.tv_sec, now.tv_nsec / 1000000, names[level]);
+	for (; *text && n < LINE_BYTES - 16; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			n += (size_t)snprintf(line + n, LINE_BYTES - n, "\\%c", c);
+		else if (c < 0x20)
+			n += (size_t)snprintf(line + n, LINE_BYTES - n, "\\u%04x", c);
+		else
+			line[n++] = (char)c;
+	}
+	return n + (size_t)snprintf(line + n, LINE_BYTES - n, "\"}\n");
+}
+
+void wgw_say(int level, const char *format, ...)
+{
+	char text[LINE_BYTES / 2], line[LINE_BYTES];
+	int saved = errno;
+	size_t len;
+	va_list ap;
+
+	if (out.fd < 0 || level > out.verbosity + WGW_SAY_WARNING)
+		return;
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	if (out.format == WGW_LOG_JSON)
+		len = json_line(line, level < WGW_SAY_INFO ? level : WGW_SAY_INFO, text);
+	else
+		len = (size_t)snprintf(line, sizeof(line), "wgwrap: %s\n", text);
+	if (write(out.fd, line, len) < 0) {
+		/* nobody to tell */
+	}
+	errno = saved;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.h - what the files of this folder share
+ *
+ * Errors that end the run are said by the function that meets them (wgw_say, level 0); its caller
+ * only learns that it failed.
+ */
+#ifndef SRC_SESSION_SESSION_H
+#define SRC_SESSION_SESSION_H
+
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "src/session/channel.h"
+#include "src/session/run.h"
+#include "src/tunnel/tunnel.h"
+
+/* ---- say.c: wgwrap's own words ---- */
+
+enum { WGW_SAY_ERROR, WGW_SAY_WARNING, WGW_SAY_INFO };
+
+/* Takes verbosity, format and file from @options. Returns 0, or -1 after an error was said. */
+int wgw_say_init(const struct wgw_run_options *options);
+/* One line, "wgwrap: ..." or a JSON object; -q leaves only errors, -v adds WGW_SAY_INFO. */
+void wgw_say(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* From now on standard error belongs to others: only a log file is still written. */
+void wgw_say_detach(void);
+/* The descriptor written to, -1: none. It must survive wgw_close_others(). */
+int wgw_say_fd(void);
+
+/* ---- inherit.c: descriptors and signals the command must find as they were ---- */
+
+/**
+ * struct wgw_inherited - what the process was started with
+ * @stdio_closed:	Bit n: descriptor n (0-2) was closed
+ * @mask, @chld:	Signal mask and the disposition of SIGCHLD
+ * @close, @n_close:	Inherited IP sockets that the command must not get
+ */
+struct wgw_inherited {
+	unsigned int stdio_closed;
+	sigset_t mask;
+	struct sigaction chld;
+	int *close;
+	size_t n_close;
+};
+
+/* To be called before anything is opened: occupies closed standard descriptors and makes
+ * children waitable. Returns 0, or -1 after an error was said. */
+int wgw_inherited_take(struct wgw_inherited *in);
+/* Finds inherited IP sockets. -1 after an error was said: one of them would be missed. */
+int wgw_inherited_check(struct wgw_inherited *in, const struct wgw_run_options *options);
+/* In the command's process, right before exec: gives back what take changed. */
+void wgw_inherited_restore(const struct wgw_inherited *in);
+/* Closes every descriptor but the @n of @keep (-1 entries are allowed) and the standard ones. */
+void wgw_close_others(const int *keep, size_t n);
+/* Puts /dev/null on the standard descriptors from @first to @last. */
+void wgw_null_stdio(int first, int last);
+
+/* ---- rundir.c ---- */
+
+enum {
+	WGW_TUNNEL_NAME_BYTES = 17, /* 16 hex digits and NUL */
+	WGW_RUNDIR_BYTES = WGW_PATH_PREFIX_MAX_BYTES - WGW_TUNNEL_NAME_BYTES,
+};
+
+/**
+ * struct wgw_rundir - the user's runtime directory
+ * @fd:		O_DIRECTORY descriptor; -1: none could be had
+ * @path:	Absolute; "" without a directory
+ */
+struct wgw_rundir {
+	int fd;
+	char path[WGW_RUNDIR_BYTES];
+};
+
+/* Opens the first directory of design section 10 that works, creating it. When none does, @fd is
+ * -1 and the reasons are said. */
+void wgw_rundir_open(struct wgw_rundir *dir);
+
+/* ---- endpoint.c, policy.c ---- */
+
+/**
+ * struct wgw_endpoints - addresses of all peers, as struct wgw_tunnel_boot wants them
+ */
+struct wgw_endpoints {
+	struct wg_endpoint (*at)[WGW_ENDPOINTS_MAX];
+	uint8_t *n;
+};
+
+/* Asks the host's resolver. @family restricts. Returns 0, or -1 after an error that names the
+ * host. wgw_endpoints_free accepts what either leaves. */
+int wgw_endpoints_resolve(const struct wgw_config *config, int family, struct wgw_endpoints *out);
+void wgw_endpoints_free(struct wgw_endpoints *e);
+
+/* The policy lines of channel.h, malloc'ed; NULL without memory. */
+char *wgw_policy_text(const struct wgw_run_options *options, const struct wgw_config *config);
+
+/* ---- channel.c ---- */
+
+/* Connects to the sequenced rendezvous: <prefix>.q, or with @prefix "" the abstract name.
+ * Returns a descriptor or -errno. */
+int wgw_channel_connect(const char *prefix, const uint8_t abstract[WGW_ABSTRACT_BYTES]);
+/* Writes address and length of a rendezvous; @kind 's' or 'q'. */
+struct sockaddr_un;
+socklen_t wgw_rendezvous_path(struct sockaddr_un *sun, const char *prefix, char kind);
+socklen_t wgw_rendezvous_abstract(struct sockaddr_un *sun,
+				  const uint8_t abstract[WGW_ABSTRACT_BYTES], char kind);
+/* A message with its header filled in and the rest zero. */
+void wgw_channel_prepare(struct wgw_channel_msg *msg, enum wgw_channel_code code);
+/* Returns 0 or -errno. @fds: descriptors to pass, @n of them. */
+int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, unsigned int n);
+/* Returns 1, 0 at the end, or -errno (-EAGAIN: nothing yet; -EPROTO: not one of ours). */
+int wgw_channel_receive(int fd, struct wgw_channel_msg *msg, int flags);
+/* The same, waiting until @deadline_ns of wgw_clock_ns; -ETIMEDOUT. */
+int wgw_channel_await(int fd, struct wgw_channel_msg *msg, uint64_t deadline_ns);
+/* Prints a WGW_CH_SAY. */
+void wgw_channel_print(const struct wgw_channel_msg *msg);
+
+/* ---- launch.c ---- */
+
+/**
+ * struct wgw_launch - what is needed to reach or start the tunnel process, at the first time and
+ *	again when it has died
+ * @prefix:	Path prefix of the rendezvous; "": abstract names only, tunnel not shared
+ * @name:	Identifies user, network namespace, enclosing session and key
+ * @abstract:	Random part of the abstract names; @has_abstract: chosen already
+ * @tunnel:	Process id of the tunnel process reached
+ * @again:	Not the first time
+ */
+struct wgw_launch {
+	const struct wgw_run_options *options;
+	struct wgw_config *config;
+	struct wgw_rundir dir;
+	char prefix[WGW_PATH_PREFIX_MAX_BYTES];
+	char name[WGW_TUNNEL_NAME_BYTES];
+	uint8_t abstract[WGW_ABSTRACT_BYTES];
+	bool has_abstract;
+	bool again;
+	uint8_t token[WGW_TOKEN_BYTES];
+	uint8_t label_key[WGW_LABEL_KEY_BYTES];
+	uint16_t mtu, listen_port;
+	char *settings;
+	char *policy;
+	pid_t tunnel;
+	uint32_t peers;
+};
+
+/* Fills @l: identity, token, texts. Returns 0, or -1 after an error was said. */
+int wgw_launch_init(struct wgw_launch *l, const struct wgw_run_options *options,
+		    struct wgw_config *config);
+/* Finds or starts the tunnel process and opens a channel. Returns it, or -1 after an error. */
+int wgw_launch_channel(struct wgw_launch *l);
+void wgw_launch_free(struct wgw_launch *l);
+
+/* boot.c: makes the listeners and starts a tunnel process; returns when it is up. The caller holds
+ * the lock. 0, or -1 after an error was said. */
+int wgw_boot_tunnel(struct wgw_launch *l);
+
+/* ---- wait.c ---- */
+
+/* Waits for a handshake, as --wait says. 0, or -1 after a diagnosis was said. */
+int wgw_wait_peers(const struct wgw_launch *l, int channel);
+
+/* ---- inspect.c ---- */
+
+/* Finds @file as execvp does and looks at it. 0: may run, *path is malloc'ed. Else the exit
+ * status (126, 127) after the reason was said. */
+int wgw_find_command(const char *file, char **path);
+/* Why the program at @path cannot be captured, written to @why; false: it can, or is unreadable. */
+bool wgw_inspect(const char *path, char *why, size_t size);
+
+/* ---- environ.c ---- */
+
+/* The command's environment: malloc'ed array. NULL after an error was said. */
+char **wgw_environ_build(const struct wgw_launch *l);
+/* Finds libwgwrap.so and a path to it that LD_PRELOAD can carry. -1 after an error was said. */
+int wgw_library_find(const struct wgw_rundir *dir, char path[PATH_MAX]);
+/* Says that a proxy variable points to loopback. */
+void wgw_environ_warn(void);
+
+/* ---- filter.c ---- */
+
+/* Installs the filter of design section 3 in the calling thread, for good. 0 or -errno. */
+int wgw_filter_install(void);
+
+/* ---- command.c ---- */
+
+/* In the child: becomes the command. Does not return. */
+_Noreturn void wgw_command_exec(const struct wgw_run_options *options,
+				const struct wgw_inherited *in, char **environment);
+
+/* ---- processes.c: what /proc says about descendants ---- */
+
+/* Sets bit i of @held when a descendant of this process holds socket inode @inode[i], or when
+ * that cannot be known. */
+void wgw_scan_sockets(const uint64_t *inode, unsigned int n, uint64_t *held);
+/* Whether this process has children other than the @n of @but. */
+bool wgw_has_children(const pid_t *but, size_t n);
+
+/* ---- supervisor.c and its parts ---- */
+
+/** struct wgw_report - one message between front and supervisor */
+struct wgw_report {
+	enum wgw_report_kind {
+		/* supervisor to front */
+		WGW_REPORT_STOPPED,   /* @value: signal; the command has stopped */
+		WGW_REPORT_ENDED,     /* @value: wait status of the command */
+		WGW_REPORT_DELIVERED, /* what was written has been delivered, or was given up */
+		/* front to supervisor */
+		WGW_REPORT_SIGNAL,   /* @value: signal, from @pid, with @payload if @queued */
+		WGW_REPORT_CONTINUE, /* the front runs again */
+		WGW_REPORT_HURRY,    /* do not wait for delivery any longer */
+	} kind;
+	int value;
+	pid_t pid;
+	bool queued;
+	union sigval payload;
+};
+
+enum { WGW_RESOLVERS_MAX = 64 };
+
+/**
+ * struct wgw_supervisor - a session's supervisor
+ * @channel:	To the tunnel process; -1: it is gone
+ * @front:	To the front; -1: it is gone
+ * @signals:	signalfd of all signals
+ * @command:	Process id, 0 after it ended
+ * @delivered:	The front was told so
+ * @flush_deadline: When FLUSHED is no longer waited for, 0: not waiting
+ * @seen:	Sender of the last signal of each number that came to the group, -1: none
+ * @held_back:	Signal the front wants forwarded, kept until it is known that it did not go to the
+ *		whole group, with @held_until; kind 0 value 0: none
+ * @starter, @starter_fd: process that starts the tunnel process again, and its result
+ * @restart_at:	When to try again, 0: not due
+ * @restarts:	How many in a row, for the back-off
+ * @resolvers:	Processes that ask the host's resolver, 0: free
+ */
+struct wgw_supervisor {
+	struct wgw_launch *launch;
+	int channel, front, signals;
+	pid_t command;
+	bool delivered;
+	uint64_t flush_deadline;
+	pid_t seen[NSIG];
+	struct wgw_report held_back;
+	uint64_t held_until;
+	pid_t starter;
+	int starter_fd;
+	uint64_t restart_at, up_since;
+	unsigned int restarts;
+	pid_t resolvers[WGW_RESOLVERS_MAX];
+};
+
+/* In the supervisor's process: starts the command and serves the session. Does not return.
+ * @channel: open; @front: socket to the front. */
+_Noreturn void wgw_supervisor_main(struct wgw_launch *l, const struct wgw_inherited *in,
+				   char **environment, int channel, int front);
+/* Tells the front. A front that is gone is no error. */
+void wgw_supervisor_report(struct wgw_supervisor *s, enum wgw_report_kind kind, int value);
+/* Delivery has ended, well or not. */
+void wgw_supervisor_delivered(struct wgw_supervisor *s);
+
+/* serve.c: takes one message from the tunnel process; false: the channel is at its end */
+bool wgw_serve_channel(struct wgw_supervisor *s);
+
+/* restart.c: the tunnel process is gone; it has been started again, or could not be */
+void wgw_restart_plan(struct wgw_supervisor *s);
+void wgw_restart_begin(struct wgw_supervisor *s);
+void wgw_restart_finish(struct wgw_supervisor *s);
+
+/* relay.c: signals for the command */
+void wgw_relay_seen(struct wgw_supervisor *s, int signal, pid_t from);
+void wgw_relay_request(struct wgw_supervisor *s, const struct wgw_report *request);
+/* Sends what is held back; called when @held_until has passed. */
+void wgw_relay_flush(struct wgw_supervisor *s);
+
+#endif

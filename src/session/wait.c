@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wait.c - waits for the first handshake, and says what may be wrong when there is none
+ *
+ * WireGuard is silent towards strangers: a wrong key looks like a dead host. What can be told
+ * apart is whether anything comes back at all.
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "src/base/loop.h"
+#include "src/session/session.h"
+
+enum { KEY_TEXT_BYTES = sodium_base64_ENCODED_LEN(WG_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL) };
+
+/** describe_peers() - "peer [name] at host:port" of the first peer with an endpoint, and how many more */
+static void describe_peers(const struct wgw_config *config, char *text, size_t size)
+{
+	const struct wgw_peer_config *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->n_peers; i++) {
+		if (!config->peers[i].endpoint_host)
+			continue;
+		if (!first)
+			first = &config->peers[i];
+		n++;
+	}
+	if (!first) {
+		snprintf(text, size, "the peer");
+		return;
+	}
+	snprintf(text, size, strchr(first->endpoint_host, ':') ? "%s[%s]:%u" : "%s%s:%u",
+		 n > 1 ? "any peer, the first being " : "", first->endpoint_host,
+		 first->endpoint_port);
+}
+
+static void diagnose(const struct wgw_launch *l, const struct wgw_channel_msg *state)
+{
+	uint8_t public_key[WG_KEY_BYTES];
+	char key[KEY_TEXT_BYTES], who[512];
+
+	crypto_scalarmult_base(public_key, l->config->private_key);
+	sodium_bin2base64(key, sizeof(key), public_key, sizeof(public_key),
+			  sodium_base64_VARIANT_ORIGINAL);
+	describe_peers(l->config, who, sizeof(who));
+	if (state->u.state.datagrams_received > 0)
+		wgw_say(WGW_SAY_ERROR,
+			"%s: no handshake with %s in %u ms, though something answers there. Likely: "
+			"PublicKey or PresharedKey is not that peer's, or the clock of this host is "
+			"behind an earlier use of this key. Our public key is %s",
+			l->config->source, who, l->options->wait_ms, key);
+	else
+		wgw_say(WGW_SAY_ERROR,
+			"%s: no answer from %s in %u ms (%u handshake initiations sent). Likely: wrong "
+			"address or port; UDP is filtered on the way; the peer is down; PublicKey is "
+			"not its key; or it does not know our public key %s",
+			l->config->source, who, l->options->wait_ms, state->u.state.attempts, key);
+}
+
+int wgw_wait_peers(const struct wgw_launch *l, int channel)
+{
+	uint64_t deadline = wgw_clock_ns() + l->options->wait_ms * WGW_MS_NS;
+	struct wgw_channel_msg msg, state;
+
+	wgw_channel_prepare(&state, WGW_CH_STATE);
+	if (l->options->wait_ms == 0 || l->peers == 0)
+		return 0;
+	for (;;) {
+		int err = wgw_channel_await(channel, &msg, deadline);
+
+		if (err == -ETIMEDOUT) {
+			diagnose(l, &state);
+			return -1;
+		}
+		if (err <= 0) {
+			wgw_say(WGW_SAY_ERROR, "the tunnel process ended%s%s", err ? ": " : "",
+				err ? strerror(-err) : "");
+			return -1;
+		}
+		if (msg.code == WGW_CH_SAY)
+			wgw_channel_print(&msg);
+		if (msg.code != WGW_CH_STATE)
+			continue;
+		state = msg;
+		if (state.u.state.peers_up > 0 || state.u.state.peers == 0)
+			return 0;
+	}
+}
