@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tunnel.c - the tunnel process: its start, its end, and the glue of its parts
+ *
+ * Data flow, one thread, one loop:
+ *
+ *	outer sockets --datagrams--> engine --inner packets--> TCP/IP stack --> sockets.c
+ *	outer sockets <--batches---- engine <--inner packets-- TCP/IP stack <-- sockets.c
+ *
+ * Packets are copied once on each way, at the border of the stack: stack_input takes the engine's
+ * buffer, and output() writes the stack's pieces into the engine's arena, where they are sealed in
+ * place and from where they are sent.
+ *
+ * Nothing is flushed while events are dispatched. Before the loop sleeps the before hooks run in
+ * this order: the stack sees the end of its input batch (merged segments, ACKs), sockets.c moves
+ * bytes, the engine seals and sends everything, and the deadlines of stack and engine become timers.
+ * Hence batches are as large as a turn's work, and nothing is left behind when the process sleeps.
+ *
+ * Start: the process is a fork of the front, so it first becomes a clean daemon; then it makes
+ * everything that needs files, then it closes the sandbox, then it says that it is ready. Nobody is
+ * waiting for a process that could not start: the reason goes to boot->ready.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "src/tunnel/core.h"
+
+enum {
+	FIRST_SESSION_MS = 10000, /* a front that started us and died is not waited for longer */
+	BUSY_AGAIN_MS = 1000,
+};
+
+/* ---- engine and stack ---- */
+
+static uint64_t op_now(void *ctx)
+{
+	(void)ctx;
+	return wgw_clock_ns();
+}
+
+static void op_realtime(void *ctx, struct timespec *ts)
+{
+	(void)ctx;
+	clock_gettime(CLOCK_REALTIME, ts);
+}
+
+static void op_random(void *ctx, void *buf, size_t len)
+{
+	(void)ctx;
+	randombytes_buf(buf, len);
+}
+
+static void wg_transmit(void *ctx, const struct wg_endpoint *to, const uint8_t *buf, size_t stride,
+			size_t count, size_t last, uint8_t tos)
+{
+	struct wgw_core *core = ctx;
+
+	wgw_outer_transmit(core->t.outer, to, buf, stride, count, last, tos);
+}
+
+static void wg_deliver(void *ctx, struct wg_peer *from, uint8_t *packet, size_t len)
+{
+	struct wgw_core *core = ctx;
+
+	(void)from;
+	if (core->pcap) {
+		const struct iovec iov = {packet, len};
+
+		wgw_pcap_packet(core->pcap, &iov, 1, len);
+	}
+	stack_input(core->t.stack, packet, len);
+	core->input_pending = true;
+}
+
+static void wg_event(void *ctx, struct wg_peer *peer, enum wg_event event)
+{
+	struct wgw_core *core = ctx;
+
+	if (core->endpoints)
+		wgw_endpoints_event(core->endpoints, peer, event);
+}
+
+static const struct wg_ops wg_ops = {
+	.now = op_now,
+	.realtime = op_realtime,
+	.random = op_random,
+	.transmit = wg_transmit,
+	.deliver = wg_deliver,
+	.event = wg_event,
+};
+
+static int stack_output(void *ctx, const struct iovec *iov, int n, size_t len)
+{
+	struct wgw_core *core = ctx;
+	uint8_t *at;
+
+	if (len > core->t.boot->mtu)
+		return -EMSGSIZE;
+	at = wg_device_tx_buffer(core->t.wg, len);
+	for (int i = 0; i < n; i++) {
+		memcpy(at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	if (core->pcap)
+		wgw_pcap_packet(core->pcap, iov, n, len);
+	return wg_device_tx_commit(core->t.wg, len);
+}
+
+static const struct stack_ops stack_ops = {
+	.now = op_now,
+	.random = op_random,
+	.output = stack_output,
+};
+
+static void outer_received(void *ctx, const struct wg_endpoint *from, uint8_t *buf, size_t len,
+			   size_t stride, uint8_t tos)
+{
+	struct wgw_core *core = ctx;
+
+	if (core->datagrams_received++ == 0)
+		core->state_changed = true;
+	wg_device_receive(core->t.wg, from, buf, len, stride, tos);
+}
+
+static void outer_failed(void *ctx, const struct wg_endpoint *to, int err)
+{
+	struct wgw_core *core = ctx;
+
+	if (core->endpoints)
+		wgw_endpoints_send_failed(core->endpoints, to, err);
+}
+
+static const struct wgw_outer_ops outer_ops = {
+	.received = outer_received,
+	.failed = outer_failed,
+};
+
+/* ---- the loop's hooks ---- */
+
+static void on_engine(struct wgw_timer *t)
+{
+	struct wgw_core *core = wgw_container(t, struct wgw_core, engine);
+
+	wg_device_tick(core->t.wg);
+}
+
+static void on_tcpip(struct wgw_timer *t)
+{
+	struct wgw_core *core = wgw_container(t, struct wgw_core, tcpip);
+
+	stack_tick(core->t.stack);
+}
+
+static bool before_input(struct wgw_before *b)
+{
+	struct wgw_core *core = wgw_container(b, struct wgw_core, input);
+
+	if (core->input_pending) {
+		core->input_pending = false;
+		stack_input_done(core->t.stack);
+	}
+	return false;
+}
+
+static void set_deadline(struct wgw_loop *loop, struct wgw_timer *t, uint64_t deadline)
+{
+	if (deadline == UINT64_MAX)
+		wgw_timer_cancel(loop, t);
+	else
+		wgw_timer_set(loop, t, deadline);
+}
+
+static bool before_flush(struct wgw_before *b)
+{
+	struct wgw_core *core = wgw_container(b, struct wgw_core, flush);
+
+	wg_device_flush(core->t.wg);
+	if (core->pcap)
+		wgw_pcap_flush(core->pcap);
+	if (core->state_changed)
+		wgw_core_tell_state(core);
+	set_deadline(core->t.loop, &core->engine, wg_device_next_deadline(core->t.wg));
+	set_deadline(core->t.loop, &core->tcpip, stack_next_deadline(core->t.stack));
+	return false;
+}
+
+/* ---- staying and leaving ---- */
+
+static void linger_for(struct wgw_core *core, uint64_t ms)
+{
+	wgw_timer_set(core->t.loop, &core->linger,
+		      wgw_loop_now(core->t.loop) + ms * WGW_MS_NS);
+}
+
+void wgw_core_no_session(struct wgw_core *core)
+{
+	if (core->t.boot->linger_ms != UINT32_MAX)
+		linger_for(core, core->t.boot->linger_ms);
+}
+
+void wgw_core_has_session(struct wgw_core *core)
+{
+	wgw_timer_cancel(core->t.loop, &core->linger);
+}
+
+static void on_linger(struct wgw_timer *t)
+{
+	struct wgw_core *core = wgw_container(t, struct wgw_core, linger);
+
+	if (core->t.sessions)
+		return;
+	if (wgw_sockets_busy(&core->t))
+		linger_for(core, BUSY_AGAIN_MS);
+	else
+		wgw_loop_stop(core->t.loop);
+}
+
+/* ---- becoming a clean daemon ---- */
+
+static int compare_ints(const void *a, const void *b)
+{
+	const int *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void close_from_to(int first, int last)
+{
+	if (first > last)
+		return;
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, (unsigned int)first, (unsigned int)last, 0) == 0)
+		return;
+#endif
+	if (last > sysconf(_SC_OPEN_MAX))
+		last = (int)sysconf(_SC_OPEN_MAX);
+	for (int fd = first; fd <= last; fd++)
+		close(fd);
+}
+
+/* Closes all descriptors but 0-2 and those of @keep (sorted). */
+static void close_others(const int *keep, size_t n)
+{
+	int first = 3;
+
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] < first)
+			continue;
+		close_from_to(first, keep[i] - 1);
+		first = keep[i] + 1;
+	}
+	close_from_to(first, INT32_MAX);
+}
+
+/* Moves *@fd out of the way of 0-2, which will be /dev/null. */
+static void move_up(int *fd)
+{
+	if (*fd >= 0 && *fd <= 2)
+		*fd = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
+}
+
+static void null_stdio(void)
+{
+	/* In a root without devices: a descriptor that neither reads nor writes. */
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		null = open("/", O_PATH | O_CLOEXEC);
+	for (int fd = 0; fd <= 2; fd++)
+		if (null >= 0 && null != fd)
+			dup2(null, fd);
+	if (null > 2)
+		close(null);
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static void default_signals(void)
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, sig == SIGPIPE ? SIG_IGN : SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* @boot: a copy whose descriptors may be renumbered */
+static void become_daemon(struct wgw_tunnel_boot *boot)
+{
+	int *const fds[] = {&boot->stream[0],	 &boot->stream[1], &boot->sequenced[0],
+			    &boot->sequenced[1], &boot->ready,	   &boot->pcap};
+	enum { N = sizeof(fds) / sizeof(fds[0]) };
+	int keep[N];
+
+	default_signals();
+	umask(077);
+	if (chdir("/") < 0) {
+		/* Not even root is searchable: then there is no cwd to hold busy either. */
+	}
+	for (size_t i = 0; i < N; i++) {
+		move_up(fds[i]);
+		keep[i] = *fds[i];
+	}
+	qsort(keep, N, sizeof(keep[0]), compare_ints);
+	null_stdio();
+	close_others(keep, N);
+	raise_descriptor_limit();
+	prctl(PR_SET_NAME, "wgwrap-tunnel");
+}
+
+/* ---- start ---- */
+
+/* Reports why the process cannot start, and ends it. */
+static _Noreturn void fail(const struct wgw_tunnel_boot *boot, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static _Noreturn void fail(const struct wgw_tunnel_boot *boot, const char *format, ...)
+{
+	char text[WGW_CH_TEXT_MAX_BYTES];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	if (write(boot->ready, text, strlen(text)) < 0) {
+		/* The front is gone; nobody else to tell. */
+	}
+	_exit(1);
+}
+
+static void warn(void *ctx, const char *warning)
+{
+	wgw_core_say(ctx, 1, "%s", warning);
+}
+
+static void start_stack(struct wgw_core *core)
+{
+	const struct wgw_tunnel_boot *boot = core->t.boot;
+	const struct wgw_prefixes *addresses = &boot->config->addresses;
+	struct stack_config config = {.mtu = boot->mtu};
+
+	for (size_t i = 0; i < addresses->n && i < STACK_ADDRS_MAX; i++)
+		config.addrs[config.n_addrs++] = addresses->at[i].addr;
+	core->t.stack = stack_new(&config, &stack_ops, core);
+	if (!core->t.stack)
+		fail(boot, "the TCP/IP stack cannot start with these addresses and MTU %u",
+		     boot->mtu);
+}
+
+static void start_outer(struct wgw_core *core)
+{
+	const struct wgw_tunnel_boot *boot = core->t.boot;
+	const char *warning;
+	int err;
+
+	core->t.outer = wgw_outer_new(core->t.loop, boot->listen_port, boot->config->fwmark,
+				      &outer_ops, core, &err, &warning);
+	if (!core->t.outer && err == EADDRINUSE)
+		fail(boot, "UDP port %u is in use (another WireGuard interface?)",
+		     boot->listen_port);
+	if (!core->t.outer)
+		fail(boot, "no UDP socket: %s", strerror(err));
+	if (warning)
+		warn(core, warning);
+}
+
+/* The engine has its own copies; these are of no use any more. */
+static void wipe_config_keys(const struct wgw_config *config)
+{
+	struct wgw_config *own = (struct wgw_config *)(uintptr_t)config;
+
+	sodium_memzero(own->private_key, sizeof(own->private_key));
+	for (size_t i = 0; i < own->n_peers; i++)
+		sodium_memzero(own->peers[i].preshared_key, WG_KEY_BYTES);
+}
+
+static void start_engine(struct wgw_core *core)
+{
+	const struct wgw_tunnel_boot *boot = core->t.boot;
+	int err;
+
+	core->t.wg = wg_device_new(&wg_ops, core, boot->config->private_key, boot->mtu);
+	if (!core->t.wg)
+		fail(boot, "the WireGuard engine cannot start");
+	core->endpoints = wgw_endpoints_new(core, &err);
+	if (!core->endpoints)
+		fail(boot, "a peer cannot be added: %s%s", strerror(err),
+		     err == EINVAL ? " (its public key is our own?)" : "");
+	wipe_config_keys(boot->config);
+}
+
+static void start_sockets(struct wgw_core *core)
+{
+	int err;
+
+	core->t.resolver = wgw_resolver_new(&core->t);
+	if (!core->t.resolver)
+		fail(core->t.boot, "the resolver cannot start");
+	err = wgw_sockets_init(&core->t);
+	if (err)
+		fail(core->t.boot, "application sockets: %s", strerror(-err));
+}
+
+static void start(struct wgw_core *core)
+{
+	const struct wgw_tunnel_boot *boot = core->t.boot;
+	int err;
+
+	core->engine.due = on_engine;
+	core->tcpip.due = on_tcpip;
+	core->linger.due = on_linger;
+	core->input.run = before_input;
+	core->flush.run = before_flush;
+	core->t.loop = wgw_loop_new();
+	if (!core->t.loop)
+		fail(boot, "no event loop: %s", strerror(errno));
+	wgw_loop_before(core->t.loop, &core->input);
+	if (boot->pcap >= 0)
+		core->pcap = wgw_pcap_new(boot->pcap);
+	start_outer(core);
+	start_engine(core);
+	start_stack(core);
+	start_sockets(core);
+	wgw_loop_before(core->t.loop, &core->flush);
+	if (boot->linger_ms != UINT32_MAX)
+		linger_for(core, boot->linger_ms > FIRST_SESSION_MS ? boot->linger_ms :
+								      FIRST_SESSION_MS);
+	err = wgw_sandbox_enter(warn, core);
+	if (err)
+		fail(boot, "the sandbox cannot be closed: %s", strerror(-err));
+}
+
+static void stop(struct wgw_core *core)
+{
+	wg_device_free(core->t.wg);
+	wgw_pcap_free(core->pcap);
+}
+
+_Noreturn void wgw_tunnel_main(const struct wgw_tunnel_boot *boot)
+{
+	struct wgw_tunnel_boot own = *boot;
+	struct wgw_core *core;
+	const char up = '\0';
+
+	become_daemon(&own);
+	if (sodium_init() < 0)
+		fail(&own, "libsodium cannot start");
+	core = calloc(1, sizeof(*core));
+	if (!core)
+		fail(&own, "out of memory");
+	core->t.boot = &own;
+	start(core);
+	if (write(own.ready, &up, 1) < 0) {
+		/* The front is gone. Another one may come; else the linger ends us. */
+	}
+	close(own.ready);
+	wgw_loop_run(core->t.loop);
+	stop(core);
+	_exit(0);
+}
