@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""leaks.py - nothing goes around the tunnel, and nothing looks complete that is not
+
+time limit: 420 s
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+from lib import servers, tap, world
+from lib.tap import test
+from lib.world import need
+
+world.enter()
+
+# "Within a second", and what a busy machine adds to it
+SOON_S = 5
+
+
+def only_tunnel(w):
+    """The one tunnel process."""
+    found = world.wait_until("a tunnel process", w.tunnels)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def kill_tunnel(w):
+    pid = only_tunnel(w)
+    os.kill(pid, signal.SIGKILL)
+    world.wait_until("its end", lambda: pid not in w.tunnels())
+
+
+def fresh(w):
+    """No tunnel process is left from an earlier test."""
+    for pid in w.tunnels():
+        os.kill(pid, signal.SIGKILL)
+    world.wait_until("the end of all tunnel processes", lambda: not w.tunnels())
+
+
+def start(w, *argv, options=(), **kwargs):
+    fresh(w)
+    return w.start(w.wrap(*argv, options=options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+def ends_soon(child):
+    """Waits for the end of @child, which must come soon. Returns (status, output, errors)."""
+    began = time.monotonic()
+    try:
+        out, err = child.communicate(timeout=SOON_S)
+    except subprocess.TimeoutExpired as late:
+        child.kill()
+        raise AssertionError(f"still running {SOON_S} s later: {child.args}") from late
+    tap.diagnose(f"ended {time.monotonic() - began:.2f} s later: status {child.returncode}, {err.strip()[-200:]}")
+    return child.returncode, out, err
+
+
+def grown(path, size=1):
+    return lambda: os.path.exists(path) and os.path.getsize(path) >= size
+
+
+@test("kill -9 of the tunnel process ends a download with an error")
+def _(w):
+    servers.web(w)
+    out = w.path("work", "part")
+    child = start(w, "curl", "-sS", "--limit-rate", "1M", "-o", out, "http://10.9.0.1/big.bin")
+    world.wait_until("the first bytes", grown(out))
+    kill_tunnel(w)
+    status, _, err = ends_soon(child)
+    assert status not in (0, 125) and "curl:" in err, (status, err)
+
+
+@test("kill -9 of the tunnel process ends a body without a length with an error")
+def _(w):
+    servers.behaviour(w)
+    out = w.path("work", "endless")
+    child = start(w, "curl", "-sS", "--no-buffer", "-o", out, "http://10.9.0.1:4008/")
+    world.wait_until("the first bytes", grown(out))
+    kill_tunnel(w)
+    status, _, err = ends_soon(child)
+    assert status == 56 and "reset" in err, (status, err)
+
+
+@test("kill -9 of the tunnel process: read() says ECONNRESET, not end of file")
+def _(w):
+    servers.behaviour(w)
+    child = start(w, w.path("programs", "endings"), "read", "10.9.0.1", "4011")
+    time.sleep(1)
+    kill_tunnel(w)
+    _, out, err = ends_soon(child)
+    assert "0 bytes, then ECONNRESET" in out, (out, err)
+
+
+@test("kill -9 of the tunnel process: nc > file ends")
+def _(w):
+    need("nc")
+    servers.behaviour(w)
+    path = w.path("work", "nc")
+    with open(path, "wb") as out:
+        fresh(w)
+        child = w.start(w.wrap("nc", "10.9.0.1", "4008"), stdin=subprocess.PIPE, stdout=out, stderr=subprocess.PIPE)
+        child.stdin.write(b"GET / HTTP/1.0\r\n\r\n")
+        child.stdin.flush()
+        world.wait_until("the first bytes", grown(path))
+        kill_tunnel(w)
+        ends_soon(child)
+
+
+@test("kill -9 of the tunnel process: a wrapped server's upload ends with ECONNRESET")
+def _(w):
+    child = start(w, w.path("programs", "receive"), "listen", "0.0.0.0", "3100")
+    assert child.stdout.readline() == "ready\n", child.communicate()
+    sender = w.start(w.inside(w.peer_ns) + ["sh", "-c", "while echo uploading; do sleep 0.05; done | nc 10.9.0.2 3100"])
+    assert child.stdout.readline() == "began\n", child.communicate()
+    kill_tunnel(w)
+    status, out, err = ends_soon(child)
+    assert (status, out) == (1, "ECONNRESET\n"), (status, out, err)
+    sender.kill()
+
+
+@test("connects fail while there is no tunnel process, and succeed with the next one")
+def _(w):
+    servers.web(w)
+    script = "while read -r _; do curl -sS --max-time 5 http://10.9.0.1/ 2>/dev/null || echo failed; done"
+    child = start(w, "sh", "-c", script, stdin=subprocess.PIPE)
+
+    def fetch():
+        child.stdin.write("\n")
+        child.stdin.flush()
+        return child.stdout.readline()
+    assert fetch() == "behind the tunnel\n"
+    kill_tunnel(w)
+    answers = [fetch()]
+    deadline = time.monotonic() + 30
+    while answers[-1] == "failed\n" and time.monotonic() < deadline:
+        time.sleep(0.2)
+        answers.append(fetch())
+    assert answers[-1] == "behind the tunnel\n", answers
+    child.stdin.close()
+    child.wait(20)
+
+
+@test("--no-restart: connects go on failing")
+def _(w):
+    servers.web(w)
+    script = "read -r _; curl -sS --max-time 5 http://10.9.0.1/; echo $?; sleep 2; curl -sS http://10.9.0.1/; echo $?"
+    child = start(w, "sh", "-c", script, options=["--no-restart"], stdin=subprocess.PIPE)
+    kill_tunnel(w)
+    out, err = child.communicate("\n", timeout=30)
+    statuses = out.split()
+    assert len(statuses) == 2 and "0" not in statuses, (out, err)
+    assert not w.tunnels()
+
+
+@test("raw system calls get an errno")
+def _(w):
+    out = w.ok(w.path("programs", "raw_syscalls"))
+    assert "CREATED" not in out and out.count("\n") >= 12, out
+
+
+def one_line(err):
+    lines = [line for line in err.splitlines() if line.startswith("wgwrap: ")]
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+@test("outside AllowedIPs: ENETUNREACH, and one line with the address and the option")
+def _(w):
+    program = w.path("programs", "connect_errors")
+    for host in ("203.0.113.7", "2001:db8:77::7"):
+        done = w.wrapped(program, host, "80")
+        assert done.stdout.count("ENETUNREACH") >= 4, done
+        line = one_line(done.stderr)
+        assert host in line and "--direct" in line, line
+    done = w.wrapped("curl", "-sS", "--max-time", "5", "http://203.0.113.7/")
+    assert done.returncode == 7 and "203.0.113.7" in one_line(done.stderr), done
+
+
+@test("the endpoint itself is not reachable outside the tunnel")
+def _(w):
+    done = w.wrapped(w.path("programs", "connect_errors"), "192.0.2.1", "9")
+    assert done.stdout.count("ENETUNREACH") >= 4, done
+
+
+@test("a datagram outside AllowedIPs: ENETUNREACH")
+def _(w):
+    code = ("import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "try:\n    s.sendto(b'x', ('203.0.113.7', 9))\n    print('sent')\n"
+            "except OSError as e:\n    print(e.errno)")
+    assert w.wrapped("/usr/bin/python3", "-c", code).stdout == "101\n"
+
+
+@test("IPv6 with an IPv4-only tunnel: refused, not sent directly")
+def _(w):
+    conf = w.write("v4only.conf", w.config(address="10.9.0.2/32", allowed="0.0.0.0/0"), 0o600)
+    done = w.wrapped(w.path("programs", "connect_errors"), "2001:db8::1", "80", conf=conf)
+    assert done.stdout.count("ENETUNREACH") >= 4, done
+    assert "2001:db8::1" in one_line(done.stderr)
+
+
+@test("a statically linked program is refused: 126 and a sentence")
+def _(w):
+    done = w.wrapped(w.path("programs", "static"))
+    assert (done.returncode, done.stdout) == (126, "") and "static" in one_line(done.stderr), done
+    assert w.ok(w.path("programs", "hello")) == "hello\n"
+
+
+def count_of_upload(w):
+    return re.findall("read: (.*)\n", w.native(w.path("programs", "endings"), "show", "10.9.0.1", "4010").stdout)
+
+
+UPLOAD = 4 << 20
+
+
+@test("an upload by a program that exits at once arrives whole")
+def _(w):
+    servers.behaviour(w)
+    fresh(w)
+    w.ok(w.path("programs", "upload"), "10.9.0.1", "4009", str(UPLOAD), "exit")
+    assert count_of_upload(w) == [str(UPLOAD)]
+
+
+@test("an upload arrives whole when wgwrap is PID 1 of a pid namespace")
+def _(w):
+    servers.behaviour(w)
+    fresh(w)
+    argv = ["unshare", "-p", "-f", "--mount-proc", "--kill-child"] + \
+        w.wrap(w.path("programs", "upload"), "10.9.0.1", "4009", str(UPLOAD), "exit")
+    done = w.finish_command(argv, 40)
+    if "mount /proc failed" in done.stderr:
+        tap.skip(done.stderr.strip())
+    assert done.returncode == 0, done
+    assert count_of_upload(w) == [str(UPLOAD)]
+
+
+@test("an upload arrives whole when SIGTERM goes to the whole group")
+def _(w):
+    servers.behaviour(w)
+    child = start(w, w.path("programs", "upload"), "10.9.0.1", "4009", "200000", "pause", start_new_session=True)
+    assert child.stdout.readline() == "written\n", child.communicate()
+    os.killpg(child.pid, signal.SIGTERM)
+    _, err = child.communicate(timeout=20)
+    assert child.returncode == -signal.SIGTERM, (child.returncode, err)
+    assert count_of_upload(w) == ["200000"]
+
+
+@test("the status is the command's, its signal included; wgwrap writes nothing to stdout")
+def _(w):
+    done = w.wrapped("sh", "-c", "exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", ""), done
+    assert w.wrapped("sh", "-c", "kill -USR1 $$").returncode == -signal.SIGUSR1
+
+
+@test("other users cannot use the tunnel or see its destinations")
+def _(w):
+    if not w.as_root:
+        tap.skip("needs root, to be two users")
+    servers.behaviour(w)
+    child = start(w, w.path("programs", "endings"), "read", "10.9.0.1", "4011")
+    time.sleep(0.5)
+    shown = subprocess.run(["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups", "cat", "/proc/net/unix"],
+                           capture_output=True, text=True, check=True).stdout
+    for clue in ("10.9.0.1", "0a090001", "01090a0", "4011"):
+        assert clue not in shown.replace(w.dir, ""), (clue, shown)
+    refused = subprocess.run(["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups", "ls", w.path("run")],
+                             capture_output=True, text=True, check=False)
+    assert refused.returncode, refused
+    child.kill()
+    child.communicate()
+
+
+world.main()
