@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* core.h - what only tunnel.c, endpoints.c, session.c and channel.c share */
+/* core.h - what only tunnel.c, endpoints.c, session.c and client.c share */
 #ifndef SRC_TUNNEL_CORE_H
 #define SRC_TUNNEL_CORE_H
 
@@ -13,7 +13,7 @@
 
 struct wgw_endpoints;
 struct wgw_pcap;
-struct wgw_channel;
+struct wgw_client;
 
 enum {
 	WGW_NOTES_MAX = 8,
@@ -72,7 +72,7 @@ void wgw_core_has_session(struct wgw_core *core);
 struct wgw_session {
 	struct wgw_session *next;
 	struct wgw_tunnel *t;
-	struct wgw_channel *channel;
+	struct wgw_client *channel;
 	unsigned int refs;
 	uint8_t token[WGW_TOKEN_BYTES];
 	uint8_t label_key[WGW_LABEL_KEY_BYTES];
@@ -87,7 +87,7 @@ struct wgw_session {
 };
 
 /* Makes a session and adds it to @t's list. Takes @policy over on success. Returns NULL without memory. */
-struct wgw_session *wgw_session_new(struct wgw_tunnel *t, struct wgw_channel *channel,
+struct wgw_session *wgw_session_new(struct wgw_tunnel *t, struct wgw_client *channel,
 				    const uint8_t *token, const uint8_t *label_key,
 				    struct wgw_policy *policy);
 /* The channel closed. */
@@ -103,16 +103,16 @@ void wgw_core_tell_state(struct wgw_core *core);
 /* Says the kept notes to @s. */
 void wgw_core_say_notes(struct wgw_core *core, struct wgw_session *s);
 
-/* channel.c ---- */
+/* client.c ---- */
 
 /* Queues @msg, whose code, err and id are set. Dropped when the peer does not read. */
-void wgw_channel_send(struct wgw_channel *c, struct wgw_channel_msg *msg);
-void wgw_channel_tell_state(struct wgw_channel *c, const struct wgw_channel_msg *state);
+void wgw_client_send(struct wgw_client *c, struct wgw_channel_msg *msg);
+void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *state);
 /* Takes the request's id, 0: no memory. @timeout_ms: then it is answered as if the supervisor
  * did not know. @done runs later, never inside. */
-bool wgw_channel_scan(struct wgw_channel *c, const uint64_t *inodes, unsigned int n,
+bool wgw_client_scan(struct wgw_client *c, const uint64_t *inodes, unsigned int n,
 		      void (*done)(void *arg, const uint64_t *held), void *arg);
-bool wgw_channel_host_resolve(struct wgw_channel *c, const char *name, int family,
+bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
 			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
 			      void *arg);
 

@@ -2,7 +2,7 @@
 /*
  * session.c - sessions: tokens, policy, what is still to be delivered, what the user is told
  *
- * A session begins with a channel (channel.c) and is over when the channel closes. From then on its
+ * A session begins with a channel (client.c) and is over when the channel closes. From then on its
  * token is unknown, so nothing new can come from it, but the object lives until the last
  * connection that holds it has ended: what a program wrote before it exited is still delivered.
  *
@@ -21,7 +21,7 @@
 
 /* ---- life ---- */
 
-struct wgw_session *wgw_session_new(struct wgw_tunnel *t, struct wgw_channel *channel,
+struct wgw_session *wgw_session_new(struct wgw_tunnel *t, struct wgw_client *channel,
 				    const uint8_t *token, const uint8_t *label_key,
 				    struct wgw_policy *policy)
 {
@@ -100,7 +100,7 @@ static void tell_flushed(struct wgw_session *s)
 	s->flushing = false;
 	msg.u.flushed.bytes_lost = s->lost_bytes;
 	msg.u.flushed.flows_failed = s->flows_failed;
-	wgw_channel_send(s->channel, &msg);
+	wgw_client_send(s->channel, &msg);
 }
 
 void wgw_session_unsent_begin(struct wgw_session *s)
@@ -134,7 +134,7 @@ static void send_line(struct wgw_session *s, int level, const char *line)
 		return;
 	msg.u.say.level = level;
 	snprintf(msg.u.say.text, sizeof(msg.u.say.text), "%s", line);
-	wgw_channel_send(s->channel, &msg);
+	wgw_client_send(s->channel, &msg);
 }
 
 void wgw_session_say(struct wgw_session *s, int level, const char *format, ...)
@@ -182,7 +182,7 @@ void wgw_core_tell_state(struct wgw_core *core)
 	wgw_endpoints_state(core->endpoints, &msg);
 	for (struct wgw_session *s = core->t.sessions; s; s = s->next)
 		if (s->channel)
-			wgw_channel_tell_state(s->channel, &msg);
+			wgw_client_tell_state(s->channel, &msg);
 }
 
 /* ---- routing ---- */
@@ -291,7 +291,7 @@ void wgw_session_scan(struct wgw_session *s, const uint64_t *inodes, unsigned in
 		UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
 	};
 
-	if (!s->channel || !wgw_channel_scan(s->channel, inodes, n, done, arg))
+	if (!s->channel || !wgw_client_scan(s->channel, inodes, n, done, arg))
 		done(arg, all);
 }
 
@@ -299,6 +299,6 @@ void wgw_session_host_resolve(struct wgw_session *s, const char *name, int famil
 			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
 			      void *arg)
 {
-	if (!s->channel || !wgw_channel_host_resolve(s->channel, name, family, done, arg))
+	if (!s->channel || !wgw_client_host_resolve(s->channel, name, family, done, arg))
 		done(arg, EAI_AGAIN, NULL, 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channel.c - the tunnel process's end of a session's channel (src/session/channel.h)
+ * client.c - the tunnel process's end of a session's channel (src/session/channel.h)
  *
  * States: new (nothing received yet; closed after OPEN_TIMEOUT_NS), open (has a session), closing
  * (the peer hung up, broke the protocol or does not read). A channel is freed only in on_ready and
@@ -49,7 +49,7 @@ struct queued {
  */
 struct request {
 	struct request *next;
-	struct wgw_channel *channel;
+	struct wgw_client *channel;
 	struct wgw_timer expiry;
 	uint32_t id;
 	uint16_t code;
@@ -58,7 +58,7 @@ struct request {
 	void *arg;
 };
 
-struct wgw_channel {
+struct wgw_client {
 	struct wgw_watch watch;
 	struct wgw_timer end; /* new: too late; closing: now */
 	struct wgw_tunnel *t;
@@ -85,7 +85,7 @@ static void answer_unknown(struct request *r)
 		r->resolved(r->arg, EAI_AGAIN, NULL, 0);
 }
 
-static void request_free(struct wgw_channel *c, struct request *r)
+static void request_free(struct wgw_client *c, struct request *r)
 {
 	struct request **at = &c->requests;
 
@@ -97,7 +97,7 @@ static void request_free(struct wgw_channel *c, struct request *r)
 	free(r);
 }
 
-static void channel_free(struct wgw_channel *c)
+static void client_free(struct wgw_client *c)
 {
 	struct wgw_session *s = c->session;
 
@@ -126,11 +126,11 @@ static void channel_free(struct wgw_channel *c)
 
 static void on_end(struct wgw_timer *t)
 {
-	channel_free(wgw_container(t, struct wgw_channel, end));
+	client_free(wgw_container(t, struct wgw_client, end));
 }
 
 /* Ends the channel in the next turn: callers may still hold it. */
-static void channel_close_soon(struct wgw_channel *c)
+static void client_close_soon(struct wgw_client *c)
 {
 	c->closing = true;
 	wgw_timer_set(c->t->loop, &c->end, 0);
@@ -139,7 +139,7 @@ static void channel_close_soon(struct wgw_channel *c)
 /* ---- sending ---- */
 
 /* Returns false when the socket has no room. */
-static bool send_now(struct wgw_channel *c, const struct wgw_channel_msg *msg)
+static bool send_now(struct wgw_client *c, const struct wgw_channel_msg *msg)
 {
 	ssize_t n;
 
@@ -149,11 +149,11 @@ static bool send_now(struct wgw_channel *c, const struct wgw_channel_msg *msg)
 	if (n < 0 && errno == EAGAIN)
 		return false;
 	if (n < 0)
-		channel_close_soon(c);
+		client_close_soon(c);
 	return true;
 }
 
-static void drain_queue(struct wgw_channel *c)
+static void drain_queue(struct wgw_client *c)
 {
 	while (c->queue && send_now(c, &c->queue->msg)) {
 		struct queued *q = c->queue;
@@ -168,7 +168,7 @@ static void drain_queue(struct wgw_channel *c)
 	}
 }
 
-void wgw_channel_send(struct wgw_channel *c, struct wgw_channel_msg *msg)
+void wgw_client_send(struct wgw_client *c, struct wgw_channel_msg *msg)
 {
 	struct queued *q;
 
@@ -181,7 +181,7 @@ void wgw_channel_send(struct wgw_channel *c, struct wgw_channel_msg *msg)
 		return;
 	q = c->n_queued < QUEUE_MAX ? malloc(sizeof(*q)) : NULL;
 	if (!q) {
-		channel_close_soon(c);
+		client_close_soon(c);
 		return;
 	}
 	if (!c->queue)
@@ -193,7 +193,7 @@ void wgw_channel_send(struct wgw_channel *c, struct wgw_channel_msg *msg)
 	c->n_queued++;
 }
 
-void wgw_channel_tell_state(struct wgw_channel *c, const struct wgw_channel_msg *state)
+void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *state)
 {
 	struct wgw_channel_msg msg = *state;
 	bool heard = state->u.state.datagrams_received != 0;
@@ -206,7 +206,7 @@ void wgw_channel_tell_state(struct wgw_channel *c, const struct wgw_channel_msg 
 		return;
 	c->state = *state;
 	c->state_told = true;
-	wgw_channel_send(c, &msg);
+	wgw_client_send(c, &msg);
 }
 
 /* ---- opening ---- */
@@ -297,7 +297,7 @@ static bool own_uid(int fd)
 }
 
 /* Checks an OPEN and makes the session. Returns 0 or an errno, with a text in @reply. */
-static int open_session(struct wgw_channel *c, const struct wgw_channel_msg *msg,
+static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 			const int fds[OPEN_FDS], struct wgw_channel_msg *reply)
 {
 	char *settings = NULL, *policy_text = NULL;
@@ -345,7 +345,7 @@ out:
 	return err;
 }
 
-static void handle_open(struct wgw_channel *c, const struct wgw_channel_msg *msg,
+static void handle_open(struct wgw_client *c, const struct wgw_channel_msg *msg,
 			const int fds[OPEN_FDS])
 {
 	struct wgw_channel_msg reply = {.code = WGW_CH_OPENED};
@@ -355,12 +355,12 @@ static void handle_open(struct wgw_channel *c, const struct wgw_channel_msg *msg
 	memcpy(reply.u.opened.abstract, c->t->boot->abstract, WGW_ABSTRACT_BYTES);
 	reply.u.opened.pid = (int32_t)getpid();
 	if (reply.err) {
-		wgw_channel_send(c, &reply);
-		channel_close_soon(c);
+		wgw_client_send(c, &reply);
+		client_close_soon(c);
 		return;
 	}
 	wgw_timer_cancel(c->t->loop, &c->end);
-	wgw_channel_send(c, &reply);
+	wgw_client_send(c, &reply);
 	wgw_core_say_notes(core, c->session);
 	wgw_endpoints_wake(core->endpoints);
 	core->state_changed = true;
@@ -371,13 +371,13 @@ static void handle_open(struct wgw_channel *c, const struct wgw_channel_msg *msg
 static void on_expiry(struct wgw_timer *t)
 {
 	struct request *r = wgw_container(t, struct request, expiry);
-	struct wgw_channel *c = r->channel;
+	struct wgw_client *c = r->channel;
 
 	answer_unknown(r);
 	request_free(c, r);
 }
 
-static struct request *request_new(struct wgw_channel *c, uint16_t code, uint64_t timeout_ns,
+static struct request *request_new(struct wgw_client *c, uint16_t code, uint64_t timeout_ns,
 				   void *arg)
 {
 	struct request *r;
@@ -399,7 +399,7 @@ static struct request *request_new(struct wgw_channel *c, uint16_t code, uint64_
 	return r;
 }
 
-bool wgw_channel_scan(struct wgw_channel *c, const uint64_t *inodes, unsigned int n,
+bool wgw_client_scan(struct wgw_client *c, const uint64_t *inodes, unsigned int n,
 		      void (*done)(void *arg, const uint64_t *held), void *arg)
 {
 	struct wgw_channel_msg msg = {.code = WGW_CH_SCAN};
@@ -414,11 +414,11 @@ bool wgw_channel_scan(struct wgw_channel *c, const uint64_t *inodes, unsigned in
 	msg.id = r->id;
 	msg.u.scan.n = n;
 	memcpy(msg.u.scan.inode, inodes, n * sizeof(*inodes));
-	wgw_channel_send(c, &msg);
+	wgw_client_send(c, &msg);
 	return true;
 }
 
-bool wgw_channel_host_resolve(struct wgw_channel *c, const char *name, int family,
+bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
 			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
 			      void *arg)
 {
@@ -434,11 +434,11 @@ bool wgw_channel_host_resolve(struct wgw_channel *c, const char *name, int famil
 	msg.id = r->id;
 	msg.u.host.family = family;
 	snprintf(msg.u.host.name, sizeof(msg.u.host.name), "%s", name);
-	wgw_channel_send(c, &msg);
+	wgw_client_send(c, &msg);
 	return true;
 }
 
-static void handle_answer(struct wgw_channel *c, const struct wgw_channel_msg *msg, uint16_t code)
+static void handle_answer(struct wgw_client *c, const struct wgw_channel_msg *msg, uint16_t code)
 {
 	struct request *r = c->requests;
 	uint32_t n = msg->u.host.n;
@@ -481,7 +481,7 @@ static int take_fds(struct msghdr *h, int fds[OPEN_FDS])
 }
 
 /* Returns false when the channel is to end. */
-static bool handle(struct wgw_channel *c, const struct wgw_channel_msg *msg, const int *fds, int n_fds)
+static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, const int *fds, int n_fds)
 {
 	if (msg->magic != WGW_WIRE_MAGIC)
 		return false;
@@ -490,7 +490,7 @@ static bool handle(struct wgw_channel *c, const struct wgw_channel_msg *msg, con
 
 		snprintf(reply.u.opened.text, sizeof(reply.u.opened.text),
 			 "the running tunnel process is of another version of wgwrap");
-		wgw_channel_send(c, &reply);
+		wgw_client_send(c, &reply);
 		return false;
 	}
 	if (!c->session) {
@@ -515,7 +515,7 @@ static bool handle(struct wgw_channel *c, const struct wgw_channel_msg *msg, con
 }
 
 /* Takes one message. Returns 1, 0 when none waits, -1 at the end of the channel. */
-static int receive(struct wgw_channel *c)
+static int receive(struct wgw_client *c)
 {
 	struct wgw_channel_msg msg = {0};
 	struct iovec iov = {&msg, sizeof(msg)};
@@ -545,7 +545,7 @@ static int receive(struct wgw_channel *c)
 
 static void on_ready(struct wgw_watch *w, uint32_t events)
 {
-	struct wgw_channel *c = wgw_container(w, struct wgw_channel, watch);
+	struct wgw_client *c = wgw_container(w, struct wgw_client, watch);
 
 	if (c->closing)
 		return;
@@ -555,7 +555,7 @@ static void on_ready(struct wgw_watch *w, uint32_t events)
 		int got = receive(c);
 
 		if (got < 0)
-			channel_close_soon(c);
+			client_close_soon(c);
 		if (got <= 0)
 			return;
 	}
@@ -563,7 +563,7 @@ static void on_ready(struct wgw_watch *w, uint32_t events)
 
 void wgw_session_adopt(struct wgw_tunnel *t, int fd)
 {
-	struct wgw_channel *c = calloc(1, sizeof(*c));
+	struct wgw_client *c = calloc(1, sizeof(*c));
 
 	if (!c) {
 		close(fd);
