@@ -62,7 +62,7 @@ char *wgw_quoted(const char *text, char *buf)
 	size_t n = 0;
 
 	if (might_be_secret(text)) {
-		snprintf(buf, WGW_QUOTED_BYTES, "a value of %zu characters (not shown)", len);
+		snprintf(buf, WGW_QUOTED_BYTES, "(%zu characters, not shown)", len);
 		return buf;
 	}
 	buf[n++] = '\'';

@@ -289,17 +289,20 @@ static void take_warning(struct wgw_parser *p, const struct wgw_key *key, const 
  * @key->remark: the neutral value */
 static void refuse_amnezia(struct wgw_parser *p, const struct wgw_key *key, const char *value)
 {
-	if (*value && strcasecmp(value, key->remark) == 0)
+	if (*value && strcasecmp(value, key->remark) == 0) {
 		wgw_parser_say(p, WGW_NOTE, key, "ignored: the value is plain WireGuard's");
-	else
+		return;
+	}
+	if (!p->amnezia)
 		wgw_parser_say(p, WGW_ERROR, key,
 			       "this file needs AmneziaWG, which is not supported");
+	p->amnezia = true;
 }
 
 /** refuse_reserved() - the reserved header bytes some servers want; zeros are plain WireGuard */
 static void refuse_reserved(struct wgw_parser *p, const struct wgw_key *key, const char *value)
 {
-	if (value[strspn(value, "[]0")] == '\0' || strcmp(value, "AAAA") == 0)
+	if (value[strspn(value, "[]0,")] == '\0' || strcmp(value, "AAAA") == 0)
 		wgw_parser_say(p, WGW_NOTE, key, "ignored: the value is plain WireGuard's");
 	else
 		wgw_parser_say(
@@ -375,7 +378,7 @@ static const struct wgw_key keys[] = {
 	WINDOWS("Jd"),
 
 	/* others that speak WireGuard's own protocol */
-	{"Reserved", ANY_SECTION, WGW_BARE, WGW_LIST | WGW_EMPTY, refuse_reserved, NULL},
+	{"Reserved", ANY_SECTION, WGW_BARE, WGW_EMPTY, refuse_reserved, NULL},
 	{"Route", WGW_PEER, WGW_BARE, WGW_EMPTY, take_warning,
 	 "ignored: AllowedIPs alone route here"},
 	NOTE("CheckAlive", WGW_INTERFACE, WGW_BARE, WGW_EMPTY, NO_MEANING),

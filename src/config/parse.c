@@ -141,6 +141,15 @@ static void name_peer(struct wgw_parser *p, const char *value)
 
 /* ---- settings ---- */
 
+/** quoted_key() - a key for a message, as it was written. @buf: WGW_QUOTED_BYTES */
+static char *quoted_key(const char *name, enum wgw_spelling spelling, char *buf)
+{
+	char text[WGW_QUOTED_BYTES];
+
+	snprintf(text, sizeof(text), "%s%s", wgw_spelling_prefix(spelling), name);
+	return wgw_quoted(text, buf);
+}
+
 /** unknown_key() - @name: without its tag */
 static void unknown_key(struct wgw_parser *p, const char *name, enum wgw_spelling spelling)
 {
@@ -157,7 +166,6 @@ static void unknown_key(struct wgw_parser *p, const char *name, enum wgw_spellin
 			     p->reader.line, prefix, name);
 		return;
 	}
-	wgw_quoted(name, quoted);
 	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
 		if (wgw_key_find(name, sections[i], spelling)) {
 			wgw_diag_say(p->diag, p->lenient ? WGW_WARNING : WGW_ERROR,
@@ -169,9 +177,9 @@ static void unknown_key(struct wgw_parser *p, const char *name, enum wgw_spellin
 	}
 	meant = wgw_did_you_mean(name, wgw_key_names(section, spelling, names));
 	wgw_diag_say(p->diag, p->lenient ? WGW_WARNING : WGW_ERROR,
-		     "%s:%u: %s%s: unknown key%s%s%s%s", p->config->source, p->reader.line, prefix,
-		     quoted, meant ? "; did you mean " : "", meant ? prefix : "",
-		     meant ? meant : "", meant ? "?" : "");
+		     "%s:%u: %s: unknown key%s%s%s%s", p->config->source, p->reader.line,
+		     quoted_key(name, spelling, quoted), meant ? "; did you mean " : "",
+		     meant ? prefix : "", meant ? meant : "", meant ? "?" : "");
 }
 
 /** untag() - takes a key's tag off. Return: how the key was written */
@@ -226,9 +234,8 @@ static void before_sections(struct wgw_parser *p, const char *name)
 	char quoted[WGW_QUOTED_BYTES];
 
 	wgw_diag_say(p->diag, WGW_ERROR,
-		     "%s:%u: %s%s stands before the first section ([Interface] or [Peer])",
-		     p->config->source, p->reader.line, wgw_spelling_prefix(spelling),
-		     wgw_quoted(name, quoted));
+		     "%s:%u: %s stands before the first section ([Interface] or [Peer])",
+		     p->config->source, p->reader.line, quoted_key(name, spelling, quoted));
 }
 
 /** append() - one more part of a value. Return: 0 or -ENOMEM */
@@ -331,10 +338,11 @@ static void move_peer(struct wgw_peer_config *to, struct wgw_peer_config *from)
 	sodium_memzero(from, sizeof(*from));
 }
 
-/** find_peer() - the first of the first @n peers with @key, or @n */
+/** find_peer() - the first of the first @n peers with @key, or @n; no key (after an error) is
+ * nobody's */
 static size_t find_peer(const struct wgw_config *config, size_t n, const uint8_t *key)
 {
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !sodium_is_zero(key, WG_KEY_BYTES); i++) {
 		if (memcmp(config->peers[i].public_key, key, WG_KEY_BYTES) == 0)
 			return i;
 	}
@@ -431,6 +439,32 @@ static void check_peers(struct wgw_parser *p)
 	}
 }
 
+/** check_use() - what is right as a file but of little use without options or luck */
+static void check_use(struct wgw_parser *p)
+{
+	const struct wgw_config *config = p->config;
+	bool default_route = false, endpoint = false;
+
+	for (size_t i = 0; i < config->n_peers; i++) {
+		const struct wgw_prefixes *allowed = &config->peers[i].allowed_ips;
+
+		endpoint |= config->peers[i].endpoint_host != NULL;
+		/* two halves are a common way to write a whole */
+		for (size_t k = 0; k < allowed->n; k++)
+			default_route |= allowed->at[k].bits <= 1;
+	}
+	if (default_route && config->dns.n == 0 && !config->dns_system)
+		wgw_diag_say(p->diag, WGW_NOTE,
+			     "%s: the tunnel holds the default route and there is no DNS server: "
+			     "names need --dns",
+			     config->source);
+	if (config->n_peers && !endpoint && !config->listen_port)
+		wgw_diag_say(p->diag, WGW_NOTE,
+			     "%s: no Endpoint and no ListenPort: the two sides cannot find each "
+			     "other",
+			     config->source);
+}
+
 /** finish() - the checks at the end of the file */
 static void finish(struct wgw_parser *p)
 {
@@ -443,6 +477,8 @@ static void finish(struct wgw_parser *p)
 	check_interface(p);
 	if (p->diag->errors == p->errors_before)
 		check_peers(p);
+	if (p->diag->errors == p->errors_before)
+		check_use(p);
 }
 
 struct wgw_config *wgw_config_parse(const char *source, const char *text, size_t len, bool lenient,

@@ -35,6 +35,7 @@ struct wgw_claims {
  * @public_key_seen:	In the current [Peer]
  * @address_seen:	An Address that is not empty, valid or not
  * @too_many_peers:	Said once; the rest of the file is skipped
+ * @amnezia:		The file needs AmneziaWG; said once
  * @errors_before:	diag->errors at the start
  * @out_of_memory:	Said once, at the end
  * @value:		The value being put together, @value_bytes long, in @value_room bytes
@@ -48,7 +49,7 @@ struct wgw_parser {
 	size_t peer_room;
 	struct wgw_claims claims;
 	unsigned int private_key_line;
-	bool public_key_seen, address_seen, too_many_peers;
+	bool public_key_seen, address_seen, too_many_peers, amnezia;
 	unsigned int errors_before;
 	bool out_of_memory;
 	char *value;

@@ -79,7 +79,8 @@ static char *read_all(int fd, size_t *len)
 	return NULL;
 }
 
-/** warn_access() - as wg-quick does: when others can read the file and search its directory */
+/** warn_access() - when others can use the file and search its directory. wg-quick(8) says the
+ * same, but not of directories that can be searched and not listed. */
 static void warn_access(int fd, const char *path, struct wgw_diag *diag)
 {
 	char copy[PATH_MAX];
@@ -90,7 +91,7 @@ static void warn_access(int fd, const char *path, struct wgw_diag *diag)
 	memcpy(copy, path, strlen(path) + 1);
 	if (stat(dirname(copy), &dir) < 0)
 		return;
-	if (file.st_mode & dir.st_mode & S_IRWXO)
+	if ((file.st_mode & S_IRWXO) && (dir.st_mode & S_IXOTH))
 		wgw_diag_say(diag, WGW_WARNING, "%s is world accessible: try chmod 600", path);
 }
 
