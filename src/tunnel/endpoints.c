@@ -219,10 +219,15 @@ static void on_replaced(struct peer_state *p)
 {
 	uint64_t now = now_of(p->owner);
 	struct wg_device_stats stats;
+	struct wg_peer_stats peer;
 	uint64_t unknown;
 	bool again = p->replaced_at && now - p->replaced_at < CONFLICT_WINDOW_NS;
 	char text[PEER_TEXT_BYTES];
 
+	/* Only a session that we had to renew is a sign; a peer may start again as it likes. */
+	wg_peer_stats(p->peer, &peer);
+	if (peer.handshake_attempts == 0)
+		return;
 	wg_device_stats(p->owner->core->t.wg, &stats);
 	unknown = stats.rx_bad_mac - p->bad_datagrams;
 	p->bad_datagrams = stats.rx_bad_mac;
