@@ -7,7 +7,6 @@ time limit: 240 s
 
 import os
 
-
 from lib import servers, tap, world
 from lib.tap import test
 from lib.world import need
