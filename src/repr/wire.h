@@ -102,6 +102,21 @@ enum wgw_kind {
 #define WGW_TAG_ACCEPTED   (UINT64_C(1) << 26) /* label is on the peer's name */
 #define WGW_TAG_LISTENING  (UINT64_C(1) << 27)
 #define WGW_TAG_OPTIONS	   (UINT64_C(1) << 28) /* the tunnel process keeps options by cookie */
+#define WGW_TAG_REUSEPORT  (UINT64_C(1) << 29) /* AF_UNIX has no SO_REUSEPORT to keep it in */
+#define WGW_TAG_RECVERR	   (UINT64_C(1) << 30) /* IP_RECVERR or IPV6_RECVERR is on */
+
+/* Bits 32-47: counts the changes of a datagram socket's peer; the shim's alone. */
+#define WGW_TAG_GENERATION_SHIFT 32
+#define WGW_TAG_GENERATION_MASK	 (UINT64_C(0xffff) << WGW_TAG_GENERATION_SHIFT)
+
+/* Ancillary data the program asked for (the shim's alone); these need struct wgw_dgram. */
+#define WGW_TAG_IP_PKTINFO   (UINT64_C(1) << 48)
+#define WGW_TAG_IP_TTL	     (UINT64_C(1) << 49)
+#define WGW_TAG_IP_TOS	     (UINT64_C(1) << 50)
+#define WGW_TAG_IP6_PKTINFO  (UINT64_C(1) << 51)
+#define WGW_TAG_IP6_HOPLIMIT (UINT64_C(1) << 52)
+#define WGW_TAG_IP6_TCLASS   (UINT64_C(1) << 53)
+#define WGW_TAG_ANCILLARY    (UINT64_C(0x3f) << 48)
 
 static inline bool wgw_tag_is_ours(uint64_t tag)
 {

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dgram.c - send*(2), recv*(2) and the names _FORTIFY_SOURCE gives them
+ *
+ * TCP needs these only for names, flags and errors; its plain read and write are not hooked. A
+ * datagram socket needs them whenever its messages carry a header.
+ */
+#include "preload/pre.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "src/repr/raw.h"
+
+static ssize_t pre_sendmsg(int fd, uint64_t tag, const struct msghdr *msg, int flags)
+{
+	ssize_t n = wgw_repr_sendmsg(&pre_session, fd, tag, msg, flags);
+
+	if (n == -EPIPE && !(flags & MSG_NOSIGNAL) && wgw_tag_kind(tag) == WGW_KIND_TCP)
+		raise(SIGPIPE);
+	return pre_result(n);
+}
+
+static ssize_t pre_sendto(int fd, uint64_t tag, const void *data, size_t len, int flags,
+			  const struct sockaddr *addr, socklen_t addr_len)
+{
+	struct iovec iov = {(void *)data, len};
+	struct msghdr msg = {.msg_name = (void *)addr,
+			     .msg_namelen = addr ? addr_len : 0,
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1};
+
+	return pre_sendmsg(fd, tag, &msg, flags);
+}
+
+static ssize_t pre_recvfrom(int fd, uint64_t tag, void *data, size_t len, int flags,
+			    struct sockaddr *addr, socklen_t *addr_len)
+{
+	struct iovec iov = {data, len};
+	struct msghdr msg = {.msg_name = addr,
+			     .msg_namelen = addr && addr_len ? *addr_len : 0,
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1};
+	ssize_t n;
+
+	if (addr && !addr_len)
+		return pre_result(-EFAULT);
+	n = wgw_repr_recvmsg(&pre_session, fd, tag, &msg, flags);
+	if (n >= 0 && addr)
+		*addr_len = msg.msg_namelen;
+	return pre_result(n);
+}
+
+PRE_EXPORT ssize_t send(int fd, const void *data, size_t len, int flags)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.send(fd, data, len, flags);
+	return pre_sendto(fd, tag, data, len, flags, NULL, 0);
+}
+
+PRE_EXPORT ssize_t sendto(int fd, const void *data, size_t len, int flags,
+			  const struct sockaddr *addr, socklen_t addr_len)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.sendto(fd, data, len, flags, addr, addr_len);
+	return pre_sendto(fd, tag, data, len, flags, addr, addr_len);
+}
+
+PRE_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.sendmsg(fd, msg, flags);
+	return pre_sendmsg(fd, tag, msg, flags);
+}
+
+PRE_EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.sendmmsg(fd, msgs, n, flags);
+	for (unsigned int i = 0; i < n; i++) {
+		ssize_t sent = pre_sendmsg(fd, tag, &msgs[i].msg_hdr, flags);
+
+		if (sent < 0)
+			return i ? (int)i : -1;
+		msgs[i].msg_len = (unsigned int)sent;
+	}
+	return (int)n;
+}
+
+PRE_EXPORT ssize_t recv(int fd, void *data, size_t len, int flags)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.recv(fd, data, len, flags);
+	return pre_recvfrom(fd, tag, data, len, flags, NULL, NULL);
+}
+
+PRE_EXPORT ssize_t recvfrom(int fd, void *restrict data, size_t len, int flags,
+			    struct sockaddr *restrict addr, socklen_t *restrict addr_len)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.recvfrom(fd, data, len, flags, addr, addr_len);
+	return pre_recvfrom(fd, tag, data, len, flags, addr, addr_len);
+}
+
+PRE_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.recvmsg(fd, msg, flags);
+	return pre_result(wgw_repr_recvmsg(&pre_session, fd, tag, msg, flags));
+}
+
+/* As the kernel: the time limit is looked at only after each message. */
+PRE_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
+			struct timespec *limit)
+{
+	int64_t until = 0;
+	unsigned int i;
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.recvmmsg(fd, msgs, n, flags, limit);
+	if (limit)
+		until = wgw_raw_now_ms() + limit->tv_sec * 1000 + limit->tv_nsec / 1000000;
+	for (i = 0; i < n; i++) {
+		ssize_t got = wgw_repr_recvmsg(&pre_session, fd, tag, &msgs[i].msg_hdr,
+					       flags & ~MSG_WAITFORONE);
+
+		if (got < 0)
+			return i ? (int)i : (int)pre_result(got);
+		msgs[i].msg_len = (unsigned int)got;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+		if (limit && wgw_raw_now_ms() >= until)
+			return (int)i + 1;
+	}
+	return (int)n;
+}
+
+/* ---- _FORTIFY_SOURCE ---- */
+
+PRE_EXPORT ssize_t __recv_chk(int fd, void *data, size_t len, size_t size, int flags);
+PRE_EXPORT ssize_t __recvfrom_chk(int fd, void *restrict data, size_t len, size_t size, int flags,
+				  struct sockaddr *restrict addr, socklen_t *restrict addr_len);
+
+ssize_t __recv_chk(int fd, void *data, size_t len, size_t size, int flags)
+{
+	if (len > size)
+		abort();
+	return recv(fd, data, len, flags);
+}
+
+ssize_t __recvfrom_chk(int fd, void *restrict data, size_t len, size_t size, int flags,
+		       struct sockaddr *restrict addr, socklen_t *restrict addr_len)
+{
+	if (len > size)
+		abort();
+	return recvfrom(fd, data, len, flags, addr, addr_len);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* name.c - getsockname(2), getpeername(2) */
+#include "preload/pre.h"
+
+PRE_EXPORT int getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.getsockname(fd, addr, len);
+	if (!addr || !len)
+		return (int)pre_result(-EFAULT);
+	return (int)pre_result(wgw_repr_getsockname(&pre_session, fd, tag, addr, len));
+}
+
+PRE_EXPORT int getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.getpeername(fd, addr, len);
+	if (!addr || !len)
+		return (int)pre_result(-EFAULT);
+	return (int)pre_result(wgw_repr_getpeername(&pre_session, fd, tag, addr, len));
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* names.c - looking up host names: numbers, hosts(5), the tunnel process */
+#include "preload/names.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "preload/pre.h"
+#include "src/repr/repr.h"
+
+static bool read_scope(const char *text, const struct in6_addr *in6, uint32_t *scope)
+{
+	char *end;
+
+	*scope = (IN6_IS_ADDR_LINKLOCAL(in6) || IN6_IS_ADDR_MC_LINKLOCAL(in6))
+			 ? if_nametoindex(text)
+			 : 0;
+	if (*scope)
+		return true;
+	*scope = (uint32_t)strtoul(text, &end, 10);
+	return *text && !*end;
+}
+
+bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope)
+{
+	char copy[INET6_ADDRSTRLEN];
+	const char *percent = strchr(text, '%');
+	size_t len = percent ? (size_t)(percent - text) : strlen(text);
+	struct in6_addr in6;
+	struct in_addr in;
+
+	*scope = 0;
+	if (!percent && inet_aton(text, &in)) {
+		memcpy(ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+		memcpy(ip + 12, &in, 4);
+		return true;
+	}
+	if (len >= sizeof(copy))
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	if (inet_pton(AF_INET6, copy, &in6) != 1)
+		return false;
+	memcpy(ip, &in6, 16);
+	return !percent || read_scope(percent + 1, &in6, scope);
+}
+
+static int ask_tunnel(const char *name, int family, struct pre_names *names)
+{
+	struct wgw_op op;
+	int eai;
+
+	if (!pre_have_session())
+		return EAI_AGAIN;
+	eai = wgw_repr_resolve(&pre_session, name, family, 0, &op);
+	if (eai)
+		return eai;
+	for (uint32_t i = 0; i < op.u.resolved.n && names->n < WGW_RESOLVED_MAX; i++)
+		memcpy(names->ip[names->n++], op.u.resolved.ip[i], 16);
+	memcpy(names->canonical, op.u.resolved.canonical, WGW_NAME_MAX_BYTES);
+	return 0;
+}
+
+int pre_names_append(const char *name, int family, struct pre_names *names)
+{
+	if (!*name)
+		return EAI_NONAME;
+	if (pre_hosts_find(name, family, names))
+		return 0;
+	return ask_tunnel(name, family, names);
+}
+
+int pre_names_find(const char *name, int family, struct pre_names *names)
+{
+	names->n = 0;
+	names->canonical[0] = '\0';
+	return pre_names_append(name, family, names);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* names.h - looking up host names: numbers, hosts(5), the tunnel process */
+#ifndef PRELOAD_NAMES_H
+#define PRELOAD_NAMES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "src/repr/wire.h"
+
+/** struct pre_names - addresses of a name (as in stack/addr.h), in the order to try */
+struct pre_names {
+	uint32_t n;
+	uint8_t ip[WGW_RESOLVED_MAX][16];
+	char canonical[WGW_NAME_MAX_BYTES]; /* empty: the name itself */
+};
+
+/* Reads an address as inet_aton and inet_pton do; @scope: of "fe80::1%eth0", else 0. */
+bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope);
+/* Addresses of @name. @family: AF_UNSPEC, AF_INET, AF_INET6. Returns 0 or an EAI_* code. */
+int pre_names_find(const char *name, int family, struct pre_names *names);
+/* The same, added behind what @names has. */
+int pre_names_append(const char *name, int family, struct pre_names *names);
+
+/* hosts.c: appends what hosts(5) says; false: nothing. */
+bool pre_hosts_find(const char *name, int family, struct pre_names *names);
+/* hosts.c: the first name of @ip. */
+bool pre_hosts_reverse(const uint8_t ip[16], char name[WGW_NAME_MAX_BYTES]);
+
+#endif

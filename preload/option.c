@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* option.c - getsockopt(2), setsockopt(2) */
+#include "preload/pre.h"
+
+PRE_EXPORT int getsockopt(int fd, int level, int name, void *restrict value,
+			  socklen_t *restrict len)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.getsockopt(fd, level, name, value, len);
+	if (!value || !len)
+		return (int)pre_result(-EFAULT);
+	return (int)pre_result(wgw_repr_getsockopt(&pre_session, fd, tag, level, name, value, len));
+}
+
+PRE_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	uint64_t tag;
+
+	if (!pre_ours(fd, &tag))
+		return pre_next.setsockopt(fd, level, name, value, len);
+	if (!value && len)
+		return (int)pre_result(-EFAULT);
+	return (int)pre_result(wgw_repr_setsockopt(&pre_session, fd, tag, level, name, value, len));
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pre.h - what the hooks share
+ *
+ * Each exported function has libc's own name. It asks whether the descriptor is one of ours
+ * (pre_ours); if not, the next definition of the same function is called (pre_next). Otherwise
+ * src/repr does the work and pre_result turns -errno into libc's convention.
+ */
+#ifndef PRELOAD_PRE_H
+#define PRELOAD_PRE_H
+
+#include <errno.h>
+#include <netdb.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "src/repr/repr.h"
+
+#define PRE_EXPORT __attribute__((visibility("default")))
+
+/* The next definition of every hooked function; NULL: libc has none. */
+struct pre_next {
+	int (*socket)(int, int, int);
+	int (*connect)(int, const struct sockaddr *, socklen_t);
+	int (*bind)(int, const struct sockaddr *, socklen_t);
+	int (*listen)(int, int);
+	int (*accept)(int, struct sockaddr *, socklen_t *);
+	int (*accept4)(int, struct sockaddr *, socklen_t *, int);
+	int (*getsockname)(int, struct sockaddr *, socklen_t *);
+	int (*getpeername)(int, struct sockaddr *, socklen_t *);
+	int (*getsockopt)(int, int, int, void *, socklen_t *);
+	int (*setsockopt)(int, int, int, const void *, socklen_t);
+	int (*shutdown)(int, int);
+	ssize_t (*send)(int, const void *, size_t, int);
+	ssize_t (*sendto)(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
+	ssize_t (*sendmsg)(int, const struct msghdr *, int);
+	int (*sendmmsg)(int, struct mmsghdr *, unsigned int, int);
+	ssize_t (*recv)(int, void *, size_t, int);
+	ssize_t (*recvfrom)(int, void *, size_t, int, struct sockaddr *, socklen_t *);
+	ssize_t (*recvmsg)(int, struct msghdr *, int);
+	int (*recvmmsg)(int, struct mmsghdr *, unsigned int, int, struct timespec *);
+	int (*ioctl)(int, unsigned long, ...);
+	int (*execve)(const char *, char *const[], char *const[]);
+	int (*execvpe)(const char *, char *const[], char *const[]);
+	int (*fexecve)(int, char *const[], char *const[]);
+	int (*posix_spawn)(pid_t *, const char *, const posix_spawn_file_actions_t *,
+			   const posix_spawnattr_t *, char *const[], char *const[]);
+	int (*posix_spawnp)(pid_t *, const char *, const posix_spawn_file_actions_t *,
+			    const posix_spawnattr_t *, char *const[], char *const[]);
+};
+
+/* Both valid after pre_enter(). */
+extern struct pre_next pre_next;
+extern struct wgw_repr_session pre_session;
+
+/* First thing in every hook: hooks run before our constructor when another library's does. */
+void pre_enter(void);
+/* Whether there is a session. Without one, IP sockets are refused. */
+bool pre_have_session(void);
+/* Whether @fd is one of ours; reads its tag. */
+bool pre_ours(int fd, uint64_t *tag);
+
+/* The session's environment entries, kept from the start ("NAME=value"), or NULL. */
+const char *pre_kept_session(void);
+const char *pre_kept_preload(void);
+
+static inline ssize_t pre_result(ssize_t rc)
+{
+	if (rc >= 0)
+		return rc;
+	errno = (int)-rc;
+	return -1;
+}
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * start.c - finding the session and the real functions, once
+ *
+ * Runs as a constructor, or from the first hook that is called before it. Everything is plain data
+ * afterwards: nothing is locked, so fork, vfork and signal handlers need no care.
+ */
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "preload/pre.h"
+
+enum { PRELOAD_MAX_BYTES = 4096 };
+
+#define PRELOAD_ENV "LD_PRELOAD"
+
+struct pre_next pre_next;
+struct wgw_repr_session pre_session;
+
+static bool have_session;
+static atomic_bool started;
+/* As they were at the start: programs overwrite and clear their environment. */
+static char kept_session[sizeof(WGW_SESSION_ENV) + 1 + 2 * (WGW_TOKEN_BYTES + WGW_LABEL_KEY_BYTES +
+			 WGW_ABSTRACT_BYTES) + 8 + WGW_PATH_PREFIX_MAX_BYTES];
+static char kept_preload[PRELOAD_MAX_BYTES];
+
+struct binding {
+	const char *name;
+	void *slot;
+};
+
+#define BIND(function) {#function, &pre_next.function}
+
+static const struct binding bindings[] = {
+	BIND(socket),	   BIND(connect),     BIND(bind),	  BIND(listen),	     BIND(accept),
+	BIND(accept4),	   BIND(getsockname), BIND(getpeername),  BIND(getsockopt),  BIND(setsockopt),
+	BIND(shutdown),	   BIND(send),	      BIND(sendto),	  BIND(sendmsg),     BIND(sendmmsg),
+	BIND(recv),	   BIND(recvfrom),    BIND(recvmsg),	  BIND(recvmmsg),    BIND(ioctl),
+	BIND(execve),	   BIND(execvpe),     BIND(fexecve),	  BIND(posix_spawn), BIND(posix_spawnp),
+};
+
+static void bind_functions(void)
+{
+	for (size_t i = 0; i < sizeof(bindings) / sizeof(*bindings); i++) {
+		void *function = dlsym(RTLD_NEXT, bindings[i].name);
+
+		memcpy(bindings[i].slot, &function, sizeof(function));
+	}
+}
+
+/* Writes "@name=value" to @kept; leaves it empty when it does not fit. */
+static void keep(char *kept, size_t size, const char *name, const char *value)
+{
+	size_t name_len = strlen(name);
+	size_t value_len = strlen(value);
+
+	if (name_len + 1 + value_len + 1 > size)
+		return;
+	memcpy(kept, name, name_len);
+	kept[name_len] = '=';
+	memcpy(kept + name_len + 1, value, value_len + 1);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	const char *session, *preload;
+
+	if (atomic_load_explicit(&started, memory_order_acquire))
+		return;
+	bind_functions();
+	session = getenv(WGW_SESSION_ENV);
+	if (session && wgw_repr_session_parse(&pre_session, session)) {
+		keep(kept_session, sizeof(kept_session), WGW_SESSION_ENV, session);
+		have_session = true;
+	}
+	preload = getenv(PRELOAD_ENV);
+	if (preload)
+		keep(kept_preload, sizeof(kept_preload), PRELOAD_ENV, preload);
+	atomic_store_explicit(&started, true, memory_order_release);
+}
+
+void pre_enter(void)
+{
+	if (!atomic_load_explicit(&started, memory_order_acquire))
+		start();
+}
+
+bool pre_have_session(void)
+{
+	return have_session;
+}
+
+bool pre_ours(int fd, uint64_t *tag)
+{
+	pre_enter();
+	return have_session && wgw_repr_tag(fd, tag);
+}
+
+const char *pre_kept_session(void)
+{
+	return kept_session[0] ? kept_session : NULL;
+}
+
+const char *pre_kept_preload(void)
+{
+	return kept_preload[0] ? kept_preload : NULL;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* cmsg.c - ancillary data of datagrams, between programs and struct wgw_dgram */
+#include "src/repr/cmsg.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "stack/addr.h"
+
+/* An int or, as IP_TOS may be, one byte. 0..255, or -1. */
+static int read_octet(const struct cmsghdr *c)
+{
+	size_t len = c->cmsg_len - CMSG_LEN(0);
+	uint8_t byte;
+	int value;
+
+	if (len == 1) {
+		memcpy(&byte, CMSG_DATA(c), 1);
+		return byte;
+	}
+	if (len != sizeof(value))
+		return -1;
+	memcpy(&value, CMSG_DATA(c), sizeof(value));
+	return value >= 0 && value <= 255 ? value : -1;
+}
+
+static int read_ip(const struct cmsghdr *c, struct wgw_dgram *head)
+{
+	struct in_pktinfo info;
+	int value;
+
+	switch (c->cmsg_type) {
+	case IP_PKTINFO:
+		if (c->cmsg_len != CMSG_LEN(sizeof(info)))
+			return -EINVAL;
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		if (info.ipi_spec_dst.s_addr) {
+			memcpy(head->local_ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+			memcpy(head->local_ip + 12, &info.ipi_spec_dst, 4);
+		}
+		return 0;
+	case IP_TTL:
+		value = read_octet(c);
+		if (value < 1)
+			return -EINVAL;
+		head->ttl = (uint8_t)value;
+		return 0;
+	case IP_TOS:
+		value = read_octet(c);
+		if (value < 0)
+			return -EINVAL;
+		head->tos = (uint8_t)value;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int read_ip6(const struct cmsghdr *c, struct wgw_dgram *head)
+{
+	struct in6_pktinfo info;
+	int value;
+
+	switch (c->cmsg_type) {
+	case IPV6_PKTINFO:
+		if (c->cmsg_len < CMSG_LEN(sizeof(info)))
+			return -EINVAL;
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		memcpy(head->local_ip, &info.ipi6_addr, 16);
+		return 0;
+	case IPV6_HOPLIMIT:
+	case IPV6_TCLASS:
+		if (c->cmsg_len != CMSG_LEN(sizeof(value)))
+			return -EINVAL;
+		memcpy(&value, CMSG_DATA(c), sizeof(value));
+		if (value < -1 || value > 255)
+			return -EINVAL;
+		if (value < 0)
+			return 0; /* the socket's own */
+		if (c->cmsg_type == IPV6_HOPLIMIT)
+			head->ttl = (uint8_t)value;
+		else
+			head->tos = (uint8_t)value;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head, bool *any)
+{
+	struct msghdr copy = *msg;
+	int rc = 0;
+
+	*any = false;
+	if (!msg->msg_control || !msg->msg_controllen)
+		return 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c && rc == 0; c = CMSG_NXTHDR(&copy, c)) {
+		if (c->cmsg_len < sizeof(*c))
+			return -EINVAL;
+		if (c->cmsg_level == SOL_SOCKET)
+			continue; /* marks and timestamps have no meaning here */
+		if (c->cmsg_level == IPPROTO_IP)
+			rc = read_ip(c, head);
+		else if (c->cmsg_level == IPPROTO_IPV6 && (tag & WGW_TAG_V6))
+			rc = read_ip6(c, head);
+		else
+			rc = -EINVAL; /* UDP_SEGMENT: the program then sends one by one */
+		*any = true;
+	}
+	return rc;
+}
+
+void wgw_cmsg_put(struct wgw_cmsg_out *out, int level, int type, const void *data, size_t len)
+{
+	struct cmsghdr head = {.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
+	size_t used;
+
+	if (out->left < sizeof(head)) {
+		out->truncated = true;
+		return;
+	}
+	if (out->left < head.cmsg_len) {
+		out->truncated = true;
+		head.cmsg_len = out->left;
+	}
+	memcpy(out->at, &head, sizeof(head));
+	memcpy(out->at + CMSG_LEN(0), data, head.cmsg_len - CMSG_LEN(0));
+	used = CMSG_ALIGN(head.cmsg_len);
+	if (used > out->left)
+		used = out->left;
+	out->at += used;
+	out->left -= used;
+}
+
+static void write_ip(struct wgw_cmsg_out *out, uint64_t tag, const struct wgw_dgram *head)
+{
+	struct in_pktinfo info = {0};
+	int ttl = head->ttl;
+
+	if (tag & WGW_TAG_IP_PKTINFO) {
+		memcpy(&info.ipi_addr, head->local_ip + 12, 4);
+		info.ipi_spec_dst = info.ipi_addr;
+		wgw_cmsg_put(out, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	}
+	if (tag & WGW_TAG_IP_TTL)
+		wgw_cmsg_put(out, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+	if (tag & WGW_TAG_IP_TOS)
+		wgw_cmsg_put(out, IPPROTO_IP, IP_TOS, &head->tos, 1);
+}
+
+void wgw_cmsg_write(struct wgw_cmsg_out *out, uint64_t tag, const struct wgw_dgram *head)
+{
+	struct stack_addr from = {0};
+	struct in6_pktinfo info = {0};
+	int ttl = head->ttl, tos = head->tos;
+
+	memcpy(from.ip, head->ip, 16);
+	if ((tag & WGW_TAG_V6) && (tag & WGW_TAG_IP6_PKTINFO)) { /* IPv4 appears mapped */
+		memcpy(&info.ipi6_addr, head->local_ip, 16);
+		wgw_cmsg_put(out, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	}
+	if (stack_addr_is_v4(&from)) {
+		write_ip(out, tag, head);
+		return;
+	}
+	if (tag & WGW_TAG_IP6_HOPLIMIT)
+		wgw_cmsg_put(out, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
+	if (tag & WGW_TAG_IP6_TCLASS)
+		wgw_cmsg_put(out, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* cmsg.h - ancillary data of datagrams, between programs and struct wgw_dgram */
+#ifndef SRC_REPR_CMSG_H
+#define SRC_REPR_CMSG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "src/repr/wire.h"
+
+/* Puts what the program's ancillary data ask for into @head. @any: set when there was something that
+ * only a header can carry. 0, or -EINVAL as Linux answers unknown or malformed items. */
+int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head, bool *any);
+
+/** struct wgw_cmsg_out - a program's control buffer while it is filled */
+struct wgw_cmsg_out {
+	uint8_t *at;
+	size_t left;
+	bool truncated;
+};
+
+/* Appends one item, as the kernel's put_cmsg() does. */
+void wgw_cmsg_put(struct wgw_cmsg_out *out, int level, int type, const void *data, size_t len);
+/* Appends what the tag asks for, from @head. */
+void wgw_cmsg_write(struct wgw_cmsg_out *out, uint64_t tag, const struct wgw_dgram *head);
+
+#endif

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dgram.c - sending and receiving with addresses, headers and ancillary data
+ *
+ * With WGW_TAG_RAW a message is the payload and read(2) and write(2) need no help. Otherwise struct
+ * wgw_dgram comes first, as one more iovec, so the payload is never copied here. A socket that is
+ * connected loses WGW_TAG_RAW when the program asks for something that only a header carries.
+ *
+ * TCP comes through here too when a program uses the calls with addresses: names and ancillary data
+ * mean nothing there, and must not reach the AF_UNIX socket (SCM_RIGHTS would).
+ */
+#include "src/repr/repr.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "src/repr/cmsg.h"
+#include "src/repr/peer_cache.h"
+#include "src/repr/raw.h"
+
+enum {
+	PAYLOAD_V4_MAX_BYTES = 65507,
+	PAYLOAD_V6_MAX_BYTES = 65527,
+	CONTROL_BYTES = 256, /* a timestamp, and a descriptor as an error mark */
+};
+
+/* ---- TCP ---- */
+
+/* The true error of a socket whose connect failed: the kernel says ECONNRESET or EPIPE. */
+static ssize_t tcp_error(const struct wgw_repr_session *s, int fd, uint64_t tag, ssize_t n)
+{
+	struct wgw_label label;
+	enum wgw_repr_tcp_state state;
+	int err;
+
+	if (n != -ECONNRESET && n != -EPIPE && n != -ENOTCONN && n != -EINVAL)
+		return n;
+	state = wgw_repr_tcp_state(s, fd, tag, &label);
+	if (state == WGW_REPR_NEW && n == -EINVAL)
+		return -ENOTCONN; /* an AF_UNIX stream says EINVAL to recv */
+	if (state != WGW_REPR_FAILED && state != WGW_REPR_LOST)
+		return n;
+	err = wgw_repr_so_error(s, fd, tag);
+	return err ? -err : n;
+}
+
+static ssize_t tcp_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			   const struct msghdr *msg, int flags)
+{
+	struct msghdr plain = {.msg_iov = msg->msg_iov, .msg_iovlen = msg->msg_iovlen};
+	ssize_t n;
+
+	if (flags & (MSG_FASTOPEN | MSG_OOB))
+		return -EOPNOTSUPP;
+	n = wgw_raw_sendmsg(fd, &plain, flags | MSG_NOSIGNAL);
+	if (n == -ENOTCONN) /* an unconnected TCP socket says EPIPE */
+		return -EPIPE;
+	return tcp_error(s, fd, tag, n);
+}
+
+static ssize_t tcp_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			   struct msghdr *msg, int flags)
+{
+	struct msghdr plain = {.msg_iov = msg->msg_iov, .msg_iovlen = msg->msg_iovlen};
+	ssize_t n;
+
+	if (flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	if (flags & MSG_OOB)
+		return -EINVAL;
+	n = wgw_raw_recvmsg(fd, &plain, flags & ~MSG_TRUNC);
+	if (n < 0)
+		return tcp_error(s, fd, tag, n);
+	msg->msg_namelen = 0;
+	msg->msg_controllen = 0;
+	msg->msg_flags = 0;
+	return n;
+}
+
+/* ---- datagrams out ---- */
+
+static ssize_t total_length(const struct msghdr *msg)
+{
+	size_t total = 0;
+
+	if (msg->msg_iovlen > IOV_MAX)
+		return -EMSGSIZE;
+	for (size_t i = 0; i < msg->msg_iovlen; i++) {
+		if (msg->msg_iov[i].iov_len > SSIZE_MAX - total)
+			return -EINVAL;
+		total += msg->msg_iov[i].iov_len;
+	}
+	return (ssize_t)total;
+}
+
+/* Sends the program's buffers after @head (NULL: bare). */
+static ssize_t send_message(int fd, const struct wgw_dgram *head, const struct msghdr *msg,
+			    int flags)
+{
+	size_t skip = head ? 1 : 0;
+	struct iovec iov[msg->msg_iovlen + 1];
+	struct msghdr out = {.msg_iov = iov, .msg_iovlen = msg->msg_iovlen + skip};
+	ssize_t n;
+
+	if (head)
+		iov[0] = (struct iovec){(void *)head, sizeof(*head)};
+	if (msg->msg_iovlen)
+		memcpy(iov + skip, msg->msg_iov, msg->msg_iovlen * sizeof(*iov));
+	n = wgw_raw_sendmsg(fd, &out, flags | MSG_NOSIGNAL);
+	if (n == -EPIPE || n == -ECONNRESET || n == -ENOTCONN)
+		return -ENETDOWN;
+	if (n < 0 || !head)
+		return n;
+	return n - (ssize_t)sizeof(*head);
+}
+
+/* Where the program sends to, with Linux's checks. 1: an address was given, 0: none. */
+static int read_destination(uint64_t tag, const struct msghdr *msg, struct stack_addr *to)
+{
+	struct sockaddr_storage copy = {0};
+	int rc;
+
+	if (!msg->msg_name || !msg->msg_namelen)
+		return 0;
+	if (msg->msg_namelen < sizeof(sa_family_t) || msg->msg_namelen > sizeof(copy))
+		return -EINVAL;
+	memcpy(&copy, msg->msg_name, msg->msg_namelen);
+	if (copy.ss_family == AF_UNSPEC) {
+		if (tag & WGW_TAG_V6)
+			return 0;
+		copy.ss_family = AF_INET;
+	}
+	rc = wgw_repr_addr_read(tag, &copy, msg->msg_namelen, to);
+	if (rc < 0)
+		return rc;
+	if (to->port == 0 && wgw_tag_kind(tag) == WGW_KIND_UDP)
+		return -EINVAL;
+	if (stack_addr_is_any(to)) { /* this host */
+		if (stack_addr_is_v4(to))
+			to->ip[12] = 127;
+		to->ip[15] = 1;
+	}
+	return 1;
+}
+
+/* Decides between bare payload and header, and completes the header. 1: header, 0: bare. */
+static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t *tag,
+			  const struct msghdr *msg, struct wgw_dgram *head)
+{
+	struct stack_addr to, peer;
+	bool ancillary;
+	int given = read_destination(*tag, msg, &to);
+	int rc;
+
+	if (given < 0)
+		return given;
+	if (!given && !(*tag & WGW_TAG_CONNECTED))
+		return -EDESTADDRREQ;
+	rc = wgw_cmsg_read(*tag, msg, head, &ancillary);
+	if (rc < 0)
+		return rc;
+	if ((*tag & WGW_TAG_RAW) && !ancillary && !given)
+		return 0;
+	if (*tag & WGW_TAG_CONNECTED) {
+		rc = wgw_repr_peer(s, fd, *tag, &peer);
+		if (rc < 0)
+			return rc;
+		if (!given)
+			to = peer;
+		if ((*tag & WGW_TAG_RAW) && !ancillary && stack_addr_equal(&to, &peer))
+			return 0;
+		rc = wgw_repr_udp_unraw(s, fd, tag);
+		if (rc < 0)
+			return rc;
+	}
+	memcpy(head->ip, to.ip, sizeof(head->ip));
+	head->port = to.port;
+	return 1;
+}
+
+ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			 const struct msghdr *msg, int flags)
+{
+	struct wgw_dgram head = {.magic = WGW_WIRE_MAGIC};
+	ssize_t total;
+	int rc;
+
+	if (wgw_tag_kind(tag) == WGW_KIND_TCP)
+		return tcp_sendmsg(s, fd, tag, msg, flags);
+	if (flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	total = total_length(msg);
+	if (total < 0)
+		return total;
+	rc = prepare_header(s, fd, &tag, msg, &head);
+	if (rc < 0)
+		return rc;
+	if (total > (tag & WGW_TAG_V6 ? PAYLOAD_V6_MAX_BYTES : PAYLOAD_V4_MAX_BYTES))
+		return -EMSGSIZE;
+	return send_message(fd, rc ? &head : NULL, msg, flags & (MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+/* ---- datagrams in ---- */
+
+/**
+ * struct incoming - one message as it came from the AF_UNIX socket
+ * @head:	Its header; for bare payload the peer and nothing else
+ * @len:	Payload bytes, more than the buffers held only with MSG_TRUNC
+ * @flags:	MSG_TRUNC or 0
+ * @marked:	It carried a descriptor: an error, see wire.h
+ */
+struct incoming {
+	struct wgw_dgram head;
+	ssize_t len;
+	int flags;
+	bool marked;
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[CONTROL_BYTES];
+	} control;
+	size_t control_len;
+};
+
+/* Closes descriptors that came along. */
+static void take_descriptors(struct incoming *in, struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		in->marked = true;
+		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, (const uint8_t *)c + at, sizeof(fd));
+			wgw_raw_close(fd);
+		}
+	}
+}
+
+/* Receives one message. Returns 0, or -errno. */
+static int receive(int fd, uint64_t tag, const struct msghdr *msg, int flags, struct incoming *in)
+{
+	size_t skip = tag & WGW_TAG_RAW ? 0 : 1;
+	struct iovec iov[msg->msg_iovlen + 1];
+	struct msghdr from = {.msg_iov = iov,
+			      .msg_iovlen = msg->msg_iovlen + skip,
+			      .msg_control = &in->control,
+			      .msg_controllen = sizeof(in->control)};
+	ssize_t n;
+
+	if (skip)
+		iov[0] = (struct iovec){&in->head, sizeof(in->head)};
+	if (msg->msg_iovlen)
+		memcpy(iov + skip, msg->msg_iov, msg->msg_iovlen * sizeof(*iov));
+	n = wgw_raw_recvmsg(fd, &from, flags | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return n == -ECONNRESET ? -ENETDOWN : (int)n;
+	in->marked = false;
+	in->control_len = from.msg_controllen;
+	take_descriptors(in, &from);
+	in->flags = from.msg_flags & MSG_TRUNC;
+	in->len = n - (ssize_t)(skip * sizeof(in->head));
+	if (n == 0 && !in->marked && wgw_repr_hung_up(fd))
+		return -ENETDOWN;
+	return 0;
+}
+
+/* An error message was only looked at: take it out of the queue. */
+static void drop_message(int fd)
+{
+	char byte;
+
+	wgw_raw_recv(fd, &byte, 1, MSG_DONTWAIT);
+}
+
+/* What an error mark means to this program: -errno, or 0 when Linux would not tell. */
+static int error_of(uint64_t tag, const struct incoming *in)
+{
+	if (tag & WGW_TAG_RAW)
+		return -ECONNREFUSED;
+	return tag & (WGW_TAG_CONNECTED | WGW_TAG_RECVERR) ? -(int)in->head.err : 0;
+}
+
+static void write_control(uint64_t tag, struct incoming *in, struct msghdr *msg)
+{
+	struct wgw_cmsg_out out = {msg->msg_control, msg->msg_control ? msg->msg_controllen : 0,
+				   false};
+	struct msghdr from = {.msg_control = &in->control, .msg_controllen = in->control_len};
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&from); c; c = CMSG_NXTHDR(&from, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type != SCM_RIGHTS)
+			wgw_cmsg_put(&out, c->cmsg_level, c->cmsg_type, CMSG_DATA(c),
+				     c->cmsg_len - CMSG_LEN(0));
+	}
+	if (!(tag & WGW_TAG_RAW))
+		wgw_cmsg_write(&out, tag, &in->head);
+	msg->msg_controllen = msg->msg_control ? (size_t)(out.at - (uint8_t *)msg->msg_control) : 0;
+	msg->msg_flags = in->flags | (out.truncated ? MSG_CTRUNC : 0);
+}
+
+static int write_name(const struct wgw_repr_session *s, int fd, uint64_t tag,
+		      const struct incoming *in, struct msghdr *msg)
+{
+	struct stack_addr from = {.port = in->head.port};
+	socklen_t len = msg->msg_namelen;
+	int rc;
+
+	if (!msg->msg_name) {
+		msg->msg_namelen = 0;
+		return 0;
+	}
+	memcpy(from.ip, in->head.ip, sizeof(from.ip));
+	if (tag & WGW_TAG_RAW) {
+		rc = wgw_repr_peer(s, fd, tag, &from);
+		if (rc < 0)
+			return rc;
+	}
+	rc = wgw_repr_addr_write(tag, &from, msg->msg_name, &len);
+	if (rc == 0)
+		msg->msg_namelen = len;
+	return rc;
+}
+
+ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			 struct msghdr *msg, int flags)
+{
+	struct incoming in = {.len = 0};
+	bool error;
+	int rc;
+
+	if (wgw_tag_kind(tag) == WGW_KIND_TCP)
+		return tcp_recvmsg(s, fd, tag, msg, flags);
+	if (flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	if (flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (msg->msg_iovlen > IOV_MAX)
+		return -EMSGSIZE;
+	for (;;) {
+		rc = receive(fd, tag, msg, flags & ~MSG_CMSG_CLOEXEC, &in);
+		if (rc < 0)
+			return rc;
+		error = tag & WGW_TAG_RAW ? in.marked : in.len < 0 || in.head.err;
+		if (!error)
+			break;
+		if (flags & MSG_PEEK)
+			drop_message(fd);
+		rc = in.len < 0 ? 0 : error_of(tag, &in);
+		if (rc < 0)
+			return rc;
+	}
+	rc = write_name(s, fd, tag, &in, msg);
+	if (rc < 0)
+		return rc;
+	write_control(tag, &in, msg);
+	return in.len;
+}
+
+int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how)
+{
+	struct wgw_label label;
+	struct wgw_op op;
+
+	if (how < SHUT_RD || how > SHUT_RDWR)
+		return -EINVAL;
+	if (wgw_tag_kind(tag) == WGW_KIND_TCP) {
+		enum wgw_repr_tcp_state state = wgw_repr_tcp_state(s, fd, tag, &label);
+
+		if (state == WGW_REPR_NEW || state == WGW_REPR_FAILED || state == WGW_REPR_LOST)
+			return -ENOTCONN;
+		return wgw_raw_shutdown(fd, how);
+	}
+	if (!(tag & WGW_TAG_CONNECTED))
+		return -ENOTCONN;
+	wgw_repr_op_init(s, &op, WGW_OP_SHUTDOWN, fd, tag);
+	op.u.option.value[0] = (uint8_t)how;
+	op.u.option.len = 1;
+	return wgw_repr_op_call(s, &op, -1);
+}

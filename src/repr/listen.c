@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listen.c - bind, listen, and what accept has returned
+ *
+ * A listener is a native AF_UNIX listener. Its socket file exists for a moment: it is bound, opened
+ * with O_PATH and unlinked; the tunnel process gets that descriptor and connects through
+ * /proc/self/fd. So nobody else can connect, and nothing is left behind. bind() only reserves the
+ * address at the tunnel process: the socket's own name is kept for this, or for a connect's label.
+ */
+#include "src/repr/repr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "src/repr/raw.h"
+
+enum {
+	LISTENER_SUFFIX_BYTES = 2 + 16, /* ".l" and random hex */
+	LISTENER_MODE = 0666,		/* who may connect: whoever holds the O_PATH descriptor */
+};
+
+static uint32_t bind_flags(int fd, uint64_t tag)
+{
+	uint32_t flags = 0;
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	if (tag & WGW_TAG_V6)
+		flags |= WGW_BIND_V6;
+	if (tag & WGW_TAG_V6ONLY)
+		flags |= WGW_BIND_V6ONLY;
+	if (tag & WGW_TAG_REUSEPORT)
+		flags |= WGW_BIND_REUSEPORT;
+	if (wgw_raw_getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, &len) == 0 && on)
+		flags |= WGW_BIND_REUSEADDR;
+	return flags;
+}
+
+/* Linux takes AF_UNSPEC for the IPv4 wildcard. */
+static int read_bind_addr(uint64_t tag, const void *sa, socklen_t len, struct stack_addr *addr)
+{
+	struct sockaddr_storage copy = {0};
+	static const uint8_t zero[4];
+	int rc;
+
+	if (len < sizeof(sa_family_t) || len > sizeof(copy))
+		return -EINVAL;
+	memcpy(&copy, sa, len);
+	if (!(tag & WGW_TAG_V6) && copy.ss_family == AF_UNSPEC &&
+	    memcmp((const char *)&copy + 4, zero, sizeof(zero)) == 0)
+		copy.ss_family = AF_INET;
+	if ((tag & WGW_TAG_V6) && len >= 24 && copy.ss_family != AF_INET6)
+		return -EAFNOSUPPORT;
+	rc = wgw_repr_addr_read(tag, &copy, len, addr);
+	return rc == -ENETUNREACH ? -EINVAL : rc;
+}
+
+int wgw_repr_bind(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
+		  socklen_t len)
+{
+	struct stack_addr addr;
+	struct wgw_label label;
+	struct wgw_op op;
+	int rc = read_bind_addr(tag, sa, len, &addr);
+
+	if (rc < 0)
+		return rc;
+	if (tag & (WGW_TAG_BOUND | WGW_TAG_CONNECTED))
+		return -EINVAL;
+	if (wgw_tag_kind(tag) == WGW_KIND_TCP &&
+	    wgw_repr_tcp_state(s, fd, tag, &label) != WGW_REPR_NEW)
+		return -EINVAL;
+	wgw_repr_op_init(s, &op, WGW_OP_BIND, fd, tag);
+	op.u.bind.addr = wgw_repr_wire_addr(&addr);
+	op.u.bind.flags = bind_flags(fd, tag);
+	rc = wgw_repr_op_call(s, &op, -1);
+	return rc < 0 ? rc : wgw_repr_tag_change(fd, WGW_TAG_BOUND, 0);
+}
+
+/* ---- listen ---- */
+
+/* Appends ".l" and 16 random hex digits to the @used bytes in @path. */
+static int unique_suffix(char *path, size_t used)
+{
+	static const char digits[16] = "0123456789abcdef";
+	uint8_t random[8];
+	char *at = path + used;
+
+	if (wgw_raw_getrandom(random, sizeof(random)) != (ssize_t)sizeof(random))
+		return -EAGAIN;
+	*at++ = '.';
+	*at++ = 'l';
+	for (size_t i = 0; i < sizeof(random); i++) {
+		*at++ = digits[random[i] >> 4];
+		*at++ = digits[random[i] & 15];
+	}
+	*at = '\0';
+	return 0;
+}
+
+/* Binds @fd to a file whose name starts with @prefix. Returns its O_PATH descriptor or -errno. */
+static int bind_file(int fd, const char *prefix)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	size_t used = strlen(prefix);
+	int path_fd, rc;
+
+	if (used == 0)
+		return -ENOENT;
+	if (used + LISTENER_SUFFIX_BYTES >= sizeof(un.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(un.sun_path, prefix, used);
+	rc = unique_suffix(un.sun_path, used);
+	if (rc == 0)
+		rc = wgw_raw_bind(fd, &un, sizeof(un));
+	if (rc < 0)
+		return rc;
+	wgw_raw_fchmodat(AT_FDCWD, un.sun_path, LISTENER_MODE);
+	path_fd = wgw_raw_openat(AT_FDCWD, un.sun_path, O_PATH | O_CLOEXEC | O_NOFOLLOW, 0);
+	wgw_raw_unlinkat(AT_FDCWD, un.sun_path);
+	return path_fd;
+}
+
+/* The runtime directory is closed to a program that has changed its uid or root. */
+static int bind_anywhere(const struct wgw_repr_session *s, int fd)
+{
+	static const char *const other[] = {"/dev/shm/wgwrap", "/tmp/wgwrap", "./.wgwrap"};
+	int path_fd = bind_file(fd, s->path);
+
+	for (size_t i = 0; path_fd < 0 && path_fd != -EINVAL && i < sizeof(other) / sizeof(*other);
+	     i++)
+		path_fd = bind_file(fd, other[i]);
+	return path_fd;
+}
+
+int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int backlog)
+{
+	struct stack_addr any;
+	struct wgw_label label;
+	struct wgw_op op;
+	int path_fd, rc;
+
+	if (wgw_tag_kind(tag) != WGW_KIND_TCP)
+		return -EOPNOTSUPP;
+	switch (wgw_repr_tcp_state(s, fd, tag, &label)) {
+	case WGW_REPR_LISTENING:
+		return wgw_raw_listen(fd, backlog);
+	case WGW_REPR_NEW:
+		break;
+	default:
+		return -EINVAL;
+	}
+	path_fd = bind_anywhere(s, fd);
+	if (path_fd < 0)
+		return path_fd;
+	/* First, so that the tunnel process never finds a listener that does not listen. */
+	rc = wgw_raw_listen(fd, backlog);
+	if (rc == 0) {
+		wgw_repr_op_init(s, &op, WGW_OP_LISTEN, fd, tag);
+		wgw_repr_addr_any(tag, &any);
+		op.u.listen.addr = wgw_repr_wire_addr(&any);
+		op.u.listen.flags = bind_flags(fd, tag);
+		op.u.listen.backlog = backlog < 0 ? UINT32_MAX : (uint32_t)backlog;
+		rc = wgw_repr_op_call(s, &op, path_fd);
+	}
+	wgw_raw_close(path_fd);
+	return rc < 0 ? rc : wgw_repr_tag_change(fd, WGW_TAG_LISTENING | WGW_TAG_BOUND, 0);
+}
+
+/* ---- accept ---- */
+
+int wgw_repr_accepted(const struct wgw_repr_session *s, int fd, uint64_t listener_tag,
+		      struct stack_addr *peer)
+{
+	const uint64_t inherited = WGW_TAG_V6 | WGW_TAG_V6ONLY | WGW_TAG_NODELAY |
+				   (UINT64_C(3) << WGW_TAG_KIND_SHIFT);
+	const char keeper = WGW_KEEPER_BYTE;
+	struct wgw_label label;
+	int rc;
+
+	if (!wgw_repr_label(s, fd, true, &label) || label.outcome != WGW_OUTCOME_ACCEPTED)
+		return -ECONNABORTED;
+	memcpy(peer->ip, label.remote_ip, 16);
+	peer->port = label.remote_port;
+	rc = wgw_repr_tag_change(
+		fd, WGW_TAG_MAGIC | WGW_TAG_ACCEPTED | (listener_tag & inherited), 0);
+	if (rc < 0)
+		return rc;
+	/* The connection may be over already; then nobody needs these. Never the keeper alone: it
+	 * would be taken for data. */
+	if (wgw_repr_pass_self(fd) == 0)
+		wgw_raw_send(fd, &keeper, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return 0;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* op.c - conversations with the tunnel process: one connection, one request, one reply */
+#include "src/repr/repr.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "src/repr/raw.h"
+
+enum {
+	IN_FLIGHT_WAIT_MS = 2000,
+	IN_FLIGHT_NAP_MS = 5,
+};
+
+void wgw_repr_op_init(const struct wgw_repr_session *s, struct wgw_op *op, enum wgw_op_code code,
+		      int fd, uint64_t tag)
+{
+	memset(op, 0, sizeof(*op));
+	op->magic = WGW_WIRE_MAGIC;
+	op->version = WGW_WIRE_VERSION;
+	op->code = (uint16_t)code;
+	op->kind = (uint8_t)wgw_tag_kind(tag);
+	op->cookie = fd >= 0 ? wgw_repr_cookie(fd) : 0;
+	memcpy(op->token, s->token, sizeof(op->token));
+}
+
+int wgw_repr_op_open(const struct wgw_repr_session *s)
+{
+	int fd = wgw_raw_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	do
+		rc = wgw_repr_rendezvous(s, fd, 'q');
+	while (rc == -EINTR);
+	if (rc < 0) {
+		wgw_raw_close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+int wgw_repr_op_send(int conversation, const struct wgw_op *op, const void *tail, size_t tail_len,
+		     int pass)
+{
+	struct iovec iov[2] = {{(void *)op, sizeof(*op)}, {(void *)tail, tail_len}};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = tail_len ? 2 : 1};
+	ssize_t n;
+
+	if (pass >= 0) {
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.head), &pass, sizeof(pass));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
+	do
+		n = wgw_raw_sendmsg(conversation, &msg, MSG_NOSIGNAL);
+	while (n == -EINTR);
+	if (n == -EPIPE || n == -ECONNRESET)
+		return -ENETDOWN;
+	return n < 0 ? (int)n : 0;
+}
+
+ssize_t wgw_repr_op_recv(int conversation, struct wgw_op *op, void *tail, size_t tail_len)
+{
+	uint16_t code = op->code;
+	struct iovec iov[2] = {{op, sizeof(*op)}, {tail, tail_len}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = tail_len ? 2 : 1};
+	ssize_t n;
+
+	do
+		n = wgw_raw_recvmsg(conversation, &msg, MSG_CMSG_CLOEXEC);
+	while (n == -EINTR);
+	if (n == 0 || n == -ECONNRESET)
+		return -ENETDOWN;
+	if (n < 0)
+		return n;
+	if ((size_t)n < sizeof(*op) || op->magic != WGW_WIRE_MAGIC || op->code != code)
+		return -EPROTO;
+	return n - (ssize_t)sizeof(*op);
+}
+
+int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op, int pass)
+{
+	int conversation = wgw_repr_op_open(s);
+	ssize_t n;
+
+	if (conversation < 0)
+		return conversation;
+	n = wgw_repr_op_send(conversation, op, NULL, 0, pass);
+	if (n == 0)
+		n = wgw_repr_op_recv(conversation, op, NULL, 0);
+	wgw_raw_close(conversation);
+	if (n < 0)
+		return (int)n;
+	return op->err > 0 ? -op->err : 0;
+}
+
+int wgw_repr_pass_self(int fd)
+{
+	int64_t until = wgw_raw_now_ms() + IN_FLIGHT_WAIT_MS;
+	char byte = WGW_FD_BYTE;
+	struct iovec iov = {&byte, 1};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {.cmsg_level = SOL_SOCKET,
+			      .cmsg_type = SCM_RIGHTS,
+			      .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	ssize_t n;
+
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	for (;;) {
+		n = wgw_raw_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n == 1)
+			return 0;
+		/* Too many in flight: the tunnel process is about to take some. */
+		if (n != -ETOOMANYREFS)
+			return -ENETDOWN;
+		if (wgw_raw_now_ms() >= until)
+			return -ENOBUFS;
+		wgw_raw_poll(NULL, 0, IN_FLIGHT_NAP_MS);
+	}
+}

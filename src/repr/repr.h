@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * repr.h - operations on application sockets, as their programs see them
+ *
+ * Every function takes the session and a descriptor of the application's socket (the caller's own
+ * number for it: the shim is the application, the supervisor has a duplicate). Results are those of
+ * the system call of the same name, with -errno in place of -1; errno is not touched. No memory is
+ * allocated, no state is kept: what is known about a socket is in the kernel (tag, label) or at
+ * the tunnel process under the socket's cookie. See wire.h.
+ *
+ * Functions may wait where the system call may wait, and for the tunnel process's answer to an
+ * operation.
+ */
+#ifndef SRC_REPR_REPR_H
+#define SRC_REPR_REPR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "src/repr/wire.h"
+#include "stack/addr.h"
+
+/** struct wgw_repr_session - how to reach the tunnel process, from WGW_SESSION_ENV */
+struct wgw_repr_session {
+	uint8_t token[WGW_TOKEN_BYTES];
+	uint8_t label_key[WGW_LABEL_KEY_BYTES];
+	char abstract[2 * WGW_ABSTRACT_BYTES + 1]; /* hex, as in the name */
+	char path[WGW_PATH_PREFIX_MAX_BYTES + 1];
+};
+
+/* ---- session.c ---- */
+
+/* Reads the variable's value. false: malformed, @s is not to be used. */
+bool wgw_repr_session_parse(struct wgw_repr_session *s, const char *text);
+
+/* Connects @fd (AF_UNIX) to the rendezvous @which ('s' or 'q'). Waits as @fd's own flags say.
+ * Returns 0 or -errno; -ENETDOWN: there is no tunnel process, or not one to be trusted. */
+int wgw_repr_rendezvous(const struct wgw_repr_session *s, int fd, char which);
+
+/* ---- tag.c ---- */
+
+/* Reads the tag of @fd. false: not one of our sockets, or no socket at all. */
+bool wgw_repr_tag(int fd, uint64_t *tag);
+/* Sets and clears bits. */
+int wgw_repr_tag_change(int fd, uint64_t set, uint64_t clear);
+uint64_t wgw_repr_cookie(int fd);
+bool wgw_repr_nonblocking(int fd);
+/* Whether the other end is gone (POLLHUP). */
+bool wgw_repr_hung_up(int fd);
+
+/* An address as the program gave it, checked as Linux checks it for a socket with @tag.
+ * Returns 0, -EINVAL (length), -EAFNOSUPPORT, -ENETUNREACH (IPv4 on a v6-only socket). */
+int wgw_repr_addr_read(uint64_t tag, const void *sa, socklen_t len, struct stack_addr *addr);
+/* The reverse: writes at most *@len bytes, sets *@len to the full length. */
+int wgw_repr_addr_write(uint64_t tag, const struct stack_addr *addr, void *sa, socklen_t *len);
+/* The wildcard of the socket's family. */
+void wgw_repr_addr_any(uint64_t tag, struct stack_addr *addr);
+struct wgw_wire_addr wgw_repr_wire_addr(const struct stack_addr *addr);
+struct stack_addr wgw_repr_from_wire(const struct wgw_wire_addr *addr);
+
+/* ---- op.c ---- */
+
+/* Fills the head of @op: @code, the session's token, @fd's kind and cookie; the body is zero. */
+void wgw_repr_op_init(const struct wgw_repr_session *s, struct wgw_op *op, enum wgw_op_code code,
+		      int fd, uint64_t tag);
+/* A conversation. Returns its descriptor or -errno. */
+int wgw_repr_op_open(const struct wgw_repr_session *s);
+/* Sends @op with @tail_len bytes after it and, if @pass >= 0, that descriptor. 0 or -errno. */
+int wgw_repr_op_send(int conversation, const struct wgw_op *op, const void *tail, size_t tail_len,
+		     int pass);
+/* Receives a reply to @op->code into @op and up to @tail_len bytes after it. Returns the length of
+ * the tail or -errno (the transport's; what the tunnel process says is in @op->err). */
+ssize_t wgw_repr_op_recv(int conversation, struct wgw_op *op, void *tail, size_t tail_len);
+/* Sends WGW_FD_BYTE and @fd's own descriptor over @fd, waiting a bounded time while too many
+ * descriptors are in flight. 0, -ENOBUFS, or -ENETDOWN: the tunnel process is gone. */
+int wgw_repr_pass_self(int fd);
+/* One request, one reply. Returns 0 or -errno, @op->err included when it is positive. */
+int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op, int pass);
+
+/* ---- tcp.c ---- */
+
+enum wgw_repr_tcp_state {
+	WGW_REPR_NEW,
+	WGW_REPR_LISTENING,
+	WGW_REPR_CONNECTING,
+	WGW_REPR_CONNECTED, /* label valid */
+	WGW_REPR_FAILED,    /* label valid */
+	WGW_REPR_LOST,	    /* the tunnel process went away before the outcome */
+};
+
+/* Creates a socket for the program. Returns the descriptor or -errno as socket(2) does. */
+int wgw_repr_socket(const struct wgw_repr_session *s, int domain, int type, int protocol);
+enum wgw_repr_tcp_state wgw_repr_tcp_state(const struct wgw_repr_session *s, int fd, uint64_t tag,
+					   struct wgw_label *label);
+/* connect(2), all kinds. */
+int wgw_repr_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
+		     socklen_t len);
+/* Starts a TCP connect: -EINPROGRESS when it is under way. */
+int wgw_repr_connect_start(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			   const struct stack_addr *to);
+/* What connect(2) on a socket with a pending or ended connect returns at this moment. */
+int wgw_repr_connect_result(const struct wgw_repr_session *s, int fd, uint64_t tag);
+/* SO_ERROR: errno (positive) that is pending, which is cleared, or 0. */
+int wgw_repr_so_error(const struct wgw_repr_session *s, int fd, uint64_t tag);
+
+/* ---- listen.c ---- */
+
+int wgw_repr_bind(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
+		  socklen_t len);
+int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int backlog);
+/* Makes @fd, which accept(2) on a listener with @listener_tag has just returned, ours, and reads
+ * the peer's address. -ECONNABORTED: it did not come from the tunnel process; close it. */
+int wgw_repr_accepted(const struct wgw_repr_session *s, int fd, uint64_t listener_tag,
+		      struct stack_addr *peer);
+
+/* ---- name.c ---- */
+
+int wgw_repr_getsockname(const struct wgw_repr_session *s, int fd, uint64_t tag, void *sa,
+			 socklen_t *len);
+int wgw_repr_getpeername(const struct wgw_repr_session *s, int fd, uint64_t tag, void *sa,
+			 socklen_t *len);
+/* Opens the label on @fd's own name, or with @of_peer on its peer's. */
+bool wgw_repr_label(const struct wgw_repr_session *s, int fd, bool of_peer,
+		    struct wgw_label *label);
+/* The addresses as the tunnel process knows them (any may be NULL). */
+int wgw_repr_name_op(const struct wgw_repr_session *s, int fd, uint64_t tag,
+		     struct stack_addr *local, struct stack_addr *remote);
+
+/* ---- option.c ---- */
+
+int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
+			int name, void *value, socklen_t *len);
+int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
+			int name, const void *value, socklen_t len);
+
+/* ---- dgram.c ---- */
+
+ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			 const struct msghdr *msg, int flags);
+ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			 struct msghdr *msg, int flags);
+int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how);
+
+/* ---- udp_connect.c ---- */
+
+/* Connects a UDP or ping socket, or disconnects it (@to NULL). */
+int wgw_repr_udp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			 const struct stack_addr *to);
+/* Gives a connected socket message headers, for what bare payload cannot say. */
+int wgw_repr_udp_unraw(const struct wgw_repr_session *s, int fd, uint64_t *tag);
+
+/* ---- resolve.c ---- */
+
+/* Asks for the addresses of @name. Returns 0 with @op->u.resolved, or an EAI_* code. */
+int wgw_repr_resolve(const struct wgw_repr_session *s, const char *name, int family, int flags,
+		     struct wgw_op *op);
+/* Asks for the name of @addr; @name holds WGW_NAME_MAX_BYTES. 0 or an EAI_* code. */
+int wgw_repr_reverse(const struct wgw_repr_session *s, const struct stack_addr *addr, char *name);
+/* A DNS query of any type. Returns the response's length (at most @size are stored), or an EAI_*
+ * code (negative). */
+ssize_t wgw_repr_dns_query(const struct wgw_repr_session *s, const char *name, uint16_t class_,
+			   uint16_t type, void *response, size_t size);
+
+#endif

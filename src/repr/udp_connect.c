@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * udp_connect.c - changing the peer of a datagram socket while datagrams are under way
+ *
+ * Bare payload and messages with a header must not be mixed up. The tunnel process stops sending to
+ * the socket before it replies; what is still queued is read here and given back on the same
+ * conversation, which the tunnel process then sends in the new form. Datagrams therefore keep their
+ * order and none is lost. Another thread that reads at the same moment may take one in the old form;
+ * it sees the tag of before or after, as with any race between connect and recv.
+ */
+#include "src/repr/repr.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "src/repr/raw.h"
+
+enum { MESSAGE_MAX_BYTES = 65536 + (int)sizeof(struct wgw_dgram) };
+
+struct change {
+	const struct wgw_repr_session *s;
+	int fd;
+	int conversation;
+	uint64_t tag;		     /* as it was */
+	struct stack_addr old_peer; /* with WGW_TAG_RAW */
+};
+
+/* Returns every queued message to the tunnel process. */
+static int requeue_all(const struct change *c)
+{
+	char message[MESSAGE_MAX_BYTES];
+	struct wgw_dgram head = {.magic = WGW_WIRE_MAGIC, .port = c->old_peer.port};
+	bool raw = c->tag & WGW_TAG_RAW;
+	size_t skip = raw ? sizeof(head) : 0;
+	struct wgw_op op;
+	ssize_t n;
+	int rc;
+
+	memcpy(head.ip, c->old_peer.ip, sizeof(head.ip));
+	memcpy(message, &head, sizeof(head));
+	wgw_repr_op_init(c->s, &op, WGW_OP_REQUEUE, c->fd, c->tag);
+	for (;;) {
+		n = wgw_raw_recv(c->fd, message + skip, sizeof(message) - skip, MSG_DONTWAIT);
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return 0;
+		if (n == 0 && (!raw || wgw_repr_hung_up(c->fd)))
+			return 0;
+		rc = wgw_repr_op_send(c->conversation, &op, message, skip + (size_t)n, -1);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int change_peer(struct change *c, const struct stack_addr *to, bool raw)
+{
+	uint64_t generation = (c->tag + (UINT64_C(1) << WGW_TAG_GENERATION_SHIFT)) &
+			      WGW_TAG_GENERATION_MASK;
+	struct wgw_op op;
+	int rc;
+
+	wgw_repr_op_init(c->s, &op, WGW_OP_UDP_CONNECT, c->fd, c->tag);
+	if (to)
+		op.u.bind.addr = wgw_repr_wire_addr(to);
+	rc = wgw_repr_op_send(c->conversation, &op, NULL, 0, -1);
+	if (rc == 0)
+		rc = (int)wgw_repr_op_recv(c->conversation, &op, NULL, 0);
+	if (rc < 0)
+		return rc;
+	if (op.err)
+		return op.err > 0 ? -op.err : -EPROTO;
+	rc = requeue_all(c);
+	if (rc < 0)
+		return rc;
+	rc = wgw_repr_tag_change(c->fd,
+				 generation | (to ? WGW_TAG_CONNECTED : 0) | (raw ? WGW_TAG_RAW : 0),
+				 WGW_TAG_CONNECTED | WGW_TAG_RAW | WGW_TAG_GENERATION_MASK);
+	if (rc < 0)
+		return rc;
+	wgw_repr_op_init(c->s, &op, WGW_OP_GO, c->fd, c->tag);
+	return wgw_repr_op_send(c->conversation, &op, NULL, 0, -1);
+}
+
+static int run_change(struct change *c, const struct stack_addr *to, bool raw)
+{
+	int rc;
+
+	c->conversation = wgw_repr_op_open(c->s);
+	if (c->conversation < 0)
+		return c->conversation;
+	rc = change_peer(c, to, raw);
+	wgw_raw_close(c->conversation);
+	return rc;
+}
+
+int wgw_repr_udp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			 const struct stack_addr *to)
+{
+	struct change c = {.s = s, .fd = fd, .tag = tag};
+	int rc;
+
+	if (!to && !(tag & WGW_TAG_CONNECTED))
+		return 0;
+	if (tag & WGW_TAG_RAW) {
+		rc = wgw_repr_name_op(s, fd, tag, NULL, &c.old_peer);
+		if (rc < 0)
+			return rc;
+	}
+	return run_change(&c, to, to && !(tag & (WGW_TAG_ANCILLARY | WGW_TAG_RECVERR)));
+}
+
+int wgw_repr_udp_unraw(const struct wgw_repr_session *s, int fd, uint64_t *tag)
+{
+	struct change c = {.s = s, .fd = fd, .tag = *tag};
+	int rc;
+
+	if (!(*tag & WGW_TAG_RAW))
+		return 0;
+	rc = wgw_repr_name_op(s, fd, *tag, NULL, &c.old_peer);
+	if (rc == 0)
+		rc = run_change(&c, &c.old_peer, false);
+	if (rc == 0 && !wgw_repr_tag(fd, tag))
+		rc = -EBADF;
+	return rc;
+}
