@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+basic.py - cold start, memory, and a 64 MiB download side by side with a wireguard-go TUN client
+
+Everything is measured in one run on one machine against the same wireguard-go peer, the two downloads in
+turns. Numbers of a shared or busy machine are noise: compare columns, not runs.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
+
+from lib import servers, world  # pylint: disable=wrong-import-position
+from lib.world import find, run, wait_until  # pylint: disable=wrong-import-position
+
+world.enter()
+
+ROUNDS = 5
+
+
+class TunClient:
+    """A second peer of the same server: wireguard-go with a TUN device, in a namespace of its own."""
+
+    def __init__(self, w):
+        self.w = w
+        self.ns = w.namespace()
+        run("ip", "link", "add", "out1", "type", "veth", "peer", "name", "out0", "netns", str(self.ns))
+        w.at(0, "ip", "link", "set", "out1", "netns", str(w.peer_ns))
+        w.addresses(self.ns, "out0", "192.0.3.2/24")
+        w.addresses(w.peer_ns, "out1", "192.0.3.1/24")
+        key = run(w.wgwrap, "genkey").strip()
+        public = run(w.wgwrap, "pubkey", input=key + "\n").strip()
+        w.children.append(subprocess.Popen(w.inside(self.ns) + [find("wireguard-go"), "-f", "wg1"],
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        wait_until("wireguard-go", lambda: os.path.exists("/run/wireguard/wg1.sock"))
+        conf = (f"[Interface]\nPrivateKey = {key}\n[Peer]\nPublicKey = {w.pub['peer']}\nPresharedKey = {w.psk}\n"
+                f"AllowedIPs = 10.9.0.1/32\nEndpoint = 192.0.3.1:{world.PORT}\n")
+        run(*w.inside(self.ns), find("wg"), "setconf", "wg1", "/dev/stdin", input=conf)
+        psk = w.write("psk", w.psk + "\n")
+        w.at(w.peer_ns, find("wg"), "set", "wg0", "peer", public, "preshared-key", psk, "allowed-ips", "10.9.0.4/32")
+        w.addresses(self.ns, "wg1", "10.9.0.4/32")
+        w.at(self.ns, "ip", "link", "set", "wg1", "mtu", "1420")
+        w.at(self.ns, "ip", "route", "add", "10.9.0.1", "dev", "wg1")
+        w.at(w.peer_ns, "ip", "route", "add", "10.9.0.4", "dev", "wg0")
+
+    def argv(self, *argv):
+        return self.w.inside(self.ns) + list(argv)
+
+
+def seconds(w, argv):
+    began = time.monotonic()
+    done = w.finish_command(argv, 120)
+    took = time.monotonic() - began
+    assert done.returncode == 0, done
+    return took
+
+
+def memory_kib(pid, field):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+        return sum(int(line.split()[1]) for line in f if line.startswith(field))
+
+
+def no_tunnels(w):
+    for pid in w.tunnels():
+        os.kill(pid, 9)
+    wait_until("the end of the tunnel process", lambda: not w.tunnels())
+
+
+def row(what, value):
+    print(f"{what:58} {value}", flush=True)
+
+
+def cold_start(w):
+    times = []
+    for _ in range(ROUNDS * 2):
+        no_tunnels(w)
+        times.append(seconds(w, w.wrap("true")) * 1000)
+    row("cold start of `wgwrap -c peer.conf true`, median", f"{statistics.median(times):.0f} ms")
+    bare = statistics.median(seconds(w, w.unprivileged() + ["true"]) * 1000 for _ in range(ROUNDS))
+    row("  of which are the test's own", f"{bare:.0f} ms")
+
+
+def memory(w):
+    no_tunnels(w)
+    inside = w.start(w.wrap("sleep", "60"), stdout=subprocess.DEVNULL)
+    plain = w.start(w.unprivileged() + ["sleep", "60"], stdout=subprocess.DEVNULL)
+    tunnel = wait_until("the tunnel process", w.tunnels)[0]
+    time.sleep(1)
+    wrapped = [pid for pid in world.processes("sleep") if pid != plain.pid and
+               os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")][0]
+    row("idle tunnel process, resident (Pss)",
+        f"{memory_kib(tunnel, 'Rss:') / 1024:.1f} MiB ({memory_kib(tunnel, 'Pss:') / 1024:.1f} MiB)")
+    added = [memory_kib(wrapped, f) - memory_kib(plain.pid, f) for f in ("Private_Dirty:", "Rss:")]
+    row("what the shared object adds to `sleep`, private (resident)", f"{added[0]} KiB ({added[1]} KiB)")
+    inside.terminate()
+    plain.terminate()
+    inside.wait()
+
+
+def download(w):
+    servers.web(w)
+    tun = TunClient(w)
+    curl = ("curl", "-sS", "--fail", "-o", "/dev/null", "http://10.9.0.1/big.bin")
+    keeper = w.start(w.wrap("sleep", "300"))
+    wait_until("the tunnel process", w.tunnels)
+    times = {"wgwrap": [], "wireguard-go TUN client": [], "no tunnel": []}
+    for _ in range(ROUNDS):
+        times["wgwrap"].append(seconds(w, w.wrap(*curl)))
+        times["wireguard-go TUN client"].append(seconds(w, tun.argv(*curl)))
+        times["no tunnel"].append(seconds(w, w.inside(w.native_ns) + list(curl)))
+    keeper.terminate()
+    base = statistics.median(times["wireguard-go TUN client"])
+    for name, values in times.items():
+        median = statistics.median(values)
+        row(f"64 MiB with curl, {name}", f"{median:.2f} s, {base / median:.2f} times wireguard-go's speed")
+
+
+def main():
+    w = world.World()
+    try:
+        cold_start(w)
+        memory(w)
+        download(w)
+    finally:
+        w.close()
+
+
+main()
