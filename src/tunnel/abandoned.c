@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * abandoned.c - finds what is held for sockets that no process has any more
+ *
+ * Theory of operation
+ *
+ * Two things outlive their socket without a sign from the kernel: a connect whose outcome is open (we
+ * hold a duplicate of the application's socket, so our end sees no hang-up), and what is kept by cookie
+ * for a socket that is neither connected nor listening. For both, the session's supervisor is asked
+ * which of the inodes its processes hold. A descriptor on its way between two processes is held by
+ * nobody for a moment, so it takes two misses in a row. "Unknown" counts as held.
+ */
+#include <stdlib.h>
+
+#include "src/session/channel.h"
+#include "src/tunnel/sockets.h"
+
+/** struct scan - one question to a session: who holds these sockets? */
+struct scan {
+	struct wgw_sockets *sockets;
+	struct wgw_quota *quota;
+	struct scan *next;
+	unsigned int n;
+	uint64_t cookies[WGW_CH_SCAN_MAX], inodes[WGW_CH_SCAN_MAX];
+};
+
+static void missed(struct wgw_sockets *s, struct wgw_sock *sock)
+{
+	if (sock->role == WGW_ROLE_CONN) {
+		struct wgw_conn *c = wgw_container(sock, struct wgw_conn, sock);
+
+		if (c->dup >= 0 && ++sock->misses >= WGW_ABANDONED_MISSES)
+			wgw_conn_abort(c);
+	} else if (sock->role == WGW_ROLE_KEPT && ++sock->misses >= WGW_ABANDONED_MISSES) {
+		wgw_kept_free(s, wgw_container(sock, struct wgw_kept, sock));
+	}
+}
+
+static void scan_done(void *arg, const uint64_t *held)
+{
+	struct scan *scan = arg;
+	struct wgw_sockets *s = scan->sockets;
+
+	for (unsigned int i = 0; i < scan->n; i++) {
+		struct wgw_sock *sock = wgw_sock_find(s, scan->quota->session, scan->cookies[i]);
+
+		if (!sock)
+			continue;
+		if (held[i / 64] >> (i % 64) & 1)
+			sock->misses = 0;
+		else
+			missed(s, sock);
+	}
+	wgw_quota_give(s, scan->quota, &scan->quota->scanning);
+	free(scan);
+}
+
+/* Puts @sock into a question to its session that has room. */
+static void scan_add(struct wgw_sockets *s, struct scan **open, const struct wgw_sock *sock)
+{
+	struct scan *scan = *open;
+
+	if (sock->quota->scanning || sock->inode == 0 || sock->cookie == 0)
+		return;
+	while (scan && (scan->quota != sock->quota || scan->n == WGW_CH_SCAN_MAX))
+		scan = scan->next;
+	if (!scan) {
+		scan = calloc(1, sizeof(*scan));
+		if (!scan)
+			return;
+		scan->sockets = s;
+		scan->quota = sock->quota;
+		scan->next = *open;
+		*open = scan;
+	}
+	scan->cookies[scan->n] = sock->cookie;
+	scan->inodes[scan->n++] = sock->inode;
+}
+
+static void ask(struct scan *open)
+{
+	for (struct scan *scan = open; scan; scan = scan->next) {
+		scan->quota->scanning++;
+		scan->quota->total++;
+	}
+	while (open) {
+		struct scan *scan = open;
+
+		open = scan->next;
+		wgw_session_scan(scan->quota->session, scan->inodes, scan->n, scan_done, scan);
+	}
+}
+
+/* Of those pending, whose list is in order of age, the old ones; of those kept all, more rarely. */
+static void abandoned_due(struct wgw_timer *timer)
+{
+	struct wgw_sockets *s = wgw_container(timer, struct wgw_sockets, abandoned);
+	uint64_t now = wgw_clock_ns();
+	struct scan *open = NULL;
+
+	for (struct wgw_link *l = s->pending.next; l != &s->pending; l = l->next) {
+		struct wgw_conn *c = wgw_container(l, struct wgw_conn, pending);
+
+		if (now - c->started < WGW_ABANDONED_AFTER_MS * WGW_MS_NS)
+			break;
+		scan_add(s, &open, &c->sock);
+	}
+	if (now >= s->kept_next) {
+		s->kept_next = now + WGW_KEPT_SCAN_MS * WGW_MS_NS;
+		for (struct wgw_link *l = s->kept.next; l != &s->kept; l = l->next)
+			scan_add(s, &open, &wgw_container(l, struct wgw_kept, link)->sock);
+	}
+	ask(open);
+	if (s->pending.next != &s->pending)
+		wgw_timer_set(s->t->loop, timer, now + WGW_ABANDONED_EVERY_MS * WGW_MS_NS);
+	else if (s->kept.next != &s->kept)
+		wgw_timer_set(s->t->loop, timer, s->kept_next);
+}
+
+void wgw_abandoned_watch(struct wgw_sockets *s, uint32_t after_ms)
+{
+	uint64_t at = wgw_clock_ns() + after_ms * WGW_MS_NS;
+
+	s->abandoned.due = abandoned_due;
+	if (!s->abandoned.slot || s->abandoned.deadline > at)
+		wgw_timer_set(s->t->loop, &s->abandoned, at);
+}

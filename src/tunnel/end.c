@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * end.c - our end of an application's stream socket
+ *
+ * Theory of operation
+ *
+ * A plain close of our end is a clean end of file to the application: a download cut short by a
+ * reset, or by the death of this process, would look complete. The kernel turns a close into ECONNRESET
+ * when our receive queue is not empty. Therefore
+ *
+ *   Keeper: from the first byte an application wrote to the moment its FIN is handed over, our receive
+ *   queue holds at least one byte. The bytes at its head that were forwarded already are `stale`: at
+ *   first the whole connect record, later one byte.
+ *
+ * Reading takes the stale bytes and all but the last of the new ones in one recvmsg, then peeks the last:
+ * at no instant in between is the queue empty.
+ *
+ * Descriptors are registered edge-triggered, as the keeper keeps them readable for ever. FIONREAD says
+ * what is new; an end of file is known from EPOLLRDHUP.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/tunnel/sockets.h"
+
+enum {
+	SKIP_BYTES = 8192, /* read and thrown away in one piece; a record has up to 4,608 */
+	IOV_MAX_PIECES = 16,
+};
+
+static uint8_t skipped[SKIP_BYTES];
+
+void wgw_end_init(struct wgw_end *e, int fd, bool keeps, void (*ready)(struct wgw_watch *, uint32_t))
+{
+	*e = (struct wgw_end){.watch = {.fd = fd, .ready = ready}, .hello_fd = -1, .keeps = keeps};
+}
+
+/* The shim's 'F' with the descriptor of an accepted socket, if that is what comes first. */
+static void take_hello(struct wgw_end *e)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	char byte;
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	const struct cmsghdr *c;
+
+	/* Peeking without room for descriptors says by MSG_CTRUNC that there are some */
+	if (recvmsg(e->watch.fd, &msg, MSG_PEEK | MSG_DONTWAIT) != 1)
+		return;
+	e->hello = false;
+	if (byte != WGW_FD_BYTE || !(msg.msg_flags & MSG_CTRUNC))
+		return;
+	msg.msg_control = control.buf;
+	msg.msg_controllen = sizeof(control.buf);
+	if (recvmsg(e->watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
+		return;
+	e->keeper_due = true;
+	c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&e->hello_fd, CMSG_DATA(c), sizeof(int));
+}
+
+size_t wgw_end_pending(struct wgw_end *e)
+{
+	int n;
+
+	if (e->watch.fd < 0)
+		return 0;
+	if (e->hello)
+		take_hello(e);
+	if (ioctl(e->watch.fd, FIONREAD, &n) < 0 || n <= 0)
+		return 0;
+	if (e->keeper_due) {
+		e->keeper_due = false;
+		e->stale = 1;
+	}
+	return (size_t)n > e->stale ? (size_t)n - e->stale : 0;
+}
+
+/* Pieces of @iov from byte @at on, @len bytes at most. Returns their number. */
+static int slice(const struct iovec *iov, int n, size_t at, size_t len, struct iovec *out)
+{
+	int pieces = 0;
+
+	for (int i = 0; i < n && len > 0 && pieces < IOV_MAX_PIECES; i++) {
+		size_t take = iov[i].iov_len;
+
+		if (at >= take) {
+			at -= take;
+			continue;
+		}
+		take -= at;
+		take = take < len ? take : len;
+		out[pieces].iov_base = (uint8_t *)iov[i].iov_base + at;
+		out[pieces++].iov_len = take;
+		at = 0;
+		len -= take;
+	}
+	return pieces;
+}
+
+/* Takes the stale bytes and @len new ones off the queue. Returns how many new ones, or -errno. */
+static ssize_t take(struct wgw_end *e, const struct iovec *iov, int n, size_t len)
+{
+	size_t got = 0;
+
+	while (e->stale > 0 || got < len) {
+		struct iovec pieces[IOV_MAX_PIECES + 1];
+		size_t skip = e->stale < SKIP_BYTES ? e->stale : SKIP_BYTES;
+		struct msghdr msg = {.msg_iov = pieces};
+		ssize_t r;
+
+		pieces[0] = (struct iovec){skipped, skip};
+		msg.msg_iovlen = skip > 0;
+		if (skip == e->stale)
+			msg.msg_iovlen += (size_t)slice(iov, n, got, len - got,
+							pieces + msg.msg_iovlen);
+		r = recvmsg(e->watch.fd, &msg, MSG_DONTWAIT);
+		if (r <= 0)
+			return got > 0 ? (ssize_t)got : r < 0 ? -errno : -EPIPE;
+		if ((size_t)r <= e->stale) {
+			e->stale -= (size_t)r;
+		} else {
+			/* the skipped piece is full when anything follows it */
+			got += (size_t)r - skip;
+			e->stale = 0;
+		}
+	}
+	return (ssize_t)got;
+}
+
+ssize_t wgw_end_read(struct wgw_end *e, const struct iovec *iov, int n, size_t max)
+{
+	struct iovec last[1];
+	ssize_t got;
+
+	if (!e->keeps || e->fin_sent)
+		return take(e, iov, n, max);
+	got = take(e, iov, n, max - 1);
+	if (got < 0 || (size_t)got < max - 1)
+		return got;
+	if (slice(iov, n, (size_t)got, 1, last) != 1)
+		return got;
+	if (recv(e->watch.fd, last[0].iov_base, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+		return got;
+	e->stale = 1;
+	return got + 1;
+}
+
+ssize_t wgw_end_write(struct wgw_end *e, const struct iovec *iov, int n)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+	ssize_t r;
+
+	if (e->watch.fd < 0)
+		return -EPIPE;
+	r = sendmsg(e->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (r >= 0)
+		return r;
+	if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS) {
+		e->full = true;
+		return 0;
+	}
+	return -errno;
+}
+
+void wgw_end_finish(struct wgw_end *e)
+{
+	if (e->fin_sent || e->watch.fd < 0)
+		return;
+	e->fin_sent = true;
+	(void)take(e, NULL, 0, 0);
+	shutdown(e->watch.fd, SHUT_WR);
+}
+
+void wgw_end_close(struct wgw_loop *loop, struct wgw_end *e, bool reset)
+{
+	static const struct linger now = {.l_onoff = 1};
+
+	if (e->watch.fd < 0)
+		return;
+	wgw_loop_del(loop, &e->watch);
+	if (reset && !e->keeps)
+		setsockopt(e->watch.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(e->watch.fd);
+	e->watch.fd = -1;
+	if (e->hello_fd >= 0)
+		close(e->hello_fd);
+	e->hello_fd = -1;
+}

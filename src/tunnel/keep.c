@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keep.c - addresses and options of sockets that are not connected yet, by cookie
+ *
+ * The kernel has room for a tag of 64 bits on an application's socket; bind() and setsockopt() say more
+ * than that. It is kept here, bounded per session, until the socket connects or listens and takes
+ * it over, or until no process holds the socket (abandoned.c).
+ *
+ * TCP ports of the tunnel's addresses are ours to give out: a bind on the wildcard or a tunnel address
+ * is checked against what is bound and what listens, as Linux does it. A bind on the host's loopback
+ * takes a kernel socket at once, so the kernel decides.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/tunnel/sockets.h"
+
+enum { /* as Linux's ip_local_port_range */
+	EPHEMERAL_FIRST = 32768,
+	EPHEMERAL_LAST = 60999,
+};
+
+/* ---- options ---- */
+
+const struct wgw_option *wgw_option_get(const struct wgw_sock *sock, int32_t level, int32_t name)
+{
+	for (const struct wgw_option *o = sock->options; o; o = o->next) {
+		if (o->level == level && o->name == name)
+			return o;
+	}
+	return NULL;
+}
+
+int wgw_option_set(struct wgw_sock *sock, int32_t level, int32_t name, const void *value,
+		   uint32_t len)
+{
+	struct wgw_option *o = (struct wgw_option *)wgw_option_get(sock, level, name);
+	unsigned int n = 0;
+
+	if (len > WGW_KEPT_OPTION_BYTES)
+		return -EINVAL;
+	if (!o) {
+		for (o = sock->options; o; o = o->next)
+			n++;
+		if (n >= WGW_KEPT_OPTIONS_MAX)
+			return -ENOBUFS;
+		o = calloc(1, sizeof(*o));
+		if (!o)
+			return -ENOMEM;
+		o->level = level;
+		o->name = name;
+		o->next = sock->options;
+		sock->options = o;
+	}
+	memset(o->value, 0, sizeof(o->value));
+	memcpy(o->value, value, len);
+	o->len = len;
+	return 0;
+}
+
+int wgw_option_int(const struct wgw_sock *sock, int32_t level, int32_t name, int otherwise)
+{
+	const struct wgw_option *o = wgw_option_get(sock, level, name);
+	int value;
+
+	if (!o || o->len < sizeof(value))
+		return otherwise;
+	memcpy(&value, o->value, sizeof(value));
+	return value;
+}
+
+void wgw_options_free(struct wgw_sock *sock)
+{
+	while (sock->options) {
+		struct wgw_option *o = sock->options;
+
+		sock->options = o->next;
+		free(o);
+	}
+}
+
+static uint32_t positive(const struct wgw_sock *sock, int32_t name)
+{
+	int v = wgw_option_int(sock, IPPROTO_TCP, name, 0);
+
+	return v > 0 ? (uint32_t)v : 0;
+}
+
+void wgw_options_for_flow(const struct wgw_sock *sock, struct flow_options *out)
+{
+	int tos = wgw_option_int(sock, IPPROTO_IP, IP_TOS, -1);
+	int ttl = wgw_option_int(sock, IPPROTO_IP, IP_TTL, -1);
+
+	if (tos < 0)
+		tos = wgw_option_int(sock, IPPROTO_IPV6, IPV6_TCLASS, 0);
+	if (ttl <= 0)
+		ttl = wgw_option_int(sock, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 0);
+	*out = (struct flow_options){
+		.nodelay = wgw_option_int(sock, IPPROTO_TCP, TCP_NODELAY, 0) != 0,
+		.keepalive = wgw_option_int(sock, SOL_SOCKET, SO_KEEPALIVE, 0) != 0,
+		.keep_idle_s = positive(sock, TCP_KEEPIDLE),
+		.keep_interval_s = positive(sock, TCP_KEEPINTVL),
+		.keep_count = positive(sock, TCP_KEEPCNT),
+		.user_timeout_ms = positive(sock, TCP_USER_TIMEOUT),
+		.tos = (uint8_t)(tos > 0 ? tos : 0),
+		.ttl = (uint8_t)(ttl > 0 && ttl < 256 ? ttl : 0),
+	};
+}
+
+/* ---- what is kept ---- */
+
+struct wgw_kept *wgw_kept_get(struct wgw_sockets *s, struct wgw_quota *q, uint64_t cookie,
+			      uint64_t inode)
+{
+	struct wgw_sock *sock = wgw_sock_find(s, q->session, cookie);
+	struct wgw_kept *k;
+
+	if (sock)
+		return sock->role == WGW_ROLE_KEPT ? wgw_container(sock, struct wgw_kept, sock) :
+						     NULL;
+	if (cookie == 0 || !(k = calloc(1, sizeof(*k))))
+		return NULL;
+	k->sock = (struct wgw_sock){.role = WGW_ROLE_KEPT, .cookie = cookie, .inode = inode};
+	k->fd = -1;
+	if (wgw_sock_insert(s, &k->sock) < 0) { /* another session's */
+		free(k);
+		return NULL;
+	}
+	if (!wgw_quota_take(q, &q->kept, WGW_KEPT_MAX)) {
+		wgw_sock_remove(s, &k->sock);
+		free(k);
+		return NULL;
+	}
+	k->sock.quota = q;
+	k->sock.counted = &q->kept;
+	wgw_list_append(&s->kept, &k->link);
+	wgw_abandoned_watch(s, WGW_KEPT_SCAN_MS);
+	return k;
+}
+
+void wgw_kept_free(struct wgw_sockets *s, struct wgw_kept *k)
+{
+	if (k->fd >= 0)
+		close(k->fd);
+	wgw_options_free(&k->sock);
+	wgw_list_remove(&k->link);
+	wgw_sock_remove(s, &k->sock);
+	wgw_quota_give(s, k->sock.quota, k->sock.counted);
+	free(k);
+}
+
+void wgw_kept_become(struct wgw_sockets *s, struct wgw_kept *k, struct wgw_sock *to)
+{
+	to->options = k->sock.options;
+	k->sock.options = NULL;
+	wgw_kept_free(s, k);
+}
+
+void wgw_keep_session_over(struct wgw_sockets *s, struct wgw_session *session)
+{
+	struct wgw_link *l = s->kept.next;
+
+	while (l != &s->kept) {
+		struct wgw_kept *k = wgw_container(l, struct wgw_kept, link);
+
+		l = l->next;
+		if (k->sock.quota->session == session)
+			wgw_kept_free(s, k);
+	}
+}
+
+/* ---- addresses ---- */
+
+bool wgw_addrs_overlap(const struct stack_addr *a, uint32_t a_flags, const struct stack_addr *b,
+		       uint32_t b_flags)
+{
+	bool a4 = stack_addr_is_v4(a), b4 = stack_addr_is_v4(b);
+
+	if (a->port != b->port)
+		return false;
+	if (a4 == b4)
+		return stack_addr_is_any(a) || stack_addr_is_any(b) || memcmp(a->ip, b->ip, 16) == 0;
+	/* a dual-stack wildcard holds the IPv4 addresses too */
+	if (!a4 && stack_addr_is_any(a))
+		return !(a_flags & WGW_BIND_V6ONLY);
+	return !b4 && stack_addr_is_any(b) && !(b_flags & WGW_BIND_V6ONLY);
+}
+
+static bool kept_conflict(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags)
+{
+	for (struct wgw_link *l = s->kept.next; l != &s->kept; l = l->next) {
+		const struct wgw_kept *k = wgw_container(l, struct wgw_kept, link);
+		uint32_t both = flags & k->flags;
+
+		if (k->bound && k->fd < 0 && !(both & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT)) &&
+		    wgw_addrs_overlap(local, flags, &k->local, k->flags))
+			return true;
+	}
+	return false;
+}
+
+static bool is_taken(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags)
+{
+	return kept_conflict(s, local, flags) || wgw_listen_conflict(s, local, flags);
+}
+
+int wgw_port_choose(struct wgw_sockets *s, struct stack_addr *local, uint32_t flags)
+{
+	uint32_t n = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1;
+	uint32_t at = randombytes_uniform(n);
+
+	if (local->port != 0)
+		return is_taken(s, local, flags) ? -EADDRINUSE : 0;
+	flags &= ~(uint32_t)(WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT);
+	for (uint32_t i = 0; i < n; i++) {
+		local->port = (uint16_t)(EPHEMERAL_FIRST + (at + i) % n);
+		if (!is_taken(s, local, flags))
+			return 0;
+	}
+	local->port = 0;
+	return -EADDRINUSE;
+}
+
+/* The host's loopback is the kernel's. */
+static int bind_kernel(struct wgw_kept *k, struct stack_addr *local, uint32_t flags)
+{
+	const int one = 1;
+	struct sockaddr_storage ss;
+	socklen_t len = wgw_sockaddr_from(local, &ss);
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (flags & WGW_BIND_REUSEADDR)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (flags & WGW_BIND_REUSEPORT)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&ss, len) < 0 ||
+	    (len = sizeof(ss), getsockname(fd, (struct sockaddr *)&ss, &len)) < 0)
+		err = -errno;
+	if (err) {
+		close(fd);
+		return err;
+	}
+	wgw_sockaddr_to(&ss, local);
+	k->fd = fd;
+	return 0;
+}
+
+int wgw_kept_bind(struct wgw_sockets *s, struct wgw_kept *k, struct stack_addr *local,
+		  uint32_t flags)
+{
+	int err;
+
+	if (k->bound)
+		return -EINVAL;
+	if (stack_addr_is_loopback(local))
+		err = bind_kernel(k, local, flags);
+	else if (!stack_addr_is_any(local) && !stack_is_local(s->t->stack, local))
+		err = -EADDRNOTAVAIL;
+	else
+		err = wgw_port_choose(s, local, flags);
+	if (err)
+		return err;
+	k->local = *local;
+	k->flags = flags;
+	k->bound = true;
+	return 0;
+}

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listen.c - listening sockets of applications
+ *
+ * Theory of operation
+ *
+ * An application's listener is a native AF_UNIX listener whose path was unlinked at once; we hold an
+ * O_PATH descriptor of it and connect through /proc/self/fd. Each inbound connection is one native
+ * connect from a socket that was first labelled with the peer's address, so accept, poll and backlog
+ * are the kernel's. A full backlog answers EAGAIN: the connection then waits, as in a SYN queue, for a
+ * bounded time and in bounded number.
+ *
+ * On the wildcard or a tunnel address the port is one of the stack; with SO_REUSEPORT several listeners
+ * share it (struct port) and take turns. On the host's loopback it is a kernel listener whose
+ * connections are relayed. A connect of the same session to loopback finds its wildcard listeners
+ * first, and a connect to the tunnel's own address any listener there: both are relayed here.
+ *
+ * The kernel does not say that an application closed its listener. But a connect of the wrong type
+ * tells, without the application noticing: EPROTOTYPE: it is there, ECONNREFUSED: it is gone. That is
+ * asked of every listener each second and on every conflict.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "src/tunnel/sockets.h"
+
+/** struct port - a port of the stack; @listeners take turns, the first is next */
+struct port {
+	struct flow_listener *flow;
+	struct wgw_sockets *sockets;
+	struct wgw_link listeners;
+};
+
+/**
+ * struct wgw_listener - one listening socket
+ * @link:	In wgw_sockets.listeners; @turn: in its port's list
+ * @path:	O_PATH descriptor of the unix listener
+ * @local, @flags: what it is bound to
+ * @port:	In the tunnel, or NULL: @kernel is a listener of the host
+ * @waiting:	Connections in state DELIVER, @n_waiting of them
+ */
+struct wgw_listener {
+	struct wgw_sock sock;
+	struct wgw_sockets *sockets;
+	struct wgw_link link, turn;
+	int path;
+	struct stack_addr local;
+	uint32_t flags;
+	struct port *port;
+	struct wgw_watch kernel;
+	struct wgw_link waiting;
+	unsigned int n_waiting;
+	struct wgw_job job;
+	bool dead;
+};
+
+static struct wgw_link *bucket(struct wgw_sockets *s, uint16_t port)
+{
+	return &s->listeners[port % WGW_PORT_BUCKETS];
+}
+
+/* ---- reaching the application ---- */
+
+static socklen_t path_of(const struct wgw_listener *l, struct sockaddr_un *sun)
+{
+	memset(sun, 0, sizeof(*sun));
+	sun->sun_family = AF_UNIX;
+	snprintf(sun->sun_path, sizeof(sun->sun_path), "/proc/self/fd/%d", l->path);
+	return sizeof(*sun);
+}
+
+static bool is_alive(const struct wgw_listener *l)
+{
+	struct sockaddr_un sun;
+	socklen_t len = path_of(l, &sun);
+
+	return connect(l->sockets->probe, (struct sockaddr *)&sun, len) == 0 ||
+	       errno != ECONNREFUSED;
+}
+
+/* A stream with the label, connected to the application's listener. *fd, or errno. */
+static int reach(const struct wgw_listener *l, const struct stack_addr *local,
+		 const struct stack_addr *remote, int *fd)
+{
+	const uint8_t *key = wgw_session_label_key(l->sock.quota->session);
+	struct wgw_label label;
+	struct sockaddr_un sun;
+	socklen_t len = path_of(l, &sun);
+	int err = 0;
+
+	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd < 0)
+		return errno;
+	wgw_label_fill(&label, WGW_OUTCOME_ACCEPTED, 0, local, remote);
+	err = -wgw_label_bind(*fd, key, &label);
+	if (!err && connect(*fd, (struct sockaddr *)&sun, len) < 0)
+		err = errno;
+	if (err)
+		close(*fd);
+	return err;
+}
+
+/* ---- ends ---- */
+
+static void listener_free(struct wgw_job *j)
+{
+	free(wgw_container(j, struct wgw_listener, job));
+}
+
+static void listener_close(struct wgw_listener *l)
+{
+	struct wgw_sockets *s = l->sockets;
+
+	if (l->dead)
+		return;
+	l->dead = true;
+	while (l->waiting.next != &l->waiting)
+		wgw_conn_abort(wgw_container(l->waiting.next, struct wgw_conn, waiting));
+	wgw_list_remove(&l->link);
+	wgw_list_remove(&l->turn);
+	if (l->port && l->port->listeners.next == &l->port->listeners) {
+		flow_listener_close(l->port->flow);
+		free(l->port);
+	}
+	if (l->kernel.fd >= 0) {
+		wgw_loop_del(s->t->loop, &l->kernel);
+		close(l->kernel.fd);
+	}
+	close(l->path);
+	wgw_options_free(&l->sock);
+	wgw_sock_remove(s, &l->sock);
+	s->open--;
+	wgw_quota_give(s, l->sock.quota, l->sock.counted);
+	wgw_job_queue(s, &l->job);
+}
+
+static void probe_due(struct wgw_timer *timer)
+{
+	struct wgw_sockets *s = wgw_container(timer, struct wgw_sockets, listener_timer);
+	bool any = false;
+
+	for (size_t i = 0; i < WGW_PORT_BUCKETS; i++) {
+		struct wgw_link *at = s->listeners[i].next;
+
+		while (at != &s->listeners[i]) {
+			struct wgw_listener *l = wgw_container(at, struct wgw_listener, link);
+
+			at = at->next;
+			if (is_alive(l))
+				any = true;
+			else
+				listener_close(l);
+		}
+	}
+	if (any)
+		wgw_timer_set(s->t->loop, timer,
+			      wgw_clock_ns() + WGW_LISTENER_PROBE_MS * WGW_MS_NS);
+}
+
+void wgw_listen_session_over(struct wgw_sockets *s, struct wgw_session *session)
+{
+	for (size_t i = 0; i < WGW_PORT_BUCKETS; i++) {
+		struct wgw_link *at = s->listeners[i].next;
+
+		while (at != &s->listeners[i]) {
+			struct wgw_listener *l = wgw_container(at, struct wgw_listener, link);
+
+			at = at->next;
+			if (l->sock.quota->session == session)
+				listener_close(l);
+		}
+	}
+}
+
+/* ---- inbound connections ---- */
+
+static void wait_for_room(struct wgw_conn *c)
+{
+	uint64_t now = wgw_clock_ns();
+
+	if (now - c->started > WGW_BACKLOG_MS * WGW_MS_NS) {
+		wgw_conn_abort(c);
+		return;
+	}
+	c->wait_ns = c->wait_ns ? c->wait_ns * 2 : WGW_BACKLOG_RETRY_MS * WGW_MS_NS;
+	if (c->wait_ns > WGW_BACKLOG_RETRY_LAST_MS * WGW_MS_NS)
+		c->wait_ns = WGW_BACKLOG_RETRY_LAST_MS * WGW_MS_NS;
+	wgw_timer_set(c->sockets->t->loop, &c->timer, now + c->wait_ns);
+}
+
+void wgw_listen_waiting_over(struct wgw_conn *c)
+{
+	if (!c->waiting.next)
+		return;
+	wgw_list_remove(&c->waiting);
+	c->listener->n_waiting--;
+}
+
+void wgw_listen_deliver(struct wgw_conn *c)
+{
+	struct wgw_listener *l = c->listener;
+	int fd, err = reach(l, &c->local, &c->remote, &fd);
+
+	if (err == EAGAIN) {
+		wait_for_room(c);
+		return;
+	}
+	if (!err && wgw_conn_attach(c, fd) < 0) {
+		close(fd);
+		err = ENOBUFS;
+	}
+	if (err) {
+		if (err != ECONNREFUSED)
+			wgw_session_say(l->sock.quota->session, 1,
+					"cannot hand a connection to the listening program: %s",
+					strerror(err));
+		wgw_conn_abort(c);
+		if (err == ECONNREFUSED)
+			listener_close(l);
+		return;
+	}
+	wgw_listen_waiting_over(c);
+	c->listener = NULL;
+	c->app.hello = true;
+	c->state = WGW_CONN_OPEN;
+	wgw_conn_kick(c);
+}
+
+static struct wgw_conn *inbound(struct wgw_listener *l)
+{
+	struct wgw_conn *c = NULL;
+
+	if (l->n_waiting < WGW_BACKLOG_WAITING_MAX)
+		c = wgw_conn_new(l->sockets);
+	if (!c)
+		return NULL;
+	if (wgw_conn_enter(c, l->sock.quota) != 0) {
+		wgw_list_remove(&c->link);
+		free(c);
+		return NULL;
+	}
+	c->listener = l;
+	c->state = WGW_CONN_DELIVER;
+	c->started = wgw_clock_ns();
+	l->n_waiting++;
+	wgw_list_append(&l->waiting, &c->waiting);
+	return c;
+}
+
+static void on_accept(struct flow_listener *f, struct flow *flow, void *arg)
+{
+	struct port *p = arg;
+	struct wgw_listener *l;
+	struct wgw_conn *c;
+
+	(void)f;
+	l = wgw_container(p->listeners.next, struct wgw_listener, turn);
+	wgw_list_remove(&l->turn);
+	wgw_list_append(&p->listeners, &l->turn);
+	c = inbound(l);
+	if (!c) {
+		flow_abort(flow);
+		return;
+	}
+	flow_addrs(flow, &c->local, &c->remote);
+	wgw_flow_own(c, flow);
+	/* not inside the stack's callback: the listener may turn out to be gone */
+	wgw_timer_set(c->sockets->t->loop, &c->timer, wgw_loop_now(c->sockets->t->loop));
+}
+
+static void kernel_accept(struct wgw_watch *w, uint32_t events)
+{
+	struct wgw_listener *l = wgw_container(w, struct wgw_listener, kernel);
+
+	(void)events;
+	for (int i = 0; i < 64 && !l->dead && l->n_waiting < WGW_BACKLOG_WAITING_MAX; i++) {
+		struct sockaddr_storage ss;
+		socklen_t len = sizeof(ss);
+		int fd = accept4(w->fd, (struct sockaddr *)&ss, &len,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct wgw_conn *c;
+
+		if (fd < 0)
+			return;
+		c = inbound(l);
+		if (!c) {
+			close(fd);
+			continue;
+		}
+		wgw_sockaddr_to(&ss, &c->remote);
+		len = sizeof(ss);
+		c->local = l->local;
+		if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
+			wgw_sockaddr_to(&ss, &c->local);
+		if (wgw_relay_own(c, fd, false) != 0)
+			wgw_conn_drop(c);
+		else
+			wgw_listen_deliver(c);
+	}
+}
+
+void wgw_listen_identify(struct wgw_conn *c)
+{
+	struct wgw_sockets *s = c->sockets;
+	int fd = c->app.hello_fd;
+	struct wgw_sock *old;
+
+	c->app.hello_fd = -1;
+	if (c->sock.cookie == 0 && wgw_fd_identity(fd, &c->sock.cookie, &c->sock.inode) == 0) {
+		old = wgw_sock_find(s, c->sock.quota->session, c->sock.cookie);
+		if (old && old->role == WGW_ROLE_KEPT)
+			wgw_kept_become(s, wgw_container(old, struct wgw_kept, sock), &c->sock);
+		if (wgw_sock_insert(s, &c->sock) < 0)
+			c->sock.cookie = 0;
+		else if (c->sock.options && c->far)
+			c->far->options(c);
+	}
+	close(fd);
+}
+
+/* ---- conflicts, and listeners of this machine ---- */
+
+bool wgw_listen_conflict(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags)
+{
+	struct wgw_link *head = bucket(s, local->port), *at = head->next;
+
+	while (at != head) {
+		struct wgw_listener *l = wgw_container(at, struct wgw_listener, link);
+
+		at = at->next;
+		if (!l->port || !wgw_addrs_overlap(local, flags, &l->local, l->flags))
+			continue;
+		if (!is_alive(l))
+			listener_close(l);
+		else if (!(flags & l->flags & WGW_BIND_REUSEPORT))
+			return true;
+	}
+	return false;
+}
+
+int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session, const struct stack_addr *to,
+		     const struct stack_addr *from, int *fd)
+{
+	struct wgw_link *head = bucket(s, to->port), *at = head->next;
+	bool loopback = stack_addr_is_loopback(to);
+	int err = ENOENT;
+
+	while (at != head) {
+		struct wgw_listener *l = wgw_container(at, struct wgw_listener, link);
+
+		at = at->next;
+		if (!l->port || !wgw_addrs_overlap(to, 0, &l->local, l->flags) ||
+		    (loopback && l->sock.quota->session != session))
+			continue;
+		err = reach(l, to, from, fd);
+		if (err != ECONNREFUSED)
+			return err;
+		listener_close(l);
+		err = ENOENT;
+	}
+	return err;
+}
+
+/* ---- listen(2) ---- */
+
+static const struct flow_listener_ops listener_ops = {on_accept};
+
+/* The port of a live listener that shares it by SO_REUSEPORT. */
+static struct port *shared_port(struct wgw_sockets *s, const struct wgw_listener *mine)
+{
+	struct wgw_link *head = bucket(s, mine->local.port);
+
+	for (struct wgw_link *at = head->next; at != head; at = at->next) {
+		struct wgw_listener *l = wgw_container(at, struct wgw_listener, link);
+
+		if (l->port && l->flags & mine->flags & WGW_BIND_REUSEPORT &&
+		    stack_addr_equal(&l->local, &mine->local))
+			return l->port;
+	}
+	return NULL;
+}
+
+static int listen_tunnel(struct wgw_listener *l, unsigned int backlog)
+{
+	struct wgw_sockets *s = l->sockets;
+	struct port *p;
+	int err = 0;
+
+	if (wgw_listen_conflict(s, &l->local, l->flags))
+		return -EADDRINUSE;
+	p = shared_port(s, l);
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		p->sockets = s;
+		wgw_list_init(&p->listeners);
+		p->flow = flow_listen(s->t->stack, &l->local, (l->flags & WGW_BIND_V6ONLY) != 0,
+				      backlog, &listener_ops, p, &err);
+		if (!p->flow) {
+			free(p);
+			return err > 0 ? -err : err ? err : -ENOBUFS;
+		}
+		l->local.port = flow_listener_port(p->flow);
+	}
+	l->port = p;
+	wgw_list_append(&p->listeners, &l->turn);
+	return 0;
+}
+
+static int listen_kernel(struct wgw_listener *l, int fd, int backlog)
+{
+	struct wgw_loop *loop = l->sockets->t->loop;
+
+	if (listen(fd, backlog) < 0)
+		return -errno;
+	l->kernel = (struct wgw_watch){fd, kernel_accept};
+	return wgw_loop_add(loop, &l->kernel, EPOLLIN);
+}
+
+static struct wgw_listener *listener_new(struct wgw_sockets *s, struct wgw_kept *kept, int path)
+{
+	struct wgw_quota *q = kept->sock.quota;
+	struct wgw_listener *l = calloc(1, sizeof(*l));
+
+	if (!l || !wgw_quota_take(q, &q->listeners, WGW_LISTENERS_MAX)) {
+		free(l);
+		return NULL;
+	}
+	l->sock = (struct wgw_sock){
+		.role = WGW_ROLE_LISTENER,
+		.cookie = kept->sock.cookie,
+		.inode = kept->sock.inode,
+		.quota = q,
+		.counted = &q->listeners,
+	};
+	l->sockets = s;
+	l->path = path;
+	l->local = kept->local;
+	l->flags = kept->flags;
+	l->kernel.fd = -1;
+	l->job.run = listener_free;
+	wgw_list_init(&l->waiting);
+	s->open++;
+	return l;
+}
+
+/* listen() without bind(): the wildcard and a chosen port. */
+static int bind_first(struct wgw_sockets *s, struct wgw_kept *kept, const struct wgw_op *op)
+{
+	struct stack_addr local;
+
+	if (kept->bound)
+		return 0;
+	memcpy(local.ip, op->u.listen.addr.ip, 16);
+	local.port = op->u.listen.addr.port;
+	return wgw_kept_bind(s, kept, &local, op->u.listen.flags);
+}
+
+static int start(struct wgw_sockets *s, struct wgw_kept *kept, const struct wgw_op *op, int path)
+{
+	unsigned int backlog = op->u.listen.backlog > SOMAXCONN ? SOMAXCONN : op->u.listen.backlog;
+	struct wgw_listener *l = listener_new(s, kept, path);
+	int fd = kept->fd, err;
+
+	if (!l) {
+		close(path);
+		return -ENOBUFS;
+	}
+	kept->fd = -1;
+	kept->bound = false; /* no conflict with itself */
+	err = fd >= 0 ? listen_kernel(l, fd, (int)backlog) : listen_tunnel(l, backlog ? backlog : 1);
+	if (err) {
+		kept->fd = fd;
+		kept->bound = true;
+		l->kernel.fd = -1;
+		l->sock.cookie = 0; /* not in the table */
+		listener_close(l);
+		return err;
+	}
+	wgw_kept_become(s, kept, &l->sock);
+	wgw_sock_insert(s, &l->sock);
+	wgw_list_append(bucket(s, l->local.port), &l->link);
+	if (!s->listener_timer.slot)
+		wgw_timer_set(s->t->loop, &s->listener_timer,
+			      wgw_clock_ns() + WGW_LISTENER_PROBE_MS * WGW_MS_NS);
+	return 0;
+}
+
+int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int path_fd)
+{
+	struct wgw_sock *old = wgw_sock_find(s, q->session, op->cookie);
+	struct wgw_kept *kept;
+	int err;
+
+	if (old && old->role == WGW_ROLE_LISTENER) {
+		close(path_fd); /* listen again: the kernel's listener has the new backlog */
+		return 0;
+	}
+	kept = wgw_kept_get(s, q, op->cookie, op->inode);
+	if (!kept) {
+		close(path_fd);
+		return old ? -EINVAL : -ENOBUFS;
+	}
+	err = bind_first(s, kept, op);
+	if (err) {
+		close(path_fd);
+		return err;
+	}
+	return start(s, kept, op, path_fd);
+}
+
+void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local)
+{
+	*local = wgw_container(sock, const struct wgw_listener, sock)->local;
+}
+
+void wgw_listen_init(struct wgw_sockets *s)
+{
+	for (size_t i = 0; i < WGW_PORT_BUCKETS; i++)
+		wgw_list_init(&s->listeners[i]);
+	s->listener_timer.due = probe_due;
+	s->probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * op.c - operations: short SEQPACKET conversations with applications
+ *
+ * Theory of operation
+ *
+ * One connection carries one request and its reply. The first message tells what the connection is: a
+ * session's channel (handed to session.c unread), a datagram socket (handed to udp.c), or an operation.
+ * Requests that wait for something (names) keep the conversation; when the application goes away
+ * meanwhile, the answer is thrown away on arrival.
+ *
+ * WGW_OP_UDP_CONNECT is the one longer conversation: the reply says that we stopped sending, then come
+ * the messages to put back and WGW_OP_GO. However it ends, sending goes on.
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/session/channel.h"
+#include "src/tunnel/sockets.h"
+
+enum { MESSAGE_BYTES = sizeof(struct wgw_op) + sizeof(struct wgw_dgram) + 65536 };
+
+enum talk_state {
+	TALK_FIRST,   /* its first message is awaited */
+	TALK_WAITING, /* the answer is being worked on */
+	TALK_CONNECT, /* UDP_CONNECT: REQUEUE or GO is awaited */
+	TALK_DEAD,
+};
+
+/**
+ * struct talk - one conversation
+ * @asked:	An answer will be called for: the object stays until then
+ * @path:	Descriptor that came with the request, or -1
+ */
+struct talk {
+	struct wgw_watch watch;
+	struct wgw_job job;
+	struct wgw_timer timer;
+	struct wgw_link link;
+	struct wgw_sockets *sockets;
+	struct wgw_quota *quota;
+	enum talk_state state;
+	uint32_t uid;
+	bool asked;
+	int path;
+	struct wgw_op op;
+};
+
+static uint8_t message[MESSAGE_BYTES];
+
+/* ---- life ---- */
+
+static struct wgw_sock *talk_sock(struct talk *k)
+{
+	return wgw_sock_find(k->sockets, k->quota->session, k->op.cookie);
+}
+
+/* Ends the conversation; @keep_fd: the descriptor has a new owner. */
+static void talk_end(struct talk *k, bool keep_fd)
+{
+	struct wgw_sockets *s = k->sockets;
+	struct wgw_sock *sock;
+
+	if (k->state == TALK_DEAD)
+		return;
+	if (k->state == TALK_CONNECT && (sock = talk_sock(k)) && sock->role == WGW_ROLE_DGRAM)
+		wgw_udp_go(sock, -1);
+	k->state = TALK_DEAD;
+	wgw_timer_cancel(s->t->loop, &k->timer);
+	wgw_list_remove(&k->link);
+	wgw_loop_del(s->t->loop, &k->watch);
+	if (!keep_fd)
+		close(k->watch.fd);
+	if (k->path >= 0)
+		close(k->path);
+	if (k->quota)
+		wgw_quota_give(s, k->quota, &k->quota->ops);
+	else
+		wgw_unknown_give(s, k->uid);
+	wgw_job_queue(s, &k->job);
+}
+
+/* Sends the reply (k->op) and @n more bytes in the same message. */
+static void reply_with(struct talk *k, int err, const void *more, size_t n)
+{
+	struct iovec iov[2] = {{&k->op, sizeof(k->op)}, {(void *)more, n}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n ? 2 : 1};
+
+	k->op.err = err;
+	sodium_memzero(k->op.token, sizeof(k->op.token));
+	(void)!sendmsg(k->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void reply(struct talk *k, int err)
+{
+	reply_with(k, err, NULL, 0);
+	talk_end(k, false);
+}
+
+/* The answer to a question: false when nobody waits for it any more. */
+static bool answered(struct talk *k)
+{
+	k->asked = false;
+	if (k->state == TALK_WAITING)
+		return true;
+	wgw_job_queue(k->sockets, &k->job);
+	return false;
+}
+
+/* ---- names ---- */
+
+static void resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
+		     const char *canonical, uint32_t ttl_s)
+{
+	struct talk *k = arg;
+
+	if (!answered(k))
+		return;
+	memset(&k->op.u, 0, sizeof(k->op.u));
+	if (eai == 0) {
+		n = n < WGW_RESOLVED_MAX ? n : WGW_RESOLVED_MAX;
+		memcpy(k->op.u.resolved.ip, ip, n * sizeof(*ip));
+		k->op.u.resolved.n = n;
+		k->op.u.resolved.ttl = ttl_s;
+		if (canonical)
+			strncpy(k->op.u.resolved.canonical, canonical, WGW_NAME_MAX_BYTES - 1);
+	}
+	reply(k, eai);
+}
+
+static void reversed(void *arg, int eai, const char *name)
+{
+	resolved(arg, eai, NULL, 0, name, 0);
+}
+
+static void queried(void *arg, int eai, const uint8_t *response, size_t len)
+{
+	struct talk *k = arg;
+
+	if (!answered(k))
+		return;
+	reply_with(k, eai, response, eai ? 0 : len);
+	talk_end(k, false);
+}
+
+static void addr_from_wire(const struct wgw_wire_addr *w, struct stack_addr *a)
+{
+	memcpy(a->ip, w->ip, 16);
+	a->port = w->port;
+}
+
+static void addr_to_wire(const struct stack_addr *a, struct wgw_wire_addr *w)
+{
+	memset(w, 0, sizeof(*w));
+	memcpy(w->ip, a->ip, 16);
+	w->port = a->port;
+}
+
+static void ask_resolver(struct talk *k)
+{
+	struct wgw_tunnel *t = k->sockets->t;
+	struct wgw_session *session = k->quota->session;
+	struct stack_addr addr;
+	struct wgw_op op = k->op; /* the answer may come at once and overwrites k->op */
+
+	k->state = TALK_WAITING;
+	k->asked = true;
+	switch (op.code) {
+	case WGW_OP_RESOLVE:
+		op.u.resolve.name[WGW_NAME_MAX_BYTES - 1] = '\0';
+		wgw_resolve(t->resolver, session, op.u.resolve.name, op.u.resolve.family,
+			    !(op.u.resolve.flags & WGW_RESOLVE_NO_SEARCH), resolved, k);
+		break;
+	case WGW_OP_REVERSE:
+		addr_from_wire(&op.u.bind.addr, &addr);
+		wgw_resolve_reverse(t->resolver, session, &addr, reversed, k);
+		break;
+	default:
+		op.u.dns_query.name[WGW_NAME_MAX_BYTES - 1] = '\0';
+		wgw_resolve_raw(t->resolver, session, op.u.dns_query.name, op.u.dns_query.class_,
+				op.u.dns_query.type, queried, k);
+	}
+}
+
+static void reply_ifaddrs(struct talk *k)
+{
+	const struct wgw_tunnel_boot *boot = k->sockets->t->boot;
+	const struct wgw_prefixes *list = &boot->config->addresses;
+	uint32_t n = (uint32_t)(list->n < WGW_RESOLVED_MAX ? list->n : WGW_RESOLVED_MAX);
+
+	memset(&k->op.u, 0, sizeof(k->op.u));
+	for (uint32_t i = 0; i < n; i++)
+		memcpy(k->op.u.resolved.ip[i], list->at[i].addr.ip, 16);
+	k->op.u.resolved.n = n;
+	k->op.u.resolved.ttl = boot->mtu;
+	reply(k, 0);
+}
+
+/* ---- addresses and options of sockets ---- */
+
+static void reply_name(struct talk *k, int err)
+{
+	struct wgw_sock *sock = talk_sock(k);
+	struct stack_addr local = {0}, remote = {0};
+
+	if (sock && sock->role == WGW_ROLE_DGRAM)
+		wgw_udp_names(sock, &local, &remote);
+	else if (sock && sock->role == WGW_ROLE_LISTENER)
+		wgw_listen_name(sock, &local);
+	else if (sock && sock->role == WGW_ROLE_KEPT)
+		local = wgw_container(sock, struct wgw_kept, sock)->local;
+	else if (sock) {
+		local = wgw_container(sock, struct wgw_conn, sock)->local;
+		remote = wgw_container(sock, struct wgw_conn, sock)->remote;
+	}
+	memset(&k->op.u, 0, sizeof(k->op.u));
+	addr_to_wire(&local, &k->op.u.name.local);
+	addr_to_wire(&remote, &k->op.u.name.remote);
+	reply(k, err ? err : sock ? 0 : ENOENT);
+}
+
+/* 0 or errno. */
+static int do_bind(struct talk *k)
+{
+	struct wgw_sock *sock = talk_sock(k);
+	struct wgw_kept *kept;
+	struct stack_addr local;
+
+	addr_from_wire(&k->op.u.bind.addr, &local);
+	if (k->op.kind != WGW_KIND_TCP)
+		return sock && sock->role == WGW_ROLE_DGRAM ?
+			       -wgw_udp_bind(sock, &local, k->op.u.bind.flags) :
+			       ENOTSOCK;
+	if (sock && sock->role != WGW_ROLE_KEPT)
+		return EINVAL;
+	kept = wgw_kept_get(k->sockets, k->quota, k->op.cookie, k->op.inode);
+	return kept ? -wgw_kept_bind(k->sockets, kept, &local, k->op.u.bind.flags) : ENOBUFS;
+}
+
+/* What a changed option means at once; others matter when the socket connects. */
+static void apply_options(struct wgw_sock *sock)
+{
+	if (sock->role == WGW_ROLE_CONN) {
+		struct wgw_conn *c = wgw_container(sock, struct wgw_conn, sock);
+		const struct wgw_option *o = wgw_option_get(sock, SOL_SOCKET, SO_LINGER);
+		struct linger linger = {0};
+
+		if (o && o->len >= sizeof(linger)) {
+			memcpy(&linger, o->value, sizeof(linger));
+			c->flags &= ~(uint32_t)WGW_CONNECT_LINGER;
+			c->flags |= linger.l_onoff ? WGW_CONNECT_LINGER : 0;
+			c->linger_s = (uint16_t)linger.l_linger;
+		}
+		if (c->far)
+			c->far->options(c);
+	} else if (sock->role == WGW_ROLE_DGRAM) {
+		wgw_udp_options(sock);
+	}
+}
+
+static int do_setopt(struct talk *k)
+{
+	struct wgw_sock *sock = talk_sock(k);
+	int err;
+
+	if (k->op.u.option.len > WGW_OPTION_MAX_BYTES)
+		return EINVAL;
+	if (!sock) {
+		struct wgw_kept *kept =
+			k->op.kind == WGW_KIND_TCP ?
+				wgw_kept_get(k->sockets, k->quota, k->op.cookie, k->op.inode) :
+				NULL;
+
+		if (!kept)
+			return ENOBUFS;
+		sock = &kept->sock;
+	}
+	err = -wgw_option_set(sock, k->op.u.option.level, k->op.u.option.name,
+			      k->op.u.option.value, k->op.u.option.len);
+	if (!err)
+		apply_options(sock);
+	return err;
+}
+
+static int do_getopt(struct talk *k)
+{
+	struct wgw_sock *sock = talk_sock(k);
+	const struct wgw_option *o;
+
+	if (!sock)
+		return ENOPROTOOPT;
+	if (sock->role == WGW_ROLE_DGRAM && k->op.u.option.level == SOL_SOCKET &&
+	    k->op.u.option.name == SO_ERROR) {
+		int err = wgw_udp_error(sock);
+
+		memcpy(k->op.u.option.value, &err, sizeof(err));
+		k->op.u.option.len = sizeof(err);
+		return 0;
+	}
+	o = wgw_option_get(sock, k->op.u.option.level, k->op.u.option.name);
+	if (!o)
+		return ENOPROTOOPT;
+	memcpy(k->op.u.option.value, o->value, o->len);
+	k->op.u.option.len = o->len;
+	return 0;
+}
+
+static void do_listen(struct talk *k)
+{
+	int path = k->path;
+
+	k->path = -1;
+	reply_name(k, path < 0 ? EINVAL : -wgw_listen_op(k->sockets, k->quota, &k->op, path));
+}
+
+/* ---- UDP connect ---- */
+
+static void do_udp_connect(struct talk *k)
+{
+	struct wgw_sock *sock = talk_sock(k);
+	struct stack_addr remote, local = {0};
+	int err;
+
+	if (!sock || sock->role != WGW_ROLE_DGRAM) {
+		reply(k, ENOTSOCK);
+		return;
+	}
+	addr_from_wire(&k->op.u.bind.addr, &remote);
+	err = wgw_udp_connect(sock, &remote);
+	if (err) {
+		reply(k, -err);
+		return;
+	}
+	k->state = TALK_CONNECT;
+	wgw_udp_names(sock, &local, &remote);
+	memset(&k->op.u, 0, sizeof(k->op.u));
+	addr_to_wire(&local, &k->op.u.name.local);
+	addr_to_wire(&remote, &k->op.u.name.remote);
+	reply_with(k, 0, NULL, 0);
+	/* an application that stops here may not keep its socket silent for ever */
+	wgw_timer_set(k->sockets->t->loop, &k->timer,
+		      wgw_clock_ns() + WGW_UDP_CONNECT_MS * WGW_MS_NS);
+}
+
+static void udp_connect_more(struct talk *k)
+{
+	for (;;) {
+		ssize_t r = recv(k->watch.fd, message, sizeof(message), MSG_DONTWAIT);
+		const struct wgw_op *op = (const struct wgw_op *)message;
+		struct wgw_sock *sock = talk_sock(k);
+
+		if (r < 0 && errno == EAGAIN)
+			return;
+		if (!sock || r < (ssize_t)sizeof(*op) || op->code != WGW_OP_REQUEUE) {
+			if (sock && r >= (ssize_t)sizeof(*op) && op->code == WGW_OP_GO) {
+				k->state = TALK_WAITING;
+				wgw_udp_go(sock, (op->u.open.flags & WGW_BIND_RAW) != 0);
+			}
+			talk_end(k, false);
+			return;
+		}
+		wgw_udp_requeue(sock, message + sizeof(*op), (size_t)r - sizeof(*op));
+	}
+}
+
+/* ---- the first message ---- */
+
+static void perform(struct talk *k)
+{
+	switch (k->op.code) {
+	case WGW_OP_BIND:
+		reply_name(k, do_bind(k));
+		break;
+	case WGW_OP_LISTEN:
+		do_listen(k);
+		break;
+	case WGW_OP_UDP_CONNECT:
+		do_udp_connect(k);
+		break;
+	case WGW_OP_NAME:
+		reply_name(k, 0);
+		break;
+	case WGW_OP_SETOPT:
+		reply(k, do_setopt(k));
+		break;
+	case WGW_OP_GETOPT:
+		reply(k, do_getopt(k));
+		break;
+	case WGW_OP_SHUTDOWN: {
+		struct wgw_sock *sock = talk_sock(k);
+		int how;
+
+		memcpy(&how, k->op.u.option.value, sizeof(how));
+		reply(k, sock && sock->role == WGW_ROLE_DGRAM ? -wgw_udp_shutdown(sock, how) :
+								 ENOTSOCK);
+		break;
+	}
+	case WGW_OP_RESOLVE:
+	case WGW_OP_REVERSE:
+	case WGW_OP_DNS_QUERY:
+		ask_resolver(k);
+		break;
+	case WGW_OP_IFADDRS:
+		reply_ifaddrs(k);
+		break;
+	default:
+		reply(k, ENOSYS);
+	}
+}
+
+static void enter(struct talk *k, struct wgw_quota *q)
+{
+	struct wgw_sockets *s = k->sockets;
+
+	if (k->op.code == WGW_OP_UDP_OPEN) {
+		int fd = k->watch.fd;
+
+		talk_end(k, true);
+		wgw_udp_open(s, q, &k->op, fd);
+		return;
+	}
+	if (!wgw_quota_take(q, &q->ops, WGW_OPS_MAX)) {
+		reply(k, ENOBUFS);
+		return;
+	}
+	wgw_unknown_give(s, k->uid);
+	k->quota = q;
+	k->state = TALK_WAITING;
+	wgw_list_remove(&k->link);
+	wgw_timer_cancel(s->t->loop, &k->timer);
+	/* An operation on a socket whose opening message was sent before it, on another connection */
+	if (k->op.cookie && !talk_sock(k))
+		wgw_op_poke(s);
+	perform(k);
+}
+
+/* Reads the request with the descriptor that may come with it. Returns what recvmsg does. */
+static ssize_t take_request(struct talk *k)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {&k->op, sizeof(k->op)};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	ssize_t r = recvmsg(k->watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *c = r >= 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&k->path, CMSG_DATA(c), sizeof(int));
+	return r;
+}
+
+static void first(struct talk *k)
+{
+	struct wgw_sockets *s = k->sockets;
+	struct wgw_session *session = NULL;
+	struct wgw_quota *q;
+	ssize_t r = recv(k->watch.fd, &k->op, sizeof(k->op), MSG_PEEK | MSG_DONTWAIT);
+
+	if (r < 0 && errno == EAGAIN)
+		return;
+	if (r >= (ssize_t)offsetof(struct wgw_op, err) && k->op.magic == WGW_WIRE_MAGIC &&
+	    k->op.code >= WGW_CH_OPEN) {
+		int fd = k->watch.fd;
+
+		talk_end(k, true);
+		wgw_session_adopt(s->t, fd);
+		return;
+	}
+	r = r < 0 ? r : take_request(k);
+	if (r == sizeof(k->op) && k->op.magic == WGW_WIRE_MAGIC &&
+	    k->op.version == WGW_WIRE_VERSION)
+		session = wgw_session_by_token(s->t, k->op.token);
+	q = session ? wgw_quota_of(s, session) : NULL;
+	if (q)
+		enter(k, q);
+	else
+		talk_end(k, false);
+}
+
+static void talk_step(struct talk *k)
+{
+	char byte;
+
+	switch (k->state) {
+	case TALK_FIRST:
+		first(k);
+		break;
+	case TALK_CONNECT:
+		udp_connect_more(k);
+		break;
+	case TALK_WAITING: /* nothing more is expected: the application has gone */
+		if (recv(k->watch.fd, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
+			talk_end(k, false);
+		break;
+	case TALK_DEAD:
+		break;
+	}
+}
+
+static void talk_run(struct wgw_job *j)
+{
+	struct talk *k = wgw_container(j, struct talk, job);
+
+	if (k->state != TALK_DEAD)
+		talk_step(k);
+	else if (!k->asked)
+		free(k);
+}
+
+static void talk_ready(struct wgw_watch *w, uint32_t events)
+{
+	struct talk *k = wgw_container(w, struct talk, watch);
+
+	(void)events;
+	wgw_job_queue(k->sockets, &k->job);
+}
+
+static void talk_due(struct wgw_timer *timer)
+{
+	talk_end(wgw_container(timer, struct talk, timer), false);
+}
+
+void wgw_op_poke(struct wgw_sockets *s)
+{
+	struct wgw_link *l = s->ops.next;
+
+	while (l != &s->ops) {
+		struct talk *k = wgw_container(l, struct talk, link);
+		uint16_t code = 0;
+
+		l = l->next;
+		/* only what cannot poke in turn */
+		if (recv(k->watch.fd, &k->op, sizeof(k->op), MSG_PEEK | MSG_DONTWAIT) ==
+		    sizeof(k->op))
+			code = k->op.code;
+		if (code == WGW_OP_UDP_OPEN)
+			first(k);
+	}
+}
+
+void wgw_op_accepted(struct wgw_sockets *s, int fd, uint32_t uid)
+{
+	struct talk *k = calloc(1, sizeof(*k));
+
+	if (k) {
+		k->watch = (struct wgw_watch){fd, talk_ready};
+		if (wgw_loop_add(s->t->loop, &k->watch, EPOLLIN | EPOLLRDHUP | EPOLLET) < 0) {
+			free(k);
+			k = NULL;
+		}
+	}
+	if (!k) {
+		close(fd);
+		wgw_unknown_give(s, uid);
+		return;
+	}
+	k->job.run = talk_run;
+	k->timer.due = talk_due;
+	k->sockets = s;
+	k->uid = uid;
+	k->path = -1;
+	wgw_list_append(&s->ops, &k->link);
+	wgw_timer_set(s->t->loop, &k->timer, wgw_clock_ns() + WGW_FIRST_MESSAGE_MS * WGW_MS_NS);
+	wgw_job_queue(s, &k->job);
+}

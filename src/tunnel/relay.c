@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * relay.c - TCP connections that do not go through the tunnel
+ *
+ * Theory of operation
+ *
+ * The far side is a descriptor: a kernel TCP socket to a direct destination (loopback, --direct), or a
+ * stream that is connected to the listener of another application of the session, which keeps a byte
+ * as every application's end does. Both directions are the same code: read what waits into one shared
+ * buffer, write it on, keep what did not fit in the connection's stash and read no more before that is
+ * gone. Ends travel as they are: FIN as FIN, a reset as a reset (SO_LINGER with 0 s towards TCP, the
+ * keeper towards an application).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/tunnel/sockets.h"
+
+enum { RELAY_BYTES = 64 * 1024 };
+
+static uint8_t buffer[RELAY_BYTES];
+
+enum direction { OUT, IN };
+
+/* Writes the stash on. False: it still holds something, or nobody reads it. */
+static bool flush_stash(struct wgw_conn *c, enum direction d, struct wgw_end *to)
+{
+	while (c->stash_at[d] < c->stash_len[d]) {
+		struct iovec iov = {c->stash[d] + c->stash_at[d], c->stash_len[d] - c->stash_at[d]};
+		ssize_t r = to->full ? 0 : wgw_end_write(to, &iov, 1);
+
+		if (r == 0)
+			return false;
+		if (r < 0) /* nobody reads: dropped; a reset shows as an event */
+			break;
+		c->stash_at[d] += (size_t)r;
+	}
+	free(c->stash[d]);
+	c->stash[d] = NULL;
+	c->stash_at[d] = c->stash_len[d] = 0;
+	return true;
+}
+
+static bool stash(struct wgw_conn *c, enum direction d, const uint8_t *bytes, size_t len)
+{
+	c->stash[d] = malloc(len);
+	if (!c->stash[d])
+		return false;
+	memcpy(c->stash[d], bytes, len);
+	c->stash_at[d] = 0;
+	c->stash_len[d] = len;
+	return true;
+}
+
+/* Moves what waits one way. 0: all moved, 1: more to come when @to has room, -errno: over. */
+static int pump(struct wgw_conn *c, enum direction d, struct wgw_end *from, struct wgw_end *to)
+{
+	size_t budget = WGW_PUMP_BYTES;
+
+	for (;;) {
+		struct iovec iov = {buffer, sizeof(buffer)};
+		size_t waiting;
+		ssize_t got, put;
+
+		if (!flush_stash(c, d, to))
+			return 1;
+		waiting = wgw_end_pending(from);
+		if (waiting == 0)
+			return 0;
+		if (budget == 0) {
+			wgw_conn_kick(c);
+			return 1;
+		}
+		got = wgw_end_read(from, &iov, 1, waiting < RELAY_BYTES ? waiting : RELAY_BYTES);
+		if (got <= 0)
+			return got < 0 && got != -EAGAIN ? (int)got : 0;
+		budget -= (size_t)got < budget ? (size_t)got : budget;
+		iov.iov_len = (size_t)got;
+		put = to->full ? 0 : wgw_end_write(to, &iov, 1);
+		if (put < 0)
+			c->discarded = true;
+		else if (put < got && !stash(c, d, buffer + put, (size_t)(got - put)))
+			return -ENOMEM;
+	}
+}
+
+/* One direction and its FIN. False: the connection is over with c->err. */
+static bool one_way(struct wgw_conn *c, enum direction d, struct wgw_end *from, struct wgw_end *to)
+{
+	int r = pump(c, d, from, to);
+
+	if (r < 0) {
+		c->err = -r;
+		return false;
+	}
+	if (r == 0 && from->events & (EPOLLRDHUP | EPOLLHUP) && !(from->events & EPOLLERR))
+		wgw_end_finish(to);
+	return true;
+}
+
+/* An end is closed while the other still sends to it: TCP answers that with RST. */
+static bool is_deserted(struct wgw_conn *c)
+{
+	return c->app.events & EPOLLHUP &&
+	       (c->discarded || (!c->app.fin_sent && wgw_end_pending(&c->far_end) > 0));
+}
+
+static void relay_pump(struct wgw_conn *c)
+{
+	struct wgw_end *app = &c->app, *far = &c->far_end;
+	bool reset = wgw_conn_app_reset(c) || is_deserted(c);
+
+	if (!reset && !far->fin_sent)
+		reset = !one_way(c, OUT, app, far);
+	if (!reset && !app->fin_sent)
+		reset = !one_way(c, IN, far, app);
+	if (app->hello_fd >= 0)
+		wgw_listen_identify(c);
+	if (!reset && far->events & EPOLLERR && !c->stash[IN] && wgw_end_pending(far) == 0)
+		reset = true; /* after the data that came before it */
+	if (reset)
+		c->err = c->err ? c->err : ECONNRESET;
+	/* An end that is closed and whose FIN was passed on needs us no more: the kernel does the
+	 * rest of the far connection's life when we close it. */
+	if (reset || (app->fin_sent && far->fin_sent) ||
+	    (app->events & EPOLLHUP && far->fin_sent) || (far->events & EPOLLHUP && app->fin_sent))
+		wgw_conn_drop(c);
+}
+
+static void relay_abort(struct wgw_conn *c)
+{
+	c->err = c->err ? c->err : ECONNRESET;
+	c->far_over = true;
+	wgw_end_close(c->sockets->t->loop, &c->far_end, true);
+}
+
+static void relay_options(struct wgw_conn *c)
+{
+	static const struct {
+		int level, name;
+	} same[] = {
+		{IPPROTO_TCP, TCP_NODELAY},	  {SOL_SOCKET, SO_KEEPALIVE},
+		{IPPROTO_TCP, TCP_KEEPIDLE},	  {IPPROTO_TCP, TCP_KEEPINTVL},
+		{IPPROTO_TCP, TCP_KEEPCNT},	  {IPPROTO_TCP, TCP_USER_TIMEOUT},
+	};
+
+	for (size_t i = 0; !c->far_end.keeps && i < sizeof(same) / sizeof(same[0]); i++) {
+		const struct wgw_option *o = wgw_option_get(&c->sock, same[i].level, same[i].name);
+
+		if (o)
+			setsockopt(c->far_end.watch.fd, o->level, o->name, o->value, o->len);
+	}
+}
+
+static const struct wgw_far relay_far = {relay_pump, relay_abort, relay_options};
+
+/* ---- beginning ---- */
+
+static void local_name(struct wgw_conn *c)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	if (getsockname(c->far_end.watch.fd, (struct sockaddr *)&ss, &len) == 0)
+		wgw_sockaddr_to(&ss, &c->local);
+}
+
+static void far_ready(struct wgw_watch *w, uint32_t events)
+{
+	struct wgw_conn *c = wgw_container(w, struct wgw_conn, far_end.watch);
+
+	if (c->state == WGW_CONN_PENDING) {
+		int err = 0;
+		socklen_t len = sizeof(err);
+
+		if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+			return;
+		if (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+			err = errno;
+		if (!err && events & EPOLLHUP && !(events & EPOLLOUT))
+			return; /* not connected yet */
+		local_name(c);
+		wgw_conn_outcome(c, err);
+		if (err)
+			return;
+		events &= ~(uint32_t)EPOLLERR;
+	}
+	c->far_end.events |= events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	if (events & EPOLLOUT)
+		c->far_end.full = false;
+	wgw_conn_kick(c);
+}
+
+int wgw_relay_own(struct wgw_conn *c, int fd, bool keeps)
+{
+	int err;
+
+	wgw_end_init(&c->far_end, fd, keeps, far_ready);
+	c->far_end.hello = keeps;
+	c->far = &relay_far;
+	err = -wgw_loop_add(c->sockets->t->loop, &c->far_end.watch,
+			    EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	if (err) {
+		close(fd);
+		c->far_end.watch.fd = -1;
+	}
+	return err;
+}
+
+int wgw_relay_start(struct wgw_conn *c, int fd, const struct stack_addr *to)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = wgw_sockaddr_from(to, &ss);
+	int err;
+
+	if (fd < 0)
+		fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return errno;
+	c->far_end.watch.fd = fd; /* for relay_options */
+	relay_options(c);
+	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) {
+		err = errno;
+		close(fd);
+		c->far_end.watch.fd = -1;
+		return err;
+	}
+	err = wgw_relay_own(c, fd, false);
+	if (!err)
+		local_name(c);
+	return err;
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sockets.c - rendezvous with applications, and what all their sockets have in common
+ *
+ * Theory of operation
+ *
+ * Four listeners (stream and sequenced, by path and by abstract name) give connections of processes we
+ * know nothing about. Accepting is the one thing that must never wait: an in-place connect gets EAGAIN
+ * from a full backlog. So the loop's callbacks only note and queue, accepting included in them, and
+ * the jobs that do the work are interrupted every few objects to accept again.
+ *
+ * A connection is unknown until its first message has shown a session's token. Unknown ones are counted
+ * per uid and live a second: anybody on the machine can reach the abstract name.
+ *
+ * All that a program can make us hold is counted against its session (struct wgw_quota).
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/tunnel/sockets.h"
+
+enum {
+	TABLE_FIRST = 256,   /* slots; a power of two */
+	JOBS_PER_ACCEPT = 32,
+};
+
+/* ---- jobs ---- */
+
+void wgw_job_queue(struct wgw_sockets *s, struct wgw_job *j)
+{
+	if (j->queued)
+		return;
+	j->queued = true;
+	j->next = NULL;
+	*s->jobs_tail = j;
+	s->jobs_tail = &j->next;
+}
+
+/* Runs what is queued now; what the jobs queue comes next turn, after the descriptors. */
+static bool run_jobs(struct wgw_before *b)
+{
+	struct wgw_sockets *s = wgw_container(b, struct wgw_sockets, before);
+	struct wgw_job *j = s->jobs;
+	unsigned int n = 0;
+
+	s->jobs = NULL;
+	s->jobs_tail = &s->jobs;
+	if (!j)
+		return false;
+	while (j) {
+		struct wgw_job *next = j->next;
+
+		j->queued = false;
+		j->run(j);
+		j = next;
+		if (++n % JOBS_PER_ACCEPT == 0)
+			wgw_sockets_accept(s);
+	}
+	return true; /* what they sent has to be flushed by hooks that ran before this one */
+}
+
+/* ---- quotas ---- */
+
+struct wgw_quota *wgw_quota_of(struct wgw_sockets *s, struct wgw_session *session)
+{
+	struct wgw_quota *q;
+
+	for (q = s->quotas; q; q = q->next) {
+		if (q->session == session)
+			return q->over ? NULL : q;
+	}
+	q = calloc(1, sizeof(*q));
+	if (!q)
+		return NULL;
+	q->session = session;
+	q->next = s->quotas;
+	s->quotas = q;
+	wgw_session_get(session);
+	return q;
+}
+
+/* Scans refer to the quota too: it stays until they are answered. */
+static void quota_put(struct wgw_sockets *s, struct wgw_quota *q)
+{
+	struct wgw_quota **at = &s->quotas;
+
+	if (q->total > 0)
+		return;
+	while (*at != q)
+		at = &(*at)->next;
+	*at = q->next;
+	wgw_session_put(q->session);
+	free(q);
+}
+
+bool wgw_quota_take(struct wgw_quota *q, unsigned int *count, unsigned int max)
+{
+	if (q->over || *count >= max)
+		return false;
+	(*count)++;
+	q->total++;
+	return true;
+}
+
+void wgw_quota_give(struct wgw_sockets *s, struct wgw_quota *q, unsigned int *count)
+{
+	(*count)--;
+	q->total--;
+	quota_put(s, q);
+}
+
+/* ---- connections that have not shown a token ---- */
+
+bool wgw_unknown_take(struct wgw_sockets *s, uint32_t uid)
+{
+	struct wgw_unknown *free_slot = NULL;
+
+	if (uid == getuid()) {
+		if (s->unknown_own >= WGW_UNKNOWN_OWN_MAX)
+			return false;
+		s->unknown_own++;
+		return true;
+	}
+	for (size_t i = 0; i < WGW_UNKNOWN_UIDS_MAX; i++) {
+		struct wgw_unknown *u = &s->unknown[i];
+
+		if (u->n == 0) {
+			free_slot = free_slot ? free_slot : u;
+		} else if (u->uid == uid) {
+			if (u->n >= WGW_UNKNOWN_OTHER_MAX)
+				return false;
+			u->n++;
+			return true;
+		}
+	}
+	if (!free_slot)
+		return false;
+	free_slot->uid = uid;
+	free_slot->n = 1;
+	return true;
+}
+
+void wgw_unknown_give(struct wgw_sockets *s, uint32_t uid)
+{
+	if (uid == getuid()) {
+		s->unknown_own--;
+		return;
+	}
+	for (size_t i = 0; i < WGW_UNKNOWN_UIDS_MAX; i++) {
+		if (s->unknown[i].n > 0 && s->unknown[i].uid == uid) {
+			s->unknown[i].n--;
+			return;
+		}
+	}
+}
+
+/* ---- table by cookie ---- */
+
+static size_t slot_of(const struct wgw_sockets *s, uint64_t cookie)
+{
+	return (size_t)((cookie * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (s->table_size - 1);
+}
+
+static struct wgw_sock *table_find(struct wgw_sockets *s, uint64_t cookie)
+{
+	struct wgw_sock *sock = s->table[slot_of(s, cookie)];
+
+	while (sock && sock->cookie != cookie)
+		sock = sock->hash_next;
+	return sock;
+}
+
+struct wgw_sock *wgw_sock_find(struct wgw_sockets *s, const struct wgw_session *session,
+			       uint64_t cookie)
+{
+	struct wgw_sock *sock = cookie ? table_find(s, cookie) : NULL;
+
+	return sock && sock->quota->session == session ? sock : NULL;
+}
+
+/* Twice the slots; when there is no memory the chains grow instead. */
+static void table_grow(struct wgw_sockets *s)
+{
+	struct wgw_sock **old = s->table;
+	size_t old_size = s->table_size;
+	struct wgw_sock **table = calloc(old_size * 2, sizeof(struct wgw_sock *));
+
+	if (!table)
+		return;
+	s->table = table;
+	s->table_size = old_size * 2;
+	for (size_t i = 0; i < old_size; i++) {
+		while (old[i]) {
+			struct wgw_sock *sock = old[i];
+			size_t slot = slot_of(s, sock->cookie);
+
+			old[i] = sock->hash_next;
+			sock->hash_next = s->table[slot];
+			s->table[slot] = sock;
+		}
+	}
+	free(old);
+}
+
+int wgw_sock_insert(struct wgw_sockets *s, struct wgw_sock *sock)
+{
+	size_t slot;
+
+	if (sock->cookie == 0)
+		return 0;
+	if (table_find(s, sock->cookie))
+		return -EEXIST;
+	if (s->table_n >= s->table_size)
+		table_grow(s);
+	slot = slot_of(s, sock->cookie);
+	sock->hash_next = s->table[slot];
+	s->table[slot] = sock;
+	s->table_n++;
+	return 0;
+}
+
+void wgw_sock_remove(struct wgw_sockets *s, struct wgw_sock *sock)
+{
+	struct wgw_sock **at;
+
+	if (sock->cookie == 0)
+		return;
+	at = &s->table[slot_of(s, sock->cookie)];
+	while (*at && *at != sock)
+		at = &(*at)->hash_next;
+	if (*at) {
+		*at = sock->hash_next;
+		s->table_n--;
+	}
+}
+
+int wgw_fd_identity(int fd, uint64_t *cookie, uint64_t *inode)
+{
+	socklen_t len = sizeof(*cookie);
+	struct stat st;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &len) < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	*inode = st.st_ino;
+	return 0;
+}
+
+/* ---- accepting ---- */
+
+static void accept_resume(struct wgw_timer *timer)
+{
+	struct wgw_sockets *s = wgw_container(timer, struct wgw_sockets, accept_timer);
+
+	s->accept_paused = false;
+	wgw_sockets_accept(s);
+}
+
+static void accept_one(struct wgw_sockets *s, const struct wgw_acceptor *a, int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
+	    !wgw_unknown_take(s, cred.uid)) {
+		close(fd);
+		return;
+	}
+	if (a->stream)
+		wgw_tcp_accepted(s, fd, cred.uid);
+	else
+		wgw_op_accepted(s, fd, cred.uid);
+}
+
+static void accept_all(struct wgw_acceptor *a)
+{
+	struct wgw_sockets *s = a->sockets;
+
+	while (!s->accept_paused) {
+		int fd = accept4(a->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			accept_one(s, a, fd);
+		} else if (errno == EAGAIN) {
+			return;
+		} else if (errno != ECONNABORTED && errno != EINTR) {
+			/* EMFILE, ENFILE, ENOMEM: some of ours have to close first */
+			s->accept_paused = true;
+			wgw_timer_set(s->t->loop, &s->accept_timer,
+				      wgw_clock_ns() + WGW_ACCEPT_PAUSE_MS * WGW_MS_NS);
+		}
+	}
+}
+
+static void acceptor_ready(struct wgw_watch *w, uint32_t events)
+{
+	(void)events;
+	accept_all(wgw_container(w, struct wgw_acceptor, watch));
+}
+
+void wgw_sockets_accept(struct wgw_sockets *s)
+{
+	for (size_t i = 0; i < 4; i++) {
+		if (s->acceptors[i].watch.fd >= 0)
+			accept_all(&s->acceptors[i]);
+	}
+}
+
+/* ---- addresses ---- */
+
+uint32_t wgw_sockaddr_from(const struct stack_addr *a, struct sockaddr_storage *ss)
+{
+	memset(ss, 0, sizeof(*ss));
+	if (stack_addr_is_v4(a)) {
+		struct sockaddr_in *in = (struct sockaddr_in *)ss;
+
+		in->sin_family = AF_INET;
+		in->sin_port = htons(a->port);
+		memcpy(&in->sin_addr, a->ip + 12, 4);
+		return sizeof(*in);
+	}
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
+
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(a->port);
+	memcpy(&in6->sin6_addr, a->ip, 16);
+	return sizeof(*in6);
+}
+
+void wgw_sockaddr_to(const struct sockaddr_storage *ss, struct stack_addr *a)
+{
+	memset(a, 0, sizeof(*a));
+	if (ss->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
+
+		memcpy(a->ip, stack_v4_prefix, 12);
+		memcpy(a->ip + 12, &in->sin_addr, 4);
+		a->port = ntohs(in->sin_port);
+	} else {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
+
+		memcpy(a->ip, &in6->sin6_addr, 16);
+		a->port = ntohs(in6->sin6_port);
+	}
+}
+
+/* ---- what tunnel.h promises ---- */
+
+static int acceptor_start(struct wgw_sockets *s, struct wgw_acceptor *a, int fd, bool stream)
+{
+	a->sockets = s;
+	a->stream = stream;
+	a->watch.fd = fd;
+	a->watch.ready = acceptor_ready;
+	/* Edge-triggered: a pause (no descriptors left) must not spin. Every edge and every pause's
+	 * end accept until EAGAIN. */
+	return fd < 0 ? 0 : wgw_loop_add(s->t->loop, &a->watch, EPOLLIN | EPOLLET);
+}
+
+int wgw_sockets_init(struct wgw_tunnel *t)
+{
+	struct wgw_sockets *s = calloc(1, sizeof(*s));
+	int err = 0;
+
+	if (!s)
+		return -ENOMEM;
+	s->t = t;
+	s->jobs_tail = &s->jobs;
+	s->table_size = TABLE_FIRST;
+	s->table = calloc(s->table_size, sizeof(struct wgw_sock *));
+	if (!s->table) {
+		free(s);
+		return -ENOMEM;
+	}
+	s->accept_timer.due = accept_resume;
+	s->before.run = run_jobs;
+	wgw_list_init(&s->ops);
+	wgw_list_init(&s->kept);
+	wgw_list_init(&s->dgrams);
+	wgw_tcp_init(s);
+	wgw_flow_init(s);
+	wgw_listen_init(s);
+	wgw_keep_init(s);
+	t->sockets = s;
+	wgw_loop_before(t->loop, &s->before);
+	for (size_t i = 0; i < 4; i++) {
+		int fd = i < 2 ? t->boot->stream[i] : t->boot->sequenced[i - 2];
+		int e = acceptor_start(s, &s->acceptors[i], fd, i < 2);
+
+		err = err ? err : e;
+	}
+	return err;
+}
+
+bool wgw_sockets_busy(const struct wgw_tunnel *t)
+{
+	return t->sockets && t->sockets->open > 0;
+}
+
+void wgw_sockets_session_over(struct wgw_tunnel *t, struct wgw_session *session)
+{
+	struct wgw_sockets *s = t->sockets;
+	struct wgw_quota *q = s->quotas;
+
+	while (q && q->session != session)
+		q = q->next;
+	if (!q)
+		return;
+	q->total++; /* stays while its objects go */
+	q->over = true;
+	wgw_listen_session_over(s, session);
+	wgw_keep_session_over(s, session);
+	wgw_tcp_session_over(s, session);
+	q->total--;
+	quota_put(s, q);
+}

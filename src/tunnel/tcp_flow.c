@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tcp_flow.c - pumps between an application's stream and a connection of the stack
+ *
+ * Theory of operation
+ *
+ * Bytes go straight from the AF_UNIX queue into the flow's send buffer and from its receive pieces into
+ * the AF_UNIX queue; nothing is held here. Back pressure is the two buffers: when the flow is full we
+ * stop reading (flow_ops.writable goes on), when the application's queue is full we stop consuming
+ * (EPOLLOUT goes on), so the window closes.
+ *
+ *   application		stack
+ *   shutdown(WR)		flow_shutdown; the keeper stays: the other direction is open
+ *   close			flow_close
+ *   close, data unread		flow_abort (RST), as Linux does; SO_LINGER with 0 s too
+ *   shutdown(RD)		what comes is consumed and dropped
+ *   end of file		FIN
+ *   ECONNRESET after data	RST, or any other end: closed with the keeper unread
+ *
+ * A flow ends by closed(). What it had received by then and the application has not yet read is
+ * copied to the connection's tail and delivered before the end is.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+
+#include "src/tunnel/sockets.h"
+
+enum {
+	RECV_PIECES = 16,
+	UNSENT_EVERY_MS = 20,
+	UNSENT_MANY = 512, /* from so many on the timer is slower */
+};
+
+/* ---- FLUSH: who has unacknowledged bytes ---- */
+
+static void unsent_begin(struct wgw_conn *c)
+{
+	struct wgw_sockets *s = c->sockets;
+
+	if (c->counted_unsent)
+		return;
+	c->counted_unsent = true;
+	wgw_list_append(&s->unsent, &c->unsent);
+	wgw_session_unsent_begin(c->sock.quota->session);
+	if (!s->unsent_timer.slot)
+		wgw_timer_set(s->t->loop, &s->unsent_timer,
+			      wgw_clock_ns() + UNSENT_EVERY_MS * WGW_MS_NS);
+}
+
+void wgw_flow_unsent_over(struct wgw_conn *c, uint64_t lost_bytes)
+{
+	if (!c->counted_unsent)
+		return;
+	c->counted_unsent = false;
+	wgw_list_remove(&c->unsent);
+	wgw_session_unsent_end(c->sock.quota->session, lost_bytes);
+}
+
+static void unsent_due(struct wgw_timer *timer)
+{
+	struct wgw_sockets *s = wgw_container(timer, struct wgw_sockets, unsent_timer);
+	struct wgw_link *l = s->unsent.next;
+	unsigned int left = 0;
+
+	while (l != &s->unsent) {
+		struct wgw_conn *c = wgw_container(l, struct wgw_conn, unsent);
+
+		l = l->next;
+		if (!c->flow || (flow_unacked(c->flow) == 0 && wgw_end_pending(&c->app) == 0))
+			wgw_flow_unsent_over(c, 0);
+		else
+			left++;
+	}
+	if (left > 0)
+		wgw_timer_set(s->t->loop, timer,
+			      wgw_clock_ns() + (left > UNSENT_MANY ? 10u : 1u) *
+						       UNSENT_EVERY_MS * WGW_MS_NS);
+}
+
+/* ---- application to stack ---- */
+
+static size_t total(const struct iovec *iov, int n)
+{
+	size_t len = 0;
+
+	for (int i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	return len;
+}
+
+/* Moves what waits. False: the flow is full, or the turn's share is used up. */
+static bool pump_out(struct wgw_conn *c)
+{
+	size_t budget = WGW_PUMP_BYTES;
+
+	while (!c->far_over) {
+		size_t waiting = wgw_end_pending(&c->app), room;
+		struct iovec iov[2];
+		ssize_t got;
+		int n;
+
+		if (waiting == 0)
+			return true;
+		unsent_begin(c);
+		n = flow_send_iov(c->flow, iov);
+		room = total(iov, n);
+		if (room == 0)
+			return false;
+		if (budget == 0) {
+			wgw_conn_kick(c);
+			return false;
+		}
+		room = room < waiting ? room : waiting;
+		room = room < budget ? room : budget;
+		got = wgw_end_read(&c->app, iov, n, room);
+		if (got <= 0)
+			return true;
+		budget -= (size_t)got;
+		flow_send_commit(c->flow, (size_t)got);
+	}
+	return true;
+}
+
+/* The application's FIN or close, after all it wrote. */
+static void pass_fin(struct wgw_conn *c)
+{
+	if (c->app.events & EPOLLHUP) {
+		unsent_begin(c);
+		c->out_fin = true;
+		wgw_end_close(c->sockets->t->loop, &c->app, false);
+		flow_close(c->flow);
+	} else if (c->app.events & EPOLLRDHUP && !c->out_fin) {
+		unsent_begin(c);
+		c->out_fin = true;
+		flow_shutdown(c->flow);
+	}
+}
+
+/* ---- stack to application ---- */
+
+/* False: nobody reads any more and the connection was reset for it. */
+static bool pump_in(struct wgw_conn *c)
+{
+	size_t budget = WGW_PUMP_BYTES;
+	bool fin = false;
+
+	while (!c->far_over && c->app.watch.fd >= 0 && !c->app.fin_sent) {
+		struct iovec iov[RECV_PIECES];
+		int n = flow_recv_iov(c->flow, iov, RECV_PIECES, &fin);
+		ssize_t r;
+
+		if (n == 0)
+			break;
+		if (c->app.full)
+			return true;
+		if (budget == 0) {
+			wgw_conn_kick(c);
+			return true;
+		}
+		r = wgw_end_write(&c->app, iov, n);
+		if (r < 0) { /* shut down for reading, or closed: then EPOLLHUP says so */
+			c->discarded = true;
+			r = (ssize_t)total(iov, n);
+		}
+		if (r == 0)
+			return true;
+		budget = (size_t)r < budget ? budget - (size_t)r : 0;
+		flow_recv_consume(c->flow, (size_t)r);
+	}
+	if (fin && !c->far_over)
+		wgw_end_finish(&c->app);
+	return true;
+}
+
+/* ---- the end ---- */
+
+/* Keeps what the flow received and the application has not taken. */
+static void save_tail(struct wgw_conn *c)
+{
+	struct iovec iov[RECV_PIECES];
+	bool fin = false;
+	int n;
+
+	while ((n = flow_recv_iov(c->flow, iov, RECV_PIECES, &fin)) > 0) {
+		size_t len = total(iov, n);
+		uint8_t *tail;
+
+		if (c->tail_len + len > WGW_TAIL_MAX_BYTES ||
+		    !(tail = realloc(c->tail, c->tail_len + len))) {
+			c->err = c->err ? c->err : ECONNRESET; /* short, and seen to be short */
+			return;
+		}
+		c->tail = tail;
+		for (int i = 0; i < n; i++) {
+			memcpy(tail + c->tail_len, iov[i].iov_base, iov[i].iov_len);
+			c->tail_len += iov[i].iov_len;
+		}
+		flow_recv_consume(c->flow, len);
+	}
+}
+
+/* The flow is gone: delivers the tail, then the end. */
+static void run_out(struct wgw_conn *c)
+{
+	while (c->tail_at < c->tail_len && c->app.watch.fd >= 0) {
+		struct iovec iov = {c->tail + c->tail_at, c->tail_len - c->tail_at};
+		ssize_t r = c->app.full ? 0 : wgw_end_write(&c->app, &iov, 1);
+
+		if (r == 0 && !(c->app.events & EPOLLHUP))
+			return;
+		if (r <= 0)
+			break;
+		c->tail_at += (size_t)r;
+	}
+	if (!c->err)
+		wgw_end_finish(&c->app);
+	wgw_conn_drop(c);
+}
+
+static void flow_pump(struct wgw_conn *c)
+{
+	bool drained;
+
+	if (c->far_over) {
+		run_out(c);
+		return;
+	}
+	if (wgw_conn_app_reset(c) || (c->app.events & EPOLLHUP && c->discarded)) {
+		wgw_conn_abort(c);
+		return;
+	}
+	if (c->app.watch.fd < 0)
+		return; /* flow_close was called; closed() comes */
+	drained = pump_out(c);
+	pump_in(c);
+	if (c->app.hello_fd >= 0)
+		wgw_listen_identify(c);
+	if (drained && !c->far_over)
+		pass_fin(c);
+	if (c->far_over)
+		wgw_conn_kick(c);
+}
+
+static void flow_far_abort(struct wgw_conn *c)
+{
+	uint64_t lost = flow_unacked(c->flow) + wgw_end_pending(&c->app);
+	struct flow *f = c->flow;
+
+	c->flow = NULL;
+	c->far_over = true;
+	wgw_flow_unsent_over(c, lost);
+	flow_abort(f);
+}
+
+static void flow_far_options(struct wgw_conn *c)
+{
+	struct flow_options options;
+
+	if (!c->flow)
+		return;
+	wgw_options_for_flow(&c->sock, &options);
+	flow_set_options(c->flow, &options);
+}
+
+static const struct wgw_far flow_far = {flow_pump, flow_far_abort, flow_far_options};
+
+/* ---- callbacks of the stack: note and queue ---- */
+
+static void on_connected(struct flow *f, void *arg)
+{
+	struct wgw_conn *c = arg;
+
+	flow_addrs(f, &c->local, &(struct stack_addr){0});
+	wgw_conn_outcome(c, 0);
+}
+
+static void on_ready(struct flow *f, void *arg)
+{
+	(void)f;
+	wgw_conn_kick(arg);
+}
+
+static void on_closed(struct flow *f, void *arg, int err)
+{
+	struct wgw_conn *c = arg;
+
+	if (c->state == WGW_CONN_PENDING) {
+		c->flow = NULL;
+		c->far_over = true;
+		wgw_conn_outcome(c, err ? err : ECONNRESET);
+		return;
+	}
+	c->err = err;
+	if (c->app.watch.fd >= 0)
+		save_tail(c);
+	wgw_flow_unsent_over(c, err ? flow_unacked(f) + wgw_end_pending(&c->app) : 0);
+	c->flow = NULL;
+	c->far_over = true;
+	wgw_conn_kick(c);
+}
+
+static const struct flow_ops flow_ops = {on_connected, on_ready, on_ready, on_closed};
+
+int wgw_flow_start(struct wgw_conn *c, const struct stack_addr *local, const struct stack_addr *to)
+{
+	struct flow_options options;
+	int err = ENOBUFS;
+
+	wgw_options_for_flow(&c->sock, &options);
+	c->flow = flow_connect(c->sockets->t->stack, local, to, &options, &flow_ops, c, &err);
+	if (!c->flow)
+		return err < 0 ? -err : err;
+	c->far = &flow_far;
+	flow_addrs(c->flow, &c->local, &(struct stack_addr){0});
+	return 0;
+}
+
+void wgw_flow_own(struct wgw_conn *c, struct flow *f)
+{
+	c->flow = f;
+	c->far = &flow_far;
+	flow_set_ops(f, &flow_ops, c);
+}
+
+void wgw_flow_init(struct wgw_sockets *s)
+{
+	wgw_list_init(&s->unsent);
+	s->unsent_timer.due = unsent_due;
+}
