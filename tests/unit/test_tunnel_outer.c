@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_tunnel_outer.c - the outer UDP sockets, by two engines on loopback
+ *
+ * sendmmsg and socket are defined here and pass calls on to the kernel, so that its refusals can be
+ * had without the networks that cause them.
+ */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "src/tunnel/outer.h"
+
+enum { MTU = 1420, PACKET = 1300, IP_HEADER = 20 };
+
+/* ---- the kernel's refusals ---- */
+
+/* Returns 0 to pass the call on, or an errno. May lower *n. */
+static int (*refuse)(struct mmsghdr *m, unsigned int *n);
+static unsigned int sends, refusals;
+
+static bool has_control(const struct msghdr *h, int level, int type)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)h, c))
+		if (c->cmsg_level == level && c->cmsg_type == type)
+			return true;
+	return false;
+}
+
+int sendmmsg(int fd, struct mmsghdr *m, unsigned int n, int flags)
+{
+	int err = refuse ? refuse(m, &n) : 0;
+
+	sends++;
+	if (err) {
+		refusals++;
+		errno = err;
+		return -1;
+	}
+	return (int)syscall(SYS_sendmmsg, fd, m, n, flags);
+}
+
+static int missing_family;
+
+int socket(int domain, int type, int protocol)
+{
+	if (missing_family && domain == missing_family) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	return (int)syscall(SYS_socket, domain, type, protocol);
+}
+
+/* ---- two nodes ---- */
+
+/**
+ * struct node - an engine with its outer sockets
+ * @got:	Inner packets delivered; @order: the numbers they carry were rising
+ */
+struct node {
+	struct wgw_outer *outer;
+	struct wg_device *wg;
+	struct wg_peer *peer;
+	struct wg_endpoint seen;
+	uint8_t tos;
+	unsigned int got, failed, last;
+	int failed_with;
+	bool order;
+};
+
+static struct wgw_loop *loop;
+static struct node a, b;
+static struct wgw_before flush;
+static struct wgw_timer deadline;
+static unsigned int wanted;
+
+static uint64_t op_now(void *ctx)
+{
+	(void)ctx;
+	return wgw_clock_ns();
+}
+
+static void op_realtime(void *ctx, struct timespec *ts)
+{
+	(void)ctx;
+	clock_gettime(CLOCK_REALTIME, ts);
+}
+
+static void op_random(void *ctx, void *buf, size_t len)
+{
+	(void)ctx;
+	randombytes_buf(buf, len);
+}
+
+static void op_transmit(void *ctx, const struct wg_endpoint *to, const uint8_t *buf, size_t stride,
+			size_t count, size_t last, uint8_t tos)
+{
+	struct node *n = ctx;
+
+	wgw_outer_transmit(n->outer, to, buf, stride, count, last, tos);
+}
+
+static void op_deliver(void *ctx, struct wg_peer *from, uint8_t *packet, size_t len)
+{
+	struct node *n = ctx;
+	unsigned int number;
+
+	(void)from;
+	ck_assert_uint_ge(len, IP_HEADER + sizeof(number));
+	memcpy(&number, packet + IP_HEADER, sizeof(number));
+	if (n->got > 0 && number <= n->last)
+		n->order = false;
+	n->last = number;
+	if (++n->got == wanted)
+		wgw_loop_stop(loop);
+}
+
+static const struct wg_ops wg_ops = {
+	.now = op_now,
+	.realtime = op_realtime,
+	.random = op_random,
+	.transmit = op_transmit,
+	.deliver = op_deliver,
+};
+
+static void received(void *ctx, const struct wg_endpoint *from, uint8_t *buf, size_t len,
+		     size_t stride, uint8_t tos)
+{
+	struct node *n = ctx;
+
+	n->seen = *from;
+	n->tos = tos;
+	wg_device_receive(n->wg, from, buf, len, stride, tos);
+}
+
+static void failed(void *ctx, const struct wg_endpoint *to, int err)
+{
+	struct node *n = ctx;
+
+	(void)to;
+	n->failed++;
+	n->failed_with = err;
+}
+
+static const struct wgw_outer_ops outer_ops = {.received = received, .failed = failed};
+
+static bool run_flush(struct wgw_before *x)
+{
+	(void)x;
+	wg_device_flush(a.wg);
+	wg_device_flush(b.wg);
+	return false;
+}
+
+static void too_late(struct wgw_timer *t)
+{
+	(void)t;
+	wgw_loop_stop(loop);
+}
+
+static struct wg_endpoint loopback(int family, uint16_t port)
+{
+	struct wg_endpoint e = {0};
+
+	if (family == AF_INET) {
+		e.to.in.sin_family = AF_INET;
+		e.to.in.sin_port = htons(port);
+		e.to.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	} else {
+		e.to.in6.sin6_family = AF_INET6;
+		e.to.in6.sin6_port = htons(port);
+		e.to.in6.sin6_addr = in6addr_loopback;
+	}
+	return e;
+}
+
+static void node_open(struct node *n, const uint8_t key[32])
+{
+	const char *warning;
+	int err = 0;
+
+	memset(n, 0, sizeof(*n));
+	n->order = true;
+	n->outer = wgw_outer_new(loop, 0, 0, &outer_ops, n, &err, &warning);
+	ck_assert_msg(n->outer != NULL, "%s", strerror(err));
+	ck_assert_ptr_null(warning);
+	n->wg = wg_device_new(&wg_ops, n, key, MTU);
+	ck_assert_ptr_nonnull(n->wg);
+}
+
+static void node_meet(struct node *n, struct node *other)
+{
+	static const uint8_t any[4];
+	uint8_t key[32];
+
+	wg_device_public_key(other->wg, key);
+	n->peer = wg_peer_add(n->wg, key);
+	ck_assert_ptr_nonnull(n->peer);
+	ck_assert_int_eq(wg_peer_add_allowed_ip(n->peer, AF_INET, any, 0), 0);
+}
+
+static void setup(void)
+{
+	uint8_t key[32];
+
+	ck_assert_int_ge(sodium_init(), 0);
+	loop = wgw_loop_new();
+	ck_assert_ptr_nonnull(loop);
+	memset(key, 1, sizeof(key));
+	node_open(&a, key);
+	memset(key, 2, sizeof(key));
+	node_open(&b, key);
+	node_meet(&a, &b);
+	node_meet(&b, &a);
+	flush.run = run_flush;
+	wgw_loop_before(loop, &flush);
+	deadline.due = too_late;
+}
+
+static void teardown(void)
+{
+	wgw_outer_free(a.outer);
+	wgw_outer_free(b.outer);
+	wg_device_free(a.wg);
+	wg_device_free(b.wg);
+	wgw_loop_free(loop);
+}
+
+static void commit(struct node *n, unsigned int number, uint8_t tos)
+{
+	uint8_t *p = wg_device_tx_buffer(n->wg, PACKET);
+
+	memset(p, 0, PACKET);
+	p[0] = 0x45;
+	p[1] = tos;
+	p[2] = PACKET >> 8;
+	p[3] = PACKET & 255;
+	p[12] = p[16] = 10; /* from 10.0.0.0 to 10.0.0.0 */
+	memcpy(p + IP_HEADER, &number, sizeof(number));
+	ck_assert_int_eq(wg_device_tx_commit(n->wg, PACKET), 0);
+}
+
+/* Runs until @other has @count packets in all, or a generous time has passed. */
+static void run_until(unsigned int count)
+{
+	wanted = count;
+	wgw_timer_set(loop, &deadline, wgw_clock_ns() + 10 * WGW_SEC_NS);
+	wgw_loop_run(loop);
+}
+
+/* A session from a to b, so that what follows is data only. */
+static void make_session(int family)
+{
+	const struct wg_endpoint to = loopback(family, wgw_outer_port(b.outer));
+
+	wg_peer_set_endpoint(a.peer, &to);
+	commit(&a, 0, 0);
+	run_until(1);
+	ck_assert_uint_eq(b.got, 1);
+}
+
+static void send_numbers(unsigned int from, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		commit(&a, from + i, 0);
+}
+
+/* ---- tests ---- */
+
+enum { BURST = 500 };
+
+static void burst_arrives(int family)
+{
+	struct wgw_outer_stats before, sent, taken;
+
+	if (!wgw_outer_has(a.outer, family)) {
+		printf("skipped: no sockets of family %d here\n", family);
+		return;
+	}
+	make_session(family);
+	wgw_outer_stats(a.outer, &before);
+	send_numbers(1, BURST);
+	run_until(1 + BURST);
+	ck_assert_uint_eq(b.got, 1 + BURST);
+	ck_assert(b.order);
+	wgw_outer_stats(a.outer, &sent);
+	wgw_outer_stats(b.outer, &taken);
+	ck_assert_uint_ge(sent.tx_datagrams - before.tx_datagrams, BURST);
+	/* One message of one datagram a call would be BURST calls. */
+	ck_assert_uint_lt(sent.tx_calls - before.tx_calls, BURST / 8);
+	ck_assert_uint_lt(taken.rx_calls, BURST / 8);
+	ck_assert_uint_eq(sent.tx_dropped, 0);
+	ck_assert_uint_eq(a.failed, 0);
+}
+
+START_TEST(burst_arrives_in_order_and_in_few_calls_over_ipv4)
+{
+	burst_arrives(AF_INET);
+}
+END_TEST
+
+START_TEST(burst_arrives_in_order_and_in_few_calls_over_ipv6)
+{
+	burst_arrives(AF_INET6);
+}
+END_TEST
+
+START_TEST(both_families_share_one_port)
+{
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	int fd;
+
+	ck_assert_uint_ne(wgw_outer_port(a.outer), 0);
+	ck_assert_uint_ne(wgw_outer_port(a.outer), wgw_outer_port(b.outer));
+	in.sin_port = in6.sin6_port = htons(wgw_outer_port(a.outer));
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, sizeof(in)), -1);
+	ck_assert_int_eq(errno, EADDRINUSE);
+	close(fd);
+	if (!wgw_outer_has(a.outer, AF_INET6))
+		return;
+	fd = socket(AF_INET6, SOCK_DGRAM, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in6, sizeof(in6)), -1);
+	ck_assert_int_eq(errno, EADDRINUSE);
+	close(fd);
+}
+END_TEST
+
+START_TEST(port_in_use_is_an_error)
+{
+	const char *warning;
+	int err = 0;
+
+	ck_assert_ptr_null(wgw_outer_new(loop, wgw_outer_port(a.outer), 0, &outer_ops, &a, &err,
+					 &warning));
+	ck_assert_int_eq(err, EADDRINUSE);
+}
+END_TEST
+
+START_TEST(host_without_one_family_gets_the_other)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct wgw_outer *o;
+		const char *warning;
+		int err = 0;
+
+		if (!wgw_outer_has(a.outer, families[1 - i]))
+			continue;
+		missing_family = families[i];
+		o = wgw_outer_new(loop, 0, 0, &outer_ops, &a, &err, &warning);
+		missing_family = 0;
+		ck_assert_ptr_nonnull(o);
+		ck_assert(!wgw_outer_has(o, families[i]));
+		ck_assert(wgw_outer_has(o, families[1 - i]));
+		wgw_outer_free(o);
+	}
+}
+END_TEST
+
+START_TEST(address_a_datagram_came_to_is_told_and_answers_leave_from_it)
+{
+	struct wg_endpoint to = loopback(AF_INET, wgw_outer_port(b.outer));
+
+	to.to.in.sin_addr.s_addr = htonl(0x7f000905); /* 127.0.9.5 */
+	wg_peer_set_endpoint(a.peer, &to);
+	commit(&a, 1, 0);
+	run_until(1);
+	ck_assert_uint_eq(b.got, 1);
+	ck_assert_uint_eq(ntohl(b.seen.from4.s_addr), 0x7f000905);
+	ck_assert_uint_ne(b.seen.ifindex, 0);
+	/* The handshake's response went out before: a saw it come from there. */
+	ck_assert_uint_eq(ntohl(a.seen.to.in.sin_addr.s_addr), 0x7f000905);
+}
+END_TEST
+
+START_TEST(traffic_class_is_sent_and_received)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct wg_endpoint to = loopback(families[i], wgw_outer_port(b.outer));
+		uint8_t byte = 0;
+
+		if (!wgw_outer_has(a.outer, families[i]))
+			continue;
+		b.seen.to.sa.sa_family = AF_UNSPEC;
+		wgw_outer_transmit(a.outer, &to, &byte, 1, 1, 1, 0x02); /* ECT(0) */
+		wgw_timer_set(loop, &deadline, wgw_clock_ns() + 50 * WGW_MS_NS);
+		wgw_loop_run(loop);
+		ck_assert_int_eq(b.seen.to.sa.sa_family, families[i]);
+		ck_assert_uint_eq(b.tos, 0x02);
+	}
+}
+END_TEST
+
+static int gso_errno;
+
+static int refuse_gso(struct mmsghdr *m, unsigned int *n)
+{
+	(void)n;
+	return has_control(&m[0].msg_hdr, IPPROTO_UDP, 103 /* UDP_SEGMENT */) ? gso_errno : 0;
+}
+
+START_TEST(refused_segmentation_is_met_by_single_datagrams)
+{
+	static const int errors[] = {EMSGSIZE, EINVAL, EIO};
+	struct wgw_outer_stats stats;
+	unsigned int before;
+
+	make_session(AF_INET);
+	gso_errno = errors[_i];
+	refuse = refuse_gso;
+	send_numbers(1, 100);
+	run_until(101);
+	ck_assert_uint_eq(b.got, 101);
+	ck_assert(b.order);
+	wgw_outer_stats(a.outer, &stats);
+	if (!refusals) {
+		printf("skipped: no UDP_SEGMENT here\n");
+		return;
+	}
+	ck_assert_uint_eq(stats.gso_refused, 1);
+	ck_assert_uint_eq(stats.tx_dropped, 0);
+	/* It is remembered: no second attempt for the same destination. */
+	before = refusals;
+	send_numbers(200, 100);
+	run_until(201);
+	ck_assert_uint_eq(b.got, 201);
+	ck_assert_uint_eq(refusals, before);
+}
+END_TEST
+
+static int refuse_source(struct mmsghdr *m, unsigned int *n)
+{
+	(void)n;
+	return has_control(&m[0].msg_hdr, IPPROTO_IP, IP_PKTINFO) ? EINVAL : 0;
+}
+
+START_TEST(vanished_source_address_is_left_out)
+{
+	struct wg_endpoint to = loopback(AF_INET, wgw_outer_port(b.outer));
+	struct wgw_outer_stats stats;
+	unsigned int before;
+
+	make_session(AF_INET);
+	to.from4.s_addr = htonl(0xc0000201); /* 192.0.2.1: not ours */
+	refuse = refuse_source;
+	wg_peer_set_endpoint(a.peer, &to);
+	send_numbers(1, 50);
+	run_until(51);
+	ck_assert_uint_eq(b.got, 51);
+	ck_assert_uint_gt(refusals, 0);
+	before = refusals;
+	send_numbers(100, 50);
+	run_until(101);
+	ck_assert_uint_eq(b.got, 101);
+	ck_assert_uint_eq(refusals, before);
+	wgw_outer_stats(a.outer, &stats);
+	ck_assert_uint_eq(stats.gso_refused, 0);
+}
+END_TEST
+
+static unsigned int full_calls;
+
+/* The socket buffer takes one message, then is full for some calls. */
+static int full_buffer(struct mmsghdr *m, unsigned int *n)
+{
+	(void)m;
+	*n = 1;
+	return sends % 4 != 0 && full_calls++ < 40 ? EAGAIN : 0;
+}
+
+START_TEST(full_socket_buffer_delays_but_neither_drops_nor_reorders)
+{
+	struct wgw_outer_stats stats;
+
+	make_session(AF_INET);
+	refuse = full_buffer;
+	send_numbers(1, BURST);
+	run_until(1 + BURST);
+	ck_assert_uint_eq(b.got, 1 + BURST);
+	ck_assert(b.order);
+	ck_assert_uint_gt(refusals, 0);
+	wgw_outer_stats(a.outer, &stats);
+	ck_assert_uint_eq(stats.tx_dropped, 0);
+}
+END_TEST
+
+static int always_full(struct mmsghdr *m, unsigned int *n)
+{
+	(void)m;
+	(void)n;
+	return EAGAIN;
+}
+
+START_TEST(backlog_is_bounded_and_drops_the_newest)
+{
+	struct wgw_outer_stats stats;
+
+	make_session(AF_INET);
+	refuse = always_full;
+	/* More than a megabyte */
+	for (unsigned int i = 0; i < 10; i++) {
+		send_numbers(1 + i * 200, 200);
+		wg_device_flush(a.wg);
+	}
+	refuse = NULL;
+	wgw_outer_stats(a.outer, &stats);
+	ck_assert_uint_gt(stats.tx_dropped, 0);
+	ck_assert_uint_lt(stats.tx_dropped, 2000);
+	run_until(1 + 2000 - (unsigned int)stats.tx_dropped);
+	ck_assert_uint_eq(b.got, 1 + 2000 - stats.tx_dropped);
+	ck_assert(b.order);
+	ck_assert_uint_lt(b.last, 2000);
+}
+END_TEST
+
+static int unreachable(struct mmsghdr *m, unsigned int *n)
+{
+	(void)m;
+	(void)n;
+	return ENETUNREACH;
+}
+
+START_TEST(unreachable_destination_is_told_and_not_fatal)
+{
+	make_session(AF_INET);
+	refuse = unreachable;
+	send_numbers(1, 10);
+	wg_device_flush(a.wg);
+	ck_assert_uint_ge(a.failed, 1);
+	ck_assert_int_eq(a.failed_with, ENETUNREACH);
+	refuse = NULL;
+	send_numbers(20, 10);
+	run_until(11);
+	ck_assert_uint_eq(b.got, 11);
+}
+END_TEST
+
+START_TEST(nobody_listening_is_not_fatal)
+{
+	struct wg_endpoint nobody = loopback(AF_INET, 9);
+	uint8_t bytes[64] = {0};
+
+	for (int i = 0; i < 5; i++)
+		wgw_outer_transmit(a.outer, &nobody, bytes, sizeof(bytes), 1, sizeof(bytes), 0);
+	make_session(AF_INET);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("tunnel_outer");
+	TCase *c = tcase_create("outer");
+
+	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_set_timeout(c, 30);
+	tcase_add_test(c, burst_arrives_in_order_and_in_few_calls_over_ipv4);
+	tcase_add_test(c, burst_arrives_in_order_and_in_few_calls_over_ipv6);
+	tcase_add_test(c, both_families_share_one_port);
+	tcase_add_test(c, port_in_use_is_an_error);
+	tcase_add_test(c, host_without_one_family_gets_the_other);
+	tcase_add_test(c, address_a_datagram_came_to_is_told_and_answers_leave_from_it);
+	tcase_add_test(c, traffic_class_is_sent_and_received);
+	tcase_add_loop_test(c, refused_segmentation_is_met_by_single_datagrams, 0, 3);
+	tcase_add_test(c, vanished_source_address_is_left_out);
+	tcase_add_test(c, full_socket_buffer_delays_but_neither_drops_nor_reorders);
+	tcase_add_test(c, backlog_is_bounded_and_drops_the_newest);
+	tcase_add_test(c, unreachable_destination_is_told_and_not_fatal);
+	tcase_add_test(c, nobody_listening_is_not_fatal);
+	suite_add_tcase(s, c);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+	int bad;
+
+	srunner_run_all(runner, CK_ENV);
+	bad = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return bad ? 1 : 0;
+}
