@@ -7,9 +7,11 @@
  * struct flow_ping. lwIP keeps global state, so a process has one stack. Nothing here touches a
  * descriptor or a clock: time enters through stack_ops.now.
  *
- * Callbacks run inside stack_input, stack_tick and the flow_* call that causes them. They may call
- * any function of this header on any object, except free the stack; freeing the object the
- * callback is about is allowed.
+ * Callbacks of connections and listeners run inside stack_input_done and stack_tick, never inside a
+ * flow_* call (which may make stack_next_deadline become now); those of UDP and ICMP run inside
+ * stack_input, stack_input_done and stack_tick. They may call any function of this header on any
+ * object, except free the stack or feed it; freeing the object the callback is about is allowed.
+ * stack_ops.output must not call back.
  */
 #ifndef STACK_STACK_H
 #define STACK_STACK_H
@@ -107,17 +109,19 @@ struct flow_ops {
  * @keepalive:	SO_KEEPALIVE; idle, interval in s and count as TCP_KEEP*, 0: Linux's defaults
  * @user_timeout_ms: TCP_USER_TIMEOUT, 0: off
  * @tos, @ttl:	IP_TOS, IP_TTL; @ttl 0: 64
+ * @connect_timeout_ms: Of flow_connect, 0: Linux's default (127 s)
  */
 struct flow_options {
 	bool nodelay, keepalive;
 	uint32_t keep_idle_s, keep_interval_s, keep_count;
 	uint32_t user_timeout_ms;
 	uint8_t tos, ttl;
+	uint32_t connect_timeout_ms;
 };
 
-/* Starts connecting. @local: NULL, or a tunnel address and/or port to come from. @connect_timeout
- * in ms, 0: Linux's default (127 s). On failure returns NULL and sets *err to EADDRINUSE,
- * EADDRNOTAVAIL, ENETUNREACH (no address of that family) or ENOBUFS. No callback runs inside. */
+/* Starts connecting. @local: NULL, or a tunnel address and/or port to come from. @options: NULL for
+ * the defaults. On failure returns NULL and sets *err to EADDRNOTAVAIL (address not ours, or no free
+ * port towards @remote), ENETUNREACH (no address of that family) or ENOBUFS. */
 struct flow *flow_connect(struct stack *stack, const struct stack_addr *local,
 			  const struct stack_addr *remote, const struct flow_options *options,
 			  const struct flow_ops *ops, void *arg, int *err);
@@ -131,7 +135,8 @@ void flow_addrs(const struct flow *f, struct stack_addr *local, struct stack_add
 int flow_recv_iov(struct flow *f, struct iovec *iov, int max, bool *fin);
 /* Consumes @len bytes; opens the receive window by as much (batched). */
 void flow_recv_consume(struct flow *f, size_t len);
-/* Free space to write outgoing bytes into: at most two pieces, returns their number (0: full). */
+/* Free space to write outgoing bytes into: at most two pieces, returns their number (0: full, or
+ * not connected). The space is lent until the next flow_send_iov, of whichever flow. */
 int flow_send_iov(struct flow *f, struct iovec iov[2]);
 /* Takes @len bytes written into flow_send_iov's pieces and sends what the windows allow. */
 void flow_send_commit(struct flow *f, size_t len);

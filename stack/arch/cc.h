@@ -6,6 +6,12 @@
 #include <endian.h>
 #include <stdint.h>
 #include <stddef.h>
+#include <limits.h>
+#include <sys/types.h>
+
+#ifndef SSIZE_MAX
+#define SSIZE_MAX LONG_MAX /* keeps lwIP from defining ssize_t */
+#endif
 
 #define LWIP_PLATFORM_DIAG(x)  ((void)0)
 #define LWIP_PLATFORM_ASSERT(x) stack_lwip_assert(x, __FILE__, __LINE__)

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * checksum.c - the Internet checksum (RFC 1071)
+ *
+ * Sums are kept in the machine's byte order: the one's complement sum of swapped words is the
+ * swapped sum (RFC 1071 section 2B), so the folded result is stored as it is. Every packet is
+ * summed once on its way in and once on its way out.
+ */
+#include "stack/internal.h"
+
+#include "lwip/opt.h"
+
+static uint64_t load64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/**
+ * checksum_add() - sum on
+ * @sum:	Sum so far, of an even number of bytes; below 2^48
+ * Return: a sum for more of this or for checksum_fold
+ */
+uint64_t checksum_add(uint64_t sum, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t low = 0, high = 0;
+
+	/* Two halves of 32 bits each: no carry to propagate, so the additions overlap */
+	for (; len >= 32; p += 32, len -= 32) {
+		uint64_t a = load64(p), b = load64(p + 8), c = load64(p + 16), d = load64(p + 24);
+
+		low += (a & 0xffffffff) + (b & 0xffffffff) + (c & 0xffffffff) + (d & 0xffffffff);
+		high += (a >> 32) + (b >> 32) + (c >> 32) + (d >> 32);
+	}
+	for (; len >= 8; p += 8, len -= 8) {
+		uint64_t a = load64(p);
+
+		low += a & 0xffffffff;
+		high += a >> 32;
+	}
+	if (len > 0) {
+		uint64_t a = 0;
+
+		memcpy(&a, p, len);
+		low += a & 0xffffffff;
+		high += a >> 32;
+	}
+	return sum + low + high;
+}
+
+/** checksum_fold() - 16 bits of a sum, not inverted, to be stored in memory order */
+uint16_t checksum_fold(uint64_t sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+/** checksum_pseudo() - sum of the pseudo header (RFC 793 3.1, RFC 8200 8.1) */
+uint64_t checksum_pseudo(const struct stack_addr *from, const struct stack_addr *to, uint8_t proto,
+			 size_t len)
+{
+	uint8_t rest[8] = {0};
+	uint64_t sum;
+
+	put32(rest, (uint32_t)len);
+	rest[7] = proto;
+	sum = checksum_add(0, rest, sizeof(rest));
+	if (stack_addr_is_v4(from)) {
+		sum = checksum_add(sum, from->ip + 12, 4);
+		return checksum_add(sum, to->ip + 12, 4);
+	}
+	sum = checksum_add(sum, from->ip, 16);
+	return checksum_add(sum, to->ip, 16);
+}
+
+/** stack_lwip_checksum() - LWIP_CHKSUM (arch/cc.h) */
+uint16_t stack_lwip_checksum(const void *data, int len)
+{
+	return checksum_fold(checksum_add(0, data, (size_t)len));
+}

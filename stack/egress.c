@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * egress.c - packets on their way out
+ *
+ * Builds IP headers, fragments datagrams that are larger than the MTU and loops packets that are
+ * for one of our own addresses. TCP never needs fragments: its segments follow the MTU.
+ *
+ * Looped packets wait in a queue, because whoever sends is in the middle of something; the queue
+ * runs at the end of stack_input_done and stack_tick.
+ */
+#include "stack/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { IP4_MORE_FRAGMENTS = 0x2000, IP6_FRAGMENT_HEADER_BYTES = 8, PROTO_FRAGMENT = 44 };
+
+static size_t header4(uint8_t *h, const struct stack_addr *from, const struct stack_addr *to,
+		      uint8_t proto, size_t payload_len, uint8_t ttl, uint8_t tos, uint16_t id,
+		      uint16_t fragment)
+{
+	uint16_t sum;
+
+	h[0] = 0x45;
+	h[1] = tos;
+	put16(h + 2, (uint32_t)(IP4_HEADER_BYTES + payload_len));
+	put16(h + 4, id);
+	put16(h + 6, fragment);
+	h[8] = ttl;
+	h[9] = proto;
+	put16(h + 10, 0);
+	memcpy(h + 12, from->ip + 12, 4);
+	memcpy(h + 16, to->ip + 12, 4);
+	sum = (uint16_t)~checksum_fold(checksum_add(0, h, IP4_HEADER_BYTES));
+	memcpy(h + 10, &sum, 2);
+	return IP4_HEADER_BYTES;
+}
+
+size_t egress_header(struct stack *s, uint8_t *h, const struct stack_addr *from,
+		     const struct stack_addr *to, uint8_t proto, size_t payload_len, uint8_t ttl,
+		     uint8_t tos, uint16_t id, uint16_t fragment)
+{
+	(void)s;
+	if (stack_addr_is_v4(to))
+		return header4(h, from, to, proto, payload_len, ttl, tos, id, fragment);
+	put32(h, 6u << 28 | (uint32_t)tos << 20);
+	put16(h + 4, (uint32_t)payload_len);
+	h[6] = proto;
+	h[7] = ttl;
+	memcpy(h + 8, from->ip, 16);
+	memcpy(h + 24, to->ip, 16);
+	return IP6_HEADER_BYTES;
+}
+
+static int loop_packet(struct stack *s, const struct iovec *iov, int n, size_t len)
+{
+	struct looped *l;
+	size_t at = 0;
+	int i;
+
+	if (s->loop_len >= LOOP_PACKETS_MAX)
+		return -ENOBUFS;
+	l = malloc(sizeof(*l) + len);
+	if (!l)
+		return -ENOBUFS;
+	for (i = 0; i < n; i++) {
+		memcpy(l->data + at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	l->len = len;
+	l->next = NULL;
+	*s->loop_tail = l;
+	s->loop_tail = &l->next;
+	s->loop_len++;
+	return 0;
+}
+
+int egress_packet(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
+		  size_t len)
+{
+	if (stack_is_local(s, to))
+		return loop_packet(s, iov, n, len);
+	s->stats.tx_packets++;
+	return s->ops->output(s->ctx, iov, n, len);
+}
+
+/* Takes @len bytes from (*iov, *at) on into @out; returns the number of pieces. */
+static int slice(const struct iovec **iov, size_t *at, size_t len, struct iovec *out)
+{
+	int n = 0;
+
+	while (len > 0) {
+		size_t take = (*iov)->iov_len - *at;
+
+		if (take > len)
+			take = len;
+		if (take > 0) {
+			out[n].iov_base = (uint8_t *)(*iov)->iov_base + *at;
+			out[n++].iov_len = take;
+		}
+		*at += take;
+		len -= take;
+		if (*at == (*iov)->iov_len) {
+			(*iov)++;
+			*at = 0;
+		}
+	}
+	return n;
+}
+
+/* One fragment: @offset in the datagram, @more follow. @pieces[0] is room for the headers. */
+static int send_fragment(struct stack *s, const struct stack_addr *from,
+			 const struct stack_addr *to, uint8_t proto, struct iovec *pieces, int n,
+			 size_t len, size_t offset, bool more, uint8_t ttl, uint8_t tos, uint32_t id)
+{
+	uint8_t header[IP6_HEADER_BYTES + IP6_FRAGMENT_HEADER_BYTES];
+	size_t h;
+
+	if (stack_addr_is_v4(to)) {
+		h = egress_header(s, header, from, to, proto, len, ttl, tos, (uint16_t)id,
+				  (uint16_t)(offset / 8 | (more ? IP4_MORE_FRAGMENTS : 0)));
+	} else {
+		h = egress_header(s, header, from, to, PROTO_FRAGMENT,
+				  len + IP6_FRAGMENT_HEADER_BYTES, ttl, tos, 0, 0);
+		header[h] = proto;
+		header[h + 1] = 0;
+		put16(header + h + 2, (uint32_t)offset | more);
+		put32(header + h + 4, id);
+		h += IP6_FRAGMENT_HEADER_BYTES;
+	}
+	pieces[0].iov_base = header;
+	pieces[0].iov_len = h;
+	return egress_packet(s, to, pieces, n + 1, h + len);
+}
+
+enum { EGRESS_PIECES_MAX = 64 };
+
+int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
+		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
+		    int n, uint8_t ttl, uint8_t tos)
+{
+	bool v4 = stack_addr_is_v4(to);
+	size_t ip_len = v4 ? IP4_HEADER_BYTES : IP6_HEADER_BYTES;
+	struct iovec all[EGRESS_PIECES_MAX + 1], out[EGRESS_PIECES_MAX + 2];
+	const struct iovec *at = all;
+	size_t len = head_len, offset = 0, in_piece = 0, most;
+	uint32_t id = s->ip_id++;
+	int i, err = 0;
+
+	if (n > EGRESS_PIECES_MAX)
+		return -EMSGSIZE;
+	all[0].iov_base = (void *)(uintptr_t)head;
+	all[0].iov_len = head_len;
+	for (i = 0; i < n; i++) {
+		all[i + 1] = iov[i];
+		len += iov[i].iov_len;
+	}
+	if (ip_len + len <= s->mtu) {
+		uint8_t header[IP6_HEADER_BYTES];
+
+		out[0].iov_base = header;
+		out[0].iov_len = egress_header(s, header, from, to, proto, len, ttl, tos,
+					       (uint16_t)id, 0);
+		memcpy(out + 1, all, sizeof(*all) * (size_t)(n + 1));
+		return egress_packet(s, to, out, n + 2, ip_len + len);
+	}
+	most = (s->mtu - ip_len - (v4 ? 0 : IP6_FRAGMENT_HEADER_BYTES)) & ~(size_t)7;
+	while (offset < len && err == 0) {
+		size_t part = len - offset < most ? len - offset : most;
+		int pieces = slice(&at, &in_piece, part, out + 1);
+
+		err = send_fragment(s, from, to, proto, out, pieces, part, offset,
+				    offset + part < len, ttl, tos, id);
+		offset += part;
+	}
+	return err;
+}
+
+/* ACK number of a segment without data, flags other than ACK, and options; false: it is not one. */
+static bool pure_ack(const uint8_t *tcp, size_t len, uint32_t *ack)
+{
+	*ack = get32(tcp + 8);
+	return len == TCP_HEADER_BYTES && tcp[12] == 0x50 && tcp[13] == 0x10;
+}
+
+void egress_flush_ack(struct flow *f)
+{
+	struct iovec iov = {f->held, f->held_len};
+
+	if (f->held_len == 0)
+		return;
+	f->held_len = 0;
+	egress_packet(f->stack, &f->remote, &iov, 1, iov.iov_len);
+}
+
+/**
+ * egress_segment() - a TCP segment leaves
+ *
+ * Within a batch of input, a pure ACK waits for the end of the batch and is replaced by a later one
+ * of the connection that acknowledges more, so a batch of n segments is acknowledged once.
+ * Duplicate ACKs and ACKs with SACK blocks mean something each and are all sent.
+ */
+void egress_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov,
+		    size_t header_len)
+{
+	struct flow *f = s->current;
+	const uint8_t *tcp = (const uint8_t *)iov->iov_base + header_len;
+	bool pure;
+	uint32_t ack;
+
+	if (!f || !s->in_batch) {
+		egress_packet(s, to, iov, 1, iov->iov_len);
+		return;
+	}
+	pure = pure_ack(tcp, iov->iov_len - header_len, &ack);
+	if (f->held_len > 0) {
+		uint32_t held = get32(f->held + header_len + 8);
+
+		if ((int32_t)(ack - held) > 0 && !(tcp[13] & 0x04))
+			f->held_len = 0;
+		else
+			egress_flush_ack(f);
+	}
+	if (pure) {
+		f->held_len = (uint8_t)iov->iov_len;
+		memcpy(f->held, iov->iov_base, iov->iov_len);
+	} else {
+		egress_packet(s, to, iov, 1, iov->iov_len);
+	}
+}
+
+/** egress_loop_run() - deliver what was sent to ourselves, including what that causes */
+void egress_loop_run(struct stack *s)
+{
+	unsigned int budget = LOOP_PACKETS_MAX;
+
+	while (s->loop && budget-- > 0) {
+		struct looped *l = s->loop;
+
+		s->loop = l->next;
+		if (!s->loop)
+			s->loop_tail = &s->loop;
+		s->loop_len--;
+		ingress_packet(s, l->data, l->len, true);
+		free(l);
+	}
+}
+
+void egress_loop_free(struct stack *s)
+{
+	while (s->loop) {
+		struct looped *l = s->loop;
+
+		s->loop = l->next;
+		free(l);
+	}
+	s->loop_tail = &s->loop;
+	s->loop_len = 0;
+}

@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * flow.c - a TCP connection, as its owner sees it
+ *
+ * Received segments stay in lwIP's buffers, in order, until they are consumed; what was written is
+ * copied into segments at once (flow_send_iov lends one buffer to everybody), so a connection
+ * that has nothing queued costs about 700 bytes.
+ *
+ * Windows. The receive window is rx_space minus what is not consumed. rx_space starts at
+ * RX_SPACE_START_BYTES and doubles, up to TCP_WND, each time the owner has consumed a whole
+ * rx_space while keeping less than a quarter of it unread: a big window costs memory only when
+ * the owner does not read, and then it never grew. What may be committed follows the congestion
+ * window, so that a slow path does not hide behind megabytes of accepted bytes.
+ *
+ * lwIP's callbacks only note what happened (events.c says why).
+ */
+#include "stack/internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lwip/pbuf.h"
+#include "lwip/priv/tcp_priv.h"
+
+#include "stack/demux.h"
+#include "stack/lwip_port.h"
+
+/* ---- life ---- */
+
+struct flow *flow_alloc(struct stack *s)
+{
+	struct flow *f = calloc(1, sizeof(*f));
+
+	if (f) {
+		f->stack = s;
+		f->tick = s->tick;
+	}
+	return f;
+}
+
+static void drop_received(struct flow *f)
+{
+	if (f->rx_head)
+		pbuf_free(f->rx_head);
+	f->rx_head = f->rx_tail = NULL;
+	f->rx_bytes = f->rx_skip = 0;
+}
+
+/* Ends the owner's relation to @f. In TIME_WAIT the rest stays until demux_wait_expire. */
+void flow_free(struct flow *f)
+{
+	events_unpost(f);
+	drop_received(f);
+	if (f->state == FLOW_TIME_WAIT) {
+		f->ops = NULL;
+		f->dead = false;
+		return;
+	}
+	demux_untouch(f);
+	timers_cancel(f->stack, f);
+	free(f);
+}
+
+void flow_finished(struct flow *f, int err)
+{
+	f->err = err;
+	f->unacked = 0;
+	f->want_write = false;
+	if (err != 0 || f->rx_bytes == 0 || f->owner_gone)
+		events_post(f, FLOW_EVENT_CLOSED);
+}
+
+void flow_set_ops(struct flow *f, const struct flow_ops *ops, void *arg)
+{
+	f->ops = ops;
+	f->arg = arg;
+}
+
+void flow_addrs(const struct flow *f, struct stack_addr *local, struct stack_addr *remote)
+{
+	if (local)
+		*local = f->local;
+	if (remote)
+		*remote = f->remote;
+}
+
+static void apply_options(struct flow *f)
+{
+	const struct flow_options *o = &f->options;
+	struct tcp_pcb *pcb = f->pcb;
+
+	pcb->ttl = o->ttl ? o->ttl : TCP_TTL;
+	pcb->tos = o->tos;
+	if (o->nodelay)
+		tcp_nagle_disable(pcb);
+	else
+		tcp_nagle_enable(pcb);
+	if (o->keepalive)
+		ip_set_option(pcb, SOF_KEEPALIVE);
+	else
+		ip_reset_option(pcb, SOF_KEEPALIVE);
+	pcb->keep_idle = o->keep_idle_s ? o->keep_idle_s * 1000 : TCP_KEEPIDLE_DEFAULT;
+	pcb->keep_intvl = o->keep_interval_s ? o->keep_interval_s * 1000 : TCP_KEEPINTVL_DEFAULT;
+	pcb->keep_cnt = o->keep_count ? o->keep_count : TCP_KEEPCNT_DEFAULT;
+}
+
+void flow_set_options(struct flow *f, const struct flow_options *options)
+{
+	f->options = *options;
+	if (!f->pcb || f->state == FLOW_TIME_WAIT)
+		return;
+	stack_clock(f->stack);
+	demux_enter(f);
+	apply_options(f);
+	tcp_output(f->pcb); /* what Nagle held back */
+	demux_leave(f);
+}
+
+/* ---- what lwIP tells ---- */
+
+static void append(struct flow *f, struct pbuf *p)
+{
+	struct pbuf *last = p;
+	size_t len = p->len;
+
+	while (last->next) {
+		last = last->next;
+		len += last->len;
+	}
+	f->rx_bytes += len;
+	if (!f->rx_head) {
+		f->rx_head = p;
+		f->rx_tail = last;
+		return;
+	}
+	f->rx_tail->next = p;
+	f->rx_tail = last;
+}
+
+static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
+{
+	struct flow *f = arg;
+
+	(void)pcb;
+	(void)err;
+	if (!p) {
+		f->rx_fin = true;
+		events_post(f, FLOW_EVENT_READABLE);
+		return ERR_OK;
+	}
+	if (f->owner_gone) { /* RFC 2525 2.17: nobody will read this */
+		pbuf_free(p);
+		f->reset_due = true;
+		return ERR_OK;
+	}
+	append(f, p);
+	events_post(f, FLOW_EVENT_READABLE);
+	return ERR_OK;
+}
+
+static size_t send_room(const struct flow *f);
+
+static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
+{
+	struct flow *f = arg;
+
+	(void)pcb;
+	f->unacked -= len <= f->unacked ? len : f->unacked;
+	f->progress = f->tick;
+	if (f->want_write && send_room(f) > 0) {
+		f->want_write = false;
+		events_post(f, FLOW_EVENT_WRITABLE);
+	}
+	return ERR_OK;
+}
+
+static int errno_of(const struct flow *f, err_t err)
+{
+	switch (err) {
+	case ERR_CLSD:
+		return 0;
+	case ERR_RST:
+		return f->state == FLOW_CONNECTING ? ECONNREFUSED : ECONNRESET;
+	case ERR_MEM:
+	case ERR_BUF:
+		return ENOBUFS;
+	default: /* ERR_ABRT: retransmissions or probes went unanswered */
+		return f->soft_err ? f->soft_err : ETIMEDOUT;
+	}
+}
+
+/* lwIP frees the pcb after this. */
+static void on_error(void *arg, err_t err)
+{
+	struct flow *f = arg;
+	int e = errno_of(f, err);
+
+	demux_gone(f);
+	demux_end(f, e);
+}
+
+static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+	struct flow *f = arg;
+
+	(void)pcb;
+	(void)err;
+	flow_opened(f);
+	events_post(f, FLOW_EVENT_CONNECTED);
+	return ERR_OK;
+}
+
+void flow_attach(struct flow *f)
+{
+	struct tcp_pcb *pcb = f->pcb;
+
+	tcp_arg(pcb, f);
+	tcp_recv(pcb, on_recv);
+	tcp_sent(pcb, on_sent);
+	tcp_err(pcb, on_error);
+}
+
+/* First round-trip time (RFC 6298 2.2) and first windows. lwIP would close the SYN's measurement
+ * with whatever is acknowledged first, maybe minutes later. */
+void flow_opened(struct flow *f)
+{
+	struct tcp_pcb *pcb = f->pcb;
+
+	f->state = FLOW_OPEN;
+	f->give_up = 0;
+	f->soft_err = 0;
+	if (pcb->rttest != 0 && pcb->nrtx == 0) {
+		int rtt = (int)(tcp_ticks - pcb->rttest);
+
+		rtt = LWIP_MAX(LWIP_MIN(rtt, RTO_MAX_TICKS / 4), 1);
+		pcb->sa = (s16_t)(rtt << 3);
+		pcb->sv = (s16_t)(rtt << 1);
+		pcb->rto = (s16_t)(rtt * 3);
+	}
+	pcb->rttest = 0;
+	f->rx_space = LWIP_MIN(pcb->rcv_wnd, (tcpwnd_size_t)RX_SPACE_START_BYTES);
+	pcb->rcv_wnd = (tcpwnd_size_t)f->rx_space;
+	if (pcb->rcv_ann_wnd > pcb->rcv_wnd)
+		pcb->rcv_ann_wnd = pcb->rcv_wnd;
+}
+
+/* ---- deadlines ---- */
+
+void flow_timeouts(struct flow *f)
+{
+	const struct tcp_pcb *pcb = f->pcb;
+	uint64_t limit = RETRANSMIT_TIMEOUT_S * TICKS_PER_S, from = f->progress;
+
+	if (f->state == FLOW_CONNECTING)
+		return;
+	if (pcb->state != FIN_WAIT_2 || !f->owner_gone)
+		f->give_up = 0;
+	else if (f->give_up == 0)
+		f->give_up = f->tick + FIN_WAIT2_TIMEOUT_S * TICKS_PER_S;
+	if (!pcb->unsent && !pcb->unacked) {
+		f->stall_due = 0;
+		return;
+	}
+	if (f->stall_due == 0)
+		from = f->progress = f->tick;
+	if (f->options.user_timeout_ms > 0) {
+		limit = f->options.user_timeout_ms * (uint64_t)TICKS_PER_S / 1000 + 1;
+	} else if (pcb->persist_backoff > 0) { /* an answered probe is a sign of life */
+		uint64_t heard = f->tick - (u32_t)((u32_t)f->tick - pcb->tmr);
+
+		from = heard > from ? heard : from;
+	}
+	f->stall_due = from + limit;
+}
+
+bool flow_overdue(struct flow *f, int *err)
+{
+	uint64_t now = f->stack->tick;
+
+	if (f->give_up && f->give_up <= now) {
+		*err = f->state != FLOW_CONNECTING ? 0 : f->soft_err ? f->soft_err : ETIMEDOUT;
+		return true;
+	}
+	flow_timeouts(f);
+	*err = f->soft_err ? f->soft_err : ETIMEDOUT;
+	return f->stall_due && f->stall_due <= now;
+}
+
+/* RFC 1122 4.2.3.9, RFC 5927: while connecting an error is final, as Linux has it; afterwards it
+ * only explains a timeout. @seq must be in flight, else anybody could send it. */
+void flow_icmp_error(struct flow *f, uint32_t seq, int err)
+{
+	const struct tcp_pcb *pcb = f->pcb;
+
+	if (f->state == FLOW_TIME_WAIT || !TCP_SEQ_BETWEEN(seq, pcb->lastack, pcb->snd_nxt))
+		return;
+	if (f->state == FLOW_CONNECTING) {
+		demux_drop(f, false);
+		demux_end(f, err);
+	} else {
+		f->soft_err = err;
+	}
+}
+
+/* ---- connecting ---- */
+
+static int choose_local(struct stack *s, const struct stack_addr *want,
+			const struct stack_addr *remote, struct stack_addr *local)
+{
+	unsigned int tries;
+	uint16_t first;
+
+	if (!stack_source_for(s, remote, local))
+		return ENETUNREACH;
+	local->port = 0;
+	if (want && !stack_addr_is_any(want)) {
+		if (stack_addr_is_v4(want) != stack_addr_is_v4(remote))
+			return EADDRNOTAVAIL;
+		if (!stack_is_local(s, want))
+			return EADDRNOTAVAIL;
+		memcpy(local->ip, want->ip, sizeof(local->ip));
+	}
+	if (want && want->port != 0) {
+		local->port = want->port;
+		return demux_find(s, local, remote) ? EADDRNOTAVAIL : 0;
+	}
+	first = ports_random(s);
+	for (tries = 0; tries < ports_count(); tries++) {
+		local->port = ports_after(first, tries);
+		if (!demux_find(s, local, remote) && !listener_find(s, local))
+			return 0;
+	}
+	return EADDRNOTAVAIL;
+}
+
+/* Lets lwIP send the SYN. */
+static int start(struct flow *f)
+{
+	ip_addr_t remote;
+	err_t err;
+
+	demux_begin(f);
+	f->stack->stats.tcp_flows++;
+	f->pcb = tcp_new_ip_type(stack_addr_is_v4(&f->remote) ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6);
+	if (!f->pcb) {
+		demux_abandon(f);
+		return ENOBUFS;
+	}
+	lwip_port_addr(&f->local, &f->pcb->local_ip);
+	f->pcb->local_port = f->local.port;
+	lwip_port_addr(&f->remote, &remote);
+	flow_attach(f);
+	apply_options(f);
+	err = tcp_connect(f->pcb, &remote, f->remote.port, on_connected);
+	if (err == ERR_OK) {
+		demux_leave(f);
+		return 0;
+	}
+	demux_abandon(f);
+	return ENOBUFS;
+}
+
+struct flow *flow_connect(struct stack *s, const struct stack_addr *local,
+			  const struct stack_addr *remote, const struct flow_options *options,
+			  const struct flow_ops *ops, void *arg, int *err)
+{
+	static const struct flow_options none;
+	uint32_t timeout_ms = options && options->connect_timeout_ms ? options->connect_timeout_ms
+								     : CONNECT_TIMEOUT_MS;
+	struct flow *f;
+
+	stack_clock(s);
+	f = flow_alloc(s);
+	*err = ENOBUFS;
+	if (!f)
+		return NULL;
+	f->state = FLOW_CONNECTING;
+	f->remote = *remote;
+	f->ops = ops;
+	f->arg = arg;
+	f->options = options ? *options : none;
+	f->give_up = s->tick + timeout_ms / (1000 / TICKS_PER_S);
+	*err = choose_local(s, local, remote, &f->local);
+	if (*err == 0)
+		*err = -demux_insert(s, f);
+	if (*err == 0)
+		*err = start(f);
+	if (*err == 0)
+		return f;
+	free(f);
+	return NULL;
+}
+
+/* ---- receiving ---- */
+
+int flow_recv_iov(struct flow *f, struct iovec *iov, int max, bool *fin)
+{
+	struct pbuf *p = f->rx_head;
+	size_t skip = f->rx_skip;
+	int n = 0;
+
+	for (; p && n < max; p = p->next, skip = 0) {
+		if (p->len == skip)
+			continue;
+		iov[n].iov_base = (uint8_t *)p->payload + skip;
+		iov[n++].iov_len = p->len - skip;
+	}
+	*fin = n == 0 && f->rx_fin;
+	return n;
+}
+
+/* Frees what was consumed from the head of the queue. */
+static void release(struct flow *f, size_t len)
+{
+	f->rx_bytes -= len;
+	len += f->rx_skip;
+	while (f->rx_head && len >= f->rx_head->len) {
+		struct pbuf *p = f->rx_head;
+
+		len -= p->len;
+		f->rx_head = p->next;
+		p->next = NULL;
+		pbuf_free(p);
+	}
+	f->rx_skip = len;
+	if (!f->rx_head) {
+		f->rx_tail = NULL;
+		f->rx_skip = 0;
+	}
+}
+
+static void grow_space(struct flow *f, size_t len)
+{
+	size_t most = f->pcb->flags & TF_WND_SCALE ? TCP_WND : UINT16_MAX;
+
+	f->rx_epoch += len;
+	if (f->rx_epoch < f->rx_space)
+		return;
+	f->rx_epoch = 0;
+	if (f->rx_bytes < f->rx_space / 4)
+		f->rx_space = LWIP_MIN(f->rx_space * 2, most);
+}
+
+/* Opens the window; says so at once if that helps a waiting peer. */
+static void open_window(struct flow *f, size_t len)
+{
+	struct tcp_pcb *pcb = f->pcb;
+	u32_t gained, worth;
+
+	grow_space(f, len);
+	if (f->rx_space > f->rx_bytes && f->rx_space - f->rx_bytes > pcb->rcv_wnd)
+		pcb->rcv_wnd = (tcpwnd_size_t)(f->rx_space - f->rx_bytes);
+	gained = tcp_update_rcv_ann_wnd(pcb);
+	worth = LWIP_MAX((u32_t)(f->rx_space / 4), 2u * pcb->mss);
+	if (gained >= worth || (gained > 0 && pcb->rcv_ann_right_edge - pcb->rcv_nxt < pcb->mss)) {
+		tcp_ack_now(pcb);
+		tcp_output(pcb);
+	}
+}
+
+void flow_recv_consume(struct flow *f, size_t len)
+{
+	assert(len <= f->rx_bytes);
+	release(f, len);
+	if (f->pcb && f->state == FLOW_OPEN && !f->rx_fin) {
+		stack_clock(f->stack);
+		demux_enter(f);
+		open_window(f, len);
+		demux_leave(f);
+	}
+	if ((f->state == FLOW_OVER || f->state == FLOW_TIME_WAIT) && f->rx_bytes == 0 &&
+	    f->ops && !f->dead && f->err == 0)
+		events_post(f, FLOW_EVENT_CLOSED);
+}
+
+/* ---- sending ---- */
+
+static size_t send_room(const struct flow *f)
+{
+	const struct tcp_pcb *pcb = f->pcb;
+	size_t limit;
+
+	if (!pcb || f->state != FLOW_OPEN || f->shut || pcb->snd_queuelen > TCP_SND_QUEUELEN / 2)
+		return 0;
+	limit = LWIP_MAX((size_t)pcb->cwnd * 2, TX_SPACE_MIN_BYTES);
+	limit = LWIP_MIN(limit, TCP_SND_BUF);
+	if (f->unacked >= limit)
+		return 0;
+	limit = LWIP_MIN(limit - f->unacked, pcb->snd_buf);
+	/* a peer with a tiny MSS must not make lwIP's queue overflow */
+	limit = LWIP_MIN(limit, (size_t)(TCP_SND_QUEUELEN / 4) * LWIP_MIN(pcb->mss, 64));
+	return LWIP_MIN(limit, SEND_PIECE_BYTES);
+}
+
+int flow_send_iov(struct flow *f, struct iovec iov[2])
+{
+	size_t room = send_room(f);
+
+	f->want_write = room == 0;
+	if (room == 0)
+		return 0;
+	iov[0].iov_base = f->stack->scratch;
+	iov[0].iov_len = room;
+	return 1;
+}
+
+void flow_send_commit(struct flow *f, size_t len)
+{
+	err_t err;
+
+	if (len == 0 || !f->pcb)
+		return;
+	assert(len <= SEND_PIECE_BYTES);
+	stack_clock(f->stack);
+	demux_enter(f);
+	err = tcp_write(f->pcb, f->stack->scratch, (u16_t)len, TCP_WRITE_FLAG_COPY);
+	if (err == ERR_OK) {
+		f->unacked += len;
+		tcp_output(f->pcb);
+	}
+	demux_leave(f);
+	if (err != ERR_OK && f->pcb) { /* no memory: the bytes are lost, so is the connection */
+		demux_drop(f, true);
+		demux_end(f, ENOBUFS);
+	}
+}
+
+static bool fin_unacked(const struct flow *f)
+{
+	if (!f->shut || !f->pcb)
+		return false;
+	switch (f->pcb->state) {
+	case FIN_WAIT_2:
+	case TIME_WAIT:
+		return false;
+	default:
+		return true;
+	}
+}
+
+size_t flow_unacked(const struct flow *f)
+{
+	return f->unacked + fin_unacked(f);
+}
+
+/* ---- ending ---- */
+
+void flow_shutdown(struct flow *f)
+{
+	if (f->shut)
+		return;
+	f->shut = true;
+	f->want_write = false;
+	if (!f->pcb || f->state != FLOW_OPEN)
+		return;
+	stack_clock(f->stack);
+	demux_enter(f);
+	tcp_shutdown(f->pcb, 0, 1);
+	demux_leave(f);
+}
+
+void flow_close(struct flow *f)
+{
+	bool unread = f->rx_bytes > 0;
+
+	if (f->owner_gone)
+		return;
+	f->owner_gone = true;
+	drop_received(f);
+	stack_clock(f->stack);
+	if (f->state == FLOW_OVER || f->state == FLOW_TIME_WAIT) {
+		events_post(f, FLOW_EVENT_CLOSED);
+		return;
+	}
+	if (f->state == FLOW_OPEN && !unread) {
+		flow_shutdown(f);
+		return;
+	}
+	demux_drop(f, f->state == FLOW_OPEN);
+	demux_end(f, ECONNRESET);
+}
+
+void flow_abort(struct flow *f)
+{
+	stack_clock(f->stack);
+	if (f->listener)
+		listener_forget(f);
+	if (f->state != FLOW_TIME_WAIT)
+		demux_drop(f, f->state == FLOW_OPEN || f->state == FLOW_HALF_OPEN);
+	f->dead = true;
+	if (!f->dispatching)
+		flow_free(f);
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * icmp.c - ICMP and ICMPv6: echo both ways, and errors to whom they concern
+ *
+ * Echo requests to us are answered. Errors quote the packet that caused them; they count only if
+ * that packet is from us and its ports (and for TCP its sequence number, RFC 5927) are those of
+ * something that exists. Nothing else of ICMPv6 is looked at: a point-to-point interface has no
+ * neighbours, routers or groups. What we send of our own accord is rate-limited.
+ */
+#include "stack/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+	ICMP4_ECHO_REPLY = 0,
+	ICMP4_UNREACHABLE = 3,
+	ICMP4_ECHO = 8,
+	ICMP4_TIME_EXCEEDED = 11,
+	ICMP6_UNREACHABLE = 1,
+	ICMP6_TOO_BIG = 2,
+	ICMP6_TIME_EXCEEDED = 3,
+	ICMP6_ECHO = 128,
+	ICMP6_ECHO_REPLY = 129,
+};
+
+/* Linux's icmp_err_convert */
+static int error4(uint8_t type, uint8_t code)
+{
+	static const int unreachable[] = {
+		ENETUNREACH,  EHOSTUNREACH, ECONNREFUSED, ECONNREFUSED,
+		EMSGSIZE,     EHOSTUNREACH, ENETUNREACH,  EHOSTUNREACH,
+		EHOSTUNREACH, ENETUNREACH,  EHOSTUNREACH, ENETUNREACH,
+		EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH,
+	};
+
+	if (type == ICMP4_TIME_EXCEEDED)
+		return EHOSTUNREACH;
+	if (type != ICMP4_UNREACHABLE || code >= sizeof(unreachable) / sizeof(*unreachable))
+		return 0;
+	return unreachable[code];
+}
+
+/* Linux's tab_unreach, with EACCES told as what it means here */
+static int error6(uint8_t type, uint8_t code)
+{
+	static const int unreachable[] = {ENETUNREACH,	EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH,
+					  ECONNREFUSED, EHOSTUNREACH, EHOSTUNREACH};
+
+	if (type == ICMP6_TIME_EXCEEDED)
+		return EHOSTUNREACH;
+	if (type == ICMP6_TOO_BIG)
+		return EMSGSIZE;
+	if (type != ICMP6_UNREACHABLE || code >= sizeof(unreachable) / sizeof(*unreachable))
+		return 0;
+	return unreachable[code];
+}
+
+static int send_icmp(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
+		     uint8_t *icmp, size_t len, uint8_t ttl, uint8_t tos)
+{
+	bool v6 = !stack_addr_is_v4(to);
+	uint8_t proto = v6 ? PROTO_ICMPV6 : PROTO_ICMP;
+	uint64_t sum = v6 ? checksum_pseudo(from, to, proto, len) : 0;
+	uint16_t check;
+
+	put16(icmp + 2, 0);
+	check = (uint16_t)~checksum_fold(checksum_add(sum, icmp, len));
+	memcpy(icmp + 2, &check, 2);
+	return egress_datagram(s, from, to, proto, icmp, len, NULL, 0, ttl, tos);
+}
+
+/* A token bucket, in nanoseconds of credit. */
+static bool may_send(struct stack *s)
+{
+	const uint64_t cost = UINT64_C(1000000000) / ICMP_ERRORS_PER_S;
+	uint64_t floor = s->now_ns > cost * ICMP_ERRORS_BURST ? s->now_ns - cost * ICMP_ERRORS_BURST
+							      : 0;
+
+	if (s->icmp_tokens_ns < floor)
+		s->icmp_tokens_ns = floor;
+	if (s->icmp_tokens_ns + cost > s->now_ns)
+		return false;
+	s->icmp_tokens_ns += cost;
+	return true;
+}
+
+void icmp_port_unreachable(struct stack *s, const struct ip_packet *p)
+{
+	/* RFC 1812 4.3.2.3: at most 576 bytes; RFC 4443 2.4 (c): at most 1280 */
+	size_t most = p->v6 ? 1280 - IP6_HEADER_BYTES - ICMP_HEADER_BYTES
+			    : 576 - IP4_HEADER_BYTES - ICMP_HEADER_BYTES;
+	size_t quoted = p->len < most ? p->len : most;
+	uint8_t icmp[1280] = {0};
+
+	if (!may_send(s))
+		return;
+	icmp[0] = p->v6 ? ICMP6_UNREACHABLE : ICMP4_UNREACHABLE;
+	icmp[1] = p->v6 ? 4 : 3;
+	memcpy(icmp + ICMP_HEADER_BYTES, p->start, quoted);
+	send_icmp(s, &p->to, &p->from, icmp, ICMP_HEADER_BYTES + quoted, 64, 0);
+}
+
+static void answer_echo(struct stack *s, const struct ip_packet *p)
+{
+	uint8_t *icmp = malloc(p->payload_len);
+
+	if (!icmp)
+		return;
+	memcpy(icmp, p->payload, p->payload_len);
+	icmp[0] = p->v6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY;
+	send_icmp(s, &p->to, &p->from, icmp, p->payload_len, 64, p->tos);
+	free(icmp);
+}
+
+static struct flow_ping *find_ping(struct stack *s, bool v6, uint16_t id)
+{
+	struct flow_ping *g = s->pings;
+
+	while (g && !(g->v6 == v6 && g->id == id))
+		g = g->next;
+	return g;
+}
+
+/* The quoted packet is cut short, so its lengths are not those of its header. */
+static bool parse_quote(const struct ip_packet *icmp, struct ip_packet *q)
+{
+	const uint8_t *h = icmp->payload + ICMP_HEADER_BYTES;
+	size_t len = icmp->payload_len - ICMP_HEADER_BYTES;
+	size_t header = icmp->v6 ? IP6_HEADER_BYTES : IP4_HEADER_BYTES;
+
+	memset(q, 0, sizeof(*q));
+	if (len < header + 8)
+		return false;
+	if (icmp->v6) {
+		if (h[0] >> 4 != 6)
+			return false;
+		memcpy(q->from.ip, h + 8, 16);
+		memcpy(q->to.ip, h + 24, 16);
+		q->proto = h[6];
+	} else {
+		if (h[0] != 0x45 || (get16(h + 6) & 0x1fff) != 0)
+			return false;
+		memcpy(q->from.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+		memcpy(q->to.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+		memcpy(q->from.ip + 12, h + 12, 4);
+		memcpy(q->to.ip + 12, h + 16, 4);
+		q->proto = h[9];
+	}
+	q->start = h;
+	q->len = len;
+	q->payload = h + header;
+	q->payload_len = len - header;
+	q->v6 = icmp->v6;
+	return true;
+}
+
+static uint32_t reported_mtu(const struct ip_packet *p)
+{
+	return p->v6 ? get32(p->payload + 4) : get16(p->payload + 6);
+}
+
+static void error_input(struct stack *s, const struct ip_packet *p, int err)
+{
+	struct ip_packet q;
+	struct flow_ping *g;
+	struct flow *f;
+
+	if (!parse_quote(p, &q) || memcmp(q.from.ip, p->to.ip, sizeof(q.from.ip)) != 0)
+		return;
+	switch (q.proto) {
+	case PROTO_TCP:
+		q.from.port = get16(q.payload);
+		q.to.port = get16(q.payload + 2);
+		f = demux_find(s, &q.from, &q.to);
+		if (f && err != EMSGSIZE)
+			flow_icmp_error(f, get32(q.payload + 4), err);
+		break;
+	case PROTO_UDP:
+		q.from.port = get16(q.payload);
+		q.to.port = get16(q.payload + 2);
+		udp_icmp_error(s, &q.from, &q.to, err, err == EMSGSIZE ? reported_mtu(p) : 0);
+		break;
+	case PROTO_ICMP:
+	case PROTO_ICMPV6:
+		g = find_ping(s, q.v6, get16(q.payload + 4));
+		if (g && q.payload[0] == (q.v6 ? ICMP6_ECHO : ICMP4_ECHO) && g->ops->received)
+			g->ops->received(g, g->arg, q.payload, q.payload_len, &p->from, &p->to,
+					 p->ttl, p->tos, err);
+		break;
+	}
+}
+
+void icmp_input(struct stack *s, const struct ip_packet *p)
+{
+	uint8_t type = p->payload[0], code = p->payload[1];
+	struct flow_ping *g;
+	int err;
+
+	if (type == (p->v6 ? ICMP6_ECHO : ICMP4_ECHO)) {
+		answer_echo(s, p);
+		return;
+	}
+	if (type == (p->v6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY)) {
+		g = find_ping(s, p->v6, get16(p->payload + 4));
+		if (g && g->ops->received)
+			g->ops->received(g, g->arg, p->payload, p->payload_len, &p->from, &p->to,
+					 p->ttl, p->tos, 0);
+		return;
+	}
+	err = p->v6 ? error6(type, code) : error4(type, code);
+	if (err)
+		error_input(s, p, err);
+}
+
+/* ---- sockets ---- */
+
+struct flow_ping *flow_ping_new(struct stack *s, bool v6, const struct flow_ping_ops *ops,
+				void *arg)
+{
+	struct flow_ping *g = calloc(1, sizeof(*g));
+	unsigned int tries;
+
+	if (!g)
+		return NULL;
+	g->stack = s;
+	g->v6 = v6;
+	g->ops = ops;
+	g->arg = arg;
+	s->ops->random(s->ctx, &g->id, sizeof(g->id));
+	for (tries = 0; g->id == 0 || find_ping(s, v6, g->id); tries++, g->id++) {
+		if (tries > UINT16_MAX) {
+			free(g);
+			return NULL;
+		}
+	}
+	g->next = s->pings;
+	s->pings = g;
+	return g;
+}
+
+void flow_ping_free(struct flow_ping *g)
+{
+	struct flow_ping **at = &g->stack->pings;
+
+	while (*at != g)
+		at = &(*at)->next;
+	*at = g->next;
+	free(g);
+}
+
+uint16_t flow_ping_id(const struct flow_ping *g)
+{
+	return g->id;
+}
+
+int flow_ping_send(struct flow_ping *g, const struct stack_addr *to, const uint8_t *icmp,
+		   size_t len, uint8_t ttl, uint8_t tos)
+{
+	struct stack *s = g->stack;
+	struct stack_addr from;
+	uint8_t *copy;
+	int err;
+
+	if (len < ICMP_HEADER_BYTES || stack_addr_is_v4(to) == g->v6)
+		return -EINVAL;
+	if (icmp[0] != (g->v6 ? ICMP6_ECHO : ICMP4_ECHO) || icmp[1] != 0)
+		return -EINVAL;
+	if (len > UINT16_MAX - IP4_HEADER_BYTES)
+		return -EMSGSIZE;
+	if (!stack_source_for(s, to, &from))
+		return -ENETUNREACH;
+	copy = malloc(len);
+	if (!copy)
+		return -ENOBUFS;
+	memcpy(copy, icmp, len);
+	put16(copy + 4, g->id);
+	err = send_icmp(s, &from, to, copy, len, ttl ? ttl : 64, tos);
+	free(copy);
+	return err;
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * internal.h - what the files of this folder share; nobody else includes it
+ *
+ * Layers, from the wire up: ingress.c and egress.c (packets), fragments.c, then one file per
+ * protocol: icmp.c, udp.c, and for TCP demux.c (connections to lwIP and back), flow.c (what the
+ * owner of a connection calls) and listener.c. timers.c orders connections by deadline.
+ */
+#ifndef STACK_INTERNAL_H
+#define STACK_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "stack/limits.h"
+#include "stack/stack.h"
+
+struct tcp_pcb;
+struct tcp_pcb_listen;
+struct pbuf;
+
+enum {
+	PROTO_ICMP = 1,
+	PROTO_TCP = 6,
+	PROTO_UDP = 17,
+	PROTO_ICMPV6 = 58,
+};
+
+enum {
+	IP4_HEADER_BYTES = 20,
+	IP6_HEADER_BYTES = 40,
+	UDP_HEADER_BYTES = 8,
+	TCP_HEADER_BYTES = 20,
+	ICMP_HEADER_BYTES = 8,
+};
+
+/* The timers' unit: one slow tick of lwIP (TCP_SLOW_INTERVAL). */
+enum { TICK_NS = 10 * 1000 * 1000, TICKS_PER_S = 100 };
+
+/**
+ * struct ip_packet - a whole, validated inner packet
+ * @from, @to:	Addresses, ports 0
+ * @start, @len: From the IP header on
+ * @payload, @payload_len: From the transport header on
+ * @looped:	Sent by ourselves
+ */
+struct ip_packet {
+	struct stack_addr from, to;
+	const uint8_t *start, *payload;
+	size_t len, payload_len;
+	uint8_t proto, ttl, tos;
+	bool v6, looped;
+};
+
+/* Connections and their states, as this folder sees them; lwIP has its own in the pcb. */
+enum flow_state {
+	FLOW_CONNECTING, /* our SYN is out */
+	FLOW_HALF_OPEN,	 /* the peer's SYN is in, ours out */
+	FLOW_OPEN,	 /* handshake complete; may be half closed */
+	FLOW_OVER,	 /* no pcb any more; closed() is due */
+	FLOW_TIME_WAIT,	 /* lwIP answers late segments; closed() is due or has been called */
+};
+
+enum flow_event {
+	FLOW_EVENT_ACCEPT = 1 << 0,
+	FLOW_EVENT_CONNECTED = 1 << 1,
+	FLOW_EVENT_READABLE = 1 << 2,
+	FLOW_EVENT_WRITABLE = 1 << 3,
+	FLOW_EVENT_CLOSED = 1 << 4,
+};
+
+/**
+ * struct flow - a connection
+ * @pcb:	lwIP's side; NULL in FLOW_OVER. callback_arg points back here.
+ * @hash_next:	Chain of its bucket (demux.c)
+ * @tick:	When the pcb's relative timers were last brought up to date
+ * @due, @heap:	Deadline in ticks and place in the heap, or 0 (timers.c)
+ * @ack_due:	A delayed ACK leaves at this tick; 0: none is delayed
+ * @give_up:	FLOW_CONNECTING: tick of ETIMEDOUT; FIN_WAIT_2 of a closed flow: its end
+ * @progress:	Tick of the last acknowledgement that moved, or of the first unacknowledged byte
+ * @rx_head:	In-order pbufs not yet consumed; the first @rx_skip bytes are consumed
+ * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
+ * @rx_epoch:	Bytes consumed since @rx_space grew
+ * @unacked:	Bytes committed and not acknowledged
+ * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
+ * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
+ * @held:	A pure ACK that a later one of the same batch may replace (egress.c)
+ * @err:	What closed() will say
+ * @soft_err:	What ICMP said; replaces ETIMEDOUT
+ */
+struct flow {
+	struct stack *stack;
+	struct tcp_pcb *pcb;
+	struct flow *hash_next;
+	struct stack_addr local, remote;
+	enum flow_state state;
+
+	const struct flow_ops *ops;
+	void *arg;
+	struct flow_listener *listener;
+	struct flow *sibling_next, **sibling_prev; /* half-open and unaccepted flows of a listener */
+
+	unsigned int events;
+	struct flow *ready_next, **ready_prev;
+	struct flow *touched_next, **touched_prev;
+	struct flow *wait_next; /* FIFO of FLOW_TIME_WAIT */
+
+	uint64_t tick, due, ack_due, give_up, progress, stall_due, persist_due, wait_until;
+	size_t heap;
+
+	struct pbuf *rx_head, *rx_tail;
+	size_t rx_skip, rx_bytes, rx_space, rx_epoch;
+
+	size_t unacked;
+	struct flow_options options;
+
+	uint8_t held[IP6_HEADER_BYTES + TCP_HEADER_BYTES];
+	uint8_t held_len, persist_shift;
+	int err, soft_err;
+	bool rx_fin, shut, owner_gone, want_write, reset_due, dispatching, dead;
+};
+
+struct flow_listener {
+	struct stack *stack;
+	struct tcp_pcb_listen *pcb;
+	struct flow_listener *next; /* of the same port bucket */
+	struct stack_addr local;
+	bool v6only;
+	unsigned int backlog, half_open;
+	struct flow *flows; /* not yet accepted */
+	const struct flow_listener_ops *ops;
+	void *arg;
+};
+
+struct flow_udp {
+	struct stack *stack;
+	struct flow_udp *next; /* of the same port bucket */
+	struct stack_addr local, remote;
+	bool v6only, reuse, connected;
+	const struct flow_udp_ops *ops;
+	void *arg;
+};
+
+struct flow_ping {
+	struct stack *stack;
+	struct flow_ping *next;
+	bool v6;
+	uint16_t id;
+	const struct flow_ping_ops *ops;
+	void *arg;
+};
+
+struct fragment_set;
+
+/* A packet to ourselves, waiting for its turn */
+struct looped {
+	struct looped *next;
+	size_t len;
+	uint8_t data[];
+};
+
+struct stack {
+	const struct stack_ops *ops;
+	void *ctx;
+	struct stack_addr addrs[STACK_ADDRS_MAX];
+	size_t n_addrs;
+	uint16_t mtu;
+	uint64_t now_ns, tick;
+	struct stack_stats stats;
+
+	uint8_t hash_key[16], isn_key[16];
+	struct flow **buckets;
+	size_t n_buckets, n_flows;
+	struct flow *ready, **ready_tail;
+	struct flow *touched;
+	struct flow *current; /* between demux_enter and demux_leave */
+	struct flow *waiting, **waiting_tail;
+	size_t n_waiting;
+	struct flow **heap;
+	size_t heap_len, heap_cap;
+	bool in_batch;
+
+	struct flow_listener *listeners[PORT_BUCKETS];
+	struct flow_udp *udp[PORT_BUCKETS];
+	struct flow_ping *pings;
+
+	struct fragment_set *fragments;
+	size_t n_fragment_sets;
+	struct looped *loop, **loop_tail;
+	size_t loop_len;
+	uint32_t ip_id;
+	uint64_t icmp_tokens_ns;
+
+	uint8_t scratch[SEND_PIECE_BYTES];
+};
+
+/* The one stack of the process: lwIP's callbacks below TCP carry no context. */
+extern struct stack *stack_the;
+
+/* checksum.c - Internet checksum (RFC 1071) in memory order, not inverted until the end */
+uint64_t checksum_add(uint64_t sum, const void *data, size_t len);
+uint16_t checksum_fold(uint64_t sum);
+uint64_t checksum_pseudo(const struct stack_addr *from, const struct stack_addr *to, uint8_t proto,
+			 size_t len);
+
+/* ingress.c */
+void ingress_packet(struct stack *s, const uint8_t *packet, size_t len, bool looped);
+/* Finds the transport header behind IPv6 extension headers; false: drop it. */
+bool ingress_parse(const struct stack *s, const uint8_t *packet, size_t len, struct ip_packet *p,
+		   bool *fragment);
+
+/* fragments.c - true: *whole is a packet of malloc'ed memory *whole_buf */
+bool fragments_add(struct stack *s, const struct ip_packet *p, uint8_t **whole, size_t *whole_len);
+void fragments_release(uint8_t *whole);
+void fragments_free(struct stack *s);
+
+/* egress.c */
+
+/* Writes the IP header for @payload_len bytes into @header; returns its length. @fragment: IPv4
+ * flags and offset field, host order. */
+size_t egress_header(struct stack *s, uint8_t *header, const struct stack_addr *from,
+		     const struct stack_addr *to, uint8_t proto, size_t payload_len, uint8_t ttl,
+		     uint8_t tos, uint16_t id, uint16_t fragment);
+/* A complete packet leaves, or is looped if it is for us. Returns 0 or -errno. */
+int egress_packet(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
+		  size_t len);
+/* A datagram: transport header @head, then @iov; fragmented if larger than the MTU. */
+int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
+		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
+		    int n, uint8_t ttl, uint8_t tos);
+/* A TCP segment of the current connection: @iov is one piece, its IP header @header_len bytes. */
+void egress_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov,
+		    size_t header_len);
+/* Sends the flow's held ACK, if any. */
+void egress_flush_ack(struct flow *f);
+void egress_loop_run(struct stack *s);
+void egress_loop_free(struct stack *s);
+
+/* ports.c */
+static inline size_t port_bucket(uint16_t port)
+{
+	return port % PORT_BUCKETS;
+}
+uint16_t ports_random(struct stack *s);
+unsigned int ports_count(void);
+uint16_t ports_after(uint16_t first, unsigned int n);
+/* Whether two bindings of one port exclude each other. */
+bool ports_overlap(const struct stack_addr *a, bool a_v6only, const struct stack_addr *b,
+		   bool b_v6only);
+/* Whether a packet to @to belongs to binding @local. */
+bool ports_match(const struct stack_addr *local, bool v6only, const struct stack_addr *to);
+/* Checks that @local may be bound: 0 or EADDRNOTAVAIL. */
+int ports_check_local(const struct stack *s, const struct stack_addr *local);
+
+/* demux.c */
+void demux_input(struct stack *s, const struct ip_packet *p);
+struct flow *demux_find(struct stack *s, const struct stack_addr *local,
+			const struct stack_addr *remote);
+int demux_insert(struct stack *s, struct flow *f);
+/* Everything that calls lwIP for a connection stands between these two. They do not nest. */
+void demux_enter(struct flow *f);
+void demux_leave(struct flow *f);
+/* Hands the segment in @p to lwIP, which sees the lists as they are. */
+void demux_segment(const struct ip_packet *p);
+void demux_timer(struct flow *f);
+/* Drops the pcb; with an RST if @reset. No callback. */
+void demux_drop(struct flow *f, bool reset);
+/* The connection ends with @err (0: in order); closed() will be called. */
+void demux_end(struct flow *f, int err);
+void demux_wait_expire(struct stack *s, bool all);
+void demux_untouch(struct flow *f);
+void demux_batch_end(struct stack *s);
+uint64_t demux_tick_of(const struct stack *s);
+
+/* timers.c */
+void timers_set(struct stack *s, struct flow *f, uint64_t due);
+void timers_cancel(struct stack *s, struct flow *f);
+uint64_t timers_next(const struct stack *s);
+void timers_run(struct stack *s);
+
+/* events.c */
+void events_post(struct flow *f, unsigned int events);
+void events_unpost(struct flow *f);
+/* Runs the callbacks that are due. Only stack_input_done and stack_tick call it. */
+void events_dispatch(struct stack *s);
+
+/* flow.c */
+struct flow *flow_alloc(struct stack *s);
+void flow_free(struct flow *f);
+/* Makes @f's pcb call back into @f. */
+void flow_attach(struct flow *f);
+/* The handshake is complete: first windows and round-trip time. */
+void flow_opened(struct flow *f);
+/* The connection is over with @err; closed() follows once what was received is consumed. */
+void flow_finished(struct flow *f, int err);
+/* Brings the deadlines that are ours, not lwIP's, up to date. */
+void flow_timeouts(struct flow *f);
+/* Whether one of them has passed, and what closed() says then. */
+bool flow_overdue(struct flow *f, int *err);
+/* ICMP says @err about a segment of @f with sequence number @seq. */
+void flow_icmp_error(struct flow *f, uint32_t seq, int err);
+
+/* listener.c */
+struct flow_listener *listener_find(struct stack *s, const struct stack_addr *to);
+void listener_forget(struct flow *f);
+void listener_input(struct flow_listener *l, const struct ip_packet *p);
+void listener_accept(struct flow *f);
+
+/* udp.c */
+void udp_input(struct stack *s, const struct ip_packet *p);
+void udp_icmp_error(struct stack *s, const struct stack_addr *local,
+		    const struct stack_addr *remote, int err, uint32_t info);
+
+/* icmp.c */
+void icmp_input(struct stack *s, const struct ip_packet *p);
+/* Port unreachable for @p, rate-limited. */
+void icmp_port_unreachable(struct stack *s, const struct ip_packet *p);
+
+/* Reads the clock, once per call from outside. */
+void stack_clock(struct stack *s);
+
+static inline void put16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static inline void put32(uint8_t *p, uint32_t v)
+{
+	put16(p, v >> 16);
+	put16(p + 2, v & 0xffff);
+}
+
+static inline uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)((unsigned int)p[0] << 8 | p[1]);
+}
+
+static inline uint32_t get32(const uint8_t *p)
+{
+	return (uint32_t)get16(p) << 16 | get16(p + 2);
+}
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* limits.h - everything that the network or a program can make grow, in one place */
+#ifndef STACK_LIMITS_H
+#define STACK_LIMITS_H
+
+enum {
+	PORT_BUCKETS = 1024,
+	SEND_PIECE_BYTES = 64 * 1024 - 1, /* one flow_send_iov; tcp_write takes a u16_t */
+
+	/* Receive window: starts here, doubles up to TCP_WND while the consumer keeps up */
+	RX_SPACE_START_BYTES = 256 * 1024,
+	/* Small segments are copied together so that they do not pin a buffer each */
+	RX_COALESCE_BYTES = 256,
+	RX_BLOCK_BYTES = 2048,
+
+	/* Committed and unacknowledged bytes of a connection: max(this, 2 * cwnd), TCP_SND_BUF */
+	TX_SPACE_MIN_BYTES = 128 * 1024,
+
+	FLOWS_MAX = 65536,
+	TIME_WAIT_MAX = 4096,
+	LISTENER_BACKLOG_MAX = 4096,
+
+	FRAGMENT_SETS_MAX = 64,
+	FRAGMENT_PIECES_MAX = 64, /* per datagram */
+	FRAGMENT_TIMEOUT_S = 30,  /* Linux: ipfrag_time */
+
+	LOOP_PACKETS_MAX = 4096,
+	LOOP_ROUNDS_MAX = 64, /* per stack_input_done; the rest is due at once */
+
+	ICMP_ERRORS_PER_S = 100,
+	ICMP_ERRORS_BURST = 50,
+
+	IP6_EXTENSION_HEADERS_MAX = 8,
+};
+
+/* Least and first retransmission timeout, Linux's values; ticks of 10 ms */
+enum {
+	RTO_MIN_TICKS = 20,
+	RTO_MAX_TICKS = 12000,
+	SYN_RTO_TICKS = 100,
+	DELAYED_ACK_TICKS = 4,
+};
+
+enum {
+	CONNECT_TIMEOUT_MS = 127000,  /* tcp_syn_retries 6 */
+	RETRANSMIT_TIMEOUT_S = 925,   /* tcp_retries2 15 */
+	FIN_WAIT2_TIMEOUT_S = 60,     /* tcp_fin_timeout */
+};
+
+#endif

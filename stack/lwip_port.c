@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lwip_port.c - what lwIP's TCP expects below and around it
+ *
+ * lwIP's IP, netif, ND6 and ICMP code is not compiled (lwip.mk), so no parser of it is reachable;
+ * its TCP asks for a route, for an MTU and for a packet to be sent, and that is here. There is one
+ * interface, everything is reached through it, and connections have their local address set
+ * before they send, so nothing is ever chosen here.
+ */
+#include "stack/internal.h"
+
+#include <stdlib.h>
+#include <sodium.h>
+#include <syslog.h>
+
+#include "lwip/ip.h"
+#include "lwip/nd6.h"
+#include "lwip/netif.h"
+#include "lwip/pbuf.h"
+#include "lwip/priv/tcp_priv.h"
+
+#include "stack/lwip_hooks.h"
+#include "stack/lwip_port.h"
+
+struct ip_globals ip_data;
+const ip_addr_t ip_addr_any = IPADDR4_INIT(IPADDR_ANY);
+
+static struct netif interface;
+
+_Noreturn void stack_lwip_assert(const char *what, const char *file, int line)
+{
+	syslog(LOG_CRIT, "wgwrap: lwIP: %s (%s:%d)", what, file, line);
+	abort();
+}
+
+uint32_t stack_lwip_rand(void)
+{
+	uint32_t r;
+
+	stack_the->ops->random(stack_the->ctx, &r, sizeof(r));
+	return r;
+}
+
+void lwip_port_init(uint16_t mtu)
+{
+	interface.mtu = mtu;
+}
+
+/* What tcp_input reads about the packet besides the segment. */
+void lwip_port_current(const struct ip_packet *p)
+{
+	ip_data.current_netif = &interface;
+	ip_data.current_input_netif = &interface;
+	lwip_port_addr(&p->from, &ip_data.current_iphdr_src);
+	lwip_port_addr(&p->to, &ip_data.current_iphdr_dest);
+}
+
+void lwip_port_addr(const struct stack_addr *from, ip_addr_t *to)
+{
+	memset(to, 0, sizeof(*to));
+	if (stack_addr_is_v4(from)) {
+		IP_SET_TYPE(to, IPADDR_TYPE_V4);
+		memcpy(&ip_2_ip4(to)->addr, from->ip + 12, 4);
+	} else {
+		IP_SET_TYPE(to, IPADDR_TYPE_V6);
+		memcpy(ip_2_ip6(to)->addr, from->ip, 16);
+	}
+}
+
+void lwip_port_addr_from(const ip_addr_t *from, uint16_t port, struct stack_addr *to)
+{
+	if (IP_IS_V4(from)) {
+		memcpy(to->ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+		memcpy(to->ip + 12, &ip_2_ip4(from)->addr, 4);
+	} else {
+		memcpy(to->ip, ip_2_ip6(from)->addr, 16);
+	}
+	to->port = port;
+}
+
+struct netif *ip4_route(const ip4_addr_t *to)
+{
+	(void)to;
+	return &interface;
+}
+
+struct netif *ip6_route(const ip6_addr_t *from, const ip6_addr_t *to)
+{
+	(void)from;
+	(void)to;
+	return &interface;
+}
+
+struct netif *netif_get_by_index(u8_t index)
+{
+	(void)index;
+	return &interface;
+}
+
+const ip_addr_t *ip6_select_source_address(struct netif *netif, const ip6_addr_t *to)
+{
+	(void)netif;
+	(void)to;
+	return NULL;
+}
+
+u16_t nd6_get_destination_mtu(const ip6_addr_t *to, struct netif *netif)
+{
+	(void)to;
+	return netif->mtu;
+}
+
+u8_t ip4_addr_isbroadcast_u32(u32_t addr, const struct netif *netif)
+{
+	(void)addr;
+	(void)netif;
+	return 0; /* ingress.c lets only our unicast addresses through */
+}
+
+void tcp_timer_needed(void)
+{
+}
+
+/* Prepends the IP header to the segment and sends it. The pbuf stays the caller's. */
+static err_t output(struct pbuf *p, const struct stack_addr *from, const struct stack_addr *to,
+		    u8_t ttl, u8_t tos, u8_t proto)
+{
+	struct stack *s = stack_the;
+	size_t header_len = stack_addr_is_v4(to) ? IP4_HEADER_BYTES : IP6_HEADER_BYTES;
+	size_t segment_len = p->tot_len;
+	struct iovec iov;
+
+	LWIP_ASSERT("a segment is one piece", p->next == NULL);
+	if (pbuf_add_header(p, header_len))
+		return ERR_BUF;
+	egress_header(s, p->payload, from, to, proto, segment_len, ttl, tos, (uint16_t)s->ip_id++,
+		      0);
+	iov.iov_base = p->payload;
+	iov.iov_len = p->len;
+	/* What cannot be sent is lost, as on any network: the timers repeat it */
+	egress_segment(s, to, &iov, header_len);
+	return ERR_OK;
+}
+
+err_t ip4_output_if(struct pbuf *p, const ip4_addr_t *src, const ip4_addr_t *dst, u8_t ttl,
+		    u8_t tos, u8_t proto, struct netif *netif)
+{
+	struct stack_addr from, to;
+
+	(void)netif;
+	memcpy(from.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+	memcpy(to.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+	memcpy(from.ip + 12, &src->addr, 4);
+	memcpy(to.ip + 12, &dst->addr, 4);
+	return output(p, &from, &to, ttl, tos, proto);
+}
+
+err_t ip6_output_if(struct pbuf *p, const ip6_addr_t *src, const ip6_addr_t *dst, u8_t hl, u8_t tc,
+		    u8_t nexth, struct netif *netif)
+{
+	struct stack_addr from, to;
+
+	(void)netif;
+	memcpy(from.ip, src->addr, 16);
+	memcpy(to.ip, dst->addr, 16);
+	return output(p, &from, &to, hl, tc, nexth);
+}
+
+/* RFC 6528: ISN = M + F(four-tuple, secret); M counts 4 us. */
+u32_t stack_tcp_isn(const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote,
+		    u16_t remote_port)
+{
+	struct {
+		struct stack_addr local, remote;
+	} tuple;
+	uint64_t hash;
+
+	memset(&tuple, 0, sizeof(tuple));
+	lwip_port_addr_from(local, local_port, &tuple.local);
+	lwip_port_addr_from(remote, remote_port, &tuple.remote);
+	crypto_shorthash((unsigned char *)&hash, (const unsigned char *)&tuple, sizeof(tuple),
+			 stack_the->isn_key);
+	return (u32_t)(hash + stack_the->now_ns / 4000);
+}

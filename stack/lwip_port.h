@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* lwip_port.h - addresses and the current packet, as lwIP has them */
+#ifndef STACK_LWIP_PORT_H
+#define STACK_LWIP_PORT_H
+
+#include "lwip/ip_addr.h"
+
+#include "stack/internal.h"
+
+void lwip_port_init(uint16_t mtu);
+void lwip_port_current(const struct ip_packet *p);
+void lwip_port_addr(const struct stack_addr *from, ip_addr_t *to);
+void lwip_port_addr_from(const ip_addr_t *from, uint16_t port, struct stack_addr *to);
+
+#endif
