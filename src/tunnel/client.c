@@ -362,7 +362,7 @@ static void handle_open(struct wgw_client *c, const struct wgw_channel_msg *msg,
 	wgw_timer_cancel(c->t->loop, &c->end);
 	wgw_client_send(c, &reply);
 	wgw_core_say_notes(core, c->session);
-	wgw_endpoints_wake(core->endpoints);
+	wgw_peers_wake(core->peers);
 	core->state_changed = true;
 }
 

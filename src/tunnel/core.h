@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* core.h - what only tunnel.c, endpoints.c, session.c and client.c share */
+/* core.h - what only tunnel.c, peers.c, session.c and client.c share */
 #ifndef SRC_TUNNEL_CORE_H
 #define SRC_TUNNEL_CORE_H
 
@@ -11,7 +11,7 @@
 #include "src/tunnel/policy.h"
 #include "src/tunnel/tunnel.h"
 
-struct wgw_endpoints;
+struct wgw_peers;
 struct wgw_pcap;
 struct wgw_client;
 
@@ -23,7 +23,7 @@ enum {
 /**
  * struct wgw_core - the tunnel process
  * @t:		What all parts see
- * @endpoints:	The peers' state, endpoints.c
+ * @peers:	The peers' state, peers.c
  * @pcap:	NULL: inner packets are not recorded
  * @input, @flush: first and last work before the loop sleeps
  * @engine, @tcpip: deadlines of wg_device_tick and stack_tick
@@ -35,7 +35,7 @@ enum {
  */
 struct wgw_core {
 	struct wgw_tunnel t;
-	struct wgw_endpoints *endpoints;
+	struct wgw_peers *peers;
 	struct wgw_pcap *pcap;
 	struct wgw_before input, flush;
 	struct wgw_timer engine, tcpip, linger;
@@ -116,17 +116,17 @@ bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
 			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
 			      void *arg);
 
-/* endpoints.c ---- */
+/* peers.c ---- */
 
 /* Adds the peers of the boot's configuration to the engine. Returns NULL and *err. */
-struct wgw_endpoints *wgw_endpoints_new(struct wgw_core *core, int *err);
-void wgw_endpoints_free(struct wgw_endpoints *e);
-void wgw_endpoints_event(struct wgw_endpoints *e, struct wg_peer *peer, enum wg_event event);
-void wgw_endpoints_send_failed(struct wgw_endpoints *e, const struct wg_endpoint *to, int err);
+struct wgw_peers *wgw_peers_new(struct wgw_core *core, int *err);
+void wgw_peers_free(struct wgw_peers *e);
+void wgw_peers_event(struct wgw_peers *e, struct wg_peer *peer, enum wg_event event);
+void wgw_peers_send_failed(struct wgw_peers *e, const struct wg_endpoint *to, int err);
 /* Starts handshakes with peers that have an endpoint and no session (a bounded number). */
-void wgw_endpoints_wake(struct wgw_endpoints *e);
+void wgw_peers_wake(struct wgw_peers *e);
 /* Fills msg->u.state. */
-void wgw_endpoints_state(const struct wgw_endpoints *e, struct wgw_channel_msg *msg);
+void wgw_peers_state(const struct wgw_peers *e, struct wgw_channel_msg *msg);
 
 /* pcap.c ---- */
 

@@ -179,7 +179,7 @@ void wgw_core_tell_state(struct wgw_core *core)
 	struct wgw_channel_msg msg = {.code = WGW_CH_STATE};
 
 	core->state_changed = false;
-	wgw_endpoints_state(core->endpoints, &msg);
+	wgw_peers_state(core->peers, &msg);
 	for (struct wgw_session *s = core->t.sessions; s; s = s->next)
 		if (s->channel)
 			wgw_client_tell_state(s->channel, &msg);

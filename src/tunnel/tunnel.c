@@ -87,8 +87,8 @@ static void wg_event(void *ctx, struct wg_peer *peer, enum wg_event event)
 {
 	struct wgw_core *core = ctx;
 
-	if (core->endpoints)
-		wgw_endpoints_event(core->endpoints, peer, event);
+	if (core->peers)
+		wgw_peers_event(core->peers, peer, event);
 }
 
 static const struct wg_ops wg_ops = {
@@ -137,8 +137,8 @@ static void outer_failed(void *ctx, const struct wg_endpoint *to, int err)
 {
 	struct wgw_core *core = ctx;
 
-	if (core->endpoints)
-		wgw_endpoints_send_failed(core->endpoints, to, err);
+	if (core->peers)
+		wgw_peers_send_failed(core->peers, to, err);
 }
 
 static const struct wgw_outer_ops outer_ops = {
@@ -401,8 +401,8 @@ static void start_engine(struct wgw_core *core)
 	core->t.wg = wg_device_new(&wg_ops, core, boot->config->private_key, boot->mtu);
 	if (!core->t.wg)
 		fail(boot, "the WireGuard engine cannot start");
-	core->endpoints = wgw_endpoints_new(core, &err);
-	if (!core->endpoints)
+	core->peers = wgw_peers_new(core, &err);
+	if (!core->peers)
 		fail(boot, "a peer cannot be added: %s%s", strerror(err),
 		     err == EINVAL ? " (its public key is our own?)" : "");
 	wipe_config_keys(boot->config);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * endpoints.c - the peers as seen from outside the engine: where they are, whether they answer
+ * peers.c - the peers as seen from outside the engine: where they are, whether they answer
  *
  * A peer may be known by several addresses (a name with A and AAAA records). The engine knows one
  * endpoint; when an initiation gets no answer the next candidate that the host has a route to is
@@ -44,7 +44,7 @@ enum {
  * @silent_said: The user was told that it does not answer
  */
 struct peer_state {
-	struct wgw_endpoints *owner;
+	struct wgw_peers *owner;
 	struct wg_peer *peer;
 	const struct wgw_peer_config *config;
 	struct wg_endpoint candidates[WGW_ENDPOINTS_MAX];
@@ -55,14 +55,14 @@ struct peer_state {
 	uint64_t bad_datagrams;
 };
 
-struct wgw_endpoints {
+struct wgw_peers {
 	struct wgw_core *core;
 	size_t n;
 	uint32_t with_endpoint, up;
 	struct peer_state peers[];
 };
 
-static uint64_t now_of(const struct wgw_endpoints *e)
+static uint64_t now_of(const struct wgw_peers *e)
 {
 	return wgw_loop_now(e->core->t.loop);
 }
@@ -264,7 +264,7 @@ static void on_done(struct peer_state *p)
 	p->silent_said = false;
 }
 
-void wgw_endpoints_event(struct wgw_endpoints *e, struct wg_peer *peer, enum wg_event event)
+void wgw_peers_event(struct wgw_peers *e, struct wg_peer *peer, enum wg_event event)
 {
 	struct peer_state *p = wg_peer_user(peer);
 	struct wg_peer_stats stats;
@@ -292,7 +292,7 @@ void wgw_endpoints_event(struct wgw_endpoints *e, struct wg_peer *peer, enum wg_
 	e->core->state_changed = true;
 }
 
-void wgw_endpoints_send_failed(struct wgw_endpoints *e, const struct wg_endpoint *to, int err)
+void wgw_peers_send_failed(struct wgw_peers *e, const struct wg_endpoint *to, int err)
 {
 	uint64_t now = now_of(e);
 	char addr[WGW_ADDR_TEXT_BYTES];
@@ -315,7 +315,7 @@ void wgw_endpoints_send_failed(struct wgw_endpoints *e, const struct wg_endpoint
 
 /* ---- state ---- */
 
-void wgw_endpoints_state(const struct wgw_endpoints *e, struct wgw_channel_msg *msg)
+void wgw_peers_state(const struct wgw_peers *e, struct wgw_channel_msg *msg)
 {
 	uint32_t attempts = 0;
 
@@ -328,7 +328,7 @@ void wgw_endpoints_state(const struct wgw_endpoints *e, struct wgw_channel_msg *
 	msg->u.state.datagrams_received = e->core->datagrams_received;
 }
 
-void wgw_endpoints_wake(struct wgw_endpoints *e)
+void wgw_peers_wake(struct wgw_peers *e)
 {
 	unsigned int started = 0;
 
@@ -348,7 +348,7 @@ void wgw_endpoints_wake(struct wgw_endpoints *e)
 
 /* ---- set-up ---- */
 
-static int add_peer(struct wgw_endpoints *e, size_t i)
+static int add_peer(struct wgw_peers *e, size_t i)
 {
 	const struct wgw_tunnel_boot *boot = e->core->t.boot;
 	const struct wgw_peer_config *config = &boot->config->peers[i];
@@ -381,10 +381,10 @@ static int add_peer(struct wgw_endpoints *e, size_t i)
 	return 0;
 }
 
-struct wgw_endpoints *wgw_endpoints_new(struct wgw_core *core, int *err)
+struct wgw_peers *wgw_peers_new(struct wgw_core *core, int *err)
 {
 	size_t n = core->t.boot->config->n_peers;
-	struct wgw_endpoints *e = calloc(1, sizeof(*e) + n * sizeof(e->peers[0]));
+	struct wgw_peers *e = calloc(1, sizeof(*e) + n * sizeof(e->peers[0]));
 
 	*err = ENOMEM;
 	if (!e)
@@ -403,7 +403,7 @@ struct wgw_endpoints *wgw_endpoints_new(struct wgw_core *core, int *err)
 	return e;
 }
 
-void wgw_endpoints_free(struct wgw_endpoints *e)
+void wgw_peers_free(struct wgw_peers *e)
 {
 	free(e);
 }
