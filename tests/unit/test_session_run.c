@@ -383,7 +383,7 @@ START_TEST(sessions_share_a_tunnel_process)
 {
 	pid_t first;
 
-	start_shell("sleep 30");
+	start_shell("exec sleep 30");
 	first = front;
 	EVENTUALLY(seen->opens == 1);
 	EXITS(shell("exit 0"), 0);
@@ -443,7 +443,7 @@ START_TEST(dead_tunnel_process_is_started_again)
 {
 	uint8_t token[WGW_TOKEN_BYTES], abstract[WGW_ABSTRACT_BYTES];
 
-	start_shell("sleep 30");
+	start_shell("exec sleep 30");
 	EVENTUALLY(seen->opens == 1);
 	memcpy(token, seen->token, sizeof(token));
 	memcpy(abstract, seen->abstract, sizeof(abstract));
@@ -480,7 +480,7 @@ START_TEST(supervisor_answers_questions)
 	fake.ask = true;
 	fake.inode[0] = st.st_ino;
 	fake.inode[1] = UINT64_MAX;
-	start_shell("sleep 30");
+	start_shell("exec sleep 30");
 	EVENTUALLY(seen->scanned == 1 && seen->resolved == 1);
 	ck_assert_uint_eq(seen->held & 3, 1);
 	ck_assert_int_eq(seen->eai, 0);
