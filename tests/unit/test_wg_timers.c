@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_wg_timers.c - what happens when: retries, keepalives, renewal, expiry (section 6)
+ */
+#include "tests/unit/test_wg_sim.h"
+#include "wg/device.h"
+#include "wg/peer.h"
+
+static bool lose_all(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	(void)sim;
+	(void)from;
+	(void)d;
+	return false;
+}
+
+/* Loses what the node at filter_arg sends. */
+static bool lose_from(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	(void)d;
+	return from != sim->filter_arg;
+}
+
+START_TEST(initiation_is_retried_20_times_then_given_up)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0];
+	struct wg_peer_stats stats;
+	struct wg_device_stats device_stats;
+	uint64_t start = sim->now;
+
+	sim->filter = lose_all;
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
+	for (unsigned int n = 2; n <= 20; n++) {
+		sim_advance(sim, 4999 * SIM_MS);
+		ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], n - 1);
+		while (a->sent[WG_MESSAGE_INITIATION] < n) {
+			sim_advance(sim, SIM_MS);
+			ck_assert_uint_le(sim->now - start,
+					  n * (5000 + WG_TIMER_JITTER_MS) * SIM_MS);
+		}
+	}
+	wg_peer_stats(p0, &stats);
+	ck_assert_uint_eq(stats.handshake_attempts, 20);
+	ck_assert(!stats.has_session);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_RETRY], 19);
+	sim_advance(sim, 60 * SIM_S);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 20);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 1);
+	wg_device_stats(a->dev, &device_stats);
+	ck_assert_uint_eq(device_stats.tx_staged_dropped, 1);
+
+	/* a new packet begins a new attempt */
+	sim->filter = NULL;
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(retries_are_jittered)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *a = &sim->nodes[0];
+	uint64_t shortest = UINT64_MAX, longest = 0, last = sim->now;
+
+	sim->filter = lose_all;
+	sim_send(sim, 0, 1);
+	for (unsigned int n = 2; n <= 20; n++) {
+		while (a->sent[WG_MESSAGE_INITIATION] < n)
+			sim_advance(sim, SIM_MS);
+		if (sim->now - last < shortest)
+			shortest = sim->now - last;
+		if (sim->now - last > longest)
+			longest = sim->now - last;
+		last = sim->now;
+	}
+	ck_assert_uint_gt(longest - shortest, 50 * SIM_MS);
+	ck_assert_uint_le(longest, (5000 + WG_TIMER_JITTER_MS + 1) * SIM_MS);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(more_packets_do_not_mean_more_initiations)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+
+	sim->filter = lose_all;
+	for (int i = 0; i < 49; i++) {
+		sim_send(sim, 0, 1);
+		wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+		sim_advance(sim, 100 * SIM_MS);
+	}
+	ck_assert_uint_eq(sim->nodes[0].sent[WG_MESSAGE_INITIATION], 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(lost_response_is_repaired_by_a_retry)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+
+	sim->filter = lose_from;
+	sim->filter_arg = &sim->nodes[1];
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 0);
+	sim->filter = NULL;
+	sim_advance(sim, 6 * SIM_S);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(passive_keepalive_after_10_s)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 9999 * SIM_MS);
+	ck_assert_uint_eq(b->sent_keepalives, 0);
+	sim_advance(sim, 2 * SIM_MS);
+	ck_assert_uint_eq(b->sent_keepalives, 1);
+	/* keepalives are not answered by keepalives */
+	sim_advance(sim, 100 * SIM_S);
+	ck_assert_uint_eq(b->sent_keepalives, 1);
+	ck_assert_uint_eq(a->sent_keepalives, 0);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(passive_keepalive_is_saved_by_data)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 5 * SIM_S);
+	sim_send(sim, 1, 0);
+	sim_advance(sim, 9 * SIM_S);
+	ck_assert_uint_eq(b->sent_keepalives, 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(passive_keepalive_is_repeated_for_more_data)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 2 * SIM_S);
+	sim_send(sim, 0, 1); /* while the timer is armed */
+	sim_advance(sim, 8100 * SIM_MS);
+	ck_assert_uint_eq(b->sent_keepalives, 1);
+	sim_advance(sim, 10 * SIM_S);
+	ck_assert_uint_eq(b->sent_keepalives, 2);
+	sim_advance(sim, 30 * SIM_S);
+	ck_assert_uint_eq(b->sent_keepalives, 2);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(unanswered_data_starts_a_handshake_after_15_s)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 12 * SIM_S);
+	sim->filter = lose_all;
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 8 * SIM_S);
+	sim_send(sim, 0, 1); /* the first unanswered packet counts, not the last */
+	sim_advance(sim, 6900 * SIM_MS);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
+	sim_advance(sim, 500 * SIM_MS);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(initiator_renews_by_sending_after_120_s)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 119 * SIM_S);
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
+	sim_advance(sim, SIM_S);
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_DONE], 2);
+	ck_assert_uint_eq(b->events[WG_EVENT_HANDSHAKE_DONE], 2);
+	ck_assert_uint_eq(b->delivered, 3);
+	/* in time, so nobody is told about a session that was replaced */
+	ck_assert_uint_eq(a->events[WG_EVENT_SESSION_REPLACED], 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(responder_never_renews_by_age)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+
+	sim_send(sim, 0, 1);
+	for (int i = 0; i < 16; i++) {
+		sim_advance(sim, 10 * SIM_S);
+		sim_send(sim, 1, 0);
+	}
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(initiator_renews_by_receiving_after_165_s_once)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 164 * SIM_S);
+	sim_send(sim, 1, 0);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
+	sim->filter = lose_from;
+	sim->filter_arg = a;
+	sim_advance(sim, 1 * SIM_S);
+	sim_send(sim, 1, 0);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	p0->timers.due[WG_TIMER_RETRANSMIT] = WG_TIMER_OFF;
+	sim_advance(sim, 6 * SIM_S);
+	sim_send(sim, 1, 0);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(session_is_dead_after_180_s)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim = sim_new_pair(&p0, &p1);
+	struct wg_peer_stats stats;
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 179 * SIM_S);
+	wg_peer_stats(p1, &stats);
+	ck_assert(stats.has_session);
+	sim->filter = lose_from; /* the renewal that the packet brings about */
+	sim->filter_arg = &sim->nodes[0];
+	sim_send(sim, 1, 0);
+	ck_assert_uint_eq(sim->nodes[0].delivered, 1);
+	sim_advance(sim, SIM_S);
+	wg_peer_stats(p1, &stats);
+	ck_assert(!stats.has_session);
+	sim->nodes[1].sent[WG_MESSAGE_DATA] = 0;
+	sim_send(sim, 1, 0);
+	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_DATA], 0);
+	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_INITIATION], 1);
+	sim_free(sim);
+}
+END_TEST
+
+static bool keep_data(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	(void)from;
+	if (d->bytes[0] == WG_MESSAGE_DATA && !sim->kept)
+		sim_keep(sim, d);
+	return !sim->kept;
+}
+
+START_TEST(expired_session_receives_nothing)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+
+	sim_send(sim, 0, 1);
+	sim->filter = keep_data;
+	sim_send(sim, 0, 1);
+	ck_assert_ptr_nonnull(sim->kept);
+	sim->filter = lose_all;
+	sim_advance(sim, 179 * SIM_S);
+	sim->filter = NULL;
+	sim->now += 1 * SIM_S;
+	sim_queue(sim, sim_copy(sim->kept));
+	sim_settle(sim);
+	ck_assert_uint_eq(b->delivered, 1);
+	/* one second earlier it would have been taken */
+	sim->now -= 1 * SIM_S;
+	sim_queue(sim, sim_copy(sim->kept));
+	sim_settle(sim);
+	ck_assert_uint_eq(b->delivered, 2);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(keys_are_wiped_after_540_s)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct wg_index *index;
+	uint32_t value;
+
+	sim_send(sim, 0, 1);
+	value = p0->keypairs.current->index.value;
+	index = wg_index_find(sim->nodes[0].dev, value);
+	ck_assert_ptr_eq(index, &p0->keypairs.current->index);
+	sim->filter = lose_all;
+	sim_advance(sim, 539 * SIM_S);
+	ck_assert_ptr_nonnull(p0->keypairs.current);
+	sim_advance(sim, 2 * SIM_S);
+	ck_assert_ptr_null(p0->keypairs.current);
+	ck_assert_ptr_null(wg_index_find(sim->nodes[0].dev, value));
+	ck_assert_int_eq(p0->handshake.state, WG_HANDSHAKE_ZEROED);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(handshake_secrets_are_wiped_once_a_session_begins)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim = sim_new_pair(&p0, &p1);
+	struct wg_peer *const both[] = {p0, p1};
+
+	sim_send(sim, 0, 1);
+	for (int i = 0; i < 2; i++) {
+		const struct wg_handshake *hs = &both[i]->handshake;
+
+		ck_assert(sodium_is_zero((const uint8_t *)&hs->transcript, sizeof(hs->transcript)));
+		ck_assert(sodium_is_zero(hs->ephemeral_private, 32));
+		ck_assert(sodium_is_zero(hs->remote_ephemeral, 32));
+		ck_assert_int_eq(hs->state, WG_HANDSHAKE_ZEROED);
+		ck_assert_int_eq(hs->index.kind, WG_INDEX_UNUSED);
+	}
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(persistent_keepalive_keeps_its_interval)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	wg_peer_set_keepalive(p0, 25);
+	sim_advance(sim, 0); /* at once */
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
+	ck_assert_uint_eq(a->sent_keepalives, 1);
+	sim_advance(sim, 24 * SIM_S);
+	ck_assert_uint_eq(a->sent_keepalives, 1);
+	sim_advance(sim, 1 * SIM_S);
+	ck_assert_uint_eq(a->sent_keepalives, 2);
+	/* traffic in either direction puts it off */
+	sim_advance(sim, 20 * SIM_S);
+	sim_send(sim, 1, 0);
+	sim_advance(sim, 6 * SIM_S);
+	ck_assert_uint_eq(a->sent_keepalives, 2);
+	wg_peer_set_keepalive(p0, 0);
+	sim_advance(sim, 100 * SIM_S);
+	ck_assert_uint_le(a->sent_keepalives, 3); /* the passive one for the packet above */
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(persistent_keepalive_goes_on_for_ever)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+
+	wg_peer_set_keepalive(p0, 25);
+	sim->filter = lose_all;
+	sim_advance(sim, 3600 * SIM_S); /* given up many times */
+	ck_assert_uint_gt(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 5);
+	ck_assert_uint_le(a->sent[WG_MESSAGE_INITIATION], 720);
+	sim->filter = NULL;
+	sim_advance(sim, 31 * SIM_S);
+	ck_assert_uint_eq(b->events[WG_EVENT_HANDSHAKE_DONE], 1);
+	/* an hour of idling stays cheap, and the session stays */
+	a->sent[WG_MESSAGE_INITIATION] = 0;
+	sim_advance(sim, 3600 * SIM_S);
+	ck_assert_uint_ge(a->sent[WG_MESSAGE_INITIATION], 3600 / 150);
+	ck_assert_uint_le(a->sent[WG_MESSAGE_INITIATION], 3600 / 119);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(persistent_keepalive_waits_for_an_endpoint)
+{
+	struct sim *sim = sim_new();
+	struct wg_peer *p0 = sim_add_peer(sim, 0, 1, false);
+
+	sim_add_peer(sim, 1, 0, false);
+	wg_peer_set_keepalive(p0, 25);
+	sim_advance(sim, 60 * SIM_S);
+	ck_assert_uint_eq(sim->nodes[0].sent[WG_MESSAGE_INITIATION], 0);
+	wg_peer_set_endpoint(p0, &sim->nodes[1].address);
+	sim_advance(sim, 0);
+	ck_assert_uint_eq(sim->nodes[0].sent_keepalives, 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(both_sides_idle_stay_quiet)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 20 * SIM_S);
+	sim->n_datagrams = 0;
+	sim_advance(sim, 3600 * SIM_S);
+	ck_assert_uint_eq(sim->n_datagrams, 0);
+	ck_assert_uint_eq(wg_device_next_deadline(sim->nodes[0].dev), UINT64_MAX);
+	ck_assert_uint_eq(wg_device_next_deadline(sim->nodes[1].dev), UINT64_MAX);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(crossed_initiations_settle)
+{
+	struct sim *sim = sim_new();
+	struct wg_peer *p0 = sim_add_peer(sim, 0, 1, true), *p1 = sim_add_peer(sim, 1, 0, true);
+	struct wg_peer_stats s0, s1;
+
+	ck_assert_int_eq(sim_commit(sim, 0, 1, 100, 1), 0);
+	ck_assert_int_eq(sim_commit(sim, 1, 0, 100, 2), 0);
+	wg_device_flush(sim->nodes[0].dev);
+	wg_device_flush(sim->nodes[1].dev);
+	sim_settle(sim);
+	sim_advance(sim, 20 * SIM_S);
+	ck_assert_uint_eq(sim->nodes[0].delivered, 1);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+	wg_peer_stats(p0, &s0);
+	wg_peer_stats(p1, &s1);
+	ck_assert(s0.has_session);
+	ck_assert(s1.has_session);
+	ck_assert_uint_le(sim->nodes[0].sent[WG_MESSAGE_INITIATION], 3);
+	ck_assert_uint_le(sim->nodes[1].sent[WG_MESSAGE_INITIATION], 3);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(message_limits)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 6 * SIM_S);
+	p0->keypairs.current->send_counter = WG_REKEY_AFTER_MESSAGES;
+	sim->filter = lose_from;
+	sim->filter_arg = b;
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	ck_assert_uint_eq(b->delivered, 2);
+
+	/* of five packets two may still go; the others wait for new keys and keep their order */
+	p0->keypairs.current->send_counter = WG_REJECT_AFTER_MESSAGES - 2;
+	for (uint8_t i = 0; i < 5; i++)
+		ck_assert_int_eq(sim_commit(sim, 0, 1, 100, i), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(b->delivered, 4);
+	ck_assert_uint_eq(b->last[50], 1);
+	ck_assert_uint_eq(p0->n_staged, 3);
+	sim->filter = NULL;
+	sim_advance(sim, 6 * SIM_S);
+	ck_assert_uint_eq(b->delivered, 7);
+	ck_assert_uint_eq(b->last[50], 4);
+	sim_free(sim);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("wg_timers");
+	TCase *t = tcase_create("timers");
+
+	tcase_set_timeout(t, 30);
+	tcase_add_test(t, initiation_is_retried_20_times_then_given_up);
+	tcase_add_test(t, retries_are_jittered);
+	tcase_add_test(t, more_packets_do_not_mean_more_initiations);
+	tcase_add_test(t, lost_response_is_repaired_by_a_retry);
+	tcase_add_test(t, passive_keepalive_after_10_s);
+	tcase_add_test(t, passive_keepalive_is_saved_by_data);
+	tcase_add_test(t, passive_keepalive_is_repeated_for_more_data);
+	tcase_add_test(t, unanswered_data_starts_a_handshake_after_15_s);
+	tcase_add_test(t, initiator_renews_by_sending_after_120_s);
+	tcase_add_test(t, responder_never_renews_by_age);
+	tcase_add_test(t, initiator_renews_by_receiving_after_165_s_once);
+	tcase_add_test(t, session_is_dead_after_180_s);
+	tcase_add_test(t, expired_session_receives_nothing);
+	tcase_add_test(t, keys_are_wiped_after_540_s);
+	tcase_add_test(t, handshake_secrets_are_wiped_once_a_session_begins);
+	tcase_add_test(t, persistent_keepalive_keeps_its_interval);
+	tcase_add_test(t, persistent_keepalive_goes_on_for_ever);
+	tcase_add_test(t, persistent_keepalive_waits_for_an_endpoint);
+	tcase_add_test(t, both_sides_idle_stay_quiet);
+	tcase_add_test(t, crossed_initiations_settle);
+	tcase_add_test(t, message_limits);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	return sim_main(suite());
+}
