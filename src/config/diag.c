@@ -2,9 +2,10 @@
 /*
  * diag.c - messages about a configuration: formatting, quoting without secrets, spelling
  *
- * What must never be quoted is a key, whole or cut, wherever a slip of the user put it (as a key
- * name, an address, a section). Base64 of 32 bytes is 43 letters, digits, '+' and '/' in a row; no
- * word of the format, address or host label in use has more than a third of that.
+ * What must never be quoted is a key, wherever a slip of the user put it (as a key name, an
+ * address, a section). Base64 of 32 bytes is 43 letters, digits, '+' and '/' in a row; words of the
+ * format and labels of hosts are far shorter. Parts of a key that a line break has torn are the
+ * reader's business.
  */
 #include "src/config/diag.h"
 
@@ -15,7 +16,7 @@
 
 enum {
 	MESSAGE_BYTES = 1024,
-	SECRET_RUN_BYTES = 28, /* this many base64 characters in a row are not shown */
+	SECRET_RUN_BYTES = 24, /* this many base64 characters in a row are not shown */
 	SHOWN_BYTES = 72,
 	WORD_BYTES = 32, /* longer words have no neighbours */
 };

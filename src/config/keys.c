@@ -334,11 +334,11 @@ static void refuse_reserved(struct wgw_parser *p, const struct wgw_key *key, con
 static const struct wgw_key keys[] = {
 	/* wg(8) */
 	{"AllowedIPs", WGW_PEER, WGW_BARE, WGW_LIST | WGW_EMPTY, set_allowed_ips, NULL},
-	{"PrivateKey", WGW_INTERFACE, WGW_BARE, 0, set_private_key, NULL},
+	{"PrivateKey", WGW_INTERFACE, WGW_BARE, WGW_SECRET, set_private_key, NULL},
 	{"ListenPort", WGW_INTERFACE, WGW_BARE, 0, set_listen_port, NULL},
 	{"FwMark", WGW_INTERFACE, WGW_BARE, 0, set_fwmark, NULL},
 	{"PublicKey", WGW_PEER, WGW_BARE, 0, set_public_key, NULL},
-	{"PresharedKey", WGW_PEER, WGW_BARE, 0, set_preshared_key, NULL},
+	{"PresharedKey", WGW_PEER, WGW_BARE, WGW_SECRET, set_preshared_key, NULL},
 	{"Endpoint", WGW_PEER, WGW_BARE, 0, set_endpoint, NULL},
 	{"PersistentKeepalive", WGW_PEER, WGW_BARE, 0, set_keepalive, NULL},
 

@@ -142,12 +142,13 @@ static void name_peer(struct wgw_parser *p, const char *value)
 /* ---- settings ---- */
 
 /** quoted_key() - a key for a message, as it was written. @buf: WGW_QUOTED_BYTES */
-static char *quoted_key(const char *name, enum wgw_spelling spelling, char *buf)
+static char *quoted_key(const struct wgw_parser *p, const char *name, enum wgw_spelling spelling,
+			char *buf)
 {
 	char text[WGW_QUOTED_BYTES];
 
 	snprintf(text, sizeof(text), "%s%s", wgw_spelling_prefix(spelling), name);
-	return wgw_quoted(text, buf);
+	return wgw_reader_quoted(&p->reader, text, buf);
 }
 
 /** unknown_key() - @name: without its tag */
@@ -178,7 +179,7 @@ static void unknown_key(struct wgw_parser *p, const char *name, enum wgw_spellin
 	meant = wgw_did_you_mean(name, wgw_key_names(section, spelling, names));
 	wgw_diag_say(p->diag, p->lenient ? WGW_WARNING : WGW_ERROR,
 		     "%s:%u: %s: unknown key%s%s%s%s", p->config->source, p->reader.line,
-		     quoted_key(name, spelling, quoted), meant ? "; did you mean " : "",
+		     quoted_key(p, name, spelling, quoted), meant ? "; did you mean " : "",
 		     meant ? prefix : "", meant ? meant : "", meant ? "?" : "");
 }
 
@@ -235,7 +236,7 @@ static void before_sections(struct wgw_parser *p, const char *name)
 
 	wgw_diag_say(p->diag, WGW_ERROR,
 		     "%s:%u: %s stands before the first section ([Interface] or [Peer])",
-		     p->config->source, p->reader.line, quoted_key(name, spelling, quoted));
+		     p->config->source, p->reader.line, quoted_key(p, name, spelling, quoted));
 }
 
 /** append() - one more part of a value. Return: 0 or -ENOMEM */

@@ -30,6 +30,7 @@
 #include <strings.h>
 
 #include "src/config/diag.h"
+#include "src/config/values.h"
 
 enum {
 	KEY_BYTES = 48, /* inih keeps 50 with the NUL; no key is as long as that */
@@ -104,6 +105,14 @@ static void take(struct wgw_reader *r, const char *key, char *value, unsigned in
 	r->single = strchr(value, ',') == NULL;
 }
 
+char *wgw_reader_quoted(const struct wgw_reader *r, const char *text, char *buf)
+{
+	if (!r->torn_key)
+		return wgw_quoted(text, buf);
+	snprintf(buf, WGW_QUOTED_BYTES, "(%zu characters, not shown)", strlen(text));
+	return buf;
+}
+
 /**
  * read_setting() - a line "Key = value"
  * @text:	The line without comment and pragma prefix; there are TAG_BYTES free before it
@@ -118,7 +127,7 @@ static void read_setting(struct wgw_reader *r, char *text, enum wgw_spelling spe
 
 	if (!equals) {
 		wgw_diag_say(r->diag, WGW_ERROR, "%s:%u: %s has no '=': expected KEY = VALUE",
-			     r->source, r->line, wgw_quoted(text, quoted));
+			     r->source, r->line, wgw_reader_quoted(r, text, quoted));
 		return;
 	}
 	*equals = '\0';
@@ -131,13 +140,15 @@ static void read_setting(struct wgw_reader *r, char *text, enum wgw_spelling spe
 	if (strlen(text) > KEY_BYTES || strpbrk(text, ":;[]@")) {
 		wgw_diag_say(r->diag, r->lenient ? WGW_WARNING : WGW_ERROR,
 			     "%s:%u: %s: unknown key", r->source, r->line,
-			     wgw_quoted(text, quoted));
+			     wgw_reader_quoted(r, text, quoted));
 		return;
 	}
 	key = wgw_key_find(text, r->section, spelling);
 	name = text - strlen(tag);
 	memcpy(name, tag, strlen(tag));
 	take(r, name, trim(equals + 1), key ? key->shape : 0);
+	if (key)
+		r->torn_key = key->shape & WGW_SECRET && strlen(r->value) < WGW_KEY_TEXT_LEN;
 }
 
 /** read_section() - a line that begins with '[' */

@@ -19,6 +19,7 @@
  * @line:		Number of the line of the file that was handed out last
  * @section:		Kind of the section that line is in
  * @more:		What was handed out is not the end of its value: the next line is the rest
+ * @torn_key:		A secret key was too short: the next line may be the rest of it
  * @at, @end:		What is still to be read
  * @sections:		Sections so far
  * @announce:		The section was handed out, its WGW_READER_BEGIN not yet
@@ -35,6 +36,7 @@ struct wgw_reader {
 	unsigned int line;
 	enum wgw_section section;
 	bool more;
+	bool torn_key;
 	const char *at, *end;
 	unsigned int sections;
 	bool announce;
@@ -50,6 +52,8 @@ int wgw_reader_init(struct wgw_reader *r, const char *source, const char *text, 
 		    bool lenient, struct wgw_diag *diag);
 /* Wipes. */
 void wgw_reader_done(struct wgw_reader *r);
+/* @text for a message as wgw_quoted() does it, and not at all when it may be part of a key. */
+char *wgw_reader_quoted(const struct wgw_reader *r, const char *text, char *buf);
 /* The function for ini_parse_stream; @reader is a struct wgw_reader. */
 char *wgw_reader_line(char *buf, int size, void *reader);
 
