@@ -400,13 +400,31 @@ static int wait_for_outcome(const struct wgw_repr_session *s, int fd)
 	}
 }
 
-static int tcp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag,
-		       const struct stack_addr *to)
+/* Reads a destination. The wildcard is this host. */
+static int read_destination(uint64_t tag, const void *sa, socklen_t len, struct stack_addr *to)
 {
+	int rc = wgw_repr_addr_read(tag, sa, len, to);
+
+	if (rc == 0 && stack_addr_is_any(to)) {
+		if (stack_addr_is_v4(to))
+			to->ip[12] = 127;
+		to->ip[15] = 1;
+	}
+	return rc;
+}
+
+/* The state comes before the address, as in inet_stream_connect(). */
+static int tcp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
+		       socklen_t len)
+{
+	struct stack_addr to;
 	int rc = wgw_repr_connect_result(s, fd, tag);
 
-	if (rc == -ENOTCONN)
-		rc = wgw_repr_connect_start(s, fd, tag, to);
+	if (rc == -ENOTCONN) {
+		rc = read_destination(tag, sa, len, &to);
+		if (rc == 0)
+			rc = wgw_repr_connect_start(s, fd, tag, &to);
+	}
 	if ((rc == -EINPROGRESS || rc == -EALREADY) && !wgw_repr_nonblocking(fd))
 		rc = wait_for_outcome(s, fd);
 	return rc;
@@ -434,14 +452,8 @@ int wgw_repr_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, con
 	memcpy(&family, sa, sizeof(family));
 	if (family == AF_UNSPEC)
 		return disconnect(s, fd, tag);
-	rc = wgw_repr_addr_read(tag, sa, len, &to);
-	if (rc < 0)
-		return rc;
-	if (stack_addr_is_any(&to)) { /* this host */
-		if (stack_addr_is_v4(&to))
-			to.ip[12] = 127;
-		to.ip[15] = 1;
-	}
-	return wgw_tag_kind(tag) == WGW_KIND_TCP ? tcp_connect(s, fd, tag, &to)
-						 : wgw_repr_udp_connect(s, fd, tag, &to);
+	if (wgw_tag_kind(tag) == WGW_KIND_TCP)
+		return tcp_connect(s, fd, tag, sa, len);
+	rc = read_destination(tag, sa, len, &to);
+	return rc < 0 ? rc : wgw_repr_udp_connect(s, fd, tag, &to);
 }
