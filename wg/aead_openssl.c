@@ -74,6 +74,14 @@ static bool open_one(EVP_CIPHER_CTX *c, struct wg_aead_job *job)
 	       EVP_DecryptFinal_ex(c, job->data + job->len, &len) == 1;
 }
 
+/* The session may end before this context is used again; its key must not stay here. */
+static void forget_key(EVP_CIPHER_CTX *c)
+{
+	static const uint8_t zeros[WG_SYMMETRIC_KEY_BYTES];
+
+	EVP_CipherInit_ex(c, NULL, NULL, zeros, NULL, -1);
+}
+
 static void seal(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES], struct wg_aead_job *jobs,
 		 size_t count)
 {
@@ -85,6 +93,7 @@ static void seal(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES], struct wg
 		if (!ok || !seal_one(c, job))
 			sodium_memzero(job->data, job->len + WG_TAG_BYTES);
 	}
+	forget_key(c);
 }
 
 static void open_jobs(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES],
@@ -95,6 +104,7 @@ static void open_jobs(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES],
 
 	for (struct wg_aead_job *job = jobs; job < jobs + count; job++)
 		job->ok = ok && open_one(c, job);
+	forget_key(c);
 }
 
 const struct wg_aead_provider wg_aead_openssl = {

@@ -10,6 +10,7 @@
 
 #include "wg/bytes.h"
 #include "wg/peer.h"
+#include "wg/secret.h"
 #include "wg/send.h"
 
 /* Sets both keys and what depends on them alone. */
@@ -25,7 +26,7 @@ static void set_identity(struct wg_device *dev, const uint8_t private_key[WG_KEY
 struct wg_device *wg_device_new(const struct wg_ops *ops, void *ctx,
 				const uint8_t private_key[WG_KEY_BYTES], uint16_t mtu)
 {
-	struct wg_device *dev = calloc(1, sizeof(*dev));
+	struct wg_device *dev = wg_secret_alloc(sizeof(*dev));
 	uint8_t hash_key[sizeof(dev->ratelimit.hash_key)];
 
 	if (!dev)
@@ -61,8 +62,7 @@ void wg_device_free(struct wg_device *dev)
 		sodium_memzero(dev->tx.arena, WG_TX_ARENA_BYTES);
 	free(dev->tx.arena);
 	free(dev->handshakes.ring);
-	sodium_memzero(dev, sizeof(*dev));
-	free(dev);
+	wg_secret_free(dev);
 }
 
 void wg_device_set_private_key(struct wg_device *dev, const uint8_t private_key[WG_KEY_BYTES])

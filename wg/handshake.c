@@ -263,11 +263,7 @@ bool wg_handshake_begin_session(struct wg_peer *peer)
 	if (hs->state != WG_HANDSHAKE_CONSUMED_RESPONSE &&
 	    hs->state != WG_HANDSHAKE_CREATED_RESPONSE)
 		return false;
-	kp = wg_keypair_new();
-	if (!kp) {
-		wg_handshake_clear(hs, dev);
-		return false;
-	}
+	kp = wg_keypairs_free_slot(&peer->keypairs);
 	kp->is_initiator = hs->state == WG_HANDSHAKE_CONSUMED_RESPONSE;
 	if (kp->is_initiator)
 		wg_noise_split(&hs->transcript, kp->send_key, kp->receive_key);

@@ -69,8 +69,7 @@ bool wg_handshake_create_response(struct wg_peer *peer, struct wg_message_respon
 /* Returns who sent it, or NULL: no such handshake, or forged. */
 struct wg_peer *wg_handshake_consume_response(struct wg_device *dev,
 					      struct wg_message_response *msg);
-/* Turns a finished handshake into a keypair of the peer. False: it is not finished, or no
- * memory. */
+/* Turns a finished handshake into a keypair of the peer. False: it is not finished. */
 bool wg_handshake_begin_session(struct wg_peer *peer);
 
 /* TAI64N of @ts, coarse enough not to give the clock away (section 5.1). */

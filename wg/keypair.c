@@ -14,13 +14,16 @@
 #include "wg/keypair.h"
 
 #include <sodium.h>
-#include <stdlib.h>
 
 #include "wg/device.h"
 
-struct wg_keypair *wg_keypair_new(void)
+struct wg_keypair *wg_keypairs_free_slot(struct wg_keypairs *keypairs)
 {
-	return calloc(1, sizeof(struct wg_keypair));
+	struct wg_keypair *kp = keypairs->slots;
+
+	while (kp == keypairs->current || kp == keypairs->previous || kp == keypairs->next)
+		kp++;
+	return kp;
 }
 
 /* Empties a slot: the peer's index is gone, the keys are wiped. */
@@ -33,7 +36,6 @@ static void drop(struct wg_device *dev, struct wg_keypair **slot)
 		return;
 	wg_index_remove(dev, &kp->index);
 	sodium_memzero(kp, sizeof(*kp));
-	free(kp);
 }
 
 void wg_keypairs_add(struct wg_device *dev, struct wg_keypairs *keypairs, struct wg_keypair *kp)

@@ -38,18 +38,22 @@ struct wg_keypair {
 	struct wg_replay replay;
 };
 
+enum { WG_KEYPAIR_SLOTS = 4 }; /* one more than are in use at any time */
+
 /**
  * struct wg_keypairs - sessions of a peer
  * @current:	The one to send with
  * @previous:	Still received with, because packets may be under way
  * @next:	As responder: derived, but not confirmed by a packet of the initiator; not sent with
+ * @slots:	Where they live; what is not pointed to is all zero
  */
 struct wg_keypairs {
 	struct wg_keypair *current, *previous, *next;
+	struct wg_keypair slots[WG_KEYPAIR_SLOTS];
 };
 
-/* All zero, not linked to anything; NULL without memory. */
-struct wg_keypair *wg_keypair_new(void);
+/* A free slot, all zero, for a session that wg_keypairs_add() will take. */
+struct wg_keypair *wg_keypairs_free_slot(struct wg_keypairs *keypairs);
 /* Takes @kp into @keypairs of the device: as current (initiator) or as next (responder). */
 void wg_keypairs_add(struct wg_device *dev, struct wg_keypairs *keypairs, struct wg_keypair *kp);
 /* An authenticated packet came with @kp. True if that confirmed it: next became current. */

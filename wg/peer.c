@@ -5,12 +5,12 @@
 #include "wg/peer.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "wg/bytes.h"
 #include "wg/device.h"
+#include "wg/secret.h"
 #include "wg/send.h"
 
 /* ---- life ---- */
@@ -30,7 +30,7 @@ struct wg_peer *wg_peer_add(struct wg_device *dev, const uint8_t public_key[WG_K
 
 	if (peer || memcmp(public_key, dev->public_key, WG_KEY_BYTES) == 0)
 		return peer;
-	peer = calloc(1, sizeof(*peer));
+	peer = wg_secret_alloc(sizeof(*peer));
 	if (!peer)
 		return NULL;
 	peer->dev = dev;
@@ -54,8 +54,7 @@ void wg_peer_free(struct wg_peer *peer)
 	wg_handshake_clear(&peer->handshake, dev);
 	wg_keypairs_clear(dev, &peer->keypairs);
 	wg_allowedips_remove_peer(&dev->allowed_ips, peer);
-	sodium_memzero(peer, sizeof(*peer));
-	free(peer);
+	wg_secret_free(peer);
 }
 
 void wg_peer_remove(struct wg_device *dev, struct wg_peer *peer)

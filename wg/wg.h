@@ -182,6 +182,9 @@ void wg_peer_stats(const struct wg_peer *peer, struct wg_peer_stats *out);
 void wg_peer_set_user(struct wg_peer *peer, void *user);
 void *wg_peer_user(const struct wg_peer *peer);
 
+/* Whether all memory that holds keys could be locked (mlock). False: some may reach swap space,
+ * because RLIMIT_MEMLOCK is too small. It is left out of core dumps in any case. */
+bool wg_secrets_locked(void);
 /* Name of the AEAD provider in use: "libsodium", "openssl" or "ipsec-mb". */
 const char *wg_aead_provider_name(void);
 
