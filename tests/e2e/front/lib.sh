@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+# lib.sh - for the front's scripts: TAP, and a file without endpoints, so that no peer is needed
+
+set -u
+build=$(realpath "${WGWRAP_BUILD:-${BUILD:-$(dirname "$0")/../../../build}}")
+wgwrap=$build/wgwrap
+work=$(mktemp -d) || exit 1
+chmod 755 "$work"
+trap 'rm -rf "$work"' EXIT
+export WGWRAP_RUNTIME_DIR="$work/run"
+conf=$work/lone.conf
+number=0 failed=0
+
+[ -x "$wgwrap" ] || {
+	echo "1..0 # SKIP $wgwrap is not built"
+	exit 0
+}
+{
+	echo "[Interface]"
+	echo "PrivateKey = $("$wgwrap" genkey)"
+	echo "Address = 10.9.0.2/32"
+	echo "[Peer]"
+	echo "PublicKey = $("$wgwrap" genkey | "$wgwrap" pubkey)"
+	echo "AllowedIPs = 10.9.0.0/24"
+} >"$conf"
+chmod 600 "$conf"
+
+# run COMMAND...: runs it wrapped
+run() {
+	"$wgwrap" -c "$conf" -- "$@"
+}
+
+# result STATUS NAME: one line of TAP; what is in $work/log explains a failure
+result() {
+	number=$((number + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $number - $2"
+	else
+		echo "not ok $number - $2"
+		if [ -s "$work/log" ]; then sed 's/^/# /' "$work/log"; fi
+		failed=1
+	fi
+	: >"$work/log"
+}
+
+skip() { # name reason
+	number=$((number + 1))
+	echo "ok $number - $1 # SKIP $2"
+}
+
+# is NAME WANTED GOT
+is() {
+	[ "$2" = "$3" ] || echo "wanted: $2; got: $3" >>"$work/log"
+	[ "$2" = "$3" ]
+	result $? "$1"
+}
+
+# eventually COMMAND...: until it succeeds, 10 s at most
+eventually() {
+	for _ in $(seq 500); do
+		if "$@" 2>/dev/null; then return 0; fi
+		sleep 0.02
+	done
+	echo "never: $*" >>"$work/log"
+	return 1
+}
+
+finish() {
+	echo "1..$number"
+	exit $failed
+}

@@ -1,0 +1,91 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# status.sh - exit statuses and the command's surroundings
+
+. "$(dirname "$0")/lib.sh"
+
+for n in 0 1 7 125 255; do
+	run sh -c "exit $n" 2>"$work/log"
+	is "exit $n is passed on" $n $?
+done
+# The shell's own way of telling a signal is 128 + N; that it was a signal is told by Python.
+for name in TERM KILL INT ABRT; do
+	python3 - "$wgwrap" -c "$conf" -- sh -c "kill -$name \$\$" >"$work/log" 2>&1 <<-'END'
+		import signal, subprocess, sys
+		status = subprocess.run(sys.argv[1:], check=False).returncode
+		wanted = -getattr(signal, "SIG" + sys.argv[-1].split("-")[1].split()[0])
+		print(f"return code {status}, wanted {wanted}")
+		sys.exit(status != wanted)
+	END
+	result $? "SIG$name that ends the command ends wgwrap"
+done
+
+run no-such-command 2>"$work/log"
+is "command not found: 127" 127 $?
+run "$work" 2>"$work/log"
+is "a directory: 126" 126 $?
+run "$conf" 2>"$work/log"
+is "not executable: 126" 126 $?
+printf '#!/no/such/interpreter\n' >"$work/script"
+chmod 755 "$work/script"
+run "$work/script" 2>"$work/log"
+is "an interpreter that is not there: 127, as the shell says" 127 $?
+printf 'exit 9\n' >"$work/plain"
+chmod 755 "$work/plain"
+run "$work/plain" 2>"$work/log"
+is "a script without #!: run by sh, as execvp does" 9 $?
+
+if [ -x "$build/tests/programs/static" ]; then
+	run "$build/tests/programs/static" >"$work/log" 2>&1
+	status=$?
+	grep -q 'statically linked' "$work/log" || status="no sentence"
+	is "statically linked: 126 and a sentence" 126 "$status"
+else
+	skip "statically linked: 126 and a sentence" "tests/programs/static is not built"
+fi
+sudo=$(command -v sudo || command -v su)
+if [ "$(id -u)" != 0 ] && [ -u "$sudo" ]; then
+	run "$sudo" true >"$work/log" 2>&1
+	status=$?
+	grep -q 'set-user-ID' "$work/log" || status="no sentence"
+	is "set-user-ID: 126 and a sentence" 126 "$status"
+else
+	skip "set-user-ID: 126 and a sentence" "needs an ordinary user and sudo or su"
+fi
+
+is "nothing on standard output but the command's" "word" "$(run echo word 2>"$work/log")"
+is "nothing on standard error" "" "$(run true 2>&1)"
+is "standard input is the command's" "line" "$(echo line | run cat 2>"$work/log")"
+is "the configuration can come from standard input, which then is at its end" "0" \
+	"$("$wgwrap" -c - -- wc -c <"$conf" 2>"$work/log")"
+
+# shellcheck disable=SC2016
+states='for n in 0 1 2; do [ -e /proc/$$/fd/$n ] && exit 1; done; exit 5'
+run sh -c "$states" <&- >&- 2>&-
+is "closed standard descriptors stay closed" 5 $?
+(ulimit -n 64 && run sh -c 'exit 5') 2>"$work/log"
+is "ulimit -n 64" 5 $?
+(ulimit -l 0 && run sh -c 'exit 5') 2>"$work/log"
+is "RLIMIT_MEMLOCK 0" 5 $?
+env -i "$wgwrap" -c "$conf" -- sh -c 'exit 5' 2>"$work/log"
+is "an empty environment" 5 $?
+
+for name in "with space" "with:colon" "with\$dollar"; do
+	mkdir "$work/$name"
+	cp "$wgwrap" "$build/libwgwrap.so" "$work/$name"
+	got=$("$work/$name/wgwrap" -c "$conf" -- grep -c "$work/$name/libwgwrap.so" /proc/self/maps 2>"$work/log")
+	[ "${got:-0}" -gt 0 ]
+	result $? "the library is loaded from a path $name"
+done
+got=$(http_proxy=http://127.0.0.1:8080/ run true 2>&1)
+case $got in "wgwrap: http_proxy "*) status=0 ;; *) status=1 ;; esac
+echo "$got" >"$work/log"
+result $status "a proxy on loopback is warned about"
+
+mkdir "$work/seen" && chmod 777 "$work/seen"
+start=$(run sh -c 'readlink /proc/$PPID/cwd; ls /proc/$PPID/fd | wc -l' 2>"$work/log" | tr '\n' ' ')
+case $start in "/ "*) status=0 ;; *) status=1 ;; esac
+echo "$start" >"$work/log"
+result $status "the supervisor's working directory is /"
+finish
