@@ -228,15 +228,26 @@ static void persist(struct flow *f)
 	}
 }
 
+/* RFC 6298 with Linux's bounds. lwIP has no lower bound, doubles what is below it, and does not
+ * double a SYN's. */
+static s16_t timeout_of(const struct tcp_pcb *pcb)
+{
+	int rto = LWIP_MAX((pcb->sa >> 3) + pcb->sv, RTO_MIN_TICKS);
+
+	if (pcb->state == SYN_SENT)
+		rto = SYN_RTO_TICKS;
+	if (pcb->flags & TF_RTO) /* fast retransmissions do not back off */
+		rto <<= LWIP_MIN(pcb->nrtx, 10);
+	return (s16_t)LWIP_MIN(rto, RTO_MAX_TICKS);
+}
+
 /* Corrects what lwIP computes and notes when the connection has to be looked at again. */
 static void schedule(struct flow *f)
 {
 	struct tcp_pcb *pcb = f->pcb;
 	uint64_t due;
 
-	if (pcb->state == SYN_SENT) /* lwIP does not back off here */
-		pcb->rto = (s16_t)(SYN_RTO_TICKS << LWIP_MIN(pcb->nrtx, 6));
-	pcb->rto = (s16_t)LWIP_MIN(LWIP_MAX(pcb->rto, RTO_MIN_TICKS), RTO_MAX_TICKS);
+	pcb->rto = timeout_of(pcb);
 	if (!(pcb->flags & TF_ACK_DELAY))
 		f->ack_due = 0;
 	else if (f->ack_due == 0)
@@ -310,6 +321,7 @@ void demux_drop(struct flow *f, bool reset)
 	egress_flush_ack(f);
 	demux_enter(f);
 	tcp_err(pcb, NULL);
+	tcp_clear_flags(pcb, TF_ACK_DELAY | TF_ACK_NOW); /* lwIP would send it before the RST */
 	tcp_abandon(pcb, reset && f->state != FLOW_TIME_WAIT);
 	tcp_active_pcbs = tcp_tw_pcbs = NULL;
 	f->stack->current = NULL;

@@ -240,9 +240,10 @@ void flow_opened(struct flow *f)
 	}
 	pcb->rttest = 0;
 	f->rx_space = LWIP_MIN(pcb->rcv_wnd, (tcpwnd_size_t)RX_SPACE_START_BYTES);
-	pcb->rcv_wnd = (tcpwnd_size_t)f->rx_space;
-	if (pcb->rcv_ann_wnd > pcb->rcv_wnd)
-		pcb->rcv_ann_wnd = pcb->rcv_wnd;
+	pcb->rcv_wnd = pcb->rcv_ann_wnd = (tcpwnd_size_t)f->rx_space;
+	/* a SYN's window is not scaled, but lwIP counts all of it as announced */
+	if (TCP_SEQ_GT(pcb->rcv_ann_right_edge, pcb->rcv_nxt + UINT16_MAX))
+		pcb->rcv_ann_right_edge = pcb->rcv_nxt + UINT16_MAX;
 }
 
 /* ---- deadlines ---- */
