@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* a key of nobody */
 #define SECRET "KAscCvDzc5jWZzJ3MZLDvL7v3GM1JFMUKAHYXXmG8XY="
-static const char hidden[] = "(hidden)";
+static const char hidden[] = "Key = (hidden)\n";
 
 static unsigned int lines;
 
@@ -51,20 +51,27 @@ static char *print(const struct wgw_config *config)
 	return text;
 }
 
-/** with_secrets() - @printed with SECRET wherever a secret is hidden. malloc'ed */
+/** with_secrets() - @printed with SECRET on the lines where a key is hidden. malloc'ed */
 static char *with_secrets(const char *printed)
 {
-	char *text = malloc(strlen(printed) * (sizeof(SECRET) / sizeof(hidden) + 2) + 1);
-	char *to = text;
-	const char *at;
+	char *text;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
 
-	if (!text)
+	if (!out)
 		abort();
-	for (; (at = strstr(printed, hidden)); printed = at + sizeof(hidden) - 1) {
-		to = mempcpy(to, printed, (size_t)(at - printed));
-		to = mempcpy(to, SECRET, sizeof(SECRET) - 1);
+	while (*printed) {
+		size_t line = strcspn(printed, "\n") + 1;
+		size_t tail = sizeof(hidden) - 1;
+
+		if (*printed == 'P' && line > tail &&
+		    memcmp(printed + line - tail, hidden, tail) == 0)
+			fprintf(out, "%.*s = " SECRET "\n", (int)strcspn(printed, " "), printed);
+		else
+			fwrite(printed, 1, line, out);
+		printed += line;
 	}
-	strcpy(to, printed);
+	fclose(out);
 	return text;
 }
 
