@@ -3,7 +3,7 @@
 #
 # signals.sh - signals, job control on a terminal, PID 1, what outlives the command
 
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
 
 # A command that notes what it gets
 counter="$work/counter"
@@ -64,7 +64,7 @@ is "a daemon does not hold the output open" word "$got"
 
 # The terminal: python's pty gives one, the shell in it does job control
 if python3 -c 'import pty' 2>/dev/null; then
-	python3 "$(dirname "$0")/terminal.py" "$wgwrap" "$conf" >"$work/terminal" 2>&1
+	python3 "$(dirname "$0")/lib/terminal.py" "$wgwrap" "$conf" >"$work/terminal" 2>&1
 	while IFS='|' read -r status name; do
 		case $status in
 		ok) result 0 "$name" ;;

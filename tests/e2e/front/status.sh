@@ -3,7 +3,7 @@
 #
 # status.sh - exit statuses and the command's surroundings
 
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib/lib.sh"
 
 for n in 0 1 7 125 255; do
 	run sh -c "exit $n" 2>"$work/log"
