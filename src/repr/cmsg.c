@@ -8,6 +8,17 @@
 
 #include "stack/addr.h"
 
+void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd)
+{
+	memset(control, 0, sizeof(*control));
+	control->head.cmsg_level = SOL_SOCKET;
+	control->head.cmsg_type = SCM_RIGHTS;
+	control->head.cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(&control->head), &fd, sizeof(fd));
+	msg->msg_control = control;
+	msg->msg_controllen = sizeof(*control);
+}
+
 /* An int or, as IP_TOS may be, one byte. 0..255, or -1. */
 static int read_octet(const struct cmsghdr *c)
 {

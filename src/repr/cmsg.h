@@ -9,6 +9,15 @@
 
 #include "src/repr/wire.h"
 
+/** union wgw_fd_control - room for one descriptor in SCM_RIGHTS */
+union wgw_fd_control {
+	struct cmsghdr head;
+	char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/* Makes @msg carry @fd. @control must live as long. */
+void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd);
+
 /* Puts what the program's ancillary data ask for into @head. @any: set when there was something that
  * only a header can carry. 0, or -EINVAL as Linux answers unknown or malformed items. */
 int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head, bool *any);

@@ -3,8 +3,9 @@
  * dgram.c - sending and receiving with addresses, headers and ancillary data
  *
  * With WGW_TAG_RAW a message is the payload and read(2) and write(2) need no help. Otherwise struct
- * wgw_dgram comes first, as one more iovec, so the payload is never copied here. A socket that is
- * connected loses WGW_TAG_RAW when the program asks for something that only a header carries.
+ * wgw_dgram comes first, as one more iovec, so the payload is never copied here. On a socket with
+ * WGW_TAG_RAW a single message can have a header all the same: a descriptor attached to it, which no
+ * plain write can forge, says so. From the tunnel process such a message says that an error came.
  *
  * TCP comes through here too when a program uses the calls with addresses: names and ancillary data
  * mean nothing there, and must not reach the AF_UNIX socket (SCM_RIGHTS would).
@@ -95,14 +96,18 @@ static ssize_t total_length(const struct msghdr *msg)
 	return (ssize_t)total;
 }
 
-/* Sends the program's buffers after @head (NULL: bare). */
-static ssize_t send_message(int fd, const struct wgw_dgram *head, const struct msghdr *msg,
-			    int flags)
+/* Sends the program's buffers after @head (NULL: bare), marked with a descriptor if @mark. */
+static ssize_t send_message(int fd, const struct wgw_dgram *head, bool mark,
+			    const struct msghdr *msg, int flags)
 {
 	size_t skip = head ? 1 : 0;
 	struct iovec iov[msg->msg_iovlen + 1];
 	struct msghdr out = {.msg_iov = iov, .msg_iovlen = msg->msg_iovlen + skip};
+	union wgw_fd_control control;
 	ssize_t n;
+
+	if (mark)
+		wgw_cmsg_attach(&out, &control, fd);
 
 	if (head)
 		iov[0] = (struct iovec){(void *)head, sizeof(*head)};
@@ -145,39 +150,42 @@ static int read_destination(uint64_t tag, const struct msghdr *msg, struct stack
 	return 1;
 }
 
-/* Decides between bare payload and header, and completes the header. 1: header, 0: bare. */
-static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t *tag,
+enum form {
+	FORM_BARE,
+	FORM_HEADED,
+	FORM_MARKED, /* headed, on a socket with WGW_TAG_RAW */
+};
+
+/* Decides how to send, and completes the header. enum form or -errno. */
+static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			  const struct msghdr *msg, struct wgw_dgram *head)
 {
 	struct stack_addr to, peer;
 	bool ancillary;
-	int given = read_destination(*tag, msg, &to);
+	int given = read_destination(tag, msg, &to);
 	int rc;
 
 	if (given < 0)
 		return given;
-	if (!given && !(*tag & WGW_TAG_CONNECTED))
+	if (!given && !(tag & WGW_TAG_CONNECTED))
 		return -EDESTADDRREQ;
-	rc = wgw_cmsg_read(*tag, msg, head, &ancillary);
+	rc = wgw_cmsg_read(tag, msg, head, &ancillary);
 	if (rc < 0)
 		return rc;
-	if ((*tag & WGW_TAG_RAW) && !ancillary && !given)
-		return 0;
-	if (*tag & WGW_TAG_CONNECTED) {
-		rc = wgw_repr_peer(s, fd, *tag, &peer);
+	if ((tag & WGW_TAG_RAW) && !ancillary && !given)
+		return FORM_BARE;
+	if (tag & WGW_TAG_CONNECTED) {
+		rc = wgw_repr_peer(s, fd, tag, &peer);
 		if (rc < 0)
 			return rc;
 		if (!given)
 			to = peer;
-		if ((*tag & WGW_TAG_RAW) && !ancillary && stack_addr_equal(&to, &peer))
-			return 0;
-		rc = wgw_repr_udp_unraw(s, fd, tag);
-		if (rc < 0)
-			return rc;
+		if ((tag & WGW_TAG_RAW) && !ancillary && stack_addr_equal(&to, &peer))
+			return FORM_BARE;
 	}
 	memcpy(head->ip, to.ip, sizeof(head->ip));
 	head->port = to.port;
-	return 1;
+	return tag & WGW_TAG_RAW ? FORM_MARKED : FORM_HEADED;
 }
 
 ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
@@ -185,7 +193,7 @@ ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 {
 	struct wgw_dgram head = {.magic = WGW_WIRE_MAGIC};
 	ssize_t total;
-	int rc;
+	int form;
 
 	if (wgw_tag_kind(tag) == WGW_KIND_TCP)
 		return tcp_sendmsg(s, fd, tag, msg, flags);
@@ -194,12 +202,13 @@ ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	total = total_length(msg);
 	if (total < 0)
 		return total;
-	rc = prepare_header(s, fd, &tag, msg, &head);
-	if (rc < 0)
-		return rc;
+	form = prepare_header(s, fd, tag, msg, &head);
+	if (form < 0)
+		return form;
 	if (total > (tag & WGW_TAG_V6 ? PAYLOAD_V6_MAX_BYTES : PAYLOAD_V4_MAX_BYTES))
 		return -EMSGSIZE;
-	return send_message(fd, rc ? &head : NULL, msg, flags & (MSG_DONTWAIT | MSG_NOSIGNAL));
+	return send_message(fd, form == FORM_BARE ? NULL : &head, form == FORM_MARKED, msg,
+			    flags & (MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 /* ---- datagrams in ---- */
@@ -276,10 +285,11 @@ static void drop_message(int fd)
 }
 
 /* What an error mark means to this program: -errno, or 0 when Linux would not tell. */
-static int error_of(uint64_t tag, const struct incoming *in)
+static int error_of(const struct wgw_repr_session *s, int fd, uint64_t tag,
+		    const struct incoming *in)
 {
 	if (tag & WGW_TAG_RAW)
-		return -ECONNREFUSED;
+		return -wgw_repr_so_error(s, fd, tag);
 	return tag & (WGW_TAG_CONNECTED | WGW_TAG_RECVERR) ? -(int)in->head.err : 0;
 }
 
@@ -347,7 +357,7 @@ ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			break;
 		if (flags & MSG_PEEK)
 			drop_message(fd);
-		rc = in.len < 0 ? 0 : error_of(tag, &in);
+		rc = in.len < 0 ? 0 : error_of(s, fd, tag, &in);
 		if (rc < 0)
 			return rc;
 	}
@@ -375,7 +385,7 @@ int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, in
 	if (!(tag & WGW_TAG_CONNECTED))
 		return -ENOTCONN;
 	wgw_repr_op_init(s, &op, WGW_OP_SHUTDOWN, fd, tag);
-	op.u.option.value[0] = (uint8_t)how;
-	op.u.option.len = 1;
+	op.u.option.len = sizeof(how);
+	memcpy(op.u.option.value, &how, sizeof(how));
 	return wgw_repr_op_call(s, &op, -1);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "src/repr/cmsg.h"
 #include "src/repr/raw.h"
 
 enum {
@@ -21,6 +22,7 @@ void wgw_repr_op_init(const struct wgw_repr_session *s, struct wgw_op *op, enum 
 	op->code = (uint16_t)code;
 	op->kind = (uint8_t)wgw_tag_kind(tag);
 	op->cookie = fd >= 0 ? wgw_repr_cookie(fd) : 0;
+	op->inode = fd >= 0 ? wgw_raw_inode(fd) : 0;
 	memcpy(op->token, s->token, sizeof(op->token));
 }
 
@@ -45,21 +47,12 @@ int wgw_repr_op_send(int conversation, const struct wgw_op *op, const void *tail
 		     int pass)
 {
 	struct iovec iov[2] = {{(void *)op, sizeof(*op)}, {(void *)tail, tail_len}};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = tail_len ? 2 : 1};
+	union wgw_fd_control control;
 	ssize_t n;
 
-	if (pass >= 0) {
-		control.head.cmsg_level = SOL_SOCKET;
-		control.head.cmsg_type = SCM_RIGHTS;
-		control.head.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.head), &pass, sizeof(pass));
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-	}
+	if (pass >= 0)
+		wgw_cmsg_attach(&msg, &control, pass);
 	do
 		n = wgw_raw_sendmsg(conversation, &msg, MSG_NOSIGNAL);
 	while (n == -EINTR);
@@ -108,19 +101,11 @@ int wgw_repr_pass_self(int fd)
 	int64_t until = wgw_raw_now_ms() + IN_FLIGHT_WAIT_MS;
 	char byte = WGW_FD_BYTE;
 	struct iovec iov = {&byte, 1};
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {.head = {.cmsg_level = SOL_SOCKET,
-			      .cmsg_type = SCM_RIGHTS,
-			      .cmsg_len = CMSG_LEN(sizeof(int))}};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = &control,
-			     .msg_controllen = sizeof(control)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	union wgw_fd_control control;
 	ssize_t n;
 
-	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	wgw_cmsg_attach(&msg, &control, fd);
 	for (;;) {
 		n = wgw_raw_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n == 1)

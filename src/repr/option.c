@@ -56,7 +56,7 @@ static int put_int(int level, int from, void *value, socklen_t *len)
 }
 
 static int get_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
-		    const struct wgw_option *option)
+		    const struct wgw_repr_option *option)
 {
 	struct wgw_op op;
 	int value;
@@ -159,7 +159,7 @@ static int get_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 	}
 }
 
-static int get_in_tag(uint64_t tag, const struct wgw_option *option, void *value, socklen_t *len)
+static int get_in_tag(uint64_t tag, const struct wgw_repr_option *option, void *value, socklen_t *len)
 {
 	return put_int(option->level, tag & option->bit ? 1 : 0, value, len);
 }
@@ -183,19 +183,19 @@ static int get_special(const struct wgw_repr_session *s, int fd, uint64_t tag, i
 int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
 			int name, void *value, socklen_t *len)
 {
-	const struct wgw_option *option = wgw_option_find(tag, level, name);
+	const struct wgw_repr_option *option = wgw_repr_option_find(tag, level, name);
 
 	if (!option)
 		return level == SOL_SOCKET ? get_socket_level(s, fd, tag, name, value, len)
 					   : -ENOPROTOOPT;
 	switch (option->place) {
-	case WGW_OPTION_TAG:
+	case WGW_REPR_OPTION_TAG:
 		return get_in_tag(tag, option, value, len);
-	case WGW_OPTION_KEPT:
+	case WGW_REPR_OPTION_KEPT:
 		return put_int(level, get_kept(s, fd, tag, option), value, len);
-	case WGW_OPTION_IGNORED:
+	case WGW_REPR_OPTION_IGNORED:
 		return put_int(level, option->initial, value, len);
-	case WGW_OPTION_SPECIAL:
+	case WGW_REPR_OPTION_SPECIAL:
 		return get_special(s, fd, tag, level, name, value, len);
 	default:
 		return -ENOPROTOOPT;
@@ -250,7 +250,7 @@ static bool is_connected(const struct wgw_repr_session *s, int fd, uint64_t tag)
 }
 
 static int set_in_tag(const struct wgw_repr_session *s, int fd, uint64_t tag,
-		      const struct wgw_option *option, int value)
+		      const struct wgw_repr_option *option, int value)
 {
 	int rc;
 
@@ -326,11 +326,11 @@ static int set_special(int level, int name, const void *value, socklen_t len)
 }
 
 static int set_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
-		    const struct wgw_option *option, int value)
+		    const struct wgw_repr_option *option, int value)
 {
 	if (option->name == SO_SNDBUF && option->level == SOL_SOCKET)
 		value = value > option->max / 2 ? option->max : 2 * value; /* as the kernel */
-	else if (value == -1 && (option->flags & WGW_OPTION_MINUS_RESETS))
+	else if (value == -1 && (option->flags & WGW_REPR_OPTION_MINUS_RESETS))
 		value = option->initial;
 	else if (value < option->min || value > option->max)
 		return -EINVAL;
@@ -342,7 +342,7 @@ static int set_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
 int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
 			int name, const void *value, socklen_t len)
 {
-	const struct wgw_option *option = wgw_option_find(tag, level, name);
+	const struct wgw_repr_option *option = wgw_repr_option_find(tag, level, name);
 	int number = 0;
 	int rc;
 
@@ -351,15 +351,15 @@ int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	if (!option)
 		return level == SOL_SOCKET ? set_socket_level(s, fd, tag, name, value, len)
 					   : -ENOPROTOOPT;
-	if (option->place == WGW_OPTION_REFUSED)
+	if (option->place == WGW_REPR_OPTION_REFUSED)
 		return -option->initial;
-	if (option->place == WGW_OPTION_SPECIAL)
+	if (option->place == WGW_REPR_OPTION_SPECIAL)
 		return set_special(level, name, value, len);
-	if (option->place == WGW_OPTION_IGNORED)
+	if (option->place == WGW_REPR_OPTION_IGNORED)
 		return 0;
 	rc = take_int(level, value, len, &number);
 	if (rc < 0)
 		return rc;
-	return option->place == WGW_OPTION_TAG ? set_in_tag(s, fd, tag, option, number)
+	return option->place == WGW_REPR_OPTION_TAG ? set_in_tag(s, fd, tag, option, number)
 					       : set_kept(s, fd, tag, option, number);
 }

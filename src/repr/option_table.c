@@ -15,16 +15,16 @@
 
 #include "src/repr/wire.h"
 
-#define TCP	WGW_OPTION_ON_TCP
-#define DGRAM	WGW_OPTION_ON_DATAGRAM
-#define ANY	WGW_OPTION_ON_ANY
-#define V6	WGW_OPTION_ON_V6_ONLY
-#define RESETS	WGW_OPTION_MINUS_RESETS
-#define KEPT	WGW_OPTION_KEPT
-#define IGNORED WGW_OPTION_IGNORED
-#define REFUSED WGW_OPTION_REFUSED
-#define SPECIAL WGW_OPTION_SPECIAL
-#define IN_TAG	WGW_OPTION_TAG
+#define TCP	WGW_REPR_OPTION_ON_TCP
+#define DGRAM	WGW_REPR_OPTION_ON_DATAGRAM
+#define ANY	WGW_REPR_OPTION_ON_ANY
+#define V6	WGW_REPR_OPTION_ON_V6_ONLY
+#define RESETS	WGW_REPR_OPTION_MINUS_RESETS
+#define KEPT	WGW_REPR_OPTION_KEPT
+#define IGNORED WGW_REPR_OPTION_IGNORED
+#define REFUSED WGW_REPR_OPTION_REFUSED
+#define SPECIAL WGW_REPR_OPTION_SPECIAL
+#define IN_TAG	WGW_REPR_OPTION_TAG
 
 enum {
 	SNDBUF_INITIAL_BYTES = 212992,
@@ -47,7 +47,7 @@ enum {
 #define TCP_TX_DELAY 37
 #endif
 
-static const struct wgw_option table[] = {
+static const struct wgw_repr_option table[] = {
 	{SOL_SOCKET, SO_SNDBUF, KEPT, ANY, SNDBUF_INITIAL_BYTES, SNDBUF_MIN_BYTES,
 	 SNDBUF_MAX_BYTES, 0},
 	{SOL_SOCKET, SO_SNDBUFFORCE, REFUSED, ANY, EPERM, 0, 0, 0},
@@ -124,12 +124,12 @@ static const struct wgw_option table[] = {
 	{IPPROTO_IP, IP_UNICAST_IF, IGNORED, ANY, 0, 0, 0, 0},
 };
 
-const struct wgw_option *wgw_option_find(uint64_t tag, int level, int name)
+const struct wgw_repr_option *wgw_repr_option_find(uint64_t tag, int level, int name)
 {
 	unsigned int on = wgw_tag_kind(tag) == WGW_KIND_TCP ? TCP : DGRAM;
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
-		const struct wgw_option *o = &table[i];
+		const struct wgw_repr_option *o = &table[i];
 
 		if (o->level == level && o->name == name && (o->flags & on) &&
 		    ((tag & WGW_TAG_V6) || !(o->flags & V6)))

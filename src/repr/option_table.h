@@ -5,32 +5,32 @@
 
 #include <stdint.h>
 
-enum wgw_option_place {
-	WGW_OPTION_TAG,	    /* a bit of the tag */
-	WGW_OPTION_KEPT,    /* an int at the tunnel process, by cookie */
-	WGW_OPTION_IGNORED, /* any value is taken, the initial one is read back */
-	WGW_OPTION_SPECIAL, /* option.c computes it */
-	WGW_OPTION_REFUSED, /* setting fails with errno @initial, reading with ENOPROTOOPT */
+enum wgw_repr_option_place {
+	WGW_REPR_OPTION_TAG,	    /* a bit of the tag */
+	WGW_REPR_OPTION_KEPT,    /* an int at the tunnel process, by cookie */
+	WGW_REPR_OPTION_IGNORED, /* any value is taken, the initial one is read back */
+	WGW_REPR_OPTION_SPECIAL, /* option.c computes it */
+	WGW_REPR_OPTION_REFUSED, /* setting fails with errno @initial, reading with ENOPROTOOPT */
 };
 
 enum { /* which sockets have the option */
-	WGW_OPTION_ON_TCP = 1 << 0,
-	WGW_OPTION_ON_DATAGRAM = 1 << 1,
-	WGW_OPTION_ON_V6_ONLY = 1 << 2, /* AF_INET6 sockets only */
-	WGW_OPTION_MINUS_RESETS = 1 << 3, /* -1 means the initial value */
-	WGW_OPTION_ON_ANY = WGW_OPTION_ON_TCP | WGW_OPTION_ON_DATAGRAM,
+	WGW_REPR_OPTION_ON_TCP = 1 << 0,
+	WGW_REPR_OPTION_ON_DATAGRAM = 1 << 1,
+	WGW_REPR_OPTION_ON_V6_ONLY = 1 << 2, /* AF_INET6 sockets only */
+	WGW_REPR_OPTION_MINUS_RESETS = 1 << 3, /* -1 means the initial value */
+	WGW_REPR_OPTION_ON_ANY = WGW_REPR_OPTION_ON_TCP | WGW_REPR_OPTION_ON_DATAGRAM,
 };
 
-struct wgw_option {
+struct wgw_repr_option {
 	int level, name;
-	enum wgw_option_place place;
+	enum wgw_repr_option_place place;
 	unsigned int flags;
 	int initial;  /* what an untouched socket returns */
-	int min, max; /* WGW_OPTION_KEPT */
-	uint64_t bit; /* WGW_OPTION_TAG */
+	int min, max; /* WGW_REPR_OPTION_KEPT */
+	uint64_t bit; /* WGW_REPR_OPTION_TAG */
 };
 
 /* The entry for a socket with @tag, or NULL. */
-const struct wgw_option *wgw_option_find(uint64_t tag, int level, int name);
+const struct wgw_repr_option *wgw_repr_option_find(uint64_t tag, int level, int name);
 
 #endif

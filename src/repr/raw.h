@@ -127,6 +127,9 @@ static inline int wgw_raw_getpid(void)
 	return (int)wgw_raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
+/* st_ino of @fd, 0: none. */
+uint64_t wgw_raw_inode(int fd);
+
 /* Monotonic clock in ms. */
 int64_t wgw_raw_now_ms(void);
 

@@ -206,6 +206,21 @@ int wgw_repr_connect_result(const struct wgw_repr_session *s, int fd, uint64_t t
 	}
 }
 
+/* ICMP errors are at the tunnel process; unconnected sockets are told of them only on request. */
+static int datagram_error(const struct wgw_repr_session *s, int fd, uint64_t tag, int err)
+{
+	struct wgw_op op;
+
+	if (err || !(tag & (WGW_TAG_CONNECTED | WGW_TAG_RECVERR)))
+		return err;
+	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
+	op.u.option.level = SOL_SOCKET;
+	op.u.option.name = SO_ERROR;
+	if (wgw_repr_op_call(s, &op, -1) == 0 && op.u.option.len == sizeof(err))
+		memcpy(&err, op.u.option.value, sizeof(err));
+	return err;
+}
+
 int wgw_repr_so_error(const struct wgw_repr_session *s, int fd, uint64_t tag)
 {
 	struct wgw_label label;
@@ -215,7 +230,7 @@ int wgw_repr_so_error(const struct wgw_repr_session *s, int fd, uint64_t tag)
 
 	wgw_raw_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
 	if (wgw_tag_kind(tag) != WGW_KIND_TCP)
-		return err;
+		return datagram_error(s, fd, tag, err);
 	state = wgw_repr_tcp_state(s, fd, tag, &label);
 	if (state != WGW_REPR_FAILED && state != WGW_REPR_LOST)
 		return err;

@@ -79,6 +79,7 @@ static int change_peer(struct change *c, const struct stack_addr *to, bool raw)
 	if (rc < 0)
 		return rc;
 	wgw_repr_op_init(c->s, &op, WGW_OP_GO, c->fd, c->tag);
+	op.u.open.flags = raw ? WGW_BIND_RAW : 0;
 	return wgw_repr_op_send(c->conversation, &op, NULL, 0, -1);
 }
 

@@ -44,6 +44,14 @@
  * cannot forge it) is special. To the tunnel process: it starts with struct wgw_dgram (sendto with an
  * address on a connected socket). From it: empty, an ICMP error came; WGW_OP_GETOPT of SOL_SOCKET,
  * SO_ERROR says which and clears it.
+ * A reply with an error ends the conversation. A connected socket need not have WGW_TAG_RAW: the shim
+ * leaves it out when the program wants what only struct wgw_dgram says, and may connect again to the
+ * same peer to change it.
+ *
+ * Every operation is one message: the whole struct wgw_op, then (REQUEUE, the reply to DNS_QUERY) the
+ * bytes that belong to it. The tunnel process keeps every option that WGW_OP_SETOPT gives it, also
+ * those that change nothing there; WGW_OP_GETOPT of one it does not have is an error, and the asker
+ * knows the default.
  *
  * Every request carries the session's token; an unknown one is dropped. All integers are in host order
  * (both sides are on one machine), addresses as in stack/addr.h.

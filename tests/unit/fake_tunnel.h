@@ -53,7 +53,8 @@ struct fake_tunnel {
 	unsigned int ops;	/* conversations so far */
 	unsigned int bad_tokens;
 	unsigned int requeued;
-	/* what the tunnel process would have sent after UDP_CONNECT is put here by the test */
+	int error_next; /* SO_ERROR of a datagram socket */
+	bool raw;	/* what the last GO said */
 	uint32_t nonce;
 };
 
@@ -104,6 +105,13 @@ static inline void fake_reserve(struct fake_tunnel *t, struct fake_socket *k,
 
 static inline void fake_option(struct fake_tunnel *t, struct wgw_op *op)
 {
+	if (op->code == WGW_OP_GETOPT && op->u.option.level == SOL_SOCKET &&
+	    op->u.option.name == SO_ERROR) {
+		op->u.option.len = sizeof(t->error_next);
+		memcpy(op->u.option.value, &t->error_next, sizeof(t->error_next));
+		t->error_next = 0;
+		return;
+	}
 	for (int i = 0; i < FAKE_OPTIONS; i++) {
 		bool free_slot = !t->option[i].cookie && op->code == WGW_OP_SETOPT;
 
@@ -132,7 +140,7 @@ static inline void fake_finish_connect(struct fake_tunnel *t, struct fake_socket
 	static uint8_t message[FAKE_MESSAGES][sizeof(struct wgw_op) + 2048];
 	ssize_t len[FAKE_MESSAGES];
 	int n = 0;
-	uint64_t tag = 0;
+	bool go = false;
 	struct wgw_op *op;
 
 	while (n < FAKE_MESSAGES) {
@@ -142,13 +150,15 @@ static inline void fake_finish_connect(struct fake_tunnel *t, struct fake_socket
 			break;
 		n++;
 	}
-	if (len[n] == (ssize_t)sizeof(struct wgw_op))
-		tag = ((struct wgw_op *)message[n])->code == WGW_OP_GO;
+	if (n < FAKE_MESSAGES && len[n] == (ssize_t)sizeof(*op) && op->code == WGW_OP_GO) {
+		go = true;
+		t->raw = op->u.open.flags & WGW_BIND_RAW;
+	}
 	t->requeued += (unsigned int)n;
-	for (int i = 0; tag && i < n; i++) {
+	for (int i = 0; go && i < n; i++) {
 		size_t skip = sizeof(struct wgw_op);
 
-		if (k->remote.port)
+		if (t->raw)
 			skip += sizeof(struct wgw_dgram);
 		send(k->dgram, message[i] + skip, (size_t)len[i] - skip, MSG_NOSIGNAL);
 	}
