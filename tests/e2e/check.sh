@@ -14,7 +14,8 @@ set -u
 umask 077
 cd "$(dirname "$0")/../.." || exit 1
 wgwrap=$(realpath "${WGWRAP_BUILD:-build}/wgwrap")
-data=$PWD/tests/data/config
+root=$PWD
+data=$root/tests/data/config
 [ -x "$wgwrap" ] || { echo "no $wgwrap: build it first"; exit 77; }
 
 # a directory that only we can search: no file in it is world accessible
@@ -166,6 +167,21 @@ result $? 'version'
 result $? 'help'
 [ "$("$wgwrap" --help)" = "$("$wgwrap" help run)" ]
 result $? '--help is the help of run'
+
+# every long option is in the usage, the manual and the completion; and these name no other
+options=$(sed -n '/long_options\[\]/,/^};/s/.*{"\([a-z0-9-]*\)".*/\1/p' "$root/cmd/run.c" | sort)
+[ "$(wc -l <<<"$options")" -gt 15 ]
+result $? 'the options were found in the source'
+unlisted=$'ipv4\nipv6\nquiet\nverbose' # in the usage by their short form
+named=$({ "$wgwrap" help run | grep -oE -- '--[a-z0-9-]+' | sed 's/^--//'; echo "$unlisted"; } | sort -u)
+[ "$named" = "$options" ]
+result $? 'the usage names the options' "$(diff <(echo "$options") <(echo "$named"))"
+named=$(grep -E '^\.It Fl' "$root/cmd/wgwrap.1" | grep -oE ' -[a-z0-9-]{2,}' | sed 's/^ -//' | sort -u)
+[ "$named" = "$options" ]
+result $? 'the manual names the options' "$(diff <(echo "$options") <(echo "$named"))"
+named=$(sed -n "/'-c --config/,/--version'/p" "$root/cmd/completions/wgwrap.bash" | grep -oE -- '--[a-z0-9-]+' | sed 's/^--//' | sort -u)
+[ "$named" = "$options" ]
+result $? 'the completion names the options' "$(diff <(echo "$options") <(echo "$named"))"
 
 # ---- keys ----
 

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+#
+# wgwrap.bash - completion for bash; install as /usr/share/bash-completion/completions/wgwrap
+#
+# After the options of run the command completes as it does by itself, where bash-completion is
+# loaded; else by the names of commands and files.
+
+# _wgwrap_configs WORD: files, and the NAMEs that -c looks for
+_wgwrap_configs()
+{
+	local word=$1 dir file
+
+	mapfile -t COMPREPLY < <(compgen -f -- "$word")
+	for dir in "${XDG_CONFIG_HOME:-$HOME/.config}/wgwrap" /etc/wireguard; do
+		for file in "$dir"/*.conf; do
+			[ -e "$file" ] || continue
+			file=${file##*/}
+			[[ ${file%.conf} == "$word"* ]] && COMPREPLY+=("${file%.conf}")
+		done
+	done
+}
+
+# _wgwrap_words WORD LIST: words of the list
+_wgwrap_words()
+{
+	mapfile -t COMPREPLY < <(compgen -W "$2" -- "$1")
+}
+
+# _wgwrap_command INDEX: the command of run starts at that word
+_wgwrap_command()
+{
+	if declare -F _command_offset >/dev/null; then
+		_command_offset "$1"
+	elif [ "$COMP_CWORD" = "$1" ]; then
+		mapfile -t COMPREPLY < <(compgen -c -- "${COMP_WORDS[COMP_CWORD]}")
+	else
+		mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
+	fi
+}
+
+_wgwrap_run()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} i=$1
+
+	# step over the options that are complete
+	while [ "$i" -lt "$COMP_CWORD" ]; do
+		case ${COMP_WORDS[i]} in
+		--)
+			_wgwrap_command $((i + 1))
+			return
+			;;
+		-c | --config | --linger | --direct | --dns | --mtu | --endpoint | --listen-port | \
+			--keep-fd | --pcap | --log-file | --log-format)
+			[ $((i + 1)) = "$COMP_CWORD" ] && break
+			i=$((i + 2))
+			# bash splits --config=x into three words
+			[ "${COMP_WORDS[i - 1]}" = = ] && i=$((i + 1))
+			;;
+		--wait)
+			i=$((i + 1))
+			[ "${COMP_WORDS[i]}" = = ] && i=$((i + 2))
+			;;
+		-*)
+			i=$((i + 1))
+			;;
+		*)
+			_wgwrap_command "$i"
+			return
+			;;
+		esac
+	done
+
+	case ${COMP_WORDS[i]} in
+	-c | --config) [ "$i" -lt "$COMP_CWORD" ] && _wgwrap_configs "$word" && return ;;
+	--dns) [ "$i" -lt "$COMP_CWORD" ] && _wgwrap_words "$word" system && return ;;
+	--log-format) [ "$i" -lt "$COMP_CWORD" ] && _wgwrap_words "$word" 'human json' && return ;;
+	--pcap | --log-file)
+		[ "$i" -lt "$COMP_CWORD" ] && mapfile -t COMPREPLY < <(compgen -f -- "$word") && return
+		;;
+	esac
+	[ "$i" -lt "$COMP_CWORD" ] && return
+	if [[ $word == -* ]]; then
+		_wgwrap_words "$word" '-c --config --wait --no-wait --linger --direct --dns --mtu --endpoint
+			--listen-port -4 --ipv4 -6 --ipv6 --join --no-restart --lenient --keep-fd --pcap
+			--log-file --log-format -q --quiet -v --verbose -h --help -V --version'
+	else
+		_wgwrap_command "$i"
+	fi
+}
+
+_wgwrap()
+{
+	local word=${COMP_WORDS[COMP_CWORD]}
+	local commands='run check genkey pubkey genpsk version help'
+
+	COMPREPLY=()
+	if [ "$COMP_CWORD" = 1 ] && [[ $word != -* ]]; then
+		_wgwrap_words "$word" "$commands"
+		return
+	fi
+	case ${COMP_WORDS[1]} in
+	run) _wgwrap_run 2 ;;
+	-*) _wgwrap_run 1 ;;
+	check)
+		if [[ $word == -* ]]; then
+			_wgwrap_words "$word" '-q --quiet --lenient --help'
+		else
+			_wgwrap_configs "$word"
+		fi
+		;;
+	help) _wgwrap_words "$word" "$commands" ;;
+	esac
+}
+
+complete -o filenames -F _wgwrap wgwrap
