@@ -35,7 +35,7 @@ enum {
 
 struct wgw_loop {
 	int epoll;
-	int alarm; /* timerfd */
+	int alarm;	   /* timerfd */
 	uint64_t alarm_at; /* what it is set to, 0: unset */
 	uint64_t now;
 	bool stop;

@@ -7,8 +7,8 @@
  * on the open timer, never while somebody sends through it: a failed send marks it as closing and
  * the timer ends it in the next turn.
  *
- * Who may open: processes of our own uid, by SO_PEERCRED; the token in the OPEN message is theirs to
- * choose and authorises everything later. Nothing that is sent here holds a key.
+ * Who may open: processes of our own uid, by SO_PEERCRED; the token in the OPEN message is theirs
+ * to choose and authorises everything later. Nothing that is sent here holds a key.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,10 +25,10 @@
 #include "src/tunnel/core.h"
 
 enum {
-	QUEUE_MAX = 256,      /* messages waiting for a reader */
-	REQUESTS_MAX = 1024,  /* unanswered questions to the supervisor */
-	OPEN_FDS = 2,	      /* settings, policy */
-	READ_ROUNDS = 16,     /* messages per turn */
+	QUEUE_MAX = 256,     /* messages waiting for a reader */
+	REQUESTS_MAX = 1024, /* unanswered questions to the supervisor */
+	OPEN_FDS = 2,	     /* settings, policy */
+	READ_ROUNDS = 16,    /* messages per turn */
 	TEXT_FILE_MAX_BYTES = 8 << 20,
 };
 
@@ -400,7 +400,7 @@ static struct request *request_new(struct wgw_client *c, uint16_t code, uint64_t
 }
 
 bool wgw_client_scan(struct wgw_client *c, const uint64_t *inodes, unsigned int n,
-		      void (*done)(void *arg, const uint64_t *held), void *arg)
+		     void (*done)(void *arg, const uint64_t *held), void *arg)
 {
 	struct wgw_channel_msg msg = {.code = WGW_CH_SCAN};
 	struct request *r;
@@ -419,8 +419,8 @@ bool wgw_client_scan(struct wgw_client *c, const uint64_t *inodes, unsigned int 
 }
 
 bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
-			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
-			      void *arg)
+			     void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
+			     void *arg)
 {
 	struct wgw_channel_msg msg = {.code = WGW_CH_HOST_RESOLVE};
 	struct request *r;
@@ -481,7 +481,8 @@ static int take_fds(struct msghdr *h, int fds[OPEN_FDS])
 }
 
 /* Returns false when the channel is to end. */
-static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, const int *fds, int n_fds)
+static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, const int *fds,
+		   int n_fds)
 {
 	if (msg->magic != WGW_WIRE_MAGIC)
 		return false;

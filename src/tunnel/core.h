@@ -86,7 +86,8 @@ struct wgw_session {
 	size_t n_refused;
 };
 
-/* Makes a session and adds it to @t's list. Takes @policy over on success. Returns NULL without memory. */
+/* Makes a session and adds it to @t's list. Takes @policy over on success. Returns NULL without
+ * memory. */
 struct wgw_session *wgw_session_new(struct wgw_tunnel *t, struct wgw_client *channel,
 				    const uint8_t *token, const uint8_t *label_key,
 				    struct wgw_policy *policy);
@@ -111,10 +112,10 @@ void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *s
 /* Takes the request's id, 0: no memory. @timeout_ms: then it is answered as if the supervisor
  * did not know. @done runs later, never inside. */
 bool wgw_client_scan(struct wgw_client *c, const uint64_t *inodes, unsigned int n,
-		      void (*done)(void *arg, const uint64_t *held), void *arg);
+		     void (*done)(void *arg, const uint64_t *held), void *arg);
 bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
-			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
-			      void *arg);
+			     void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
+			     void *arg);
 
 /* peers.c ---- */
 

@@ -7,12 +7,12 @@
  * with UDP_GRO each message holds up to 64 datagrams of one sender back to back.
  *
  * IP_PKTINFO tells which of our addresses a datagram came to; answers leave from it (hosts with
- * several addresses; design of the WireGuard kernel driver). The traffic class is received and sent,
- * so that ECN works through the tunnel (RFC 6040). The don't-fragment bit is left off as the kernel
- * driver does: an outer path narrower than expected costs fragments, not the connection.
+ * several addresses; design of the WireGuard kernel driver). The traffic class is received and
+ * sent, so that ECN works through the tunnel (RFC 6040). The don't-fragment bit is left off as the
+ * kernel driver does: an outer path narrower than expected costs fragments, not the connection.
  *
- * ICMP errors are not asked for (no IP_RECVERR), so they never end a receive; whatever error recvmmsg
- * returns all the same is drained and ignored.
+ * ICMP errors are not asked for (no IP_RECVERR), so they never end a receive; whatever error
+ * recvmmsg returns all the same is drained and ignored.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,7 +39,7 @@
 enum {
 	RX_MESSAGES = 16,
 	RX_MESSAGE_BYTES = 65536,
-	RX_ROUNDS = 4,		    /* recvmmsg calls per turn, so that others get their share */
+	RX_ROUNDS = 4,		       /* recvmmsg calls per turn, so that others get their share */
 	KERNEL_BUFFER_BYTES = 7 << 20, /* asked for; the kernel grants net.core.?mem_max */
 	PORT_TRIES = 100,
 	CONTROL_BYTES = 256,

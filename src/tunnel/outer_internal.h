@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* outer_internal.h - one outer socket, shared by outer.c (open, receive) and outer_tx.c (transmit) */
+/* outer_internal.h - one outer socket, shared by outer.c (open, receive) and outer_tx.c (transmit)
+ */
 #ifndef SRC_TUNNEL_OUTER_INTERNAL_H
 #define SRC_TUNNEL_OUTER_INTERNAL_H
 

@@ -30,9 +30,9 @@
 #endif
 
 enum {
-	GSO_SEGMENTS_MAX = 64,	/* UDP_MAX_SEGMENTS before 6.9 */
-	GSO_BYTES_MAX = 65507,	/* largest UDP payload over IPv4 */
-	TX_MESSAGES = 32,	/* per sendmmsg */
+	GSO_SEGMENTS_MAX = 64, /* UDP_MAX_SEGMENTS before 6.9 */
+	GSO_BYTES_MAX = 65507, /* largest UDP payload over IPv4 */
+	TX_MESSAGES = 32,      /* per sendmmsg */
 	BACKLOG_BYTES = 1 << 20,
 	CONTROL_BYTES = 128,
 };
@@ -115,8 +115,8 @@ static int send_some(struct outer_socket *s, const struct outer_batch *b, struct
 		iov[n].iov_len = (take - 1) * b->stride + datagram_len(b, i + take - 1);
 		m[n].msg_hdr = (struct msghdr){
 			.msg_name = (void *)(uintptr_t)&b->to.to,
-			.msg_namelen = s->family == AF_INET ? sizeof(struct sockaddr_in) :
-							      sizeof(struct sockaddr_in6),
+			.msg_namelen = s->family == AF_INET ? sizeof(struct sockaddr_in)
+							    : sizeof(struct sockaddr_in6),
 			.msg_iov = &iov[n],
 			.msg_iovlen = 1,
 			.msg_control = control.bytes,
@@ -174,8 +174,8 @@ static bool has_source(const struct outer_batch *b)
 {
 	static const struct in6_addr zero;
 
-	return b->to.to.sa.sa_family == AF_INET ? b->to.from4.s_addr != 0 :
-						  memcmp(&b->to.from6, &zero, sizeof(zero)) != 0;
+	return b->to.to.sa.sa_family == AF_INET ? b->to.from4.s_addr != 0
+						: memcmp(&b->to.from6, &zero, sizeof(zero)) != 0;
 }
 
 /* The first 4 or all 16 bytes of the union of source addresses, the rest zero. */
@@ -313,9 +313,8 @@ void outer_backlog_send(struct outer_socket *s)
 
 		memcpy(&r, q->bytes + q->head, sizeof(r));
 		size = record_bytes(r.stride, r.count, r.last);
-		b = (struct outer_batch){r.to,	  q->bytes + q->head + sizeof(r),
-					 r.stride, r.count,
-					 r.last,   r.tos};
+		b = (struct outer_batch){
+			r.to, q->bytes + q->head + sizeof(r), r.stride, r.count, r.last, r.tos};
 		err = send_batch(s, &b, &next);
 		if (err == -EAGAIN) {
 			/* The record shrinks from its front; those behind it move up. */

@@ -3,8 +3,8 @@
  * pcap.c - records the decrypted inner packets in pcap format
  *
  * The classic format with nanoseconds and link type RAW (IPv4 or IPv6 without a link header), see
- * draft-ietf-opsawg-pcap. Packets are gathered in one buffer and written before the loop sleeps. When
- * writing fails (disk full, reader gone) recording ends; the tunnel does not.
+ * draft-ietf-opsawg-pcap. Packets are gathered in one buffer and written before the loop sleeps.
+ * When writing fails (disk full, reader gone) recording ends; the tunnel does not.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -25,7 +25,7 @@
 #include "src/tunnel/core.h"
 
 enum {
-	WAKE_MAX = 16,	     /* handshakes started when a session opens */
+	WAKE_MAX = 16, /* handshakes started when a session opens */
 	PEER_TEXT_BYTES = 160,
 	CONFLICT_DATAGRAMS = 2,
 };
@@ -237,10 +237,11 @@ static void on_replaced(struct peer_state *p)
 	if (p->conflict_said_at && now - p->conflict_said_at < CONFLICT_QUIET_NS)
 		return;
 	p->conflict_said_at = now;
-	wgw_core_say(p->owner->core, 0,
-		     "%s keeps losing our session: the same private key seems to be in use on another "
-		     "host or in another program; give each its own key",
-		     peer_text(p, text));
+	wgw_core_say(
+		p->owner->core, 0,
+		"%s keeps losing our session: the same private key seems to be in use on another "
+		"host or in another program; give each its own key",
+		peer_text(p, text));
 }
 
 static void on_gave_up(struct peer_state *p)

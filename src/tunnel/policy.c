@@ -92,9 +92,9 @@ static const struct {
 	const char *name;
 	int (*set)(struct wgw_policy *p, const char *value);
 } keys[] = {
-	{"direct", set_direct},	   {"dns-mode", set_dns_mode},
-	{"dns", set_dns},	   {"search", set_search},
-	{"verbose", set_verbose},  {"system-resolver", set_system_resolver},
+	{"direct", set_direct},	  {"dns-mode", set_dns_mode},
+	{"dns", set_dns},	  {"search", set_search},
+	{"verbose", set_verbose}, {"system-resolver", set_system_resolver},
 };
 
 /* Takes a line "KEY VALUE" apart, in place. */

@@ -230,11 +230,12 @@ static void say_refusal(struct wgw_session *s, const struct stack_addr *to, enum
 	if (why == WGW_REFUSAL_NO_FAMILY) {
 		/* Every name with an AAAA record leads here: once is enough. */
 		if (!s->family_said)
-			wgw_session_say(s, 0,
-					"%s refused: the tunnel has no %s address; add one to "
-					"Address =, or allow it outside the tunnel with --direct %s "
-					"(said for the first such destination only)",
-					wgw_addr_text(to, addr), family, addr);
+			wgw_session_say(
+				s, 0,
+				"%s refused: the tunnel has no %s address; add one to "
+				"Address =, or allow it outside the tunnel with --direct %s "
+				"(said for the first such destination only)",
+				wgw_addr_text(to, addr), family, addr);
 		s->family_said = true;
 		return;
 	}
@@ -242,15 +243,17 @@ static void say_refusal(struct wgw_session *s, const struct stack_addr *to, enum
 		return;
 	wgw_addr_text(to, addr);
 	if (why == WGW_REFUSAL_NO_DNS)
-		wgw_session_say(s, 0,
-				"name server %s refused: the file has no DNS = and the tunnel holds a "
-				"default route; use --dns ADDR, or --dns system",
-				addr);
+		wgw_session_say(
+			s, 0,
+			"name server %s refused: the file has no DNS = and the tunnel holds a "
+			"default route; use --dns ADDR, or --dns system",
+			addr);
 	else
-		wgw_session_say(s, 0,
-				"%s refused: no peer's AllowedIPs hold it; add it there, or allow it "
-				"outside the tunnel with --direct %s",
-				addr, addr);
+		wgw_session_say(
+			s, 0,
+			"%s refused: no peer's AllowedIPs hold it; add it there, or allow it "
+			"outside the tunnel with --direct %s",
+			addr, addr);
 	if (s->n_refused == WGW_REFUSED_MAX)
 		wgw_session_say(s, 0, "further refused destinations are not listed");
 }

@@ -13,8 +13,9 @@
  *
  * Nothing is flushed while events are dispatched. Before the loop sleeps the before hooks run in
  * this order: the stack sees the end of its input batch (merged segments, ACKs), sockets.c moves
- * bytes, the engine seals and sends everything, and the deadlines of stack and engine become timers.
- * Hence batches are as large as a turn's work, and nothing is left behind when the process sleeps.
+ * bytes, the engine seals and sends everything, and the deadlines of stack and engine become
+ *timers. Hence batches are as large as a turn's work, and nothing is left behind when the process
+ *sleeps.
  *
  * Start: the process is a fork of the front, so it first becomes a clean daemon; then it makes
  * everything that needs files, then it closes the sandbox, then it says that it is ready. Nobody is
@@ -199,8 +200,7 @@ static bool before_flush(struct wgw_before *b)
 
 static void linger_for(struct wgw_core *core, uint64_t ms)
 {
-	wgw_timer_set(core->t.loop, &core->linger,
-		      wgw_loop_now(core->t.loop) + ms * WGW_MS_NS);
+	wgw_timer_set(core->t.loop, &core->linger, wgw_loop_now(core->t.loop) + ms * WGW_MS_NS);
 }
 
 void wgw_core_no_session(struct wgw_core *core)
@@ -442,8 +442,8 @@ static void start(struct wgw_core *core)
 	start_sockets(core);
 	wgw_loop_before(core->t.loop, &core->flush);
 	if (boot->linger_ms != UINT32_MAX)
-		linger_for(core, boot->linger_ms > FIRST_SESSION_MS ? boot->linger_ms :
-								      FIRST_SESSION_MS);
+		linger_for(core,
+			   boot->linger_ms > FIRST_SESSION_MS ? boot->linger_ms : FIRST_SESSION_MS);
 	err = wgw_sandbox_enter(warn, core);
 	if (err)
 		fail(boot, "the sandbox cannot be closed: %s", strerror(-err));

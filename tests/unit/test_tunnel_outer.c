@@ -28,7 +28,8 @@ static unsigned int sends, refusals;
 
 static bool has_control(const struct msghdr *h, int level, int type)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)h, c))
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c;
+	     c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)h, c))
 		if (c->cmsg_level == level && c->cmsg_type == type)
 			return true;
 	return false;
@@ -339,8 +340,8 @@ START_TEST(port_in_use_is_an_error)
 	const char *warning;
 	int err = 0;
 
-	ck_assert_ptr_null(wgw_outer_new(loop, wgw_outer_port(a.outer), 0, &outer_ops, &a, &err,
-					 &warning));
+	ck_assert_ptr_null(
+		wgw_outer_new(loop, wgw_outer_port(a.outer), 0, &outer_ops, &a, &err, &warning));
 	ck_assert_int_eq(err, EADDRINUSE);
 }
 END_TEST

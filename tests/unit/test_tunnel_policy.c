@@ -121,7 +121,8 @@ START_TEST(destinations_go_where_the_table_says)
 	allow(&t, "fd00::/16");
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct stack_addr to = addr(table[i].to);
-		struct stack_addr want = addr(table[i].rewritten ? table[i].rewritten : table[i].to);
+		struct stack_addr want =
+			addr(table[i].rewritten ? table[i].rewritten : table[i].to);
 		enum wgw_refusal why;
 		int route = (int)wgw_policy_route(&p, &reach, &to, &why);
 
@@ -215,10 +216,12 @@ END_TEST
 START_TEST(bad_lines_are_named)
 {
 	static const char *const bad[] = {
-		"nonsense 1\n",		   "direct\n",	  "direct 10.0.0.0/33\n",
-		"direct hello\n",	   "dns 10.0.0\n", "dns-mode maybe\n",
-		"verbose 3\n",		   "verbose -1\n", "verbose 11\n",
-		"system-resolver ::1::2\n", " direct 1.1.1.1\n",
+		"nonsense 1\n",		"direct\n",
+		"direct 10.0.0.0/33\n", "direct hello\n",
+		"dns 10.0.0\n",		"dns-mode maybe\n",
+		"verbose 3\n",		"verbose -1\n",
+		"verbose 11\n",		"system-resolver ::1::2\n",
+		" direct 1.1.1.1\n",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_tunnel_sandbox.c - what the tunnel process can and cannot do after it closed its sandbox
+ *
+ * Each test confines a child of its own, for good. Check's own calls would be refused in there, so
+ * the child says what is wrong on stdout and exits with 1.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "src/tunnel/core.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+static void warn(void *ctx, const char *warning)
+{
+	(void)ctx;
+	printf("sandbox: %s\n", warning);
+}
+
+#define expect(condition)                                                                          \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			printf("%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition,         \
+			       strerror(errno));                                                   \
+			fflush(stdout);                                                            \
+			_exit(1);                                                                  \
+		}                                                                                  \
+	} while (0)
+
+#define refused(call)                                                                              \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		expect((intptr_t)(call) == -1);                                                    \
+		expect(errno == EPERM || errno == EACCES);                                         \
+	} while (0)
+
+static void enter(void)
+{
+	expect(wgw_sandbox_enter(warn, NULL) == 0);
+}
+
+/* Runs @body in a child, in an empty directory, and expects it to return. It may leave "file". */
+static void in_child(void (*body)(void))
+{
+	char dir[] = "/tmp/wgwrap-test-XXXXXX";
+	int status;
+	pid_t pid;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(chdir(dir), 0);
+	fflush(stdout);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		body();
+		fflush(stdout);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	unlink("file");
+	ck_assert_int_eq(rmdir(dir), 0);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child: status %#x", status);
+}
+
+static void no_file_can_be_opened_made_or_removed(void)
+{
+	int fd = open("file", O_CREAT | O_RDWR, 0600);
+
+	expect(fd >= 0);
+	enter();
+	refused(open("/etc/passwd", O_RDONLY));
+	refused(open("/proc/self/mem", O_RDWR));
+	refused(open("file", O_RDONLY));
+	refused(open("new", O_CREAT | O_WRONLY, 0600));
+	refused(unlink("file"));
+	refused(mkdir("new", 0700));
+	/* What was open stays usable. */
+	expect(write(fd, "x", 1) == 1);
+	close(fd);
+}
+
+static void no_program_can_be_started_and_no_process_touched(void)
+{
+	char *const argv[] = {(char *)(uintptr_t) "true", NULL};
+
+	enter();
+	refused(fork());
+	refused(execv("/bin/true", argv));
+	refused(kill(getppid(), 0));
+	refused(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL));
+	refused(setuid(0));
+	refused(chroot("/"));
+	refused(prctl(PR_SET_DUMPABLE, 1));
+}
+
+static void no_code_can_be_added(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	expect(page != MAP_FAILED);
+	enter();
+	refused(mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+		     -1, 0));
+	refused(mprotect(page, 4096, PROT_READ | PROT_EXEC));
+	expect(mprotect(page, 4096, PROT_READ) == 0);
+}
+
+static void only_the_socket_families_in_use_can_be_made(void)
+{
+	enter();
+	refused(socket(AF_NETLINK, SOCK_RAW, 0));
+	refused(socket(AF_PACKET, SOCK_RAW, 0));
+	refused(socket(AF_VSOCK, SOCK_STREAM, 0));
+	expect(socket(AF_INET, SOCK_DGRAM, 0) >= 0);
+	expect(socket(AF_UNIX, SOCK_SEQPACKET, 0) >= 0);
+}
+
+static void it_cannot_be_dumped(void)
+{
+	struct rlimit core_limit;
+
+	enter();
+	expect(getrlimit(RLIMIT_CORE, &core_limit) == 0);
+	expect(core_limit.rlim_cur == 0);
+	expect(core_limit.rlim_max == 0);
+}
+
+static void flags_are_set_where_there_is_no_filter(void)
+{
+	enter();
+	if (!SANITIZED)
+		return; /* prctl is refused then, see above */
+	expect(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
+	expect(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+}
+
+/* The application's listener is reached through an O_PATH descriptor. */
+static void listener_behind_a_descriptor_can_be_connected_to(void)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int listener, path, fd;
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "file");
+	listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	expect(bind(listener, (struct sockaddr *)&sun, sizeof(sun)) == 0);
+	expect(listen(listener, 5) == 0);
+	path = open(sun.sun_path, O_PATH | O_CLOEXEC);
+	expect(path >= 0);
+	unlink(sun.sun_path);
+	enter();
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	expect(fd >= 0);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "/proc/self/fd/%d", path);
+	expect(connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0);
+	expect(accept4(listener, NULL, NULL, SOCK_CLOEXEC) >= 0);
+}
+
+static void daily_work_goes_on(void)
+{
+	struct wgw_loop *loop;
+	char buf[8] = "";
+	int pair[2], waiting = 0;
+	void *p;
+
+	enter();
+	loop = wgw_loop_new();
+	expect(loop != NULL);
+	wgw_loop_free(loop);
+	p = malloc(1 << 24);
+	expect(p != NULL);
+	memset(p, 1, 1 << 24);
+	free(p);
+	expect(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	expect(send(pair[0], "abc", 3, MSG_NOSIGNAL) == 3);
+	expect(ioctl(pair[1], FIONREAD, &waiting) == 0);
+	expect(waiting == 3);
+	expect(recv(pair[1], buf, sizeof(buf), 0) == 3);
+	expect(fcntl(pair[0], F_SETFL, O_NONBLOCK) == 0);
+	expect(shutdown(pair[0], SHUT_WR) == 0);
+	expect(wgw_clock_ns() > 0);
+}
+
+static void keys_stay_usable_when_memory_cannot_be_locked(void)
+{
+	const struct rlimit none = {0, 0};
+	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	expect(page != MAP_FAILED);
+	expect(setrlimit(RLIMIT_MEMLOCK, &none) == 0);
+	if (wgw_sandbox_lock(page, 4096) == 0)
+		printf("this process may lock memory without limit\n");
+	page[0] = 1;
+	expect(page[0] == 1);
+}
+
+/* ---- as tests ---- */
+
+static const struct {
+	const char *name;
+	void (*body)(void);
+	bool by_filter; /* refused by seccomp, which sanitizer builds go without */
+} tests[] = {
+	{"no_file_can_be_opened_made_or_removed", no_file_can_be_opened_made_or_removed, false},
+	{"no_program_can_be_started_and_no_process_touched",
+	 no_program_can_be_started_and_no_process_touched, true},
+	{"no_code_can_be_added", no_code_can_be_added, true},
+	{"only_the_socket_families_in_use_can_be_made", only_the_socket_families_in_use_can_be_made,
+	 true},
+	{"it_cannot_be_dumped", it_cannot_be_dumped, false},
+	{"flags_are_set_where_there_is_no_filter", flags_are_set_where_there_is_no_filter, false},
+	{"listener_behind_a_descriptor_can_be_connected_to",
+	 listener_behind_a_descriptor_can_be_connected_to, false},
+	{"daily_work_goes_on", daily_work_goes_on, false},
+	{"keys_stay_usable_when_memory_cannot_be_locked",
+	 keys_stay_usable_when_memory_cannot_be_locked, false},
+};
+
+START_TEST(sandbox)
+{
+	if (SANITIZED && tests[_i].by_filter)
+		printf("skipped in a sanitizer build: %s\n", tests[_i].name);
+	else
+		in_child(tests[_i].body);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("tunnel_sandbox");
+	TCase *c = tcase_create("sandbox");
+
+	tcase_set_timeout(c, 20);
+	tcase_add_loop_test(c, sandbox, 0, (int)(sizeof(tests) / sizeof(tests[0])));
+	suite_add_tcase(s, c);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
