@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_wg_cookie.c - mac1, mac2, cookies and the rate limit under load (5.3, 5.4.4, 5.4.7)
+ */
+#include "tests/unit/test_wg_sim.h"
+#include "wg/cookie.h"
+#include "wg/device.h"
+#include "wg/peer.h"
+
+/* ---- the macs and cookies themselves ---- */
+
+/** struct macs - both sides: @checker of node 0, @cookie as its peer has it */
+struct macs {
+	struct sim *sim;
+	struct wg_device *dev;
+	struct wg_cookie cookie;
+	struct wg_endpoint from;
+};
+
+static struct macs macs_new(void)
+{
+	struct macs m = {.sim = sim_new()};
+
+	m.dev = m.sim->nodes[0].dev;
+	m.from = sim_address(1);
+	wg_cookie_init(&m.cookie, m.sim->nodes[0].public_key);
+	return m;
+}
+
+/* Gets a cookie: @message was refused. */
+static void get_cookie(struct macs *m, const uint8_t *message, size_t len)
+{
+	struct wg_message_cookie reply;
+
+	wg_cookie_create_reply(m->dev, &reply, message, len, message + 4, &m->from);
+	ck_assert_mem_eq(reply.receiver, message + 4, 4);
+	ck_assert(wg_cookie_consume_reply(&m->cookie, &reply, m->sim->now));
+}
+
+START_TEST(macs_of_every_length)
+{
+	struct macs m = macs_new();
+	uint8_t message[256];
+
+	for (size_t len = 64; len <= 224; len += 16) {
+		wg_cookie_init(&m.cookie, m.sim->nodes[0].public_key);
+		memset(message, (int)len, sizeof(message));
+		wg_cookie_add_macs(&m.cookie, message, len, m.sim->now);
+		ck_assert(wg_cookie_check_mac1(&m.dev->cookie_checker, message, len));
+		ck_assert(!wg_cookie_check_mac2(m.dev, message, len, &m.from));
+		ck_assert(sodium_is_zero(message + len - 16, 16));
+
+		get_cookie(&m, message, len);
+		wg_cookie_add_macs(&m.cookie, message, len, m.sim->now);
+		ck_assert(wg_cookie_check_mac1(&m.dev->cookie_checker, message, len));
+		ck_assert(wg_cookie_check_mac2(m.dev, message, len, &m.from));
+		for (size_t i = 0; i < len; i++) {
+			message[i] ^= 0x20;
+			if (i < len - 16)
+				ck_assert(!wg_cookie_check_mac1(&m.dev->cookie_checker, message,
+								len));
+			ck_assert(!wg_cookie_check_mac2(m.dev, message, len, &m.from));
+			message[i] ^= 0x20;
+		}
+	}
+	sim_free(m.sim);
+}
+END_TEST
+
+START_TEST(cookie_is_bound_to_address_and_port)
+{
+	struct macs m = macs_new();
+	struct wg_endpoint other = m.from, six = {0};
+	uint8_t message[148] = {1};
+
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	get_cookie(&m, message, sizeof(message));
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	ck_assert(wg_cookie_check_mac2(m.dev, message, sizeof(message), &m.from));
+	other.to.in.sin_port ^= htons(1);
+	ck_assert(!wg_cookie_check_mac2(m.dev, message, sizeof(message), &other));
+	other = m.from;
+	other.to.in.sin_addr.s_addr ^= htonl(1);
+	ck_assert(!wg_cookie_check_mac2(m.dev, message, sizeof(message), &other));
+
+	six.to.in6.sin6_family = AF_INET6;
+	six.to.in6.sin6_port = htons(5);
+	six.to.in6.sin6_addr.s6_addr[15] = 1;
+	m.from = six;
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	get_cookie(&m, message, sizeof(message));
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	ck_assert(wg_cookie_check_mac2(m.dev, message, sizeof(message), &six));
+	for (int i = 0; i < 16; i++) {
+		other = six;
+		other.to.in6.sin6_addr.s6_addr[i] ^= 4;
+		ck_assert(!wg_cookie_check_mac2(m.dev, message, sizeof(message), &other));
+	}
+	sim_free(m.sim);
+}
+END_TEST
+
+START_TEST(cookie_reply_counts_once_and_unchanged)
+{
+	struct macs m = macs_new();
+	struct wg_message_cookie reply, bad;
+	uint8_t message[148] = {1};
+
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	wg_cookie_create_reply(m.dev, &reply, message, sizeof(message), message + 4, &m.from);
+	for (size_t i = 8; i < sizeof(reply); i++) {
+		bad = reply;
+		((uint8_t *)&bad)[i] ^= 1;
+		ck_assert(!wg_cookie_consume_reply(&m.cookie, &bad, m.sim->now));
+	}
+	ck_assert(wg_cookie_consume_reply(&m.cookie, &reply, m.sim->now));
+	ck_assert(!wg_cookie_consume_reply(&m.cookie, &reply, m.sim->now));
+
+	/* an old reply does not answer a new message */
+	message[20] ^= 1;
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	ck_assert(!wg_cookie_consume_reply(&m.cookie, &reply, m.sim->now));
+	sim_free(m.sim);
+}
+END_TEST
+
+START_TEST(cookie_ages)
+{
+	struct macs m = macs_new();
+	uint8_t message[148] = {1};
+	uint64_t got_at;
+
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	get_cookie(&m, message, sizeof(message));
+	got_at = m.sim->now;
+	m.sim->now = got_at + 115 * SIM_S - 1;
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	ck_assert(!sodium_is_zero(message + sizeof(message) - 16, 16));
+	m.sim->now = got_at + 115 * SIM_S;
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	ck_assert(sodium_is_zero(message + sizeof(message) - 16, 16));
+	ck_assert(sodium_is_zero(m.cookie.cookie, sizeof(m.cookie.cookie)));
+	sim_free(m.sim);
+}
+END_TEST
+
+START_TEST(cookie_secret_changes_every_120_s)
+{
+	struct macs m = macs_new();
+	uint8_t message[148] = {1};
+	uint64_t got_at = m.sim->now;
+
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	get_cookie(&m, message, sizeof(message));
+	wg_cookie_add_macs(&m.cookie, message, sizeof(message), m.sim->now);
+	m.sim->now = got_at + 120 * SIM_S - 1;
+	wg_device_tick(m.dev);
+	ck_assert(wg_cookie_check_mac2(m.dev, message, sizeof(message), &m.from));
+	m.sim->now = got_at + 120 * SIM_S;
+	wg_device_tick(m.dev);
+	ck_assert(!wg_cookie_check_mac2(m.dev, message, sizeof(message), &m.from));
+	sim_free(m.sim);
+}
+END_TEST
+
+/* ---- under load ---- */
+
+/* Puts node @i under load with @count initiations that have a right mac1 and nothing else. */
+static void flood(struct sim *sim, int i, unsigned int count)
+{
+	struct sim_node *node = &sim->nodes[i];
+	struct wg_message_initiation msg;
+	struct wg_endpoint from = sim_address(77);
+	struct wg_cookie cookie;
+
+	wg_cookie_init(&cookie, node->public_key);
+	while (count--) {
+		sim_random(node, &msg, sizeof(msg));
+		wg_put_le32(msg.type, WG_MESSAGE_INITIATION);
+		wg_cookie_add_macs(&cookie, &msg, sizeof(msg), sim->now);
+		wg_device_receive(node->dev, &from, (uint8_t *)&msg, sizeof(msg), sizeof(msg), 0);
+	}
+}
+
+START_TEST(without_load_no_cookies)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+
+	flood(sim, 1, WG_HANDSHAKES_LOAD - 1);
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_COOKIE], 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(under_load_a_cookie_is_needed_and_helps)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 0); /* works off the queue */
+	/* each of the flood and the initiation of a got one */
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_COOKIE], WG_HANDSHAKES_LOAD + 1);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 0);
+	ck_assert_uint_eq(b->dev->handshakes.count, 0);
+	ck_assert(p0->cookie.has_cookie);
+
+	/* the retry has mac2 and is served although load goes on */
+	while (a->sent[WG_MESSAGE_INITIATION] < 2) {
+		flood(sim, 1, WG_HANDSHAKES_LOAD);
+		sim_advance(sim, 100 * SIM_MS);
+	}
+	sim_advance(sim, 0);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	ck_assert_uint_eq(b->delivered, 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(load_lasts_a_second)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	sim_advance(sim, 999 * SIM_MS);
+	wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+	sim_settle(sim);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 0);
+	sim_free(sim);
+
+	sim = sim_new_pair(NULL, NULL);
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	sim_advance(sim, 1000 * SIM_MS);
+	wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+	sim_settle(sim);
+	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_RESPONSE], 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(a_cookie_does_not_lift_the_rate_limit)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+	struct wg_device_stats stats;
+	struct wg_message_initiation msg;
+
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 0);
+	ck_assert(p0->cookie.has_cookie);
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	for (int i = 0; i < 9; i++) {
+		ck_assert(wg_handshake_create_initiation(p0, &msg));
+		wg_cookie_add_macs(&p0->cookie, &msg, sizeof(msg), sim->now);
+		wg_device_receive(b->dev, &a->address, (uint8_t *)&msg, sizeof(msg), sizeof(msg),
+				  0);
+	}
+	sim_advance(sim, 0);
+	wg_device_stats(b->dev, &stats);
+	ck_assert_uint_eq(stats.rx_rate_limited, 9 - WG_RATELIMIT_BURST);
+	/* sources are forgotten in time */
+	ck_assert_uint_eq(b->dev->ratelimit.used, 1);
+	sim->filter = NULL;
+	sim_advance(sim, 3 * SIM_S);
+	ck_assert_uint_eq(b->dev->ratelimit.used, 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(flood_neither_stops_data_nor_grows)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+	struct wg_device_stats stats;
+
+	sim_send(sim, 0, 1);
+	flood(sim, 1, 3 * WG_HANDSHAKES_QUEUED_MAX);
+	ck_assert_uint_eq(b->dev->handshakes.count, WG_HANDSHAKES_QUEUED_MAX);
+	wg_device_stats(b->dev, &stats);
+	ck_assert_uint_eq(stats.rx_rate_limited, 2 * WG_HANDSHAKES_QUEUED_MAX);
+	/* data passes before any of the queue is worked on */
+	ck_assert_int_eq(sim_commit(sim, 0, 1, 100, 1), 0);
+	wg_device_flush(sim->nodes[0].dev);
+	wg_device_receive(b->dev, &sim->queue->from, sim->queue->bytes, sim->queue->len,
+			  sim->queue->len, 0);
+	ck_assert_uint_eq(b->delivered, 2);
+	ck_assert_uint_eq(b->dev->handshakes.count, WG_HANDSHAKES_QUEUED_MAX);
+	/* and a turn works on a few only */
+	wg_device_flush(b->dev);
+	ck_assert_uint_eq(b->dev->handshakes.count,
+			  WG_HANDSHAKES_QUEUED_MAX - WG_HANDSHAKES_PER_TURN);
+	ck_assert_uint_le(wg_device_next_deadline(b->dev), sim->now);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(wrong_mac1_is_met_with_silence)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+	struct wg_device_stats stats;
+
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+	for (size_t i = 4; i < 148 - 16; i++) {
+		struct sim_datagram *d = sim_copy(sim->queue);
+
+		d->bytes[i] ^= 1;
+		wg_device_receive(b->dev, &d->from, d->bytes, d->len, d->len, 0);
+		free(d);
+	}
+	ck_assert_uint_eq(b->dev->handshakes.count, WG_HANDSHAKES_LOAD);
+	wg_device_stats(b->dev, &stats);
+	ck_assert_uint_eq(stats.rx_bad_mac, 148 - 16 - 4);
+	sim_free(sim);
+}
+END_TEST
+
+static bool keep_cookie(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	if (d->bytes[0] == WG_MESSAGE_COOKIE && from == &sim->nodes[1])
+		sim_keep(sim, d);
+	return true;
+}
+
+START_TEST(cookie_reply_moves_no_endpoint_and_no_timer)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0];
+	struct wg_endpoint elsewhere = sim_address(99), before;
+	struct wg_timers timers;
+
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	sim->filter = keep_cookie;
+	wg_peer_handshake(p0);
+	/* the reply is held back and comes from elsewhere */
+	while (!sim->kept || memcmp(&sim->kept->to.to.in.sin_addr, &a->address.to.in.sin_addr, 4)) {
+		struct sim_datagram *d = sim->queue;
+
+		if (d) {
+			sim->queue = d->next;
+			if (!sim->queue)
+				sim->end = &sim->queue;
+			if (d->bytes[0] == WG_MESSAGE_INITIATION)
+				wg_device_receive(sim->nodes[1].dev, &d->from, d->bytes, d->len,
+						  d->len, 0);
+			free(d);
+		}
+		wg_device_flush(sim->nodes[1].dev);
+	}
+	before = p0->endpoint;
+	timers = p0->timers;
+	wg_device_receive(a->dev, &elsewhere, sim->kept->bytes, sim->kept->len, sim->kept->len, 0);
+	ck_assert(p0->cookie.has_cookie);
+	ck_assert_mem_eq(&p0->endpoint, &before, sizeof(before));
+	ck_assert_mem_eq(&p0->timers, &timers, sizeof(timers));
+	ck_assert_uint_eq(a->events[WG_EVENT_ENDPOINT_CHANGED], 0);
+	sim_free(sim);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("wg_cookie");
+	TCase *t = tcase_create("cookies");
+
+	tcase_set_timeout(t, 30);
+	tcase_add_test(t, macs_of_every_length);
+	tcase_add_test(t, cookie_is_bound_to_address_and_port);
+	tcase_add_test(t, cookie_reply_counts_once_and_unchanged);
+	tcase_add_test(t, cookie_ages);
+	tcase_add_test(t, cookie_secret_changes_every_120_s);
+	tcase_add_test(t, without_load_no_cookies);
+	tcase_add_test(t, under_load_a_cookie_is_needed_and_helps);
+	tcase_add_test(t, load_lasts_a_second);
+	tcase_add_test(t, a_cookie_does_not_lift_the_rate_limit);
+	tcase_add_test(t, flood_neither_stops_data_nor_grows);
+	tcase_add_test(t, wrong_mac1_is_met_with_silence);
+	tcase_add_test(t, cookie_reply_moves_no_endpoint_and_no_timer);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	return sim_main(suite());
+}
