@@ -1,0 +1,743 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_wg_attack.c - what others may send us: replays, forgeries, foreign addresses, bad keys
+ */
+#include "tests/unit/test_wg_sim.h"
+#include "wg/device.h"
+#include "wg/peer.h"
+#include "wg/send.h"
+
+static void give(struct sim_node *node, const struct wg_endpoint *from,
+		 const struct sim_datagram *d)
+{
+	struct sim_datagram *copy = sim_copy(d); /* it is decrypted in place */
+
+	wg_device_receive(node->dev, from, copy->bytes, copy->len, copy->len, copy->tos);
+	free(copy);
+}
+
+/* The only datagram under way; the caller frees it. */
+static struct sim_datagram *catch_one(struct sim *sim)
+{
+	struct sim_datagram *d = sim->queue;
+
+	ck_assert_ptr_nonnull(d);
+	ck_assert_ptr_null(d->next);
+	sim->queue = NULL;
+	sim->end = &sim->queue;
+	return d;
+}
+
+/* A data packet from @from to @to that is caught on its way. */
+static struct sim_datagram *catch_data(struct sim *sim, int from, int to)
+{
+	ck_assert_int_eq(sim_commit(sim, from, to, 100, 0x11), 0);
+	wg_device_flush(sim->nodes[from].dev);
+	return catch_one(sim);
+}
+
+static struct sim_datagram *catch_initiation(struct sim *sim, int from)
+{
+	wg_peer_handshake(wg_peer_next(sim->nodes[from].dev, NULL));
+	return catch_one(sim);
+}
+
+static bool same_place(const struct wg_peer *peer, const struct wg_endpoint *there)
+{
+	return peer->endpoint.to.in.sin_addr.s_addr == there->to.in.sin_addr.s_addr &&
+	       peer->endpoint.to.in.sin_port == there->to.in.sin_port;
+}
+
+/* ---- data ---- */
+
+START_TEST(replayed_data_is_refused_and_moves_nothing)
+{
+	struct wg_peer *p1;
+	struct sim *sim = sim_new_pair(NULL, &p1);
+	struct sim_node *b = &sim->nodes[1];
+	struct wg_endpoint elsewhere = sim_address(99);
+	struct wg_device_stats stats;
+	struct sim_datagram *d;
+	uint64_t rx_bytes;
+
+	sim_send(sim, 0, 1);
+	d = catch_data(sim, 0, 1);
+	give(b, &d->from, d);
+	ck_assert_uint_eq(b->delivered, 2);
+	rx_bytes = p1->rx_bytes;
+	give(b, &elsewhere, d);
+	ck_assert_uint_eq(b->delivered, 2);
+	ck_assert(same_place(p1, &sim->nodes[0].address));
+	ck_assert_uint_eq(p1->rx_bytes, rx_bytes);
+	wg_device_stats(b->dev, &stats);
+	ck_assert_uint_eq(stats.rx_replayed, 1);
+	free(d);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(replayed_keepalive_is_refused)
+{
+	struct wg_peer *p1;
+	struct sim *sim = sim_new_pair(NULL, &p1);
+	struct wg_device_stats stats;
+	struct sim_datagram *d;
+
+	sim_send(sim, 0, 1);
+	sim_send(sim, 1, 0);
+	sim->nodes[0].sim->now += 10 * SIM_S;
+	wg_device_tick(sim->nodes[0].dev);
+	d = catch_one(sim);
+	ck_assert_uint_eq(d->len, WG_OVERHEAD_BYTES);
+	give(&sim->nodes[1], &d->from, d);
+	give(&sim->nodes[1], &d->from, d);
+	wg_device_stats(sim->nodes[1].dev, &stats);
+	ck_assert_uint_eq(stats.rx_replayed, 1);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+	free(d);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(changed_data_is_refused_and_moves_nothing)
+{
+	struct wg_peer *p1;
+	struct sim *sim = sim_new_pair(NULL, &p1);
+	struct sim_node *b = &sim->nodes[1];
+	struct wg_endpoint elsewhere = sim_address(99);
+	struct wg_timers timers;
+	struct sim_datagram *d;
+
+	sim_send(sim, 0, 1);
+	d = catch_data(sim, 0, 1);
+	timers = p1->timers;
+	for (size_t i = 0; i < d->len; i++) {
+		d->bytes[i] ^= 0x10;
+		give(b, &elsewhere, d);
+		d->bytes[i] ^= 0x10;
+	}
+	d->len--;
+	give(b, &elsewhere, d);
+	ck_assert_uint_eq(b->delivered, 1);
+	ck_assert(same_place(p1, &sim->nodes[0].address));
+	ck_assert_mem_eq(&p1->timers, &timers, sizeof(timers));
+	/* none of that used up the counter */
+	d->len++;
+	give(b, &d->from, d);
+	ck_assert_uint_eq(b->delivered, 2);
+	free(d);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(wrong_sizes_and_types_are_malformed)
+{
+	static const struct {
+		uint8_t type[4];
+		size_t len;
+	} bad[] = {
+		{{1, 0, 0, 0}, 147}, {{1, 0, 0, 0}, 149}, {{2, 0, 0, 0}, 91},  {{2, 0, 0, 0}, 93},
+		{{3, 0, 0, 0}, 63},  {{3, 0, 0, 0}, 65},  {{4, 0, 0, 0}, 31},  {{0, 0, 0, 0}, 148},
+		{{5, 0, 0, 0}, 148}, {{1, 1, 0, 0}, 148}, {{1, 0, 0, 1}, 148}, {{4, 0, 1, 0}, 100},
+		{{4, 0, 0, 0}, 3},   {{4, 0, 0, 0}, 1},
+	};
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct wg_endpoint from = sim_address(5);
+	struct wg_device_stats stats;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		uint8_t buf[200] = {0};
+
+		memcpy(buf, bad[i].type, 4);
+		wg_device_receive(sim->nodes[1].dev, &from, buf, bad[i].len, bad[i].len, 0);
+		wg_device_stats(sim->nodes[1].dev, &stats);
+		ck_assert_uint_eq(stats.rx_malformed, i + 1);
+	}
+	ck_assert_uint_eq(sim->nodes[1].dev->handshakes.count, 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(foreign_source_is_refused_but_proves_life)
+{
+	struct wg_peer *p1;
+	struct sim *sim = sim_new_pair(NULL, &p1);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+	struct wg_device_stats stats;
+
+	sim_send(sim, 0, 1);
+	sim_send(sim, 1, 0);
+	ck_assert_uint_ne(p1->timers.due[WG_TIMER_NEW_HANDSHAKE], WG_TIMER_OFF);
+	sim_packet(wg_device_tx_buffer(a->dev, 100), 100, 2, 1, 0); /* from 10.0.0.3 */
+	ck_assert_int_eq(wg_device_tx_commit(a->dev, 100), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(b->delivered, 1);
+	wg_device_stats(b->dev, &stats);
+	ck_assert_uint_eq(stats.rx_source_refused, 1);
+	ck_assert_uint_eq(p1->timers.due[WG_TIMER_NEW_HANDSHAKE], WG_TIMER_OFF);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(longest_prefix_decides_over_the_source)
+{
+	struct sim *sim = sim_new();
+	struct sim_node *b = &sim->nodes[1];
+	struct wg_peer *p0;
+	const uint8_t ten[4] = {10};
+
+	sim_add_peer(sim, 0, 1, true);
+	p0 = sim_add_peer(sim, 1, 0, false);
+	ck_assert_int_eq(wg_peer_add_allowed_ip(p0, AF_INET, ten, 8), 0);
+	sim_packet(wg_device_tx_buffer(sim->nodes[0].dev, 100), 100, 2, 1, 0);
+	ck_assert_int_eq(wg_device_tx_commit(sim->nodes[0].dev, 100), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(b->delivered, 1); /* inside 10.0.0.0/8 */
+	sim_add_peer(sim, 1, 2, false);	    /* who owns 10.0.0.3/32 */
+	sim_packet(wg_device_tx_buffer(sim->nodes[0].dev, 100), 100, 2, 1, 0);
+	ck_assert_int_eq(wg_device_tx_commit(sim->nodes[0].dev, 100), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(b->delivered, 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(odd_contents_are_not_delivered)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *b = &sim->nodes[1];
+	struct wg_device_stats stats;
+	uint8_t p[64];
+
+	sim_send(sim, 0, 1);
+	for (unsigned int i = 0; i < 5; i++) {
+		sim_packet(p, sizeof(p), 0, 1, 0);
+		if (i == 0)
+			p[0] = 0x00; /* no IP version */
+		if (i == 1)
+			wg_put_be16(p + 2, 65); /* longer than what came */
+		if (i == 2)
+			wg_put_be16(p + 2, 19); /* shorter than its header */
+		if (i == 3)
+			p[0] = 0x60, p[4] = 0xff, p[5] = 0xff; /* plus the header wraps 16 bits */
+		wg_peer_stage(p0, p, sizeof(p), 0);
+		wg_send_staged(p0);
+		sim_settle(sim);
+		wg_device_stats(b->dev, &stats);
+		ck_assert_uint_eq(stats.rx_malformed, i < 4 ? i + 1 : 4);
+	}
+	ck_assert_uint_eq(b->delivered, 2);
+	sim_free(sim);
+}
+END_TEST
+
+/* ---- handshakes ---- */
+
+START_TEST(replayed_initiation_is_ignored)
+{
+	struct wg_peer *p1;
+	struct sim *sim = sim_new_pair(NULL, &p1);
+	struct sim_node *b = &sim->nodes[1];
+	struct wg_endpoint elsewhere = sim_address(99);
+	struct sim_datagram *d = catch_initiation(sim, 0);
+
+	give(b, &d->from, d);
+	wg_device_flush(b->dev);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	sim->now += SIM_S;
+	give(b, &elsewhere, d);
+	wg_device_flush(b->dev);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	ck_assert(same_place(p1, &sim->nodes[0].address));
+	free(d);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(older_initiation_is_ignored)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+	struct sim_datagram *older = catch_initiation(sim, 0), *newer;
+
+	sim->now += 5 * SIM_S;
+	newer = catch_initiation(sim, 0);
+	give(b, &newer->from, newer);
+	wg_device_flush(b->dev);
+	sim->now += SIM_S;
+	give(b, &older->from, older);
+	wg_device_flush(b->dev);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	free(older);
+	free(newer);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(one_initiation_per_peer_and_20_ms)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *b = &sim->nodes[1];
+
+	for (int i = 0; i < 3; i++) {
+		struct sim_datagram *d;
+
+		p0->initiation_allowed_at = 0;
+		sim->wall.tv_sec++; /* each has a later timestamp */
+		d = catch_initiation(sim, 0);
+		give(b, &d->from, d);
+		wg_device_flush(b->dev);
+		free(d);
+		sim_drop_all(sim);
+		sim->now += 12 * SIM_MS;
+	}
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 2); /* at 0 and 24 ms */
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(initiations_go_on_after_the_clock_is_set_back)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+
+	sim_send(sim, 0, 1);
+	sim->wall.tv_sec -= 86400;
+	sim_advance(sim, 121 * SIM_S);
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[1].events[WG_EVENT_HANDSHAKE_DONE], 2);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(unknown_initiator_gets_no_answer)
+{
+	struct sim *sim = sim_new();
+	struct wg_device_stats stats;
+
+	sim_add_peer(sim, 0, 1, true);
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_RESPONSE], 0);
+	wg_device_stats(sim->nodes[1].dev, &stats);
+	ck_assert_uint_eq(stats.rx_bad_mac, 1);
+	sim_free(sim);
+}
+END_TEST
+
+/* mac1 can be made by anybody who knows the public key, so it is right in all of these. */
+START_TEST(forged_handshakes_disturb_nothing)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim = sim_new_pair(&p0, &p1);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+	struct wg_endpoint elsewhere = sim_address(99);
+	struct sim_datagram *initiation = catch_initiation(sim, 0), *response;
+	struct wg_cookie macs;
+
+	wg_cookie_init(&macs, b->public_key);
+	for (size_t i = 8; i < 148 - 32; i += 5) {
+		struct sim_datagram *bad = sim_copy(initiation);
+
+		bad->bytes[i] ^= 1;
+		wg_cookie_add_macs(&macs, bad->bytes, bad->len, sim->now);
+		give(b, &elsewhere, bad);
+		wg_device_flush(b->dev);
+		free(bad);
+	}
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 0);
+	ck_assert_int_eq(p1->handshake.state, WG_HANDSHAKE_ZEROED);
+	give(b, &initiation->from, initiation);
+	wg_device_flush(b->dev);
+	response = catch_one(sim);
+
+	wg_cookie_init(&macs, a->public_key);
+	for (size_t i = 12; i < 92 - 32; i++) {
+		struct sim_datagram *bad = sim_copy(response);
+
+		bad->bytes[i] ^= 1;
+		wg_cookie_add_macs(&macs, bad->bytes, bad->len, sim->now);
+		give(a, &elsewhere, bad);
+		wg_device_flush(a->dev);
+		free(bad);
+	}
+	ck_assert_int_eq(p0->handshake.state, WG_HANDSHAKE_CREATED_INITIATION);
+	ck_assert(same_place(p0, &b->address));
+	give(a, &response->from, response);
+	wg_device_flush(a->dev);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_DONE], 1);
+	/* a second response to the same initiation finds nobody */
+	give(a, &elsewhere, response);
+	wg_device_flush(a->dev);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_DONE], 1);
+	ck_assert(same_place(p0, &b->address));
+	free(initiation);
+	free(response);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(unconfirmed_sessions_cannot_push_out_the_current_one)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim = sim_new_pair(&p0, &p1);
+	struct sim_node *b = &sim->nodes[1];
+	const struct wg_keypair *current;
+
+	sim_send(sim, 0, 1);
+	current = p1->keypairs.current;
+	for (int i = 0; i < 5; i++) {
+		struct sim_datagram *d;
+
+		sim_advance(sim, 5 * SIM_S);
+		sim_drop_all(sim);
+		d = catch_initiation(sim, 0);
+		give(b, &d->from, d);
+		wg_device_flush(b->dev);
+		sim_drop_all(sim);
+		free(d);
+		p0->timers.due[WG_TIMER_RETRANSMIT] = WG_TIMER_OFF;
+		ck_assert_ptr_eq(p1->keypairs.current, current);
+		ck_assert_ptr_nonnull(p1->keypairs.next);
+	}
+	sim_send(sim, 1, 0);
+	ck_assert_uint_eq(sim->nodes[0].delivered, 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(index_kinds_are_not_confused)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0];
+	struct wg_device_stats stats;
+	struct sim_datagram *d = catch_initiation(sim, 0);
+	uint8_t buf[148] = {WG_MESSAGE_DATA};
+	struct wg_cookie macs;
+
+	/* data to the index of a handshake */
+	memcpy(buf + 4, d->bytes + 4, 4);
+	wg_device_receive(a->dev, &d->from, buf, 100, 100, 0);
+	wg_device_stats(a->dev, &stats);
+	ck_assert_uint_eq(stats.rx_bad_mac, 1);
+	sim_queue(sim, d);
+	sim_settle(sim);
+	/* a response to the index of a session */
+	memset(buf, 0, sizeof(buf));
+	buf[0] = WG_MESSAGE_RESPONSE;
+	wg_put_le32(buf + 8, p0->keypairs.current->index.value);
+	wg_cookie_init(&macs, a->public_key);
+	wg_cookie_add_macs(&macs, buf, 92, sim->now);
+	wg_device_receive(a->dev, &sim->nodes[1].address, buf, 92, 92, 0);
+	wg_device_flush(a->dev);
+	wg_device_stats(a->dev, &stats);
+	ck_assert_uint_eq(stats.rx_bad_mac, 2);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_DONE], 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(indices_are_never_shared_and_do_not_pile_up)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	unsigned int in_use = 0;
+
+	for (int i = 0; i < 50; i++) {
+		sim_send(sim, 0, 1);
+		sim_advance(sim, 121 * SIM_S);
+	}
+	for (int i = 0; i < WG_INDEX_BUCKETS; i++)
+		for (struct wg_index *x = sim->nodes[0].dev->indices.buckets[i]; x; x = x->next) {
+			ck_assert_ptr_eq(wg_index_find(sim->nodes[0].dev, x->value), x);
+			in_use++;
+		}
+	ck_assert_uint_ge(in_use, 1);
+	ck_assert_uint_le(in_use, 3);
+	sim_free(sim);
+}
+END_TEST
+
+/* ---- roaming ---- */
+
+START_TEST(peer_is_followed_where_it_authentically_is)
+{
+	struct wg_peer *p1;
+	struct sim *sim = sim_new_pair(NULL, &p1);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(b->events[WG_EVENT_ENDPOINT_CHANGED], 1); /* from: not known */
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(b->events[WG_EVENT_ENDPOINT_CHANGED], 1);
+	a->address = sim_address(42);
+	a->address.to.in.sin_port = htons(1234);
+	a->address.ifindex = 3;
+	sim_send(sim, 0, 1);
+	ck_assert(same_place(p1, &a->address));
+	ck_assert_uint_eq(p1->endpoint.ifindex, 3);
+	ck_assert_uint_eq(b->events[WG_EVENT_ENDPOINT_CHANGED], 2);
+	sim_send(sim, 1, 0);
+	ck_assert_uint_eq(a->delivered, 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(retry_forgets_our_own_address)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct wg_endpoint e = sim->nodes[1].address;
+
+	e.from4.s_addr = htonl(0x0a090807);
+	e.ifindex = 7;
+	e.to.in.sin_addr.s_addr = htonl(0xc6336401); /* nobody */
+	wg_peer_set_endpoint(p0, &e);
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(p0->endpoint.ifindex, 7);
+	sim_advance(sim, 6 * SIM_S);
+	ck_assert_uint_eq(p0->endpoint.ifindex, 0);
+	ck_assert_uint_eq(p0->endpoint.from4.s_addr, 0);
+	ck_assert_uint_eq(p0->endpoint.to.in.sin_addr.s_addr, htonl(0xc6336401));
+	sim_free(sim);
+}
+END_TEST
+
+/* ---- keys ---- */
+
+START_TEST(peer_key_of_low_order_is_good_for_nothing)
+{
+	struct sim *sim = sim_new();
+	const uint8_t zero_key[32] = {0}, ten[4] = {10};
+	struct wg_peer *peer = wg_peer_add(sim->nodes[0].dev, zero_key);
+
+	ck_assert_ptr_nonnull(peer);
+	ck_assert_int_eq(wg_peer_add_allowed_ip(peer, AF_INET, ten, 8), 0);
+	wg_peer_set_endpoint(peer, &sim->nodes[1].address);
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 30 * SIM_S);
+	ck_assert_uint_eq(sim->n_datagrams, 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(preshared_keys_must_agree)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim = sim_new_pair(&p0, &p1);
+	uint8_t psk[32];
+
+	memset(psk, 9, sizeof(psk));
+	wg_peer_set_preshared_key(p0, psk);
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_RESPONSE], 1);
+	ck_assert_uint_eq(sim->nodes[0].events[WG_EVENT_HANDSHAKE_DONE], 0);
+	wg_peer_set_preshared_key(p1, psk);
+	sim_advance(sim, 6 * SIM_S);
+	ck_assert_uint_eq(sim->nodes[0].events[WG_EVENT_HANDSHAKE_DONE], 1);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+
+	/* a change concerns the next handshake, not the session */
+	psk[0] = 1;
+	wg_peer_set_preshared_key(p1, psk);
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 2);
+	sim_advance(sim, 121 * SIM_S);
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[0].events[WG_EVENT_HANDSHAKE_DONE], 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(own_key_is_never_a_peer)
+{
+	struct sim *sim = sim_new();
+	struct sim_node *a = &sim->nodes[0];
+
+	ck_assert_ptr_null(wg_peer_add(a->dev, a->public_key));
+	ck_assert_ptr_nonnull(sim_add_peer(sim, 0, 1, true));
+	ck_assert_ptr_eq(sim_add_peer(sim, 0, 1, true), wg_peer_next(a->dev, NULL));
+	wg_device_set_private_key(a->dev, sim->nodes[1].private_key);
+	ck_assert_ptr_null(wg_peer_next(a->dev, NULL));
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(private_key_is_clamped)
+{
+	struct sim *sim = sim_new();
+	uint8_t key[32], expected[32], got[32];
+
+	memset(key, 0xff, sizeof(key));
+	wg_device_set_private_key(sim->nodes[0].dev, key);
+	ck_assert_uint_eq(sim->nodes[0].dev->private_key[0], 0xf8);
+	ck_assert_uint_eq(sim->nodes[0].dev->private_key[31], 0x7f);
+	crypto_scalarmult_curve25519_base(expected, key);
+	wg_device_public_key(sim->nodes[0].dev, got);
+	ck_assert_mem_eq(got, expected, 32);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(new_private_key_needs_a_new_session)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+
+	sim_send(sim, 0, 1);
+	sim_random(a, a->private_key, 32);
+	wg_device_set_private_key(a->dev, a->private_key);
+	wg_device_public_key(a->dev, a->public_key);
+	a->sent[WG_MESSAGE_DATA] = 0;
+	sim_send(sim, 0, 1); /* at once, although a handshake was just made */
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_DATA], 0);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	sim_send(sim, 1, 0); /* the old session still receives */
+	ck_assert_uint_eq(a->delivered, 1);
+	wg_peer_remove(b->dev, wg_peer_next(b->dev, NULL));
+	sim_add_peer(sim, 1, 0, false);
+	sim_advance(sim, 6 * SIM_S);
+	ck_assert_uint_eq(b->delivered, 2);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(removed_peer_leaves_nothing_behind)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	sim_send(sim, 0, 1);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(sim_commit(sim, 0, 1, 100, 0), 0);
+	wg_peer_stage(p0, "x", 1, 0);
+	wg_peer_remove(a->dev, p0);
+	sim_settle(sim);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+	for (int i = 0; i < WG_INDEX_BUCKETS; i++)
+		ck_assert_ptr_null(a->dev->indices.buckets[i]);
+	ck_assert_ptr_null(a->dev->allowed_ips.root4);
+	sim_send(sim, 1, 0); /* it answers nobody */
+	ck_assert_uint_eq(a->delivered, 0);
+	sim_free(sim);
+}
+END_TEST
+
+/* ---- traffic class ---- */
+
+static bool mark_ce(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	(void)from;
+	sim_keep(sim, d);
+	d->tos |= 3;
+	return true;
+}
+
+START_TEST(ecn_crosses_the_tunnel_and_dscp_does_not)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct wg_device *a = sim->nodes[0].dev;
+	uint8_t *p;
+
+	sim->filter = mark_ce;
+	wg_peer_handshake(wg_peer_next(a, NULL));
+	ck_assert_uint_eq(sim->kept->tos, WG_HANDSHAKE_TOS);
+	sim_settle(sim);
+	p = wg_device_tx_buffer(a, 100);
+	sim_packet(p, 100, 0, 1, 0);
+	p[1] = 0xb8 | 2; /* EF, ECT(0) */
+	ck_assert_int_eq(wg_device_tx_commit(a, 100), 0);
+	wg_device_flush(a);
+	ck_assert_uint_eq(sim->kept->tos, 2);
+	sim_settle(sim);
+	ck_assert_uint_eq(sim->nodes[1].last[1], 0xb8 | 3);
+	sim_free(sim);
+}
+END_TEST
+
+/* ---- anything ---- */
+
+/* Authentic datagrams, changed at random, cut, repeated and mixed: nothing may crash, and nothing
+ * that was changed may be delivered. */
+START_TEST(random_changes)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+	unsigned int delivered;
+
+	sim_send(sim, 0, 1);
+	delivered = b->delivered;
+	for (int i = 0; i < 20000; i++) {
+		struct sim_datagram *d;
+		uint8_t dice[8];
+
+		sim_random(b, dice, sizeof(dice));
+		if (i % 500 == 0) {
+			sim_advance(sim, 6 * SIM_S);
+			sim_keep(sim, (d = catch_initiation(sim, 0)));
+			free(d);
+		} else if (i % 500 == 250) {
+			sim_advance(sim, 6 * SIM_S); /* the retry makes a new session */
+			sim_keep(sim, (d = catch_data(sim, 0, 1)));
+			free(d);
+		}
+		d = sim_copy(sim->kept);
+		d->bytes[dice[0] % d->len] ^= (uint8_t)(dice[1] | 1);
+		if (dice[2] < 40)
+			d->len = dice[3] % (d->len + 1);
+		if (d->len)
+			wg_device_receive(b->dev, &d->from, d->bytes, d->len,
+					  dice[4] < 20 ? dice[5] + 1U : d->len, dice[6]);
+		free(d);
+		wg_device_flush(b->dev);
+		sim_drop_all(sim);
+		sim->n_datagrams = 0;
+	}
+	ck_assert_uint_eq(b->delivered, delivered);
+	sim_free(sim);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("wg_attack");
+	TCase *t = tcase_create("attacks");
+
+	tcase_set_timeout(t, 30);
+	tcase_add_test(t, replayed_data_is_refused_and_moves_nothing);
+	tcase_add_test(t, replayed_keepalive_is_refused);
+	tcase_add_test(t, changed_data_is_refused_and_moves_nothing);
+	tcase_add_test(t, wrong_sizes_and_types_are_malformed);
+	tcase_add_test(t, foreign_source_is_refused_but_proves_life);
+	tcase_add_test(t, longest_prefix_decides_over_the_source);
+	tcase_add_test(t, odd_contents_are_not_delivered);
+	tcase_add_test(t, replayed_initiation_is_ignored);
+	tcase_add_test(t, older_initiation_is_ignored);
+	tcase_add_test(t, one_initiation_per_peer_and_20_ms);
+	tcase_add_test(t, initiations_go_on_after_the_clock_is_set_back);
+	tcase_add_test(t, unknown_initiator_gets_no_answer);
+	tcase_add_test(t, forged_handshakes_disturb_nothing);
+	tcase_add_test(t, unconfirmed_sessions_cannot_push_out_the_current_one);
+	tcase_add_test(t, index_kinds_are_not_confused);
+	tcase_add_test(t, indices_are_never_shared_and_do_not_pile_up);
+	tcase_add_test(t, peer_is_followed_where_it_authentically_is);
+	tcase_add_test(t, retry_forgets_our_own_address);
+	tcase_add_test(t, peer_key_of_low_order_is_good_for_nothing);
+	tcase_add_test(t, preshared_keys_must_agree);
+	tcase_add_test(t, own_key_is_never_a_peer);
+	tcase_add_test(t, private_key_is_clamped);
+	tcase_add_test(t, new_private_key_needs_a_new_session);
+	tcase_add_test(t, removed_peer_leaves_nothing_behind);
+	tcase_add_test(t, ecn_crosses_the_tunnel_and_dscp_does_not);
+	tcase_add_test(t, random_changes);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	return sim_main(suite());
+}
