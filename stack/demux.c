@@ -168,22 +168,28 @@ static uint64_t last_heard(const struct flow *f)
 	return f->tick - (u32_t)((u32_t)f->tick - f->pcb->tmr);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* lwIP's timers, in ticks */
 static uint64_t lwip_due(const struct flow *f)
 {
 	const struct tcp_pcb *pcb = f->pcb;
+	uint64_t due = UINT64_MAX;
 
 	if (pcb->flags & TF_CLOSEPEND)
 		return f->tick + 1;
 	if (pcb->persist_backoff == 0 && pcb->rtime >= 0)
-		return f->tick + (uint64_t)LWIP_MAX(pcb->rto - pcb->rtime, 1);
-	if (pcb->persist_backoff == 0 && pcb->unsent)
-		return f->tick + RTO_MIN_TICKS;
+		due = f->tick + (uint64_t)LWIP_MAX(pcb->rto - pcb->rtime, 1);
+	else if (pcb->persist_backoff == 0 && pcb->unsent)
+		due = f->tick + RTO_MIN_TICKS;
 	if (pcb->state == SYN_RCVD)
-		return last_heard(f) + TCP_SYN_RCVD_TIMEOUT / TCP_SLOW_INTERVAL + 1;
+		return earlier(due, last_heard(f) + TCP_SYN_RCVD_TIMEOUT / TCP_SLOW_INTERVAL + 1);
 	if (pcb->state == LAST_ACK)
-		return last_heard(f) + 2 * TCP_MSL / TCP_SLOW_INTERVAL + 1;
-	return UINT64_MAX;
+		return earlier(due, last_heard(f) + 2 * TCP_MSL / TCP_SLOW_INTERVAL + 1);
+	return due;
 }
 
 static uint64_t keepalive_due(const struct flow *f)
@@ -195,11 +201,6 @@ static uint64_t keepalive_due(const struct flow *f)
 	    (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT))
 		return UINT64_MAX;
 	return last_heard(f) + idle_ms / TCP_SLOW_INTERVAL + 1;
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 /* 0 means: not running. */
@@ -257,7 +258,9 @@ static void schedule(struct flow *f)
 	due = earlier(lwip_due(f), keepalive_due(f));
 	due = earlier(due, earlier(if_set(f->ack_due), if_set(f->persist_due)));
 	due = earlier(due, earlier(if_set(f->give_up), if_set(f->stall_due)));
-	if (due != UINT64_MAX)
+	if (due == UINT64_MAX)
+		timers_cancel(f->stack, f);
+	else
 		timers_set(f->stack, f, due <= f->tick ? f->tick + 1 : due);
 }
 

@@ -221,6 +221,12 @@ void flow_attach(struct flow *f)
 	tcp_err(pcb, on_error);
 }
 
+/* RFC 6928 */
+void flow_first_cwnd(struct flow *f)
+{
+	f->pcb->cwnd = 10u * f->pcb->mss;
+}
+
 /* First round-trip time (RFC 6298 2.2) and first windows. lwIP would close the SYN's measurement
  * with whatever is acknowledged first, maybe minutes later. */
 void flow_opened(struct flow *f)
@@ -239,6 +245,7 @@ void flow_opened(struct flow *f)
 		pcb->rto = (s16_t)(rtt * 3);
 	}
 	pcb->rttest = 0;
+	flow_first_cwnd(f);
 	f->rx_space = LWIP_MIN(pcb->rcv_wnd, (tcpwnd_size_t)RX_SPACE_START_BYTES);
 	pcb->rcv_wnd = pcb->rcv_ann_wnd = (tcpwnd_size_t)f->rx_space;
 	/* a SYN's window is not scaled, but lwIP counts all of it as announced */

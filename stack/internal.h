@@ -290,6 +290,7 @@ void flow_free(struct flow *f);
 void flow_attach(struct flow *f);
 /* The handshake is complete: first windows and round-trip time. */
 void flow_opened(struct flow *f);
+void flow_first_cwnd(struct flow *f);
 /* The connection is over with @err; closed() follows once what was received is consumed. */
 void flow_finished(struct flow *f, int err);
 /* Brings the deadlines that are ours, not lwIP's, up to date. */

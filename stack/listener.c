@@ -199,5 +199,7 @@ void listener_accept(struct flow *f)
 	if (!l)
 		return;
 	listener_forget(f);
+	if (f->pcb && f->state == FLOW_OPEN)
+		flow_first_cwnd(f); /* lwIP sets its own after on_accept */
 	l->ops->accept(l, f, l->arg);
 }

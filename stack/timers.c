@@ -4,7 +4,8 @@
  *
  * An acknowledgement moves a connection's retransmission deadline away, thousands of times a
  * second, so a deadline that moves away stays in the heap as it is; when it comes up, the
- * connection says what is really due (demux_timer). Only one that comes nearer costs O(log n).
+ * connection says what is really due (demux_timer). Only one that comes nearer, or the end of all
+ * deadlines of a connection, costs O(log n).
  * Heap places count from 1; 0 means not in the heap.
  */
 #include "stack/internal.h"

@@ -149,6 +149,18 @@ static inline const struct wire_packet *wire_next(void)
 	return h.n_taken < h.n_sent ? &h.sent[h.n_taken++] : NULL;
 }
 
+/* Frees what was taken, for long tests. */
+static inline void h_recycle(void)
+{
+	size_t i;
+
+	for (i = 0; i < h.n_taken; i++)
+		free(h.sent[i].data);
+	memmove(h.sent, h.sent + h.n_taken, (h.n_sent - h.n_taken) * sizeof(*h.sent));
+	h.n_sent -= h.n_taken;
+	h.n_taken = 0;
+}
+
 static inline void wire_forget(void)
 {
 	h.n_taken = h.n_sent;
