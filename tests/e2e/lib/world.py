@@ -86,15 +86,18 @@ def wait_until(what, condition, seconds=10.0):
         time.sleep(0.02)
 
 
+def comm(pid):
+    """The name of a process; empty when it has gone."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
 def processes(name):
-    """Ids of the processes whose executable is called @name."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
-                if f.read().strip() == name[:15]:
-                    found.append(int(pid))
-    return found
+    """Ids of the processes called @name."""
+    return [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if comm(pid) == name[:15]]
 
 
 class World:
@@ -320,19 +323,13 @@ class World:
         return done.stdout
 
     def tunnels(self):
-        """Ids of the tunnel processes: those of ours that hold an IP socket and lead a session."""
-        found = []
-        for pid in processes("wgwrap"):
-            with contextlib.suppress(OSError):
-                if os.getsid(pid) == pid and os.readlink(f"/proc/{pid}/exe") == self.wgwrap \
-                        and os.readlink(f"/proc/{pid}/cwd") == "/" \
-                        and os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net"):
-                    found.append(pid)
-        return found
+        """Ids of our tunnel processes."""
+        return [pid for pid in processes("wgwrap-tunnel") if self.is_wgwrap(pid)]
 
     def is_wgwrap(self, pid):
+        """Whether @pid is the front, the supervisor or the tunnel process, of this world's copies of wgwrap."""
         try:
-            return os.readlink(f"/proc/{pid}/exe") == self.wgwrap
+            return os.readlink(f"/proc/{pid}/exe").startswith(self.dir + "/") and "wgwrap" in comm(pid)
         except OSError:
             return False
 
@@ -365,9 +362,9 @@ class World:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-        for pid in processes("wgwrap"):
-            with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/{pid}/exe") == self.wgwrap:
+        for name in ("wgwrap", "wgwrap-session", "wgwrap-tunnel"):
+            for pid in filter(self.is_wgwrap, processes(name)):
+                with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.dir, ignore_errors=True)
 
