@@ -144,7 +144,5 @@ void wgw_pcap_free(struct wgw_pcap *p);
  * tracing, files, programs, system calls. @say takes a warning for each part that the kernel does
  * not offer. Returns 0, or -errno when a part that always exists failed. */
 int wgw_sandbox_enter(void (*say)(void *ctx, const char *warning), void *ctx);
-/* Keeps @len bytes at @at out of swap. Returns 0 or -errno. */
-int wgw_sandbox_lock(void *at, size_t len);
 
 #endif

@@ -14,10 +14,9 @@
  * With WGWRAP_SANDBOX_LOG in the environment refused system calls appear in the kernel's log.
  */
 #include <errno.h>
-#include <linux/landlock.h>
-#include <netinet/in.h>
-#include <seccomp.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
+#include <seccomp.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -214,12 +213,6 @@ static int restrict_files(void)
 }
 
 /* ---- all of it ---- */
-
-int wgw_sandbox_lock(void *at, size_t len)
-{
-	madvise(at, len, MADV_DONTDUMP);
-	return mlock(at, len) < 0 ? -errno : 0;
-}
 
 int wgw_sandbox_enter(void (*say)(void *ctx, const char *warning), void *ctx)
 {

@@ -406,6 +406,9 @@ static void start_engine(struct wgw_core *core)
 		fail(boot, "a peer cannot be added: %s%s", strerror(err),
 		     err == EINVAL ? " (its public key is our own?)" : "");
 	wipe_config_keys(boot->config);
+	if (!wg_secrets_locked())
+		warn(core,
+		     "RLIMIT_MEMLOCK is too low to lock the keys in memory: they may reach swap");
 }
 
 static void start_sockets(struct wgw_core *core)

@@ -203,19 +203,6 @@ static void daily_work_goes_on(void)
 	expect(wgw_clock_ns() > 0);
 }
 
-static void keys_stay_usable_when_memory_cannot_be_locked(void)
-{
-	const struct rlimit none = {0, 0};
-	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	expect(page != MAP_FAILED);
-	expect(setrlimit(RLIMIT_MEMLOCK, &none) == 0);
-	if (wgw_sandbox_lock(page, 4096) == 0)
-		printf("this process may lock memory without limit\n");
-	page[0] = 1;
-	expect(page[0] == 1);
-}
-
 /* ---- as tests ---- */
 
 static const struct {
@@ -234,8 +221,6 @@ static const struct {
 	{"listener_behind_a_descriptor_can_be_connected_to",
 	 listener_behind_a_descriptor_can_be_connected_to, false},
 	{"daily_work_goes_on", daily_work_goes_on, false},
-	{"keys_stay_usable_when_memory_cannot_be_locked",
-	 keys_stay_usable_when_memory_cannot_be_locked, false},
 };
 
 START_TEST(sandbox)
