@@ -259,18 +259,24 @@ static void set_endpoint(struct wgw_parser *p, const struct wgw_key *key, const 
 
 /* ---- relatives ---- */
 
+/** add_app() - kept, and said that it makes no difference to a program that is wrapped */
+static void add_app(struct wgw_parser *p, const struct wgw_key *key, const char *value,
+		    struct wgw_strings *list)
+{
+	if (list->n == 0)
+		wgw_parser_say(p, WGW_NOTE, key, "not applied: wrapped programs use the tunnel");
+	if (wgw_strings_add(list, value) < 0)
+		p->out_of_memory = true;
+}
+
 static void set_allowed_apps(struct wgw_parser *p, const struct wgw_key *key, const char *value)
 {
-	(void)key;
-	if (wgw_strings_add(&p->config->allowed_apps, value) < 0)
-		p->out_of_memory = true;
+	add_app(p, key, value, &p->config->allowed_apps);
 }
 
 static void set_disallowed_apps(struct wgw_parser *p, const struct wgw_key *key, const char *value)
 {
-	(void)key;
-	if (wgw_strings_add(&p->config->disallowed_apps, value) < 0)
-		p->out_of_memory = true;
+	add_app(p, key, value, &p->config->disallowed_apps);
 }
 
 static void take_note(struct wgw_parser *p, const struct wgw_key *key, const char *value)
