@@ -382,10 +382,11 @@ int wgw_sockets_init(struct wgw_tunnel *t)
 	wgw_list_init(&s->ops);
 	wgw_list_init(&s->kept);
 	wgw_list_init(&s->dgrams);
+	for (size_t i = 0; i < WGW_PORT_BUCKETS; i++)
+		wgw_list_init(&s->dgram_ports[i]);
 	wgw_tcp_init(s);
 	wgw_flow_init(s);
 	wgw_listen_init(s);
-	wgw_keep_init(s);
 	t->sockets = s;
 	wgw_loop_before(t->loop, &s->before);
 	for (size_t i = 0; i < 4; i++) {
@@ -407,6 +408,7 @@ void wgw_sockets_session_over(struct wgw_tunnel *t, struct wgw_session *session)
 	struct wgw_sockets *s = t->sockets;
 	struct wgw_quota *q = s->quotas;
 
+	wgw_resolver_session_over(t, session);
 	while (q && q->session != session)
 		q = q->next;
 	if (!q)

@@ -173,6 +173,7 @@ struct wgw_sockets {
 	struct wgw_timer unsent_timer;
 	struct wgw_link dgrams, kept, conns;
 	struct wgw_link listeners[WGW_PORT_BUCKETS]; /* by port */
+	struct wgw_link dgram_ports[WGW_PORT_BUCKETS];
 	struct wgw_timer listener_timer;
 	uint64_t kept_next; /* when what is kept is next looked through */
 	int probe; /* finds out whether a listener is alive; see listen.c */
@@ -240,7 +241,6 @@ int wgw_port_choose(struct wgw_sockets *s, struct stack_addr *local, uint32_t fl
 /* Whether sockets with these addresses (and WGW_BIND_* flags) get each other's connections. */
 bool wgw_addrs_overlap(const struct stack_addr *a, uint32_t a_flags, const struct stack_addr *b,
 		       uint32_t b_flags);
-void wgw_keep_init(struct wgw_sockets *s);
 void wgw_keep_session_over(struct wgw_sockets *s, struct wgw_session *session);
 
 /* end.c: our end of an application's stream ---- */
@@ -413,8 +413,9 @@ struct wgw_dgram_sock;
 
 /* @fd's first message was @op (WGW_OP_UDP_OPEN). Takes over @fd. */
 void wgw_udp_open(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int fd);
+/* These return 0 or -errno. */
 int wgw_udp_bind(struct wgw_sock *sock, const struct stack_addr *local, uint32_t flags);
-/* Stops sending to the application. */
+/* All-zero @remote: disconnects. Success: stops sending to the application until wgw_udp_go. */
 int wgw_udp_connect(struct wgw_sock *sock, const struct stack_addr *remote);
 void wgw_udp_requeue(struct wgw_sock *sock, const uint8_t *message, size_t len);
 /* Goes on; @raw < 0: as before. */
@@ -425,14 +426,17 @@ void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local,
 /* The pending ICMP error, cleared. */
 int wgw_udp_error(struct wgw_sock *sock);
 void wgw_udp_options(struct wgw_sock *sock);
-void wgw_udp_session_over(struct wgw_sockets *s, struct wgw_session *session);
-bool wgw_udp_port_used(struct wgw_sockets *s, const struct stack_addr *local);
 
 /* op.c ---- */
 
 void wgw_op_accepted(struct wgw_sockets *s, int fd, uint32_t uid);
 /* Looks at all connections that wait for their first message. */
 void wgw_op_poke(struct wgw_sockets *s);
+
+/* resolver.c ---- */
+
+/* The session's questions are answered with EAI_AGAIN and its channel is closed. */
+void wgw_resolver_session_over(struct wgw_tunnel *t, struct wgw_session *s);
 
 /* addresses between us and the kernel ---- */
 

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* resolver.h - what the files of the resolver share */
+#ifndef SRC_TUNNEL_RESOLVER_H
+#define SRC_TUNNEL_RESOLVER_H
+
+#include <ares.h>
+
+#include "src/base/loop.h"
+#include "src/tunnel/tunnel.h"
+
+enum {
+	DNS_PORT = 53,
+	DNS_SERVERS_MAX = 16,	   /* of a session; more are not asked */
+	DNS_TIMEOUT_MS = 2000,	   /* first try; c-ares doubles it */
+	DNS_TRIES = 3,
+	DNS_EDNS_BYTES = 1232,	   /* fits the smallest IPv6 path, dnsflagday.net/2020 */
+	DNS_SOCKETS_MAX = 64,	   /* of one session's channel */
+	DNS_QUEUED_MAX = 64,	   /* datagrams of one socket that wait for c-ares */
+	DNS_CACHE_SLOTS = 1024,
+	DNS_CACHE_TTL_MAX_S = 300,
+};
+
+/** struct dns_answer - addresses of a name, in the order to try */
+struct dns_answer {
+	uint32_t n, ttl_s;
+	char canonical[WGW_NAME_MAX_BYTES];
+	uint8_t ip[WGW_RESOLVED_MAX][16];
+};
+
+struct dns_socket;
+
+/** struct wgw_resolver - all channels of the process */
+struct wgw_resolver {
+	struct wgw_tunnel *t;
+	struct dns_channel *channels;
+	struct dns_cache *cache;
+	struct wgw_before before;
+	bool dirty;
+};
+
+/**
+ * struct dns_channel - one session's c-ares channel and the sockets under it
+ * @set:	Hash of servers and search domains: answers are shared by sessions with the same
+ * @dirty:	Something arrived, or a timeout is due
+ */
+struct dns_channel {
+	struct dns_channel *next;
+	struct wgw_resolver *resolver;
+	struct wgw_session *session;
+	ares_channel ares;
+	uint64_t set;
+	struct dns_socket *sockets;
+	unsigned int n_sockets;
+	struct wgw_timer timer;
+	bool dirty, timeout;
+};
+
+/* resolver_io.c: sockets for c-ares ---- */
+
+extern const struct ares_socket_functions dns_socket_functions; /* user data: dns_channel */
+void dns_socket_interest(void *arg, ares_socket_t fd, int readable, int writable);
+/* Lets c-ares work on all that is ready. */
+void dns_channel_process(struct dns_channel *ch);
+void dns_channel_dirty(struct dns_channel *ch);
+
+/* resolver_order.c ---- */
+
+/* Sorts by the rules of RFC 6724 that an address list alone can decide. */
+void dns_order(const struct stack *stack, struct dns_answer *answer);
+
+/* resolver_cache.c ---- */
+
+struct dns_cache;
+
+struct dns_cache *dns_cache_new(void);
+const struct dns_answer *dns_cache_get(struct dns_cache *c, uint64_t set, const char *name,
+				       int family, bool search, uint64_t now_ns, uint32_t *ttl_s);
+void dns_cache_put(struct dns_cache *c, uint64_t set, const char *name, int family, bool search,
+		   uint64_t now_ns, const struct dns_answer *answer);
+
+#endif

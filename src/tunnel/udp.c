@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * udp.c - datagram sockets of applications: the application's side
+ *
+ * Theory of operation
+ *
+ * One SEQPACKET connection per socket; a message is a datagram, with struct wgw_dgram in front unless
+ * the socket is RAW. The mode changes by WGW_OP_UDP_CONNECT on another connection: first everything
+ * the socket has queued is sent in the old mode; then nothing is sent to the application until
+ * WGW_OP_GO, so that it can take back what is queued with the wrong shape. What it returns goes before
+ * what came meanwhile.
+ *
+ * Datagrams that the application does not read in time are dropped, as the kernel does. An end of file
+ * and an empty datagram both read as 0: SO_PASSCRED is on, and only a datagram has credentials.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/tunnel/udp.h"
+
+static uint8_t buffer[sizeof(struct wgw_dgram) + UDP_MAX_BYTES];
+
+/* ---- queues ---- */
+
+static void queue_init(struct udp_queue *q)
+{
+	q->head = NULL;
+	q->tail = &q->head;
+}
+
+static struct udp_kept *queue_take(struct udp_queue *q)
+{
+	struct udp_kept *k = q->head;
+
+	if (!k)
+		return NULL;
+	q->head = k->next;
+	if (!q->head)
+		q->tail = &q->head;
+	return k;
+}
+
+static void keep(struct wgw_dgram_sock *u, struct udp_queue *q, const struct wgw_dgram *header,
+		 const struct iovec *iov, int n, size_t len)
+{
+	struct udp_kept *k;
+	size_t at = 0;
+
+	if (u->kept_bytes + sizeof(*k) + len > UDP_HELD_MAX_BYTES)
+		return;
+	k = malloc(sizeof(*k) + len);
+	if (!k)
+		return;
+	u->kept_bytes += sizeof(*k) + len;
+	k->next = NULL;
+	k->len = len;
+	k->header = *header;
+	for (int i = 0; i < n; i++) {
+		memcpy(k->payload + at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	*q->tail = k;
+	q->tail = &k->next;
+}
+
+static void queue_drop(struct udp_queue *q)
+{
+	struct udp_kept *k;
+
+	while ((k = queue_take(q)))
+		free(k);
+}
+
+/* ---- to the application ---- */
+
+static bool is_from_remote(const struct wgw_dgram_sock *u, const struct wgw_dgram *h)
+{
+	return memcmp(h->ip, u->remote.ip, 16) == 0 &&
+	       (h->port == u->remote.port || u->kind == WGW_KIND_PING);
+}
+
+void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const struct iovec *iov,
+		 int n, size_t len)
+{
+	enum { PIECES = 16 };
+	struct iovec pieces[PIECES + 1] = {{(void *)header, sizeof(*header)}};
+	struct msghdr msg = {.msg_iov = pieces};
+
+	if (u->dead || u->shut_rd || n > PIECES)
+		return;
+	if (u->held) {
+		keep(u, &u->arrived, header, iov, n, len);
+		return;
+	}
+	memcpy(pieces + 1, iov, (size_t)n * sizeof(*iov));
+	msg.msg_iovlen = (size_t)n + 1;
+	if (u->raw) {
+		if (!is_from_remote(u, header))
+			return;
+		msg.msg_iov = pieces + 1;
+		msg.msg_iovlen--;
+	}
+	(void)!sendmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* An empty message with a descriptor: on a RAW socket it says "ask for SO_ERROR". */
+static void send_mark(struct wgw_dgram_sock *u)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr msg = {.msg_control = control.buf, .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &u->sockets->probe, sizeof(int));
+	(void)!sendmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static bool wants_errors(const struct wgw_dgram_sock *u)
+{
+	return wgw_option_int(&u->sock, IPPROTO_IP, IP_RECVERR, 0) ||
+	       wgw_option_int(&u->sock, IPPROTO_IPV6, IPV6_RECVERR, 0);
+}
+
+/* Linux tells a program about ICMP errors when its socket is connected and the error is fatal (port
+ * unreachable), or when it asked by IP_RECVERR. A refusal by our policy is told always. */
+void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, uint32_t info)
+{
+	struct wgw_dgram header = {.magic = WGW_WIRE_MAGIC, .err = (uint32_t)err, .info = info};
+	bool refused = info == UINT32_MAX;
+
+	if (!refused && !wants_errors(u) && !(u->connected && err == ECONNREFUSED))
+		return;
+	header.info = refused ? 0 : info;
+	u->so_error = err;
+	memcpy(header.ip, to->ip, 16);
+	header.port = to->port;
+	if (u->raw && !u->held)
+		send_mark(u);
+	else
+		udp_deliver(u, &header, NULL, 0, 0);
+}
+
+/* ---- from the application ---- */
+
+/* One message. Returns false when there is none. *special: it has a header although RAW. */
+static bool receive(struct wgw_dgram_sock *u, size_t *len, bool *special)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct iovec iov = {buffer, sizeof(buffer)};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	ssize_t r = recvmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	bool is_message = false;
+
+	*special = false;
+	if (r < 0)
+		return false;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		is_message |= c->cmsg_type == SCM_CREDENTIALS;
+		if (c->cmsg_type == SCM_RIGHTS) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+			close(fd);
+			*special = true;
+		}
+	}
+	*len = (size_t)r;
+	return r > 0 || is_message;
+}
+
+static void send_on(struct wgw_dgram_sock *u, size_t len, bool special)
+{
+	struct wgw_dgram header = {.magic = WGW_WIRE_MAGIC, .port = u->remote.port};
+	bool bare = u->raw && !special;
+	size_t skip = bare ? 0 : sizeof(header);
+
+	if (u->shut_wr || len < skip)
+		return;
+	memcpy(header.ip, u->remote.ip, 16);
+	if (!bare) {
+		memcpy(&header, buffer, sizeof(header));
+		if (header.magic != WGW_WIRE_MAGIC)
+			return; /* a plain write on an unconnected socket */
+	} else if (!u->connected) {
+		return;
+	}
+	udp_net_send(u, &header, buffer + skip, len - skip);
+}
+
+static void udp_close(struct wgw_dgram_sock *u)
+{
+	struct wgw_sockets *s = u->sockets;
+
+	if (u->dead)
+		return;
+	u->dead = true;
+	udp_net_close(u);
+	queue_drop(&u->requeued);
+	queue_drop(&u->arrived);
+	wgw_loop_del(s->t->loop, &u->watch);
+	close(u->watch.fd);
+	wgw_list_remove(&u->link);
+	wgw_list_remove(&u->by_port);
+	wgw_options_free(&u->sock);
+	wgw_sock_remove(s, &u->sock);
+	s->open--;
+	wgw_quota_give(s, u->sock.quota, u->sock.counted);
+	wgw_job_queue(s, &u->job);
+}
+
+/* Sends on what is queued, @max datagrams. False: there may be more. */
+static bool drain(struct wgw_dgram_sock *u, unsigned int max)
+{
+	size_t len;
+	bool special;
+
+	for (unsigned int i = 0; i < max; i++) {
+		if (!receive(u, &len, &special))
+			return true;
+		send_on(u, len, special);
+	}
+	return false;
+}
+
+static void udp_run(struct wgw_job *j)
+{
+	struct wgw_dgram_sock *u = wgw_container(j, struct wgw_dgram_sock, job);
+
+	if (u->dead) {
+		free(u);
+	} else if (!drain(u, UDP_PER_TURN)) {
+		wgw_job_queue(u->sockets, j);
+	} else if (u->events & (EPOLLHUP | EPOLLRDHUP)) {
+		udp_close(u);
+	}
+}
+
+static void udp_ready(struct wgw_watch *w, uint32_t events)
+{
+	struct wgw_dgram_sock *u = wgw_container(w, struct wgw_dgram_sock, watch);
+
+	u->events |= events;
+	wgw_job_queue(u->sockets, &u->job);
+}
+
+/* ---- opening ---- */
+
+static struct wgw_dgram_sock *udp_new(struct wgw_sockets *s, struct wgw_quota *q,
+				      const struct wgw_op *op, int fd)
+{
+	static const int on = 1, room = UDP_SNDBUF_BYTES;
+	struct wgw_dgram_sock *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return NULL;
+	u->sock.role = WGW_ROLE_DGRAM;
+	u->sock.cookie = op->cookie;
+	u->sock.inode = op->inode;
+	u->sockets = s;
+	u->kind = op->kind == WGW_KIND_PING ? WGW_KIND_PING : WGW_KIND_UDP;
+	u->v6 = (op->u.open.flags & WGW_BIND_V6) != 0;
+	u->v6only = (op->u.open.flags & WGW_BIND_V6ONLY) != 0;
+	u->watch = (struct wgw_watch){fd, udp_ready};
+	u->job.run = udp_run;
+	u->kernel[0].watch.fd = u->kernel[1].watch.fd = -1;
+	queue_init(&u->requeued);
+	queue_init(&u->arrived);
+	setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	if (u->sock.cookie == 0 || wgw_sock_insert(s, &u->sock) < 0 ||
+	    !wgw_quota_take(q, &q->dgrams, WGW_DGRAMS_MAX)) {
+		wgw_sock_remove(s, &u->sock);
+		free(u);
+		return NULL;
+	}
+	u->sock.quota = q;
+	u->sock.counted = &q->dgrams;
+	wgw_list_append(&s->dgrams, &u->link);
+	s->open++;
+	return u;
+}
+
+void wgw_udp_open(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int fd)
+{
+	struct wgw_dgram_sock *u = udp_new(s, q, op, fd);
+
+	if (!u) {
+		close(fd);
+		return;
+	}
+	if (wgw_loop_add(s->t->loop, &u->watch, EPOLLIN | EPOLLRDHUP | EPOLLET) < 0)
+		udp_close(u);
+	else
+		wgw_job_queue(s, &u->job);
+}
+
+/* ---- operations ---- */
+
+static struct wgw_dgram_sock *of(const struct wgw_sock *sock)
+{
+	return wgw_container(sock, struct wgw_dgram_sock, sock);
+}
+
+int wgw_udp_bind(struct wgw_sock *sock, const struct stack_addr *local, uint32_t flags)
+{
+	return udp_net_bind(of(sock), local, flags);
+}
+
+int wgw_udp_connect(struct wgw_sock *sock, const struct stack_addr *remote)
+{
+	static const struct stack_addr none;
+	struct wgw_dgram_sock *u = of(sock);
+	bool disconnect = memcmp(remote->ip, none.ip, 16) == 0 && remote->port == 0;
+	int err;
+
+	drain(u, UDP_DRAIN_MAX);
+	if (u->held)
+		return -EALREADY;
+	err = udp_net_connect(u, disconnect ? NULL : remote);
+	if (!err) {
+		u->held = true;
+		u->so_error = 0;
+	}
+	return err;
+}
+
+void wgw_udp_requeue(struct wgw_sock *sock, const uint8_t *message, size_t len)
+{
+	struct wgw_dgram_sock *u = of(sock);
+	struct wgw_dgram header;
+	struct iovec iov;
+
+	if (!u->held || len < sizeof(header))
+		return;
+	memcpy(&header, message, sizeof(header));
+	iov = (struct iovec){(void *)(message + sizeof(header)), len - sizeof(header)};
+	keep(u, &u->requeued, &header, &iov, 1, iov.iov_len);
+}
+
+static void send_kept(struct wgw_dgram_sock *u, struct udp_queue *q)
+{
+	struct udp_kept *k;
+
+	while ((k = queue_take(q))) {
+		struct iovec iov = {k->payload, k->len};
+
+		udp_deliver(u, &k->header, &iov, 1, k->len);
+		free(k);
+	}
+}
+
+void wgw_udp_go(struct wgw_sock *sock, int raw)
+{
+	struct wgw_dgram_sock *u = of(sock);
+
+	if (!u->held)
+		return;
+	drain(u, UDP_DRAIN_MAX); /* written before the mode changed */
+	u->held = false;
+	if (raw >= 0)
+		u->raw = raw;
+	send_kept(u, &u->requeued);
+	send_kept(u, &u->arrived);
+	u->kept_bytes = 0;
+}
+
+int wgw_udp_shutdown(struct wgw_sock *sock, int how)
+{
+	struct wgw_dgram_sock *u = of(sock);
+
+	if (!u->connected)
+		return -ENOTCONN;
+	drain(u, UDP_DRAIN_MAX);
+	u->shut_rd |= how == SHUT_RD || how == SHUT_RDWR;
+	u->shut_wr |= how == SHUT_WR || how == SHUT_RDWR;
+	return 0;
+}
+
+void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local,
+		   struct stack_addr *remote)
+{
+	const struct wgw_dgram_sock *u = of(sock);
+
+	*local = u->local;
+	*remote = (struct stack_addr){0};
+	if (u->connected)
+		*remote = u->remote;
+}
+
+int wgw_udp_error(struct wgw_sock *sock)
+{
+	struct wgw_dgram_sock *u = of(sock);
+	int err = u->so_error;
+
+	u->so_error = 0;
+	return err;
+}
+
+void wgw_udp_options(struct wgw_sock *sock)
+{
+	struct wgw_dgram_sock *u = of(sock);
+	struct flow_options options;
+
+	drain(u, UDP_DRAIN_MAX); /* an option holds for what is sent after it */
+	wgw_options_for_flow(sock, &options);
+	u->ttl = options.ttl;
+	u->tos = options.tos;
+}

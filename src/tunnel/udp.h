@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * udp.h - datagram sockets: what udp.c (the application's side) and udp_net.c (the network's) share
+ */
+#ifndef SRC_TUNNEL_UDP_H
+#define SRC_TUNNEL_UDP_H
+
+#include "src/tunnel/sockets.h"
+
+enum {
+	UDP_MAX_BYTES = 65536,
+	UDP_PER_TURN = 64,		 /* datagrams of one socket in a turn */
+	UDP_DRAIN_MAX = 4096,		 /* more than a socket buffer holds */
+	UDP_HELD_MAX_BYTES = 256 * 1024, /* kept while the application changes its mode */
+	UDP_ALIASES = 4,		 /* name servers that stand for others */
+	UDP_SNDBUF_BYTES = 1024 * 1024,
+};
+
+/** struct udp_kept - a datagram that waits for WGW_OP_GO, header first */
+struct udp_kept {
+	struct udp_kept *next;
+	size_t len; /* of the payload */
+	struct wgw_dgram header;
+	uint8_t payload[];
+};
+
+/** struct udp_queue - datagrams in order; zero it and call udp_queue_init */
+struct udp_queue {
+	struct udp_kept *head, **tail;
+};
+
+/** struct udp_alias - @asked as the program wrote it, @real where it went */
+struct udp_alias {
+	struct stack_addr asked, real;
+};
+
+struct wgw_dgram_sock;
+
+/** struct udp_kernel - a kernel socket for direct destinations of one family */
+struct udp_kernel {
+	struct wgw_watch watch;
+	struct wgw_dgram_sock *owner;
+};
+
+/**
+ * struct wgw_dgram_sock - one UDP or ping socket of an application
+ * @watch:	Our end of its SEQPACKET socket
+ * @v6:		AF_INET6
+ * @raw:	Messages are bare payload
+ * @held:	WGW_OP_UDP_CONNECT is under way: nothing is sent to the application
+ * @requeued, @arrived: what it gave back, and what came meanwhile
+ * @local:	What bind() or the first use chose; @remote: connected to
+ * @flow, @ping, @kernel: ways to the network, made when first needed
+ * @route_to, @route, @route_real: the last decision of policy
+ * @so_error:	ICMP error that was not yet asked for
+ * @shut_rd, @shut_wr: shutdown(2)
+ * @by_port:	In wgw_sockets.dgram_ports
+ */
+struct wgw_dgram_sock {
+	struct wgw_sock sock;
+	struct wgw_sockets *sockets;
+	struct wgw_link link, by_port;
+	struct wgw_watch watch;
+	struct wgw_job job;
+	uint32_t events;
+	enum wgw_kind kind;
+	bool v6, v6only, reuse, raw, held, bound, connected, shut_rd, shut_wr, dead;
+	struct udp_queue requeued, arrived;
+	size_t kept_bytes;
+	struct stack_addr local, remote;
+	struct flow_udp *flow;
+	struct flow_ping *ping;
+	struct udp_kernel kernel[2]; /* IPv4, IPv6 */
+	struct stack_addr route_to, route_real;
+	enum wgw_route route;
+	bool routed;
+	struct udp_alias alias[UDP_ALIASES];
+	unsigned int n_alias;
+	uint8_t ttl, tos;
+	int so_error;
+};
+
+/* udp.c ---- */
+
+/* A datagram for the application. @header->ip is where it came from. */
+void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const struct iovec *iov,
+		 int n, size_t len);
+/* An error about what was sent to @to. */
+void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, uint32_t info);
+
+/* udp_net.c ---- */
+
+/* Sends on. @header: destination, source, ttl, tos; the payload as it is. */
+void udp_net_send(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const uint8_t *payload,
+		  size_t len);
+int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint32_t flags);
+/* @remote NULL: disconnects. 0 or -errno. */
+int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote);
+void udp_net_close(struct wgw_dgram_sock *u);
+
+#endif
