@@ -40,6 +40,7 @@ static const struct binding bindings[] = {
 	BIND(shutdown),	   BIND(send),	      BIND(sendto),	  BIND(sendmsg),     BIND(sendmmsg),
 	BIND(recv),	   BIND(recvfrom),    BIND(recvmsg),	  BIND(recvmmsg),    BIND(ioctl),
 	BIND(execve),	   BIND(execvpe),     BIND(fexecve),	  BIND(posix_spawn), BIND(posix_spawnp),
+	BIND(getnameinfo),
 };
 
 static void bind_functions(void)
