@@ -4,11 +4,12 @@
  *
  * Theory of operation
  *
- * Two things outlive their socket without a sign from the kernel: a connect whose outcome is open (we
- * hold a duplicate of the application's socket, so our end sees no hang-up), and what is kept by cookie
- * for a socket that is neither connected nor listening. For both, the session's supervisor is asked
- * which of the inodes its processes hold. A descriptor on its way between two processes is held by
- * nobody for a moment, so it takes two misses in a row. "Unknown" counts as held.
+ * Two things outlive their socket without a sign from the kernel: a connect whose outcome is open
+ * (we hold a duplicate of the application's socket, so our end sees no hang-up), and what is kept
+ * by cookie for a socket that is neither connected nor listening. For both, the session's
+ * supervisor is asked which of the inodes its processes hold. A descriptor on its way between two
+ * processes is held by nobody for a moment, so it takes two misses in a row. "Unknown" counts as
+ * held.
  */
 #include <stdlib.h>
 

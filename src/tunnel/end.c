@@ -5,18 +5,18 @@
  * Theory of operation
  *
  * A plain close of our end is a clean end of file to the application: a download cut short by a
- * reset, or by the death of this process, would look complete. The kernel turns a close into ECONNRESET
- * when our receive queue is not empty. Therefore
+ * reset, or by the death of this process, would look complete. The kernel turns a close into
+ * ECONNRESET when our receive queue is not empty. Therefore
  *
- *   Keeper: from the first byte an application wrote to the moment its FIN is handed over, our receive
- *   queue holds at least one byte. The bytes at its head that were forwarded already are `stale`: at
- *   first the whole connect record, later one byte.
+ *   Keeper: from the first byte an application wrote to the moment its FIN is handed over, our
+ * receive queue holds at least one byte. The bytes at its head that were forwarded already are
+ * `stale`: at first the whole connect record, later one byte.
  *
- * Reading takes the stale bytes and all but the last of the new ones in one recvmsg, then peeks the last:
- * at no instant in between is the queue empty.
+ * Reading takes the stale bytes and all but the last of the new ones in one recvmsg, then peeks the
+ * last: at no instant in between is the queue empty.
  *
- * Descriptors are registered edge-triggered, as the keeper keeps them readable for ever. FIONREAD says
- * what is new; an end of file is known from EPOLLRDHUP.
+ * Descriptors are registered edge-triggered, as the keeper keeps them readable for ever. FIONREAD
+ * says what is new; an end of file is known from EPOLLRDHUP.
  */
 #include <errno.h>
 #include <string.h>
@@ -34,7 +34,8 @@ enum {
 
 static uint8_t skipped[SKIP_BYTES];
 
-void wgw_end_init(struct wgw_end *e, int fd, bool keeps, void (*ready)(struct wgw_watch *, uint32_t))
+void wgw_end_init(struct wgw_end *e, int fd, bool keeps,
+		  void (*ready)(struct wgw_watch *, uint32_t))
 {
 	*e = (struct wgw_end){.watch = {.fd = fd, .ready = ready}, .hello_fd = -1, .keeps = keeps};
 }
@@ -120,8 +121,8 @@ static ssize_t take(struct wgw_end *e, const struct iovec *iov, int n, size_t le
 		pieces[0] = (struct iovec){skipped, skip};
 		msg.msg_iovlen = skip > 0;
 		if (skip == e->stale)
-			msg.msg_iovlen += (size_t)slice(iov, n, got, len - got,
-							pieces + msg.msg_iovlen);
+			msg.msg_iovlen +=
+				(size_t)slice(iov, n, got, len - got, pieces + msg.msg_iovlen);
 		r = recvmsg(e->watch.fd, &msg, MSG_DONTWAIT);
 		if (r <= 0)
 			return got > 0 ? (ssize_t)got : r < 0 ? -errno : -EPIPE;

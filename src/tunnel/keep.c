@@ -2,13 +2,13 @@
 /*
  * keep.c - addresses and options of sockets that are not connected yet, by cookie
  *
- * The kernel has room for a tag of 64 bits on an application's socket; bind() and setsockopt() say more
- * than that. It is kept here, bounded per session, until the socket connects or listens and takes
- * it over, or until no process holds the socket (abandoned.c).
+ * The kernel has room for a tag of 64 bits on an application's socket; bind() and setsockopt() say
+ * more than that. It is kept here, bounded per session, until the socket connects or listens and
+ * takes it over, or until no process holds the socket (abandoned.c).
  *
- * TCP ports of the tunnel's addresses are ours to give out: a bind on the wildcard or a tunnel address
- * is checked against what is bound and what listens, as Linux does it. A bind on the host's loopback
- * takes a kernel socket at once, so the kernel decides.
+ * TCP ports of the tunnel's addresses are ours to give out: a bind on the wildcard or a tunnel
+ * address is checked against what is bound and what listens, as Linux does it. A bind on the host's
+ * loopback takes a kernel socket at once, so the kernel decides.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -22,8 +22,8 @@
 #include "src/tunnel/sockets.h"
 
 enum { /* as Linux's ip_local_port_range */
-	EPHEMERAL_FIRST = 32768,
-	EPHEMERAL_LAST = 60999,
+       EPHEMERAL_FIRST = 32768,
+       EPHEMERAL_LAST = 60999,
 };
 
 /* ---- options ---- */
@@ -122,8 +122,8 @@ struct wgw_kept *wgw_kept_get(struct wgw_sockets *s, struct wgw_quota *q, uint64
 	struct wgw_kept *k;
 
 	if (sock)
-		return sock->role == WGW_ROLE_KEPT ? wgw_container(sock, struct wgw_kept, sock) :
-						     NULL;
+		return sock->role == WGW_ROLE_KEPT ? wgw_container(sock, struct wgw_kept, sock)
+						   : NULL;
 	if (cookie == 0 || !(k = calloc(1, sizeof(*k))))
 		return NULL;
 	k->sock = (struct wgw_sock){.role = WGW_ROLE_KEPT, .cookie = cookie, .inode = inode};
@@ -185,7 +185,8 @@ bool wgw_addrs_overlap(const struct stack_addr *a, uint32_t a_flags, const struc
 	if (a->port != b->port)
 		return false;
 	if (a4 == b4)
-		return stack_addr_is_any(a) || stack_addr_is_any(b) || memcmp(a->ip, b->ip, 16) == 0;
+		return stack_addr_is_any(a) || stack_addr_is_any(b) ||
+		       memcmp(a->ip, b->ip, 16) == 0;
 	/* a dual-stack wildcard holds the IPv4 addresses too */
 	if (!a4 && stack_addr_is_any(a))
 		return !(a_flags & WGW_BIND_V6ONLY);

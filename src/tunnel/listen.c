@@ -4,20 +4,21 @@
  *
  * Theory of operation
  *
- * An application's listener is a native AF_UNIX listener whose path was unlinked at once; we hold an
- * O_PATH descriptor of it and connect through /proc/self/fd. Each inbound connection is one native
- * connect from a socket that was first labelled with the peer's address, so accept, poll and backlog
- * are the kernel's. A full backlog answers EAGAIN: the connection then waits, as in a SYN queue, for a
- * bounded time and in bounded number.
+ * An application's listener is a native AF_UNIX listener whose path was unlinked at once; we hold
+ * an O_PATH descriptor of it and connect through /proc/self/fd. Each inbound connection is one
+ * native connect from a socket that was first labelled with the peer's address, so accept, poll and
+ * backlog are the kernel's. A full backlog answers EAGAIN: the connection then waits, as in a SYN
+ * queue, for a bounded time and in bounded number.
  *
- * On the wildcard or a tunnel address the port is one of the stack; with SO_REUSEPORT several listeners
- * share it (struct port) and take turns. On the host's loopback it is a kernel listener whose
- * connections are relayed. A connect of the same session to loopback finds its wildcard listeners
- * first, and a connect to the tunnel's own address any listener there: both are relayed here.
+ * On the wildcard or a tunnel address the port is one of the stack; with SO_REUSEPORT several
+ * listeners share it (struct port) and take turns. On the host's loopback it is a kernel listener
+ * whose connections are relayed. A connect of the same session to loopback finds its wildcard
+ * listeners first, and a connect to the tunnel's own address any listener there: both are relayed
+ * here.
  *
  * The kernel does not say that an application closed its listener. But a connect of the wrong type
- * tells, without the application noticing: EPROTOTYPE: it is there, ECONNREFUSED: it is gone. That is
- * asked of every listener each second and on every conflict.
+ * tells, without the application noticing: EPROTOTYPE: it is there, ECONNREFUSED: it is gone. That
+ * is asked of every listener each second and on every conflict.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -283,8 +284,7 @@ static void kernel_accept(struct wgw_watch *w, uint32_t events)
 	for (int i = 0; i < 64 && !l->dead && l->n_waiting < WGW_BACKLOG_WAITING_MAX; i++) {
 		struct sockaddr_storage ss;
 		socklen_t len = sizeof(ss);
-		int fd = accept4(w->fd, (struct sockaddr *)&ss, &len,
-				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(w->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		struct wgw_conn *c;
 
 		if (fd < 0)
@@ -345,8 +345,8 @@ bool wgw_listen_conflict(struct wgw_sockets *s, const struct stack_addr *local, 
 	return false;
 }
 
-int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session, const struct stack_addr *to,
-		     const struct stack_addr *from, int *fd)
+int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
+		     const struct stack_addr *to, const struct stack_addr *from, int *fd)
 {
 	struct wgw_link *head = bucket(s, to->port), *at = head->next;
 	bool loopback = stack_addr_is_loopback(to);
@@ -476,7 +476,8 @@ static int start(struct wgw_sockets *s, struct wgw_kept *kept, const struct wgw_
 	}
 	kept->fd = -1;
 	kept->bound = false; /* no conflict with itself */
-	err = fd >= 0 ? listen_kernel(l, fd, (int)backlog) : listen_tunnel(l, backlog ? backlog : 1);
+	err = fd >= 0 ? listen_kernel(l, fd, (int)backlog)
+		      : listen_tunnel(l, backlog ? backlog : 1);
 	if (err) {
 		kept->fd = fd;
 		kept->bound = true;

@@ -4,13 +4,13 @@
  *
  * Theory of operation
  *
- * One connection carries one request and its reply. The first message tells what the connection is: a
- * session's channel (handed to session.c unread), a datagram socket (handed to udp.c), or an operation.
- * Requests that wait for something (names) keep the conversation; when the application goes away
- * meanwhile, the answer is thrown away on arrival.
+ * One connection carries one request and its reply. The first message tells what the connection is:
+ * a session's channel (handed to session.c unread), a datagram socket (handed to udp.c), or an
+ * operation. Requests that wait for something (names) keep the conversation; when the application
+ * goes away meanwhile, the answer is thrown away on arrival.
  *
- * WGW_OP_UDP_CONNECT is the one longer conversation: the reply says that we stopped sending, then come
- * the messages to put back and WGW_OP_GO. However it ends, sending goes on.
+ * WGW_OP_UDP_CONNECT is the one longer conversation: the reply says that we stopped sending, then
+ * come the messages to put back and WGW_OP_GO. However it ends, sending goes on.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -114,8 +114,8 @@ static bool answered(struct talk *k)
 
 /* ---- names ---- */
 
-static void resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
-		     const char *canonical, uint32_t ttl_s)
+static void resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n, const char *canonical,
+		     uint32_t ttl_s)
 {
 	struct talk *k = arg;
 
@@ -233,9 +233,9 @@ static int do_bind(struct talk *k)
 
 	addr_from_wire(&k->op.u.bind.addr, &local);
 	if (k->op.kind != WGW_KIND_TCP)
-		return sock && sock->role == WGW_ROLE_DGRAM ?
-			       -wgw_udp_bind(sock, &local, k->op.u.bind.flags) :
-			       ENOTSOCK;
+		return sock && sock->role == WGW_ROLE_DGRAM
+			       ? -wgw_udp_bind(sock, &local, k->op.u.bind.flags)
+			       : ENOTSOCK;
 	if (sock && sock->role != WGW_ROLE_KEPT)
 		return EINVAL;
 	kept = wgw_kept_get(k->sockets, k->quota, k->op.cookie, k->op.inode);
@@ -272,16 +272,16 @@ static int do_setopt(struct talk *k)
 		return EINVAL;
 	if (!sock) {
 		struct wgw_kept *kept =
-			k->op.kind == WGW_KIND_TCP ?
-				wgw_kept_get(k->sockets, k->quota, k->op.cookie, k->op.inode) :
-				NULL;
+			k->op.kind == WGW_KIND_TCP
+				? wgw_kept_get(k->sockets, k->quota, k->op.cookie, k->op.inode)
+				: NULL;
 
 		if (!kept)
 			return ENOBUFS;
 		sock = &kept->sock;
 	}
-	err = -wgw_option_set(sock, k->op.u.option.level, k->op.u.option.name,
-			      k->op.u.option.value, k->op.u.option.len);
+	err = -wgw_option_set(sock, k->op.u.option.level, k->op.u.option.name, k->op.u.option.value,
+			      k->op.u.option.len);
 	if (!err)
 		apply_options(sock);
 	return err;
@@ -396,8 +396,8 @@ static void perform(struct talk *k)
 		int how;
 
 		memcpy(&how, k->op.u.option.value, sizeof(how));
-		reply(k, sock && sock->role == WGW_ROLE_DGRAM ? -wgw_udp_shutdown(sock, how) :
-								 ENOTSOCK);
+		reply(k, sock && sock->role == WGW_ROLE_DGRAM ? -wgw_udp_shutdown(sock, how)
+							      : ENOTSOCK);
 		break;
 	}
 	case WGW_OP_RESOLVE:
@@ -433,7 +433,8 @@ static void enter(struct talk *k, struct wgw_quota *q)
 	k->state = TALK_WAITING;
 	wgw_list_remove(&k->link);
 	wgw_timer_cancel(s->t->loop, &k->timer);
-	/* An operation on a socket whose opening message was sent before it, on another connection */
+	/* An operation on a socket whose opening message was sent before it, on another connection
+	 */
 	if (k->op.cookie && !talk_sock(k))
 		wgw_op_poke(s);
 	perform(k);

@@ -4,12 +4,12 @@
  *
  * Theory of operation
  *
- * The far side is a descriptor: a kernel TCP socket to a direct destination (loopback, --direct), or a
- * stream that is connected to the listener of another application of the session, which keeps a byte
- * as every application's end does. Both directions are the same code: read what waits into one shared
- * buffer, write it on, keep what did not fit in the connection's stash and read no more before that is
- * gone. Ends travel as they are: FIN as FIN, a reset as a reset (SO_LINGER with 0 s towards TCP, the
- * keeper towards an application).
+ * The far side is a descriptor: a kernel TCP socket to a direct destination (loopback, --direct),
+ * or a stream that is connected to the listener of another application of the session, which keeps
+ * a byte as every application's end does. Both directions are the same code: read what waits into
+ * one shared buffer, write it on, keep what did not fit in the connection's stash and read no more
+ * before that is gone. Ends travel as they are: FIN as FIN, a reset as a reset (SO_LINGER with 0 s
+ * towards TCP, the keeper towards an application).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -145,9 +145,9 @@ static void relay_options(struct wgw_conn *c)
 	static const struct {
 		int level, name;
 	} same[] = {
-		{IPPROTO_TCP, TCP_NODELAY},	  {SOL_SOCKET, SO_KEEPALIVE},
-		{IPPROTO_TCP, TCP_KEEPIDLE},	  {IPPROTO_TCP, TCP_KEEPINTVL},
-		{IPPROTO_TCP, TCP_KEEPCNT},	  {IPPROTO_TCP, TCP_USER_TIMEOUT},
+		{IPPROTO_TCP, TCP_NODELAY},  {SOL_SOCKET, SO_KEEPALIVE},
+		{IPPROTO_TCP, TCP_KEEPIDLE}, {IPPROTO_TCP, TCP_KEEPINTVL},
+		{IPPROTO_TCP, TCP_KEEPCNT},  {IPPROTO_TCP, TCP_USER_TIMEOUT},
 	};
 
 	for (size_t i = 0; !c->far_end.keeps && i < sizeof(same) / sizeof(same[0]); i++) {

@@ -4,13 +4,14 @@
  *
  * Theory of operation
  *
- * One c-ares channel per session, with the session's servers and search domains, over flows of our stack
- * (resolver_io.c). Answers are shared by sessions that ask the same servers (resolver_cache.c) and
- * ordered by RFC 6724 (resolver_order.c). With --dns system the session's supervisor asks the host's
- * resolver instead: this process reads no files and parses no answers of the host.
+ * One c-ares channel per session, with the session's servers and search domains, over flows of our
+ * stack (resolver_io.c). Answers are shared by sessions that ask the same servers
+ * (resolver_cache.c) and ordered by RFC 6724 (resolver_order.c). With --dns system the session's
+ * supervisor asks the host's resolver instead: this process reads no files and parses no answers of
+ * the host.
  *
- * hosts(5), numeric names and AI_ADDRCONFIG are libc's business and are done in the shim, which can read
- * files; what arrives here is a name for DNS. c-ares is told everything, so that it reads no
+ * hosts(5), numeric names and AI_ADDRCONFIG are libc's business and are done in the shim, which can
+ * read files; what arrives here is a name for DNS. c-ares is told everything, so that it reads no
  * resolv.conf and no environment.
  *
  * Errors are EAI_* codes as glibc's getaddrinfo gives them: a server that fails or is silent is
@@ -78,7 +79,8 @@ static bool run_channels(struct wgw_before *b)
 	return true;
 }
 
-static uint64_t hash_set(const struct stack_addr *servers, size_t n, const struct wgw_strings *search)
+static uint64_t hash_set(const struct stack_addr *servers, size_t n,
+			 const struct wgw_strings *search)
 {
 	crypto_generichash_state st;
 	uint64_t hash;
@@ -226,8 +228,8 @@ struct question {
 	char name[WGW_NAME_MAX_BYTES];
 	int family;
 	bool search;
-	void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
-		     const char *canonical, uint32_t ttl_s);
+	void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n, const char *canonical,
+		     uint32_t ttl_s);
 	void *arg;
 };
 
@@ -325,9 +327,8 @@ void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const char *name
 		done(arg, EAI_AGAIN, NULL, 0, NULL, 0);
 		return;
 	}
-	known = ch ? dns_cache_get(r->cache, ch->set, name, family, search, wgw_clock_ns(),
-				   &ttl_s) :
-		     NULL;
+	known = ch ? dns_cache_get(r->cache, ch->set, name, family, search, wgw_clock_ns(), &ttl_s)
+		   : NULL;
 	if (known) {
 		done(arg, 0, known->ip, known->n, known->canonical, ttl_s);
 		return;
@@ -403,7 +404,8 @@ static void on_raw(void *arg, int status, int timeouts, unsigned char *response,
 
 void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *name,
 		     uint16_t class_, uint16_t type,
-		     void (*done)(void *arg, int eai, const uint8_t *response, size_t len), void *arg)
+		     void (*done)(void *arg, int eai, const uint8_t *response, size_t len),
+		     void *arg)
 {
 	struct dns_channel *ch = wgw_session_dns_is_system(s) ? NULL : channel_of(r, s);
 	struct raw *q = ch ? malloc(sizeof(*q)) : NULL;

@@ -10,12 +10,12 @@
 
 enum {
 	DNS_PORT = 53,
-	DNS_SERVERS_MAX = 16,	   /* of a session; more are not asked */
-	DNS_TIMEOUT_MS = 2000,	   /* first try; c-ares doubles it */
+	DNS_SERVERS_MAX = 16,  /* of a session; more are not asked */
+	DNS_TIMEOUT_MS = 2000, /* first try; c-ares doubles it */
 	DNS_TRIES = 3,
-	DNS_EDNS_BYTES = 1232,	   /* fits the smallest IPv6 path, dnsflagday.net/2020 */
-	DNS_SOCKETS_MAX = 64,	   /* of one session's channel */
-	DNS_QUEUED_MAX = 64,	   /* datagrams of one socket that wait for c-ares */
+	DNS_EDNS_BYTES = 1232, /* fits the smallest IPv6 path, dnsflagday.net/2020 */
+	DNS_SOCKETS_MAX = 64,  /* of one session's channel */
+	DNS_QUEUED_MAX = 64,   /* datagrams of one socket that wait for c-ares */
 	DNS_CACHE_SLOTS = 1024,
 	DNS_CACHE_TTL_MAX_S = 300,
 };

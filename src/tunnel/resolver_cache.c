@@ -3,8 +3,8 @@
  * resolver_cache.c - answers, as long as their TTL says
  *
  * A table of fixed size in which a new answer takes the place of what hashes alike: bounded without
- * bookkeeping. Only addresses that were found are kept; failures are asked again, as a program's retry
- * expects. The hash is keyed, so that nobody can choose names that collide.
+ * bookkeeping. Only addresses that were found are kept; failures are asked again, as a program's
+ * retry expects. The hash is keyed, so that nobody can choose names that collide.
  */
 #include <sodium.h>
 #include <stdlib.h>
@@ -60,8 +60,7 @@ static struct entry **slot_of(struct dns_cache *c, const struct key *k)
 {
 	uint64_t hash;
 
-	crypto_shorthash((unsigned char *)&hash, (const unsigned char *)k, sizeof(*k),
-			 c->hash_key);
+	crypto_shorthash((unsigned char *)&hash, (const unsigned char *)k, sizeof(*k), c->hash_key);
 	return &c->slots[hash % DNS_CACHE_SLOTS];
 }
 

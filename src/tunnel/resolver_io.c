@@ -4,14 +4,14 @@
  *
  * Theory of operation
  *
- * c-ares calls our functions instead of socket(2) and its kin. The descriptors it sees are numbers of
- * our own. A name server in the tunnel is a flow; one that policy calls direct is a kernel socket. The
- * callbacks of the stack only store what came and mark the channel; c-ares works before the loop
- * sleeps, so it is never entered while it is at work.
+ * c-ares calls our functions instead of socket(2) and its kin. The descriptors it sees are numbers
+ * of our own. A name server in the tunnel is a flow; one that policy calls direct is a kernel
+ * socket. The callbacks of the stack only store what came and mark the channel; c-ares works before
+ * the loop sleeps, so it is never entered while it is at work.
  *
- * The process is sandboxed from /dev/urandom, without which c-ares makes predictable query IDs. Each UDP
- * socket therefore has a random mask that is XORed into the ID on the way out and back; together
- * with the stack's random ports this is what RFC 5452 asks for.
+ * The process is sandboxed from /dev/urandom, without which c-ares makes predictable query IDs.
+ * Each UDP socket therefore has a random mask that is XORed into the ID on the way out and back;
+ * together with the stack's random ports this is what RFC 5452 asks for.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -382,8 +382,8 @@ static ares_ssize_t send_piece(struct dns_socket *d, const uint8_t *bytes, size_
 	int err;
 
 	if (d->tcp)
-		return d->kernel.fd >= 0 ? send(d->kernel.fd, bytes, len, MSG_NOSIGNAL) :
-					   send_tcp(d, bytes, len);
+		return d->kernel.fd >= 0 ? send(d->kernel.fd, bytes, len, MSG_NOSIGNAL)
+					 : send_tcp(d, bytes, len);
 	if (len < ID_BYTES) {
 		errno = EINVAL;
 		return -1;

@@ -2,10 +2,10 @@
 /*
  * resolver_order.c - destination address selection, RFC 6724
  *
- * Rules 1 (unusable destinations last), 2 (scope), 5 (label), 6 (precedence) and 8 (smaller scope) are
- * decided from the address and the tunnel address that would be its source; the others need
- * what a tunnel does not have (deprecated or home addresses), rule 9 is left out on purpose, since it
- * defeats the round robin of name servers. Equal ones keep the server's order (rule 10).
+ * Rules 1 (unusable destinations last), 2 (scope), 5 (label), 6 (precedence) and 8 (smaller scope)
+ * are decided from the address and the tunnel address that would be its source; the others need
+ * what a tunnel does not have (deprecated or home addresses), rule 9 is left out on purpose, since
+ * it defeats the round robin of name servers. Equal ones keep the server's order (rule 10).
  */
 #include <string.h>
 
@@ -18,14 +18,10 @@ struct policy {
 };
 
 static const struct policy table[] = {
-	{{[15] = 1}, 128, 50, 0},
-	{{[10] = 0xff, [11] = 0xff}, 96, 35, 4},
-	{{0x20, 0x02}, 16, 30, 2},
-	{{0x20, 0x01}, 32, 5, 5},
-	{{0xfc}, 7, 3, 13},
-	{{0}, 96, 1, 3},
-	{{0xfe, 0xc0}, 10, 1, 11},
-	{{0x3f, 0xfe}, 16, 1, 12},
+	{{[15] = 1}, 128, 50, 0},  {{[10] = 0xff, [11] = 0xff}, 96, 35, 4},
+	{{0x20, 0x02}, 16, 30, 2}, {{0x20, 0x01}, 32, 5, 5},
+	{{0xfc}, 7, 3, 13},	   {{0}, 96, 1, 3},
+	{{0xfe, 0xc0}, 10, 1, 11}, {{0x3f, 0xfe}, 16, 1, 12},
 	{{0}, 0, 40, 1},
 };
 

@@ -4,13 +4,13 @@
  *
  * Theory of operation
  *
- * Four listeners (stream and sequenced, by path and by abstract name) give connections of processes we
- * know nothing about. Accepting is the one thing that must never wait: an in-place connect gets EAGAIN
- * from a full backlog. So the loop's callbacks only note and queue, accepting included in them, and
- * the jobs that do the work are interrupted every few objects to accept again.
+ * Four listeners (stream and sequenced, by path and by abstract name) give connections of processes
+ * we know nothing about. Accepting is the one thing that must never wait: an in-place connect gets
+ * EAGAIN from a full backlog. So the loop's callbacks only note and queue, accepting included in
+ * them, and the jobs that do the work are interrupted every few objects to accept again.
  *
- * A connection is unknown until its first message has shown a session's token. Unknown ones are counted
- * per uid and live a second: anybody on the machine can reach the abstract name.
+ * A connection is unknown until its first message has shown a session's token. Unknown ones are
+ * counted per uid and live a second: anybody on the machine can reach the abstract name.
  *
  * All that a program can make us hold is counted against its session (struct wgw_quota).
  */
@@ -26,7 +26,7 @@
 #include "src/tunnel/sockets.h"
 
 enum {
-	TABLE_FIRST = 256,   /* slots; a power of two */
+	TABLE_FIRST = 256, /* slots; a power of two */
 	JOBS_PER_ACCEPT = 32,
 };
 

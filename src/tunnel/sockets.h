@@ -2,14 +2,15 @@
 /*
  * sockets.h - what the files of the application's side share
  *
- * Layers, top down: sockets.c (rendezvous, who is unknown, per-session limits, table by cookie, jobs),
- * op.c (operations), tcp.c (how a connect begins and ends), listen.c, udp.c; below them end.c (our end
- * of an application's stream, with the keeper rule) and the two kinds of far side a connection can
- * have: tcp_flow.c (a connection of the stack) and relay.c (a kernel socket or another application).
+ * Layers, top down: sockets.c (rendezvous, who is unknown, per-session limits, table by cookie,
+ * jobs), op.c (operations), tcp.c (how a connect begins and ends), listen.c, udp.c; below them
+ * end.c (our end of an application's stream, with the keeper rule) and the two kinds of far side a
+ * connection can have: tcp_flow.c (a connection of the stack) and relay.c (a kernel socket or
+ * another application).
  *
- * Nothing is done inside the callbacks of the loop and the stack but noting what happened and queueing
- * the object's job. Jobs run once per turn of the loop, before it sleeps: so each object is served once
- * a turn however many events it had, and it is freed in its job and nowhere else.
+ * Nothing is done inside the callbacks of the loop and the stack but noting what happened and
+ * queueing the object's job. Jobs run once per turn of the loop, before it sleeps: so each object
+ * is served once a turn however many events it had, and it is freed in its job and nowhere else.
  */
 #ifndef SRC_TUNNEL_SOCKETS_H
 #define SRC_TUNNEL_SOCKETS_H
@@ -26,33 +27,35 @@
 
 /* Limits. "session" is one invocation of wgwrap; what is one past a limit fails with ENOBUFS. */
 enum {
-	WGW_FIRST_MESSAGE_MS = 1000,  /* a connection that has not shown its token by then is dropped */
-	WGW_UNKNOWN_OWN_MAX = 16384,  /* such connections of our own uid */
-	WGW_UNKNOWN_OTHER_MAX = 64,   /* of each other uid */
-	WGW_UNKNOWN_UIDS_MAX = 64,    /* other uids with such connections */
-	WGW_CONNS_MAX = 32768,	      /* per session: TCP connections, */
-	WGW_DGRAMS_MAX = 8192,	      /* UDP and ping sockets, */
-	WGW_LISTENERS_MAX = 1024,     /* listeners, */
-	WGW_KEPT_MAX = 16384,	      /* sockets with an address or options before they connect, */
-	WGW_OPS_MAX = 2048,	      /* operations under way */
-	WGW_UDP_CONNECT_MS = 5000,    /* longest WGW_OP_UDP_CONNECT */
-	WGW_KEPT_OPTIONS_MAX = 24,    /* options of one socket */
-	WGW_KEPT_OPTION_BYTES = 64,   /* longest value that is kept */
-	WGW_ACCEPT_PAUSE_MS = 50,     /* after accept4 failed for want of descriptors */
-	WGW_FILLED_FIRST_US = 250,    /* first wait for WGW_TAG_FILLED; doubled up to: */
+	WGW_FIRST_MESSAGE_MS =
+		1000, /* a connection that has not shown its token by then is dropped */
+	WGW_UNKNOWN_OWN_MAX = 16384, /* such connections of our own uid */
+	WGW_UNKNOWN_OTHER_MAX = 64,  /* of each other uid */
+	WGW_UNKNOWN_UIDS_MAX = 64,   /* other uids with such connections */
+	WGW_CONNS_MAX = 32768,	     /* per session: TCP connections, */
+	WGW_DGRAMS_MAX = 8192,	     /* UDP and ping sockets, */
+	WGW_LISTENERS_MAX = 1024,    /* listeners, */
+	WGW_KEPT_MAX = 16384,	     /* sockets with an address or options before they connect, */
+	WGW_OPS_MAX = 2048,	     /* operations under way */
+	WGW_UDP_CONNECT_MS = 5000,   /* longest WGW_OP_UDP_CONNECT */
+	WGW_KEPT_OPTIONS_MAX = 24,   /* options of one socket */
+	WGW_KEPT_OPTION_BYTES = 64,  /* longest value that is kept */
+	WGW_ACCEPT_PAUSE_MS = 50,    /* after accept4 failed for want of descriptors */
+	WGW_FILLED_FIRST_US = 250,   /* first wait for WGW_TAG_FILLED; doubled up to: */
 	WGW_FILLED_LAST_MS = 100,
 	WGW_ABANDONED_AFTER_MS = 1000, /* age at which a pending connect is looked for */
 	WGW_ABANDONED_EVERY_MS = 400,
 	WGW_ABANDONED_MISSES = 2,
 	WGW_KEPT_SCAN_MS = 2000,
-	WGW_PUMP_BYTES = 256 * 1024,  /* one connection's share of a turn, each way */
-	WGW_TAIL_MAX_BYTES = 16 * 1024 * 1024, /* kept for a slow reader after its connection ended */
+	WGW_PUMP_BYTES = 256 * 1024, /* one connection's share of a turn, each way */
+	WGW_TAIL_MAX_BYTES =
+		16 * 1024 * 1024, /* kept for a slow reader after its connection ended */
 	WGW_APP_SNDBUF_BYTES = 256 * 1024,
 	WGW_PORT_BUCKETS = 256,
 	WGW_LISTENER_PROBE_MS = 1000, /* how soon a closed listener is noticed */
 	WGW_BACKLOG_RETRY_MS = 5,     /* first wait for a full backlog; doubled up to: */
 	WGW_BACKLOG_RETRY_LAST_MS = 200,
-	WGW_BACKLOG_MS = 60000,	      /* and given up after */
+	WGW_BACKLOG_MS = 60000,		/* and given up after */
 	WGW_BACKLOG_WAITING_MAX = 1024, /* connections that wait for one backlog */
 };
 
@@ -165,18 +168,18 @@ struct wgw_sockets {
 	size_t table_size, table_n;
 	unsigned int unknown_own;
 	struct wgw_unknown unknown[WGW_UNKNOWN_UIDS_MAX];
-	unsigned int open; /* conns, dgrams and listeners of all sessions */
-	struct wgw_link ops;	   /* operations that wait for their first message */
-	struct wgw_link pending;   /* connects whose outcome is open, oldest first */
+	unsigned int open;	 /* conns, dgrams and listeners of all sessions */
+	struct wgw_link ops;	 /* operations that wait for their first message */
+	struct wgw_link pending; /* connects whose outcome is open, oldest first */
 	struct wgw_timer abandoned;
-	struct wgw_link unsent;	   /* connections with unacknowledged bytes */
+	struct wgw_link unsent; /* connections with unacknowledged bytes */
 	struct wgw_timer unsent_timer;
 	struct wgw_link dgrams, kept, conns;
 	struct wgw_link listeners[WGW_PORT_BUCKETS]; /* by port */
 	struct wgw_link dgram_ports[WGW_PORT_BUCKETS];
 	struct wgw_timer listener_timer;
 	uint64_t kept_next; /* when what is kept is next looked through */
-	int probe; /* finds out whether a listener is alive; see listen.c */
+	int probe;	    /* finds out whether a listener is alive; see listen.c */
 };
 
 /* sockets.c ---- */
@@ -252,8 +255,8 @@ void wgw_keep_session_over(struct wgw_sockets *s, struct wgw_session *session);
  * @hello:	The first byte may be the shim's 'F' (accepted connections)
  * @hello_fd:	The descriptor that came with it, for the owner to take, or -1
  * @keeper_due:	'F' was taken, the plain keeper byte follows
- * @stale:	Bytes at the head of the receive queue that were forwarded already: the connect record or
- *		the keeper
+ * @stale:	Bytes at the head of the receive queue that were forwarded already: the connect
+ *record or the keeper
  * @events:	EPOLLRDHUP, EPOLLHUP, EPOLLERR as far as seen
  * @full:	The last write found no room
  * @fin_sent:	The FIN was handed over: nothing is kept any more
@@ -266,29 +269,31 @@ struct wgw_end {
 	bool keeps, hello, keeper_due, full, fin_sent;
 };
 
-void wgw_end_init(struct wgw_end *e, int fd, bool keeps, void (*ready)(struct wgw_watch *, uint32_t));
+void wgw_end_init(struct wgw_end *e, int fd, bool keeps,
+		  void (*ready)(struct wgw_watch *, uint32_t));
 /* Bytes that wait and were not forwarded. */
 size_t wgw_end_pending(struct wgw_end *e);
-/* Reads at most @max waiting bytes (no more than wgw_end_pending said) into @iov and leaves the last of
- * them as keeper. Returns the number put into @iov, or -errno. */
+/* Reads at most @max waiting bytes (no more than wgw_end_pending said) into @iov and leaves the
+ * last of them as keeper. Returns the number put into @iov, or -errno. */
 ssize_t wgw_end_read(struct wgw_end *e, const struct iovec *iov, int n, size_t max);
 /* Returns bytes taken, 0: full (@full is set), or -errno; -EPIPE: it does not read any more. */
 ssize_t wgw_end_write(struct wgw_end *e, const struct iovec *iov, int n);
 /* Hands a FIN over: drops the keeper, then shuts down. */
 void wgw_end_finish(struct wgw_end *e);
-/* Plain close: a reset at an application when a keeper is there, at a kernel TCP socket when @reset. */
+/* Plain close: a reset at an application when a keeper is there, at a kernel TCP socket when
+ * @reset. */
 void wgw_end_close(struct wgw_loop *loop, struct wgw_end *e, bool reset);
 
 /* tcp.c ---- */
 
 enum wgw_conn_state {
-	WGW_CONN_HELLO,	    /* waits for 'F' and the descriptor */
-	WGW_CONN_RECORD,    /* waits for the record */
-	WGW_CONN_PENDING,   /* the far side connects */
-	WGW_CONN_DECIDED,   /* outcome known, WGW_TAG_FILLED not yet set */
-	WGW_CONN_DELIVER,   /* inbound: the application's backlog is full */
+	WGW_CONN_HELLO,	  /* waits for 'F' and the descriptor */
+	WGW_CONN_RECORD,  /* waits for the record */
+	WGW_CONN_PENDING, /* the far side connects */
+	WGW_CONN_DECIDED, /* outcome known, WGW_TAG_FILLED not yet set */
+	WGW_CONN_DELIVER, /* inbound: the application's backlog is full */
 	WGW_CONN_OPEN,
-	WGW_CONN_DEAD,	    /* freed in its job */
+	WGW_CONN_DEAD, /* freed in its job */
 };
 
 struct wgw_conn;
@@ -378,7 +383,8 @@ void wgw_flow_init(struct wgw_sockets *s);
 
 /* relay.c ---- */
 
-/* Connects a kernel socket to @to; @fd: one that is bound already (taken over), or -1. 0 or errno. */
+/* Connects a kernel socket to @to; @fd: one that is bound already (taken over), or -1. 0 or errno.
+ */
 int wgw_relay_start(struct wgw_conn *c, int fd, const struct stack_addr *to);
 /* Pumps between the application and @fd, which is connected; @keeps: another application's end. */
 int wgw_relay_own(struct wgw_conn *c, int fd, bool keeps);
@@ -388,13 +394,12 @@ int wgw_relay_own(struct wgw_conn *c, int fd, bool keeps);
 struct wgw_listener;
 
 /* listen(2): @path_fd (taken over) is the O_PATH descriptor of the unix listener. 0 or -errno. */
-int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op,
-		  int path_fd);
+int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int path_fd);
 /* Connects to a listener of an application on this machine: for loopback one of @session on the
  * wildcard, for a tunnel address any. Returns 0 and a connected *fd, or errno: ENOENT: there is
  * none, EAGAIN: its backlog is full. */
-int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session, const struct stack_addr *to,
-		     const struct stack_addr *from, int *fd);
+int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
+		     const struct stack_addr *to, const struct stack_addr *from, int *fd);
 /* Whether a live listener of any session has the port. */
 bool wgw_listen_conflict(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags);
 void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local);

@@ -11,9 +11,9 @@
  *		WGW_TAG_FILLED is set (no event tells; a timer looks) is the record whole
  *   OPEN	outcome set; the far side's pump runs
  *
- * Setting the outcome: a sealed label is bound to the application's socket through the duplicate that it
- * sent us. Success then raises SO_SNDBUF, which gives exactly one EPOLLOUT edge, because the record
- * is left where it is. Failure closes our end with the record unread: ERR|HUP in one event.
+ * Setting the outcome: a sealed label is bound to the application's socket through the duplicate
+ *that it sent us. Success then raises SO_SNDBUF, which gives exactly one EPOLLOUT edge, because the
+ *record is left where it is. Failure closes our end with the record unread: ERR|HUP in one event.
  *
  * While the duplicate is open the kernel tells nobody that the application closed the socket: see
  * abandoned.c.
@@ -273,8 +273,8 @@ static void retry_local(struct wgw_conn *c)
 
 	if (now < c->retry_at)
 		return;
-	err = now - c->started > WGW_BACKLOG_MS * WGW_MS_NS ? ETIMEDOUT :
-							      start_local(c, &c->local_to);
+	err = now - c->started > WGW_BACKLOG_MS * WGW_MS_NS ? ETIMEDOUT
+							    : start_local(c, &c->local_to);
 	if (err == EAGAIN)
 		wait_backlog(c);
 	else if (err)

@@ -4,10 +4,10 @@
  *
  * Theory of operation
  *
- * Bytes go straight from the AF_UNIX queue into the flow's send buffer and from its receive pieces into
- * the AF_UNIX queue; nothing is held here. Back pressure is the two buffers: when the flow is full we
- * stop reading (flow_ops.writable goes on), when the application's queue is full we stop consuming
- * (EPOLLOUT goes on), so the window closes.
+ * Bytes go straight from the AF_UNIX queue into the flow's send buffer and from its receive pieces
+ * into the AF_UNIX queue; nothing is held here. Back pressure is the two buffers: when the flow is
+ * full we stop reading (flow_ops.writable goes on), when the application's queue is full we stop
+ * consuming (EPOLLOUT goes on), so the window closes.
  *
  *   application		stack
  *   shutdown(WR)		flow_shutdown; the keeper stays: the other direction is open
@@ -76,8 +76,8 @@ static void unsent_due(struct wgw_timer *timer)
 	}
 	if (left > 0)
 		wgw_timer_set(s->t->loop, timer,
-			      wgw_clock_ns() + (left > UNSENT_MANY ? 10u : 1u) *
-						       UNSENT_EVERY_MS * WGW_MS_NS);
+			      wgw_clock_ns() + (left > UNSENT_MANY ? 10u : 1u) * UNSENT_EVERY_MS *
+						       WGW_MS_NS);
 }
 
 /* ---- application to stack ---- */

@@ -4,14 +4,15 @@
  *
  * Theory of operation
  *
- * One SEQPACKET connection per socket; a message is a datagram, with struct wgw_dgram in front unless
- * the socket is RAW. The mode changes by WGW_OP_UDP_CONNECT on another connection: first everything
- * the socket has queued is sent in the old mode; then nothing is sent to the application until
- * WGW_OP_GO, so that it can take back what is queued with the wrong shape. What it returns goes before
- * what came meanwhile.
+ * One SEQPACKET connection per socket; a message is a datagram, with struct wgw_dgram in front
+ * unless the socket is RAW. The mode changes by WGW_OP_UDP_CONNECT on another connection: first
+ * everything the socket has queued is sent in the old mode; then nothing is sent to the application
+ * until WGW_OP_GO, so that it can take back what is queued with the wrong shape. What it returns
+ * goes before what came meanwhile.
  *
- * Datagrams that the application does not read in time are dropped, as the kernel does. An end of file
- * and an empty datagram both read as 0: SO_PASSCRED is on, and only a datagram has credentials.
+ * Datagrams that the application does not read in time are dropped, as the kernel does. An end of
+ * file and an empty datagram both read as 0: SO_PASSCRED is on, and only a datagram has
+ * credentials.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -394,8 +395,7 @@ int wgw_udp_shutdown(struct wgw_sock *sock, int how)
 	return 0;
 }
 
-void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local,
-		   struct stack_addr *remote)
+void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local, struct stack_addr *remote)
 {
 	const struct wgw_dgram_sock *u = of(sock);
 

@@ -4,13 +4,13 @@
  *
  * Theory of operation
  *
- * Each datagram goes where policy sends its destination: through the stack; to a kernel socket (direct
- * destinations; loopback); or to another socket of this machine that is bound to the port in the
- * tunnel. Ways are made when they are first needed. A destination that policy refuses is answered with
- * ENETUNREACH.
+ * Each datagram goes where policy sends its destination: through the stack; to a kernel socket
+ * (direct destinations; loopback); or to another socket of this machine that is bound to the port
+ * in the tunnel. Ways are made when they are first needed. A destination that policy refuses is
+ * answered with ENETUNREACH.
  *
- * Port 53 of the host's resolvers stands for a name server in the tunnel: the datagram goes there and
- * the answer comes back with the address that the program asked (struct udp_alias).
+ * Port 53 of the host's resolvers stands for a name server in the tunnel: the datagram goes there
+ * and the answer comes back with the address that the program asked (struct udp_alias).
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -407,8 +407,7 @@ static int connect_kernel(struct wgw_dgram_sock *u, const struct stack_addr *to)
 	if (!k || connect(k->watch.fd, (struct sockaddr *)&ss, len) < 0)
 		return -errno;
 	len = sizeof(ss);
-	if (u->kind == WGW_KIND_UDP &&
-	    getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) == 0)
+	if (u->kind == WGW_KIND_UDP && getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) == 0)
 		wgw_sockaddr_to(&ss, &u->local);
 	return 0;
 }
