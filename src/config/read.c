@@ -203,6 +203,8 @@ static int find_file(const char *what, char *path)
 		}
 		if (fd >= 0)
 			return fd;
+		if (errno == EACCES && i > 0 && access(dirs[i], X_OK) < 0)
+			continue;
 		if (errno != ENOENT && errno != ENOTDIR)
 			return -errno;
 	}
@@ -213,15 +215,17 @@ static int find_file(const char *what, char *path)
 /** say_not_found() - with the places that were looked at */
 static void say_not_found(const char *what, struct wgw_diag *diag)
 {
-	char user[PATH_MAX / 2];
+	char user[PATH_MAX / 2], own[PATH_MAX] = "", shared[PATH_MAX] = "";
 	const char *dir = user_dir(user, sizeof(user));
 
-	if (is_name(what))
-		wgw_diag_say(diag, WGW_ERROR, "%s: no such file, nor %s%s%s.conf%s%s/%s.conf", what,
-			     dir ? dir : "", dir ? "/" : "", dir ? what : "", dir ? ", nor " : "",
-			     system_dir, what);
-	else
-		wgw_diag_say(diag, WGW_ERROR, "%s: no such file", what);
+	if (is_name(what) && dir)
+		snprintf(own, sizeof(own), ", nor %s/%.255s.conf", dir, what);
+	/* it is root's alone on most systems */
+	if (is_name(what) && access(system_dir, X_OK) < 0 && errno == EACCES)
+		snprintf(shared, sizeof(shared), "; %s may not be searched", system_dir);
+	else if (is_name(what))
+		snprintf(shared, sizeof(shared), ", nor %s/%.255s.conf", system_dir, what);
+	wgw_diag_say(diag, WGW_ERROR, "%s: no such file%s%s", what, own, shared);
 }
 
 /** read_file() - a path or a NAME. *@source: where it was found */

@@ -78,6 +78,7 @@ for conf in *.conf; do
 	name=${conf%.conf}
 	if [ "${1:-}" = --update ]; then
 		run "$wgwrap" check "$conf" >"$data/$name.expected"
+		chmod 644 "$data/$name.expected"
 	else
 		same "$name" "$(cat "$data/$name.expected")" "$wgwrap" check "$conf"
 	fi
@@ -111,7 +112,9 @@ says 'a file above 4 MiB' 3 '^wgwrap: huge.conf: larger than 4194304 bytes$' "$w
 # ---- where it comes from ----
 
 says 'missing file' 3 '^wgwrap: ./nothing.conf: no such file$' "$wgwrap" check ./nothing.conf
-says 'missing NAME: every place is named' 3 "^wgwrap: nothing: no such file, nor $work/config/wgwrap/nothing.conf, nor /etc/wireguard/nothing.conf$" \
+shared=', nor /etc/wireguard/nothing.conf'
+[ -d /etc/wireguard ] && [ ! -x /etc/wireguard ] && shared='; /etc/wireguard may not be searched'
+says 'missing NAME: every place is named' 3 "^wgwrap: nothing: no such file, nor $work/config/wgwrap/nothing.conf$shared$" \
 	"$wgwrap" check nothing
 says 'a directory' 3 '^wgwrap: cannot read ./config: Is a directory$' bash -c 'mkdir -p config && exec "$0" check ./config' "$wgwrap"
 mkdir -p config/wgwrap
