@@ -32,11 +32,24 @@ struct flow *flow_alloc(struct stack *s)
 {
 	struct flow *f = calloc(1, sizeof(*f));
 
-	if (f) {
-		f->stack = s;
-		f->tick = s->tick;
-	}
+	if (!f)
+		return NULL;
+	f->stack = s;
+	f->tick = s->tick;
+	f->all_next = s->flows;
+	f->all_prev = &s->flows;
+	if (s->flows)
+		s->flows->all_prev = &f->all_next;
+	s->flows = f;
 	return f;
+}
+
+static void release_memory(struct flow *f)
+{
+	*f->all_prev = f->all_next;
+	if (f->all_next)
+		f->all_next->all_prev = f->all_prev;
+	free(f);
 }
 
 static void drop_received(struct flow *f)
@@ -59,7 +72,7 @@ void flow_free(struct flow *f)
 	}
 	demux_untouch(f);
 	timers_cancel(f->stack, f);
-	free(f);
+	release_memory(f);
 }
 
 void flow_finished(struct flow *f, int err)
@@ -396,7 +409,7 @@ struct flow *flow_connect(struct stack *s, const struct stack_addr *local,
 		*err = start(f);
 	if (*err == 0)
 		return f;
-	free(f);
+	flow_free(f);
 	return NULL;
 }
 

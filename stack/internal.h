@@ -102,6 +102,7 @@ struct flow {
 	unsigned int events;
 	struct flow *ready_next, **ready_prev;
 	struct flow *touched_next, **touched_prev;
+	struct flow *all_next, **all_prev;
 	struct flow *wait_next; /* FIFO of FLOW_TIME_WAIT */
 
 	uint64_t tick, due, ack_due, give_up, progress, stall_due, persist_due, wait_until;
@@ -172,6 +173,7 @@ struct stack {
 	size_t n_buckets, n_flows;
 	struct flow *ready, **ready_tail;
 	struct flow *touched;
+	struct flow *flows; /* all of them, in every state */
 	struct flow *current; /* between demux_enter and demux_leave */
 	struct flow *waiting, **waiting_tail;
 	size_t n_waiting;

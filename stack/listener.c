@@ -175,7 +175,8 @@ void listener_input(struct flow_listener *l, const struct ip_packet *p)
 	}
 	if (!f || demux_insert(s, f) != 0) {
 		demux_discard(pcb);
-		free(f);
+		if (f)
+			flow_free(f);
 		return;
 	}
 	s->stats.tcp_flows++;

@@ -60,7 +60,7 @@ struct stack *stack_new(const struct stack_config *config, const struct stack_op
 /* Aborts every connection without telling anybody, then frees what is left. */
 void stack_free(struct stack *s)
 {
-	struct flow *f, *next;
+	struct flow *f;
 	size_t i;
 
 	if (!s)
@@ -74,18 +74,11 @@ void stack_free(struct stack *s)
 	}
 	while (s->pings)
 		flow_ping_free(s->pings);
-	for (i = 0; i < s->n_buckets; i++) {
-		for (f = s->buckets[i]; f; f = next) {
-			next = f->hash_next;
-			if (f->state != FLOW_TIME_WAIT)
-				flow_abort(f);
-		}
-	}
-	while (s->ready)
-		flow_abort(s->ready);
 	for (f = s->waiting; f; f = f->wait_next)
 		flow_free(f);
 	demux_wait_expire(s, true);
+	while (s->flows)
+		flow_abort(s->flows);
 	fragments_free(s);
 	egress_loop_free(s);
 	free(s->heap);
