@@ -28,6 +28,8 @@ enum {
  * @input, @flush: first and last work before the loop sleeps
  * @engine, @tcpip: deadlines of wg_device_tick and stack_tick
  * @linger:	Set while no session is left
+ * @quiet:	Set after work, to give memory back once it is over
+ * @worked:	Datagrams moved when @quiet was set or memory was given back
  * @input_pending: stack_input was called since the last stack_input_done
  * @state_changed: sessions are told before the loop sleeps
  * @datagrams_received: from any endpoint
@@ -38,7 +40,8 @@ struct wgw_core {
 	struct wgw_peers *peers;
 	struct wgw_pcap *pcap;
 	struct wgw_before input, flush;
-	struct wgw_timer engine, tcpip, linger;
+	struct wgw_timer engine, tcpip, linger, quiet;
+	uint64_t worked;
 	bool input_pending;
 	bool state_changed;
 	uint32_t datagrams_received;

@@ -333,6 +333,11 @@ void wgw_outer_free(struct wgw_outer *o)
 	free(o);
 }
 
+void wgw_outer_trim(struct wgw_outer *o)
+{
+	madvise(o->rx, (size_t)RX_MESSAGES * RX_MESSAGE_BYTES, MADV_DONTNEED);
+}
+
 uint16_t wgw_outer_port(const struct wgw_outer *o)
 {
 	return o->port;

@@ -49,6 +49,9 @@ void wgw_outer_free(struct wgw_outer *outer);
 void wgw_outer_transmit(struct wgw_outer *outer, const struct wg_endpoint *to, const uint8_t *buf,
 			size_t stride, size_t count, size_t last, uint8_t tos);
 
+/* Gives the memory of receive buffers back that the last bursts have used. */
+void wgw_outer_trim(struct wgw_outer *outer);
+
 uint16_t wgw_outer_port(const struct wgw_outer *outer);
 /* Whether there is a socket of @family. */
 bool wgw_outer_has(const struct wgw_outer *outer, int family);

@@ -23,6 +23,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -40,6 +41,8 @@
 enum {
 	FIRST_SESSION_MS = 10000, /* a front that started us and died is not waited for longer */
 	BUSY_AGAIN_MS = 1000,
+	QUIET_MS = 5000,
+	QUIET_DATAGRAMS = 256, /* fewer than that within QUIET_MS is quiet */
 };
 
 /* ---- engine and stack ---- */
@@ -182,6 +185,40 @@ static void set_deadline(struct wgw_loop *loop, struct wgw_timer *t, uint64_t de
 		wgw_timer_set(loop, t, deadline);
 }
 
+static uint64_t work_done(struct wgw_core *core)
+{
+	struct wgw_outer_stats stats;
+
+	wgw_outer_stats(core->t.outer, &stats);
+	return stats.rx_datagrams + stats.tx_datagrams;
+}
+
+/* One wake-up after work, none while there is nothing to do. */
+static void watch_for_quiet(struct wgw_core *core)
+{
+	uint64_t work = work_done(core);
+
+	if (core->quiet.slot || work - core->worked < QUIET_DATAGRAMS)
+		return;
+	core->worked = work;
+	wgw_timer_set(core->t.loop, &core->quiet,
+		      wgw_loop_now(core->t.loop) + QUIET_MS * WGW_MS_NS);
+}
+
+static void on_quiet(struct wgw_timer *t)
+{
+	struct wgw_core *core = wgw_container(t, struct wgw_core, quiet);
+	uint64_t work = work_done(core);
+
+	if (work - core->worked >= QUIET_DATAGRAMS) {
+		watch_for_quiet(core);
+		return;
+	}
+	core->worked = work;
+	wgw_outer_trim(core->t.outer);
+	malloc_trim(0);
+}
+
 static bool before_flush(struct wgw_before *b)
 {
 	struct wgw_core *core = wgw_container(b, struct wgw_core, flush);
@@ -191,6 +228,7 @@ static bool before_flush(struct wgw_before *b)
 		wgw_pcap_flush(core->pcap);
 	if (core->state_changed)
 		wgw_core_tell_state(core);
+	watch_for_quiet(core);
 	set_deadline(core->t.loop, &core->engine, wg_device_next_deadline(core->t.wg));
 	set_deadline(core->t.loop, &core->tcpip, stack_next_deadline(core->t.stack));
 	return false;
@@ -431,6 +469,7 @@ static void start(struct wgw_core *core)
 	core->engine.due = on_engine;
 	core->tcpip.due = on_tcpip;
 	core->linger.due = on_linger;
+	core->quiet.due = on_quiet;
 	core->input.run = before_input;
 	core->flush.run = before_flush;
 	core->t.loop = wgw_loop_new();
