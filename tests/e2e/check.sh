@@ -20,14 +20,26 @@ data=$root/tests/data/config
 
 # a directory that only we can search: no file in it is world accessible
 work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
+
+# the plan comes first, and is known last
+finish()
+{
+	status=$?
+	echo "1..$tests"
+	cat "$work/results"
+	rm -rf "$work"
+	[ "$failures" = 0 ] || status=1
+	exit "$status"
+}
+tests=0
+failures=0
+trap finish EXIT
+exec 3>"$work/results"
 cp "$data"/*.conf "$work"
 cd "$work" || exit 1
 export HOME=$work XDG_CONFIG_HOME=$work/config LC_ALL=C
 unset WGWRAP_TEST_CONFIG
 
-tests=0
-failures=0
 # result STATUS NAME [DETAILS]: one line of TAP
 result()
 {
@@ -35,19 +47,26 @@ result()
 
 	tests=$((tests + 1))
 	if [ "$1" = 0 ]; then
-		echo "ok $tests - $2"
+		echo "ok $tests - $2" >&3
 	else
 		failures=$((failures + 1))
-		echo "not ok $tests - $2"
-		echo "# ${details//$'\n'/$'\n'# }"
+		echo "not ok $tests - $2" >&3
+		echo "# ${details//$'\n'/$'\n'# }" >&3
 	fi
+}
+
+# skip NAME REASON
+skip()
+{
+	tests=$((tests + 1))
+	echo "ok $tests - $1 # SKIP $2" >&3
 }
 
 # run COMMAND...: what it says and its exit status, as in the .expected files
 run()
 {
 	local status
-	"$@" >out 2>err
+	"$@" >out 2>err 3>&-
 	status=$?
 	cat err out
 	echo "exit status $status"
@@ -142,8 +161,7 @@ if [ "$(id -u)" = 0 ]; then
 	unreadable=(setpriv "--bounding-set=$caps" "--inh-caps=$caps")
 fi
 if "${unreadable[@]}" cat open.conf >/dev/null 2>&1; then
-	tests=$((tests + 1))
-	echo "ok $tests - unreadable file # SKIP every file is readable here"
+	skip 'unreadable file' 'every file is readable here'
 else
 	says 'unreadable file' 3 '^wgwrap: cannot read open.conf: Permission denied$' "${unreadable[@]}" "$wgwrap" check open.conf
 fi
@@ -206,8 +224,7 @@ if command -v wg >/dev/null; then
 	[ "$("$wgwrap" pubkey <own.key)" = "$(wg pubkey <own.key)" ]
 	result $? 'pubkey: as wg(8)'
 else
-	tests=$((tests + 1))
-	echo "ok $tests - pubkey: as wg(8) # SKIP wg is not installed"
+	skip 'pubkey: as wg(8)' 'wg is not installed'
 fi
 says 'pubkey: not a key' 1 '^wgwrap: standard input is not a key' bash -c 'exec "$0" pubkey <<<"${1}A"' "$wgwrap" "$alice"
 says 'genkey: a world accessible file' 0 'world accessible' bash -c 'umask 022; "$0" genkey >open.key' "$wgwrap"
@@ -218,6 +235,4 @@ says 'genkey: a full device' 1 'No space left on device$' bash -c '"$0" genkey >
 for conf in *.conf; do "$wgwrap" check "$conf"; "$wgwrap" check --lenient "$conf"; done >everything.said 2>&1
 [ "$(wc -l <everything.said)" -gt 500 ] && ! grep -qF -e "$secret" -e "${secret:4:20}" -e "$preshared" -e "${preshared:4:20}" everything.said
 result $? 'no output holds a private or preshared key'
-
-echo "1..$tests"
-[ "$failures" = 0 ]
+exit 0
