@@ -22,6 +22,7 @@ data=$root/tests/data/config
 work=$(mktemp -d) || exit 1
 
 # the plan comes first, and is known last
+# shellcheck disable=SC2317  # called by the trap
 finish()
 {
 	status=$?
