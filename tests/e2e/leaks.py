@@ -34,15 +34,8 @@ def kill_tunnel(w):
     world.wait_until("its end", lambda: pid not in w.tunnels())
 
 
-def fresh(w):
-    """No tunnel process is left from an earlier test."""
-    for pid in w.tunnels():
-        os.kill(pid, signal.SIGKILL)
-    world.wait_until("the end of all tunnel processes", lambda: not w.tunnels())
-
-
 def start(w, *argv, options=(), **kwargs):
-    fresh(w)
+    w.end_tunnels()
     return w.start(w.wrap(*argv, options=options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
 
 
@@ -100,7 +93,7 @@ def _(w):
     servers.behaviour(w)
     path = w.path("work", "nc")
     with open(path, "wb") as out:
-        fresh(w)
+        w.end_tunnels()
         child = w.start(w.wrap("nc", "10.9.0.1", "4008"), stdin=subprocess.PIPE, stdout=out, stderr=subprocess.PIPE)
         child.stdin.write(b"GET / HTTP/1.0\r\n\r\n")
         child.stdin.flush()
@@ -218,7 +211,7 @@ UPLOAD = 4 << 20
 @test("an upload by a program that exits at once arrives whole")
 def _(w):
     servers.behaviour(w)
-    fresh(w)
+    w.end_tunnels()
     w.ok(w.path("programs", "upload"), "10.9.0.1", "4009", str(UPLOAD), "exit")
     assert count_of_upload(w) == [str(UPLOAD)]
 
@@ -226,7 +219,7 @@ def _(w):
 @test("an upload arrives whole when wgwrap is PID 1 of a pid namespace")
 def _(w):
     servers.behaviour(w)
-    fresh(w)
+    w.end_tunnels()
     argv = ["unshare", "-p", "-f", "--mount-proc", "--kill-child"] + \
         w.wrap(w.path("programs", "upload"), "10.9.0.1", "4009", str(UPLOAD), "exit")
     done = w.finish_command(argv, 40)

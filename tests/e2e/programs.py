@@ -165,15 +165,18 @@ def _(w):
 
 
 def iperf(w, *options, conf=None):
-    out = w.ok("iperf3", "-J", "-c", "10.9.0.1", *options, conf=conf)
-    return json.loads(out)["end"]
+    done = w.wrapped("iperf3", "-J", "-c", "10.9.0.1", *options, conf=conf)
+    assert done.stdout, done
+    result = json.loads(done.stdout)
+    assert "error" not in result, result["error"]
+    return result["end"]
 
 
 @test("iperf3: TCP both ways")
 def _(w):
     servers.iperf3(w)
-    for direction in ([], ["-R"]):
-        for conf in (w.conf, w.conf6):
+    for conf in (w.conf, w.conf6):
+        for direction in ([], ["-R"]):
             end = iperf(w, "-n", "32M", *direction, conf=conf)
             assert end["sum_received"]["bytes"] >= (32 << 20) * 0.9, end["sum_received"]
 
@@ -243,7 +246,7 @@ def _(w):
 def _(w):
     servers.web(w)
     out = w.path("work", "late")
-    w.ok("sh", "-c", f"(sleep 0.5; exec curl -sS -o {out}.tmp http://10.9.0.1/big.bin && mv {out}.tmp {out}) "
+    w.ok("sh", "-c", f"(sleep 0.5; curl -sS -o {out}.tmp http://10.9.0.1/big.bin && mv {out}.tmp {out}) "
          ">/dev/null 2>&1 & exit 0")
     world.wait_until("the daemon's download", lambda: os.path.exists(out), 40)
     assert os.path.getsize(out) == world.BIG_BYTES

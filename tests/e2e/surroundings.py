@@ -135,6 +135,15 @@ def _(w):
     assert w.key["client"] not in done.stdout
 
 
+@test("a file that was edited: the next command uses it")
+def _(w):
+    servers.web(w)
+    conf = w.write("edited.conf", w.config(), 0o600)
+    assert w.ok(*CURL, conf=conf) == PAGE
+    w.write("edited.conf", w.config(outer="6"), 0o600)
+    assert w.ok(*CURL, conf=conf) == PAGE
+
+
 # ---- the peer ----
 
 @test("an endpoint that does not resolve: 125, and its name")
@@ -185,8 +194,7 @@ def _(w):
         for child in pair:
             child.kill()
             child.wait()
-        for pid in w.tunnels():
-            os.kill(pid, 9)
+        w.end_tunnels()
 
 
 # ---- the command ----
@@ -291,8 +299,7 @@ def _(w):
 
 @test("RLIMIT_MEMLOCK 0")
 def _(w):
-    for pid in w.tunnels():
-        os.kill(pid, 9)
+    w.end_tunnels()
     fetches(w, preexec_fn=limited(resource.RLIMIT_MEMLOCK, 0))
 
 
@@ -305,8 +312,7 @@ def _(w):
             subprocess.run(["cp", w.path("bin", part), directory], check=True)
         usual, w.wgwrap = w.wgwrap, os.path.join(directory, "wgwrap")
         try:
-            for pid in w.tunnels():
-                os.kill(pid, 9)
+            w.end_tunnels()
             or_says(w, "space|colon|path")
         finally:
             w.wgwrap = usual
@@ -331,8 +337,7 @@ def without(w, family):
 def _(w):
     servers.web(w)
     for family, conf in (("6", w.conf), ("4", w.conf6)):
-        for pid in w.tunnels():
-            os.kill(pid, 9)
+        w.end_tunnels()
         done = w.finish_command(without(w, family) + w.wrap(*CURL, conf=conf), 40)
         assert (done.returncode, done.stdout) == (0, PAGE), (family, done)
 

@@ -25,12 +25,16 @@ def packet_is_expected(protocol, packet, endpoints, port):
         return True
     if protocol == ETH_P_IP:
         header = (packet[0] & 15) * 4
+        if packet[9] == socket.IPPROTO_ICMP and packet[header:header + 2] == b"\3\3":
+            return packet[header + 8 + 9] == socket.IPPROTO_UDP and packet[header + 8 + 20:header + 8 + 22] == port.to_bytes(2, "big")
         return (packet[9] == socket.IPPROTO_UDP and socket.inet_ntop(socket.AF_INET, packet[16:20]) in endpoints
                 and struct.unpack("!H", packet[header + 2:header + 4])[0] == port)
     if protocol == ETH_P_IPV6:
         if packet[6] == socket.IPPROTO_UDP:
             return (socket.inet_ntop(socket.AF_INET6, packet[24:40]) in endpoints
                     and struct.unpack("!H", packet[42:44])[0] == port)
+        if packet[6] == socket.IPPROTO_ICMPV6 and packet[40:42] == b"\1\4":
+            return packet[48 + 6] == socket.IPPROTO_UDP and packet[48 + 40:48 + 42] == port.to_bytes(2, "big")
         # hop-by-hop (multicast listener reports), or neighbour discovery; never echo
         return packet[6] == 0 or (packet[6] == socket.IPPROTO_ICMPV6 and 130 <= packet[40] <= 143)
     return False

@@ -213,7 +213,7 @@ class World:
         self.pub = {name: run(self.wgwrap, "pubkey", input=key + "\n").strip() for name, key in self.key.items()}
         self.psk = run(self.wgwrap, "genpsk").strip()
         self.start_wireguard_go()
-        self.conf = self.write("peer.conf", self.config(), 0o600)
+        self.conf = self.last_conf = self.write("peer.conf", self.config(), 0o600)
         self.conf6 = self.write("peer6.conf", self.config(outer="6"), 0o600)
 
     def start_wireguard_go(self):
@@ -286,7 +286,10 @@ class World:
         return child
 
     def wrap(self, *argv, conf=None, options=(), privileged=False):
-        """The argv of a wrapped command."""
+        """The argv of a wrapped command. Another file than last time: not while the old settings linger."""
+        if (conf or self.conf) != self.last_conf:
+            self.last_conf = conf or self.conf
+            self.end_tunnels()
         return ([] if privileged else self.unprivileged()) + \
             [self.wgwrap, "-c", conf or self.conf, *options, "--", *argv]
 
@@ -325,6 +328,13 @@ class World:
     def tunnels(self):
         """Ids of our tunnel processes."""
         return [pid for pid in processes("wgwrap-tunnel") if self.is_wgwrap(pid)]
+
+    def end_tunnels(self):
+        """Kills all tunnel processes: the next command starts afresh, or with another file's settings."""
+        for pid in self.tunnels():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until("the end of all tunnel processes", lambda: not self.tunnels())
 
     def is_wgwrap(self, pid):
         """Whether @pid is the front, the supervisor or the tunnel process, of this world's copies of wgwrap."""
