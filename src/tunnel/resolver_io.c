@@ -27,6 +27,7 @@
 
 enum {
 	FIRST_NUMBER = 1 << 20,
+	READS_PER_TURN = 64,
 	ID_BYTES = 2,
 };
 
@@ -339,6 +340,8 @@ static ares_ssize_t dns_recv(ares_socket_t fd, void *buf, size_t len, int flags,
 		r = recv(d->kernel.fd, buf, len, MSG_DONTWAIT);
 	else
 		r = d->tcp ? recv_tcp(d, buf, len) : recv_udp(d, buf, len);
+	if (r < 0 && errno == EAGAIN)
+		d->readable = false;
 	unmask(d, buf, r);
 	if (r >= 0 && from && from_len) {
 		struct sockaddr_storage ss;
@@ -463,10 +466,14 @@ void dns_channel_process(struct dns_channel *ch)
 
 		if (d && d->want_write && has_room(d))
 			ares_process_fd(ch->ares, ARES_SOCKET_BAD, fds[i]);
-		d = find(ch, fds[i]);
-		if (d && d->want_read && d->readable) {
-			d->readable = false; /* c-ares reads until EAGAIN */
+		/* c-ares takes one piece of a TCP message at a time */
+		for (int turn = 0; turn < READS_PER_TURN; turn++) {
+			d = find(ch, fds[i]);
+			if (!d || !d->want_read || !d->readable)
+				break;
 			ares_process_fd(ch->ares, fds[i], ARES_SOCKET_BAD);
 		}
+		if (d && d->want_read && d->readable)
+			dns_channel_dirty(ch);
 	}
 }
