@@ -91,6 +91,24 @@ static int refuse_privileged(void)
 	return -1;
 }
 
+static void end_by_signal(int number)
+{
+	_exit(128 + number);
+}
+
+/** heed_signals() - PID 1 ignores signals without a handler, so a container could not be stopped
+ * while a peer is waited for. exec resets handlers. */
+static void heed_signals(void)
+{
+	static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	struct sigaction end = {.sa_handler = end_by_signal}, old;
+
+	for (size_t i = 0; getpid() == 1 && i < sizeof(numbers) / sizeof(*numbers); i++) {
+		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler == SIG_DFL)
+			sigaction(numbers[i], &end, NULL);
+	}
+}
+
 static void send_report(const struct front *f, const struct wgw_report *report)
 {
 	send(f->session, report, sizeof(*report), MSG_NOSIGNAL);
@@ -297,6 +315,7 @@ int wgw_run(const struct wgw_run_options *options)
 	    wgw_inherited_check(&in, options))
 		return WGW_EXIT_FAILED;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	heed_signals();
 	config = read_config(options);
 	if (!config)
 		return WGW_EXIT_FAILED;

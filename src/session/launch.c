@@ -31,7 +31,8 @@
 enum {
 	MTU_DEFAULT_BYTES = 1420,
 	OPEN_TIMEOUT_MS = 10000,
-	ATTEMPTS = 5, /* a tunnel process may end between our connect and our message */
+	/* a tunnel process may end between our connect and our message */
+	ATTEMPTS = 40,
 	ATTEMPT_GAP_MS = 50,
 };
 
@@ -216,6 +217,8 @@ static enum open_result open_channel(struct wgw_launch *l, int channel)
 		err = 0;
 		if (msg.code == WGW_CH_SAY) {
 			wgw_channel_print(&msg);
+		} else if (msg.code == WGW_CH_OPENED && msg.err == EAGAIN) {
+			return OPEN_AGAIN; /* it is idle and makes room for other settings */
 		} else if (msg.code == WGW_CH_OPENED && msg.err) {
 			say_refusal(l, &msg);
 			return OPEN_FAILED;

@@ -15,6 +15,7 @@
 #include "src/session/session.h"
 
 enum { LINE_BYTES = 2048 };
+#define PREFIX "wgwrap: "
 
 static struct {
 	int fd;
@@ -75,6 +76,23 @@ static size_t json_line(char line[LINE_BYTES], int level, const char *text)
 	return n + (size_t)snprintf(line + n, LINE_BYTES - n, "\"}\n");
 }
 
+/** plain_line() - @text with the prefix at the start of each line; returns the length */
+static size_t plain_line(char line[LINE_BYTES], const char *text)
+{
+	size_t n = 0;
+
+	while (*text && n < LINE_BYTES - sizeof(PREFIX) - 1) {
+		size_t len = strcspn(text, "\n");
+
+		n += (size_t)snprintf(line + n, LINE_BYTES - n, PREFIX "%.*s", (int)len, text);
+		if (n > LINE_BYTES - 2)
+			n = LINE_BYTES - 2;
+		line[n++] = '\n';
+		text += len + (text[len] == '\n');
+	}
+	return n;
+}
+
 void wgw_say(int level, const char *format, ...)
 {
 	char text[LINE_BYTES / 2], line[LINE_BYTES];
@@ -90,7 +108,7 @@ void wgw_say(int level, const char *format, ...)
 	if (out.format == WGW_LOG_JSON)
 		len = json_line(line, level < WGW_SAY_INFO ? level : WGW_SAY_INFO, text);
 	else
-		len = (size_t)snprintf(line, sizeof(line), "wgwrap: %s\n", text);
+		len = plain_line(line, text);
 	if (write(out.fd, line, len) < 0) {
 		/* nobody to tell */
 	}
