@@ -8,10 +8,10 @@
  * again. When all candidates are used up and the endpoint is a name, it is resolved again, by a
  * session's supervisor, because this process parses no host configuration.
  *
- * The same key in use on two hosts shows as sessions that are replaced long before their time: each
- * host's handshake takes the peer's session away from the other. One early replacement can be a
- * network that was down for a moment; two within CONFLICT_WINDOW_NS, or one together with datagrams
- * for sessions we do not know, are said to the user.
+ * The same key in use on two hosts shows as sessions that are lost long before their time, because
+ * each host's handshake takes the peer's session away from the other, while the peer's answers arrive
+ * in a session that we do not know. One lost session alone can be a network that was down for a
+ * moment; together with such datagrams it is said to the user.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -232,7 +232,7 @@ static void on_replaced(struct peer_state *p)
 	unknown = stats.rx_bad_mac - p->bad_datagrams;
 	p->bad_datagrams = stats.rx_bad_mac;
 	p->replaced_at = now;
-	if (!again && unknown < CONFLICT_DATAGRAMS)
+	if (unknown < (again ? 1 : CONFLICT_DATAGRAMS))
 		return;
 	if (p->conflict_said_at && now - p->conflict_said_at < CONFLICT_QUIET_NS)
 		return;
