@@ -29,8 +29,8 @@ static_assert(crypto_scalarmult_curve25519_BYTES == WG_PUBLIC_KEY_BYTES, "point 
 bool wg_noise_dh(uint8_t out[WG_PUBLIC_KEY_BYTES], const uint8_t private_key[WG_PUBLIC_KEY_BYTES],
 		 const uint8_t public_key[WG_PUBLIC_KEY_BYTES])
 {
-	if (crypto_scalarmult_curve25519(out, private_key, public_key) == 0 &&
-	    !sodium_is_zero(out, WG_PUBLIC_KEY_BYTES))
+	/* libsodium fails exactly when the result is all zeros. */
+	if (crypto_scalarmult_curve25519(out, private_key, public_key) == 0)
 		return true;
 	sodium_memzero(out, WG_PUBLIC_KEY_BYTES);
 	return false;

@@ -67,11 +67,9 @@ static bool take_token(struct wg_ratelimit_source *source, uint64_t now)
 {
 	uint64_t gained = now > source->last ? now - source->last : 0;
 
-	if (gained > CREDIT_MAX_NS)
-		gained = CREDIT_MAX_NS;
+	if (gained > CREDIT_MAX_NS - source->credit)
+		gained = CREDIT_MAX_NS - source->credit;
 	source->credit += gained;
-	if (source->credit > CREDIT_MAX_NS)
-		source->credit = CREDIT_MAX_NS;
 	source->last = now;
 	if (source->credit < COST_NS)
 		return false;

@@ -327,7 +327,7 @@ uint8_t *wg_device_tx_buffer(struct wg_device *dev, size_t len)
 int wg_device_tx_commit(struct wg_device *dev, size_t len)
 {
 	const uint8_t *packet = next_text(dev);
-	int family = len <= dev->mtu ? wg_packet_family(packet, len) : 0;
+	int family = len <= dev->mtu && has_room(dev, len) ? wg_packet_family(packet, len) : 0;
 	struct wg_peer *peer;
 
 	if (!family)

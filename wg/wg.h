@@ -8,9 +8,10 @@
  * answers through one table of functions, struct wg_ops.
  *
  * One thread may use a device at a time. Several devices may live in one process. The functions
- * of struct wg_ops are called from within wg_device_* calls. Of the engine's functions, deliver
- * and event may call wg_device_tx_buffer and wg_device_tx_commit (so that a delivered packet can
- * be answered) and those that only read; the others may call none.
+ * of struct wg_ops are called from within wg_device_* and wg_peer_* calls. Of the engine's
+ * functions, deliver and event may call wg_device_tx_buffer and wg_device_tx_commit (so that a
+ * delivered packet can be answered), event also wg_peer_set_endpoint (so that a retry can go
+ * elsewhere), both those that only read; the others may call none.
  *
  * Keys are 32 bytes, little-endian as Curve25519 has them. Times are nanoseconds.
  */
@@ -55,10 +56,10 @@ struct wg_endpoint {
 /** enum wg_event - what happened to a peer */
 enum wg_event {
 	WG_EVENT_HANDSHAKE_DONE,    /* a session was established and confirmed */
-	WG_EVENT_HANDSHAKE_RETRY,   /* an initiation got no answer and is sent again */
+	WG_EVENT_HANDSHAKE_RETRY,   /* an initiation got no answer and is about to be sent again */
 	WG_EVENT_HANDSHAKE_GAVE_UP, /* the attempts are used up; staged packets were dropped */
 	WG_EVENT_ENDPOINT_CHANGED,  /* the peer roamed */
-	WG_EVENT_SESSION_REPLACED,  /* a handshake replaced a session younger than it should be */
+	WG_EVENT_SESSION_REPLACED, /* about to: a handshake replaces a session younger than 120 s */
 };
 
 /**

@@ -280,6 +280,29 @@ static void run_vector(struct noise_side *i, struct noise_side *r)
 	wg_noise_split(&r->t, r->to_responder, r->to_initiator);
 }
 
+/* Such a peer key can be configured; whoever knew it could otherwise pass for the peer. */
+START_TEST(all_zero_static_static_is_refused)
+{
+	uint8_t m[32 + 48 + 16 + 16], zeros[32] = {0}, who[32], key[32], text[16];
+	struct wg_noise_first first = {m, m + 32, m + 80, 16};
+	struct noise_side i, r;
+	uint8_t shared[32];
+
+	run_vector(&i, &r);
+	ck_assert(wg_noise_dh(shared, i.private_key, r.public_key));
+	wg_noise_transcript_init(&i.t, "John Galt", 9, r.public_key);
+	ck_assert(!wg_noise_write_first(&i.t, &first, i.ephemeral, i.public_key, r.public_key,
+					zeros, messages[0].text));
+	wg_noise_transcript_init(&i.t, "John Galt", 9, r.public_key);
+	ck_assert(wg_noise_write_first(&i.t, &first, i.ephemeral, i.public_key, r.public_key,
+				       shared, messages[0].text));
+	wg_noise_transcript_init(&r.t, "John Galt", 9, r.public_key);
+	ck_assert(wg_noise_read_first_static(&r.t, &first, r.private_key, who, key));
+	ck_assert(!wg_noise_read_first_payload(&r.t, &first, zeros, key, text));
+	ck_assert(sodium_is_zero(key, sizeof(key)));
+}
+END_TEST
+
 START_TEST(noise_transcript_known_answer)
 {
 	struct noise_side i, r;
@@ -443,6 +466,7 @@ static Suite *suite(void)
 	tcase_add_test(t, low_order_points_are_refused);
 	tcase_add_test(t, libsodium_aead_known_answers);
 	tcase_add_test(t, noise_transcript_known_answer);
+	tcase_add_test(t, all_zero_static_static_is_refused);
 	tcase_add_loop_test(t, provider_seals_the_transport_messages, 0, n);
 	tcase_add_loop_test(t, provider_agrees_with_the_reference_at_every_length, 0, n);
 	tcase_add_loop_test(t, provider_by_environment, 0, n);

@@ -6,6 +6,9 @@
 
 #include <errno.h>
 
+#include "wg/aead.h"
+#include "wg/peer.h"
+
 START_TEST(first_packet_makes_a_session_and_arrives)
 {
 	struct wg_peer *p0, *p1;
@@ -86,6 +89,119 @@ START_TEST(packets_keep_their_order_across_the_handshake)
 	sim_settle(sim);
 	ck_assert_uint_eq(b->delivered, 20);
 	ck_assert_uint_eq(b->last[50], 19);
+	sim_free(sim);
+}
+END_TEST
+
+/* Gives node @i the datagrams under way, and takes what it answers as those under way. */
+static void pass_on(struct sim *sim, int i)
+{
+	struct sim_datagram *d = sim->queue, *next;
+
+	sim->queue = NULL;
+	sim->end = &sim->queue;
+	for (; d; d = next) {
+		next = d->next;
+		wg_device_receive(sim->nodes[i].dev, &d->from, d->bytes, d->len, d->len, d->tos);
+		free(d);
+	}
+}
+
+START_TEST(committed_packets_go_behind_staged_ones)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+
+	ck_assert_int_eq(sim_commit(sim, 0, 1, 100, 1), 0);
+	wg_device_flush(sim->nodes[0].dev);
+	pass_on(sim, 1);
+	wg_device_flush(b->dev);
+	ck_assert_int_eq(sim_commit(sim, 0, 1, 100, 2), 0);
+	pass_on(sim, 0);
+	wg_device_flush(sim->nodes[0].dev); /* the session begins with both packets there */
+	sim_settle(sim);
+	ck_assert_uint_eq(b->delivered, 2);
+	ck_assert_uint_eq(b->last[50], 2);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(padding_is_zero)
+{
+	struct wg_peer *p1;
+	struct sim *sim = sim_new_pair(NULL, &p1);
+
+	ck_assert_int_eq(sim_commit(sim, 0, 1, SIM_MTU, 0xff), 0); /* dirt in the arena */
+	sim_settle(sim);
+	for (size_t len = 20; len <= SIM_MTU; len++) {
+		size_t padded = len > 1408 ? SIM_MTU : (len + 15) / 16 * 16;
+		struct wg_aead_job job = {.len = padded};
+		struct sim_datagram *d;
+
+		ck_assert_int_eq(sim_commit(sim, 0, 1, len, 0xff), 0);
+		wg_device_flush(sim->nodes[0].dev);
+		d = sim->queue;
+		ck_assert_uint_eq(d->len, padded + WG_OVERHEAD_BYTES);
+		job.data = d->bytes + 16;
+		job.counter = wg_get_le64(d->bytes + 8);
+		wg_aead_sodium.open(NULL, p1->keypairs.current->receive_key, &job, 1);
+		ck_assert(job.ok);
+		ck_assert_uint_eq(job.data[len - 1], len > 20 ? 0xff : 2);
+		ck_assert(sodium_is_zero(job.data + len, padded - len));
+		sim_drop_all(sim);
+	}
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(several_peers_get_their_own)
+{
+	struct sim *sim = sim_new();
+	struct wg_peer_stats stats;
+
+	for (int i = 1; i < SIM_NODES; i++) {
+		sim_add_peer(sim, 0, i, true);
+		sim_add_peer(sim, i, 0, false);
+		sim->nodes[i].echo = true;
+	}
+	for (int round = 0; round < 3; round++) {
+		for (uint8_t k = 0; k < 30; k++)
+			ck_assert_int_eq(sim_commit(sim, 0, 1 + k % 3, 100U + k, k), 0);
+		sim_settle(sim);
+	}
+	for (int i = 1; i < SIM_NODES; i++) {
+		ck_assert_uint_eq(sim->nodes[i].delivered, 30);
+		ck_assert_int_eq(sim->nodes[i].last[50], 27 + i - 1);
+	}
+	ck_assert_uint_eq(sim->nodes[0].delivered, 90);
+	for (struct wg_peer *p = NULL; (p = wg_peer_next(sim->nodes[0].dev, p));) {
+		wg_peer_stats(p, &stats);
+		ck_assert(stats.has_session);
+	}
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(inner_ipv6)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim = sim_new_pair(&p0, &p1);
+	const uint8_t net0[16] = {0xfd, 0, 1}, net1[16] = {0xfd, 0, 2};
+	uint8_t *p;
+
+	ck_assert_int_eq(wg_peer_add_allowed_ip(p0, AF_INET6, net1, 48), 0);
+	ck_assert_int_eq(wg_peer_add_allowed_ip(p1, AF_INET6, net0, 48), 0);
+	ck_assert_ptr_eq(wg_peer_by_allowed_ip(sim->nodes[0].dev, AF_INET6, net1), p0);
+	p = wg_device_tx_buffer(sim->nodes[0].dev, 70);
+	memset(p, 7, 70);
+	p[0] = 0x60;
+	wg_put_be16(p + 4, 30);
+	memcpy(p + 8, net0, 16);
+	memcpy(p + 24, net1, 16);
+	ck_assert_int_eq(wg_device_tx_commit(sim->nodes[0].dev, 70), 0);
+	sim_settle(sim);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+	ck_assert_uint_eq(sim->nodes[1].last_len, 70);
 	sim_free(sim);
 }
 END_TEST
@@ -191,6 +307,9 @@ START_TEST(refuses_what_it_cannot_send)
 	sim_packet(wg_device_tx_buffer(a, SIM_MTU), SIM_MTU, 0, 1, 0);
 	ck_assert_int_eq(wg_device_tx_commit(a, SIM_MTU + 1), -EINVAL);
 	ck_assert_int_eq(wg_device_tx_commit(a, SIM_MTU), 0);
+	/* more than wg_device_tx_buffer made room for */
+	for (int i = 0; i < 1000; i++)
+		wg_device_tx_commit(a, 20);
 	wg_device_stats(a, &stats);
 	ck_assert_uint_eq(stats.tx_no_peer, 1);
 	wg_device_stats(b, &stats);
@@ -208,6 +327,10 @@ static Suite *suite(void)
 	tcase_add_test(t, responder_answers_over_the_same_session);
 	tcase_add_test(t, responder_waits_for_confirmation);
 	tcase_add_test(t, packets_keep_their_order_across_the_handshake);
+	tcase_add_test(t, committed_packets_go_behind_staged_ones);
+	tcase_add_test(t, padding_is_zero);
+	tcase_add_test(t, several_peers_get_their_own);
+	tcase_add_test(t, inner_ipv6);
 	tcase_add_test(t, full_staged_queue_drops_the_oldest);
 	tcase_add_test(t, equal_packets_leave_in_one_call);
 	tcase_add_test(t, more_than_the_arena_holds_is_sent_early);

@@ -52,6 +52,12 @@ START_TEST(initiation_is_retried_20_times_then_given_up)
 	wg_device_stats(a->dev, &device_stats);
 	ck_assert_uint_eq(device_stats.tx_staged_dropped, 1);
 
+	/* what is left of the attempt does not stay for ever */
+	ck_assert_int_eq(p0->handshake.state, WG_HANDSHAKE_CREATED_INITIATION);
+	sim_advance(sim, 540 * SIM_S);
+	ck_assert_int_eq(p0->handshake.state, WG_HANDSHAKE_ZEROED);
+	ck_assert(sodium_is_zero(p0->handshake.ephemeral_private, 32));
+
 	/* a new packet begins a new attempt */
 	sim->filter = NULL;
 	sim_send(sim, 0, 1);
@@ -94,6 +100,50 @@ START_TEST(more_packets_do_not_mean_more_initiations)
 		sim_advance(sim, 100 * SIM_MS);
 	}
 	ck_assert_uint_eq(sim->nodes[0].sent[WG_MESSAGE_INITIATION], 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(response_counts_as_an_initiation)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+
+	sim->filter = lose_from;
+	sim->filter_arg = b;
+	wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+	sim_settle(sim);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	sim->nodes[0].sim->filter = lose_all;
+	sim_send(sim, 1, 0);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 0);
+	sim->now += 5 * SIM_S;
+	sim_send(sim, 1, 0);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(attempt_survives_a_response_between)
+{
+	struct sim *sim = sim_new();
+	struct sim_node *a = &sim->nodes[0];
+	struct wg_peer *p1;
+
+	sim_add_peer(sim, 0, 1, true);
+	p1 = sim_add_peer(sim, 1, 0, true);
+	sim->filter = lose_from;
+	sim->filter_arg = a;
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 3 * SIM_S);
+	wg_peer_handshake(p1);
+	sim_settle(sim);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_RESPONSE], 1);
+	sim->filter = lose_all;
+	sim_advance(sim, 4900 * SIM_MS);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
+	sim_advance(sim, 500 * SIM_MS);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
 	sim_free(sim);
 }
 END_TEST
@@ -244,6 +294,21 @@ START_TEST(initiator_renews_by_receiving_after_165_s_once)
 }
 END_TEST
 
+START_TEST(initiator_renews_each_session_by_receiving)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	sim_send(sim, 0, 1);
+	for (unsigned int n = 2; n < 6; n++) {
+		sim_advance(sim, 166 * SIM_S);
+		sim_send(sim, 1, 0);
+		ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_DONE], n);
+	}
+	sim_free(sim);
+}
+END_TEST
+
 START_TEST(session_is_dead_after_180_s)
 {
 	struct wg_peer *p0, *p1;
@@ -318,6 +383,7 @@ START_TEST(keys_are_wiped_after_540_s)
 	ck_assert_ptr_nonnull(p0->keypairs.current);
 	sim_advance(sim, 2 * SIM_S);
 	ck_assert_ptr_null(p0->keypairs.current);
+	ck_assert(sodium_is_zero((const uint8_t *)p0->keypairs.slots, sizeof(p0->keypairs.slots)));
 	ck_assert_ptr_null(wg_index_find(sim->nodes[0].dev, value));
 	ck_assert_int_eq(p0->handshake.state, WG_HANDSHAKE_ZEROED);
 	sim_free(sim);
@@ -489,6 +555,8 @@ static Suite *suite(void)
 	tcase_add_test(t, initiation_is_retried_20_times_then_given_up);
 	tcase_add_test(t, retries_are_jittered);
 	tcase_add_test(t, more_packets_do_not_mean_more_initiations);
+	tcase_add_test(t, response_counts_as_an_initiation);
+	tcase_add_test(t, attempt_survives_a_response_between);
 	tcase_add_test(t, lost_response_is_repaired_by_a_retry);
 	tcase_add_test(t, passive_keepalive_after_10_s);
 	tcase_add_test(t, passive_keepalive_is_saved_by_data);
@@ -497,6 +565,7 @@ static Suite *suite(void)
 	tcase_add_test(t, initiator_renews_by_sending_after_120_s);
 	tcase_add_test(t, responder_never_renews_by_age);
 	tcase_add_test(t, initiator_renews_by_receiving_after_165_s_once);
+	tcase_add_test(t, initiator_renews_each_session_by_receiving);
 	tcase_add_test(t, session_is_dead_after_180_s);
 	tcase_add_test(t, expired_session_receives_nothing);
 	tcase_add_test(t, keys_are_wiped_after_540_s);
