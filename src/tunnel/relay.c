@@ -122,6 +122,10 @@ static void relay_pump(struct wgw_conn *c)
 		reset = !one_way(c, IN, far, app);
 	if (app->hello_fd >= 0)
 		wgw_listen_identify(c);
+	if (far->hello_fd >= 0) { /* held, it would hide the hang-up */
+		close(far->hello_fd);
+		far->hello_fd = -1;
+	}
 	if (!reset && far->events & EPOLLERR && !c->stash[IN] && wgw_end_pending(far) == 0)
 		reset = true; /* after the data that came before it */
 	if (reset)

@@ -121,7 +121,7 @@ bool wgw_unknown_take(struct wgw_sockets *s, uint32_t uid)
 {
 	struct wgw_unknown *free_slot = NULL;
 
-	if (uid == getuid()) {
+	if (uid == s->own_uid) {
 		if (s->unknown_own >= WGW_UNKNOWN_OWN_MAX)
 			return false;
 		s->unknown_own++;
@@ -148,7 +148,7 @@ bool wgw_unknown_take(struct wgw_sockets *s, uint32_t uid)
 
 void wgw_unknown_give(struct wgw_sockets *s, uint32_t uid)
 {
-	if (uid == getuid()) {
+	if (uid == s->own_uid) {
 		s->unknown_own--;
 		return;
 	}
@@ -370,6 +370,7 @@ int wgw_sockets_init(struct wgw_tunnel *t)
 	if (!s)
 		return -ENOMEM;
 	s->t = t;
+	s->own_uid = getuid();
 	s->jobs_tail = &s->jobs;
 	s->table_size = TABLE_FIRST;
 	s->table = calloc(s->table_size, sizeof(struct wgw_sock *));

@@ -50,7 +50,7 @@ enum {
 	WGW_PUMP_BYTES = 256 * 1024, /* one connection's share of a turn, each way */
 	WGW_TAIL_MAX_BYTES =
 		16 * 1024 * 1024, /* kept for a slow reader after its connection ended */
-	WGW_APP_SNDBUF_BYTES = 256 * 1024,
+	WGW_APP_SNDBUF_BYTES = 512 * 1024, /* as SO_SNDBUF reads */
 	WGW_PORT_BUCKETS = 256,
 	WGW_LISTENER_PROBE_MS = 1000, /* how soon a closed listener is noticed */
 	WGW_BACKLOG_RETRY_MS = 5,     /* first wait for a full backlog; doubled up to: */
@@ -166,6 +166,7 @@ struct wgw_sockets {
 	struct wgw_quota *quotas;
 	struct wgw_sock **table;
 	size_t table_size, table_n;
+	uint32_t own_uid;
 	unsigned int unknown_own;
 	struct wgw_unknown unknown[WGW_UNKNOWN_UIDS_MAX];
 	unsigned int open;	 /* conns, dgrams and listeners of all sessions */
