@@ -449,8 +449,320 @@ START_TEST(a_callback_may_abort_its_own_flow)
 }
 END_TEST
 
+START_TEST(two_lost_segments_are_repaired_without_a_timeout)
+{
+	static uint8_t data[1380 * 10];
+	struct seen s = {0};
+	struct segment g[10];
+	struct peer p;
+	struct flow *f;
+	uint64_t start;
+	int i;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	ck_assert_uint_eq(flow_write(f, data, sizeof(data)), sizeof(data));
+	for (i = 0; i < 10; i++)
+		g[i] = wire_segment(); /* the initial window is ten segments */
+	ck_assert_ptr_null(wire_next());
+	start = h.now;
+	p.ack = g[2].seq; /* 2 and 5 are lost */
+	for (i = 0; i < 8; i++)
+		peer_send(&p, ACK, NULL, 0);
+	ck_assert_uint_eq(wire_segment().seq, g[2].seq);
+	p.ack = g[5].seq;
+	peer_send(&p, ACK, NULL, 0);
+	ck_assert_uint_eq(wire_segment().seq, g[5].seq);
+	p.ack = g[9].seq + g[9].len;
+	peer_send(&p, ACK, NULL, 0);
+	ck_assert_uint_eq(flow_unacked(f), 0);
+	ck_assert_uint_eq(h.now, start);
+	ck_assert_ptr_null(wire_next());
+}
+END_TEST
+
+START_TEST(holes_are_reported_by_sack)
+{
+	struct seen s = {0};
+	struct segment g;
+	struct peer p;
+
+	peer_accept(&p, PEER4, 80, &s);
+	peer_raw(&p, ACK, p.seq + 100, p.ack, NULL, 0, "12345678901234567890", 20);
+	g = wire_segment();
+	ck_assert_uint_eq(g.ack, p.seq);
+	ck_assert_uint_eq(g.n_sack, 2);
+	ck_assert_uint_eq(g.sack[0], p.seq + 100);
+	ck_assert_uint_eq(g.sack[1], p.seq + 120);
+	peer_raw(&p, ACK, p.seq + 120, p.ack, NULL, 0, "1234567890", 10);
+	g = wire_segment();
+	ck_assert_uint_eq(g.n_sack, 2);
+	ck_assert_uint_eq(g.sack[1], p.seq + 130);
+	peer_raw(&p, ACK, p.seq + 200, p.ack, NULL, 0, "1234567890", 10);
+	g = wire_segment();
+	ck_assert_uint_eq(g.n_sack, 4);
+	ck_assert_uint_eq(g.sack[0], p.seq + 200); /* the latest first (RFC 2018) */
+	ck_assert_uint_eq(g.sack[2], p.seq + 100);
+	ck_assert_uint_eq(s.len, 0);
+}
+END_TEST
+
+START_TEST(the_window_grows_with_a_prompt_reader_only)
+{
+	static uint8_t data[1000];
+	struct seen s = {0};
+	struct segment g = {0};
+	struct peer p;
+	int i, most = 0;
+
+	peer_accept(&p, PEER4, 80, &s);
+	for (i = 0; i < 20000; i++) {
+		peer_send(&p, ACK, data, sizeof(data));
+		while (h.n_taken < h.n_sent) {
+			g = wire_segment();
+			if ((int)g.window > most)
+				most = (int)g.window;
+		}
+		if (h.n_sent > WIRE_MAX / 2)
+			h_recycle();
+		s.len = 0;
+	}
+	ck_assert_int_ge(most << 7, 5 << 20);
+	ck_assert_int_le(most << 7, 6 << 20);
+	free(s.data);
+	memset(&s, 0, sizeof(s));
+	s.keep = true;
+	peer_accept(&p, PEER6, 80, &s);
+	for (i = 0; i < 400; i++)
+		peer_send(&p, ACK, data, sizeof(data)); /* more than fits */
+	h_pass_ms(100);
+	while (h.n_taken < h.n_sent)
+		g = wire_segment();
+	ck_assert_uint_eq(g.window, 0);
+	ck_assert_uint_eq(g.ack - (p.seq - 400000), 262144);
+	seen_read(s.flow, &s);
+	ck_assert_uint_eq(s.len, 262144);
+	while (h.n_taken < h.n_sent)
+		g = wire_segment();
+	ck_assert_uint_ge(g.window << 7, 131072); /* told at once */
+	free(s.data);
+}
+END_TEST
+
+START_TEST(a_batch_is_acknowledged_once)
+{
+	static uint8_t data[1000], packet[1100], segment[1020];
+	struct seen s = {0};
+	struct segment g;
+	struct peer p;
+	int i;
+
+	peer_accept(&p, PEER4, 80, &s);
+	for (i = 0; i < 32; i++) {
+		memset(segment, 0, 20);
+		put_be16(segment, p.them.port);
+		put_be16(segment + 2, p.us.port);
+		put_be32(segment + 4, p.seq);
+		put_be32(segment + 8, p.ack);
+		segment[12] = 0x50;
+		segment[13] = ACK;
+		put_be16(segment + 14, 1000);
+		memcpy(segment + 20, data, sizeof(data));
+		stack_input(h.stack, packet, wire_ip(packet, &p.them, &p.us, IPPROTO_TCP, segment,
+						     sizeof(segment), 16));
+		p.seq += sizeof(data);
+	}
+	ck_assert_ptr_null(wire_next());
+	stack_input_done(h.stack);
+	ck_assert_uint_eq(s.len, 32000);
+	g = wire_segment();
+	ck_assert_uint_eq(g.ack, p.seq);
+	ck_assert_ptr_null(wire_next());
+	free(s.data);
+}
+END_TEST
+
+/* ---- listening ---- */
+
+/* A connection from @them to port 80 of @us; the handshake is complete at the end. */
+static void dial(struct peer *p, const char *them, uint16_t port, const char *us)
+{
+	struct segment g;
+
+	memset(p, 0, sizeof(*p));
+	p->them = addr(them, port);
+	p->us = addr(us, 80);
+	p->window = 0xffff;
+	p->seq = 900;
+	peer_raw(p, SYN, p->seq++, 0, usual_options, sizeof(usual_options), NULL, 0);
+	g = wire_segment();
+	ck_assert_uint_eq(g.flags, SYN | ACK);
+	ck_assert_uint_eq(g.ack, p->seq);
+	ck_assert_uint_eq(g.scale, 7);
+	p->ack = g.seq + 1;
+	peer_send(p, ACK, NULL, 0);
+}
+
+static struct flow_listener *listen_on(const char *ip, bool v6only, struct seen *s)
+{
+	struct stack_addr local = addr(ip, 80);
+	int err;
+	struct flow_listener *l =
+		flow_listen(h.stack, &local, v6only, 4, &seen_listener_ops, s, &err);
+
+	ck_assert_ptr_nonnull(l);
+	return l;
+}
+
+START_TEST(a_listener_accepts_and_data_follows)
+{
+	struct stack_addr local, remote;
+	struct seen s = {0};
+	struct peer p;
+
+	listen_on("::", false, &s);
+	dial(&p, PEER4, 5000, US4B); /* IPv4 on a dual-stack wildcard */
+	ck_assert_ptr_nonnull(s.flow);
+	flow_addrs(s.flow, &local, &remote);
+	ck_assert(stack_addr_equal(&local, &p.us));
+	ck_assert(stack_addr_equal(&remote, &p.them));
+	peer_send(&p, ACK, "question", 8);
+	ck_assert_uint_eq(s.len, 8);
+	wire_forget(); /* the first window that is scaled is told at once */
+	flow_write(s.flow, "answer", 6);
+	ck_assert_uint_eq(wire_segment().len, 6);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(data_in_the_handshakes_last_segment_is_kept)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	listen_on(US6, false, &s);
+	memset(&p, 0, sizeof(p));
+	p.them = addr(PEER6, 5000);
+	p.us = addr(US6, 80);
+	peer_raw(&p, SYN, p.seq++, 0, NULL, 0, NULL, 0);
+	p.ack = wire_segment().seq + 1;
+	peer_send(&p, ACK | FIN, "all at once", 11);
+	ck_assert_ptr_nonnull(s.flow);
+	ck_assert_uint_eq(s.len, 11);
+	ck_assert(s.fin);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(wildcards_of_both_families_are_separate_if_v6only)
+{
+	struct seen any = {0}, six = {0};
+	struct stack_addr local = addr("0.0.0.0", 80);
+	struct peer p;
+	int err;
+
+	listen_on("0.0.0.0", false, &any);
+	listen_on("::", true, &six);
+	ck_assert_ptr_null(flow_listen(h.stack, &local, false, 1, &seen_listener_ops, &any, &err));
+	ck_assert_int_eq(err, EADDRINUSE);
+	dial(&p, PEER4, 5000, US4);
+	ck_assert_ptr_nonnull(any.flow);
+	dial(&p, PEER6, 5000, US6);
+	ck_assert_ptr_nonnull(six.flow);
+	ck_assert_ptr_ne(any.flow, six.flow);
+}
+END_TEST
+
+START_TEST(closing_a_listener_drops_the_half_open)
+{
+	struct stack_stats stats;
+	struct seen s = {0};
+	struct flow_listener *l = listen_on(US4, false, &s);
+	struct peer p;
+
+	dial(&p, PEER4, 5000, US4);
+	memset(&p, 0, sizeof(p));
+	p.them = addr(PEER4, 5001);
+	p.us = addr(US4, 80);
+	peer_raw(&p, SYN, p.seq++, 0, NULL, 0, NULL, 0);
+	stack_stats(h.stack, &stats);
+	ck_assert_uint_eq(stats.tcp_flows, 2);
+	flow_listener_close(l);
+	stack_stats(h.stack, &stats);
+	ck_assert_uint_eq(stats.tcp_flows, 1); /* the accepted one stays */
+	ck_assert_uint_eq(stats.tcp_listeners, 0);
+	wire_forget();
+	p.them.port = 5002;
+	peer_raw(&p, SYN, 1, 0, NULL, 0, NULL, 0);
+	ck_assert_uint_eq(wire_segment().flags & RST, RST);
+}
+END_TEST
+
+START_TEST(a_new_syn_ends_time_wait)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	listen_on(US4, false, &s);
+	dial(&p, PEER4, 5000, US4);
+	flow_shutdown(s.flow);
+	ck_assert_uint_eq(wire_segment().flags, FIN | ACK);
+	p.ack++;
+	peer_send(&p, FIN | ACK, NULL, 0);
+	ck_assert_int_eq(s.closed, 1);
+	wire_forget();
+	p.seq += 1000;
+	peer_raw(&p, SYN, p.seq++, 0, NULL, 0, NULL, 0);
+	p.ack = wire_segment().seq + 1;
+	peer_send(&p, ACK, NULL, 0);
+	ck_assert_ptr_nonnull(s.flow);
+	peer_send(&p, ACK, "again", 5);
+	ck_assert_uint_eq(s.len, 5);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(many_connections_come_and_go)
+{
+	struct stack_stats stats;
+	static struct seen s[3000];
+	struct peer p;
+	int i;
+
+	for (i = 0; i < 3000; i++) {
+		peer_accept(&p, i % 2 ? PEER4 : PEER6, (uint16_t)(1 + i / 2), &s[i]);
+		if (i % 3 == 0) {
+			flow_shutdown(s[i].flow);
+			p.ack++;
+			peer_send(&p, FIN | ACK, NULL, 0);
+			ck_assert_int_eq(s[i].closed, 1);
+		}
+		wire_forget();
+		h_recycle();
+	}
+	stack_stats(h.stack, &stats);
+	ck_assert_uint_eq(stats.tcp_flows, 2000);
+	for (i = 0; i < 3000; i++)
+		if (s[i].flow)
+			flow_abort(s[i].flow);
+	stack_stats(h.stack, &stats);
+	ck_assert_uint_eq(stats.tcp_flows, 0);
+	h_pass_ms(120000);
+	ck_assert_uint_eq(stack_next_deadline(h.stack), UINT64_MAX);
+}
+END_TEST
+
 static void add(TCase *tc)
 {
+	tcase_add_test(tc, two_lost_segments_are_repaired_without_a_timeout);
+	tcase_add_test(tc, holes_are_reported_by_sack);
+	tcase_add_test(tc, the_window_grows_with_a_prompt_reader_only);
+	tcase_add_test(tc, a_batch_is_acknowledged_once);
+	tcase_add_test(tc, a_listener_accepts_and_data_follows);
+	tcase_add_test(tc, data_in_the_handshakes_last_segment_is_kept);
+	tcase_add_test(tc, wildcards_of_both_families_are_separate_if_v6only);
+	tcase_add_test(tc, closing_a_listener_drops_the_half_open);
+	tcase_add_test(tc, a_new_syn_ends_time_wait);
+	tcase_add_test(tc, many_connections_come_and_go);
 	tcase_add_test(tc, bytes_arrive_in_order_over_ipv4);
 	tcase_add_test(tc, bytes_arrive_in_order_over_ipv6);
 	tcase_add_test(tc, syn_carries_the_options_of_the_interface);
