@@ -25,79 +25,118 @@ enum {
 	SERVICE_BUFFER_BYTES = 1024,
 };
 
+/* A row of glibc's table. */
 struct socket_type {
 	int type, protocol;
-	const char *name; /* in services(5) */
+	bool any_protocol; /* no services either */
+	bool implied;	   /* when neither type nor protocol is asked for */
+	const char *name;  /* in services(5) */
 };
 
 static const struct socket_type socket_types[] = {
-	{SOCK_STREAM, IPPROTO_TCP, "tcp"},
-	{SOCK_DGRAM, IPPROTO_UDP, "udp"},
-	{SOCK_RAW, 0, NULL},
+	{SOCK_STREAM, IPPROTO_TCP, false, true, "tcp"},
+	{SOCK_DGRAM, IPPROTO_UDP, false, true, "udp"},
+	{SOCK_DCCP, IPPROTO_DCCP, false, false, "dccp"},
+	{SOCK_DGRAM, IPPROTO_UDPLITE, false, false, "udplite"},
+	{SOCK_STREAM, IPPROTO_SCTP, false, false, "sctp"},
+	{SOCK_SEQPACKET, IPPROTO_SCTP, false, false, "sctp"},
+	{SOCK_RAW, 0, true, true, "raw"},
 };
 enum { SOCKET_TYPES = sizeof(socket_types) / sizeof(*socket_types) };
 
+/** struct endpoint - one kind of socket that the caller can open */
+struct endpoint {
+	int type, protocol;
+	uint16_t port;
+};
+
 /**
  * struct answer - a result list while it grows
- * @port:	Host order, per socket type; -1: the service does not exist for it
+ * @endpoint:	What each address is listed for
  */
 struct answer {
 	struct addrinfo hints;
 	struct addrinfo *first;
 	struct addrinfo **last;
-	int port[SOCKET_TYPES];
+	struct endpoint endpoint[SOCKET_TYPES];
+	int n_endpoints;
 	uint32_t scope;
 	const char *canonical;
 };
 
-static bool type_wanted(const struct addrinfo *hints, const struct socket_type *t)
+/* ---- services ---- */
+
+static bool row_matches(const struct addrinfo *hints, const struct socket_type *t)
 {
 	if (hints->ai_socktype && hints->ai_socktype != t->type)
 		return false;
-	if (t->type == SOCK_RAW)
-		return true;
-	return !hints->ai_protocol || hints->ai_protocol == t->protocol;
+	return !hints->ai_protocol || t->any_protocol || hints->ai_protocol == t->protocol;
 }
 
-/* A number, or -1. */
-static int read_port(const char *text)
+static void add_endpoint(struct answer *a, const struct socket_type *t, uint16_t port)
 {
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	return *text >= '0' && *text <= '9' && !*end ? (int)(value & 0xffff) : -1;
+	a->endpoint[a->n_endpoints++] = (struct endpoint){
+		t->type, t->any_protocol ? a->hints.ai_protocol : t->protocol, port};
 }
 
-static int find_services(struct answer *a, const char *service)
+static bool add_named(struct answer *a, const struct socket_type *t, const char *service)
 {
 	char buffer[SERVICE_BUFFER_BYTES];
-	struct servent entry, *found;
-	int number = service ? read_port(service) : 0;
-	bool any = false;
+	struct servent entry, *found = NULL;
 
-	if (service && number < 0 && (a->hints.ai_flags & AI_NUMERICSERV))
-		return EAI_NONAME;
-	for (int i = 0; i < SOCKET_TYPES; i++) {
-		a->port[i] = -1;
-		if (!type_wanted(&a->hints, &socket_types[i]))
-			continue;
-		if (number >= 0) {
-			a->port[i] = number;
-		} else if (socket_types[i].name &&
-			   getservbyname_r(service, socket_types[i].name, &entry, buffer,
-					   sizeof(buffer), &found) == 0 &&
-			   found) {
-			a->port[i] = ntohs((uint16_t)entry.s_port);
-		}
-		any |= a->port[i] >= 0;
-	}
-	if (any)
-		return 0;
-	return a->hints.ai_socktype || a->hints.ai_protocol ? EAI_SOCKTYPE : EAI_SERVICE;
+	if (t->any_protocol || getservbyname_r(service, t->name, &entry, buffer, sizeof(buffer),
+					       &found) != 0 ||
+	    !found)
+		return false;
+	add_endpoint(a, t, ntohs((uint16_t)entry.s_port));
+	return true;
 }
 
+/* One row serves when the caller asks for a type or a protocol: the first that matches. */
+static int one_endpoint(struct answer *a, const char *service, bool numeric, uint16_t port)
+{
+	for (int i = 0; i < SOCKET_TYPES; i++) {
+		const struct socket_type *t = &socket_types[i];
+
+		if (!row_matches(&a->hints, t))
+			continue;
+		if (service && t->any_protocol)
+			return EAI_SERVICE;
+		if (!service || numeric)
+			add_endpoint(a, t, port);
+		else if (!add_named(a, t, service))
+			return EAI_SERVICE;
+		return 0;
+	}
+	return a->hints.ai_socktype ? EAI_SOCKTYPE : EAI_SERVICE;
+}
+
+static int find_endpoints(struct answer *a, const char *service)
+{
+	char *end;
+	uint16_t port = service ? (uint16_t)strtoul(service, &end, 10) : 0;
+	bool numeric = service && !*end;
+
+	if (a->hints.ai_family != AF_UNSPEC && a->hints.ai_family != AF_INET &&
+	    a->hints.ai_family != AF_INET6)
+		return EAI_FAMILY;
+	if (service && !numeric && (a->hints.ai_flags & AI_NUMERICSERV))
+		return EAI_NONAME;
+	if (a->hints.ai_socktype || a->hints.ai_protocol)
+		return one_endpoint(a, service, numeric, port);
+	for (int i = 0; i < SOCKET_TYPES; i++) {
+		if (service && !numeric)
+			add_named(a, &socket_types[i], service);
+		else if (socket_types[i].implied)
+			add_endpoint(a, &socket_types[i], port);
+	}
+	return a->n_endpoints ? 0 : EAI_SERVICE;
+}
+
+/* ---- addresses ---- */
+
 /* Appends one entry. */
-static int append(struct answer *a, int which, const struct stack_addr *addr, bool as_v6)
+static int append(struct answer *a, const struct endpoint *e, struct stack_addr *addr, bool as_v6)
 {
 	size_t size = as_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	struct addrinfo *ai = malloc(sizeof(*ai) + size);
@@ -108,9 +147,9 @@ static int append(struct answer *a, int which, const struct stack_addr *addr, bo
 	memset(ai, 0, sizeof(*ai) + size);
 	ai->ai_flags = a->hints.ai_flags;
 	ai->ai_family = as_v6 ? AF_INET6 : AF_INET;
-	ai->ai_socktype = socket_types[which].type;
-	ai->ai_protocol = socket_types[which].protocol ? socket_types[which].protocol
-						       : a->hints.ai_protocol;
+	ai->ai_socktype = e->type;
+	ai->ai_protocol = e->protocol;
+	addr->port = e->port;
 	ai->ai_addrlen = len;
 	ai->ai_addr = (struct sockaddr *)(ai + 1);
 	wgw_repr_addr_write(as_v6 ? WGW_TAG_V6 : 0, addr, ai->ai_addr, &len);
@@ -121,35 +160,48 @@ static int append(struct answer *a, int which, const struct stack_addr *addr, bo
 	return 0;
 }
 
-/* Appends an address once for each socket type, as the family asked for allows. */
-static int add_address(struct answer *a, const uint8_t ip[16])
+/* Appends an address, once for each kind of socket. */
+static int add_address(struct answer *a, const uint8_t ip[16], bool as_v6)
+{
+	struct stack_addr addr = {0};
+	int eai = 0;
+
+	memcpy(addr.ip, ip, 16);
+	for (int i = 0; i < a->n_endpoints && eai == 0; i++)
+		eai = append(a, &a->endpoint[i], &addr, as_v6);
+	return eai;
+}
+
+/* Appends what a look-up gave, as the family asked for allows. */
+static int add_found(struct answer *a, const uint8_t ip[16])
 {
 	struct stack_addr addr = {0};
 	bool v4;
-	int eai = 0;
 
 	memcpy(addr.ip, ip, 16);
 	v4 = stack_addr_is_v4(&addr);
 	if (a->hints.ai_family == AF_INET && !v4)
 		return 0;
-	for (int i = 0; i < SOCKET_TYPES && eai == 0; i++) {
-		if (a->port[i] < 0)
-			continue;
-		addr.port = (uint16_t)a->port[i];
-		eai = append(a, i, &addr, !v4 || a->hints.ai_family == AF_INET6);
-	}
-	return eai;
+	return add_address(a, ip, !v4 || a->hints.ai_family == AF_INET6);
 }
 
-static bool family_takes(const struct answer *a, const struct stack_addr *addr)
+/* A number: -1 when @node is none. */
+static int add_numeric(struct answer *a, const char *node)
 {
 	int family = a->hints.ai_family;
+	bool dotted, scoped;
+	uint8_t ip[16];
+	struct stack_addr addr = {0};
 
-	if (family == AF_UNSPEC)
-		return true;
-	if (stack_addr_is_v4(addr))
-		return family == AF_INET || (a->hints.ai_flags & AI_V4MAPPED);
-	return family == AF_INET6;
+	if (!pre_names_numeric(node, ip, &a->scope, &scoped))
+		return !scoped ? -1 : family == AF_INET ? EAI_ADDRFAMILY : EAI_NONAME;
+	memcpy(addr.ip, ip, 16);
+	dotted = !strchr(node, ':');
+	if (dotted && family == AF_INET6 && !(a->hints.ai_flags & AI_V4MAPPED))
+		return EAI_ADDRFAMILY;
+	if (!dotted && family == AF_INET && !stack_addr_is_v4(&addr))
+		return EAI_ADDRFAMILY;
+	return add_address(a, ip, family == AF_INET6 || (!dotted && family != AF_INET));
 }
 
 /* No node: the wildcard to listen on, or this host to connect to. */
@@ -167,11 +219,11 @@ static int add_local(struct answer *a)
 	}
 	/* glibc's order: the IPv4 wildcard first, the IPv6 loopback first */
 	if (passive && a->hints.ai_family != AF_INET6)
-		eai = add_address(a, v4);
+		eai = add_address(a, v4, false);
 	if (eai == 0 && a->hints.ai_family != AF_INET)
-		eai = add_address(a, passive ? v6_any : v6_this);
+		eai = add_address(a, passive ? v6_any : v6_this, true);
 	if (eai == 0 && !passive && a->hints.ai_family != AF_INET6)
-		eai = add_address(a, v4);
+		eai = add_address(a, v4, false);
 	return eai;
 }
 
@@ -188,37 +240,28 @@ static int add_resolved(struct answer *a, struct pre_names *names, const char *n
 	if (eai)
 		return eai;
 	for (uint32_t i = 0; i < names->n && eai == 0; i++)
-		eai = add_address(a, names->ip[i]);
+		eai = add_found(a, names->ip[i]);
 	a->canonical = names->canonical[0] ? names->canonical : node;
 	return eai;
 }
 
 static int add_node(struct answer *a, struct pre_names *names, const char *node)
 {
-	struct stack_addr addr = {0};
+	int eai = add_numeric(a, node);
 
 	a->canonical = node;
-	if (pre_names_numeric(node, addr.ip, &a->scope))
-		return family_takes(a, &addr) ? add_address(a, addr.ip) : EAI_ADDRFAMILY;
+	if (eai != -1)
+		return eai;
 	if (a->hints.ai_flags & AI_NUMERICHOST)
 		return EAI_NONAME;
 	return add_resolved(a, names, node);
 }
 
-static int check_hints(const struct addrinfo *hints, const char *node)
+static int check_flags(const struct addrinfo *hints, const char *node)
 {
 	if (hints->ai_flags & ~KNOWN_FLAGS)
 		return EAI_BADFLAGS;
-	if ((hints->ai_flags & AI_CANONNAME) && !node)
-		return EAI_BADFLAGS;
-	if (hints->ai_family != AF_UNSPEC && hints->ai_family != AF_INET &&
-	    hints->ai_family != AF_INET6)
-		return EAI_FAMILY;
-	for (int i = 0; i < SOCKET_TYPES; i++) {
-		if (type_wanted(hints, &socket_types[i]))
-			return 0;
-	}
-	return EAI_SOCKTYPE;
+	return (hints->ai_flags & AI_CANONNAME) && !node ? EAI_BADFLAGS : 0;
 }
 
 static int fill_answer(struct answer *a, const char *node)
@@ -252,9 +295,9 @@ PRE_EXPORT int getaddrinfo(const char *restrict node, const char *restrict servi
 	if (hints)
 		a.hints = *hints;
 	a.last = &a.first;
-	eai = check_hints(&a.hints, node);
+	eai = check_flags(&a.hints, node);
 	if (eai == 0)
-		eai = find_services(&a, service);
+		eai = find_endpoints(&a, service && *service ? service : NULL);
 	if (eai == 0)
 		eai = fill_answer(&a, node);
 	if (eai) {

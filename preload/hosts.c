@@ -84,8 +84,9 @@ static char *next_word(char **at)
 static bool read_ip(const char *text, uint8_t ip[16])
 {
 	uint32_t scope;
+	bool bad_scope;
 
-	return text && pre_names_numeric(text, ip, &scope);
+	return text && pre_names_numeric(text, ip, &scope, &bad_scope);
 }
 
 static bool family_matches(const uint8_t ip[16], int family)

@@ -22,10 +22,10 @@ static bool read_scope(const char *text, const struct in6_addr *in6, uint32_t *s
 	if (*scope)
 		return true;
 	*scope = (uint32_t)strtoul(text, &end, 10);
-	return *text && !*end;
+	return *text >= '0' && *text <= '9' && !*end;
 }
 
-bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope)
+bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope, bool *bad_scope)
 {
 	char copy[INET6_ADDRSTRLEN];
 	const char *percent = strchr(text, '%');
@@ -34,6 +34,7 @@ bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope)
 	struct in_addr in;
 
 	*scope = 0;
+	*bad_scope = false;
 	if (!percent && inet_aton(text, &in)) {
 		memcpy(ip, stack_v4_prefix, sizeof(stack_v4_prefix));
 		memcpy(ip + 12, &in, 4);
@@ -46,7 +47,8 @@ bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope)
 	if (inet_pton(AF_INET6, copy, &in6) != 1)
 		return false;
 	memcpy(ip, &in6, 16);
-	return !percent || read_scope(percent + 1, &in6, scope);
+	*bad_scope = percent && !read_scope(percent + 1, &in6, scope);
+	return !*bad_scope;
 }
 
 static int ask_tunnel(const char *name, int family, struct pre_names *names)

@@ -15,8 +15,9 @@ struct pre_names {
 	char canonical[WGW_NAME_MAX_BYTES]; /* empty: the name itself */
 };
 
-/* Reads an address as inet_aton and inet_pton do; @scope: of "fe80::1%eth0", else 0. */
-bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope);
+/* Reads an address as inet_aton and inet_pton do. @scope: of "fe80::1%eth0", else 0. @bad_scope:
+ * false is returned for the scope's sake only. */
+bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope, bool *bad_scope);
 /* Addresses of @name. @family: AF_UNSPEC, AF_INET, AF_INET6. Returns 0 or an EAI_* code. */
 int pre_names_find(const char *name, int family, struct pre_names *names);
 /* The same, added behind what @names has. */

@@ -93,8 +93,9 @@ static int find(const char *name, int family, struct pre_names *names)
 {
 	struct stack_addr addr = {0};
 	uint32_t scope;
+	bool bad_scope;
 
-	if (!pre_names_numeric(name, addr.ip, &scope))
+	if (!pre_names_numeric(name, addr.ip, &scope, &bad_scope))
 		return pre_names_find(name, family, names);
 	if (stack_addr_is_v4(&addr) != (family == AF_INET))
 		return EAI_NONAME;
