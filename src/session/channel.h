@@ -9,7 +9,8 @@
  * what its programs wrote is still delivered, then its token is forgotten.
  *
  * Settings: lines that say what the tunnel is (wgw_settings_text); a session whose lines differ is
- * refused with the lines that differ, unless WGW_CH_JOIN. Policy: lines that say what this session
+ * refused with the lines that differ (EBUSY), unless WGW_CH_JOIN; a tunnel process that has no session
+ * left answers EAGAIN and ends, so that another can take its place. Policy: lines that say what this session
  * may do:
  *   direct CIDR		relayed by the tunnel process outside the tunnel
  *   dns-mode tunnel|system|refuse

@@ -296,6 +296,15 @@ static bool own_uid(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == geteuid();
 }
 
+/* A process that only lingers makes room for one with other settings. */
+static bool gives_way(struct wgw_tunnel *t)
+{
+	if (t->sessions || wgw_sockets_busy(t) || t->boot->linger_ms == UINT32_MAX)
+		return false;
+	wgw_loop_stop(t->loop);
+	return true;
+}
+
 /* Checks an OPEN and makes the session. Returns 0 or an errno, with a text in @reply. */
 static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 			const int fds[OPEN_FDS], struct wgw_channel_msg *reply)
@@ -325,7 +334,7 @@ static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 	}
 	if (!(msg->u.open.flags & WGW_CH_JOIN) &&
 	    differing_lines(c->t->boot->settings, settings, why, room) > 0) {
-		err = EBUSY;
+		err = gives_way(c->t) ? EAGAIN : EBUSY;
 		goto out;
 	}
 	why[0] = '\0';

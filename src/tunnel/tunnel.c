@@ -493,6 +493,8 @@ static void start(struct wgw_core *core)
 
 static void stop(struct wgw_core *core)
 {
+	/* Before the listeners go with the process: who finds them closed may want the same port. */
+	wgw_outer_free(core->t.outer);
 	wg_device_free(core->t.wg);
 	wgw_pcap_free(core->pcap);
 }

@@ -30,7 +30,7 @@ enum { WGW_ENDPOINTS_MAX = 8 };
  * @abstract:	The random part of that name
  * @ready:	Written once: a byte 0 when the process is up, or an error sentence; then closed
  * @pcap:	Descriptor for inner packets in pcap format, or -1
- * @linger_ms:	How long it stays without a session
+ * @linger_ms:	How long it stays without a session; UINT32_MAX: for ever
  */
 struct wgw_tunnel_boot {
 	const struct wgw_config *config;
@@ -96,12 +96,14 @@ void wgw_session_put(struct wgw_session *s);
 void wgw_session_unsent_begin(struct wgw_session *s);
 void wgw_session_unsent_end(struct wgw_session *s, uint64_t lost_bytes);
 /* Asks the supervisor which of @inodes its processes still hold. @done gets one bit each (1:
- * held, or unknown because the supervisor is gone or may not look). */
+ * held, or unknown because the supervisor is gone or may not look). At most WGW_CH_SCAN_MAX of
+ * them; @done runs inside when there is nobody to ask. */
 void wgw_session_scan(struct wgw_session *s, const uint64_t *inodes, unsigned int n,
 		      void (*done)(void *arg, const uint64_t *held), void *arg);
 /* DNS as this session wants it. */
 bool wgw_session_dns_is_system(const struct wgw_session *s);
-/* Asks the supervisor for the host resolver's answer; @done gets EAI_* and addresses. */
+/* Asks the supervisor for the host resolver's answer; @done gets EAI_* and addresses. It runs
+ * inside when there is nobody to ask. */
 void wgw_session_host_resolve(struct wgw_session *s, const char *name, int family,
 			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
 			      void *arg);

@@ -29,10 +29,23 @@ START_TEST(session_opens_and_hears_the_state)
 }
 END_TEST
 
+/* Another session, so that the process is needed. */
+static int open_other(void)
+{
+	static const uint8_t other[WGW_TOKEN_BYTES] = {4, 5, 6};
+	struct wgw_channel_msg msg;
+	int fd = connect_channel();
+
+	send_open(fd, settings, policy, other, 0);
+	expect(fd, &msg, WGW_CH_OPENED);
+	ck_assert_int_eq(msg.err, 0);
+	return fd;
+}
+
 START_TEST(differing_settings_are_refused_and_shown)
 {
 	struct wgw_channel_msg msg;
-	int fd = connect_channel();
+	int other = open_other(), fd = connect_channel();
 
 	send_open(fd, "address 10.0.0.2/32\nlisten-port 0\nmtu 1300\nzebra\n", policy, token, 0);
 	expect(fd, &msg, WGW_CH_OPENED);
@@ -41,6 +54,36 @@ START_TEST(differing_settings_are_refused_and_shown)
 	ck_assert_ptr_null(wgw_session_by_token(&core.t, token));
 	expect_end(fd);
 	close(fd);
+	close(other);
+}
+END_TEST
+
+START_TEST(process_that_only_lingers_gives_way_to_other_settings)
+{
+	struct wgw_channel_msg msg;
+	int fd = connect_channel();
+
+	sockets_busy = true;
+	send_open(fd, "mtu 1300\n", policy, token, 0);
+	expect(fd, &msg, WGW_CH_OPENED);
+	ck_assert_int_eq(msg.err, EBUSY);
+	close(fd);
+
+	sockets_busy = false;
+	fd = connect_channel();
+	send_open(fd, "mtu 1300\n", policy, token, 0);
+	/* Nothing is waited for: giving way is what ends the loop. */
+	wgw_loop_run(core.t.loop);
+	ck_assert_int_eq(recv(fd, &msg, sizeof(msg), MSG_DONTWAIT), sizeof(msg));
+	ck_assert_int_eq(msg.err, EAGAIN);
+	close(fd);
+
+	boot.linger_ms = UINT32_MAX; /* meant to stay */
+	fd = connect_channel();
+	send_open(fd, "mtu 1300\n", policy, token, 0);
+	expect(fd, &msg, WGW_CH_OPENED);
+	ck_assert_int_eq(msg.err, EBUSY);
+	close(fd);
 }
 END_TEST
 
@@ -48,7 +91,7 @@ START_TEST(differing_settings_are_cut_at_a_line_when_they_are_many)
 {
 	static char many[64 * 1024];
 	struct wgw_channel_msg msg;
-	int fd = connect_channel();
+	int other = open_other(), fd = connect_channel();
 	size_t len;
 
 	for (int i = 0; i < 1000; i++)
@@ -60,6 +103,7 @@ START_TEST(differing_settings_are_cut_at_a_line_when_they_are_many)
 	ck_assert_uint_lt(len, sizeof(msg.u.opened.text));
 	ck_assert_int_eq(msg.u.opened.text[len - 1], '\n');
 	close(fd);
+	close(other);
 }
 END_TEST
 
@@ -258,6 +302,7 @@ static Suite *suite(void)
 	tcase_set_timeout(c, 20);
 	tcase_add_test(c, session_opens_and_hears_the_state);
 	tcase_add_test(c, differing_settings_are_refused_and_shown);
+	tcase_add_test(c, process_that_only_lingers_gives_way_to_other_settings);
 	tcase_add_test(c, differing_settings_are_cut_at_a_line_when_they_are_many);
 	tcase_add_test(c, join_opens_although_settings_differ);
 	tcase_add_test(c, bad_openings_are_refused);
