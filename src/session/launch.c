@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -236,25 +235,15 @@ static enum open_result open_channel(struct wgw_launch *l, int channel)
 /** take_lock() - the lock of this tunnel's start, with the abstract name it keeps; -1: error */
 static int take_lock(struct wgw_launch *l)
 {
-	char name[WGW_TUNNEL_NAME_BYTES + 8];
 	uint8_t stored[WGW_ABSTRACT_BYTES];
-	int fd, err;
+	int fd = wgw_rundir_lock(&l->dir, l->name, true);
 
-	snprintf(name, sizeof(name), "%s.lock", l->name);
-	fd = openat(l->dir.fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0) {
-		wgw_say(WGW_SAY_ERROR, "%s/%s: %s", l->dir.path, name, strerror(errno));
+		wgw_say(WGW_SAY_ERROR, "%s.lock: %s", l->prefix, strerror(-fd));
 		return -1;
 	}
-	do
-		err = flock(fd, LOCK_EX);
-	while (err && errno == EINTR);
-	if (err) {
-		wgw_say(WGW_SAY_ERROR, "%s/%s: %s", l->dir.path, name, strerror(errno));
-		close(fd);
-		return -1;
-	}
-	if (pread(fd, stored, sizeof(stored), 0) == (ssize_t)sizeof(stored)) {
+	if (!l->has_abstract &&
+	    pread(fd, stored, sizeof(stored), 0) == (ssize_t)sizeof(stored)) {
 		memcpy(l->abstract, stored, sizeof(stored));
 		l->has_abstract = true;
 	}
@@ -276,6 +265,8 @@ static int start_locked(struct wgw_launch *l)
 	if (fd < 0 && wgw_boot_tunnel(l) == 0) {
 		if (lock >= 0 && pwrite(lock, l->abstract, sizeof(l->abstract), 0) < 0)
 			wgw_say(WGW_SAY_WARNING, "%s.lock: %s", l->prefix, strerror(errno));
+		if (lock >= 0)
+			wgw_rundir_sweep(&l->dir, l->name);
 		fd = wgw_channel_connect(l->prefix, l->abstract);
 		if (fd < 0)
 			wgw_say(WGW_SAY_ERROR, "the tunnel process cannot be reached: %s",

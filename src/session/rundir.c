@@ -5,12 +5,18 @@
  * Whoever can write there could pose as the tunnel process. So it is a directory of our own, mode
  * 0700, and what counts is checked on the descriptor, not on the path: another user may have
  * put something else there first (/tmp, /dev/shm).
+ *
+ * A tunnel process cannot remove its sockets (it is sandboxed), so whoever starts the next one
+ * sweeps: what is not listened on and not locked is dead. A lock file may be swept between another
+ * process's open and flock; so a lock counts only if the file still has its name.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -87,4 +93,78 @@ void wgw_rundir_open(struct wgw_rundir *dir)
 		return;
 	wgw_say(WGW_SAY_WARNING, "no runtime directory, so this command gets a tunnel of its own (%s)",
 		why);
+}
+
+/** is_current() - whether @fd is what @file names */
+static bool is_current(int dir, const char *file, int fd)
+{
+	struct stat a, b;
+
+	return !fstat(fd, &a) && !fstatat(dir, file, &b, AT_SYMLINK_NOFOLLOW) &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int wgw_rundir_lock(const struct wgw_rundir *dir, const char *name, bool wait)
+{
+	char file[WGW_TUNNEL_NAME_BYTES + 8];
+
+	snprintf(file, sizeof(file), "%s.lock", name);
+	for (;;) {
+		int fd = openat(dir->fd, file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		int err;
+
+		if (fd < 0)
+			return -errno;
+		do
+			err = flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) ? -errno : 0;
+		while (err == -EINTR);
+		if (!err && is_current(dir->fd, file, fd))
+			return fd;
+		close(fd);
+		if (err)
+			return err;
+	}
+}
+
+/** sweep_one() - removes the files of @name if its tunnel process is dead */
+static void sweep_one(const struct wgw_rundir *dir, const char *name)
+{
+	static const char *const kinds[] = {"s", "q", "lock"};
+	char path[WGW_PATH_PREFIX_MAX_BYTES], file[WGW_TUNNEL_NAME_BYTES + 8];
+	int lock = wgw_rundir_lock(dir, name, false), fd;
+
+	if (lock < 0)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", dir->path, name);
+	fd = wgw_channel_connect(path, NULL);
+	if (fd == -ECONNREFUSED || fd == -ENOENT) {
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+			snprintf(file, sizeof(file), "%s.%s", name, kinds[i]);
+			unlinkat(dir->fd, file, 0);
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	close(lock);
+}
+
+void wgw_rundir_sweep(const struct wgw_rundir *dir, const char *name)
+{
+	const size_t digits = WGW_TUNNEL_NAME_BYTES - 1;
+	DIR *list = opendir(dir->path);
+	struct dirent *entry;
+
+	while (list && (entry = readdir(list))) {
+		char found[WGW_TUNNEL_NAME_BYTES];
+
+		if (strspn(entry->d_name, "0123456789abcdef") != digits ||
+		    strcmp(entry->d_name + digits, ".lock") != 0)
+			continue;
+		memcpy(found, entry->d_name, digits);
+		found[digits] = '\0';
+		if (strcmp(found, name) != 0)
+			sweep_one(dir, found);
+	}
+	if (list)
+		closedir(list);
 }

@@ -80,6 +80,11 @@ struct wgw_rundir {
 /* Opens the first directory of design section 10 that works, creating it. When none does, @fd is
  * -1 and the reasons are said. */
 void wgw_rundir_open(struct wgw_rundir *dir);
+/* Takes the lock <name>.lock. @wait: else -EWOULDBLOCK when it is taken. The descriptor, which
+ * holds the lock until it is closed, or -errno. */
+int wgw_rundir_lock(const struct wgw_rundir *dir, const char *name, bool wait);
+/* Removes what dead tunnel processes other than @name have left. */
+void wgw_rundir_sweep(const struct wgw_rundir *dir, const char *name);
 
 /* ---- endpoint.c, policy.c ---- */
 

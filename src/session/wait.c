@@ -48,16 +48,16 @@ static void diagnose(const struct wgw_launch *l, const struct wgw_channel_msg *s
 	describe_peers(l->config, who, sizeof(who));
 	if (state->u.state.datagrams_received > 0)
 		wgw_say(WGW_SAY_ERROR,
-			"%s: no handshake with %s in %u ms, though something answers there. Likely: "
+			"%s: no handshake with %s in %g s, though something answers there. Likely: "
 			"PublicKey or PresharedKey is not that peer's, or the clock of this host is "
 			"behind an earlier use of this key. Our public key is %s",
-			l->config->source, who, l->options->wait_ms, key);
+			l->config->source, who, l->options->wait_ms / 1000.0, key);
 	else
 		wgw_say(WGW_SAY_ERROR,
-			"%s: no answer from %s in %u ms (%u handshake initiations sent). Likely: wrong "
-			"address or port; UDP is filtered on the way; the peer is down; PublicKey is "
-			"not its key; or it does not know our public key %s",
-			l->config->source, who, l->options->wait_ms, state->u.state.attempts, key);
+			"%s: no answer from %s to our handshake in %g s. Likely: wrong address or port; UDP "
+			"is filtered on the way; the peer is down; PublicKey is not its key; or it does "
+			"not know our public key %s",
+			l->config->source, who, l->options->wait_ms / 1000.0, key);
 }
 
 int wgw_wait_peers(const struct wgw_launch *l, int channel)

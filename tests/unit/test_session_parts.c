@@ -347,6 +347,37 @@ START_TEST(rundir_refuses_what_is_not_ours)
 }
 END_TEST
 
+START_TEST(sweep_removes_only_what_is_dead)
+{
+	static const char dead[] = "00000000000000aa", held[] = "00000000000000bb",
+			  own[] = "00000000000000cc";
+	static const char *const names[] = {dead, held, own};
+	struct wgw_rundir rd;
+	int lock;
+
+	only_candidate(path_in("run"));
+	wgw_rundir_open(&rd);
+	for (size_t i = 0; i < 3; i++) {
+		lock = wgw_rundir_lock(&rd, names[i], true);
+		ck_assert_int_ge(lock, 0);
+		close(lock);
+	}
+	make_file("run/00000000000000aa.q", "", 0, 0600);
+	make_file("run/something.lock", "", 0, 0600);
+	lock = wgw_rundir_lock(&rd, held, true);
+	/* flock belongs to the open file, so this process is refused like another */
+	ck_assert_int_eq(wgw_rundir_lock(&rd, held, false), -EWOULDBLOCK);
+	wgw_rundir_sweep(&rd, own);
+	ck_assert_int_ne(access(path_in("run/00000000000000aa.lock"), F_OK), 0);
+	ck_assert_int_ne(access(path_in("run/00000000000000aa.q"), F_OK), 0);
+	ck_assert_int_eq(access(path_in("run/00000000000000bb.lock"), F_OK), 0);
+	ck_assert_int_eq(access(path_in("run/00000000000000cc.lock"), F_OK), 0);
+	ck_assert_int_eq(access(path_in("run/something.lock"), F_OK), 0);
+	close(lock);
+	close(rd.fd);
+}
+END_TEST
+
 /* ---- policy ---- */
 
 /** policy_of() - policy text of a file with @interface lines and @allowed; static storage */
@@ -483,6 +514,7 @@ static Suite *suite(void)
 	tcase_add_test(t, find_command_has_execvp_statuses);
 	tcase_add_test(t, rundir_is_made_private);
 	tcase_add_test(t, rundir_refuses_what_is_not_ours);
+	tcase_add_test(t, sweep_removes_only_what_is_dead);
 	tcase_add_test(t, policy_chooses_dns);
 	tcase_add_test(t, policy_lists_direct_destinations);
 	tcase_add_test(t, close_others_keeps_what_is_listed);
