@@ -243,12 +243,14 @@ static bool read_line(struct wgw_reader *r)
 	return true;
 }
 
-/**
- * put_value() - one line with the value, its next element, or its next part
- *
- * A part does not end before a ';': inih would take an indented line that begins with one for a
- * comment.
- */
+/** may_cut() - whether a value may be cut before @at: inih strips white space at both ends of a
+ * part, and takes an indented line that begins with ';' for a comment */
+static bool may_cut(const char *at)
+{
+	return at[0] != ';' && at[0] != ' ' && at[-1] != ' ';
+}
+
+/** put_value() - one line with the value, its next element, or its next part */
 static void put_value(struct wgw_reader *r, char *buf, size_t size)
 {
 	const char *key = r->more ? " " : r->key;
@@ -256,7 +258,7 @@ static void put_value(struct wgw_reader *r, char *buf, size_t size)
 	size_t room = size - strlen(key) - LINE_ROOM;
 	size_t part = len < room ? len : room;
 
-	while (part < len && part > 1 && (r->value[part] == ';' || r->value[part] == ' '))
+	while (part < len && part > 1 && !may_cut(r->value + part))
 		part--;
 	snprintf(buf, size, "%s%s%.*s\n", key, r->more ? "" : "=", (int)part, r->value);
 	r->value += part;

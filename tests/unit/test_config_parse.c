@@ -387,6 +387,30 @@ START_TEST(values_are_whole_at_every_length)
 }
 END_TEST
 
+START_TEST(words_with_spaces_and_semicolons_are_whole_at_every_length)
+{
+	static const char pattern[] = "a ;b; c";
+
+	for (size_t len = 100; len <= 600; len++) {
+		char app[700], text[1000];
+		struct wgw_config *c;
+
+		for (size_t i = 0; i < len; i++)
+			app[i] = pattern[i % (sizeof(pattern) - 1)];
+		app[0] = app[len - 1] = 'x';
+		app[len] = '\0';
+		snprintf(text, sizeof(text), "%sAllowedApps = y, %s\n%s", INTERFACE, app, PEER);
+		c = good(text);
+		ck_assert_uint_eq(c->allowed_apps.n, 2);
+		/* white space before a ';' is lost, and only that */
+		for (char *at; (at = strstr(app, " ;"));)
+			memmove(at, at + 1, strlen(at));
+		ck_assert_str_eq(c->allowed_apps.at[1], app);
+		wgw_config_free(c);
+	}
+}
+END_TEST
+
 START_TEST(values_above_the_limit_are_errors)
 {
 	size_t len;
@@ -533,6 +557,7 @@ int main(void)
 	tcase_add_test(tc, peers_have_a_limit);
 	tcase_add_test(tc, a_list_of_many_thousand_characters_is_read_whole);
 	tcase_add_test(tc, values_are_whole_at_every_length);
+	tcase_add_test(tc, words_with_spaces_and_semicolons_are_whole_at_every_length);
 	tcase_add_test(tc, values_above_the_limit_are_errors);
 	tcase_add_test(tc, names_of_peers_are_cut_and_cleaned);
 	tcase_add_test(tc, no_slip_puts_a_key_into_a_message);

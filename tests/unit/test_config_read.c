@@ -186,6 +186,12 @@ START_TEST(world_accessible_files_are_warned_about)
 	check_read("a.conf");
 	tear_down();
 	set_up();
+	ck_assert_int_eq(chmod(".", 0704), 0);
+	put_file("a.conf", TEXT, 0604);
+	read_it("a.conf");
+	check_read("a.conf");
+	tear_down();
+	set_up();
 	ck_assert_int_eq(chmod(".", 0701), 0);
 	put_file("a.conf", TEXT, 0604);
 	read_it("a.conf");
