@@ -189,7 +189,7 @@ static void say_refusal(const struct wgw_launch *l, const struct wgw_channel_msg
 	if (msg->err == EBUSY)
 		wgw_say(WGW_SAY_ERROR,
 			"a tunnel with this key is already running (process %d) with other settings; "
-			"--join uses it as it is. What differs:\n%.*s",
+			"--join uses it as it is. What differs (- running, + this one):\n%.*s",
 			msg->u.opened.pid, len, text);
 	else
 		wgw_say(WGW_SAY_ERROR, "%s: the tunnel process refuses: %s%s%.*s",

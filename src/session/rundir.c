@@ -74,7 +74,7 @@ static bool consider(struct wgw_rundir *dir, char *why, size_t size, const char 
 		return true;
 	}
 	snprintf(why + n, size - n, "%s%s: %s", n ? "; " : "", path, reason);
-	wgw_say(WGW_SAY_INFO, "runtime directory %s cannot be used: %s", path, reason);
+	wgw_say(WGW_SAY_DEBUG, "runtime directory %s cannot be used: %s", path, reason);
 	return false;
 }
 

@@ -55,7 +55,7 @@ int wgw_say_fd(void)
 /** json_line() - @text as a JSON object with level and time in @line; returns its length */
 static size_t json_line(char line[LINE_BYTES], int level, const char *text)
 {
-	static const char *const names[] = {"error", "warning", "info"};
+	static const char *const names[] = {"error", "warning", "info", "debug"};
 	struct timespec now;
 	size_t n;
 
@@ -100,13 +100,15 @@ void wgw_say(int level, const char *format, ...)
 	size_t len;
 	va_list ap;
 
+	if (level < WGW_SAY_ERROR || level > WGW_SAY_DEBUG)
+		level = WGW_SAY_INFO; /* from a tunnel process of another version */
 	if (out.fd < 0 || level > out.verbosity + WGW_SAY_WARNING)
 		return;
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	if (out.format == WGW_LOG_JSON)
-		len = json_line(line, level < WGW_SAY_INFO ? level : WGW_SAY_INFO, text);
+		len = json_line(line, level, text);
 	else
 		len = plain_line(line, text);
 	if (write(out.fd, line, len) < 0) {

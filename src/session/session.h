@@ -21,11 +21,12 @@
 
 /* ---- say.c: wgwrap's own words ---- */
 
-enum { WGW_SAY_ERROR, WGW_SAY_WARNING, WGW_SAY_INFO };
+enum { WGW_SAY_ERROR, WGW_SAY_WARNING, WGW_SAY_INFO, WGW_SAY_DEBUG };
 
 /* Takes verbosity, format and file from @options. Returns 0, or -1 after an error was said. */
 int wgw_say_init(const struct wgw_run_options *options);
-/* One line, "wgwrap: ..." or a JSON object; -q leaves only errors, -v adds WGW_SAY_INFO. */
+/* One line, "wgwrap: ..." or a JSON object; -q leaves only errors, -v adds WGW_SAY_INFO, -vv
+ * WGW_SAY_DEBUG. */
 void wgw_say(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* From now on standard error belongs to others: only a log file is still written. */
 void wgw_say_detach(void);
