@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sockets_fake.h - a session and a stack made of memory, for the tests of the application sockets
+ *
+ * The code under test is src/tunnel's; what it calls of session.c and of the stack is defined here.
+ * A flow is two buffers; the test plays the peer. The application's side uses the same calls as the
+ * shim, on real AF_UNIX sockets.
+ */
+#ifndef TESTS_UNIT_SOCKETS_FAKE_H
+#define TESTS_UNIT_SOCKETS_FAKE_H
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "src/tunnel/sockets.h"
+
+/* ---- the session ---- */
+
+struct wgw_session {
+	unsigned int refs, unsent, said, scans;
+	uint64_t lost;
+	bool nobody_holds; /* what a scan answers */
+	enum wgw_route route;
+	struct stack_addr dns[2];
+	size_t n_dns;
+	bool system_dns;
+	struct wgw_strings search;
+};
+
+static struct wgw_session fake_session;
+static const uint8_t fake_token[WGW_TOKEN_BYTES] = "0123456789abcdef";
+static const uint8_t fake_key[WGW_LABEL_KEY_BYTES] = "fedcba9876543210";
+static int fake_adopted = -1;
+
+struct wgw_session *wgw_session_by_token(struct wgw_tunnel *t, const uint8_t *token)
+{
+	(void)t;
+	return memcmp(token, fake_token, WGW_TOKEN_BYTES) == 0 ? &fake_session : NULL;
+}
+
+const uint8_t *wgw_session_label_key(const struct wgw_session *s)
+{
+	(void)s;
+	return fake_key;
+}
+
+enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to)
+{
+	return stack_addr_is_loopback(to) ? WGW_ROUTE_DIRECT : s->route;
+}
+
+void wgw_session_say(struct wgw_session *s, int level, const char *format, ...)
+{
+	(void)level, (void)format;
+	s->said++;
+}
+
+void wgw_session_get(struct wgw_session *s)
+{
+	s->refs++;
+}
+
+void wgw_session_put(struct wgw_session *s)
+{
+	s->refs--;
+}
+
+void wgw_session_unsent_begin(struct wgw_session *s)
+{
+	s->unsent++;
+}
+
+void wgw_session_unsent_end(struct wgw_session *s, uint64_t lost_bytes)
+{
+	s->unsent--;
+	s->lost += lost_bytes;
+}
+
+void wgw_session_scan(struct wgw_session *s, const uint64_t *inodes, unsigned int n,
+		      void (*done)(void *arg, const uint64_t *held), void *arg)
+{
+	uint64_t held[64];
+
+	(void)inodes, (void)n;
+	memset(held, s->nobody_holds ? 0 : 0xff, sizeof(held));
+	s->scans++;
+	done(arg, held);
+}
+
+bool wgw_session_dns_is_system(const struct wgw_session *s)
+{
+	return s->system_dns;
+}
+
+void wgw_session_host_resolve(struct wgw_session *s, const char *name, int family,
+			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
+			      void *arg)
+{
+	static const uint8_t ip[1][16] = {{[10] = 0xff, [11] = 0xff, [12] = 192, [15] = 7}};
+
+	(void)s, (void)family;
+	done(arg, strcmp(name, "host") == 0 ? 0 : -2, ip, 1);
+}
+
+size_t wgw_session_dns(const struct wgw_session *s, const struct stack_addr **servers,
+		       const struct wgw_strings **search)
+{
+	*servers = s->dns;
+	*search = &s->search;
+	return s->n_dns;
+}
+
+void wgw_session_adopt(struct wgw_tunnel *t, int fd)
+{
+	(void)t;
+	fake_adopted = fd;
+}
+
+/* ---- the stack ---- */
+
+enum { FAKE_FLOW_BYTES = 65536, FAKE_FLOWS = 64 };
+
+struct flow {
+	bool used, wants_room, shut, closed_by_owner, aborted;
+	const struct flow_ops *ops;
+	void *arg;
+	struct stack_addr local, remote;
+	uint8_t out[FAKE_FLOW_BYTES], in[FAKE_FLOW_BYTES * 4];
+	size_t out_len, out_room, in_at, in_len;
+	bool in_fin;
+	size_t unacked;
+};
+
+static struct flow fake_flows[FAKE_FLOWS];
+static struct flow *fake_last; /* what flow_connect made last */
+
+static const struct stack_addr fake_address = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 2}, 0};
+
+static struct flow *fake_flow_new(const struct stack_addr *remote)
+{
+	for (size_t i = 0; i < FAKE_FLOWS; i++) {
+		struct flow *f = &fake_flows[i];
+
+		if (f->used)
+			continue;
+		memset(f, 0, sizeof(*f));
+		f->used = true;
+		f->out_room = FAKE_FLOW_BYTES;
+		f->local = fake_address;
+		f->local.port = 40000;
+		f->remote = *remote;
+		return f;
+	}
+	return NULL;
+}
+
+struct flow *flow_connect(struct stack *stack, const struct stack_addr *local,
+			  const struct stack_addr *remote, const struct flow_options *options,
+			  const struct flow_ops *ops, void *arg, int *err)
+{
+	struct flow *f = fake_flow_new(remote);
+
+	(void)stack, (void)options;
+	if (!f) {
+		*err = ENOBUFS;
+		return NULL;
+	}
+	if (local && local->port)
+		f->local.port = local->port;
+	f->ops = ops;
+	f->arg = arg;
+	return fake_last = f;
+}
+
+void flow_set_ops(struct flow *f, const struct flow_ops *ops, void *arg)
+{
+	f->ops = ops;
+	f->arg = arg;
+}
+
+void flow_set_options(struct flow *f, const struct flow_options *options)
+{
+	(void)f, (void)options;
+}
+
+void flow_addrs(const struct flow *f, struct stack_addr *local, struct stack_addr *remote)
+{
+	*local = f->local;
+	*remote = f->remote;
+}
+
+int flow_recv_iov(struct flow *f, struct iovec *iov, int max, bool *fin)
+{
+	(void)max;
+	*fin = f->in_fin && f->in_at == f->in_len;
+	if (f->in_at == f->in_len)
+		return 0;
+	iov[0] = (struct iovec){f->in + f->in_at, f->in_len - f->in_at};
+	return 1;
+}
+
+void flow_recv_consume(struct flow *f, size_t len)
+{
+	ck_assert_uint_le(len, f->in_len - f->in_at);
+	f->in_at += len;
+}
+
+int flow_send_iov(struct flow *f, struct iovec iov[2])
+{
+	ck_assert(!f->shut);
+	if (f->out_len >= f->out_room) {
+		f->wants_room = true;
+		return 0;
+	}
+	/* two pieces when there is room for them, to show that both are used */
+	iov[0] = (struct iovec){f->out + f->out_len, f->out_room - f->out_len};
+	if (iov[0].iov_len < 2)
+		return 1;
+	iov[0].iov_len = 1;
+	iov[1] = (struct iovec){f->out + f->out_len + 1, f->out_room - f->out_len - 1};
+	return 2;
+}
+
+void flow_send_commit(struct flow *f, size_t len)
+{
+	ck_assert_uint_le(len, f->out_room - f->out_len);
+	f->out_len += len;
+	f->unacked += len;
+}
+
+size_t flow_unacked(const struct flow *f)
+{
+	return f->unacked;
+}
+
+void flow_shutdown(struct flow *f)
+{
+	f->shut = true;
+}
+
+void flow_close(struct flow *f)
+{
+	f->shut = true;
+	f->closed_by_owner = true;
+}
+
+void flow_abort(struct flow *f)
+{
+	f->aborted = true;
+	f->used = false;
+}
+
+/* What the peer or the network does. */
+static void fake_end(struct flow *f, int err)
+{
+	f->used = false;
+	f->ops->closed(f, f->arg, err);
+}
+
+static void fake_receive(struct flow *f, const void *bytes, size_t len)
+{
+	ck_assert_uint_le(len, sizeof(f->in) - f->in_len);
+	memcpy(f->in + f->in_len, bytes, len);
+	f->in_len += len;
+	f->ops->readable(f, f->arg);
+}
+
+static void fake_fin(struct flow *f)
+{
+	f->in_fin = true;
+	f->ops->readable(f, f->arg);
+}
+
+bool stack_is_local(const struct stack *stack, const struct stack_addr *a)
+{
+	(void)stack;
+	return memcmp(a->ip, fake_address.ip, 16) == 0;
+}
+
+bool stack_source_for(const struct stack *stack, const struct stack_addr *to,
+		      struct stack_addr *from)
+{
+	(void)stack;
+	if (!stack_addr_is_v4(to))
+		return false;
+	*from = fake_address;
+	return true;
+}
+
+/* listeners: the test calls accept itself */
+
+struct flow_listener {
+	bool used;
+	struct stack_addr local;
+	const struct flow_listener_ops *ops;
+	void *arg;
+};
+
+static struct flow_listener fake_listener;
+
+struct flow_listener *flow_listen(struct stack *stack, const struct stack_addr *local, bool v6only,
+				  unsigned int backlog, const struct flow_listener_ops *ops,
+				  void *arg, int *err)
+{
+	(void)stack, (void)v6only, (void)backlog;
+	if (fake_listener.used) {
+		*err = EADDRINUSE;
+		return NULL;
+	}
+	fake_listener = (struct flow_listener){true, *local, ops, arg};
+	return &fake_listener;
+}
+
+uint16_t flow_listener_port(const struct flow_listener *l)
+{
+	return l->local.port;
+}
+
+void flow_listener_close(struct flow_listener *l)
+{
+	l->used = false;
+}
+
+/* UDP: what is sent is kept, or answered by fake_udp_answer */
+
+enum { FAKE_SENT = 256 };
+
+struct flow_udp {
+	bool used;
+	struct stack_addr local, remote;
+	const struct flow_udp_ops *ops;
+	void *arg;
+};
+
+struct fake_datagram {
+	struct stack_addr to;
+	size_t len;
+	uint8_t bytes[2048];
+};
+
+static struct flow_udp fake_udp[FAKE_FLOWS];
+static struct flow_udp *fake_udp_last;
+static struct fake_datagram fake_sent[FAKE_SENT];
+static unsigned int fake_n_sent;
+static void (*fake_udp_answer)(struct flow_udp *u, const struct stack_addr *to,
+			       const uint8_t *bytes, size_t len);
+
+struct flow_udp *flow_udp_new(struct stack *stack, const struct stack_addr *local, bool v6only,
+			      bool reuse, const struct flow_udp_ops *ops, void *arg, int *err)
+{
+	(void)stack, (void)v6only, (void)reuse;
+	for (size_t i = 0; i < FAKE_FLOWS; i++) {
+		struct flow_udp *u = &fake_udp[i];
+
+		if (u->used)
+			continue;
+		*u = (struct flow_udp){.used = true, .local = *local, .ops = ops, .arg = arg};
+		if (!u->local.port)
+			u->local.port = (uint16_t)(50000 + i);
+		return fake_udp_last = u;
+	}
+	*err = ENOBUFS;
+	return NULL;
+}
+
+void flow_udp_free(struct flow_udp *u)
+{
+	u->used = false;
+}
+
+void flow_udp_local(const struct flow_udp *u, struct stack_addr *local)
+{
+	*local = u->local;
+}
+
+void flow_udp_connect(struct flow_udp *u, const struct stack_addr *remote)
+{
+	u->remote = remote ? *remote : (struct stack_addr){0};
+}
+
+int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct iovec *iov, int n,
+		  uint8_t ttl, uint8_t tos)
+{
+	struct fake_datagram *d = &fake_sent[fake_n_sent++ % FAKE_SENT];
+
+	(void)ttl, (void)tos;
+	d->to = *to;
+	d->len = 0;
+	for (int i = 0; i < n; i++) {
+		ck_assert_uint_le(d->len + iov[i].iov_len, sizeof(d->bytes));
+		memcpy(d->bytes + d->len, iov[i].iov_base, iov[i].iov_len);
+		d->len += iov[i].iov_len;
+	}
+	if (fake_udp_answer)
+		fake_udp_answer(u, to, d->bytes, d->len);
+	return 0;
+}
+
+__attribute__((unused)) static void
+fake_udp_receive(struct flow_udp *u, const struct stack_addr *from, const void *bytes, size_t len)
+{
+	struct iovec iov = {(void *)bytes, len};
+
+	u->ops->received(u, u->arg, &iov, 1, len, from, &u->local, 60, 0);
+}
+
+struct flow_ping *flow_ping_new(struct stack *stack, bool v6, const struct flow_ping_ops *ops,
+				void *arg)
+{
+	(void)stack, (void)v6, (void)ops, (void)arg;
+	return NULL;
+}
+
+void flow_ping_free(struct flow_ping *p)
+{
+	(void)p;
+}
+
+uint16_t flow_ping_id(const struct flow_ping *p)
+{
+	(void)p;
+	return 0;
+}
+
+int flow_ping_send(struct flow_ping *p, const struct stack_addr *to, const uint8_t *icmp,
+		   size_t len, uint8_t ttl, uint8_t tos)
+{
+	(void)p, (void)to, (void)icmp, (void)len, (void)ttl, (void)tos;
+	return -ENOBUFS;
+}
+
+/* ---- the tunnel process ---- */
+
+static struct wgw_tunnel fake_tunnel;
+static struct wgw_tunnel_boot fake_boot;
+static struct wgw_config fake_config;
+static struct sockaddr_un fake_stream, fake_sequenced;
+
+static int fake_rendezvous(int type, struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(*sun);
+
+	ck_assert_int_ge(fd, 0);
+	*sun = (struct sockaddr_un){.sun_family = AF_UNIX};
+	/* autobind: an abstract name that nobody has */
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)sun, sizeof(sa_family_t)), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)sun, &len), 0);
+	ck_assert_int_eq(listen(fd, 512), 0);
+	return fd;
+}
+
+static void fake_start(void)
+{
+	memset(&fake_session, 0, sizeof(fake_session));
+	memset(fake_flows, 0, sizeof(fake_flows));
+	memset(fake_udp, 0, sizeof(fake_udp));
+	memset(&fake_listener, 0, sizeof(fake_listener));
+	fake_n_sent = 0;
+	fake_udp_answer = NULL;
+	fake_adopted = -1;
+	ck_assert_int_ge(sodium_init(), 0);
+	fake_boot = (struct wgw_tunnel_boot){.config = &fake_config, .mtu = 1420};
+	fake_boot.stream[0] = fake_rendezvous(SOCK_STREAM, &fake_stream);
+	fake_boot.sequenced[0] = fake_rendezvous(SOCK_SEQPACKET, &fake_sequenced);
+	fake_boot.stream[1] = fake_boot.sequenced[1] = -1;
+	fake_tunnel = (struct wgw_tunnel){.loop = wgw_loop_new(), .boot = &fake_boot};
+	ck_assert_ptr_nonnull(fake_tunnel.loop);
+	ck_assert_int_eq(wgw_sockets_init(&fake_tunnel), 0);
+	fake_tunnel.resolver = wgw_resolver_new(&fake_tunnel);
+	ck_assert_ptr_nonnull(fake_tunnel.resolver);
+}
+
+static void fake_stop(struct wgw_timer *t)
+{
+	(void)t;
+	wgw_loop_stop(fake_tunnel.loop);
+}
+
+/* Lets the tunnel process work for @ms. */
+static void fake_run(uint64_t ms)
+{
+	struct wgw_timer timer = {.due = fake_stop};
+
+	wgw_timer_set(fake_tunnel.loop, &timer, wgw_clock_ns() + ms * WGW_MS_NS);
+	wgw_loop_run(fake_tunnel.loop);
+}
+
+/* ---- the application, as the shim does it ---- */
+
+static uint64_t app_cookie(int fd)
+{
+	uint64_t cookie = 0, inode;
+
+	ck_assert_int_eq(wgw_fd_identity(fd, &cookie, &inode), 0);
+	return cookie;
+}
+
+static void app_tag(int fd, uint64_t more)
+{
+	uint64_t tag = WGW_TAG_MAGIC | more;
+
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &tag, sizeof(tag)), 0);
+}
+
+static void app_send_fd(int fd, char byte, int passed)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.buf,
+			     .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &passed, sizeof(int));
+	ck_assert_int_eq(sendmsg(fd, &msg, MSG_NOSIGNAL), 1);
+}
+
+static const struct stack_addr app_peer = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 9}, 80};
+
+/* connect(2) up to EINPROGRESS, on a non-blocking AF_UNIX stream. */
+static void app_connect_as(int fd, const uint8_t *token, const struct stack_addr *to, bool filled)
+{
+	static const int one = 1;
+	uint8_t bytes[4096] = {0};
+	struct wgw_connect record = {.magic = WGW_WIRE_MAGIC, .version = WGW_WIRE_VERSION};
+	size_t at = 0;
+	ssize_t r;
+
+	app_tag(fd, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&fake_stream, sizeof(sa_family_t) + 6), 0);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &one, sizeof(one)), 0);
+	app_send_fd(fd, WGW_FD_BYTE, fd);
+	memcpy(record.token, token, WGW_TOKEN_BYTES);
+	record.cookie = app_cookie(fd);
+	memcpy(record.to.ip, to->ip, 16);
+	record.to.port = to->port;
+	memcpy(bytes, &record, sizeof(record));
+	while ((r = send(fd, bytes + (at ? sizeof(record) : 0),
+			 sizeof(bytes) - (at ? sizeof(record) : 0), MSG_DONTWAIT | MSG_NOSIGNAL)) >
+	       0)
+		at += (size_t)r;
+	ck_assert_int_eq(errno, EAGAIN);
+	ck_assert_uint_ge(at, sizeof(record));
+	if (filled)
+		app_tag(fd, WGW_TAG_FILLED);
+}
+
+static int app_stream(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+static int app_connecting(void)
+{
+	int fd = app_stream();
+
+	app_connect_as(fd, fake_token, &app_peer, true);
+	fake_run(5);
+	return fd;
+}
+
+/* A connection that is up; *f: its flow. */
+static int app_connected(struct flow **f)
+{
+	int fd = app_connecting();
+
+	*f = fake_last;
+	ck_assert_ptr_nonnull(*f);
+	(*f)->ops->connected(*f, (*f)->arg);
+	fake_run(5);
+	return fd;
+}
+
+/* The label on the socket itself; false: none. */
+static bool app_label(int fd, struct wgw_label *label)
+{
+	struct sockaddr_un sun;
+	socklen_t len = sizeof(sun);
+
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sun, &len), 0);
+	return wgw_label_open(fake_key, sun.sun_path,
+			      (uint32_t)(len - offsetof(struct sockaddr_un, sun_path)), label);
+}
+
+/* One operation. Returns the number of bytes of the reply in *op. */
+static int app_op_begin(struct wgw_op *op, int passed)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&fake_sequenced, sizeof(sa_family_t) + 6),
+			 0);
+	op->magic = WGW_WIRE_MAGIC;
+	op->version = WGW_WIRE_VERSION;
+	memcpy(op->token, fake_token, WGW_TOKEN_BYTES);
+	if (passed < 0) {
+		ck_assert_int_eq(send(fd, op, sizeof(*op), MSG_NOSIGNAL), sizeof(*op));
+	} else {
+		union {
+			struct cmsghdr align;
+			char buf[CMSG_SPACE(sizeof(int))];
+		} control = {0};
+		struct iovec iov = {op, sizeof(*op)};
+		struct msghdr msg = {.msg_iov = &iov,
+				     .msg_iovlen = 1,
+				     .msg_control = control.buf,
+				     .msg_controllen = sizeof(control.buf)};
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &passed, sizeof(int));
+		ck_assert_int_eq(sendmsg(fd, &msg, MSG_NOSIGNAL), sizeof(*op));
+	}
+	return fd;
+}
+
+__attribute__((unused)) static int app_op(struct wgw_op *op, int passed)
+{
+	int fd = app_op_begin(op, passed);
+
+	fake_run(5);
+	ck_assert_int_eq(recv(fd, op, sizeof(*op), MSG_DONTWAIT), sizeof(*op));
+	close(fd);
+	return op->err;
+}
+
+#endif
