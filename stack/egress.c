@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { IP4_MORE_FRAGMENTS = 0x2000, IP6_FRAGMENT_HEADER_BYTES = 8, PROTO_FRAGMENT = 44 };
+enum { IP6_FRAGMENT_HEADER_BYTES = 8, PROTO_FRAGMENT = 44 };
 
 static size_t header4(uint8_t *h, const struct stack_addr *from, const struct stack_addr *to,
 		      uint8_t proto, size_t payload_len, uint8_t ttl, uint8_t tos, uint16_t id,

@@ -57,7 +57,8 @@ static void drop_received(struct flow *f)
 	if (f->rx_head)
 		pbuf_free(f->rx_head);
 	f->rx_head = f->rx_tail = NULL;
-	f->rx_bytes = f->rx_skip = 0;
+	f->stack->rx_bytes -= f->rx_bytes;
+	f->rx_bytes = f->rx_skip = f->rx_room = 0;
 }
 
 /* Ends the owner's relation to @f. In TIME_WAIT the rest stays until demux_wait_expire. */
@@ -132,23 +133,51 @@ void flow_set_options(struct flow *f, const struct flow_options *options)
 
 /* ---- what lwIP tells ---- */
 
+static void link_tail(struct flow *f, struct pbuf *first, struct pbuf *last)
+{
+	if (f->rx_head)
+		f->rx_tail->next = first;
+	else
+		f->rx_head = first;
+	f->rx_tail = last;
+	f->rx_room = 0;
+}
+
+/* Copies a small segment behind others that wait, so that it does not hold a buffer of its own. */
+static bool coalesce(struct flow *f, const struct pbuf *p)
+{
+	struct pbuf *block;
+
+	if (!f->rx_head || p->next || p->len > RX_COALESCE_BYTES)
+		return false;
+	if (f->rx_room < p->len) {
+		block = pbuf_alloc(PBUF_RAW, RX_BLOCK_BYTES, PBUF_RAM);
+		if (!block)
+			return false;
+		block->len = block->tot_len = 0;
+		link_tail(f, block, block);
+		f->rx_room = RX_BLOCK_BYTES;
+	}
+	memcpy((uint8_t *)f->rx_tail->payload + f->rx_tail->len, p->payload, p->len);
+	f->rx_tail->len = (u16_t)(f->rx_tail->len + p->len);
+	f->rx_room -= p->len;
+	return true;
+}
+
+/* Takes over @p, a chain. */
 static void append(struct flow *f, struct pbuf *p)
 {
 	struct pbuf *last = p;
 	size_t len = p->len;
 
-	while (last->next) {
-		last = last->next;
-		len += last->len;
-	}
+	for (; last->next; last = last->next)
+		len += last->next->len;
 	f->rx_bytes += len;
-	if (!f->rx_head) {
-		f->rx_head = p;
-		f->rx_tail = last;
-		return;
-	}
-	f->rx_tail->next = p;
-	f->rx_tail = last;
+	f->stack->rx_bytes += len;
+	if (coalesce(f, p))
+		pbuf_free(p);
+	else
+		link_tail(f, p, last);
 }
 
 static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
@@ -260,6 +289,8 @@ void flow_opened(struct flow *f)
 	pcb->rttest = 0;
 	flow_first_cwnd(f);
 	f->rx_space = LWIP_MIN(pcb->rcv_wnd, (tcpwnd_size_t)RX_SPACE_START_BYTES);
+	if (f->stack->rx_bytes >= RX_TOTAL_BYTES)
+		f->rx_space = LWIP_MIN(f->rx_space, UINT16_MAX);
 	pcb->rcv_wnd = pcb->rcv_ann_wnd = (tcpwnd_size_t)f->rx_space;
 	/* a SYN's window is not scaled, but lwIP counts all of it as announced */
 	if (TCP_SEQ_GT(pcb->rcv_ann_right_edge, pcb->rcv_nxt + UINT16_MAX))
@@ -322,6 +353,26 @@ void flow_icmp_error(struct flow *f, uint32_t seq, int err)
 	} else {
 		f->soft_err = err;
 	}
+}
+
+/* RFC 1191, RFC 8201: what is in flight and too large leaves again in smaller segments. */
+void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu)
+{
+	bool v4 = stack_addr_is_v4(&f->remote);
+	uint32_t least = v4 ? PATH_MTU4_MIN_BYTES : PATH_MTU6_MIN_BYTES, mss;
+	struct tcp_pcb *pcb = f->pcb;
+
+	mtu = LWIP_MAX(mtu, least);
+	mss = mtu - TCP_HEADER_BYTES - (v4 ? IP4_HEADER_BYTES : IP6_HEADER_BYTES);
+	if (f->state != FLOW_OPEN || mss >= pcb->mss ||
+	    !TCP_SEQ_BETWEEN(seq, pcb->lastack, pcb->snd_nxt))
+		return;
+	demux_enter(f);
+	pcb->mss = (u16_t)mss;
+	pcb->unsent_oversize = 0;
+	tcp_rexmit_rto_prepare(pcb);
+	tcp_output(pcb);
+	demux_leave(f);
 }
 
 /* ---- connecting ---- */
@@ -435,6 +486,7 @@ int flow_recv_iov(struct flow *f, struct iovec *iov, int max, bool *fin)
 static void release(struct flow *f, size_t len)
 {
 	f->rx_bytes -= len;
+	f->stack->rx_bytes -= len;
 	len += f->rx_skip;
 	while (f->rx_head && len >= f->rx_head->len) {
 		struct pbuf *p = f->rx_head;
@@ -447,7 +499,7 @@ static void release(struct flow *f, size_t len)
 	f->rx_skip = len;
 	if (!f->rx_head) {
 		f->rx_tail = NULL;
-		f->rx_skip = 0;
+		f->rx_skip = f->rx_room = 0;
 	}
 }
 
@@ -459,7 +511,7 @@ static void grow_space(struct flow *f, size_t len)
 	if (f->rx_epoch < f->rx_space)
 		return;
 	f->rx_epoch = 0;
-	if (f->rx_bytes < f->rx_space / 4)
+	if (f->rx_bytes < f->rx_space / 4 && f->stack->rx_bytes < RX_TOTAL_BYTES)
 		f->rx_space = LWIP_MIN(f->rx_space * 2, most);
 }
 

@@ -173,7 +173,9 @@ static void error_input(struct stack *s, const struct ip_packet *p, int err)
 		q.from.port = get16(q.payload);
 		q.to.port = get16(q.payload + 2);
 		f = demux_find(s, &q.from, &q.to);
-		if (f && err != EMSGSIZE)
+		if (f && err == EMSGSIZE)
+			flow_path_mtu(f, get32(q.payload + 4), reported_mtu(p));
+		else if (f)
 			flow_icmp_error(f, get32(q.payload + 4), err);
 		break;
 	case PROTO_UDP:

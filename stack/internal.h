@@ -78,6 +78,7 @@ enum flow_event {
  * @give_up:	FLOW_CONNECTING: tick of ETIMEDOUT; FIN_WAIT_2 of a closed flow: its end
  * @progress:	Tick of the last acknowledgement that moved, or of the first unacknowledged byte
  * @rx_head:	In-order pbufs not yet consumed; the first @rx_skip bytes are consumed
+ * @rx_room:	Free bytes behind the last one, if that is a block of small segments
  * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
  * @rx_epoch:	Bytes consumed since @rx_space grew
  * @unacked:	Bytes committed and not acknowledged
@@ -109,7 +110,7 @@ struct flow {
 	size_t heap;
 
 	struct pbuf *rx_head, *rx_tail;
-	size_t rx_skip, rx_bytes, rx_space, rx_epoch;
+	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch;
 
 	size_t unacked;
 	struct flow_options options;
@@ -171,6 +172,7 @@ struct stack {
 	uint8_t hash_key[16], isn_key[16];
 	struct flow **buckets;
 	size_t n_buckets, n_flows;
+	size_t rx_bytes; /* received and not consumed, of all connections */
 	struct flow *ready, **ready_tail;
 	struct flow *touched;
 	struct flow *flows; /* all of them, in every state */
@@ -216,6 +218,8 @@ void fragments_release(uint8_t *whole);
 void fragments_free(struct stack *s);
 
 /* egress.c */
+
+enum { IP4_DONT_FRAGMENT = 0x4000, IP4_MORE_FRAGMENTS = 0x2000 };
 
 /* Writes the IP header for @payload_len bytes into @header; returns its length. @fragment: IPv4
  * flags and offset field, host order. */
@@ -301,6 +305,8 @@ void flow_timeouts(struct flow *f);
 bool flow_overdue(struct flow *f, int *err);
 /* ICMP says @err about a segment of @f with sequence number @seq. */
 void flow_icmp_error(struct flow *f, uint32_t seq, int err);
+/* ICMP says that it was too big, and what would not be. */
+void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu);
 
 /* listener.c */
 struct flow_listener *listener_find(struct stack *s, const struct stack_addr *to);

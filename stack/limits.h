@@ -9,6 +9,8 @@ enum {
 
 	/* Receive window: starts here, doubles up to TCP_WND while the consumer keeps up */
 	RX_SPACE_START_BYTES = 256 * 1024,
+	/* Above this, windows do not grow, and new ones are 64 KiB */
+	RX_TOTAL_BYTES = 256 * 1024 * 1024,
 	/* Small segments are copied together so that they do not pin a buffer each */
 	RX_COALESCE_BYTES = 256,
 	RX_BLOCK_BYTES = 2048,
@@ -31,6 +33,10 @@ enum {
 	ICMP_ERRORS_BURST = 50,
 
 	IP6_EXTENSION_HEADERS_MAX = 8,
+
+	/* No ICMP makes segments smaller than these: Linux's min_pmtu, RFC 8200 5 */
+	PATH_MTU4_MIN_BYTES = 552,
+	PATH_MTU6_MIN_BYTES = 1280,
 };
 
 /* Least and first retransmission timeout, Linux's values; ticks of 10 ms */

@@ -134,7 +134,7 @@ static err_t output(struct pbuf *p, const struct stack_addr *from, const struct 
 	if (pbuf_add_header(p, header_len))
 		return ERR_BUF;
 	egress_header(s, p->payload, from, to, proto, segment_len, ttl, tos, (uint16_t)s->ip_id++,
-		      0);
+		      IP4_DONT_FRAGMENT);
 	iov.iov_base = p->payload;
 	iov.iov_len = p->len;
 	/* What cannot be sent is lost, as on any network: the timers repeat it */

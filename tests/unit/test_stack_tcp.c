@@ -581,6 +581,110 @@ START_TEST(a_batch_is_acknowledged_once)
 }
 END_TEST
 
+/* The peer takes everything in order, and nothing is larger than @mss. */
+static size_t take_all(struct peer *p, size_t mss, uint8_t *got, bool *fin)
+{
+	uint32_t base = p->ack;
+	int rounds;
+
+	*fin = false;
+	for (rounds = 0; rounds < 1000; rounds++) {
+		while (h.n_taken < h.n_sent) {
+			struct segment g = wire_segment();
+
+			ck_assert_uint_le(g.len, mss);
+			if (g.seq != p->ack || (g.len == 0 && !(g.flags & FIN)))
+				continue;
+			ck_assert(!*fin);
+			memcpy(got + (g.seq - base), g.data, g.len);
+			p->ack += g.len + (g.flags & FIN);
+			*fin = g.flags & FIN;
+			peer_send(p, ACK, NULL, 0);
+		}
+		h_pass_ms(50);
+	}
+	return p->ack - base - *fin;
+}
+
+START_TEST(a_smaller_path_mtu_resegments)
+{
+	static const char *const peers[] = {PEER4, PEER6};
+	static uint8_t data[20000], got[20000];
+	size_t i, n;
+
+	for (i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 11 + i / 256);
+	for (n = 0; n < 2; n++) {
+		size_t header = n ? 40 : 20;
+		struct stack_addr router = addr(n ? "fd00:1::1" : "10.1.1.1", 0);
+		struct seen s = {0};
+		struct peer p;
+		uint8_t icmp[100] = {n ? 2 : 3, n ? 0 : 4}, packet[200];
+		const struct wire_packet *w;
+		bool fin;
+
+		peer_accept(&p, peers[n], 80, &s);
+		flow_write(s.flow, data, sizeof(data));
+		flow_shutdown(s.flow);
+		w = wire_next();
+		if (!n)
+			ck_assert_uint_eq(w->data[6], 0x40); /* or no router would tell */
+		put_be32(icmp + 4, 1300);
+		memcpy(icmp + 8, w->data, header + 20);
+		wire_forget();
+		wire_input(packet, wire_ip(packet, &router, &p.us, n ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
+					   icmp, 8 + header + 20, 2));
+		memset(got, 0, sizeof(got));
+		ck_assert_uint_eq(take_all(&p, 1300 - 20 - header, got, &fin), sizeof(data));
+		ck_assert(fin);
+		ck_assert_mem_eq(got, data, sizeof(data));
+	}
+}
+END_TEST
+
+START_TEST(a_fin_stays_behind_the_data_when_split)
+{
+	static uint8_t data[1000], got[1000];
+	struct seen s = {0};
+	struct peer p;
+	bool fin;
+	size_t i;
+
+	for (i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)i;
+	peer_accept(&p, PEER4, 80, &s);
+	p.window = 2; /* scaled by 7: 256 bytes */
+	peer_send(&p, ACK, NULL, 0);
+	peer_send(&p, ACK, "x", 1);
+	flow_write(s.flow, data, sizeof(data));
+	flow_shutdown(s.flow);
+	ck_assert_uint_eq(take_all(&p, 256, got, &fin), sizeof(data));
+	ck_assert(fin);
+	ck_assert_mem_eq(got, data, sizeof(data));
+	free(s.data);
+}
+END_TEST
+
+START_TEST(small_segments_do_not_hold_a_buffer_each)
+{
+	struct seen s = {.keep = true};
+	struct iovec iov[4000];
+	struct peer p;
+	bool fin;
+	int i;
+
+	peer_accept(&p, PEER4, 80, &s);
+	for (i = 0; i < 8000; i++)
+		peer_send(&p, ACK, &(char){(char)i}, 1);
+	ck_assert_int_le(flow_recv_iov(s.flow, iov, 4000, &fin), 8);
+	seen_read(s.flow, &s);
+	ck_assert_uint_eq(s.len, 8000);
+	for (i = 0; i < 8000; i++)
+		ck_assert_uint_eq(s.data[i], (uint8_t)i);
+	free(s.data);
+}
+END_TEST
+
 /* ---- listening ---- */
 
 /* A connection from @them to port 80 of @us; the handshake is complete at the end. */
@@ -757,6 +861,9 @@ static void add(TCase *tc)
 	tcase_add_test(tc, holes_are_reported_by_sack);
 	tcase_add_test(tc, the_window_grows_with_a_prompt_reader_only);
 	tcase_add_test(tc, a_batch_is_acknowledged_once);
+	tcase_add_test(tc, a_smaller_path_mtu_resegments);
+	tcase_add_test(tc, a_fin_stays_behind_the_data_when_split);
+	tcase_add_test(tc, small_segments_do_not_hold_a_buffer_each);
 	tcase_add_test(tc, a_listener_accepts_and_data_follows);
 	tcase_add_test(tc, data_in_the_handshakes_last_segment_is_kept);
 	tcase_add_test(tc, wildcards_of_both_families_are_separate_if_v6only);
