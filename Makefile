@@ -147,8 +147,11 @@ install: all
 	for page in $(MAN_PAGES); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit; \
 	done
+	install -D -m 644 cmd/completions/wgwrap.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wgwrap
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/wgwrap $(patsubst cmd/%,$(DESTDIR)$(PREFIX)/share/man/man*/%,$(MAN_PAGES))
+	rm -f $(DESTDIR)$(PREFIX)/bin/wgwrap
+	for page in $(MAN_PAGES); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wgwrap
 	rm -rf $(DESTDIR)$(PREFIX)/lib/wgwrap
 
 clean:

@@ -154,7 +154,7 @@ def _(w):
 def start_burst(w, host, port, count, how):
     child = w.start(w.wrap(w.path("programs", "burst"), host, port, str(count), how),
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    line = child.stdout.readline()
+    line = world.read_line(child.stdout)
     if line.startswith("descriptor limit"):
         tap.skip("the hard limit on descriptors is too low")
     assert line == "ready\n", (line, child.communicate())
@@ -212,7 +212,7 @@ def _(w):
     child = start_burst(w, "10.9.1.1", "9", 1000, "abandon")
     child.stdin.write("go\n")
     child.stdin.flush()
-    out = child.stdout.readline() + child.stdout.readline()
+    out = world.read_line(child.stdout) + world.read_line(child.stdout)
     closed = time.monotonic()
     assert out == "start EINPROGRESS 1000\nclosed\n", (out, child.communicate("\n"))
     # An attempt that is still alive would repeat its SYN after 1, 3 and 7 seconds

@@ -105,9 +105,9 @@ def _(w):
 @test("kill -9 of the tunnel process: a wrapped server's upload ends with ECONNRESET")
 def _(w):
     child = start(w, w.path("programs", "receive"), "listen", "0.0.0.0", "3100")
-    assert child.stdout.readline() == "ready\n", child.communicate()
+    assert world.read_line(child.stdout) == "ready\n", child.communicate()
     sender = w.start(w.inside(w.peer_ns) + ["sh", "-c", "while echo uploading; do sleep 0.05; done | nc 10.9.0.2 3100"])
-    assert child.stdout.readline() == "began\n", child.communicate()
+    assert world.read_line(child.stdout) == "began\n", child.communicate()
     kill_tunnel(w)
     status, out, err = ends_soon(child)
     assert (status, out) == (1, "ECONNRESET\n"), (status, out, err)
@@ -123,7 +123,7 @@ def _(w):
     def fetch():
         child.stdin.write("\n")
         child.stdin.flush()
-        return child.stdout.readline()
+        return world.read_line(child.stdout)
     assert fetch() == "behind the tunnel\n"
     kill_tunnel(w)
     answers = [fetch()]
@@ -139,8 +139,9 @@ def _(w):
 @test("--no-restart: connects go on failing")
 def _(w):
     servers.web(w)
-    script = "read -r _; curl -sS --max-time 5 http://10.9.0.1/; echo $?; sleep 2; curl -sS http://10.9.0.1/; echo $?"
+    script = "echo up; read -r _; curl -sS --max-time 5 http://10.9.0.1/; echo $?; sleep 2; curl -sS http://10.9.0.1/; echo $?"
     child = start(w, "sh", "-c", script, options=["--no-restart"], stdin=subprocess.PIPE)
+    assert world.read_line(child.stdout) == "up\n"
     kill_tunnel(w)
     out, err = child.communicate("\n", timeout=30)
     statuses = out.split()
@@ -233,7 +234,7 @@ def _(w):
 def _(w):
     servers.behaviour(w)
     child = start(w, w.path("programs", "upload"), "10.9.0.1", "4009", "200000", "pause", start_new_session=True)
-    assert child.stdout.readline() == "written\n", child.communicate()
+    assert world.read_line(child.stdout) == "written\n", child.communicate()
     os.killpg(child.pid, signal.SIGTERM)
     _, err = child.communicate(timeout=20)
     assert child.returncode == -signal.SIGTERM, (child.returncode, err)

@@ -221,10 +221,10 @@ def _(w):
     client = w.start(w.wrap("nc", "-u", "10.9.0.1", "3002"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     client.stdin.write("ask\n")
     client.stdin.flush()
-    assert listener.stdout.readline() == "ask\n"
+    assert world.read_line(listener.stdout) == "ask\n"
     listener.stdin.write("answer\n")
     listener.stdin.flush()
-    assert client.stdout.readline() == "answer\n"
+    assert world.read_line(client.stdout) == "answer\n"
     client.terminate()
     listener.terminate()
 

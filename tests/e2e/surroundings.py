@@ -347,7 +347,7 @@ def _(w):
     script = "trap 'exit 5' TERM; (sleep 0.1 &) ; echo up; while :; do sleep 0.1; done"
     child = w.start(["unshare", "-p", "-f", "--mount-proc", *w.wrap("sh", "-c", script)],
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    line = child.stdout.readline()
+    line = world.read_line(child.stdout)
     if not line:
         err = child.stderr.read()
         if "unshare:" in err:

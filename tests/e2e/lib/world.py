@@ -19,6 +19,7 @@ commands run without capabilities: as nobody where the test is root, else as the
 import contextlib
 import hashlib
 import os
+import select
 import shutil
 import signal
 import socket
@@ -98,6 +99,13 @@ def comm(pid):
 def processes(name):
     """Ids of the processes called @name."""
     return [int(pid) for pid in filter(str.isdigit, os.listdir("/proc")) if comm(pid) == name[:15]]
+
+
+def read_line(stream, seconds=20):
+    """The next line of a child's unread output, or an AssertionError when none comes."""
+    ready, _, _ = select.select([stream], [], [], seconds)
+    assert ready, f"no line within {seconds} s"
+    return stream.readline()
 
 
 class World:
