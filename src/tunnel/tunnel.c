@@ -359,6 +359,11 @@ static void become_daemon(struct wgw_tunnel_boot *boot)
 		move_up(fds[i]);
 		keep[i] = *fds[i];
 	}
+	/* The rendezvous is accepted from until nobody waits. */
+	for (size_t i = 0; i < 2; i++) {
+		fcntl(boot->stream[i], F_SETFL, O_NONBLOCK);
+		fcntl(boot->sequenced[i], F_SETFL, O_NONBLOCK);
+	}
 	qsort(keep, N, sizeof(keep[0]), compare_ints);
 	null_stdio();
 	close_others(keep, N);
