@@ -27,7 +27,7 @@ enum {
 	FRAGMENT_TIMEOUT_S = 30,  /* Linux: ipfrag_time */
 
 	LOOP_PACKETS_MAX = 4096,
-	LOOP_ROUNDS_MAX = 64, /* per stack_input_done; the rest is due at once */
+	LOOP_ROUNDS_MAX = 8, /* per stack_input_done; the rest is due at once */
 
 	ICMP_ERRORS_PER_S = 100,
 	ICMP_ERRORS_BURST = 50,

@@ -20,4 +20,4 @@ $(LWIP_STAMP): stack/fetch-lwip.sh $(LWIP_PATCHES)
 
 $(LWIP_OBJS): $(BUILD)/obj/lwip/%.o: $(LWIP_STAMP) stack/lwipopts.h stack/arch/cc.h
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) -Wall -I. -Istack -I$(LWIP_DIR)/src/include -c -o $@ $(LWIP_DIR)/src/core/$*.c
+	$(CC) $(STD) $(CFLAGS) $(SANITIZE) -Wall $(DEPFLAGS) -I. -Istack -I$(LWIP_DIR)/src/include -c -o $@ $(LWIP_DIR)/src/core/$*.c

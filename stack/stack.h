@@ -140,7 +140,8 @@ void flow_recv_consume(struct flow *f, size_t len);
 int flow_send_iov(struct flow *f, struct iovec iov[2]);
 /* Takes @len bytes written into flow_send_iov's pieces and sends what the windows allow. */
 void flow_send_commit(struct flow *f, size_t len);
-/* Bytes accepted but not yet acknowledged by the peer, our FIN counted as one. */
+/* Bytes accepted but not yet acknowledged by the peer, our FIN counted as one. Within closed() with
+ * an error: what was lost. */
 size_t flow_unacked(const struct flow *f);
 /* Sends FIN after what was committed; receiving goes on. */
 void flow_shutdown(struct flow *f);

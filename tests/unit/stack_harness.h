@@ -384,7 +384,7 @@ struct seen {
 	struct flow *flow;
 	struct flow_listener *listener;
 	uint8_t *data;
-	size_t len;
+	size_t len, lost;
 	bool keep; /* do not read */
 };
 
@@ -435,6 +435,7 @@ static inline void seen_closed(struct flow *f, void *arg, int err)
 
 	s->closed++;
 	s->err = err;
+	s->lost = flow_unacked(f);
 	seen_read(f, s);
 	s->flow = NULL;
 }

@@ -234,6 +234,7 @@ START_TEST(user_timeout_is_obeyed)
 	h_pass_ms(200);
 	ck_assert_int_eq(s.closed, 1);
 	ck_assert_int_eq(s.err, ETIMEDOUT);
+	ck_assert_uint_eq(s.lost, 1);
 }
 END_TEST
 
