@@ -5,6 +5,8 @@
 #include "tests/unit/test_wg_sim.h"
 
 #include <errno.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "wg/aead.h"
 #include "wg/peer.h"
@@ -318,6 +320,38 @@ START_TEST(refuses_what_it_cannot_send)
 }
 END_TEST
 
+/* ---- locked memory ---- */
+
+START_TEST(keys_are_locked_where_the_limit_allows)
+{
+	struct rlimit limit;
+	struct sim *sim;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	sim = sim_new_pair(NULL, NULL);
+	if (limit.rlim_cur >= 1 << 20)
+		ck_assert(wg_secrets_locked());
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(works_where_nothing_can_be_locked)
+{
+	struct rlimit none = {0, 0};
+	struct sim *sim;
+
+	ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &none), 0);
+	/* root may lock nevertheless */
+	if (geteuid() == 0 && seteuid(65534) != 0)
+		return;
+	sim = sim_new_pair(NULL, NULL);
+	ck_assert(!wg_secrets_locked());
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+	sim_free(sim);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("wg_device");
@@ -335,6 +369,8 @@ static Suite *suite(void)
 	tcase_add_test(t, equal_packets_leave_in_one_call);
 	tcase_add_test(t, more_than_the_arena_holds_is_sent_early);
 	tcase_add_test(t, a_gro_buffer_is_split);
+	tcase_add_test(t, keys_are_locked_where_the_limit_allows);
+	tcase_add_test(t, works_where_nothing_can_be_locked);
 	tcase_add_test(t, refuses_what_it_cannot_send);
 	suite_add_tcase(s, t);
 	return s;
