@@ -7,7 +7,10 @@
  */
 #include "preload/pre.h"
 
+#include <fcntl.h>
 #include <string.h>
+
+#include "src/repr/raw.h"
 
 static bool is_resolver_service(const struct sockaddr *addr, socklen_t len)
 {
@@ -33,15 +36,41 @@ static bool is_resolver_service(const struct sockaddr *addr, socklen_t len)
 	return false;
 }
 
+/*
+ * Another connect on a socket whose connect has failed, as retry loops do. Only here the descriptor
+ * gets another socket; its duplicates and its epoll registrations stay with the failed one.
+ */
+static int connect_again(int fd, uint64_t tag, const struct sockaddr *addr, socklen_t len)
+{
+	int flags = wgw_raw_fcntl(fd, F_GETFD, 0);
+	int again = wgw_repr_again(&pre_session, fd, tag);
+	int rc;
+
+	if (again < 0)
+		return again;
+	rc = (int)wgw_raw_call(SYS_dup3, again, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
+	wgw_raw_close(again);
+	if (rc < 0 || !wgw_repr_tag(fd, &tag))
+		return -ECONNABORTED;
+	return wgw_repr_connect(&pre_session, fd, tag, addr, len);
+}
+
+static int pre_connect(int fd, uint64_t tag, const struct sockaddr *addr, socklen_t len)
+{
+	int rc;
+
+	if (!addr)
+		return -EFAULT;
+	rc = wgw_repr_connect(&pre_session, fd, tag, addr, len);
+	return rc == -ECONNABORTED ? connect_again(fd, tag, addr, len) : rc;
+}
+
 PRE_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	uint64_t tag;
 
-	if (pre_ours(fd, &tag)) {
-		if (!addr)
-			return (int)pre_result(-EFAULT);
-		return (int)pre_result(wgw_repr_connect(&pre_session, fd, tag, addr, len));
-	}
+	if (pre_ours(fd, &tag))
+		return (int)pre_result(pre_connect(fd, tag, addr, len));
 	if (is_resolver_service(addr, len))
 		return (int)pre_result(-ECONNREFUSED);
 	return pre_next.connect(fd, addr, len);

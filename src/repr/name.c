@@ -67,6 +67,29 @@ static int tcp_local(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	}
 }
 
+static void addr_any_with_port(uint64_t tag, struct stack_addr *addr)
+{
+	uint16_t port = addr->port;
+
+	wgw_repr_addr_any(tag, addr);
+	addr->port = port;
+}
+
+/* The first datagram sent gives a socket its port, so the tag cannot tell that it has none. */
+static int datagram_local(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			  struct stack_addr *addr)
+{
+	int rc = wgw_repr_name_op(s, fd, tag, addr, NULL);
+
+	if (rc < 0 && !(tag & (WGW_TAG_BOUND | WGW_TAG_CONNECTED))) {
+		wgw_repr_addr_any(tag, addr);
+		return 0;
+	}
+	if (rc == 0 && stack_addr_is_any(addr)) /* of the right family, whatever was said */
+		addr_any_with_port(tag, addr);
+	return rc;
+}
+
 int wgw_repr_getsockname(const struct wgw_repr_session *s, int fd, uint64_t tag, void *sa,
 			 socklen_t *len)
 {
@@ -75,10 +98,8 @@ int wgw_repr_getsockname(const struct wgw_repr_session *s, int fd, uint64_t tag,
 
 	if (wgw_tag_kind(tag) == WGW_KIND_TCP)
 		rc = tcp_local(s, fd, tag, &addr);
-	else if (tag & (WGW_TAG_BOUND | WGW_TAG_CONNECTED))
-		rc = wgw_repr_name_op(s, fd, tag, &addr, NULL);
 	else
-		wgw_repr_addr_any(tag, &addr);
+		rc = datagram_local(s, fd, tag, &addr);
 	return rc < 0 ? rc : wgw_repr_addr_write(tag, &addr, sa, len);
 }
 

@@ -102,6 +102,10 @@ int wgw_repr_connect_start(const struct wgw_repr_session *s, int fd, uint64_t ta
 			   const struct stack_addr *to);
 /* What connect(2) on a socket with a pending or ended connect returns at this moment. */
 int wgw_repr_connect_result(const struct wgw_repr_session *s, int fd, uint64_t tag);
+/* Creates an unconnected TCP socket with the options of @fd, whose connect has failed and was told:
+ * an AF_UNIX stream cannot connect twice, a TCP socket can. Returns the new descriptor or -errno;
+ * -ECONNABORTED: @fd is in another state, or bound (its address is reserved for its cookie). */
+int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag);
 /* SO_ERROR: errno (positive) that is pending, which is cleared, or 0. */
 int wgw_repr_so_error(const struct wgw_repr_session *s, int fd, uint64_t tag);
 

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* again.c - a fresh socket in place of one whose connect has failed */
+#include "src/repr/repr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "src/repr/raw.h"
+
+enum { OPTION_MAX_BYTES = 64 };
+
+/* What the kernel keeps on an AF_UNIX socket for us. Buffer sizes are read doubled; no matter. */
+static const int native_options[] = {
+	SO_REUSEADDR, SO_KEEPALIVE, SO_LINGER,	   SO_RCVTIMEO,	 SO_SNDTIMEO,
+	SO_BROADCAST, SO_OOBINLINE, SO_RCVLOWAT, SO_TIMESTAMP,
+};
+
+/* Options kept at the tunnel process that are worth carrying over. */
+static const struct {
+	int level, name;
+} kept_options[] = {
+	{SOL_SOCKET, SO_SNDBUF}, {IPPROTO_IP, IP_TOS}, {IPPROTO_IP, IP_TTL},
+	{IPPROTO_TCP, TCP_KEEPIDLE}, {IPPROTO_TCP, TCP_KEEPINTVL},
+	{IPPROTO_TCP, TCP_KEEPCNT}, {IPPROTO_TCP, TCP_USER_TIMEOUT},
+};
+
+static void copy_native(int from, int to)
+{
+	uint8_t value[OPTION_MAX_BYTES];
+
+	for (size_t i = 0; i < sizeof(native_options) / sizeof(*native_options); i++) {
+		socklen_t len = sizeof(value);
+
+		if (wgw_raw_getsockopt(from, SOL_SOCKET, native_options[i], value, &len) == 0)
+			wgw_raw_setsockopt(to, SOL_SOCKET, native_options[i], value, len);
+	}
+}
+
+static void copy_kept(const struct wgw_repr_session *s, int from, uint64_t tag, int to)
+{
+	struct wgw_op get, set;
+
+	for (size_t i = 0; i < sizeof(kept_options) / sizeof(*kept_options); i++) {
+		wgw_repr_op_init(s, &get, WGW_OP_GETOPT, from, tag);
+		get.u.option.level = kept_options[i].level;
+		get.u.option.name = kept_options[i].name;
+		if (wgw_repr_op_call(s, &get, -1) < 0 ||
+		    get.u.option.len > WGW_OPTION_MAX_BYTES)
+			continue;
+		wgw_repr_op_init(s, &set, WGW_OP_SETOPT, to, tag);
+		set.u.option = get.u.option;
+		if (wgw_repr_op_call(s, &set, -1) == 0)
+			wgw_repr_tag_change(to, WGW_TAG_OPTIONS, 0);
+	}
+}
+
+int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag)
+{
+	const uint64_t carried = WGW_TAG_V6ONLY | WGW_TAG_NODELAY | WGW_TAG_REUSEPORT |
+				 WGW_TAG_RECVERR | WGW_TAG_ANCILLARY;
+	int type = SOCK_STREAM | SOCK_CLOEXEC;
+	struct wgw_label label;
+	enum wgw_repr_tcp_state state;
+	int again;
+
+	if (wgw_tag_kind(tag) != WGW_KIND_TCP || !(tag & WGW_TAG_REPORTED) ||
+	    (tag & WGW_TAG_BOUND))
+		return -ECONNABORTED;
+	state = wgw_repr_tcp_state(s, fd, tag, &label);
+	if (state != WGW_REPR_FAILED && state != WGW_REPR_LOST)
+		return -ECONNABORTED;
+	if (wgw_repr_nonblocking(fd))
+		type |= SOCK_NONBLOCK;
+	again = wgw_repr_socket(s, tag & WGW_TAG_V6 ? AF_INET6 : AF_INET, type, 0);
+	if (again < 0)
+		return again;
+	wgw_repr_tag_change(again, tag & carried, 0);
+	copy_native(fd, again);
+	if (tag & WGW_TAG_OPTIONS)
+		copy_kept(s, fd, tag, again);
+	return again;
+}
