@@ -57,7 +57,7 @@ static void nonblocking(const union address *a, socklen_t len)
 			die("poll");
 		err = so_error(fd);
 		printf("non-blocking connect: %s, poll: %s\n", err_name(err),
-		       poll_events(p.revents));
+		       brief ? "" : poll_events(p.revents));
 	} else {
 		printf("non-blocking connect: %s at once\n", err_name(err));
 	}

@@ -39,7 +39,7 @@ static void read_all(int fd, int show)
 
 static void write_all(int fd)
 {
-	char buffer[65536] = {0};
+	char buffer[4096] = {0};
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
 
 	while (send(fd, buffer, sizeof(buffer), MSG_NOSIGNAL) > 0)

@@ -102,10 +102,17 @@ def processes(name):
 
 
 def read_line(stream, seconds=20):
-    """The next line of a child's unread output, or an AssertionError when none comes."""
-    ready, _, _ = select.select([stream], [], [], seconds)
-    assert ready, f"no line within {seconds} s"
-    return stream.readline()
+    """The next line of a child's output, or an AssertionError when none comes. Empty: its end."""
+    line, deadline = b"", time.monotonic() + seconds
+    # Byte by byte, past the stream's buffer: communicate() may read the rest
+    while not line.endswith(b"\n"):
+        left = max(0, deadline - time.monotonic())
+        assert select.select([stream], [], [], left)[0], f"no line within {seconds} s, only {line}"
+        byte = os.read(stream.fileno(), 1)
+        if not byte:
+            break
+        line += byte
+    return line.decode(errors="replace")
 
 
 class World:
