@@ -2,10 +2,10 @@
 /*
  * boot.c - starts a tunnel process: a fork, not an exec, so that the key never leaves memory
  *
- * A child makes a session of its own (setsid) and forks the tunnel process, which so can never get a
- * terminal and is nobody's job. It keeps its listeners, the ready pipe and the pcap file; everything
- * else is closed, signals are as at boot, the working directory is /. When the pipe brings a zero
- * byte it is up; anything else is a sentence that says why not.
+ * A child makes a session of its own (setsid) and forks the tunnel process, which so can never get
+ * a terminal and is nobody's job. It keeps its listeners, the ready pipe and the pcap file;
+ * everything else is closed, signals are as at boot, the working directory is /. When the pipe
+ * brings a zero byte it is up; anything else is a sentence that says why not.
  */
 #include <errno.h>
 #include <fcntl.h>

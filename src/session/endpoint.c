@@ -47,7 +47,8 @@ static int resolve_peer(const struct wgw_config *config, const struct wgw_peer_c
 	snprintf(port, sizeof(port), "%u", peer->endpoint_port);
 	err = getaddrinfo(peer->endpoint_host, port, &hints, &list);
 	if (err) {
-		wgw_say(WGW_SAY_ERROR, "%s: endpoint %s of the peer in line %u does not resolve%s: %s",
+		wgw_say(WGW_SAY_ERROR,
+			"%s: endpoint %s of the peer in line %u does not resolve%s: %s",
 			config->source, peer->endpoint_host, peer->line, family_text(family),
 			err == EAI_SYSTEM ? strerror(errno) : gai_strerror(err));
 		return -1;

@@ -44,7 +44,8 @@ static int link_library(const struct wgw_rundir *dir, char path[PATH_MAX])
 
 	if (dir->fd < 0 || strpbrk(dir->path, " :$")) {
 		wgw_say(WGW_SAY_ERROR,
-			"%s: the dynamic linker cannot preload a path with a space, a colon or a dollar "
+			"%s: the dynamic linker cannot preload a path with a space, a colon or a "
+			"dollar "
 			"sign; move it, or set WGWRAP_RUNTIME_DIR to a directory of yours",
 			path);
 		return -1;
@@ -73,15 +74,16 @@ int wgw_library_find(const struct wgw_rundir *dir, char path[PATH_MAX])
 		if (places[i][0] == '%' && !own[0])
 			continue;
 		if (places[i][0] == '%')
-			snprintf(tried, sizeof(tried), i == 0 ? "%s/" LIBRARY : "%s/../lib/wgwrap/" LIBRARY,
-				 own);
+			snprintf(tried, sizeof(tried),
+				 i == 0 ? "%s/" LIBRARY : "%s/../lib/wgwrap/" LIBRARY, own);
 		else
 			snprintf(tried, sizeof(tried), "%s", places[i]);
 		if (access(tried, R_OK) || !realpath(tried, path))
 			continue;
 		return strpbrk(path, " :$") ? link_library(dir, path) : 0;
 	}
-	wgw_say(WGW_SAY_ERROR, LIBRARY " is neither in %s nor in ../lib/wgwrap from there nor in %s",
+	wgw_say(WGW_SAY_ERROR,
+		LIBRARY " is neither in %s nor in ../lib/wgwrap from there nor in %s",
 		own[0] ? own : "(unknown)", WGW_LIBDIR);
 	return -1;
 }
@@ -107,9 +109,10 @@ static char *preload_value(const char *library, const char *old)
 	while (old && *old) {
 		size_t len = strcspn(old, " :");
 		const char *end = old + len;
-		bool ours = (len >= sizeof(LIBRARY) - 1 &&
-			     strncmp(end - (sizeof(LIBRARY) - 1), LIBRARY, sizeof(LIBRARY) - 1) == 0) ||
-			    (len == strlen(library) && strncmp(old, library, len) == 0);
+		bool ours =
+			(len >= sizeof(LIBRARY) - 1 &&
+			 strncmp(end - (sizeof(LIBRARY) - 1), LIBRARY, sizeof(LIBRARY) - 1) == 0) ||
+			(len == strlen(library) && strncmp(old, library, len) == 0);
 
 		if (len > 0 && !ours)
 			n += (size_t)snprintf(value + n, size - n, ":%.*s", (int)len, old);
@@ -189,7 +192,8 @@ void wgw_environ_warn(void)
 		if (!value || !is_loopback_url(value))
 			continue;
 		wgw_say(WGW_SAY_WARNING,
-			"%s points to this host, and loopback is outside the tunnel: what goes through "
+			"%s points to this host, and loopback is outside the tunnel: what goes "
+			"through "
 			"that proxy does too",
 			names[i]);
 		return;

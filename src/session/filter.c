@@ -54,6 +54,8 @@ enum { X32_BIT = 0x40000000 };
 
 int wgw_filter_install(void)
 {
+	/* a condition and what it guards in one line */
+	/* clang-format off */
 	struct sock_filter code[] = {
 		LOAD(arch),
 		UNLESS(OUR_ARCH), FAIL(ENOSYS),
@@ -72,12 +74,14 @@ int wgw_filter_install(void)
 		WHEN(NETLINK_ROUTE), RETURN(SECCOMP_RET_ALLOW),
 		FAIL(EPROTONOSUPPORT),
 	};
+	/* clang-format on */
 	struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
 	/* without the flag, kernels before 5.16 slow the whole program down (speculation) */
-	if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program))
+	if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+		     &program))
 		return 0;
 	if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
 		return 0;

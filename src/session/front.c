@@ -87,7 +87,8 @@ static int refuse_privileged(void)
 {
 	if (!getauxval(AT_SECURE) && getuid() == geteuid() && getgid() == getegid())
 		return 0;
-	wgw_say(WGW_SAY_ERROR, "refuses to run set-user-ID, set-group-ID or with file capabilities");
+	wgw_say(WGW_SAY_ERROR,
+		"refuses to run set-user-ID, set-group-ID or with file capabilities");
 	return -1;
 }
 
@@ -154,7 +155,8 @@ static void take_report(struct front *f, uint32_t linger_ms)
 		f->ended = true;
 		f->status = report.value;
 		f->ended_at = wgw_clock_ns();
-		f->deadline = f->ended_at + (linger_ms + UINT64_C(1) * LINGER_MARGIN_MS) * WGW_MS_NS;
+		f->deadline =
+			f->ended_at + (linger_ms + UINT64_C(1) * LINGER_MARGIN_MS) * WGW_MS_NS;
 		break;
 	case WGW_REPORT_DELIVERED:
 		f->delivered = true;
@@ -277,7 +279,8 @@ static int run_session(struct wgw_launch *l, const struct wgw_inherited *in, cha
 	stand_for_command(&f, l->options->linger_ms);
 	if (f.ended)
 		return end_like(f.status);
-	wgw_say(WGW_SAY_ERROR, "the session's supervisor was killed; the command has lost its network");
+	wgw_say(WGW_SAY_ERROR,
+		"the session's supervisor was killed; the command has lost its network");
 	return WGW_EXIT_FAILED;
 }
 

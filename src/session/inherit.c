@@ -112,7 +112,8 @@ static int check_one(struct wgw_inherited *in, int fd, const struct wgw_run_opti
 	in->close = more;
 	in->close[in->n_close++] = fd;
 	wgw_say(WGW_SAY_WARNING,
-		"descriptor %d is an inherited IP socket; the command does not get it (--keep-fd %d)",
+		"descriptor %d is an inherited IP socket; the command does not get it (--keep-fd "
+		"%d)",
 		fd, fd);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inspect.c - can this program be captured? Asked before exec, because a sentence helps more than an
- *	EACCES from socket(2) later
+ * inspect.c - can this program be captured? Asked before exec, because a sentence helps more than
+ *an EACCES from socket(2) later
  *
  * The shared object gets into a program through ld.so. It does not into: statically linked
  * programs (no PT_INTERP), programs of another architecture or C library, programs whose file
@@ -80,6 +80,17 @@ static bool is_loader(int fd)
 	return !fstat(fd, &a) && !stat(loader, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+/** is_foreign_libc() - whether the shared object, which is linked as we are, cannot be loaded there
+ */
+static bool is_foreign_libc(const char *interpreter)
+{
+#ifdef __GLIBC__
+	return strstr(interpreter, "/ld-musl-") != NULL;
+#else
+	return strstr(interpreter, "/ld-linux-") != NULL;
+#endif
+}
+
 /** judge_segments() - what program headers say; true: cannot be captured, @why tells */
 static bool judge_segments(int fd, const Elf64_Ehdr *eh, char *why, size_t size)
 {
@@ -101,7 +112,7 @@ static bool judge_segments(int fd, const Elf64_Ehdr *eh, char *why, size_t size)
 		snprintf(why, size, "is a Go program, whose system calls do not pass through libc");
 	else if (!interpreter[0] && !is_loader(fd))
 		snprintf(why, size, "is statically linked");
-	else if (strstr(interpreter, "/ld-musl-"))
+	else if (is_foreign_libc(interpreter))
 		snprintf(why, size, "is linked with another C library (%s)", interpreter);
 	else
 		return false;
@@ -144,8 +155,9 @@ static bool judge_privilege(int fd, char *why, size_t size)
 	if (getuid() != 0 &&
 	    fgetxattr(fd, "security.capability", &cap, sizeof(cap)) >= (ssize_t)sizeof(__le32) &&
 	    (cap.magic_etc & VFS_CAP_FLAGS_EFFECTIVE)) {
-		snprintf(why, size, "has file capabilities, so the dynamic linker ignores LD_PRELOAD; "
-				    "a copy without them works");
+		snprintf(why, size,
+			 "has file capabilities, so the dynamic linker ignores LD_PRELOAD; "
+			 "a copy without them works");
 		return true;
 	}
 	return false;
@@ -186,7 +198,8 @@ static bool inspect_at_depth(const char *path, int depth, char *why, size_t size
 
 		refused = inspect_at_depth(interpreter, depth + 1, inner, sizeof(inner));
 		if (refused)
-			snprintf(why, size, "is a script whose interpreter %s %s", interpreter, inner);
+			snprintf(why, size, "is a script whose interpreter %s %s", interpreter,
+				 inner);
 	}
 	close(fd);
 	return refused;

@@ -7,9 +7,9 @@
  * In the runtime directory:
  *
  *   <name>.s, <name>.q	the rendezvous (wire.h)
- *   <name>.lock	held while a tunnel process is being started; contains the random part of its
- *			abstract names, so that a tunnel process that is started again has the names
- *			that running programs know
+ *   <name>.lock	held while a tunnel process is being started; contains the random part of
+ *its abstract names, so that a tunnel process that is started again has the names that running
+ *programs know
  *
  * A connection to <name>.q that is accepted means that one runs. A socket that nobody listens on is
  * what a dead one left behind, and is replaced under the lock.
@@ -188,7 +188,8 @@ static void say_refusal(const struct wgw_launch *l, const struct wgw_channel_msg
 		len--;
 	if (msg->err == EBUSY)
 		wgw_say(WGW_SAY_ERROR,
-			"a tunnel with this key is already running (process %d) with other settings; "
+			"a tunnel with this key is already running (process %d) with other "
+			"settings; "
 			"--join uses it as it is. What differs (- running, + this one):\n%.*s",
 			msg->u.opened.pid, len, text);
 	else
@@ -242,8 +243,7 @@ static int take_lock(struct wgw_launch *l)
 		wgw_say(WGW_SAY_ERROR, "%s.lock: %s", l->prefix, strerror(-fd));
 		return -1;
 	}
-	if (!l->has_abstract &&
-	    pread(fd, stored, sizeof(stored), 0) == (ssize_t)sizeof(stored)) {
+	if (!l->has_abstract && pread(fd, stored, sizeof(stored), 0) == (ssize_t)sizeof(stored)) {
 		memcpy(l->abstract, stored, sizeof(stored));
 		l->has_abstract = true;
 	}

@@ -91,8 +91,8 @@ void wgw_rundir_open(struct wgw_rundir *dir)
 	    consider(dir, why, sizeof(why), "/dev/shm/wgwrap-%s", uid) ||
 	    consider(dir, why, sizeof(why), "/tmp/wgwrap-%s", uid))
 		return;
-	wgw_say(WGW_SAY_WARNING, "no runtime directory, so this command gets a tunnel of its own (%s)",
-		why);
+	wgw_say(WGW_SAY_WARNING,
+		"no runtime directory, so this command gets a tunnel of its own (%s)", why);
 }
 
 /** is_current() - whether @fd is what @file names */

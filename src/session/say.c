@@ -32,7 +32,8 @@ int wgw_say_init(const struct wgw_run_options *options)
 		int fd = open(options->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 		if (fd < 0) {
-			wgw_say(WGW_SAY_ERROR, "log file %s: %s", options->log_file, strerror(errno));
+			wgw_say(WGW_SAY_ERROR, "log file %s: %s", options->log_file,
+				strerror(errno));
 			return -1;
 		}
 		out.fd = fd;

@@ -113,7 +113,8 @@ bool wgw_serve_channel(struct wgw_supervisor *s)
 		break;
 	case WGW_CH_FLUSHED:
 		if (msg.u.flushed.bytes_lost || msg.u.flushed.flows_failed)
-			wgw_say(WGW_SAY_WARNING, "%llu bytes written by the command could not be delivered",
+			wgw_say(WGW_SAY_WARNING,
+				"%llu bytes written by the command could not be delivered",
 				(unsigned long long)msg.u.flushed.bytes_lost);
 		wgw_supervisor_delivered(s);
 		break;

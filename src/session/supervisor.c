@@ -9,10 +9,11 @@
  *
  * It must not be noticed: it is in the command's process group but all signals are blocked and
  * read from a descriptor; it does not hold the command's standard input and output, so that a
- * reader sees the end when the command closes them; when the front goes, it lets go of standard error.
+ * reader sees the end when the command closes them; when the front goes, it lets go of standard
+ * error.
  *
- * When the front vanishes before the command has ended, somebody killed it with SIGKILL and meant the
- * command, which gets the same.
+ * When the front vanishes before the command has ended, somebody killed it with SIGKILL and meant
+ * the command, which gets the same.
  */
 #include <errno.h>
 #include <poll.h>
@@ -60,7 +61,8 @@ static void command_ended(struct wgw_supervisor *s, int status)
 
 static void linger_over(struct wgw_supervisor *s)
 {
-	wgw_say(WGW_SAY_WARNING, "not all that the command wrote was delivered within %u ms (--linger)",
+	wgw_say(WGW_SAY_WARNING,
+		"not all that the command wrote was delivered within %u ms (--linger)",
 		s->launch->options->linger_ms);
 	wgw_supervisor_delivered(s);
 }

@@ -15,7 +15,8 @@
 
 enum { KEY_TEXT_BYTES = sodium_base64_ENCODED_LEN(WG_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL) };
 
-/** describe_peers() - "peer [name] at host:port" of the first peer with an endpoint, and how many more */
+/** describe_peers() - "peer [name] at host:port" of the first peer with an endpoint, and how many
+ * more */
 static void describe_peers(const struct wgw_config *config, char *text, size_t size)
 {
 	const struct wgw_peer_config *first = NULL;
@@ -49,13 +50,16 @@ static void diagnose(const struct wgw_launch *l, const struct wgw_channel_msg *s
 	if (state->u.state.datagrams_received > 0)
 		wgw_say(WGW_SAY_ERROR,
 			"%s: no handshake with %s in %g s, though something answers there. Likely: "
-			"PublicKey or PresharedKey is not that peer's, or the clock of this host is "
+			"PublicKey or PresharedKey is not that peer's, or the clock of this host "
+			"is "
 			"behind an earlier use of this key. Our public key is %s",
 			l->config->source, who, l->options->wait_ms / 1000.0, key);
 	else
 		wgw_say(WGW_SAY_ERROR,
-			"%s: no answer from %s to our handshake in %g s. Likely: wrong address or port; UDP "
-			"is filtered on the way; the peer is down; PublicKey is not its key; or it does "
+			"%s: no answer from %s to our handshake in %g s. Likely: wrong address or "
+			"port; UDP "
+			"is filtered on the way; the peer is down; PublicKey is not its key; or it "
+			"does "
 			"not know our public key %s",
 			l->config->source, who, l->options->wait_ms / 1000.0, key);
 }

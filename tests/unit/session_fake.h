@@ -2,8 +2,8 @@
 /*
  * session_fake.h - a tunnel process for the tests of src/session: speaks channel.h, carries nothing
  *
- * The tests include this file once. wgw_run forks the tunnel process without exec, so @fake says how
- * it behaves and @seen, shared memory, says what it was asked.
+ * The tests include this file once. wgw_run forks the tunnel process without exec, so @fake says
+ * how it behaves and @seen, shared memory, says what it was asked.
  */
 #ifndef TESTS_UNIT_SESSION_FAKE_H
 #define TESTS_UNIT_SESSION_FAKE_H
@@ -24,10 +24,10 @@ enum { FAKE_CHANNELS = 8, FAKE_IDLE_MS = 300, FAKE_LIFE_S = 25, NEVER = -1 };
 
 static struct {
 	bool peer_silent, boot_fails;
-	int open_err;	/* OPENED's */
-	int flush_ms;	/* until FLUSHED; NEVER */
+	int open_err; /* OPENED's */
+	int flush_ms; /* until FLUSHED; NEVER */
 	unsigned int datagrams;
-	bool ask;	/* SCAN for @inode and an inode that nobody has, HOST_RESOLVE of localhost */
+	bool ask; /* SCAN for @inode and an inode that nobody has, HOST_RESOLVE of localhost */
 	uint64_t inode[2];
 } fake;
 
@@ -39,7 +39,7 @@ static struct {
 	int eai;
 	uint32_t n_addresses;
 	char policy[4096];
-} *seen;
+} * seen;
 
 static void fake_setup(void)
 {
@@ -73,7 +73,8 @@ static void fill_opened(struct wgw_channel_msg *msg)
 	msg->u.opened.pid = getpid();
 	memcpy(msg->u.opened.abstract, seen->abstract, sizeof(seen->abstract));
 	if (fake.open_err)
-		snprintf(msg->u.opened.text, sizeof(msg->u.opened.text), "mtu 1420 is not mtu 1300\n");
+		snprintf(msg->u.opened.text, sizeof(msg->u.opened.text),
+			 "mtu 1420 is not mtu 1300\n");
 }
 
 static void fill_state(struct wgw_channel_msg *msg)
@@ -122,7 +123,9 @@ static bool fake_take(int fd)
 	char control[CMSG_SPACE(2 * sizeof(int))];
 	struct wgw_channel_msg msg;
 	struct iovec iov = {.iov_base = &msg, .iov_len = sizeof(msg)};
-	struct msghdr hdr = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr hdr = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
 			     .msg_controllen = sizeof(control)};
 
 	if (recvmsg(fd, &hdr, 0) <= 0)

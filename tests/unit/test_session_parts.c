@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,13 +180,12 @@ struct image {
 
 static struct image make_image(uint32_t type, const char *data, size_t len)
 {
-	struct image im = {.eh = {.e_phoff = sizeof(Elf64_Ehdr),
-				  .e_phentsize = sizeof(Elf64_Phdr),
-				  .e_phnum = 1,
-				  .e_type = ET_EXEC},
-			   .ph = {.p_type = type,
-				  .p_offset = offsetof(struct image, data),
-				  .p_filesz = len}};
+	struct image im = {
+		.eh = {.e_phoff = sizeof(Elf64_Ehdr),
+		       .e_phentsize = sizeof(Elf64_Phdr),
+		       .e_phnum = 1,
+		       .e_type = ET_EXEC},
+		.ph = {.p_type = type, .p_offset = offsetof(struct image, data), .p_filesz = len}};
 
 	memcpy(im.eh.e_ident, ELFMAG, SELFMAG);
 	im.eh.e_ident[EI_CLASS] = ELFCLASS64;
@@ -211,8 +211,10 @@ static const char *refusal(const struct image *im)
 
 START_TEST(inspect_tells_programs_apart)
 {
-	static const char glibc[] = "/lib64/ld-linux-x86-64.so.2", musl[] = "/lib/ld-musl-x86_64.so.1";
-	static const char go[] = "\4\0\0\0\4\0\0\0\4\0\0\0Go\0\0abcd", gnu[] = "\4\0\0\0\4\0\0\0\3\0\0\0GNU\0";
+	static const char glibc[] = "/lib64/ld-linux-x86-64.so.2",
+			  musl[] = "/lib/ld-musl-x86_64.so.1";
+	static const char go[] = "\4\0\0\0\4\0\0\0\4\0\0\0Go\0\0abcd",
+			  gnu[] = "\4\0\0\0\4\0\0\0\3\0\0\0GNU\0";
 	struct image im = make_image(PT_INTERP, glibc, sizeof(glibc));
 
 	ck_assert_str_eq(refusal(&im), "");
@@ -265,6 +267,55 @@ START_TEST(inspect_follows_scripts)
 	/* a script that is its own interpreter */
 	len = snprintf(script, sizeof(script), "#!%s/self\n", dir);
 	ck_assert(!wgw_inspect(make_file("self", script, (size_t)len, 0755), why, sizeof(why)));
+}
+END_TEST
+
+/** refused_for() - whether a user with @uid is refused the file, with @word in the reason */
+static bool refused_for(uid_t uid, const char *path, const char *word)
+{
+	char why[512];
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+			_exit(2);
+		_exit(wgw_inspect(path, why, sizeof(why)) && strstr(why, word) ? 1 : 0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+	return WEXITSTATUS(status) == 1;
+}
+
+START_TEST(inspect_refuses_privileged_files)
+{
+	/* version 2, effective; CAP_NET_RAW permitted */
+	static const uint32_t with_effective[] = {0x02000001, 1U << 13, 0, 0, 0};
+	static const uint32_t without[] = {0x02000000, 1U << 13, 0, 0, 0};
+	static const char glibc[] = "/lib64/ld-linux-x86-64.so.2";
+	struct image im = make_image(PT_INTERP, glibc, sizeof(glibc));
+	const char *path;
+
+	if (geteuid() != 0) {
+		printf("# not root: no set-user-ID file can be made here\n");
+		return;
+	}
+	ck_assert_int_eq(chmod(dir, 0755), 0);
+	path = make_file("program", &im, sizeof(im), 04755);
+	ck_assert(refused_for(65534, path, "set-user-ID"));
+	ck_assert(!refused_for(0, path, "set-user-ID"));
+	path = make_file("program", &im, sizeof(im), 02755);
+	ck_assert(refused_for(65534, path, "set-group-ID"));
+	path = make_file("program", &im, sizeof(im), 0755);
+	ck_assert(!refused_for(65534, path, ""));
+	if (setxattr(path, "security.capability", with_effective, sizeof(with_effective), 0)) {
+		printf("# no file capabilities here: %s\n", strerror(errno));
+		return;
+	}
+	ck_assert(refused_for(65534, path, "file capabilities"));
+	ck_assert(!refused_for(0, path, "file capabilities"));
+	ck_assert_int_eq(setxattr(path, "security.capability", without, sizeof(without), 0), 0);
+	ck_assert(!refused_for(65534, path, "file capabilities"));
 }
 END_TEST
 
@@ -441,7 +492,8 @@ START_TEST(policy_lists_direct_destinations)
 
 	ck_assert_int_eq(wgw_prefix_parse("192.168.7.0/24", &net, NULL), 0);
 	wgw_prefixes_add(&o.direct, &net);
-	p = policy_of("#@wgwrap:Direct = 172.16.0.0/12", "0.0.0.0/0\nDisallowedIPs = 10.1.0.0/16", &o);
+	p = policy_of("#@wgwrap:Direct = 172.16.0.0/12", "0.0.0.0/0\nDisallowedIPs = 10.1.0.0/16",
+		      &o);
 	HAS(p, "direct 127.0.0.0/8\n");
 	HAS(p, "direct ::1/128\n");
 	HAS(p, "direct 172.16.0.0/12\n");
@@ -511,6 +563,7 @@ static Suite *suite(void)
 	tcase_add_test(t, inspect_tells_programs_apart);
 	tcase_add_test(t, inspect_survives_broken_files);
 	tcase_add_test(t, inspect_follows_scripts);
+	tcase_add_test(t, inspect_refuses_privileged_files);
 	tcase_add_test(t, find_command_has_execvp_statuses);
 	tcase_add_test(t, rundir_is_made_private);
 	tcase_add_test(t, rundir_refuses_what_is_not_ours);

@@ -206,6 +206,20 @@ START_TEST(killing_the_front_kills_the_command)
 }
 END_TEST
 
+START_TEST(killing_the_supervisor_is_said)
+{
+	char name[64];
+
+	start_shell("echo $PPID > $NOTE; exec sleep 3");
+	EVENTUALLY(strchr(text_of(path_in("note")), '\n'));
+	snprintf(name, sizeof(name), "/proc/%d/comm", atoi(text_of(path_in("note"))));
+	EVENTUALLY(strcmp(text_of(name), "wgwrap-session\n") == 0);
+	kill(atoi(text_of(path_in("note"))), SIGKILL);
+	EXITS(finish(), 125);
+	SAYS("supervisor was killed");
+}
+END_TEST
+
 /* ---- what the command finds ---- */
 
 START_TEST(command_gets_the_session)
@@ -215,7 +229,8 @@ START_TEST(command_gets_the_session)
 
 	setenv("LD_PRELOAD", "/lib/x/libwgwrap.so:", 1);
 	setenv("WGWRAP_SESSION", "1:of:an:outer:session", 1);
-	EXITS(shell("echo \"$WGWRAP_SESSION\"; echo \"$LD_PRELOAD\"; env | grep -c LD_PRELOAD="), 0);
+	EXITS(shell("echo \"$WGWRAP_SESSION\"; echo \"$LD_PRELOAD\"; env | grep -c LD_PRELOAD="),
+	      0);
 	at = token;
 	for (size_t i = 0; i < WGW_TOKEN_BYTES; i++)
 		at += sprintf(at, "%02x", seen->token[i]);
@@ -299,8 +314,8 @@ START_TEST(closed_stdio_stays_closed)
 		for (int fd = 0; fd < 3; fd++)
 			close(fd);
 		options.command = (char *[]){
-			"sh", "-c", "for n in 0 1 2; do [ -e /proc/$$/fd/$n ] && exit 1; done; exit 5",
-			NULL};
+			"sh", "-c",
+			"for n in 0 1 2; do [ -e /proc/$$/fd/$n ] && exit 1; done; exit 5", NULL};
 		_exit(wgw_run(&options));
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -521,6 +536,7 @@ static Suite *suite(void)
 	tcase_add_test(t, delivery_is_bounded_by_linger);
 	tcase_add_test(t, daemons_keep_their_session);
 	tcase_add_test(t, killing_the_front_kills_the_command);
+	tcase_add_test(t, killing_the_supervisor_is_said);
 	tcase_add_test(t, command_gets_the_session);
 	tcase_add_test(t, config_variable_does_not_reach_the_command);
 	tcase_add_test(t, signal_state_is_unchanged);
