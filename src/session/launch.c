@@ -33,6 +33,8 @@ enum {
 	/* a tunnel process may end between our connect and our message */
 	ATTEMPTS = 40,
 	ATTEMPT_GAP_MS = 50,
+	/* a session with other settings may be about to end: its front has, the rest follows */
+	BUSY_ATTEMPTS = 4,
 };
 
 /** make_name() - the tunnel's identity as 16 hex digits */
@@ -197,10 +199,11 @@ static void say_refusal(const struct wgw_launch *l, const struct wgw_channel_msg
 			l->config->source, strerror(msg->err), len ? ": " : "", len, text);
 }
 
-enum open_result { OPEN_DONE, OPEN_AGAIN, OPEN_FAILED };
+enum open_result { OPEN_DONE, OPEN_AGAIN, OPEN_BUSY, OPEN_FAILED };
 
-/** open_channel() - introduces the session on a fresh connection */
-static enum open_result open_channel(struct wgw_launch *l, int channel)
+/** open_channel() - introduces the session on a fresh connection. @last: a refusal because of
+ * other settings is final */
+static enum open_result open_channel(struct wgw_launch *l, int channel, bool last)
 {
 	uint64_t deadline = wgw_clock_ns() + OPEN_TIMEOUT_MS * WGW_MS_NS;
 	struct wgw_channel_msg msg;
@@ -219,6 +222,8 @@ static enum open_result open_channel(struct wgw_launch *l, int channel)
 			wgw_channel_print(&msg);
 		} else if (msg.code == WGW_CH_OPENED && msg.err == EAGAIN) {
 			return OPEN_AGAIN; /* it is idle and makes room for other settings */
+		} else if (msg.code == WGW_CH_OPENED && msg.err == EBUSY && !last) {
+			return OPEN_BUSY;
 		} else if (msg.code == WGW_CH_OPENED && msg.err) {
 			say_refusal(l, &msg);
 			return OPEN_FAILED;
@@ -281,6 +286,8 @@ int wgw_launch_channel(struct wgw_launch *l)
 {
 	const struct timespec gap = {.tv_nsec = ATTEMPT_GAP_MS * (long)WGW_MS_NS};
 
+	int busy = 0;
+
 	for (int i = 0; i < ATTEMPTS; i++) {
 		int fd = -ENOENT;
 
@@ -292,9 +299,13 @@ int wgw_launch_channel(struct wgw_launch *l)
 			fd = start_locked(l);
 		if (fd < 0)
 			return -1;
-		switch (open_channel(l, fd)) {
+		switch (open_channel(l, fd, busy >= BUSY_ATTEMPTS)) {
 		case OPEN_DONE:
 			return fd;
+		case OPEN_BUSY:
+			busy++;
+			close(fd);
+			continue;
 		case OPEN_AGAIN:
 			close(fd);
 			continue;

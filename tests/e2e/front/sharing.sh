@@ -45,7 +45,7 @@ run sh -c "$abstract" >"$work/outer" 2>>"$work/log"
 result $? "inside a session there is another tunnel process"
 
 rm -f "$work/file"
-"$wgwrap" --log-file="$work/file" --log-format=json -c "$conf" -- no-such-command 2>"$work/log"
+PATH=/usr/bin:/bin "$wgwrap" --log-file="$work/file" --log-format=json -c "$conf" -- no-such-command 2>"$work/log"
 is "a log file takes the words from standard error" "127 0" "$? $(wc -c <"$work/log")"
 python3 -c 'import json, sys; print([json.loads(line)["level"] for line in open(sys.argv[1])])' "$work/file" \
 	>"$work/log" 2>&1
