@@ -21,7 +21,7 @@
  * @born:		When the keys were derived, ns
  * @send_key:		Valid while @can_send
  * @receive_key:	Valid while the keypair is linked
- * @can_send:		Cleared when the counter is used up or our private key was changed
+ * @can_send:		Cleared when our private key was changed
  * @is_initiator:	We began the handshake; only the initiator renews by age
  * @send_counter:	Next nonce
  * @replay:		Received counters

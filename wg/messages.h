@@ -3,8 +3,8 @@
  * messages.h - the WireGuard protocol: constants and layouts, and nothing else
  *
  * Section numbers are those of the WireGuard whitepaper. All integers on the wire are
- * little-endian; the structs hold them as they lie on the wire (wg_le32, wg_le64 in bytes.h) and
- * have no padding. Times are nanoseconds where the name ends in _NS.
+ * little-endian; the structs hold them as bytes, as they lie on the wire (wg_get_le32 and others in
+ * bytes.h), and have no padding. Times are nanoseconds where the name ends in _NS.
  */
 #ifndef WG_MESSAGES_H
 #define WG_MESSAGES_H

@@ -7,8 +7,8 @@
  * one maybe shorter, is already what UDP_SEGMENT wants. A packet is copied only when it has to wait
  * for a session.
  *
- * Order: as long as a peer has staged packets, committed ones go behind them.        (invariant
- * STAGED) Nonces are handed out here, one after the other, before anything is sealed.
+ * As long as a peer has staged packets, committed ones go behind them (invariant STAGED). Nonces
+ * are handed out here, one after the other, before anything is sealed.
  */
 #include "wg/send.h"
 
@@ -291,7 +291,7 @@ void wg_send_staged(struct wg_peer *peer)
 	struct wg_device *dev = peer->dev;
 	size_t n;
 
-	/* Empties the arena; what is in there for this peer is younger and goes behind. */
+	/* Empties the arena; what is in there for this peer is younger and goes behind (STAGED). */
 	wg_send_committed(dev);
 	if (!wg_peer_has_endpoint(peer))
 		return;
