@@ -453,6 +453,7 @@ END_TEST
 START_TEST(two_lost_segments_are_repaired_without_a_timeout)
 {
 	static uint8_t data[1380 * 10];
+	struct stack_stats stats;
 	struct seen s = {0};
 	struct segment g[10];
 	struct peer p;
@@ -478,6 +479,8 @@ START_TEST(two_lost_segments_are_repaired_without_a_timeout)
 	ck_assert_uint_eq(flow_unacked(f), 0);
 	ck_assert_uint_eq(h.now, start);
 	ck_assert_ptr_null(wire_next());
+	stack_stats(h.stack, &stats);
+	ck_assert_uint_eq(stats.tcp_retransmits, 2);
 }
 END_TEST
 
