@@ -28,7 +28,7 @@ time.sleep(1)
 
 @test("the sentry sees a packet that leaves and a socket that stays")
 def _(w):
-    own = Sentry("out0", {"192.0.2.1"}, world.PORT, w.is_wgwrap)
+    own = Sentry("out0", {"192.0.2.1"}, {world.PORT}, w.is_wgwrap)
     subprocess.run(["python3", "-c", LEAK], check=True)
     own.stop()
     w.sentry.leaks.clear()

@@ -114,11 +114,12 @@ def _(w):
 @test("one prefix on two peers: a warning that names both")
 def _(w):
     other = world.run(w.wgwrap, "pubkey", input=world.run(w.wgwrap, "genkey")).strip()
+    # The first [Peer] is in line 6 of config(), this one in line 11
     conf = w.write("two.conf", w.config() + f"[Peer]\nPublicKey = {other}\nAllowedIPs = 10.9.0.0/16\n", 0o600)
     done = w.wrapped("true", conf=conf)
     lines = says(w, done, 0, r"10\.9\.0\.0/16")
     named = [line for line in lines if "10.9.0.0/16" in line][0]
-    assert other[:6] in named and w.pub["peer"][:6] in named, named
+    assert re.search(r"line 11 gets it, the .Peer. of line 6 does not", named), named
 
 
 @test("-c from a pipe, from standard input, and from the environment")
@@ -154,11 +155,11 @@ def _(w):
 
 @test("a peer that never answers: 125 after --wait, and the likely causes")
 def _(w):
-    conf = w.write("silent.conf", w.config(endpoint="192.0.2.1:9999"), 0o600)
+    conf = w.write("silent.conf", w.config(endpoint=f"192.0.2.1:{world.SILENT_PORT}"), 0o600)
     began = time.monotonic()
     done = w.wrapped("true", conf=conf, options=["--wait=3s"])
     took = time.monotonic() - began
-    lines = says(w, done, 125, r"192\.0\.2\.1:9999|handshake")
+    lines = says(w, done, 125, r"192\.0\.2\.1:9999")
     assert 2.5 < took < 20, took
     assert re.search("key|firewall|port|UDP", " ".join(lines)), lines
 

@@ -20,21 +20,25 @@ TABLES = ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "i
 KEPT = 20
 
 
-def packet_is_expected(protocol, packet, endpoints, port):
+def number(packet, at):
+    return struct.unpack("!H", packet[at:at + 2])[0]
+
+
+def packet_is_expected(protocol, packet, endpoints, ports):
     if protocol == ETH_P_ARP:
         return True
     if protocol == ETH_P_IP:
         header = (packet[0] & 15) * 4
         if packet[9] == socket.IPPROTO_ICMP and packet[header:header + 2] == b"\3\3":
-            return packet[header + 8 + 9] == socket.IPPROTO_UDP and packet[header + 8 + 20:header + 8 + 22] == port.to_bytes(2, "big")
+            return packet[header + 8 + 9] == socket.IPPROTO_UDP and number(packet, header + 8 + 20) in ports
         return (packet[9] == socket.IPPROTO_UDP and socket.inet_ntop(socket.AF_INET, packet[16:20]) in endpoints
-                and struct.unpack("!H", packet[header + 2:header + 4])[0] == port)
+                and number(packet, header + 2) in ports)
     if protocol == ETH_P_IPV6:
         if packet[6] == socket.IPPROTO_UDP:
             return (socket.inet_ntop(socket.AF_INET6, packet[24:40]) in endpoints
-                    and struct.unpack("!H", packet[42:44])[0] == port)
+                    and number(packet, 42) in ports)
         if packet[6] == socket.IPPROTO_ICMPV6 and packet[40:42] == b"\1\4":
-            return packet[48 + 6] == socket.IPPROTO_UDP and packet[48 + 40:48 + 42] == port.to_bytes(2, "big")
+            return packet[48 + 6] == socket.IPPROTO_UDP and number(packet, 48 + 40) in ports
         # hop-by-hop (multicast listener reports), or neighbour discovery; never echo
         return packet[6] == 0 or (packet[6] == socket.IPPROTO_ICMPV6 and 130 <= packet[40] <= 143)
     return False
@@ -55,9 +59,9 @@ def holder(inode):
 
 
 class Sentry:
-    def __init__(self, interface, endpoints, port, is_tunnel):
+    def __init__(self, interface, endpoints, ports, is_tunnel):
         """@is_tunnel(pid): whether that process may hold IP sockets."""
-        self.endpoints, self.port, self.is_tunnel = endpoints, port, is_tunnel
+        self.endpoints, self.ports, self.is_tunnel = endpoints, ports, is_tunnel
         self.packets_seen, self.sockets_seen = 0, 0
         self.leaks, self.sockets = [], []
         self.stopping = False
@@ -80,7 +84,7 @@ class Sentry:
             if where[2] != PACKET_OUTGOING:
                 continue
             self.packets_seen += 1
-            if not packet_is_expected(where[1], packet, self.endpoints, self.port) and len(self.leaks) < KEPT:
+            if not packet_is_expected(where[1], packet, self.endpoints, self.ports) and len(self.leaks) < KEPT:
                 self.leaks.append(f"protocol {where[1]:#06x}: {packet[:64].hex()}")
 
     def watch_sockets(self):

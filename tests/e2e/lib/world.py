@@ -37,6 +37,8 @@ BUILD = os.environ.get("WGWRAP_BUILD", os.path.join(ROOT, "build"))
 INSIDE = "WGWRAP_TEST_INSIDE"
 NOBODY = 65534
 PORT = 51820
+# An endpoint's port where nobody answers
+SILENT_PORT = 9999
 BIG_BYTES = 64 << 20
 OUTER = {"4": "192.0.2.1", "6": "2001:db8::1"}
 # What a command may take before the test calls it hung
@@ -128,7 +130,7 @@ class World:
         self.files()
         self.network()
         self.wireguard()
-        self.sentry = Sentry("out0", set(OUTER.values()), PORT, self.is_wgwrap)
+        self.sentry = Sentry("out0", set(OUTER.values()), {PORT, SILENT_PORT}, self.is_wgwrap)
 
     # ---- files ----
 
