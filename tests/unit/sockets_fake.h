@@ -26,6 +26,9 @@
 
 #include "src/tunnel/sockets.h"
 
+/* no test uses all of it */
+#define FAKE __attribute__((unused)) static
+
 /* ---- the session ---- */
 
 struct wgw_session {
@@ -148,7 +151,7 @@ static struct flow *fake_last; /* what flow_connect made last */
 
 static const struct stack_addr fake_address = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 2}, 0};
 
-static struct flow *fake_flow_new(const struct stack_addr *remote)
+FAKE struct flow *fake_flow_new(const struct stack_addr *remote)
 {
 	for (size_t i = 0; i < FAKE_FLOWS; i++) {
 		struct flow *f = &fake_flows[i];
@@ -263,13 +266,13 @@ void flow_abort(struct flow *f)
 }
 
 /* What the peer or the network does. */
-static void fake_end(struct flow *f, int err)
+FAKE void fake_end(struct flow *f, int err)
 {
 	f->used = false;
 	f->ops->closed(f, f->arg, err);
 }
 
-static void fake_receive(struct flow *f, const void *bytes, size_t len)
+FAKE void fake_receive(struct flow *f, const void *bytes, size_t len)
 {
 	ck_assert_uint_le(len, sizeof(f->in) - f->in_len);
 	memcpy(f->in + f->in_len, bytes, len);
@@ -277,7 +280,7 @@ static void fake_receive(struct flow *f, const void *bytes, size_t len)
 	f->ops->readable(f, f->arg);
 }
 
-static void fake_fin(struct flow *f)
+FAKE void fake_fin(struct flow *f)
 {
 	f->in_fin = true;
 	f->ops->readable(f, f->arg);
@@ -408,8 +411,8 @@ int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct 
 	return 0;
 }
 
-__attribute__((unused)) static void
-fake_udp_receive(struct flow_udp *u, const struct stack_addr *from, const void *bytes, size_t len)
+FAKE void fake_udp_receive(struct flow_udp *u, const struct stack_addr *from, const void *bytes,
+			   size_t len)
 {
 	struct iovec iov = {(void *)bytes, len};
 
@@ -448,7 +451,7 @@ static struct wgw_tunnel_boot fake_boot;
 static struct wgw_config fake_config;
 static struct sockaddr_un fake_stream, fake_sequenced;
 
-static int fake_rendezvous(int type, struct sockaddr_un *sun)
+FAKE int fake_rendezvous(int type, struct sockaddr_un *sun)
 {
 	int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(*sun);
@@ -462,7 +465,7 @@ static int fake_rendezvous(int type, struct sockaddr_un *sun)
 	return fd;
 }
 
-static void fake_start(void)
+FAKE void fake_start(void)
 {
 	memset(&fake_session, 0, sizeof(fake_session));
 	memset(fake_flows, 0, sizeof(fake_flows));
@@ -483,14 +486,14 @@ static void fake_start(void)
 	ck_assert_ptr_nonnull(fake_tunnel.resolver);
 }
 
-static void fake_stop(struct wgw_timer *t)
+FAKE void fake_stop(struct wgw_timer *t)
 {
 	(void)t;
 	wgw_loop_stop(fake_tunnel.loop);
 }
 
 /* Lets the tunnel process work for @ms. */
-static void fake_run(uint64_t ms)
+FAKE void fake_run(uint64_t ms)
 {
 	struct wgw_timer timer = {.due = fake_stop};
 
@@ -500,7 +503,7 @@ static void fake_run(uint64_t ms)
 
 /* ---- the application, as the shim does it ---- */
 
-static uint64_t app_cookie(int fd)
+FAKE uint64_t app_cookie(int fd)
 {
 	uint64_t cookie = 0, inode;
 
@@ -508,14 +511,14 @@ static uint64_t app_cookie(int fd)
 	return cookie;
 }
 
-static void app_tag(int fd, uint64_t more)
+FAKE void app_tag(int fd, uint64_t more)
 {
 	uint64_t tag = WGW_TAG_MAGIC | more;
 
 	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &tag, sizeof(tag)), 0);
 }
 
-static void app_send_fd(int fd, char byte, int passed)
+FAKE void app_send_fd(int fd, char byte, int passed)
 {
 	union {
 		struct cmsghdr align;
@@ -538,7 +541,7 @@ static void app_send_fd(int fd, char byte, int passed)
 static const struct stack_addr app_peer = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 9}, 80};
 
 /* connect(2) up to EINPROGRESS, on a non-blocking AF_UNIX stream. */
-static void app_connect_as(int fd, const uint8_t *token, const struct stack_addr *to, bool filled)
+FAKE void app_connect_as(int fd, const uint8_t *token, const struct stack_addr *to, bool filled)
 {
 	static const int one = 1;
 	uint8_t bytes[4096] = {0};
@@ -565,7 +568,7 @@ static void app_connect_as(int fd, const uint8_t *token, const struct stack_addr
 		app_tag(fd, WGW_TAG_FILLED);
 }
 
-static int app_stream(void)
+FAKE int app_stream(void)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -573,7 +576,7 @@ static int app_stream(void)
 	return fd;
 }
 
-static int app_connecting(void)
+FAKE int app_connecting(void)
 {
 	int fd = app_stream();
 
@@ -583,7 +586,7 @@ static int app_connecting(void)
 }
 
 /* A connection that is up; *f: its flow. */
-static int app_connected(struct flow **f)
+FAKE int app_connected(struct flow **f)
 {
 	int fd = app_connecting();
 
@@ -595,7 +598,7 @@ static int app_connected(struct flow **f)
 }
 
 /* The label on the socket itself; false: none. */
-static bool app_label(int fd, struct wgw_label *label)
+FAKE bool app_label(int fd, struct wgw_label *label)
 {
 	struct sockaddr_un sun;
 	socklen_t len = sizeof(sun);
@@ -606,7 +609,7 @@ static bool app_label(int fd, struct wgw_label *label)
 }
 
 /* One operation. Returns the number of bytes of the reply in *op. */
-static int app_op_begin(struct wgw_op *op, int passed)
+FAKE int app_op_begin(struct wgw_op *op, int passed)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -639,7 +642,7 @@ static int app_op_begin(struct wgw_op *op, int passed)
 	return fd;
 }
 
-__attribute__((unused)) static int app_op(struct wgw_op *op, int passed)
+FAKE int app_op(struct wgw_op *op, int passed)
 {
 	int fd = app_op_begin(op, passed);
 

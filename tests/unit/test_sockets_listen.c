@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/* test_sockets_listen.c - listeners of applications, and connections that stay on this machine */
+#include "tests/unit/sockets_fake.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+
+static const struct stack_addr any4 = {{[10] = 0xff, [11] = 0xff}, 0};
+static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
+
+/* socket, bind, listen as the shim does it. Returns the error of WGW_OP_LISTEN; *op: its reply. */
+static int app_listen(int fd, const struct stack_addr *local, uint16_t port, uint32_t flags,
+		      int backlog, struct wgw_op *op)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	char dir[] = "/tmp/wgwrap-test-XXXXXX";
+	int path, err;
+
+	if (local) {
+		*op = (struct wgw_op){.code = WGW_OP_BIND, .cookie = app_cookie(fd)};
+		memcpy(op->u.bind.addr.ip, local->ip, 16);
+		op->u.bind.addr.port = port;
+		op->u.bind.flags = flags;
+		err = app_op(op, -1);
+		if (err)
+			return err;
+	}
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/l", dir);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	ck_assert_int_eq(listen(fd, backlog), 0);
+	path = open(sun.sun_path, O_PATH | O_CLOEXEC);
+	ck_assert_int_ge(path, 0);
+	unlink(sun.sun_path);
+	rmdir(dir);
+	*op = (struct wgw_op){.code = WGW_OP_LISTEN, .cookie = app_cookie(fd)};
+	memcpy(op->u.listen.addr.ip, any4.ip, 16);
+	op->u.listen.backlog = (uint32_t)backlog;
+	op->u.listen.flags = flags;
+	err = app_op(op, path);
+	close(path);
+	return err;
+}
+
+/* A connection of app_peer comes in. */
+static struct flow *inbound(uint16_t port)
+{
+	struct flow *f = fake_flow_new(&app_peer);
+
+	f->local.port = port;
+	f->ops = NULL;
+	fake_listener.ops->accept(&fake_listener, f, fake_listener.arg);
+	return f;
+}
+
+/* accept(2) with the shim's hello. */
+static int app_accept(int fd)
+{
+	int c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (c >= 0) {
+		app_send_fd(c, WGW_FD_BYTE, c);
+		ck_assert_int_eq(send(c, "K", 1, 0), 1);
+	}
+	return c;
+}
+
+START_TEST(inbound_connection_has_the_peers_address)
+{
+	struct sockaddr_un sun;
+	socklen_t len = sizeof(sun);
+	struct wgw_label label;
+	struct wgw_op op;
+	struct flow *f;
+	char buf[16];
+	int fd = app_stream(), c;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	ck_assert_uint_eq(op.u.name.local.port, 8080);
+	ck_assert(fake_listener.used);
+	f = inbound(8080);
+	fake_run(5);
+	c = app_accept(fd);
+	ck_assert_int_ge(c, 0);
+	ck_assert_int_eq(getpeername(c, (struct sockaddr *)&sun, &len), 0);
+	ck_assert(wgw_label_open(fake_key, sun.sun_path,
+				 (uint32_t)(len - offsetof(struct sockaddr_un, sun_path)), &label));
+	ck_assert_int_eq(label.outcome, WGW_OUTCOME_ACCEPTED);
+	ck_assert_mem_eq(label.remote_ip, app_peer.ip, 16);
+	ck_assert_uint_eq(label.local_port, 8080);
+	fake_receive(f, "request", 7);
+	ck_assert_int_eq(send(c, "answer", 6, 0), 6);
+	fake_run(5);
+	ck_assert_uint_eq(f->out_len, 6); /* the hello is not data */
+	ck_assert_mem_eq(f->out, "answer", 6);
+	ck_assert_int_eq(recv(c, buf, sizeof(buf), 0), 7);
+	/* a reset of a connection that the application never wrote on is a reset too */
+	fake_end(f, ECONNRESET);
+	fake_run(5);
+	ck_assert_int_eq(recv(c, buf, sizeof(buf), 0), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+}
+END_TEST
+
+START_TEST(reset_before_the_first_write_is_seen_after_a_hooked_accept)
+{
+	struct wgw_op op;
+	struct flow *f;
+	char byte;
+	int fd = app_stream(), c;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	f = inbound(8080);
+	fake_run(5);
+	c = app_accept(fd);
+	fake_run(5);
+	fake_end(f, ECONNRESET);
+	fake_run(5);
+	ck_assert_int_eq(recv(c, &byte, 1, 0), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+}
+END_TEST
+
+START_TEST(unhooked_accept_loses_no_byte)
+{
+	struct wgw_op op;
+	struct flow *f;
+	int fd = app_stream(), c;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	f = inbound(8080);
+	fake_run(5);
+	c = accept4(fd, NULL, NULL, SOCK_NONBLOCK);
+	ck_assert_int_eq(send(c, "FKdata", 6, 0), 6);
+	fake_run(5);
+	ck_assert_uint_eq(f->out_len, 6);
+	ck_assert_mem_eq(f->out, "FKdata", 6);
+}
+END_TEST
+
+START_TEST(full_backlog_waits_and_is_delivered)
+{
+	struct wgw_op op;
+	int fd = app_stream(), n = 0;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 1, &op), 0);
+	for (int i = 0; i < 20; i++)
+		inbound(8080);
+	fake_run(20);
+	for (int i = 0; i < 50 && n < 20; i++) {
+		while (app_accept(fd) >= 0)
+			n++;
+		fake_run(100);
+	}
+	ck_assert_int_eq(n, 20);
+}
+END_TEST
+
+START_TEST(closed_listener_frees_its_port)
+{
+	struct wgw_op op;
+	int fd = app_stream(), again = app_stream(), third = app_stream();
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	ck_assert_int_eq(app_listen(third, &any4, 8080, 0, 8, &op), EADDRINUSE);
+	close(fd);
+	/* at once for a server that starts again, within a second in any case */
+	ck_assert_int_eq(app_listen(again, &any4, 8080, 0, 8, &op), 0);
+	close(again);
+	fake_run(1500);
+	ck_assert(!fake_listener.used);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+}
+END_TEST
+
+START_TEST(connection_to_a_closed_listener_is_reset)
+{
+	struct wgw_op op;
+	struct flow *f;
+	int fd = app_stream();
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	close(fd);
+	f = inbound(8080);
+	fake_run(10);
+	ck_assert(f->aborted);
+	ck_assert(!fake_listener.used);
+	ck_assert_uint_eq(fake_session.refs, 0);
+}
+END_TEST
+
+START_TEST(reuseport_listeners_take_turns)
+{
+	struct wgw_op op;
+	int a = app_stream(), b = app_stream(), n[2] = {0};
+
+	fake_start();
+	ck_assert_int_eq(app_listen(a, &any4, 8080, WGW_BIND_REUSEPORT, 8, &op), 0);
+	ck_assert_int_eq(app_listen(b, &any4, 8080, WGW_BIND_REUSEPORT, 8, &op), 0);
+	for (int i = 0; i < 8; i++)
+		inbound(8080);
+	fake_run(10);
+	while (app_accept(a) >= 0)
+		n[0]++;
+	while (app_accept(b) >= 0)
+		n[1]++;
+	ck_assert_int_eq(n[0], 4);
+	ck_assert_int_eq(n[1], 4);
+	close(a); /* the other goes on alone */
+	fake_run(1200);
+	ck_assert(fake_listener.used);
+	inbound(8080);
+	fake_run(10);
+	ck_assert_int_ge(app_accept(b), 0);
+}
+END_TEST
+
+START_TEST(bind_follows_linux)
+{
+	static const struct stack_addr foreign = {
+		{[10] = 0xff, [11] = 0xff, [12] = 192, [13] = 168, [15] = 1}, 0};
+	struct wgw_op op = {.code = WGW_OP_BIND};
+	int fd = app_stream();
+
+	fake_start();
+	op.cookie = app_cookie(fd);
+	memcpy(op.u.bind.addr.ip, foreign.ip, 16);
+	ck_assert_int_eq(app_op(&op, -1), EADDRNOTAVAIL);
+	op.code = WGW_OP_BIND;
+	memset(&op.u, 0, sizeof(op.u));
+	memcpy(op.u.bind.addr.ip, fake_address.ip, 16);
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	ck_assert_uint_ge(op.u.name.local.port, 32768);
+	op.code = WGW_OP_BIND;
+	memset(&op.u, 0, sizeof(op.u));
+	memcpy(op.u.bind.addr.ip, fake_address.ip, 16);
+	ck_assert_int_eq(app_op(&op, -1), EINVAL); /* bound already */
+	/* and a connect comes from there */
+	op.code = WGW_OP_NAME;
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	app_connect_as(fd, fake_token, &app_peer, true);
+	fake_run(5);
+	ck_assert_uint_eq(fake_last->local.port, op.u.name.local.port);
+}
+END_TEST
+
+START_TEST(loopback_reaches_the_sessions_wildcard_listener)
+{
+	struct stack_addr to = loopback4;
+	struct wgw_label label;
+	struct wgw_op op;
+	char buf[16];
+	int fd = app_stream(), client = app_stream(), c;
+
+	fake_start();
+	fake_last = NULL;
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	to.port = 8080;
+	app_connect_as(client, fake_token, &to, true);
+	fake_run(10);
+	ck_assert(app_label(client, &label));
+	ck_assert_int_eq(label.outcome, WGW_OUTCOME_CONNECTED);
+	ck_assert_ptr_null(fake_last);
+	c = app_accept(fd);
+	ck_assert_int_ge(c, 0);
+	ck_assert_int_eq(send(client, "request", 7, 0), 7);
+	fake_run(5);
+	ck_assert_int_eq(recv(c, buf, sizeof(buf), 0), 7);
+	ck_assert_int_eq(send(c, "answer", 6, 0), 6);
+	fake_run(5);
+	if (_i == 0) {
+		close(c);
+		fake_run(5);
+		ck_assert_int_eq(recv(client, buf, sizeof(buf), 0), 6);
+		ck_assert_int_eq(recv(client, buf, sizeof(buf), 0), 0);
+		close(client);
+	} else { /* closed with the answer unread: a reset at the server */
+		close(client);
+		fake_run(5);
+		ck_assert_int_eq(recv(c, buf, sizeof(buf), 0), -1);
+		ck_assert_int_eq(errno, ECONNRESET);
+		close(c);
+	}
+	close(fd);
+	fake_run(1500);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+	ck_assert_uint_eq(fake_session.refs, 0);
+}
+END_TEST
+
+/* ---- the host's loopback ---- */
+
+static int host_listener(struct stack_addr *at)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	socklen_t len = sizeof(sin);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(listen(fd, 8), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+	*at = loopback4;
+	at->port = ntohs(sin.sin_port);
+	return fd;
+}
+
+START_TEST(direct_connection_carries_data_fin_and_reset)
+{
+	static const struct linger now = {.l_onoff = 1};
+	static uint8_t sent[200000], got[200000];
+	struct stack_addr to;
+	size_t put = 0, at = 0;
+	int host = host_listener(&to), client = app_stream(), c;
+	char byte;
+
+	fake_start();
+	randombytes_buf(sent, sizeof(sent));
+	app_connect_as(client, fake_token, &to, true);
+	fake_run(20);
+	c = accept4(host, NULL, NULL, SOCK_NONBLOCK);
+	ck_assert_int_ge(c, 0);
+	while (at < sizeof(got)) {
+		ssize_t r =
+			put < sizeof(sent) ? send(client, sent + put, sizeof(sent) - put, 0) : 0;
+
+		put += r > 0 ? (size_t)r : 0;
+		fake_run(1);
+		r = recv(c, got + at, 1000, 0); /* slowly: the stash is used */
+		at += r > 0 ? (size_t)r : 0;
+	}
+	ck_assert_mem_eq(sent, got, sizeof(got));
+	if (_i == 0) {
+		shutdown(client, SHUT_WR);
+		fake_run(10);
+		ck_assert_int_eq(recv(c, &byte, 1, 0), 0);
+		ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
+		close(c);
+		fake_run(10);
+		ck_assert_int_eq(recv(client, &byte, 1, 0), 1);
+		ck_assert_int_eq(recv(client, &byte, 1, 0), 0);
+	} else if (_i == 1) {
+		ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
+		fake_run(5);
+		setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		close(c);
+		fake_run(10);
+		ck_assert_int_eq(recv(client, &byte, 1, 0), 1);
+		ck_assert_int_eq(recv(client, &byte, 1, 0), -1);
+		ck_assert_int_eq(errno, ECONNRESET);
+	} else {
+		ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
+		fake_run(5);
+		close(client); /* with a byte unread */
+		fake_run(10);
+		ck_assert_int_eq(recv(c, &byte, 1, 0), -1);
+		ck_assert_int_eq(errno, ECONNRESET);
+	}
+	fake_run(10);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+}
+END_TEST
+
+START_TEST(direct_refusal_is_econnrefused)
+{
+	struct wgw_label label;
+	struct stack_addr to;
+	int host = host_listener(&to), client = app_stream();
+
+	fake_start();
+	close(host);
+	app_connect_as(client, fake_token, &to, true);
+	fake_run(20);
+	ck_assert(app_label(client, &label));
+	ck_assert_int_eq(label.outcome, WGW_OUTCOME_FAILED);
+	ck_assert_int_eq(label.err, ECONNREFUSED);
+}
+END_TEST
+
+START_TEST(listener_on_loopback_is_the_hosts)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	struct wgw_op op;
+	char buf[8];
+	int fd = app_stream(), host = socket(AF_INET, SOCK_STREAM, 0), c;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &loopback4, 0, 0, 8, &op), 0);
+	ck_assert(!fake_listener.used);
+	sin.sin_port = htons(op.u.name.local.port);
+	ck_assert_int_eq(connect(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(send(host, "hello", 5, 0), 5);
+	fake_run(20);
+	c = app_accept(fd);
+	ck_assert_int_ge(c, 0);
+	fake_run(5);
+	ck_assert_int_eq(recv(c, buf, sizeof(buf), 0), 5);
+	close(c);
+	close(fd);
+	fake_run(1500);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+	ck_assert_int_eq(recv(host, buf, sizeof(buf), 0), 0);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("sockets_listen");
+	TCase *t = tcase_create("listen");
+
+	tcase_set_timeout(t, 30);
+	tcase_add_test(t, inbound_connection_has_the_peers_address);
+	tcase_add_test(t, reset_before_the_first_write_is_seen_after_a_hooked_accept);
+	tcase_add_test(t, unhooked_accept_loses_no_byte);
+	tcase_add_test(t, full_backlog_waits_and_is_delivered);
+	tcase_add_test(t, closed_listener_frees_its_port);
+	tcase_add_test(t, connection_to_a_closed_listener_is_reset);
+	tcase_add_test(t, reuseport_listeners_take_turns);
+	tcase_add_test(t, bind_follows_linux);
+	tcase_add_loop_test(t, loopback_reaches_the_sessions_wildcard_listener, 0, 2);
+	tcase_add_loop_test(t, direct_connection_carries_data_fin_and_reset, 0, 3);
+	tcase_add_test(t, direct_refusal_is_econnrefused);
+	tcase_add_test(t, listener_on_loopback_is_the_hosts);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *r = srunner_create(suite());
+	int failed;
+
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

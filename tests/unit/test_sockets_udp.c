@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: MIT */
+/* test_sockets_udp.c - datagram sockets of applications: shapes, order, errors, operations */
+#include "tests/unit/sockets_fake.h"
+
+static const struct stack_addr other_peer = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 8}, 53};
+
+/* socket(AF_INET, SOCK_DGRAM) */
+static int udp_open(void)
+{
+	struct wgw_op op = {.code = WGW_OP_UDP_OPEN, .kind = WGW_KIND_UDP};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&fake_sequenced, sizeof(sa_family_t) + 6),
+			 0);
+	op.magic = WGW_WIRE_MAGIC;
+	op.version = WGW_WIRE_VERSION;
+	op.cookie = app_cookie(fd);
+	memcpy(op.token, fake_token, WGW_TOKEN_BYTES);
+	ck_assert_int_eq(send(fd, &op, sizeof(op), 0), sizeof(op));
+	return fd;
+}
+
+static void send_to(int fd, const struct stack_addr *to, const char *text)
+{
+	struct wgw_dgram h = {.magic = WGW_WIRE_MAGIC, .port = to->port};
+	struct iovec iov[2] = {{&h, sizeof(h)}, {(void *)text, strlen(text)}};
+
+	memcpy(h.ip, to->ip, 16);
+	ck_assert_int_eq(writev(fd, iov, 2), (ssize_t)(sizeof(h) + strlen(text)));
+}
+
+/* The next message as header and text; false: none. */
+static bool receive(int fd, struct wgw_dgram *h, char text[64])
+{
+	struct iovec iov[2] = {{h, sizeof(*h)}, {text, 63}};
+	ssize_t r = readv(fd, iov, 2);
+
+	memset(text + (r > (ssize_t)sizeof(*h) ? r - (ssize_t)sizeof(*h) : 0), 0, 1);
+	return r >= (ssize_t)sizeof(*h);
+}
+
+/* WGW_OP_UDP_CONNECT up to its reply. */
+static int connect_begin(int fd, const struct stack_addr *to, struct wgw_op *op)
+{
+	int talk;
+
+	*op = (struct wgw_op){.code = WGW_OP_UDP_CONNECT, .cookie = app_cookie(fd)};
+	if (to) {
+		memcpy(op->u.bind.addr.ip, to->ip, 16);
+		op->u.bind.addr.port = to->port;
+	}
+	talk = app_op_begin(op, -1);
+	fake_run(5);
+	ck_assert_int_eq(recv(talk, op, sizeof(*op), 0), sizeof(*op));
+	return talk;
+}
+
+static void connect_end(int talk, uint32_t flags)
+{
+	struct wgw_op op = {.magic = WGW_WIRE_MAGIC, .code = WGW_OP_GO, .u.open.flags = flags};
+
+	ck_assert_int_eq(send(talk, &op, sizeof(op), 0), sizeof(op));
+	close(talk);
+	fake_run(5);
+}
+
+static void requeue(int talk, const struct wgw_dgram *h, const char *text)
+{
+	struct wgw_op op = {.magic = WGW_WIRE_MAGIC, .code = WGW_OP_REQUEUE};
+	struct iovec iov[3] = {
+		{&op, sizeof(op)}, {(void *)h, sizeof(*h)}, {(void *)text, strlen(text)}};
+
+	ck_assert_int_gt(writev(talk, iov, 3), 0);
+}
+
+static void connected(int fd, const struct stack_addr *to)
+{
+	struct wgw_op op;
+	int talk = connect_begin(fd, to, &op);
+
+	ck_assert_int_eq(op.err, 0);
+	connect_end(talk, WGW_BIND_RAW);
+}
+
+START_TEST(datagrams_pass_with_their_addresses)
+{
+	struct wgw_dgram h;
+	char text[64];
+	int fd;
+
+	fake_start();
+	fd = udp_open();
+	send_to(fd, &app_peer, "question");
+	send_to(fd, &other_peer, "");
+	fake_run(5);
+	ck_assert_uint_eq(fake_n_sent, 2);
+	ck_assert(stack_addr_equal(&fake_sent[0].to, &app_peer));
+	ck_assert_uint_eq(fake_sent[0].len, 8);
+	ck_assert_uint_eq(fake_sent[1].len, 0);
+	fake_udp_receive(fake_udp_last, &app_peer, "answer", 6);
+	fake_udp_receive(fake_udp_last, &other_peer, "", 0);
+	ck_assert(receive(fd, &h, text));
+	ck_assert_str_eq(text, "answer");
+	ck_assert_uint_eq(h.port, 80);
+	ck_assert_uint_eq(h.ttl, 60);
+	ck_assert_mem_eq(h.ip, app_peer.ip, 16);
+	ck_assert(receive(fd, &h, text));
+	ck_assert_str_eq(text, "");
+	ck_assert(!receive(fd, &h, text));
+	close(fd);
+	fake_run(5);
+	ck_assert(!fake_udp_last->used);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+	ck_assert_uint_eq(fake_session.refs, 0);
+}
+END_TEST
+
+START_TEST(plain_write_on_an_unconnected_socket_goes_nowhere)
+{
+	int fd;
+
+	fake_start();
+	fd = udp_open();
+	ck_assert_int_eq(send(fd, "no header, though long enough to be taken for one......", 55, 0),
+			 55);
+	fake_run(5);
+	ck_assert_uint_eq(fake_n_sent, 0);
+}
+END_TEST
+
+START_TEST(empty_datagrams_are_not_an_end)
+{
+	int fd;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	connected(fd, &app_peer);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(send(fd, "", 0, 0), 0);
+	ck_assert_int_eq(send(fd, "last", 4, 0), 4);
+	close(fd);
+	fake_run(20);
+	ck_assert_uint_eq(fake_n_sent, 101);
+	ck_assert_uint_eq(fake_sent[99].len, 0);
+	ck_assert_uint_eq(fake_sent[100].len, 4);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+}
+END_TEST
+
+START_TEST(what_was_written_before_connect_goes_to_where_it_was_addressed)
+{
+	struct wgw_op op;
+	int fd, talk;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	send_to(fd, &other_peer, "before");
+	talk = connect_begin(fd, &app_peer, &op); /* both are seen in one turn */
+	ck_assert_int_eq(op.err, 0);
+	ck_assert_mem_eq(op.u.name.remote.ip, app_peer.ip, 16);
+	ck_assert_mem_eq(op.u.name.local.ip, fake_address.ip, 16);
+	ck_assert_uint_ne(op.u.name.local.port, 0);
+	connect_end(talk, WGW_BIND_RAW);
+	ck_assert_int_eq(send(fd, "after", 5, 0), 5);
+	fake_run(5);
+	ck_assert_uint_eq(fake_n_sent, 2);
+	ck_assert(stack_addr_equal(&fake_sent[0].to, &other_peer));
+	ck_assert(stack_addr_equal(&fake_sent[1].to, &app_peer));
+	ck_assert_mem_eq(fake_sent[1].bytes, "after", 5);
+}
+END_TEST
+
+START_TEST(received_order_is_kept_across_connect)
+{
+	struct wgw_dgram h, first = {.magic = WGW_WIRE_MAGIC, .port = 80};
+	char text[64];
+	struct wgw_op op;
+	int fd, talk;
+
+	fake_start();
+	fd = udp_open();
+	send_to(fd, &app_peer, "question");
+	fake_run(5);
+	fake_udp_receive(fake_udp_last, &app_peer, "one", 3);
+	talk = connect_begin(fd, &app_peer, &op);
+	fake_udp_receive(fake_udp_last, &app_peer, "two", 3);
+	ck_assert(receive(fd, &h, text));
+	ck_assert_str_eq(text, "one");
+	ck_assert(!receive(fd, &h, text)); /* nothing is sent meanwhile */
+	memcpy(first.ip, app_peer.ip, 16);
+	requeue(talk, &first, "one");
+	connect_end(talk, WGW_BIND_RAW);
+	ck_assert_int_eq(recv(fd, text, sizeof(text), 0), 3);
+	ck_assert_mem_eq(text, "one", 3);
+	ck_assert_int_eq(recv(fd, text, sizeof(text), 0), 3);
+	ck_assert_mem_eq(text, "two", 3);
+}
+END_TEST
+
+START_TEST(broken_off_connect_does_not_silence_the_socket)
+{
+	struct wgw_dgram h;
+	char text[64];
+	struct wgw_op op;
+	int fd, talk;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	talk = connect_begin(fd, &app_peer, &op);
+	fake_udp_receive(fake_udp_last, &app_peer, "kept", 4);
+	close(talk);
+	fake_run(5);
+	ck_assert(receive(fd, &h, text));
+	ck_assert_str_eq(text, "kept");
+}
+END_TEST
+
+START_TEST(held_datagrams_are_bounded)
+{
+	static uint8_t big[1024];
+	char text[sizeof(struct wgw_dgram) + sizeof(big)];
+	struct wgw_op op;
+	unsigned int n = 0;
+	int fd, talk;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	talk = connect_begin(fd, &app_peer, &op);
+	for (int i = 0; i < 2000; i++)
+		fake_udp_receive(fake_udp_last, &app_peer, big, sizeof(big));
+	connect_end(talk, WGW_BIND_RAW);
+	while (recv(fd, text, sizeof(text), 0) > 0)
+		n++;
+	ck_assert_uint_gt(n, 50);
+	ck_assert_uint_le(n, 256);
+}
+END_TEST
+
+START_TEST(icmp_error_marks_a_raw_socket_and_so_error_tells)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	char text[64];
+	struct iovec iov = {text, sizeof(text)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.buf,
+			     .msg_controllen = sizeof(control.buf)};
+	struct wgw_op op = {.code = WGW_OP_GETOPT};
+	int fd, err;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	connected(fd, &app_peer);
+	fake_udp_last->ops->error(fake_udp_last, fake_udp_last->arg, &app_peer, EHOSTUNREACH, 0);
+	ck_assert_int_eq(recvmsg(fd, &msg, 0), -1); /* not fatal: not told without IP_RECVERR */
+	fake_udp_last->ops->error(fake_udp_last, fake_udp_last->arg, &app_peer, ECONNREFUSED, 0);
+	msg.msg_controllen = sizeof(control.buf);
+	ck_assert_int_eq(recvmsg(fd, &msg, 0), 0);
+	ck_assert_ptr_nonnull(CMSG_FIRSTHDR(&msg));
+	for (int i = 0; i < 2; i++) {
+		op.code = WGW_OP_GETOPT;
+		op.cookie = app_cookie(fd);
+		op.u.option.level = SOL_SOCKET;
+		op.u.option.name = SO_ERROR;
+		ck_assert_int_eq(app_op(&op, -1), 0);
+		memcpy(&err, op.u.option.value, sizeof(err));
+		ck_assert_int_eq(err, i == 0 ? ECONNREFUSED : 0); /* told once */
+	}
+}
+END_TEST
+
+START_TEST(headed_message_on_a_raw_socket_goes_to_its_address)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct wgw_dgram h = {.magic = WGW_WIRE_MAGIC, .port = other_peer.port};
+	struct iovec iov[2] = {{&h, sizeof(h)}, {"aside", 5}};
+	struct msghdr msg = {.msg_iov = iov,
+			     .msg_iovlen = 2,
+			     .msg_control = control.buf,
+			     .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int fd;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	connected(fd, &app_peer);
+	memcpy(h.ip, other_peer.ip, 16);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	ck_assert_int_gt(sendmsg(fd, &msg, 0), 0);
+	/* the same bytes written plainly are payload for the peer */
+	ck_assert_int_gt(writev(fd, iov, 2), 0);
+	fake_run(5);
+	ck_assert_uint_eq(fake_n_sent, 2);
+	ck_assert(stack_addr_equal(&fake_sent[0].to, &other_peer));
+	ck_assert_uint_eq(fake_sent[0].len, 5);
+	ck_assert(stack_addr_equal(&fake_sent[1].to, &app_peer));
+	ck_assert_uint_eq(fake_sent[1].len, sizeof(h) + 5);
+}
+END_TEST
+
+START_TEST(refused_destination_is_told)
+{
+	struct wgw_dgram h;
+	char text[64];
+	int fd;
+
+	fake_start();
+	fake_session.route = WGW_ROUTE_REFUSED;
+	fd = udp_open();
+	send_to(fd, &app_peer, "lost");
+	fake_run(5);
+	ck_assert_uint_eq(fake_n_sent, 0);
+	ck_assert(receive(fd, &h, text));
+	ck_assert_uint_eq(h.err, ENETUNREACH);
+	ck_assert_mem_eq(h.ip, app_peer.ip, 16);
+}
+END_TEST
+
+START_TEST(two_sockets_of_the_session_meet_on_loopback)
+{
+	static const struct stack_addr loopback = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1},
+						   5353};
+	struct wgw_op op = {.code = WGW_OP_BIND, .kind = WGW_KIND_UDP};
+	struct wgw_dgram h;
+	struct stack_addr back;
+	char text[64];
+	int server, client;
+
+	fake_start();
+	server = udp_open();
+	fake_run(5);
+	op.cookie = app_cookie(server);
+	memcpy(op.u.bind.addr.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+	op.u.bind.addr.port = loopback.port;
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	ck_assert_uint_eq(op.u.name.local.port, loopback.port);
+	client = udp_open();
+	send_to(client, &loopback, "ping");
+	fake_run(5);
+	ck_assert(receive(server, &h, text));
+	ck_assert_str_eq(text, "ping");
+	memcpy(back.ip, h.ip, 16);
+	back.port = h.port;
+	ck_assert(stack_addr_is_loopback(&back));
+	send_to(server, &back, "pong");
+	fake_run(5);
+	ck_assert(receive(client, &h, text));
+	ck_assert_str_eq(text, "pong");
+	ck_assert_uint_eq(h.port, loopback.port);
+	ck_assert_uint_eq(fake_n_sent, 0);
+}
+END_TEST
+
+START_TEST(host_loopback_is_reached_by_a_kernel_socket)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	struct stack_addr to = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
+	socklen_t len = sizeof(sin);
+	struct wgw_dgram h;
+	char text[64];
+	int fd, host = socket(AF_INET, SOCK_DGRAM, 0);
+
+	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
+	fake_start();
+	fd = udp_open();
+	to.port = ntohs(sin.sin_port);
+	send_to(fd, &to, "direct");
+	fake_run(5);
+	ck_assert_int_eq(
+		recvfrom(host, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&sin, &len), 6);
+	ck_assert_int_eq(sendto(host, "back", 4, 0, (struct sockaddr *)&sin, len), 4);
+	fake_run(20);
+	ck_assert(receive(fd, &h, text));
+	ck_assert_str_eq(text, "back");
+	ck_assert_uint_eq(h.port, to.port);
+}
+END_TEST
+
+/* ---- operations that are not about datagrams alone ---- */
+
+START_TEST(options_are_kept_by_cookie_and_bounded)
+{
+	struct wgw_op op = {0};
+	int fd = app_stream(), value = 0;
+
+	fake_start();
+	for (int i = 0; i < WGW_KEPT_OPTIONS_MAX + 1; i++) {
+		op = (struct wgw_op){.code = WGW_OP_SETOPT, .cookie = app_cookie(fd)};
+		op.u.option.level = SOL_SOCKET;
+		op.u.option.name = 1000 + i;
+		op.u.option.len = sizeof(i);
+		memcpy(op.u.option.value, &i, sizeof(i));
+		ck_assert_int_eq(app_op(&op, -1), i < WGW_KEPT_OPTIONS_MAX ? 0 : ENOBUFS);
+	}
+	op = (struct wgw_op){.code = WGW_OP_GETOPT, .cookie = app_cookie(fd)};
+	op.u.option.level = SOL_SOCKET;
+	op.u.option.name = 1007;
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	memcpy(&value, op.u.option.value, sizeof(value));
+	ck_assert_int_eq(value, 7);
+	op = (struct wgw_op){.code = WGW_OP_GETOPT, .cookie = app_cookie(fd) + 12345};
+	ck_assert_int_eq(app_op(&op, -1), ENOPROTOOPT);
+}
+END_TEST
+
+START_TEST(what_is_kept_goes_with_its_socket)
+{
+	struct wgw_op op = {.code = WGW_OP_SETOPT};
+	uint64_t inode;
+	int fd = app_stream();
+
+	fake_start();
+	ck_assert_int_eq(wgw_fd_identity(fd, &op.cookie, &inode), 0);
+	op.inode = inode;
+	op.u.option.len = 4;
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	fake_run(2500);
+	ck_assert_uint_eq(fake_session.refs, 1); /* held */
+	fake_session.nobody_holds = true;
+	fake_run(4500);
+	ck_assert_uint_eq(fake_session.refs, 0);
+}
+END_TEST
+
+START_TEST(session_channel_is_handed_over_unread)
+{
+	struct wgw_op op = {.magic = WGW_WIRE_MAGIC, .version = WGW_WIRE_VERSION, .code = 64};
+	char peek[8];
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	fake_start();
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&fake_sequenced, sizeof(sa_family_t) + 6),
+			 0);
+	ck_assert_int_eq(send(fd, &op, 40, 0), 40);
+	fake_run(5);
+	ck_assert_int_ge(fake_adopted, 0);
+	ck_assert_int_eq(recv(fake_adopted, peek, sizeof(peek), MSG_DONTWAIT), sizeof(peek));
+	ck_assert_mem_eq(peek, &op, sizeof(peek));
+	ck_assert_uint_eq(fake_tunnel.sockets->unknown_own, 0);
+}
+END_TEST
+
+START_TEST(nonsense_is_dropped)
+{
+	static const size_t sizes[] = {
+		0, 1, 7, 8, sizeof(struct wgw_op) - 1, sizeof(struct wgw_op), 4000};
+	uint8_t bytes[4000];
+	char answer;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	fake_start();
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&fake_sequenced, sizeof(sa_family_t) + 6),
+			 0);
+	memset(bytes, _i % 2 ? 0xff : 0, sizeof(bytes));
+	ck_assert_int_ge(send(fd, bytes, sizes[_i / 2], 0), 0);
+	fake_run(5);
+	ck_assert_int_le(recv(fd, &answer, 1, MSG_DONTWAIT), 0);
+	ck_assert_uint_eq(fake_tunnel.sockets->unknown_own, 0);
+	ck_assert_uint_eq(fake_session.refs, 0);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("sockets_udp");
+	TCase *t = tcase_create("udp");
+
+	tcase_set_timeout(t, 30);
+	tcase_add_test(t, datagrams_pass_with_their_addresses);
+	tcase_add_test(t, plain_write_on_an_unconnected_socket_goes_nowhere);
+	tcase_add_test(t, empty_datagrams_are_not_an_end);
+	tcase_add_test(t, what_was_written_before_connect_goes_to_where_it_was_addressed);
+	tcase_add_test(t, received_order_is_kept_across_connect);
+	tcase_add_test(t, broken_off_connect_does_not_silence_the_socket);
+	tcase_add_test(t, held_datagrams_are_bounded);
+	tcase_add_test(t, icmp_error_marks_a_raw_socket_and_so_error_tells);
+	tcase_add_test(t, headed_message_on_a_raw_socket_goes_to_its_address);
+	tcase_add_test(t, refused_destination_is_told);
+	tcase_add_test(t, two_sockets_of_the_session_meet_on_loopback);
+	tcase_add_test(t, host_loopback_is_reached_by_a_kernel_socket);
+	tcase_add_test(t, options_are_kept_by_cookie_and_bounded);
+	tcase_add_test(t, what_is_kept_goes_with_its_socket);
+	tcase_add_test(t, session_channel_is_handed_over_unread);
+	tcase_add_loop_test(t, nonsense_is_dropped, 0, 14);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *r = srunner_create(suite());
+	int failed;
+
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
