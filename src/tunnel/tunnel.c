@@ -43,6 +43,7 @@ enum {
 	BUSY_AGAIN_MS = 1000,
 	QUIET_MS = 5000,
 	QUIET_DATAGRAMS = 256, /* fewer than that within QUIET_MS is quiet */
+	HEAP_KEPT_BYTES = 64 << 20,
 };
 
 /* ---- engine and stack ---- */
@@ -498,7 +499,8 @@ static void start(struct wgw_core *core)
 
 static void stop(struct wgw_core *core)
 {
-	/* Before the listeners go with the process: who finds them closed may want the same port. */
+	/* Before the listeners go with the process: who finds them closed may want the same port.
+	 */
 	wgw_outer_free(core->t.outer);
 	wg_device_free(core->t.wg);
 	wgw_pcap_free(core->pcap);
@@ -517,6 +519,8 @@ _Noreturn void wgw_tunnel_main(const struct wgw_tunnel_boot *boot)
 	if (!core)
 		fail(&own, "out of memory");
 	core->t.boot = &own;
+	/* While there is work the heap keeps what it has; on_quiet gives it back. */
+	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
 	start(core);
 	if (write(own.ready, &up, 1) < 0) {
 		/* The front is gone. Another one may come; else the linger ends us. */
