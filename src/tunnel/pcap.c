@@ -7,6 +7,7 @@
  * When writing fails (disk full, reader gone) recording ends; the tunnel does not.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -49,10 +50,13 @@ void wgw_pcap_flush(struct wgw_pcap *p)
 
 		if (n > 0)
 			at += (size_t)n;
+		else if (n < 0 && errno == EAGAIN)
+			break;
 		else if (n == 0 || errno != EINTR)
 			p->fd = -1;
 	}
-	p->used = 0;
+	p->used -= at;
+	memmove(p->buffer, p->buffer + at, p->used);
 }
 
 struct wgw_pcap *wgw_pcap_new(int fd)
@@ -69,6 +73,7 @@ struct wgw_pcap *wgw_pcap_new(int fd)
 	if (!p)
 		return NULL;
 	p->fd = fd;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	memcpy(p->buffer, &header, sizeof(header));
 	p->used = sizeof(header);
 	wgw_pcap_flush(p);
@@ -87,6 +92,8 @@ void wgw_pcap_packet(struct wgw_pcap *p, const struct iovec *iov, int n, size_t 
 		return;
 	if (p->used + sizeof(header) + len > BUFFER_BYTES)
 		wgw_pcap_flush(p);
+	if (p->used + sizeof(header) + len > BUFFER_BYTES)
+		return;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	header.sec = (uint32_t)ts.tv_sec;
 	header.nsec = (uint32_t)ts.tv_nsec;

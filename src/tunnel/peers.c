@@ -286,7 +286,7 @@ void wgw_peers_event(struct wgw_peers *e, struct wg_peer *peer, enum wg_event ev
 		on_replaced(p);
 		break;
 	case WG_EVENT_ENDPOINT_CHANGED:
-		break;
+		return; /* as often as a peer likes; nobody is told */
 	}
 	wg_peer_stats(peer, &stats);
 	p->attempts = stats.handshake_attempts;
