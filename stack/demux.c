@@ -353,8 +353,8 @@ void demux_abandon(struct flow *f)
  * this: it happens when there is something else to do. */
 void demux_wait_expire(struct stack *s, bool all)
 {
-	while (s->waiting && (all || s->n_waiting > TIME_WAIT_MAX ||
-			      s->waiting->wait_until <= s->tick)) {
+	while (s->waiting &&
+	       (all || s->n_waiting > TIME_WAIT_MAX || s->waiting->wait_until <= s->tick)) {
 		struct flow *f = s->waiting;
 
 		s->waiting = f->wait_next;

@@ -111,7 +111,8 @@ static int slice(const struct iovec **iov, size_t *at, size_t len, struct iovec 
 /* One fragment: @offset in the datagram, @more follow. @pieces[0] is room for the headers. */
 static int send_fragment(struct stack *s, const struct stack_addr *from,
 			 const struct stack_addr *to, uint8_t proto, struct iovec *pieces, int n,
-			 size_t len, size_t offset, bool more, uint8_t ttl, uint8_t tos, uint32_t id)
+			 size_t len, size_t offset, bool more, uint8_t ttl, uint8_t tos,
+			 uint32_t id)
 {
 	uint8_t header[IP6_HEADER_BYTES + IP6_FRAGMENT_HEADER_BYTES];
 	size_t h;
@@ -159,8 +160,8 @@ int egress_datagram(struct stack *s, const struct stack_addr *from, const struct
 		uint8_t header[IP6_HEADER_BYTES];
 
 		out[0].iov_base = header;
-		out[0].iov_len = egress_header(s, header, from, to, proto, len, ttl, tos,
-					       (uint16_t)id, 0);
+		out[0].iov_len =
+			egress_header(s, header, from, to, proto, len, ttl, tos, (uint16_t)id, 0);
 		memcpy(out + 1, all, sizeof(*all) * (size_t)(n + 1));
 		return egress_packet(s, to, out, n + 2, ip_len + len);
 	}

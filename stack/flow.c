@@ -543,8 +543,8 @@ void flow_recv_consume(struct flow *f, size_t len)
 		open_window(f, len);
 		demux_leave(f);
 	}
-	if ((f->state == FLOW_OVER || f->state == FLOW_TIME_WAIT) && f->rx_bytes == 0 &&
-	    f->ops && !f->dead && f->err == 0)
+	if ((f->state == FLOW_OVER || f->state == FLOW_TIME_WAIT) && f->rx_bytes == 0 && f->ops &&
+	    !f->dead && f->err == 0)
 		events_post(f, FLOW_EVENT_CLOSED);
 }
 

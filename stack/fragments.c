@@ -2,9 +2,9 @@
 /*
  * fragments.c - datagrams in pieces, put together for both families
  *
- * A datagram is one buffer of the largest size seen so far plus a list of the ranges that are there.
- * Overlapping ranges end the whole datagram (RFC 5722 for IPv6; Linux does so for IPv4 too), an
- * exact repetition is ignored. There are at most FRAGMENT_SETS_MAX datagrams, of at most
+ * A datagram is one buffer of the largest size seen so far plus a list of the ranges that are
+ * there. Overlapping ranges end the whole datagram (RFC 5722 for IPv6; Linux does so for IPv4 too),
+ * an exact repetition is ignored. There are at most FRAGMENT_SETS_MAX datagrams, of at most
  * FRAGMENT_PIECES_MAX pieces each; the oldest gives way. Nothing wakes up to expire one: a late
  * fragment finds its datagram too old, and the limits bound the memory until then.
  */
@@ -82,8 +82,7 @@ static void free_set(struct stack *s, struct fragment_set **at)
 }
 
 /* The datagram's set, made if need be, or NULL. The list is in order of age, youngest first. */
-static struct fragment_set **find(struct stack *s, const struct ip_packet *p,
-				  const struct piece *f)
+static struct fragment_set **find(struct stack *s, const struct ip_packet *p, const struct piece *f)
 {
 	struct fragment_set **at = &s->fragments, *set;
 

@@ -28,9 +28,8 @@ enum {
 static int error4(uint8_t type, uint8_t code)
 {
 	static const int unreachable[] = {
-		ENETUNREACH,  EHOSTUNREACH, ECONNREFUSED, ECONNREFUSED,
-		EMSGSIZE,     EHOSTUNREACH, ENETUNREACH,  EHOSTUNREACH,
-		EHOSTUNREACH, ENETUNREACH,  EHOSTUNREACH, ENETUNREACH,
+		ENETUNREACH,  EHOSTUNREACH, ECONNREFUSED, ECONNREFUSED, EMSGSIZE,     EHOSTUNREACH,
+		ENETUNREACH,  EHOSTUNREACH, EHOSTUNREACH, ENETUNREACH,	EHOSTUNREACH, ENETUNREACH,
 		EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH,
 	};
 
@@ -74,8 +73,8 @@ static int send_icmp(struct stack *s, const struct stack_addr *from, const struc
 static bool may_send(struct stack *s)
 {
 	const uint64_t cost = UINT64_C(1000000000) / ICMP_ERRORS_PER_S;
-	uint64_t floor = s->now_ns > cost * ICMP_ERRORS_BURST ? s->now_ns - cost * ICMP_ERRORS_BURST
-							      : 0;
+	uint64_t floor =
+		s->now_ns > cost * ICMP_ERRORS_BURST ? s->now_ns - cost * ICMP_ERRORS_BURST : 0;
 
 	if (s->icmp_tokens_ns < floor)
 		s->icmp_tokens_ns = floor;

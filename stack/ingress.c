@@ -6,8 +6,9 @@
  * Checked here, once, for all protocols: versions and lengths, that the destination is one of our
  * addresses and the source a unicast address that is not (land attack), checksums of header,
  * TCP, UDP and ICMP, lengths of the TCP header and of its options. IPv4 options are dropped with
- * their packet; IPv6 hop-by-hop and destination options are skipped; routing headers with segments left are refused
- * (RFC 5095). Fragments go to fragments.c and come back whole, through this fence again.
+ * their packet; IPv6 hop-by-hop and destination options are skipped; routing headers with segments
+ * left are refused (RFC 5095). Fragments go to fragments.c and come back whole, through this fence
+ * again.
  */
 #include "stack/internal.h"
 

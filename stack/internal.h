@@ -98,7 +98,8 @@ struct flow {
 	const struct flow_ops *ops;
 	void *arg;
 	struct flow_listener *listener;
-	struct flow *sibling_next, **sibling_prev; /* half-open and unaccepted flows of a listener */
+	struct flow *sibling_next,
+		**sibling_prev; /* half-open and unaccepted flows of a listener */
 
 	unsigned int events;
 	struct flow *ready_next, **ready_prev;
@@ -175,7 +176,7 @@ struct stack {
 	size_t rx_bytes; /* received and not consumed, of all connections */
 	struct flow *ready, **ready_tail;
 	struct flow *touched;
-	struct flow *flows; /* all of them, in every state */
+	struct flow *flows;   /* all of them, in every state */
 	struct flow *current; /* between demux_enter and demux_leave */
 	struct flow *waiting, **waiting_tail;
 	size_t n_waiting;

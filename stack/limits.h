@@ -48,9 +48,9 @@ enum {
 };
 
 enum {
-	CONNECT_TIMEOUT_MS = 127000,  /* tcp_syn_retries 6 */
-	RETRANSMIT_TIMEOUT_S = 925,   /* tcp_retries2 15 */
-	FIN_WAIT2_TIMEOUT_S = 60,     /* tcp_fin_timeout */
+	CONNECT_TIMEOUT_MS = 127000, /* tcp_syn_retries 6 */
+	RETRANSMIT_TIMEOUT_S = 925,  /* tcp_retries2 15 */
+	FIN_WAIT2_TIMEOUT_S = 60,    /* tcp_fin_timeout */
 };
 
 #endif

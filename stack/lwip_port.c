@@ -9,9 +9,9 @@
  */
 #include "stack/internal.h"
 
-#include <stdlib.h>
 #include <sodium.h>
-#include <syslog.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "lwip/ip.h"
 #include "lwip/nd6.h"
@@ -29,7 +29,7 @@ static struct netif interface;
 
 _Noreturn void stack_lwip_assert(const char *what, const char *file, int line)
 {
-	syslog(LOG_CRIT, "wgwrap: lwIP: %s (%s:%d)", what, file, line);
+	fprintf(stderr, "wgwrap: lwIP: %s (%s:%d)\n", what, file, line);
 	abort();
 }
 

@@ -212,8 +212,8 @@ static inline uint32_t pseudo_sum(const uint8_t *packet, unsigned int proto, siz
 /* Puts an IP header in front of @payload (with a zero checksum at @check_at, or -1) and returns
  * the length of the packet in @packet. */
 static inline size_t wire_ip(uint8_t *packet, const struct stack_addr *from,
-			     const struct stack_addr *to, unsigned int proto, const uint8_t *payload,
-			     size_t len, int check_at)
+			     const struct stack_addr *to, unsigned int proto,
+			     const uint8_t *payload, size_t len, int check_at)
 {
 	size_t header = stack_addr_is_v4(from) ? 20 : 40;
 	uint32_t sum;
@@ -311,9 +311,9 @@ static inline struct segment parse_segment(const struct wire_packet *p)
 		memcpy(g.from.ip, p->data + 8, 16);
 		memcpy(g.to.ip, p->data + 24, 16);
 	}
-	ck_assert_uint_eq(sum16(pseudo_sum(p->data, IPPROTO_TCP, p->len - header), t,
-				p->len - header),
-			  0xffff);
+	ck_assert_uint_eq(
+		sum16(pseudo_sum(p->data, IPPROTO_TCP, p->len - header), t, p->len - header),
+		0xffff);
 	ck_assert_uint_le(p->len, WIRE_MTU);
 	g.from.port = (uint16_t)be16(t);
 	g.to.port = (uint16_t)be16(t + 2);
@@ -349,7 +349,8 @@ struct peer {
 };
 
 static inline void peer_raw(const struct peer *p, unsigned int flags, uint32_t seq, uint32_t ack,
-			    const uint8_t *options, size_t options_len, const void *data, size_t len)
+			    const uint8_t *options, size_t options_len, const void *data,
+			    size_t len)
 {
 	static uint8_t segment[70000], packet[70100];
 	size_t head = 20 + options_len;

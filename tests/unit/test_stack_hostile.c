@@ -95,7 +95,7 @@ START_TEST(overlapping_segments_beyond_the_window)
 		peer_send(&p, ACK, data, 1000);
 	room = 262144 - offset;
 	at(&p, ACK, 100, data, 100);
-	at(&p, ACK, 50, data, room + 1000);	/* covers it, and beyond the window */
+	at(&p, ACK, 50, data, room + 1000);	  /* covers it, and beyond the window */
 	at(&p, ACK | FIN, 30, data, room + 1000); /* again, with a FIN out there */
 	at(&p, ACK, 0, data, 60);
 	h_pass_ms(100);
@@ -119,7 +119,7 @@ START_TEST(a_fin_inside_later_data)
 		peer_send(&p, ACK, data, 1000);
 	room = 262144 - offset;
 	at(&p, ACK | FIN, room / 2, data, room / 2 - 1); /* ends just inside the window */
-	at(&p, ACK, 0, data, room);			   /* fills the window exactly */
+	at(&p, ACK, 0, data, room);			 /* fills the window exactly */
 	h_pass_ms(100);
 	seen_read(s.flow, &s);
 	ck_assert_uint_eq(s.len, 262144);
@@ -298,7 +298,8 @@ END_TEST
 /* Random segments around the connection's place, in every state it gets into. */
 START_TEST(random_segments)
 {
-	static const uint8_t options[][4] = {{1, 1, 1, 1}, {2, 4, 0, 1}, {3, 3, 14, 0}, {4, 2, 1, 1}};
+	static const uint8_t options[][4] = {
+		{1, 1, 1, 1}, {2, 4, 0, 1}, {3, 3, 14, 0}, {4, 2, 1, 1}};
 	static uint8_t data[3000];
 	unsigned int seed = (unsigned int)_i + 1;
 	struct seen s = {0};
@@ -350,7 +351,8 @@ START_TEST(a_syn_flood_leaves_no_more_than_the_backlog)
 	struct stack_stats stats;
 	int err, i;
 
-	ck_assert_ptr_nonnull(flow_listen(h.stack, &local, false, 16, &seen_listener_ops, &s, &err));
+	ck_assert_ptr_nonnull(
+		flow_listen(h.stack, &local, false, 16, &seen_listener_ops, &s, &err));
 	for (i = 1; i <= 5000; i++) {
 		p.them.port = (uint16_t)i;
 		peer_raw(&p, SYN, 1, 0, NULL, 0, NULL, 0);

@@ -100,12 +100,18 @@ START_TEST(malformed_packets_are_dropped)
 		uint8_t value;
 		bool fix_sum;
 	} cases[] = {
-		{"version 5", 0, 0x55, true},	     {"options", 0, 0x46, true},
-		{"header length 4", 0, 0x44, true},  {"total length 0", 3, 0, true},
-		{"total beyond the end", 3, 90, true}, {"header checksum", 10, 1, false},
-		{"not to us", 19, 9, true},	     {"source is us", 15, 0, false},
-		{"UDP length 7", 25, 7, true},	     {"UDP length too long", 25, 99, true},
-		{"data", 29, 0xee, true},	     {"protocol", 9, 99, true},
+		{"version 5", 0, 0x55, true},
+		{"options", 0, 0x46, true},
+		{"header length 4", 0, 0x44, true},
+		{"total length 0", 3, 0, true},
+		{"total beyond the end", 3, 90, true},
+		{"header checksum", 10, 1, false},
+		{"not to us", 19, 9, true},
+		{"source is us", 15, 0, false},
+		{"UDP length 7", 25, 7, true},
+		{"UDP length too long", 25, 99, true},
+		{"data", 29, 0xee, true},
+		{"protocol", 9, 99, true},
 	};
 
 	udp_open("0.0.0.0", 1000, false, &d);
@@ -133,8 +139,8 @@ END_TEST
 
 START_TEST(martian_sources_are_dropped)
 {
-	static const char *const from4[] = {US4, US4B, "0.0.0.0", "127.0.0.1", "224.0.0.1",
-					    "255.255.255.255"};
+	static const char *const from4[] = {US4,	 US4B,	      "0.0.0.0",
+					    "127.0.0.1", "224.0.0.1", "255.255.255.255"};
 	static const char *const from6[] = {US6, "::", "::1", "ff02::1"};
 	static struct datagrams d;
 	size_t i;
@@ -308,8 +314,8 @@ START_TEST(large_datagrams_leave_in_fragments)
 
 		ck_assert_int_eq(flow_udp_send(u, &to, iov, 2, 0, 0), 0);
 		while ((p = wire_next())) {
-			size_t offset = n ? be16(p->data + 42) & 0xfff8
-					  : (be16(p->data + 6) & 0x1fff) * 8u;
+			size_t offset =
+				n ? be16(p->data + 42) & 0xfff8 : (be16(p->data + 6) & 0x1fff) * 8u;
 
 			ck_assert_uint_le(p->len, WIRE_MTU);
 			memcpy(whole + 40 + offset, p->data + header, p->len - header);
@@ -339,7 +345,8 @@ START_TEST(the_most_specific_socket_receives)
 	struct flow_udp *c;
 	int err;
 
-	flow_udp_new(h.stack, &(struct stack_addr){.port = 1000}, false, true, &udp_ops, &wild, &err);
+	flow_udp_new(h.stack, &(struct stack_addr){.port = 1000}, false, true, &udp_ops, &wild,
+		     &err);
 	flow_udp_new(h.stack, &local, false, true, &udp_ops, &bound, &err);
 	c = flow_udp_new(h.stack, &local, false, true, &udp_ops, &connected, &err);
 	ck_assert_ptr_nonnull(c);
@@ -421,7 +428,8 @@ static void icmp_error(const struct wire_packet *about, unsigned int type, unsig
 		       uint32_t rest)
 {
 	bool v6 = about->data[0] >> 4 == 6;
-	struct stack_addr from = addr(v6 ? "fd00:1::1" : "10.1.1.1", 0), to = addr(v6 ? US6 : US4, 0);
+	struct stack_addr from = addr(v6 ? "fd00:1::1" : "10.1.1.1", 0),
+			  to = addr(v6 ? US6 : US4, 0);
 	size_t quoted = about->len < 500 ? about->len : 500;
 	uint8_t icmp[600] = {(uint8_t)type, (uint8_t)code}, packet[700];
 
@@ -438,8 +446,9 @@ START_TEST(icmp_errors_reach_the_datagram_socket)
 		unsigned int type, code;
 		int err;
 	} cases[] = {
-		{PEER4, 3, 3, ECONNREFUSED}, {PEER4, 3, 1, EHOSTUNREACH}, {PEER4, 3, 0, ENETUNREACH},
-		{PEER4, 3, 4, EMSGSIZE},     {PEER6, 1, 4, ECONNREFUSED}, {PEER6, 1, 0, ENETUNREACH},
+		{PEER4, 3, 3, ECONNREFUSED}, {PEER4, 3, 1, EHOSTUNREACH},
+		{PEER4, 3, 0, ENETUNREACH},  {PEER4, 3, 4, EMSGSIZE},
+		{PEER6, 1, 4, ECONNREFUSED}, {PEER6, 1, 0, ENETUNREACH},
 		{PEER6, 1, 3, EHOSTUNREACH}, {PEER6, 2, 0, EMSGSIZE},
 	};
 	struct flow_udp *u;
@@ -471,8 +480,9 @@ START_TEST(icmp_errors_end_a_connect_only)
 		unsigned int type, code;
 		int err;
 	} cases[] = {
-		{PEER4, 3, 1, EHOSTUNREACH}, {PEER4, 3, 0, ENETUNREACH}, {PEER4, 3, 2, ECONNREFUSED},
-		{PEER4, 3, 13, EHOSTUNREACH}, {PEER6, 1, 0, ENETUNREACH}, {PEER6, 1, 3, EHOSTUNREACH},
+		{PEER4, 3, 1, EHOSTUNREACH}, {PEER4, 3, 0, ENETUNREACH},
+		{PEER4, 3, 2, ECONNREFUSED}, {PEER4, 3, 13, EHOSTUNREACH},
+		{PEER6, 1, 0, ENETUNREACH},  {PEER6, 1, 3, EHOSTUNREACH},
 		{PEER6, 1, 4, ECONNREFUSED},
 	};
 	struct seen s = {0};
@@ -529,9 +539,9 @@ START_TEST(echo_requests_are_answered)
 	p = wire_next();
 	ck_assert_ptr_nonnull(p);
 	ck_assert_uint_eq(p->data[40], 129);
-	ck_assert_uint_eq(sum16(pseudo_sum(p->data, IPPROTO_ICMPV6, p->len - 40), p->data + 40,
-				p->len - 40),
-			  0xffff);
+	ck_assert_uint_eq(
+		sum16(pseudo_sum(p->data, IPPROTO_ICMPV6, p->len - 40), p->data + 40, p->len - 40),
+		0xffff);
 }
 END_TEST
 

@@ -147,7 +147,8 @@ END_TEST
 
 START_TEST(local_end_is_as_asked)
 {
-	struct stack_addr to = addr(PEER4, 80), local = addr(US4B, 5555), got, bad = addr("1.2.3.4", 0);
+	struct stack_addr to = addr(PEER4, 80), local = addr(US4B, 5555), got,
+			  bad = addr("1.2.3.4", 0);
 	struct stack_addr only6 = addr(PEER6, 80);
 	struct seen s = {0};
 	int err;
@@ -268,8 +269,8 @@ END_TEST
 
 START_TEST(keepalive_probes_then_gives_up)
 {
-	struct flow_options o = {.keepalive = true, .keep_idle_s = 10, .keep_interval_s = 2,
-				 .keep_count = 3};
+	struct flow_options o = {
+		.keepalive = true, .keep_idle_s = 10, .keep_interval_s = 2, .keep_count = 3};
 	struct seen s = {0};
 	struct peer p;
 	struct flow *f;
@@ -571,8 +572,9 @@ START_TEST(a_batch_is_acknowledged_once)
 		segment[13] = ACK;
 		put_be16(segment + 14, 1000);
 		memcpy(segment + 20, data, sizeof(data));
-		stack_input(h.stack, packet, wire_ip(packet, &p.them, &p.us, IPPROTO_TCP, segment,
-						     sizeof(segment), 16));
+		stack_input(
+			h.stack, packet,
+			wire_ip(packet, &p.them, &p.us, IPPROTO_TCP, segment, sizeof(segment), 16));
 		p.seq += sizeof(data);
 	}
 	ck_assert_ptr_null(wire_next());
@@ -636,8 +638,9 @@ START_TEST(a_smaller_path_mtu_resegments)
 		put_be32(icmp + 4, 1300);
 		memcpy(icmp + 8, w->data, header + 20);
 		wire_forget();
-		wire_input(packet, wire_ip(packet, &router, &p.us, n ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
-					   icmp, 8 + header + 20, 2));
+		wire_input(packet,
+			   wire_ip(packet, &router, &p.us, n ? IPPROTO_ICMPV6 : IPPROTO_ICMP, icmp,
+				   8 + header + 20, 2));
 		memset(got, 0, sizeof(got));
 		ck_assert_uint_eq(take_all(&p, 1300 - 20 - header, got, &fin), sizeof(data));
 		ck_assert(fin);
