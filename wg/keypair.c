@@ -8,8 +8,10 @@
  * authenticated packet comes with it. A stranger who replays initiations can therefore never push
  * out the current session.
  *
- * A dropped keypair leaves the index table and loses its keys at once. Nothing drops the keypair
- * that a batch of received packets belongs to: handshakes wait until the batch is done (receive.c).
+ * While there is a next, previous is empty: packets that old have had their time. (invariant NEXT)
+ *
+ * A dropped keypair leaves the index table and loses its keys at once. Only handshakes and timers
+ * drop one, never the packets that are received with it.
  */
 #include "wg/keypair.h"
 
@@ -57,12 +59,10 @@ void wg_keypairs_add(struct wg_device *dev, struct wg_keypairs *keypairs, struct
 	keypairs->current = kp;
 }
 
-bool wg_keypairs_confirm(struct wg_device *dev, struct wg_keypairs *keypairs,
-			 const struct wg_keypair *kp)
+bool wg_keypairs_confirm(struct wg_keypairs *keypairs, const struct wg_keypair *kp)
 {
 	if (kp != keypairs->next)
 		return false;
-	drop(dev, &keypairs->previous);
 	keypairs->previous = keypairs->current;
 	keypairs->current = keypairs->next;
 	keypairs->next = NULL;

@@ -57,8 +57,7 @@ struct wg_keypair *wg_keypairs_free_slot(struct wg_keypairs *keypairs);
 /* Takes @kp into @keypairs of the device: as current (initiator) or as next (responder). */
 void wg_keypairs_add(struct wg_device *dev, struct wg_keypairs *keypairs, struct wg_keypair *kp);
 /* An authenticated packet came with @kp. True if that confirmed it: next became current. */
-bool wg_keypairs_confirm(struct wg_device *dev, struct wg_keypairs *keypairs,
-			 const struct wg_keypair *kp);
+bool wg_keypairs_confirm(struct wg_keypairs *keypairs, const struct wg_keypair *kp);
 /* Drops all. */
 void wg_keypairs_clear(struct wg_device *dev, struct wg_keypairs *keypairs);
 /* Stops sending with any of them; receiving goes on. */

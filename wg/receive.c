@@ -50,12 +50,10 @@ static void note_replacement(struct wg_peer *peer)
 static void session_received(struct wg_peer *peer, struct wg_keypair *kp,
 			     const struct wg_endpoint *from, unsigned int n_data)
 {
-	struct wg_device *dev = peer->dev;
-
 	wg_peer_roam(peer, from);
 	if (kp == peer->keypairs.next) {
 		note_replacement(peer);
-		wg_keypairs_confirm(dev, &peer->keypairs, kp);
+		wg_keypairs_confirm(&peer->keypairs, kp);
 		wg_timers_handshake_complete(peer);
 		wg_send_staged(peer);
 	}
@@ -138,12 +136,8 @@ static void receive_data(struct wg_device *dev, const struct wg_endpoint *from, 
 		dev->stats.rx_bad_mac++;
 		return;
 	}
-	if (rx->count && (rx->keypair != kp || rx->count == WG_RX_BATCH_MAX)) {
-		open_batch(dev, from, tos);
-		/* Confirming another session of the peer may have dropped this one. */
-		if (wg_index_find(dev, wg_get_le32(header->receiver)) != index)
-			return;
-	}
+	if (rx->count && (rx->keypair != kp || rx->count == WG_RX_BATCH_MAX))
+		open_batch(dev, from, tos); /* drops no session, see wg_keypairs_confirm() */
 	rx->keypair = kp;
 	rx->peer = index->peer;
 	rx->jobs[rx->count++] = (struct wg_aead_job){.data = buf + sizeof(*header),

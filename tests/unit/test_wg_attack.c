@@ -482,6 +482,54 @@ START_TEST(indices_are_never_shared_and_do_not_pile_up)
 }
 END_TEST
 
+static bool no_data(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	(void)sim;
+	(void)from;
+	return d->bytes[0] != WG_MESSAGE_DATA;
+}
+
+/* Of sessions in one buffer the oldest is over, the newest gets confirmed, the middle goes on. */
+START_TEST(sessions_may_mix_in_a_buffer)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+	struct wg_device_stats stats;
+	struct sim_datagram *d[4];
+	uint8_t buf[4 * 144];
+
+	sim_send(sim, 0, 1);
+	d[0] = catch_data(sim, 0, 1);
+	d[2] = catch_data(sim, 0, 1);
+	sim_advance(sim, 6 * SIM_S);
+	wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+	sim_settle(sim);
+	d[3] = catch_data(sim, 0, 1);
+	sim_advance(sim, 6 * SIM_S);
+	d[1] = catch_initiation(sim, 0);
+	sim_queue(sim, d[1]);
+	sim->filter = no_data; /* what would confirm it */
+	sim_settle(sim);
+	sim->filter = NULL;
+	d[1] = catch_data(sim, 0, 1);
+	for (int i = 0; i < 4; i++) {
+		ck_assert_uint_eq(d[i]->len, 144);
+		memcpy(buf + i * 144, d[i]->bytes, 144);
+		free(d[i]);
+	}
+	ck_assert_uint_eq(b->delivered, 1);
+	wg_device_receive(b->dev, &sim->nodes[0].address, buf, sizeof(buf), 144, 0);
+	ck_assert_uint_eq(b->delivered, 3);
+	wg_device_stats(b->dev, &stats);
+	ck_assert_uint_eq(stats.rx_bad_mac, 2);
+	ck_assert_uint_eq(b->events[WG_EVENT_HANDSHAKE_DONE], 3);
+	/* all of them were young */
+	ck_assert_uint_eq(b->events[WG_EVENT_SESSION_REPLACED], 2);
+	ck_assert_uint_eq(sim->nodes[0].events[WG_EVENT_SESSION_REPLACED], 2);
+	sim_free(sim);
+}
+END_TEST
+
 /* ---- roaming ---- */
 
 START_TEST(peer_is_followed_where_it_authentically_is)
@@ -760,6 +808,7 @@ static Suite *suite(void)
 	tcase_add_test(t, unconfirmed_sessions_cannot_push_out_the_current_one);
 	tcase_add_test(t, index_kinds_are_not_confused);
 	tcase_add_test(t, indices_are_never_shared_and_do_not_pile_up);
+	tcase_add_test(t, sessions_may_mix_in_a_buffer);
 	tcase_add_test(t, peer_is_followed_where_it_authentically_is);
 	tcase_add_test(t, retry_forgets_our_own_address);
 	tcase_add_test(t, peer_key_of_low_order_is_good_for_nothing);
