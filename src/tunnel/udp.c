@@ -98,7 +98,8 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 		keep(u, &u->arrived, header, iov, n, len);
 		return;
 	}
-	memcpy(pieces + 1, iov, (size_t)n * sizeof(*iov));
+	for (int i = 0; i < n; i++)
+		pieces[i + 1] = iov[i];
 	msg.msg_iovlen = (size_t)n + 1;
 	if (u->raw) {
 		if (!is_from_remote(u, header))
