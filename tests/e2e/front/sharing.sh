@@ -3,6 +3,7 @@
 #
 # sharing.sh - who shares a tunnel process with whom, and what wgwrap says
 
+# shellcheck source=tests/e2e/front/lib/lib.sh
 . "$(dirname "$0")/lib/lib.sh"
 
 # shellcheck disable=SC2016

@@ -3,6 +3,7 @@
 #
 # signals.sh - signals, job control on a terminal, PID 1, what outlives the command
 
+# shellcheck source=tests/e2e/front/lib/lib.sh
 . "$(dirname "$0")/lib/lib.sh"
 
 # A command that notes what it gets
@@ -48,6 +49,7 @@ run sh -c '(trap "" HUP TERM; sleep 1; echo late >"$1") </dev/null >/dev/null 2>
 result $? "wgwrap does not wait for daemons"
 eventually grep -q late "$work/late"
 result $? "a daemon lives on"
+# shellcheck disable=SC2317  # called by eventually
 session_left() {
 	for dir in /proc/[0-9]*; do
 		if [ "$(readlink "$dir/exe")" = "$wgwrap" ] &&
@@ -102,7 +104,7 @@ if [ -n "$inside" ]; then
 	outer=$!
 	eventually grep -q ready "$work/note"
 	first=$(cat /proc/$outer/task/$outer/children 2>/dev/null || pgrep -P $outer)
-	kill -TERM $first
+	kill -TERM "$first"
 	wait $outer
 	is "as PID 1: SIGTERM from outside reaches the command" 4 $?
 else

@@ -3,6 +3,7 @@
 #
 # status.sh - exit statuses and the command's surroundings
 
+# shellcheck source=tests/e2e/front/lib/lib.sh
 . "$(dirname "$0")/lib/lib.sh"
 
 for n in 0 1 7 125 255; do
@@ -64,8 +65,10 @@ is "the configuration can come from standard input, which then is at its end" "0
 states='for n in 0 1 2; do [ -e /proc/$$/fd/$n ] && exit 1; done; exit 5'
 run sh -c "$states" <&- >&- 2>&-
 is "closed standard descriptors stay closed" 5 $?
+# shellcheck disable=SC3045
 (ulimit -n 64 && run sh -c 'exit 5') 2>"$work/log"
 is "ulimit -n 64" 5 $?
+# shellcheck disable=SC3045
 (ulimit -l 0 && run sh -c 'exit 5') 2>"$work/log"
 is "RLIMIT_MEMLOCK 0" 5 $?
 env -i "$wgwrap" -c "$conf" -- sh -c 'exit 5' 2>"$work/log"
