@@ -349,14 +349,30 @@ static inline int fake_take_fd(int fd)
 	return passed;
 }
 
+/* The record is whole: only then may the outcome come. */
+static inline bool fake_wait_filled(int dup)
+{
+	uint64_t tag = 0;
+	socklen_t len = sizeof(tag);
+
+	for (int i = 0; i < 5000; i++) {
+		if (getsockopt(dup, SOL_SOCKET, SO_MAX_PACING_RATE, &tag, &len) == 0 &&
+		    (tag & WGW_TAG_FILLED))
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
 static inline bool fake_accept(struct fake_tunnel *t, struct fake_conn *c)
 {
 	c->fd = accept(t->stream, NULL, NULL);
 	if (c->fd < 0)
 		return false;
 	c->dup = fake_take_fd(c->fd);
-	return c->dup >= 0 && recv(c->fd, &c->record, sizeof(c->record), MSG_PEEK | MSG_WAITALL) ==
-				      (ssize_t)sizeof(c->record);
+	return c->dup >= 0 && fake_wait_filled(c->dup) &&
+	       recv(c->fd, &c->record, sizeof(c->record), MSG_PEEK | MSG_WAITALL) ==
+		       (ssize_t)sizeof(c->record);
 }
 
 static inline void fake_name(struct fake_tunnel *t, const struct wgw_label *label,
