@@ -12,6 +12,7 @@ usage: behaviour.py; listens on the wildcard, IPv4 and IPv6; prints "ready".
 	4008 HTTP/1.0 without a length: 1 KiB every 10 ms, for as long as the client stays
 	4009 reads to the end, slowly at first; keeps the count for 4010; 4010 waits for and answers with it
 	4011 accepts and keeps all connections open
+	4012 sends "data", then keeps the connection open
 """
 
 import socket
@@ -90,7 +91,8 @@ def slow_upload(conn):
     conn.close()
 
 
-def keep(conn):
+def data_then_wait(conn):
+    conn.sendall(b"data")
     count(conn)
     conn.close()
 
@@ -98,7 +100,7 @@ def keep(conn):
 PORTS = {
     4001: data_then_reset, 4002: data_then_fin, 4003: answer_after_end, 4004: fin_then_read,
     4005: lambda conn: answer_count(conn, 4004), 4006: reset, 4007: reset_later, 4008: endless_page,
-    4009: slow_upload, 4010: lambda conn: answer_count(conn, 4009),
+    4009: slow_upload, 4012: data_then_wait, 4010: lambda conn: answer_count(conn, 4009),
 }
 
 
