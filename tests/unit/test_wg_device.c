@@ -5,6 +5,8 @@
 #include "tests/unit/test_wg_sim.h"
 
 #include <errno.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -345,10 +347,14 @@ START_TEST(works_where_nothing_can_be_locked)
 	if (geteuid() == 0 && seteuid(65534) != 0)
 		return;
 	sim = sim_new_pair(NULL, NULL);
-	ck_assert(!wg_secrets_locked());
+	if (mlock(&none, sizeof(none)) != 0) /* AddressSanitizer's always succeeds */
+		ck_assert(!wg_secrets_locked());
 	sim_send(sim, 0, 1);
 	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
 	sim_free(sim);
+	/* LeakSanitizer wants to look at the process when it ends */
+	ck_assert_int_eq(seteuid(getuid()), 0);
+	ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0);
 }
 END_TEST
 
