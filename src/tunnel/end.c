@@ -76,6 +76,9 @@ size_t wgw_end_pending(struct wgw_end *e)
 		return 0;
 	if (e->hello)
 		take_hello(e);
+	/* Not there yet: what arrives from now on is looked at next time, for it may be that. */
+	if (e->hello)
+		return 0;
 	if (ioctl(e->watch.fd, FIONREAD, &n) < 0 || n <= 0)
 		return 0;
 	if (e->keeper_due) {
