@@ -202,6 +202,41 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 	return ERR_OK;
 }
 
+void flow_sent_data(struct flow *f, uint32_t seq, bool again)
+{
+	unsigned int last = (f->rtt_first + f->rtt_n - 1) % RTT_STAMPS;
+	unsigned int next = (f->rtt_first + f->rtt_n) % RTT_STAMPS;
+
+	if (again) {
+		f->rtt_n = 0; /* Karn: an answer would be ambiguous */
+	} else if (f->rtt_n == 0 || (f->rtt_n < RTT_STAMPS &&
+				     seq - f->rtt_seq[last] >= f->pcb->cwnd / RTT_STAMPS)) {
+		f->rtt_seq[next] = seq;
+		f->rtt_started_ns[next] = f->stack->now_ns;
+		f->rtt_n++;
+	}
+}
+
+/* Slow start ends when the round trip grows, not only when the bottleneck's queue has overflown and
+ * hundreds of segments are lost at once (RFC 9406, without its second phase). */
+static void watch_delay(struct flow *f)
+{
+	struct tcp_pcb *pcb = f->pcb;
+
+	while (f->rtt_n > 0 && TCP_SEQ_GT(pcb->lastack, f->rtt_seq[f->rtt_first])) {
+		uint64_t rtt = f->stack->now_ns - f->rtt_started_ns[f->rtt_first], margin;
+
+		f->rtt_first = (f->rtt_first + 1) % RTT_STAMPS;
+		f->rtt_n--;
+		if (f->rtt_least_ns == 0 || rtt < f->rtt_least_ns)
+			f->rtt_least_ns = rtt;
+		margin = LWIP_MAX(f->rtt_least_ns / 8, (uint64_t)SLOW_START_MARGIN_NS);
+		if (pcb->cwnd < pcb->ssthresh && pcb->cwnd >= 16u * pcb->mss &&
+		    rtt > f->rtt_least_ns + margin)
+			pcb->ssthresh = pcb->cwnd;
+	}
+}
+
 static size_t send_room(const struct flow *f);
 
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
@@ -211,6 +246,7 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 	(void)pcb;
 	f->unacked -= len <= f->unacked ? len : f->unacked;
 	f->progress = f->tick;
+	watch_delay(f);
 	if (f->want_write && send_room(f) > 0) {
 		f->want_write = false;
 		events_post(f, FLOW_EVENT_WRITABLE);

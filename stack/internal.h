@@ -82,6 +82,8 @@ enum flow_event {
  * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
  * @rx_epoch:	Bytes consumed since @rx_space grew
  * @unacked:	Bytes committed and not acknowledged
+ * @rtt_seq:	Being timed since @rtt_started_ns: a ring of @rtt_n from @rtt_first on
+ * @rtt_least_ns: The shortest round trip, 0: none known
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
  * @held:	A pure ACK that a later one of the same batch may replace (egress.c)
@@ -114,6 +116,9 @@ struct flow {
 	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch;
 
 	size_t unacked;
+	uint64_t rtt_started_ns[RTT_STAMPS], rtt_least_ns;
+	uint32_t rtt_seq[RTT_STAMPS];
+	unsigned int rtt_first, rtt_n;
 	struct flow_options options;
 
 	uint8_t held[IP6_HEADER_BYTES + TCP_HEADER_BYTES];
@@ -300,6 +305,8 @@ void flow_opened(struct flow *f);
 void flow_first_cwnd(struct flow *f);
 /* The connection is over with @err; closed() follows once what was received is consumed. */
 void flow_finished(struct flow *f, int err);
+/* A data segment leaves; @again: not for the first time. */
+void flow_sent_data(struct flow *f, uint32_t seq, bool again);
 /* Brings the deadlines that are ours, not lwIP's, up to date. */
 void flow_timeouts(struct flow *f);
 /* Whether one of them has passed, and what closed() says then. */

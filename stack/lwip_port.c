@@ -121,14 +121,18 @@ void tcp_timer_needed(void)
 {
 }
 
-/* Whether the segment about to leave has left before: lwIP advances snd_nxt afterwards. */
-static bool again(const struct flow *f, const struct pbuf *p)
+/* Tells the flow about data: lwIP advances snd_nxt only afterwards. */
+static void note_data(struct stack *s, const struct pbuf *p)
 {
 	const uint8_t *tcp = p->payload;
-	size_t header = (size_t)(tcp[12] >> 4) * 4;
+	struct flow *f = s->current;
+	bool again;
 
-	return f && f->pcb && p->len > header && f->pcb->persist_backoff == 0 &&
-	       TCP_SEQ_LT(get32(tcp + 4), f->pcb->snd_nxt);
+	if (!f || !f->pcb || p->len <= (size_t)(tcp[12] >> 4) * 4 || f->pcb->persist_backoff > 0)
+		return;
+	again = TCP_SEQ_LT(get32(tcp + 4), f->pcb->snd_nxt);
+	s->stats.tcp_retransmits += again;
+	flow_sent_data(f, get32(tcp + 4), again);
 }
 
 /* Prepends the IP header to the segment and sends it. The pbuf stays the caller's. */
@@ -141,7 +145,7 @@ static err_t output(struct pbuf *p, const struct stack_addr *from, const struct 
 	struct iovec iov;
 
 	LWIP_ASSERT("a segment is one piece", p->next == NULL);
-	s->stats.tcp_retransmits += again(s->current, p);
+	note_data(s, p);
 	if (pbuf_add_header(p, header_len))
 		return ERR_BUF;
 	egress_header(s, p->payload, from, to, proto, segment_len, ttl, tos, (uint16_t)s->ip_id++,
