@@ -36,6 +36,7 @@ enum {
 	RENDEZVOUS_NAP_MS = 5,
 	SMALLEST_BUFFER_BYTES = 1, /* the kernel makes it its minimum */
 	DATAGRAM_BUFFER_BYTES = 1 << 20,
+	FILL_BYTES = 4096,
 	FILL_ROUNDS_MAX = 64,
 	KERNEL_SIGNALS = 64,
 	IPPROTO_CEILING = 263, /* protocols from here on are EINVAL: after IPPROTO_MPTCP */
@@ -297,22 +298,24 @@ static void make_record(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		record->flags |= WGW_CONNECT_KEEPALIVE;
 }
 
-/* Sends the record and zeros until the socket takes no more. */
+/*
+ * Sends the record, then zeros until the socket takes no more. The record is a message of its own: when
+ * the tunnel process takes the descriptor that was sent first, the rest must still be too much for
+ * the buffer, or a program that writes early would write into the record.
+ */
 static int fill(int fd, const struct wgw_connect *record)
 {
-	char block[4096] = {0};
-	ssize_t n;
+	static const char zeros[FILL_BYTES];
+	ssize_t n = wgw_raw_send(fd, record, sizeof(*record), MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	memcpy(block, record, sizeof(*record));
+	if (n != (ssize_t)sizeof(*record))
+		return n == -EPIPE || n == -ECONNRESET ? -ENETDOWN : -ENOBUFS;
 	for (int round = 0; round < FILL_ROUNDS_MAX; round++) {
-		n = wgw_raw_send(fd, block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = wgw_raw_send(fd, zeros, sizeof(zeros), MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n == -EAGAIN)
-			return round ? 0 : -ENOBUFS;
+			return 0;
 		if (n < 0)
 			return -ENETDOWN;
-		if (round == 0 && (size_t)n < sizeof(*record))
-			return -ENOBUFS;
-		memset(block, 0, sizeof(*record));
 	}
 	return -ENOBUFS;
 }

@@ -57,7 +57,8 @@ static int take(int fd)
 	return passed;
 }
 
-static void start(struct pending *p)
+/* @early: the descriptor is taken before the record is written, not after */
+static void start(struct pending *p, int early)
 {
 	struct sockaddr_un un;
 	socklen_t len;
@@ -69,12 +70,16 @@ static void start(struct pending *p)
 	set_sndbuf(p->app, 1);
 	EXPECT(connect(p->app, (struct sockaddr *)&un, len) == 0);
 	EXPECT(pass(p->app) == 0);
-	p->queued = fill(p->app);
-	EXPECT(p->queued >= 64); /* the record itself */
-	EXPECT(events(p->ep) == 0);
 	p->tunnel = accept(p->listener, NULL, NULL);
-	p->copy = take(p->tunnel);
+	if (early)
+		p->copy = take(p->tunnel);
+	p->queued = fill(p->app);
+	events(p->ep);
+	if (!early)
+		p->copy = take(p->tunnel);
+	/* Either way nothing more fits: an early write does not get into the record. */
 	EXPECT(events(p->ep) == 0);
+	EXPECT(send(p->app, "early", 5, MSG_DONTWAIT) == -1 && errno == EAGAIN);
 }
 
 static void stop(struct pending *p)
@@ -103,13 +108,13 @@ static void an_unconnected_stream_polls_as_tcp_does(void)
 	close(unix_fd);
 }
 
-static void success_is_one_edge(void)
+static void success_is_one_edge(int early)
 {
 	static char record[65536];
 	struct pending p;
 	int queued;
 
-	start(&p);
+	start(&p, early);
 	EXPECT(recv(p.tunnel, record, 64, MSG_PEEK) == 64);
 	EXPECT(events(p.ep) == 0);
 	set_sndbuf(p.copy, 212992);
@@ -133,13 +138,13 @@ static void success_is_one_edge(void)
 	stop(&p);
 }
 
-static void failure_is_one_event(void)
+static void failure_is_one_event(int early)
 {
 	struct pending p;
 	int err = 0;
 	socklen_t len = sizeof(err);
 
-	start(&p);
+	start(&p, early);
 	close(p.copy);
 	close(p.tunnel);
 	EXPECT(events(p.ep) == all_over);
@@ -154,7 +159,7 @@ static void end_with_the_keeper_unread_is_a_reset_after_the_data(void)
 	struct pending p;
 	int queued;
 
-	start(&p);
+	start(&p, 0);
 	set_sndbuf(p.copy, 212992);
 	close(p.copy);
 	EXPECT(ioctl(p.tunnel, FIONREAD, &queued) == 0);
@@ -171,8 +176,10 @@ static void end_with_the_keeper_unread_is_a_reset_after_the_data(void)
 int main(void)
 {
 	an_unconnected_stream_polls_as_tcp_does();
-	success_is_one_edge();
-	failure_is_one_event();
+	for (int early = 0; early <= 1; early++) {
+		success_is_one_edge(early);
+		failure_is_one_event(early);
+	}
 	end_with_the_keeper_unread_is_a_reset_after_the_data();
 	return 0;
 }

@@ -361,6 +361,8 @@ START_TEST(data_follows_the_record)
 	ck_assert_int_eq(write(fd, "early", 5), -1);
 	ck_assert_int_eq(errno, EAGAIN);
 	ck_assert(fake_accept(&tunnel, &c));
+	ck_assert_int_eq(write(fd, "early", 5), -1); /* nor when the descriptor has been taken */
+	ck_assert_int_eq(errno, EAGAIN);
 	fake_success_label(&tunnel, &c);
 	fake_success_open(&c);
 	fake_success_end(&c);
