@@ -53,6 +53,16 @@ static int requeue_all(const struct change *c)
 	}
 }
 
+/* The tunnel process closes the conversation when it has changed over. What the program writes from
+ * now on is read in the new form. */
+static void wait_for_end(int conversation)
+{
+	char byte;
+
+	while (wgw_raw_recv(conversation, &byte, 1, 0) == -EINTR)
+		;
+}
+
 static int change_peer(struct change *c, const struct stack_addr *to, bool raw)
 {
 	uint64_t generation = (c->tag + (UINT64_C(1) << WGW_TAG_GENERATION_SHIFT)) &
@@ -80,7 +90,10 @@ static int change_peer(struct change *c, const struct stack_addr *to, bool raw)
 		return rc;
 	wgw_repr_op_init(c->s, &op, WGW_OP_GO, c->fd, c->tag);
 	op.u.open.flags = raw ? WGW_BIND_RAW : 0;
-	return wgw_repr_op_send(c->conversation, &op, NULL, 0, -1);
+	rc = wgw_repr_op_send(c->conversation, &op, NULL, 0, -1);
+	if (rc == 0)
+		wait_for_end(c->conversation);
+	return rc;
 }
 
 static int run_change(struct change *c, const struct stack_addr *to, bool raw)

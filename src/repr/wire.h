@@ -44,7 +44,8 @@
  * cannot forge it) is special. To the tunnel process: it starts with struct wgw_dgram (sendto with an
  * address on a connected socket). From it: empty, an ICMP error came; WGW_OP_GETOPT of SOL_SOCKET,
  * SO_ERROR says which and clears it.
- * A reply with an error ends the conversation. A connected socket need not have WGW_TAG_RAW: the shim
+ * A reply with an error ends the conversation. After WGW_OP_GO the tunnel process closes it when it has
+ * changed over; the application side waits for that. A connected socket need not have WGW_TAG_RAW: the shim
  * leaves it out when the program wants what only struct wgw_dgram says, and may connect again to the
  * same peer to change it.
  *
