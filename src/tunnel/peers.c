@@ -9,9 +9,9 @@
  * session's supervisor, because this process parses no host configuration.
  *
  * The same key in use on two hosts shows as sessions that are lost long before their time, because
- * each host's handshake takes the peer's session away from the other, while the peer's answers arrive
- * in a session that we do not know. One lost session alone can be a network that was down for a
- * moment; together with such datagrams it is said to the user.
+ * each host's handshake takes the peer's session away from the other, while the peer's answers
+ * arrive in a session that we do not know. One lost session alone can be a network that was down
+ * for a moment; together with such datagrams it is said to the user.
  */
 #include <arpa/inet.h>
 #include <errno.h>
