@@ -209,8 +209,8 @@ void flow_sent_data(struct flow *f, uint32_t seq, bool again)
 
 	if (again) {
 		f->rtt_n = 0; /* Karn: an answer would be ambiguous */
-	} else if (f->rtt_n == 0 || (f->rtt_n < RTT_STAMPS &&
-				     seq - f->rtt_seq[last] >= f->pcb->cwnd / RTT_STAMPS)) {
+	} else if (f->rtt_n == 0 ||
+		   (f->rtt_n < RTT_STAMPS && seq - f->rtt_seq[last] >= f->pcb->cwnd / RTT_STAMPS)) {
 		f->rtt_seq[next] = seq;
 		f->rtt_started_ns[next] = f->stack->now_ns;
 		f->rtt_n++;
@@ -475,8 +475,7 @@ struct flow *flow_connect(struct stack *s, const struct stack_addr *local,
 			  const struct flow_ops *ops, void *arg, int *err)
 {
 	static const struct flow_options none;
-	uint32_t timeout_ms = options && options->connect_timeout_ms ? options->connect_timeout_ms
-								     : CONNECT_TIMEOUT_MS;
+	uint32_t timeout_ms = CONNECT_TIMEOUT_MS;
 	struct flow *f;
 
 	stack_clock(s);
@@ -489,6 +488,10 @@ struct flow *flow_connect(struct stack *s, const struct stack_addr *local,
 	f->ops = ops;
 	f->arg = arg;
 	f->options = options ? *options : none;
+	if (f->options.connect_timeout_ms)
+		timeout_ms = f->options.connect_timeout_ms;
+	else if (f->options.user_timeout_ms) /* as Linux: it bounds the handshake, too */
+		timeout_ms = LWIP_MIN(timeout_ms, f->options.user_timeout_ms);
 	f->give_up = s->tick + timeout_ms / (1000 / TICKS_PER_S);
 	*err = choose_local(s, local, remote, &f->local);
 	if (*err == 0)

@@ -142,6 +142,11 @@ START_TEST(connect_timeout_is_the_callers)
 	h_pass_ms(30);
 	ck_assert_int_eq(s.closed, 1);
 	ck_assert_int_eq(s.err, ETIMEDOUT);
+	o.connect_timeout_ms = 0;
+	o.user_timeout_ms = 2000;
+	flow_connect(h.stack, NULL, &to, &o, &seen_ops, &s, &err);
+	h_pass_ms(2050);
+	ck_assert_int_eq(s.closed, 2);
 }
 END_TEST
 
@@ -482,6 +487,84 @@ START_TEST(two_lost_segments_are_repaired_without_a_timeout)
 	ck_assert_ptr_null(wire_next());
 	stack_stats(h.stack, &stats);
 	ck_assert_uint_eq(stats.tcp_retransmits, 2);
+}
+END_TEST
+
+/* Rounds of 40 ms until an honest receiver has @bytes; every other segment of round @lossy is lost,
+ * if there are at least 100. With @slower, round trips grow by as many ms per segment above 100. */
+static int transfer(struct peer *p, struct flow *f, size_t bytes, bool lossy, unsigned int slower,
+		    size_t *flight)
+{
+	static uint8_t data[4000000], have[4000001];
+	uint32_t base = p->ack, done = 0;
+	size_t sent = 0;
+	int round;
+
+	memset(have, 0, sizeof(have));
+	*flight = 0;
+	for (round = 0; round < 1000 && done < bytes; round++) {
+		size_t i, of = h.n_sent - h.n_taken;
+
+		*flight = of > *flight ? of : *flight;
+		h_pass_ms(40 + (of > 100 ? (of - 100) * slower / 10 : 0));
+		of = h.n_sent - h.n_taken;
+		for (i = 0; i < of; i++) {
+			struct segment g = wire_segment();
+
+			if (lossy && of >= 100 && i % 2)
+				continue;
+			if (g.len == 0)
+				continue;
+			memset(have + (g.seq - base), 1, g.len);
+			while (have[done])
+				done++;
+			p->ack = base + done;
+			peer_send(p, ACK, NULL, 0);
+		}
+		lossy = lossy && of < 100;
+		sent += flow_write(f, data + sent, bytes - sent);
+		if (h.n_sent > WIRE_MAX / 2)
+			h_recycle();
+	}
+	ck_assert_uint_eq(done, bytes);
+	return round;
+}
+
+START_TEST(many_lost_segments_take_few_round_trips)
+{
+	struct seen s = {0};
+	struct peer p;
+	size_t flight;
+	int clean, lossy;
+
+	peer_accept(&p, PEER4, 80, &s);
+	clean = transfer(&p, s.flow, 600000, false, 0, &flight);
+	flow_abort(s.flow);
+	wire_forget();
+	memset(&s, 0, sizeof(s));
+	peer_accept(&p, PEER4, 81, &s);
+	lossy = transfer(&p, s.flow, 600000, true, 0, &flight);
+	ck_assert_int_gt(lossy, clean);
+	ck_assert_int_le(lossy, clean + 30); /* at one hole per round trip: 50 and more */
+}
+END_TEST
+
+START_TEST(slow_start_ends_when_round_trips_grow)
+{
+	struct seen s = {0};
+	struct peer p;
+	size_t free_flight, flight;
+
+	peer_accept(&p, PEER4, 80, &s);
+	transfer(&p, s.flow, 4000000, false, 0, &free_flight);
+	flow_abort(s.flow);
+	wire_forget();
+	h_recycle();
+	memset(&s, 0, sizeof(s));
+	peer_accept(&p, PEER4, 81, &s);
+	transfer(&p, s.flow, 4000000, false, 1, &flight);
+	ck_assert_uint_gt(free_flight, 800);
+	ck_assert_uint_lt(flight, free_flight / 2);
 }
 END_TEST
 
@@ -865,6 +948,8 @@ END_TEST
 static void add(TCase *tc)
 {
 	tcase_add_test(tc, two_lost_segments_are_repaired_without_a_timeout);
+	tcase_add_test(tc, many_lost_segments_take_few_round_trips);
+	tcase_add_test(tc, slow_start_ends_when_round_trips_grow);
 	tcase_add_test(tc, holes_are_reported_by_sack);
 	tcase_add_test(tc, the_window_grows_with_a_prompt_reader_only);
 	tcase_add_test(tc, a_batch_is_acknowledged_once);
