@@ -234,12 +234,13 @@ static bool drain(struct wgw_dgram_sock *u, unsigned int max)
 	size_t len;
 	bool special;
 
-	for (unsigned int i = 0; i < max; i++) {
+	/* What comes now may be in the new mode: it waits for WGW_OP_GO */
+	for (unsigned int i = 0; i < max && !u->held; i++) {
 		if (!receive(u, &len, &special))
 			return true;
 		send_on(u, len, special);
 	}
-	return false;
+	return u->held;
 }
 
 static void udp_run(struct wgw_job *j)
@@ -250,7 +251,7 @@ static void udp_run(struct wgw_job *j)
 		free(u);
 	} else if (!drain(u, UDP_PER_TURN)) {
 		wgw_job_queue(u->sockets, j);
-	} else if (u->events & (EPOLLHUP | EPOLLRDHUP)) {
+	} else if (u->events & (EPOLLHUP | EPOLLRDHUP) && !u->held) {
 		udp_close(u);
 	}
 }
@@ -375,13 +376,13 @@ void wgw_udp_go(struct wgw_sock *sock, int raw)
 
 	if (!u->held)
 		return;
-	drain(u, UDP_DRAIN_MAX); /* written before the mode changed */
 	u->held = false;
 	if (raw >= 0)
 		u->raw = raw;
 	send_kept(u, &u->requeued);
 	send_kept(u, &u->arrived);
 	u->kept_bytes = 0;
+	wgw_job_queue(u->sockets, &u->job);
 }
 
 int wgw_udp_shutdown(struct wgw_sock *sock, int how)

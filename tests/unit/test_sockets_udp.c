@@ -173,6 +173,34 @@ START_TEST(what_was_written_before_connect_goes_to_where_it_was_addressed)
 }
 END_TEST
 
+/* The tunnel process may see the first datagram of the new mode before WGW_OP_GO. */
+START_TEST(write_right_after_connect_has_the_new_shape)
+{
+	struct wgw_op op,
+		go = {.magic = WGW_WIRE_MAGIC, .code = WGW_OP_GO, .u.open.flags = WGW_BIND_RAW};
+	int fd, talk;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	talk = connect_begin(fd, &app_peer, &op);
+	if (_i == 0)
+		ck_assert_int_eq(send(talk, &go, sizeof(go), 0), sizeof(go));
+	ck_assert_int_eq(send(fd, "first", 5, 0), 5);
+	if (_i == 1) {
+		fake_run(5);
+		ck_assert_int_eq(send(talk, &go, sizeof(go), 0), sizeof(go));
+	}
+	close(talk);
+	fake_run(5);
+	ck_assert_uint_eq(fake_n_sent, 1);
+	ck_assert_uint_eq(fake_sent[0].len, 5);
+	close(fd);
+	fake_run(5);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+}
+END_TEST
+
 START_TEST(received_order_is_kept_across_connect)
 {
 	struct wgw_dgram h, first = {.magic = WGW_WIRE_MAGIC, .port = 80};
@@ -487,6 +515,7 @@ static Suite *suite(void)
 	tcase_add_test(t, plain_write_on_an_unconnected_socket_goes_nowhere);
 	tcase_add_test(t, empty_datagrams_are_not_an_end);
 	tcase_add_test(t, what_was_written_before_connect_goes_to_where_it_was_addressed);
+	tcase_add_loop_test(t, write_right_after_connect_has_the_new_shape, 0, 2);
 	tcase_add_test(t, received_order_is_kept_across_connect);
 	tcase_add_test(t, broken_off_connect_does_not_silence_the_socket);
 	tcase_add_test(t, held_datagrams_are_bounded);
