@@ -40,29 +40,36 @@ void wgw_job_queue(struct wgw_sockets *s, struct wgw_job *j)
 	j->next = NULL;
 	*s->jobs_tail = j;
 	s->jobs_tail = &j->next;
+	s->n_jobs++;
 }
 
-/* Runs what is queued now; what the jobs queue comes next turn, after the descriptors. */
-static bool run_jobs(struct wgw_before *b)
+/* Runs as many as are queued now; what they queue comes next turn, after the descriptors. May be
+ * called from within a job. */
+static bool run_queue(struct wgw_sockets *s, bool accept_between)
 {
-	struct wgw_sockets *s = wgw_container(b, struct wgw_sockets, before);
-	struct wgw_job *j = s->jobs;
+	size_t budget = s->n_jobs;
 	unsigned int n = 0;
 
-	s->jobs = NULL;
-	s->jobs_tail = &s->jobs;
-	if (!j)
+	if (budget == 0)
 		return false;
-	while (j) {
-		struct wgw_job *next = j->next;
+	while (budget-- > 0 && s->jobs) {
+		struct wgw_job *j = s->jobs;
 
+		s->jobs = j->next;
+		if (!s->jobs)
+			s->jobs_tail = &s->jobs;
+		s->n_jobs--;
 		j->queued = false;
 		j->run(j);
-		j = next;
-		if (++n % JOBS_PER_ACCEPT == 0)
+		if (++n % JOBS_PER_ACCEPT == 0 && accept_between)
 			wgw_sockets_accept(s);
 	}
 	return true; /* what they sent has to be flushed by hooks that ran before this one */
+}
+
+static bool run_jobs(struct wgw_before *b)
+{
+	return run_queue(wgw_container(b, struct wgw_sockets, before), true);
 }
 
 /* ---- quotas ---- */
@@ -266,8 +273,11 @@ static void accept_one(struct wgw_sockets *s, const struct wgw_acceptor *a, int 
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
-	    !wgw_unknown_take(s, cred.uid)) {
+	bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0;
+
+	/* Too many: those of a burst may only not have been looked at yet */
+	if (!known || (!wgw_unknown_take(s, cred.uid) &&
+		       (!run_queue(s, false) || !wgw_unknown_take(s, cred.uid)))) {
 		close(fd);
 		return;
 	}

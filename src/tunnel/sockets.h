@@ -163,6 +163,7 @@ struct wgw_sockets {
 	struct wgw_timer accept_timer;
 	struct wgw_before before;
 	struct wgw_job *jobs, **jobs_tail;
+	size_t n_jobs;
 	struct wgw_quota *quotas;
 	struct wgw_sock **table;
 	size_t table_size, table_n;

@@ -281,8 +281,10 @@ static void send_kernel(struct wgw_dgram_sock *u, const struct stack_addr *to,
 	struct sockaddr_storage ss;
 	socklen_t ss_len = wgw_sockaddr_from(to, &ss);
 
-	if (!k)
+	if (!k) { /* ping: net.ipv4.ping_group_range */
+		udp_error(u, to, errno, UINT32_MAX);
 		return;
+	}
 	if (u->kind == WGW_KIND_PING)
 		need_flow(u); /* its identifier is the socket's "port" */
 	if (sendto(k->watch.fd, payload, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&ss,
