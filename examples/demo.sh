@@ -48,7 +48,8 @@ show wgwrap version
 show wgwrap check client.conf
 
 printf '\n$ wgwrap -c server.conf python3 -m http.server 8080 &\n'
-wgwrap -c server.conf python3 -u -m http.server --directory site 8080 >server.log 2>&1 &
+: >server.log
+wgwrap -c server.conf python3 -u -m http.server --directory site 8080 >>server.log 2>&1 &
 server=$!
 tries=100
 until grep -q 'Serving HTTP' server.log; do

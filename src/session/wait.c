@@ -64,6 +64,16 @@ static void diagnose(const struct wgw_launch *l, const struct wgw_channel_msg *s
 			l->config->source, who, l->options->wait_ms / 1000.0, key);
 }
 
+/** say_up() - the tunnel's state, for -v */
+static void say_up(const struct wgw_launch *l, const struct wgw_channel_msg *state)
+{
+	char who[512];
+
+	describe_peers(l->config, who, sizeof(who));
+	wgw_say(WGW_SAY_INFO, "%s: the tunnel is up: %u of %u peers have a session, %s",
+		l->config->source, state->u.state.peers_up, state->u.state.peers, who);
+}
+
 int wgw_wait_peers(const struct wgw_launch *l, int channel)
 {
 	uint64_t deadline = wgw_clock_ns() + l->options->wait_ms * WGW_MS_NS;
@@ -89,7 +99,9 @@ int wgw_wait_peers(const struct wgw_launch *l, int channel)
 		if (msg.code != WGW_CH_STATE)
 			continue;
 		state = msg;
-		if (state.u.state.peers_up > 0 || state.u.state.peers == 0)
+		if (state.u.state.peers_up > 0 || state.u.state.peers == 0) {
+			say_up(l, &state);
 			return 0;
+		}
 	}
 }
