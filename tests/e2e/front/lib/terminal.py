@@ -28,6 +28,9 @@ class Shell:
         self.expect("prompt> ")
 
     def type(self, text):
+        # dash loses an interrupt that comes while it starts a program, natively too
+        if text < " ":
+            time.sleep(0.3)
         self.mark = len(self.seen)
         os.write(self.fd, text.encode())
 
