@@ -84,8 +84,8 @@ static bool add_named(struct answer *a, const struct socket_type *t, const char 
 	char buffer[SERVICE_BUFFER_BYTES];
 	struct servent entry, *found = NULL;
 
-	if (t->any_protocol || getservbyname_r(service, t->name, &entry, buffer, sizeof(buffer),
-					       &found) != 0 ||
+	if (t->any_protocol ||
+	    getservbyname_r(service, t->name, &entry, buffer, sizeof(buffer), &found) != 0 ||
 	    !found)
 		return false;
 	add_endpoint(a, t, ntohs((uint16_t)entry.s_port));

@@ -2,10 +2,11 @@
 /*
  * exec.c - programs that start programs with another environment
  *
- * A child without LD_PRELOAD or WGW_SESSION_ENV would not leak (the filter refuses its IP sockets) but
- * would have no network. So both are put back: the session as it was at the start, and the shim in
- * front of whatever LD_PRELOAD the program sets. env -i, sudo-like cleaners and launchers that build
- * their own environment then work. Children of vfork come through here: only the stack is written.
+ * A child without LD_PRELOAD or WGW_SESSION_ENV would not leak (the filter refuses its IP sockets)
+ * but would have no network. So both are put back: the session as it was at the start, and the shim
+ * in front of whatever LD_PRELOAD the program sets. env -i, sudo-like cleaners and launchers that
+ * build their own environment then work. Children of vfork come through here: only the stack is
+ * written.
  */
 #include "preload/pre.h"
 
@@ -20,9 +21,9 @@ enum {
 	ARGS_MAX = 4096,	  /* of the execl family */
 };
 
-#define SHIM_FILE   "libwgwrap.so"
-#define PRELOAD_IS  "LD_PRELOAD="
-#define SESSION_IS  WGW_SESSION_ENV "="
+#define SHIM_FILE  "libwgwrap.so"
+#define PRELOAD_IS "LD_PRELOAD="
+#define SESSION_IS WGW_SESSION_ENV "="
 
 static bool starts_with(const char *text, const char *prefix)
 {
@@ -100,15 +101,15 @@ static void apply(char *const env[], const struct repair *r, char **out)
 }
 
 /* Declares `env`, the environment to pass on: @given, repaired if need be. */
-#define REPAIRED_ENV(given)                                                  \
-	struct repair repair;                                                \
-	size_t n_env = count(given);                                         \
-	bool change = n_env <= ENV_MAX && (pre_enter(), examine(given, &repair)); \
-	char *copy[change ? n_env + 3 : 1];                                  \
-	char *const *env = given;                                            \
-	if (change) {                                                        \
-		apply(given, &repair, copy);                                 \
-		env = copy;                                                  \
+#define REPAIRED_ENV(given)                                                                        \
+	struct repair repair;                                                                      \
+	size_t n_env = count(given);                                                               \
+	bool change = n_env <= ENV_MAX && (pre_enter(), examine(given, &repair));                  \
+	char *copy[change ? n_env + 3 : 1];                                                        \
+	char *const *env = given;                                                                  \
+	if (change) {                                                                              \
+		apply(given, &repair, copy);                                                       \
+		env = copy;                                                                        \
 	}
 
 PRE_EXPORT int execve(const char *path, char *const argv[], char *const envp[])

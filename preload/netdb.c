@@ -2,8 +2,8 @@
 /*
  * netdb.c - gethostbyname(3) and its relatives
  *
- * The forms with a caller's buffer do the work; the others keep one buffer per function, as libc's do,
- * and are as little safe with threads.
+ * The forms with a caller's buffer do the work; the others keep one buffer per function, as libc's
+ * do, and are as little safe with threads.
  */
 #include <netdb.h>
 #include <netinet/in.h>

@@ -88,8 +88,8 @@ static int pre_query_state(res_state state, const char *name, int class_, int ty
 /* ---- ready-made queries ---- */
 
 /* Takes the one question of a query. */
-static bool read_question(const unsigned char *query, int len, char *name, size_t size,
-			  int *class_, int *type)
+static bool read_question(const unsigned char *query, int len, char *name, size_t size, int *class_,
+			  int *type)
 {
 	int used;
 
@@ -135,36 +135,36 @@ static int pre_send(const unsigned char *query, int len, unsigned char *answer, 
 #undef res_nsearch
 #undef res_nsend
 
-#define QUERY_LIKE(function)                                                                     \
-	PRE_EXPORT int function(const char *name, int class_, int type, unsigned char *answer,   \
-				int size);                                                       \
-	int function(const char *name, int class_, int type, unsigned char *answer, int size)    \
-	{                                                                                        \
-		return pre_query_plain(name, class_, type, answer, size);                        \
+#define QUERY_LIKE(function)                                                                       \
+	PRE_EXPORT int function(const char *name, int class_, int type, unsigned char *answer,     \
+				int size);                                                         \
+	int function(const char *name, int class_, int type, unsigned char *answer, int size)      \
+	{                                                                                          \
+		return pre_query_plain(name, class_, type, answer, size);                          \
 	}
-#define STATE_QUERY_LIKE(function)                                                               \
-	PRE_EXPORT int function(res_state state, const char *name, int class_, int type,         \
-				unsigned char *answer, int size);                                \
-	int function(res_state state, const char *name, int class_, int type,                    \
-		     unsigned char *answer, int size)                                            \
-	{                                                                                        \
-		return pre_query_state(state, name, class_, type, answer, size);                 \
+#define STATE_QUERY_LIKE(function)                                                                 \
+	PRE_EXPORT int function(res_state state, const char *name, int class_, int type,           \
+				unsigned char *answer, int size);                                  \
+	int function(res_state state, const char *name, int class_, int type,                      \
+		     unsigned char *answer, int size)                                              \
+	{                                                                                          \
+		return pre_query_state(state, name, class_, type, answer, size);                   \
 	}
-#define SEND_LIKE(function)                                                                      \
-	PRE_EXPORT int function(const unsigned char *query, int len, unsigned char *answer,      \
-				int size);                                                       \
-	int function(const unsigned char *query, int len, unsigned char *answer, int size)       \
-	{                                                                                        \
-		return pre_send(query, len, answer, size);                                       \
+#define SEND_LIKE(function)                                                                        \
+	PRE_EXPORT int function(const unsigned char *query, int len, unsigned char *answer,        \
+				int size);                                                         \
+	int function(const unsigned char *query, int len, unsigned char *answer, int size)         \
+	{                                                                                          \
+		return pre_send(query, len, answer, size);                                         \
 	}
-#define STATE_SEND_LIKE(function)                                                                \
-	PRE_EXPORT int function(res_state state, const unsigned char *query, int len,            \
-				unsigned char *answer, int size);                                \
-	int function(res_state state, const unsigned char *query, int len,                       \
-		     unsigned char *answer, int size)                                            \
-	{                                                                                        \
-		(void)state;                                                                     \
-		return pre_send(query, len, answer, size);                                       \
+#define STATE_SEND_LIKE(function)                                                                  \
+	PRE_EXPORT int function(res_state state, const unsigned char *query, int len,              \
+				unsigned char *answer, int size);                                  \
+	int function(res_state state, const unsigned char *query, int len, unsigned char *answer,  \
+		     int size)                                                                     \
+	{                                                                                          \
+		(void)state;                                                                       \
+		return pre_send(query, len, answer, size);                                         \
 	}
 
 QUERY_LIKE(res_query)

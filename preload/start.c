@@ -23,8 +23,9 @@ struct wgw_repr_session pre_session;
 static bool have_session;
 static atomic_bool started;
 /* As they were at the start: programs overwrite and clear their environment. */
-static char kept_session[sizeof(WGW_SESSION_ENV) + 1 + 2 * (WGW_TOKEN_BYTES + WGW_LABEL_KEY_BYTES +
-			 WGW_ABSTRACT_BYTES) + 8 + WGW_PATH_PREFIX_MAX_BYTES];
+static char kept_session[sizeof(WGW_SESSION_ENV) + 1 +
+			 2 * (WGW_TOKEN_BYTES + WGW_LABEL_KEY_BYTES + WGW_ABSTRACT_BYTES) + 8 +
+			 WGW_PATH_PREFIX_MAX_BYTES];
 static char kept_preload[PRELOAD_MAX_BYTES];
 
 struct binding {
@@ -32,15 +33,19 @@ struct binding {
 	void *slot;
 };
 
-#define BIND(function) {#function, &pre_next.function}
+#define BIND(function)                                                                             \
+	{                                                                                          \
+#function, &pre_next.function                                                      \
+	}
 
 static const struct binding bindings[] = {
-	BIND(socket),	   BIND(connect),     BIND(bind),	  BIND(listen),	     BIND(accept),
-	BIND(accept4),	   BIND(getsockname), BIND(getpeername),  BIND(getsockopt),  BIND(setsockopt),
-	BIND(shutdown),	   BIND(send),	      BIND(sendto),	  BIND(sendmsg),     BIND(sendmmsg),
-	BIND(recv),	   BIND(recvfrom),    BIND(recvmsg),	  BIND(recvmmsg),    BIND(ioctl),
-	BIND(execve),	   BIND(execvpe),     BIND(fexecve),	  BIND(posix_spawn), BIND(posix_spawnp),
-	BIND(getnameinfo),
+	BIND(socket),	    BIND(connect),     BIND(bind),	  BIND(listen),
+	BIND(accept),	    BIND(accept4),     BIND(getsockname), BIND(getpeername),
+	BIND(getsockopt),   BIND(setsockopt),  BIND(shutdown),	  BIND(send),
+	BIND(sendto),	    BIND(sendmsg),     BIND(sendmmsg),	  BIND(recv),
+	BIND(recvfrom),	    BIND(recvmsg),     BIND(recvmmsg),	  BIND(ioctl),
+	BIND(execve),	    BIND(execvpe),     BIND(fexecve),	  BIND(posix_spawn),
+	BIND(posix_spawnp), BIND(getnameinfo),
 };
 
 static void bind_functions(void)

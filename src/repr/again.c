@@ -15,7 +15,7 @@ enum { OPTION_MAX_BYTES = 64 };
 
 /* What the kernel keeps on an AF_UNIX socket for us. Buffer sizes are read doubled; no matter. */
 static const int native_options[] = {
-	SO_REUSEADDR, SO_KEEPALIVE, SO_LINGER,	   SO_RCVTIMEO,	 SO_SNDTIMEO,
+	SO_REUSEADDR, SO_KEEPALIVE, SO_LINGER,	 SO_RCVTIMEO,  SO_SNDTIMEO,
 	SO_BROADCAST, SO_OOBINLINE, SO_RCVLOWAT, SO_TIMESTAMP,
 };
 
@@ -23,9 +23,9 @@ static const int native_options[] = {
 static const struct {
 	int level, name;
 } kept_options[] = {
-	{SOL_SOCKET, SO_SNDBUF}, {IPPROTO_IP, IP_TOS}, {IPPROTO_IP, IP_TTL},
-	{IPPROTO_TCP, TCP_KEEPIDLE}, {IPPROTO_TCP, TCP_KEEPINTVL},
-	{IPPROTO_TCP, TCP_KEEPCNT}, {IPPROTO_TCP, TCP_USER_TIMEOUT},
+	{SOL_SOCKET, SO_SNDBUF},	 {IPPROTO_IP, IP_TOS},	       {IPPROTO_IP, IP_TTL},
+	{IPPROTO_TCP, TCP_KEEPIDLE},	 {IPPROTO_TCP, TCP_KEEPINTVL}, {IPPROTO_TCP, TCP_KEEPCNT},
+	{IPPROTO_TCP, TCP_USER_TIMEOUT},
 };
 
 static void copy_native(int from, int to)
@@ -48,8 +48,7 @@ static void copy_kept(const struct wgw_repr_session *s, int from, uint64_t tag, 
 		wgw_repr_op_init(s, &get, WGW_OP_GETOPT, from, tag);
 		get.u.option.level = kept_options[i].level;
 		get.u.option.name = kept_options[i].name;
-		if (wgw_repr_op_call(s, &get, -1) < 0 ||
-		    get.u.option.len > WGW_OPTION_MAX_BYTES)
+		if (wgw_repr_op_call(s, &get, -1) < 0 || get.u.option.len > WGW_OPTION_MAX_BYTES)
 			continue;
 		wgw_repr_op_init(s, &set, WGW_OP_SETOPT, to, tag);
 		set.u.option = get.u.option;
@@ -67,8 +66,7 @@ int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag)
 	enum wgw_repr_tcp_state state;
 	int again;
 
-	if (wgw_tag_kind(tag) != WGW_KIND_TCP || !(tag & WGW_TAG_REPORTED) ||
-	    (tag & WGW_TAG_BOUND))
+	if (wgw_tag_kind(tag) != WGW_KIND_TCP || !(tag & WGW_TAG_REPORTED) || (tag & WGW_TAG_BOUND))
 		return -ECONNABORTED;
 	state = wgw_repr_tcp_state(s, fd, tag, &label);
 	if (state != WGW_REPR_FAILED && state != WGW_REPR_LOST)

@@ -18,8 +18,8 @@ union wgw_fd_control {
 /* Makes @msg carry @fd. @control must live as long. */
 void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd);
 
-/* Puts what the program's ancillary data ask for into @head. @any: set when there was something that
- * only a header can carry. 0, or -EINVAL as Linux answers unknown or malformed items. */
+/* Puts what the program's ancillary data ask for into @head. @any: set when there was something
+ * that only a header can carry. 0, or -EINVAL as Linux answers unknown or malformed items. */
 int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head, bool *any);
 
 /** struct wgw_cmsg_out - a program's control buffer while it is filled */

@@ -4,8 +4,9 @@
  *
  * With WGW_TAG_RAW a message is the payload and read(2) and write(2) need no help. Otherwise struct
  * wgw_dgram comes first, as one more iovec, so the payload is never copied here. On a socket with
- * WGW_TAG_RAW a single message can have a header all the same: a descriptor attached to it, which no
- * plain write can forge, says so. From the tunnel process such a message says that an error came.
+ * WGW_TAG_RAW a single message can have a header all the same: a descriptor attached to it, which
+ * no plain write can forge, says so. From the tunnel process such a message says that an error
+ * came.
  *
  * TCP comes through here too when a program uses the calls with addresses: names and ancillary data
  * mean nothing there, and must not reach the AF_UNIX socket (SCM_RIGHTS would).
@@ -333,8 +334,8 @@ static int write_name(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	return rc;
 }
 
-ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
-			 struct msghdr *msg, int flags)
+ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag, struct msghdr *msg,
+			 int flags)
 {
 	struct incoming in = {.len = 0};
 	bool error;

@@ -174,8 +174,8 @@ int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int 
 int wgw_repr_accepted(const struct wgw_repr_session *s, int fd, uint64_t listener_tag,
 		      struct stack_addr *peer)
 {
-	const uint64_t inherited = WGW_TAG_V6 | WGW_TAG_V6ONLY | WGW_TAG_NODELAY |
-				   (UINT64_C(3) << WGW_TAG_KIND_SHIFT);
+	const uint64_t inherited =
+		WGW_TAG_V6 | WGW_TAG_V6ONLY | WGW_TAG_NODELAY | (UINT64_C(3) << WGW_TAG_KIND_SHIFT);
 	const char keeper = WGW_KEEPER_BYTE;
 	struct wgw_label label;
 	int rc;
@@ -184,8 +184,8 @@ int wgw_repr_accepted(const struct wgw_repr_session *s, int fd, uint64_t listene
 		return -ECONNABORTED;
 	memcpy(peer->ip, label.remote_ip, 16);
 	peer->port = label.remote_port;
-	rc = wgw_repr_tag_change(
-		fd, WGW_TAG_MAGIC | WGW_TAG_ACCEPTED | (listener_tag & inherited), 0);
+	rc = wgw_repr_tag_change(fd, WGW_TAG_MAGIC | WGW_TAG_ACCEPTED | (listener_tag & inherited),
+				 0);
 	if (rc < 0)
 		return rc;
 	/* The connection may be over already; then nobody needs these. Never the keeper alone: it

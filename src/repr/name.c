@@ -2,8 +2,8 @@
 /*
  * name.c - getsockname and getpeername
  *
- * A TCP socket that has ended its connect, or was accepted, carries both addresses in its label: one
- * native call and no conversation. What is not in a label is asked for by cookie.
+ * A TCP socket that has ended its connect, or was accepted, carries both addresses in its label:
+ * one native call and no conversation. What is not in a label is asked for by cookie.
  */
 #include "src/repr/repr.h"
 

@@ -4,13 +4,13 @@
  *
  * Theory of operation
  *
- * An option lives in one of four places: on the AF_UNIX socket, where the kernel keeps it with Linux's
- * own semantics (most of SOL_SOCKET); in the tag; at the tunnel process under the socket's cookie;
- * or nowhere, when accepting it is all that a program can observe. option_table.c says which. What
- * is in no table is ENOPROTOOPT.
+ * An option lives in one of four places: on the AF_UNIX socket, where the kernel keeps it with
+ * Linux's own semantics (most of SOL_SOCKET); in the tag; at the tunnel process under the socket's
+ * cookie; or nowhere, when accepting it is all that a program can observe. option_table.c says
+ * which. What is in no table is ENOPROTOOPT.
  *
- * SO_SNDBUF must not reach the AF_UNIX socket: it is what makes a pending connect unwritable, and the
- * record and the keeper are charged to it.
+ * SO_SNDBUF must not reach the AF_UNIX socket: it is what makes a pending connect unwritable, and
+ * the record and the keeper are charged to it.
  */
 #include "src/repr/repr.h"
 
@@ -76,9 +76,12 @@ static int get_tcp_info(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 			socklen_t *len)
 {
 	static const uint8_t states[] = {
-		[WGW_REPR_NEW] = TCP_STATE_CLOSE,	   [WGW_REPR_LISTENING] = TCP_STATE_LISTEN,
-		[WGW_REPR_CONNECTING] = TCP_STATE_SYN_SENT, [WGW_REPR_CONNECTED] = TCP_STATE_ESTABLISHED,
-		[WGW_REPR_FAILED] = TCP_STATE_CLOSE,	   [WGW_REPR_LOST] = TCP_STATE_CLOSE,
+		[WGW_REPR_NEW] = TCP_STATE_CLOSE,
+		[WGW_REPR_LISTENING] = TCP_STATE_LISTEN,
+		[WGW_REPR_CONNECTING] = TCP_STATE_SYN_SENT,
+		[WGW_REPR_CONNECTED] = TCP_STATE_ESTABLISHED,
+		[WGW_REPR_FAILED] = TCP_STATE_CLOSE,
+		[WGW_REPR_LOST] = TCP_STATE_CLOSE,
 	};
 	struct wgw_label label;
 	struct tcp_info info = {0};
@@ -98,8 +101,8 @@ static int get_tcp_info(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	return put_value(&info, sizeof(info), value, len);
 }
 
-static int get_mtu(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
-		   void *value, socklen_t *len)
+static int get_mtu(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, void *value,
+		   socklen_t *len)
 {
 	struct wgw_label label;
 	struct wgw_op op;
@@ -114,7 +117,6 @@ static int get_mtu(const struct wgw_repr_session *s, int fd, uint64_t tag, int l
 	rc = wgw_repr_op_call(s, &op, -1);
 	if (rc < 0)
 		return rc;
-	(void)name;
 	mtu = (int)op.u.resolved.ttl;
 	return put_int(level, mtu, value, len);
 }
@@ -159,7 +161,8 @@ static int get_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 	}
 }
 
-static int get_in_tag(uint64_t tag, const struct wgw_repr_option *option, void *value, socklen_t *len)
+static int get_in_tag(uint64_t tag, const struct wgw_repr_option *option, void *value,
+		      socklen_t *len)
 {
 	return put_int(option->level, tag & option->bit ? 1 : 0, value, len);
 }
@@ -177,17 +180,24 @@ static int get_special(const struct wgw_repr_session *s, int fd, uint64_t tag, i
 		*len = 0;
 		return 0;
 	}
-	return get_mtu(s, fd, tag, level, name, value, len);
+	return get_mtu(s, fd, tag, level, value, len);
 }
 
-int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
-			int name, void *value, socklen_t *len)
+/* A level that is not for this kind of socket at all; ip_getsockopt() has its own word for it. */
+static bool is_foreign_level(uint64_t tag, int level)
+{
+	return !(tag & WGW_TAG_V6) && level != IPPROTO_IP && level != get_protocol(tag);
+}
+
+int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
+			void *value, socklen_t *len)
 {
 	const struct wgw_repr_option *option = wgw_repr_option_find(tag, level, name);
 
+	if (!option && level == SOL_SOCKET)
+		return get_socket_level(s, fd, tag, name, value, len);
 	if (!option)
-		return level == SOL_SOCKET ? get_socket_level(s, fd, tag, name, value, len)
-					   : -ENOPROTOOPT;
+		return is_foreign_level(tag, level) ? -EOPNOTSUPP : -ENOPROTOOPT;
 	switch (option->place) {
 	case WGW_REPR_OPTION_TAG:
 		return get_in_tag(tag, option, value, len);
@@ -339,8 +349,8 @@ static int set_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	return set_op(s, fd, tag, option->level, option->name, &value, sizeof(value));
 }
 
-int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
-			int name, const void *value, socklen_t len)
+int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
+			const void *value, socklen_t len)
 {
 	const struct wgw_repr_option *option = wgw_repr_option_find(tag, level, name);
 	int number = 0;
@@ -361,5 +371,5 @@ int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	if (rc < 0)
 		return rc;
 	return option->place == WGW_REPR_OPTION_TAG ? set_in_tag(s, fd, tag, option, number)
-					       : set_kept(s, fd, tag, option, number);
+						    : set_kept(s, fd, tag, option, number);
 }

@@ -6,19 +6,19 @@
 #include <stdint.h>
 
 enum wgw_repr_option_place {
-	WGW_REPR_OPTION_TAG,	    /* a bit of the tag */
-	WGW_REPR_OPTION_KEPT,    /* an int at the tunnel process, by cookie */
+	WGW_REPR_OPTION_TAG,	 /* a bit of the tag */
+	WGW_REPR_OPTION_KEPT,	 /* an int at the tunnel process, by cookie */
 	WGW_REPR_OPTION_IGNORED, /* any value is taken, the initial one is read back */
 	WGW_REPR_OPTION_SPECIAL, /* option.c computes it */
 	WGW_REPR_OPTION_REFUSED, /* setting fails with errno @initial, reading with ENOPROTOOPT */
 };
 
 enum { /* which sockets have the option */
-	WGW_REPR_OPTION_ON_TCP = 1 << 0,
-	WGW_REPR_OPTION_ON_DATAGRAM = 1 << 1,
-	WGW_REPR_OPTION_ON_V6_ONLY = 1 << 2, /* AF_INET6 sockets only */
-	WGW_REPR_OPTION_MINUS_RESETS = 1 << 3, /* -1 means the initial value */
-	WGW_REPR_OPTION_ON_ANY = WGW_REPR_OPTION_ON_TCP | WGW_REPR_OPTION_ON_DATAGRAM,
+       WGW_REPR_OPTION_ON_TCP = 1 << 0,
+       WGW_REPR_OPTION_ON_DATAGRAM = 1 << 1,
+       WGW_REPR_OPTION_ON_V6_ONLY = 1 << 2,   /* AF_INET6 sockets only */
+       WGW_REPR_OPTION_MINUS_RESETS = 1 << 3, /* -1 means the initial value */
+       WGW_REPR_OPTION_ON_ANY = WGW_REPR_OPTION_ON_TCP | WGW_REPR_OPTION_ON_DATAGRAM,
 };
 
 struct wgw_repr_option {

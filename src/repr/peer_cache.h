@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* peer_cache.h - the peers of connected datagram sockets, so that not every recvfrom asks for them */
+/* peer_cache.h - the peers of connected datagram sockets, so that not every recvfrom asks for them
+ */
 #ifndef SRC_REPR_PEER_CACHE_H
 #define SRC_REPR_PEER_CACHE_H
 

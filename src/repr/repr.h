@@ -134,17 +134,17 @@ int wgw_repr_name_op(const struct wgw_repr_session *s, int fd, uint64_t tag,
 
 /* ---- option.c ---- */
 
-int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
-			int name, void *value, socklen_t *len);
-int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
-			int name, const void *value, socklen_t len);
+int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
+			void *value, socklen_t *len);
+int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
+			const void *value, socklen_t len);
 
 /* ---- dgram.c ---- */
 
 ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			 const struct msghdr *msg, int flags);
-ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
-			 struct msghdr *msg, int flags);
+ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag, struct msghdr *msg,
+			 int flags);
 int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how);
 
 /* ---- udp_connect.c ---- */

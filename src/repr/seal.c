@@ -4,10 +4,10 @@
  *
  * Theory of operation
  *
- * Abstract AF_UNIX names are listed in /proc/net/unix for every user, so a label must not show where
- * a program connects. The 40 bytes of a label are XORed with five blocks of SipHash-2-4 in counter
- * mode under the session's key; the 64-bit random nonce in the name makes each key stream single
- * use. SipHash is a pseudo-random function (Aumasson and Bernstein 2012), which is all that
+ * Abstract AF_UNIX names are listed in /proc/net/unix for every user, so a label must not show
+ * where a program connects. The 40 bytes of a label are XORed with five blocks of SipHash-2-4 in
+ * counter mode under the session's key; the 64-bit random nonce in the name makes each key stream
+ * single use. SipHash is a pseudo-random function (Aumasson and Bernstein 2012), which is all that
  * counter mode needs. It is written out here because the shim may link to nothing but libc; the
  * unit test holds it against libsodium's.
  */
@@ -48,8 +48,8 @@ static void sip_round(uint64_t v[4])
 static uint64_t siphash_16(const uint8_t key[WGW_LABEL_KEY_BYTES], uint64_t m0, uint64_t m1)
 {
 	uint64_t k0 = load64(key), k1 = load64(key + 8);
-	uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d,
-			 k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573};
+	uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
+			 k1 ^ 0x7465646279746573};
 	const uint64_t m[3] = {m0, m1, UINT64_C(16) << 56};
 
 	for (int i = 0; i < 3; i++) {

@@ -67,7 +67,8 @@ static int connect_path(const struct wgw_repr_session *s, int fd, char which)
 	memcpy(un.sun_path, s->path, len);
 	un.sun_path[len] = '.';
 	un.sun_path[len + 1] = which;
-	return wgw_raw_connect(fd, &un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 3));
+	return wgw_raw_connect(fd, &un,
+			       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 3));
 }
 
 /*

@@ -16,8 +16,7 @@ bool wgw_repr_tag(int fd, uint64_t *tag)
 	socklen_t len = sizeof(*tag);
 	uint64_t value = 0;
 
-	if (fd < 0 ||
-	    wgw_raw_getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &value, &len) < 0 ||
+	if (fd < 0 || wgw_raw_getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &value, &len) < 0 ||
 	    len != sizeof(value) || !wgw_tag_is_ours(value))
 		return false;
 	*tag = value;

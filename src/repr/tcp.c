@@ -17,8 +17,8 @@
  *	peer, hung up, no label	lost: the tunnel process died
  *	peer			connecting
  *
- * WGW_TAG_REPORTED is the rest of Linux's state machine: the first connect() after a success returns
- * 0 and the next EISCONN; an error is told once, by connect() or by SO_ERROR.
+ * WGW_TAG_REPORTED is the rest of Linux's state machine: the first connect() after a success
+ *returns 0 and the next EISCONN; an error is told once, by connect() or by SO_ERROR.
  */
 #include "src/repr/repr.h"
 
@@ -290,8 +290,8 @@ static void make_record(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		record->flags |= WGW_CONNECT_V6;
 	if (wgw_raw_getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff) {
 		record->flags |= WGW_CONNECT_LINGER;
-		record->linger_s = (uint16_t)(linger.l_linger > UINT16_MAX ? UINT16_MAX
-									   : linger.l_linger);
+		record->linger_s =
+			(uint16_t)(linger.l_linger > UINT16_MAX ? UINT16_MAX : linger.l_linger);
 	}
 	len = sizeof(on);
 	if (wgw_raw_getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &len) == 0 && on)
@@ -299,9 +299,9 @@ static void make_record(const struct wgw_repr_session *s, int fd, uint64_t tag,
 }
 
 /*
- * Sends the record, then zeros until the socket takes no more. The record is a message of its own: when
- * the tunnel process takes the descriptor that was sent first, the rest must still be too much for
- * the buffer, or a program that writes early would write into the record.
+ * Sends the record, then zeros until the socket takes no more. The record is a message of its own:
+ * when the tunnel process takes the descriptor that was sent first, the rest must still be too much
+ * for the buffer, or a program that writes early would write into the record.
  */
 static int fill(int fd, const struct wgw_connect *record)
 {

@@ -5,8 +5,8 @@
  * Bare payload and messages with a header must not be mixed up. The tunnel process stops sending to
  * the socket before it replies; what is still queued is read here and given back on the same
  * conversation, which the tunnel process then sends in the new form. Datagrams therefore keep their
- * order and none is lost. Another thread that reads at the same moment may take one in the old form;
- * it sees the tag of before or after, as with any race between connect and recv.
+ * order and none is lost. Another thread that reads at the same moment may take one in the old
+ * form; it sees the tag of before or after, as with any race between connect and recv.
  */
 #include "src/repr/repr.h"
 
@@ -21,7 +21,7 @@ struct change {
 	const struct wgw_repr_session *s;
 	int fd;
 	int conversation;
-	uint64_t tag;		     /* as it was */
+	uint64_t tag;		    /* as it was */
 	struct stack_addr old_peer; /* with WGW_TAG_RAW */
 };
 
@@ -65,8 +65,8 @@ static void wait_for_end(int conversation)
 
 static int change_peer(struct change *c, const struct stack_addr *to, bool raw)
 {
-	uint64_t generation = (c->tag + (UINT64_C(1) << WGW_TAG_GENERATION_SHIFT)) &
-			      WGW_TAG_GENERATION_MASK;
+	uint64_t generation =
+		(c->tag + (UINT64_C(1) << WGW_TAG_GENERATION_SHIFT)) & WGW_TAG_GENERATION_MASK;
 	struct wgw_op op;
 	int rc;
 
@@ -83,9 +83,9 @@ static int change_peer(struct change *c, const struct stack_addr *to, bool raw)
 	rc = requeue_all(c);
 	if (rc < 0)
 		return rc;
-	rc = wgw_repr_tag_change(c->fd,
-				 generation | (to ? WGW_TAG_CONNECTED : 0) | (raw ? WGW_TAG_RAW : 0),
-				 WGW_TAG_CONNECTED | WGW_TAG_RAW | WGW_TAG_GENERATION_MASK);
+	rc = wgw_repr_tag_change(
+		c->fd, generation | (to ? WGW_TAG_CONNECTED : 0) | (raw ? WGW_TAG_RAW : 0),
+		WGW_TAG_CONNECTED | WGW_TAG_RAW | WGW_TAG_GENERATION_MASK);
 	if (rc < 0)
 		return rc;
 	wgw_repr_op_init(c->s, &op, WGW_OP_GO, c->fd, c->tag);

@@ -2,9 +2,10 @@
 /*
  * connect_in_place.c - a full AF_UNIX stream as a connection that is being made
  *
- * An unconnected stream polls as an unconnected TCP socket. Connected with the smallest send buffer and
- * filled, it is not writable; raising the buffer through a duplicate gives one EPOLLOUT edge with what
- * was queued still there; the end of the other side with that unread is IN|OUT|ERR|HUP in one event.
+ * An unconnected stream polls as an unconnected TCP socket. Connected with the smallest send buffer
+ * and filled, it is not writable; raising the buffer through a duplicate gives one EPOLLOUT edge
+ * with what was queued still there; the end of the other side with that unread is IN|OUT|ERR|HUP in
+ * one event.
  */
 #include <netinet/in.h>
 #include <sys/ioctl.h>

@@ -14,13 +14,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define EXPECT(condition)                                                             \
-	do {                                                                          \
-		if (!(condition)) {                                                   \
-			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, \
-				#condition, errno);                                   \
-			exit(1);                                                      \
-		}                                                                     \
+#define EXPECT(condition)                                                                          \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition,  \
+				errno);                                                            \
+			exit(1);                                                                   \
+		}                                                                                  \
 	} while (0)
 
 /* A listener on an abstract name of its own, and its address. */

@@ -2,9 +2,9 @@
 /*
  * messages.c - SEQPACKET as a carrier of datagrams
  *
- * Borders and empty messages are kept; MSG_TRUNC tells the full length; the largest UDP payload fits; a
- * descriptor attached to a message marks it, and a plain read of it leaks nothing; the end of the
- * other side is 0 with POLLHUP, told apart from an empty message by that.
+ * Borders and empty messages are kept; MSG_TRUNC tells the full length; the largest UDP payload
+ * fits; a descriptor attached to a message marks it, and a plain read of it leaks nothing; the end
+ * of the other side is 0 with POLLHUP, told apart from an empty message by that.
  */
 #include <poll.h>
 #include <sys/ioctl.h>

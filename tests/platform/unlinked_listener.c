@@ -2,9 +2,9 @@
 /*
  * unlinked_listener.c - a listener without a name in the file system
  *
- * It can be reached through an O_PATH descriptor of its unlinked file by /proc/self/fd, by nobody else.
- * When it is closed such a connect is ECONNREFUSED; a full backlog is EAGAIN for a non-blocking
- * connect. What it accepts has its name, so a label must be on the connecting end.
+ * It can be reached through an O_PATH descriptor of its unlinked file by /proc/self/fd, by nobody
+ * else. When it is closed such a connect is ECONNREFUSED; a full backlog is EAGAIN for a
+ * non-blocking connect. What it accepts has its name, so a label must be on the connecting end.
  */
 #include <fcntl.h>
 

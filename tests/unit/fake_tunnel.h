@@ -49,8 +49,8 @@ struct fake_tunnel {
 		uint32_t len;
 		uint8_t value[WGW_OPTION_MAX_BYTES];
 	} option[FAKE_OPTIONS];
-	int fail_next;		/* errno for the next BIND, LISTEN or UDP_CONNECT */
-	unsigned int ops;	/* conversations so far */
+	int fail_next;	  /* errno for the next BIND, LISTEN or UDP_CONNECT */
+	unsigned int ops; /* conversations so far */
 	unsigned int bad_tokens;
 	unsigned int requeued;
 	int error_next; /* SO_ERROR of a datagram socket */

@@ -20,13 +20,13 @@ extern char **environ;
 static char self[256], shim[300];
 static struct fake_tunnel tunnel;
 
-#define NEED(condition)                                                                         \
-	do {                                                                                    \
-		if (!(condition)) {                                                             \
-			fprintf(stderr, "%s:%d: %s (errno %d)\n", __func__, __LINE__,           \
-				#condition, errno);                                             \
-			return 1;                                                               \
-		}                                                                               \
+#define NEED(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "%s:%d: %s (errno %d)\n", __func__, __LINE__, #condition,  \
+				errno);                                                            \
+			return 1;                                                                  \
+		}                                                                                  \
 	} while (0)
 
 /* ---- roles: run with the shim ---- */
@@ -60,7 +60,8 @@ static int role_connect(void)
 	if (child == 0) {
 		fd = dup(fd);
 		len = sizeof(in);
-		if (getsockname(fd, (struct sockaddr *)&in, &len) < 0 || ntohs(in.sin_port) != 33333)
+		if (getsockname(fd, (struct sockaddr *)&in, &len) < 0 ||
+		    ntohs(in.sin_port) != 33333)
 			_exit(1);
 		_exit(write(fd, "child", 5) == 5 ? 0 : 1);
 	}
@@ -215,16 +216,19 @@ static void print_list(const struct addrinfo *list)
 /* Everything getaddrinfo can decide without asking anyone. */
 static int role_print_addrinfo(void)
 {
-	static const char *const nodes[] = {NULL,     "127.0.0.1", "::1",	"::ffff:1.2.3.4",
-					    "1.2.3",  "fe80::1%1", "::1%lo", "0x7f000001"};
-	static const char *const services[] = {NULL, "80", "http", "0", "domain", "nosuch", " 80",
-					       "", "70000"};
+	static const char *const nodes[] = {NULL,    "127.0.0.1", "::1",    "::ffff:1.2.3.4",
+					    "1.2.3", "fe80::1%1", "::1%lo", "0x7f000001"};
+	static const char *const services[] = {NULL,	 "80",	"http", "0",	"domain",
+					       "nosuch", " 80", "",	"70000"};
 	static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6, 7};
 	static const int types[] = {0, SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET};
 	static const int protocols[] = {0, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP};
-	static const int flags[] = {AI_NUMERICHOST, AI_NUMERICHOST | AI_PASSIVE,
-				    AI_NUMERICHOST | AI_CANONNAME, AI_NUMERICHOST | AI_NUMERICSERV,
-				    AI_NUMERICHOST | AI_V4MAPPED, 0x4000};
+	static const int flags[] = {AI_NUMERICHOST,
+				    AI_NUMERICHOST | AI_PASSIVE,
+				    AI_NUMERICHOST | AI_CANONNAME,
+				    AI_NUMERICHOST | AI_NUMERICSERV,
+				    AI_NUMERICHOST | AI_V4MAPPED,
+				    0x4000};
 	struct addrinfo hints = {0}, *list;
 
 	for (unsigned int i = 0; i < 8 * 9 * 4 * 5 * 4 * 6; i++) {
@@ -309,7 +313,8 @@ static void echo_five(struct fake_conn *c)
 	ck_assert_int_eq(fake_success_label(&tunnel, c), 0);
 	ck_assert_int_eq(fake_success_open(c), 0);
 	fake_success_end(c);
-	ck_assert_int_eq(recv(c->fd, buffer, (size_t)c->record_bytes, MSG_WAITALL), c->record_bytes);
+	ck_assert_int_eq(recv(c->fd, buffer, (size_t)c->record_bytes, MSG_WAITALL),
+			 c->record_bytes);
 	n = recv(c->fd, buffer, 5, MSG_WAITALL);
 	if (n == 5)
 		ck_assert_int_eq(send(c->fd, buffer, 5, MSG_NOSIGNAL), 5);

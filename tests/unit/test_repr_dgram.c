@@ -38,9 +38,8 @@ static int udp_socket(int domain)
 
 static struct sockaddr_in peer_addr(void)
 {
-	return (struct sockaddr_in){.sin_family = AF_INET,
-				    .sin_port = htons(53),
-				    .sin_addr.s_addr = htonl(0x0a000001)};
+	return (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(0x0a000001)};
 }
 
 /* Our end of the socket; waits until the fake has taken it. */
@@ -84,7 +83,8 @@ static ssize_t recv_from(int fd, char *text, size_t size, struct sockaddr_in *fr
 /* What the tunnel process sends to a socket without WGW_TAG_RAW. */
 static void deliver(int end, const char *text, uint8_t last, uint16_t port, uint32_t err)
 {
-	struct wgw_dgram head = {.magic = WGW_WIRE_MAGIC, .port = port, .ttl = 61, .tos = 2, .err = err};
+	struct wgw_dgram head = {
+		.magic = WGW_WIRE_MAGIC, .port = port, .ttl = 61, .tos = 2, .err = err};
 	struct iovec iov[2] = {{&head, sizeof(head)}, {(void *)text, strlen(text)}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 

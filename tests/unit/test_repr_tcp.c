@@ -112,8 +112,8 @@ START_TEST(record_says_where_to_and_how)
 	int on = 1;
 	struct fake_conn c;
 
-	ck_assert_int_eq(wgw_repr_setsockopt(&session, fd, tag_of(fd), IPPROTO_TCP, TCP_NODELAY, &on,
-					     sizeof(on)),
+	ck_assert_int_eq(wgw_repr_setsockopt(&session, fd, tag_of(fd), IPPROTO_TCP, TCP_NODELAY,
+					     &on, sizeof(on)),
 			 0);
 	ck_assert_int_eq(wgw_repr_setsockopt(&session, fd, tag_of(fd), SOL_SOCKET, SO_LINGER,
 					     &linger, sizeof(linger)),
@@ -293,14 +293,11 @@ END_TEST
 START_TEST(signal_with_restart_does_not)
 {
 	struct sigaction act = {.sa_handler = SIG_DFL};
-	struct timeval limit = {0};
 	int err = 0;
 	pthread_t player;
 	sigset_t alarm_only;
 	int fd = tcp_socket(0);
 
-	(void)limit;
-	/* Other handlers of this test runner must not count. */
 	arm(SA_RESTART);
 	sigemptyset(&alarm_only);
 	sigaddset(&alarm_only, SIGALRM);
@@ -431,9 +428,8 @@ END_TEST
 /* The tunnel process's part of an inbound connection: a labelled socket that connects. */
 static int inbound(int listener)
 {
-	struct wgw_label label = {.outcome = WGW_OUTCOME_ACCEPTED,
-				  .local_port = 8080,
-				  .remote_port = 50000};
+	struct wgw_label label = {
+		.outcome = WGW_OUTCOME_ACCEPTED, .local_port = 8080, .remote_port = 50000};
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
