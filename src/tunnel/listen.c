@@ -32,6 +32,8 @@
 
 #include "src/tunnel/sockets.h"
 
+enum { KERNEL_ACCEPTS = 64 }; /* of one listener in a turn */
+
 /** struct port - a port of the stack; @listeners take turns, the first is next */
 struct port {
 	struct flow_listener *flow;
@@ -45,7 +47,9 @@ struct port {
  * @path:	O_PATH descriptor of the unix listener
  * @local, @flags: what it is bound to
  * @port:	In the tunnel, or NULL: @kernel is a listener of the host
- * @waiting:	Connections in state DELIVER, @n_waiting of them
+ * @waiting:	Connections in state DELIVER, @n_waiting of them, oldest first
+ * @retry, @wait_ms: when the application's backlog is tried again
+ * @kernel_paused: @kernel is not watched meanwhile
  */
 struct wgw_listener {
 	struct wgw_sock sock;
@@ -59,7 +63,9 @@ struct wgw_listener {
 	struct wgw_link waiting;
 	unsigned int n_waiting;
 	struct wgw_job job;
-	bool dead;
+	struct wgw_timer retry;
+	uint32_t wait_ms;
+	bool kernel_paused, dead;
 };
 
 static struct wgw_link *bucket(struct wgw_sockets *s, uint16_t port)
@@ -110,11 +116,6 @@ static int reach(const struct wgw_listener *l, const struct stack_addr *local,
 
 /* ---- ends ---- */
 
-static void listener_free(struct wgw_job *j)
-{
-	free(wgw_container(j, struct wgw_listener, job));
-}
-
 static void listener_close(struct wgw_listener *l)
 {
 	struct wgw_sockets *s = l->sockets;
@@ -122,6 +123,7 @@ static void listener_close(struct wgw_listener *l)
 	if (l->dead)
 		return;
 	l->dead = true;
+	wgw_timer_cancel(s->t->loop, &l->retry);
 	while (l->waiting.next != &l->waiting)
 		wgw_conn_abort(wgw_container(l->waiting.next, struct wgw_conn, waiting));
 	wgw_list_remove(&l->link);
@@ -182,20 +184,6 @@ void wgw_listen_session_over(struct wgw_sockets *s, struct wgw_session *session)
 
 /* ---- inbound connections ---- */
 
-static void wait_for_room(struct wgw_conn *c)
-{
-	uint64_t now = wgw_clock_ns();
-
-	if (now - c->started > WGW_BACKLOG_MS * WGW_MS_NS) {
-		wgw_conn_abort(c);
-		return;
-	}
-	c->wait_ns = c->wait_ns ? c->wait_ns * 2 : WGW_BACKLOG_RETRY_MS * WGW_MS_NS;
-	if (c->wait_ns > WGW_BACKLOG_RETRY_LAST_MS * WGW_MS_NS)
-		c->wait_ns = WGW_BACKLOG_RETRY_LAST_MS * WGW_MS_NS;
-	wgw_timer_set(c->sockets->t->loop, &c->timer, now + c->wait_ns);
-}
-
 void wgw_listen_waiting_over(struct wgw_conn *c)
 {
 	if (!c->waiting.next)
@@ -204,34 +192,71 @@ void wgw_listen_waiting_over(struct wgw_conn *c)
 	c->listener->n_waiting--;
 }
 
-void wgw_listen_deliver(struct wgw_conn *c)
+/* Connects @c to the application. 0, or errno: EAGAIN: the backlog is full, it goes on waiting. */
+static int deliver(struct wgw_listener *l, struct wgw_conn *c)
 {
-	struct wgw_listener *l = c->listener;
 	int fd, err = reach(l, &c->local, &c->remote, &fd);
 
-	if (err == EAGAIN) {
-		wait_for_room(c);
-		return;
-	}
 	if (!err && wgw_conn_attach(c, fd) < 0) {
 		close(fd);
 		err = ENOBUFS;
 	}
-	if (err) {
-		if (err != ECONNREFUSED)
-			wgw_session_say(l->sock.quota->session, 1,
-					"cannot hand a connection to the listening program: %s",
-					strerror(err));
-		wgw_conn_abort(c);
-		if (err == ECONNREFUSED)
-			listener_close(l);
-		return;
-	}
+	if (err == EAGAIN && wgw_clock_ns() - c->started < WGW_BACKLOG_MS * WGW_MS_NS)
+		return err;
 	wgw_listen_waiting_over(c);
 	c->listener = NULL;
+	if (err) {
+		wgw_conn_abort(c);
+		return err == EAGAIN ? ETIMEDOUT : err;
+	}
 	c->app.hello = true;
 	c->state = WGW_CONN_OPEN;
 	wgw_conn_kick(c);
+	return 0;
+}
+
+/* Delivers what waits, oldest first, until the backlog is full. */
+static void serve_waiting(struct wgw_listener *l)
+{
+	struct wgw_loop *loop = l->sockets->t->loop;
+	int err = 0;
+
+	while (l->waiting.next != &l->waiting) {
+		err = deliver(l, wgw_container(l->waiting.next, struct wgw_conn, waiting));
+		if (err == EAGAIN || err == ECONNREFUSED)
+			break;
+		l->wait_ms = 0;
+		if (err)
+			wgw_session_say(l->sock.quota->session, 1,
+					"cannot hand a connection to the listening program: %s",
+					strerror(err));
+	}
+	if (err == ECONNREFUSED) {
+		listener_close(l);
+	} else if (err == EAGAIN) {
+		l->wait_ms = l->wait_ms ? l->wait_ms * 2 : WGW_BACKLOG_RETRY_MS;
+		if (l->wait_ms > WGW_BACKLOG_RETRY_LAST_MS)
+			l->wait_ms = WGW_BACKLOG_RETRY_LAST_MS;
+		wgw_timer_set(loop, &l->retry, wgw_clock_ns() + l->wait_ms * WGW_MS_NS);
+	} else if (l->kernel.fd >= 0 && l->kernel_paused) {
+		l->kernel_paused = false;
+		wgw_loop_mod(loop, &l->kernel, EPOLLIN);
+	}
+}
+
+static void retry_due(struct wgw_timer *timer)
+{
+	serve_waiting(wgw_container(timer, struct wgw_listener, retry));
+}
+
+static void listener_run(struct wgw_job *j)
+{
+	struct wgw_listener *l = wgw_container(j, struct wgw_listener, job);
+
+	if (l->dead)
+		free(l);
+	else
+		serve_waiting(l);
 }
 
 static struct wgw_conn *inbound(struct wgw_listener *l)
@@ -273,22 +298,28 @@ static void on_accept(struct flow_listener *f, struct flow *flow, void *arg)
 	flow_addrs(flow, &c->local, &c->remote);
 	wgw_flow_own(c, flow);
 	/* not inside the stack's callback: the listener may turn out to be gone */
-	wgw_timer_set(c->sockets->t->loop, &c->timer, wgw_loop_now(c->sockets->t->loop));
+	wgw_job_queue(l->sockets, &l->job);
 }
 
+/* While connections wait for the application, others wait in the kernel's backlog. */
 static void kernel_accept(struct wgw_watch *w, uint32_t events)
 {
 	struct wgw_listener *l = wgw_container(w, struct wgw_listener, kernel);
 
 	(void)events;
-	for (int i = 0; i < 64 && !l->dead && l->n_waiting < WGW_BACKLOG_WAITING_MAX; i++) {
+	if (l->n_waiting > 0) {
+		l->kernel_paused = true;
+		wgw_loop_mod(l->sockets->t->loop, w, 0);
+		return;
+	}
+	for (int i = 0; i < KERNEL_ACCEPTS && !l->dead; i++) {
 		struct sockaddr_storage ss;
 		socklen_t len = sizeof(ss);
 		int fd = accept4(w->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		struct wgw_conn *c;
 
 		if (fd < 0)
-			return;
+			break;
 		c = inbound(l);
 		if (!c) {
 			close(fd);
@@ -301,9 +332,8 @@ static void kernel_accept(struct wgw_watch *w, uint32_t events)
 			wgw_sockaddr_to(&ss, &c->local);
 		if (wgw_relay_own(c, fd, false) != 0)
 			wgw_conn_drop(c);
-		else
-			wgw_listen_deliver(c);
 	}
+	serve_waiting(l);
 }
 
 void wgw_listen_identify(struct wgw_conn *c)
@@ -446,7 +476,8 @@ static struct wgw_listener *listener_new(struct wgw_sockets *s, struct wgw_kept 
 	l->local = kept->local;
 	l->flags = kept->flags;
 	l->kernel.fd = -1;
-	l->job.run = listener_free;
+	l->job.run = listener_run;
+	l->retry.due = retry_due;
 	wgw_list_init(&l->waiting);
 	s->open++;
 	return l;

@@ -49,14 +49,14 @@ enum {
 	WGW_KEPT_SCAN_MS = 2000,
 	WGW_PUMP_BYTES = 256 * 1024, /* one connection's share of a turn, each way */
 	WGW_TAIL_MAX_BYTES =
-		16 * 1024 * 1024, /* kept for a slow reader after its connection ended */
+		16 * 1024 * 1024,	   /* kept for a slow reader after its connection ended */
 	WGW_APP_SNDBUF_BYTES = 512 * 1024, /* as SO_SNDBUF reads */
 	WGW_PORT_BUCKETS = 256,
 	WGW_LISTENER_PROBE_MS = 1000, /* how soon a closed listener is noticed */
 	WGW_BACKLOG_RETRY_MS = 5,     /* first wait for a full backlog; doubled up to: */
-	WGW_BACKLOG_RETRY_LAST_MS = 200,
+	WGW_BACKLOG_RETRY_LAST_MS = 80,
 	WGW_BACKLOG_MS = 60000,		/* and given up after */
-	WGW_BACKLOG_WAITING_MAX = 1024, /* connections that wait for one backlog */
+	WGW_BACKLOG_WAITING_MAX = 8192, /* connections that wait for one backlog */
 };
 
 /* ---- jobs ---- */
@@ -407,8 +407,6 @@ bool wgw_listen_conflict(struct wgw_sockets *s, const struct stack_addr *local, 
 void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local);
 /* The accepted socket has shown itself: enters it into the table. */
 void wgw_listen_identify(struct wgw_conn *c);
-/* State DELIVER: connects @c to its listener, or waits for room in the backlog. */
-void wgw_listen_deliver(struct wgw_conn *c);
 /* A connection that waited in state DELIVER waits no more. */
 void wgw_listen_waiting_over(struct wgw_conn *c);
 void wgw_listen_session_over(struct wgw_sockets *s, struct wgw_session *session);

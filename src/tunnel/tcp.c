@@ -464,8 +464,6 @@ static void conn_due(struct wgw_timer *timer)
 
 	if (c->state == WGW_CONN_HELLO || c->state == WGW_CONN_RECORD)
 		wgw_conn_drop(c);
-	else if (c->state == WGW_CONN_DELIVER)
-		wgw_listen_deliver(c);
 	else
 		wgw_conn_kick(c);
 }
