@@ -193,7 +193,10 @@ class Syns(threading.Thread):
 
     def run(self):
         while True:
-            packet = self.raw.recv(128)
+            try:
+                packet = self.raw.recv(128)
+            except OSError:
+                return
             header = (packet[0] & 15) * 4
             if packet[9] == 6 and packet[16:19] == bytes((10, 9, 1)) and packet[header + 13] & 0x12 == 0x02:
                 self.times.append(time.monotonic())

@@ -7,10 +7,13 @@
  * Each worker accepts, sends its number and the client's address, and serves the next one when that
  * client has closed. Prints "ready" when it listens.
  */
+#include <sys/prctl.h>
+
 #include "common.h"
 
 static void work(int listener, int number)
 {
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
 		union address peer;
 		socklen_t len = sizeof(peer);

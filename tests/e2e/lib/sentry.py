@@ -92,7 +92,7 @@ class Sentry:
         while not self.stopping:
             for table in TABLES:
                 try:
-                    with open(f"/proc/self/net/{table}", encoding="ascii") as f:
+                    with open(f"/proc/thread-self/net/{table}", encoding="ascii") as f:
                         lines = f.readlines()[1:]
                 except OSError:
                     continue
