@@ -92,6 +92,22 @@ static uint32_t positive(const struct wgw_sock *sock, int32_t name)
 	return v > 0 ? (uint32_t)v : 0;
 }
 
+/* How long TCP_SYNCNT lets a connect wait, as Linux: each SYN waits twice as long as the one before
+ * (RFC 6298), 120 s at most. 0: the option is not set. */
+static uint32_t connect_timeout_ms(const struct wgw_sock *sock)
+{
+	enum { FIRST_RTO_MS = 1000, RTO_MAX_MS = 120 * 1000, RETRIES_MAX = 127 };
+	uint32_t retries = positive(sock, TCP_SYNCNT), rto = FIRST_RTO_MS, total = FIRST_RTO_MS;
+
+	if (retries == 0)
+		return 0;
+	for (uint32_t i = 0; i < retries && i < RETRIES_MAX; i++) {
+		rto = rto * 2 < RTO_MAX_MS ? rto * 2 : RTO_MAX_MS;
+		total += rto;
+	}
+	return total;
+}
+
 void wgw_options_for_flow(const struct wgw_sock *sock, struct flow_options *out)
 {
 	int tos = wgw_option_int(sock, IPPROTO_IP, IP_TOS, -1);
@@ -108,6 +124,7 @@ void wgw_options_for_flow(const struct wgw_sock *sock, struct flow_options *out)
 		.keep_interval_s = positive(sock, TCP_KEEPINTVL),
 		.keep_count = positive(sock, TCP_KEEPCNT),
 		.user_timeout_ms = positive(sock, TCP_USER_TIMEOUT),
+		.connect_timeout_ms = connect_timeout_ms(sock),
 		.tos = (uint8_t)(tos > 0 ? tos : 0),
 		.ttl = (uint8_t)(ttl > 0 && ttl < 256 ? ttl : 0),
 	};
