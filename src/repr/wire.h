@@ -231,7 +231,7 @@ enum wgw_op_code {
 	WGW_OP_BIND,	     /* u.bind; reply u.name */
 	WGW_OP_LISTEN,	     /* u.listen, SCM_RIGHTS: O_PATH of the unix listener; reply u.name */
 	WGW_OP_UDP_CONNECT,  /* u.bind.addr; all-zero ip and port: disconnect; reply u.name */
-	WGW_OP_REQUEUE,	     /* a message (struct wgw_dgram and payload) follows the header */
+	WGW_OP_REQUEUE,	     /* struct wgw_dgram and payload follow in the same message */
 	WGW_OP_GO,	     /* u.open.flags: WGW_BIND_RAW or 0; ends UDP_CONNECT; no reply */
 	WGW_OP_NAME,	     /* no body; reply u.name */
 	WGW_OP_SETOPT,	     /* u.option; reply err */
@@ -239,7 +239,7 @@ enum wgw_op_code {
 	WGW_OP_RESOLVE,	     /* u.resolve; reply u.resolved */
 	WGW_OP_REVERSE,	     /* u.bind.addr; reply u.resolved with one name in @canonical */
 	WGW_OP_SHUTDOWN,     /* UDP: u.option.value = SHUT_RD, SHUT_WR or SHUT_RDWR; reply err */
-	WGW_OP_DNS_QUERY,    /* u.dns_query; reply header, then the DNS response message */
+	WGW_OP_DNS_QUERY,    /* u.dns_query; reply: the DNS response follows in the same message */
 	WGW_OP_IFADDRS,	     /* no body; reply u.resolved (addresses), @ttl: MTU */
 };
 
