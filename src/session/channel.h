@@ -4,19 +4,17 @@
  *
  * One SEQPACKET connection to the sequenced rendezvous (by path: the runtime directory is the
  * user's own), opened by the front, inherited by the supervisor, open as long as the session lives.
- * The first message is WGW_CH_OPEN with two memfds: the settings text and the policy text. The tunnel
- * process accepts it from its own uid only. When the connection closes, the session is over:
+ * The first message is WGW_CH_OPEN with two memfds: the settings text and the policy text. The
+ * tunnel process accepts it from its own uid only. When the connection closes, the session is over:
  * what its programs wrote is still delivered, then its token is forgotten.
  *
  * Settings: lines that say what the tunnel is (wgw_settings_text); a session whose lines differ is
- * refused with the lines that differ (EBUSY), unless WGW_CH_JOIN; a tunnel process that has no session
- * left answers EAGAIN and ends, so that another can take its place. Policy: lines that say what this session
- * may do:
- *   direct CIDR		relayed by the tunnel process outside the tunnel
- *   dns-mode tunnel|system|refuse
- *   dns ADDR			a name server reached through the tunnel, in order
- *   search NAME		a search domain, in order
- *   system-resolver ADDR	an address whose port 53 stands for the tunnel's name servers
+ * refused with the lines that differ (EBUSY), unless WGW_CH_JOIN; a tunnel process that has no
+ * session left answers EAGAIN and ends, so that another can take its place. Policy: lines that say
+ * what this session may do: direct CIDR		relayed by the tunnel process outside the
+ * tunnel dns-mode tunnel|system|refuse dns ADDR			a name server reached
+ * through the tunnel, in order search NAME		a search domain, in order system-resolver
+ * ADDR	an address whose port 53 stands for the tunnel's name servers
  *   verbose N			0 quiet .. 2
  */
 #ifndef SRC_SESSION_CHANNEL_H
@@ -28,21 +26,42 @@
 #include "src/repr/wire.h"
 
 enum wgw_channel_code { /* continues enum wgw_op_code in the code field */
-	/* session to tunnel process */
-	WGW_CH_OPEN = 64,   /* u.open, SCM_RIGHTS: settings memfd, policy memfd */
-	WGW_CH_FLUSH,	    /* asks for WGW_CH_FLUSHED when all that was written is acknowledged */
-	WGW_CH_SCANNED,	    /* u.scan: bit i of held is set when inode i is still open */
-	WGW_CH_HOST_RESOLVED, /* u.host */
-	/* tunnel process to session */
-	WGW_CH_OPENED = 96, /* u.opened */
-	WGW_CH_STATE,	    /* u.state: now and whenever it changes */
-	WGW_CH_FLUSHED,	    /* u.flushed */
-	WGW_CH_SAY,	    /* u.say: a line for the user */
-	WGW_CH_SCAN,	    /* u.scan: which of these socket inodes do your processes hold? */
-	WGW_CH_HOST_RESOLVE, /* u.host: ask the host's resolver */
+			/* session to tunnel process */
+			WGW_CH_OPEN = 64, /* u.open, SCM_RIGHTS: settings memfd, policy memfd */
+			WGW_CH_FLUSH,	  /* asks for WGW_CH_FLUSHED when all that was written is
+					     acknowledged */
+			WGW_CH_SCANNED,	  /* u.scan: bit i of held is set when inode i is still open
+					   */
+			WGW_CH_HOST_RESOLVED, /* u.host */
+			/* from whoever operates the tunnel, on a connection without a session */
+			WGW_CH_CONTROL = 80, /* u.control, SCM_RIGHTS as the verb says */
+			/* tunnel process to session */
+			WGW_CH_OPENED = 96, /* u.opened */
+			WGW_CH_STATE,	    /* u.state: now and whenever it changes */
+			WGW_CH_FLUSHED,	    /* u.flushed */
+			WGW_CH_SAY,	    /* u.say: a line for the user */
+			WGW_CH_SCAN, /* u.scan: which of these socket inodes do your processes hold?
+				      */
+			WGW_CH_HOST_RESOLVE, /* u.host: ask the host's resolver */
+			WGW_CH_CONTROLLED =
+				112,   /* u.control: the verb repeated; err; text says more */
+			WGW_CH_LEAVE,  /* to a keeper: end your session */
+			WGW_CH_REREAD, /* to a keeper: the file has changed */
 };
 
-enum { WGW_CH_JOIN = 1 };
+/* What a WGW_CH_CONTROL asks for. Where a file comes along it is a regular one (memfd). */
+enum wgw_control_verb {
+	WGW_CONTROL_GET =
+		1,	   /* one empty file, which gets the state as text (src/control/status.h) */
+	WGW_CONTROL_FLOWS, /* the same with the open connections */
+	WGW_CONTROL_SET,   /* one file: lines of the cross-platform UAPI's set operation */
+	WGW_CONTROL_RELOAD, /* two files: such lines, and the new settings text */
+	WGW_CONTROL_DOWN,   /* keepers are asked to leave; value: other sessions */
+};
+
+/* Flags of OPEN. A keeper is a session without a command that holds the tunnel up; a new one
+ * takes the place of the one before. */
+enum { WGW_CH_JOIN = 1, WGW_CH_KEEPER = 2 };
 enum { WGW_CH_TEXT_MAX_BYTES = 1024, WGW_CH_SCAN_MAX = 512, WGW_CH_HOST_MAX = 32 };
 
 struct wgw_channel_msg {
@@ -58,14 +77,21 @@ struct wgw_channel_msg {
 			uint32_t flags;
 		} open;
 		struct {
+			uint32_t verb; /* enum wgw_control_verb */
+			uint32_t value;
+			char text[WGW_CH_TEXT_MAX_BYTES]; /* what failed, NUL-terminated */
+		} control;
+		struct {
 			uint8_t abstract[WGW_ABSTRACT_BYTES];
 			int32_t pid;
-			char text[WGW_CH_TEXT_MAX_BYTES]; /* what differs or failed, NUL-terminated */
+			char text[WGW_CH_TEXT_MAX_BYTES]; /* what differs or failed, NUL-terminated
+							   */
 		} opened;
 		struct {
-			uint32_t peers;		   /* with an endpoint */
-			uint32_t peers_up;	   /* with a session */
-			uint32_t attempts;	   /* initiations sent without an answer, most of any peer */
+			uint32_t peers;	   /* with an endpoint */
+			uint32_t peers_up; /* with a session */
+			uint32_t
+				attempts; /* initiations sent without an answer, most of any peer */
 			uint32_t datagrams_received; /* from any endpoint: something answers */
 		} state;
 		struct {

@@ -64,7 +64,7 @@ static void note_diag(void *ctx, const char *message)
 	wgw_say(WGW_SAY_INFO, "%s", message);
 }
 
-static struct wgw_config *read_config(const struct wgw_run_options *options)
+struct wgw_config *wgw_front_config(const struct wgw_run_options *options)
 {
 	struct wgw_diag diag = {.say = say_diag, .note = note_diag};
 	struct wgw_config *config = NULL;
@@ -82,8 +82,8 @@ static struct wgw_config *read_config(const struct wgw_run_options *options)
 	return config;
 }
 
-/** refuse_privileged() - wgwrap trusts its environment, so it must not be set-user-ID */
-static int refuse_privileged(void)
+/** wgw_front_refuse_privileged() - wgwrap trusts its environment, so it must not be set-user-ID */
+int wgw_front_refuse_privileged(void)
 {
 	if (!getauxval(AT_SECURE) && getuid() == geteuid() && getgid() == getegid())
 		return 0;
@@ -97,9 +97,9 @@ static void end_by_signal(int number)
 	_exit(128 + number);
 }
 
-/** heed_signals() - PID 1 ignores signals without a handler, so a container could not be stopped
+/** wgw_front_heed_signals() - PID 1 ignores signals without a handler, so a container could not be stopped
  * while a peer is waited for. exec resets handlers. */
-static void heed_signals(void)
+void wgw_front_heed_signals(void)
 {
 	static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 	struct sigaction end = {.sa_handler = end_by_signal}, old;
@@ -314,12 +314,12 @@ int wgw_run(const struct wgw_run_options *options)
 	char *path;
 	int status;
 
-	if (wgw_inherited_take(&in) || wgw_say_init(options) || refuse_privileged() ||
+	if (wgw_inherited_take(&in) || wgw_say_init(options) || wgw_front_refuse_privileged() ||
 	    wgw_inherited_check(&in, options))
 		return WGW_EXIT_FAILED;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	heed_signals();
-	config = read_config(options);
+	wgw_front_heed_signals();
+	config = wgw_front_config(options);
 	if (!config)
 		return WGW_EXIT_FAILED;
 	status = wgw_find_command(options->command[0], &path);

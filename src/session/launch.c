@@ -169,7 +169,7 @@ static int send_open(const struct wgw_launch *l, int channel)
 		wgw_channel_prepare(&msg, WGW_CH_OPEN);
 		memcpy(msg.u.open.token, l->token, sizeof(l->token));
 		memcpy(msg.u.open.label_key, l->label_key, sizeof(l->label_key));
-		msg.u.open.flags = l->options->join ? WGW_CH_JOIN : 0;
+		msg.u.open.flags = l->open_flags | (l->options->join ? WGW_CH_JOIN : 0);
 		err = wgw_channel_send(channel, &msg, fds, 2);
 		sodium_memzero(&msg, sizeof(msg));
 	}

@@ -118,6 +118,12 @@ bool wgw_serve_channel(struct wgw_supervisor *s)
 				(unsigned long long)msg.u.flushed.bytes_lost);
 		wgw_supervisor_delivered(s);
 		break;
+	case WGW_CH_LEAVE:
+		s->leave = true;
+		break;
+	case WGW_CH_REREAD:
+		s->reread = true;
+		break;
 	default: /* STATE and what later versions add */
 		break;
 	}

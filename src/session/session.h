@@ -136,6 +136,7 @@ void wgw_channel_print(const struct wgw_channel_msg *msg);
  * @abstract:	Random part of the abstract names; @has_abstract: chosen already
  * @tunnel:	Process id of the tunnel process reached
  * @again:	Not the first time
+ * @open_flags:	WGW_CH_*, besides what @options ask for
  */
 struct wgw_launch {
 	const struct wgw_run_options *options;
@@ -153,6 +154,7 @@ struct wgw_launch {
 	char *policy;
 	pid_t tunnel;
 	uint32_t peers;
+	uint32_t open_flags;
 };
 
 /* Fills @l: identity, token, texts. Returns 0, or -1 after an error was said. */
@@ -165,6 +167,15 @@ void wgw_launch_free(struct wgw_launch *l);
 /* boot.c: makes the listeners and starts a tunnel process; returns when it is up. The caller holds
  * the lock. 0, or -1 after an error was said. */
 int wgw_boot_tunnel(struct wgw_launch *l);
+
+/* ---- front.c: what every command that joins a tunnel begins with ---- */
+
+/* -1 after an error was said when the process has privileges of a set-user-ID file. */
+int wgw_front_refuse_privileged(void);
+/* As PID 1: the usual signals end the process. */
+void wgw_front_heed_signals(void);
+/* Reads and parses what -c names; NULL after an error was said. */
+struct wgw_config *wgw_front_config(const struct wgw_run_options *options);
 
 /* ---- wait.c ---- */
 
@@ -244,6 +255,7 @@ enum { WGW_RESOLVERS_MAX = 64 };
  * @restart_at:	When to try again, 0: not due
  * @restarts:	How many in a row, for the back-off
  * @resolvers:	Processes that ask the host's resolver, 0: free
+ * @leave, @reread: The tunnel process asked a keeper (`wgwrap up`) to end; to read its file again
  */
 struct wgw_supervisor {
 	struct wgw_launch *launch;
@@ -259,6 +271,7 @@ struct wgw_supervisor {
 	uint64_t restart_at, up_since;
 	unsigned int restarts;
 	pid_t resolvers[WGW_RESOLVERS_MAX];
+	bool leave, reread;
 };
 
 /* In the supervisor's process: starts the command and serves the session. Does not return.
