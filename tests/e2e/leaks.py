@@ -156,7 +156,8 @@ def _(w):
 
 
 def one_line(err):
-    lines = [line for line in err.splitlines() if line.startswith("wgwrap: ")]
+    # Programs that write to stderr byte by byte may have begun a line of their own
+    lines = re.findall("wgwrap: .*", err)
     assert len(lines) == 1, err
     return lines[0]
 
