@@ -16,7 +16,7 @@ SANITIZE ?=
 
 PKGS      := libsodium libb2 inih libcares libseccomp
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lhttp_parser
 # AEAD providers that are compiled in when their headers are present
 HAVE_OPENSSL := $(shell pkg-config --exists libcrypto 2>/dev/null && echo 1)
 HAVE_IPSECMB := $(shell printf '\#include <intel-ipsec-mb.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1)
@@ -38,7 +38,7 @@ UNIT_SRCS    := $(sort $(wildcard tests/unit/test_*.c))
 PLATFORM_SRCS := $(sort $(wildcard tests/platform/*.c))
 PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
 FUZZ_SRCS    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/*.sh tests/e2e/front/*.py))
+E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/*.sh tests/e2e/front/*.py tests/e2e/proxy/*.py))
 BENCHES      := $(sort $(wildcard tests/bench/*.sh tests/bench/*.py))
 MAN_PAGES    := $(sort $(wildcard cmd/*.1 cmd/*.5))
 

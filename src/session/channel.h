@@ -35,6 +35,10 @@ enum wgw_channel_code { /* continues enum wgw_op_code in the code field */
 			WGW_CH_HOST_RESOLVED, /* u.host */
 			/* from whoever operates the tunnel, on a connection without a session */
 			WGW_CH_CONTROL = 80, /* u.control, SCM_RIGHTS as the verb says */
+			/* of `wgwrap proxy`: u.proxy; SCM_RIGHTS: a socket (not of the remote kinds),
+			 * then, when there are users, a memfd of their hashes */
+			WGW_CH_PROXY = 88,
+			WGW_CH_PROXY_STOP, /* closes the session's listeners */
 			/* tunnel process to session */
 			WGW_CH_OPENED = 96, /* u.opened */
 			WGW_CH_STATE,	    /* u.state: now and whenever it changes */
@@ -47,6 +51,8 @@ enum wgw_channel_code { /* continues enum wgw_op_code in the code field */
 				112,   /* u.control: the verb repeated; err; text says more */
 			WGW_CH_LEAVE,  /* to a keeper: end your session */
 			WGW_CH_REREAD, /* to a keeper: the file has changed */
+			WGW_CH_PROXIED = 120, /* err of the PROXY with the same id; STDIO: of its connect */
+			WGW_CH_PROXY_STOPPED, /* and no connection is left */
 };
 
 /* What a WGW_CH_CONTROL asks for. Where a file comes along it is a regular one (memfd). */
@@ -115,6 +121,17 @@ struct wgw_channel_msg {
 			char name[WGW_NAME_MAX_BYTES];
 			uint8_t ip[WGW_CH_HOST_MAX][16];
 		} host;
+		struct {
+			uint32_t kind;	    /* enum wgw_proxy_kind, src/proxy/proxy.h */
+			int32_t family;	    /* of destinations: AF_INET, AF_INET6, AF_UNSPEC */
+			uint32_t connect_ms; /* 0: the default */
+			uint32_t idle_s;    /* of datagram senders, 0: for ever */
+			uint8_t listen_ip[16]; /* of the remote kinds */
+			uint16_t listen_port, target_port;
+			uint32_t n_users;
+			uint8_t user_key[32];
+			char target_host[256];
+		} proxy;
 	} u;
 };
 static_assert(sizeof(struct wgw_channel_msg) < 8192, "fits one small message");

@@ -490,8 +490,7 @@ static int take_fds(struct msghdr *h, int fds[OPEN_FDS])
 }
 
 /* Returns false when the channel is to end. */
-static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, const int *fds,
-		   int n_fds)
+static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int *fds, int n_fds)
 {
 	if (msg->magic != WGW_WIRE_MAGIC)
 		return false;
@@ -520,7 +519,8 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, cons
 		handle_answer(c, msg, WGW_CH_HOST_RESOLVE);
 		return true;
 	default:
-		return false;
+		return c->t->proxy_hooks && c->t->proxy_hooks->message(c->t, c->session, msg, fds,
+								       (unsigned int)n_fds);
 	}
 }
 
@@ -548,7 +548,8 @@ static int receive(struct wgw_client *c)
 	ok = n >= (ssize_t)offsetof(struct wgw_channel_msg, u) && !(h.msg_flags & MSG_TRUNC) &&
 	     handle(c, &msg, fds, n_fds);
 	for (int i = 0; i < n_fds; i++)
-		close(fds[i]);
+		if (fds[i] >= 0)
+			close(fds[i]);
 	sodium_memzero(&msg.u.open, sizeof(msg.u.open));
 	return ok ? 1 : -1;
 }

@@ -72,6 +72,8 @@ void wgw_session_put(struct wgw_session *s)
 void wgw_session_over(struct wgw_session *s)
 {
 	s->channel = NULL;
+	if (s->t->proxy_hooks)
+		s->t->proxy_hooks->over(s->t, s);
 	wgw_sockets_session_over(s->t, s);
 	wgw_session_put(s);
 }
@@ -256,6 +258,14 @@ static void say_refusal(struct wgw_session *s, const struct stack_addr *to, enum
 			addr, addr);
 	if (s->n_refused == WGW_REFUSED_MAX)
 		wgw_session_say(s, 0, "further refused destinations are not listed");
+}
+
+enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr *to)
+{
+	const struct wgw_reach reach = {peer_allows, has_source, s->t};
+	enum wgw_refusal why;
+
+	return wgw_policy_route(&s->policy, &reach, to, &why);
 }
 
 enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to)

@@ -111,7 +111,7 @@ void wgw_conn_drop(struct wgw_conn *c)
 	wgw_list_remove(&c->pending);
 	wgw_listen_waiting_over(c);
 	wgw_flow_unsent_over(c, 0);
-	wgw_end_close(s->t->loop, &c->app, false);
+	wgw_end_close(s->t->loop, &c->app, c->err != 0); /* an application sees its keeper */
 	wgw_end_close(s->t->loop, &c->far_end, c->err != 0);
 	if (c->dup >= 0)
 		close(c->dup);
@@ -493,9 +493,14 @@ void wgw_tcp_session_over(struct wgw_sockets *s, struct wgw_session *session)
 
 	while (l != &s->conns) {
 		struct wgw_conn *c = wgw_container(l, struct wgw_conn, link);
+		bool own = c->sock.quota && c->sock.quota->session == session;
+		/* A proxy's client goes with its proxy, an application's connection does not. */
+		bool client = c->state == WGW_CONN_OPEN && !c->app.keeps && c->app.watch.fd >= 0;
 
 		l = l->next;
-		if (c->sock.quota && c->sock.quota->session == session && c->dup >= 0)
+		if (own && client)
+			c->err = ECONNRESET;
+		if (own && (client || c->dup >= 0))
 			wgw_conn_abort(c);
 	}
 }

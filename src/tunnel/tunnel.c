@@ -36,6 +36,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "src/proxy/proxy.h"
 #include "src/tunnel/core.h"
 
 enum {
@@ -463,6 +464,8 @@ static void start_sockets(struct wgw_core *core)
 	if (!core->t.resolver)
 		fail(core->t.boot, "the resolver cannot start");
 	err = wgw_sockets_init(&core->t);
+	if (!err)
+		err = wgw_proxy_init(&core->t);
 	if (err)
 		fail(core->t.boot, "application sockets: %s", strerror(-err));
 }

@@ -59,6 +59,21 @@ struct wgw_session;
 struct wgw_outer;   /* outer.c: UDP sockets towards the peers */
 struct wgw_sockets; /* sockets.c: rendezvous and all application sockets */
 struct wgw_resolver;
+struct wgw_proxy; /* src/proxy */
+struct wgw_tunnel;
+struct wgw_channel_msg;
+
+/**
+ * struct wgw_proxy_hooks - what session.c and client.c call of src/proxy
+ * @message:	A message of the session that client.c does not know; descriptors that are kept are
+ *		set to -1. false: not understood
+ * @over:	The session is over: its listeners and clients end
+ */
+struct wgw_proxy_hooks {
+	bool (*message)(struct wgw_tunnel *t, struct wgw_session *s,
+			const struct wgw_channel_msg *msg, int *fds, unsigned int n_fds);
+	void (*over)(struct wgw_tunnel *t, struct wgw_session *s);
+};
 
 struct wgw_tunnel {
 	struct wgw_loop *loop;
@@ -69,6 +84,8 @@ struct wgw_tunnel {
 	struct wgw_sockets *sockets;
 	struct wgw_resolver *resolver;
 	struct wgw_session *sessions; /* list */
+	struct wgw_proxy *proxy;
+	const struct wgw_proxy_hooks *proxy_hooks; /* NULL: no proxies */
 };
 
 /* Where a destination goes, design section 5. */
@@ -85,6 +102,8 @@ const uint8_t *wgw_session_label_key(const struct wgw_session *s);
 /* Decides for @to; a refusal is said to the user (rate-limited, names the option that allows it).
  * Port 53 of a system resolver's address is rewritten to a tunnel name server in *@to. */
 enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to);
+/* The same; a refusal is not said. */
+enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr *to);
 /* One line for the user of this session; @level 0 error, 1 warning, 2 info. */
 void wgw_session_say(struct wgw_session *s, int level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

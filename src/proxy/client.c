@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.c - one accepted connection, from its first byte until it is joined to its destination
+ *
+ * Bytes are read into a growing buffer of at most PROXY_HEAD_MAX_BYTES and used from its head; what
+ * comes behind a request (early data, pipelined messages) stays there and goes with the connection
+ * when it is joined. A client that does not finish its request in PROXY_HANDSHAKE_MS is dropped;
+ * one that goes away while its connect is under way calls it off.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/proxy/internal.h"
+
+enum { IN_FIRST_BYTES = 1024, KEEP_IDLE_S = 60 };
+
+void proxy_client_kick(struct proxy_client *c)
+{
+	wgw_job_queue(c->service->proxy->t->sockets, &c->job);
+}
+
+static void client_free(struct proxy_client *c)
+{
+	if (c->protocol->free)
+		c->protocol->free(c);
+	proxy_service_put(c->service);
+	free(c->in);
+	free(c);
+}
+
+/* Everything but the memory, which goes in the job. */
+static void client_end(struct proxy_client *c)
+{
+	struct wgw_loop *loop = c->service->proxy->t->loop;
+
+	if (c->watch.fd >= 0)
+		wgw_loop_del(loop, &c->watch);
+	wgw_timer_cancel(loop, &c->timer);
+	wgw_list_remove(&c->link);
+	if (c->dial)
+		proxy_dial_cancel(c->dial);
+	c->dial = NULL;
+	if (!c->known)
+		c->service->unknown--;
+	c->known = c->dead = true;
+	proxy_client_kick(c);
+}
+
+void proxy_client_drop(struct proxy_client *c, bool reset)
+{
+	static const struct linger now = {.l_onoff = 1};
+	int fd = c->watch.fd;
+
+	if (c->dead)
+		return;
+	client_end(c);
+	if (reset)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+	c->watch.fd = -1;
+}
+
+/* ---- bytes ---- */
+
+void proxy_client_consume(struct proxy_client *c, size_t n)
+{
+	c->in_len -= n;
+	memmove(c->in, c->in + n, c->in_len);
+}
+
+static bool grow(struct proxy_client *c)
+{
+	size_t cap = c->in_cap ? c->in_cap * 4 : IN_FIRST_BYTES;
+	uint8_t *in;
+
+	if (c->in_cap >= c->in_max)
+		return false;
+	cap = cap < c->in_max ? cap : c->in_max;
+	in = realloc(c->in, cap);
+	if (!in)
+		return false;
+	c->in = in;
+	c->in_cap = cap;
+	return true;
+}
+
+/* Reads all that waits and fits. */
+static void take_input(struct proxy_client *c)
+{
+	while (!c->in_end && c->readable) {
+		ssize_t r;
+
+		if (c->in_len == c->in_cap && !grow(c))
+			return; /* full: what waits is read when there is room */
+		r = recv(c->watch.fd, c->in + c->in_len, c->in_cap - c->in_len, MSG_DONTWAIT);
+		if (r > 0) {
+			c->in_len += (size_t)r;
+			continue;
+		}
+		if (r < 0 && errno == EINTR)
+			continue;
+		c->readable = false;
+		c->in_end = r == 0;
+		c->broken = r < 0 && errno != EAGAIN;
+	}
+}
+
+static void flush(struct proxy_client *c)
+{
+	while (c->out_at < c->out_len && !c->out_full) {
+		ssize_t r = send(c->watch.fd, c->out + c->out_at, c->out_len - c->out_at,
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		c->out_full = r < 0;
+		c->broken = r < 0 && errno != EAGAIN;
+		if (r > 0)
+			c->out_at += (size_t)r;
+	}
+	if (c->out_at == c->out_len)
+		c->out_at = c->out_len = 0;
+}
+
+void proxy_client_reply(struct proxy_client *c, const void *bytes, size_t n)
+{
+	if (c->dead)
+		return;
+	if (c->out_len + n > sizeof(c->out)) {
+		proxy_client_drop(c, true);
+		return;
+	}
+	memcpy(c->out + c->out_len, bytes, n);
+	c->out_len += n;
+	flush(c);
+}
+
+/* With bytes unread a close would be a reset that overtakes the reply; hence shutdown first, and
+ * the client has a moment to read it and go. */
+void proxy_client_finish(struct proxy_client *c)
+{
+	if (c->dead)
+		return;
+	c->closing = true;
+	c->late = false;
+	wgw_timer_set(c->service->proxy->t->loop, &c->timer,
+		      wgw_clock_ns() + PROXY_HANDSHAKE_MS * WGW_MS_NS);
+	proxy_client_kick(c);
+}
+
+static void finish_run(struct proxy_client *c)
+{
+	flush(c);
+	if (c->out_len > 0 && !c->late && !c->broken)
+		return;
+	shutdown(c->watch.fd, SHUT_WR);
+	c->in_len = 0;
+	take_input(c);
+	while (c->in_len == c->in_cap && c->in_cap > 0 && !c->in_end && !c->broken && c->readable) {
+		c->in_len = 0;
+		take_input(c);
+	}
+	if (c->in_end || c->broken || c->late)
+		proxy_client_drop(c, false);
+}
+
+/* ---- events ---- */
+
+static void client_run(struct wgw_job *j)
+{
+	struct proxy_client *c = wgw_container(j, struct proxy_client, job);
+
+	if (c->dead) {
+		client_free(c);
+		return;
+	}
+	if (c->closing) {
+		finish_run(c);
+		return;
+	}
+	take_input(c);
+	flush(c);
+	if (c->broken || (c->late && !c->known && !c->delayed)) {
+		proxy_client_drop(c, c->late);
+		return;
+	}
+	c->protocol->run(c);
+}
+
+static void client_ready(struct wgw_watch *w, uint32_t events)
+{
+	struct proxy_client *c = wgw_container(w, struct proxy_client, watch);
+
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		c->readable = true;
+	if (events & EPOLLOUT)
+		c->out_full = false;
+	if (events & EPOLLERR)
+		c->broken = true;
+	proxy_client_kick(c);
+}
+
+static void client_due(struct wgw_timer *timer)
+{
+	struct proxy_client *c = wgw_container(timer, struct proxy_client, timer);
+
+	c->late = true;
+	proxy_client_kick(c);
+}
+
+void proxy_client_delay(struct proxy_client *c, uint32_t ms)
+{
+	c->delayed = true;
+	c->late = false;
+	wgw_timer_set(c->service->proxy->t->loop, &c->timer, wgw_clock_ns() + ms * WGW_MS_NS);
+}
+
+/* ---- connecting ---- */
+
+void proxy_client_known(struct proxy_client *c)
+{
+	if (c->known)
+		return;
+	c->known = true;
+	c->service->unknown--;
+	c->late = false;
+	wgw_timer_cancel(c->service->proxy->t->loop, &c->timer);
+}
+
+const char *proxy_client_name(const struct proxy_client *c, char *buf)
+{
+	return c->unix_peer ? "a unix socket" : wgw_addr_port_text(&c->peer, buf);
+}
+
+static void on_dialled(void *arg, enum proxy_result r, struct proxy_far *far)
+{
+	struct proxy_client *c = arg;
+	char name[WGW_ADDR_TEXT_BYTES];
+
+	c->dial = NULL;
+	proxy_say_result(c->service, proxy_client_name(c, name), &c->target, r);
+	c->protocol->dialled(c, r, far);
+}
+
+void proxy_client_dial(struct proxy_client *c)
+{
+	proxy_client_known(c);
+	c->dial = proxy_dial(c->service->session, &c->target, &c->service->dial, on_dialled, c);
+	if (!c->dial)
+		c->protocol->dialled(c, PROXY_LIMIT, NULL);
+}
+
+void proxy_client_join(struct proxy_client *c, struct proxy_far *far)
+{
+	int fd = c->watch.fd, err;
+
+	if (c->out_len > 0) { /* the reply comes first; a fresh socket has room for it */
+		proxy_far_free(far, true);
+		proxy_client_drop(c, true);
+		return;
+	}
+	client_end(c);
+	c->watch.fd = -1;
+	err = proxy_join(c->service->session, fd, c->keeps, far, c->in, c->in_len);
+	if (err)
+		wgw_session_say(c->service->session, 1, "a connection was dropped: %s",
+				strerror(err));
+}
+
+/* ---- beginning ---- */
+
+static void options(struct proxy_client *c)
+{
+	static const int one = 1, idle = KEEP_IDLE_S;
+	int fd = c->watch.fd;
+
+	c->unix_peer = true;
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0) {
+		struct sockaddr_storage ss;
+		socklen_t len = sizeof(ss);
+
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+		if (getpeername(fd, (struct sockaddr *)&ss, &len) == 0)
+			wgw_sockaddr_to(&ss, &c->peer);
+		c->unix_peer = false;
+	}
+}
+
+void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol)
+{
+	struct wgw_tunnel *t = v->proxy->t;
+	struct proxy_client *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		close(fd);
+		return;
+	}
+	c->service = v;
+	c->protocol = protocol;
+	c->job.run = client_run;
+	c->timer.due = client_due;
+	c->in_max = PROXY_HEAD_MAX_BYTES;
+	c->readable = true;
+	c->watch.fd = fd;
+	c->watch.ready = client_ready;
+	if (wgw_loop_add(t->loop, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+		close(fd);
+		free(c);
+		return;
+	}
+	options(c);
+	proxy_service_get(v);
+	v->unknown++;
+	wgw_list_append(&v->proxy->clients, &c->link);
+	wgw_timer_set(t->loop, &c->timer, wgw_clock_ns() + PROXY_HANDSHAKE_MS * WGW_MS_NS);
+	proxy_client_kick(c);
+}

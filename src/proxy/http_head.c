@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* http_head.c - heads of HTTP/1 messages */
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+#include <strings.h>
+
+#include "src/proxy/http_head.h"
+
+ssize_t http_head_length(const char *b, size_t len)
+{
+	const char *at = b, *end = b + len, *lf;
+
+	while ((lf = memchr(at, '\n', (size_t)(end - at)))) {
+		if (lf == b || lf[-1] != '\r')
+			return -EPROTO;
+		if (lf - at == 1 && at != b)
+			return lf + 1 - b;
+		if (lf - at == 1) /* an empty line before a request is skipped by the caller */
+			return -EPROTO;
+		at = lf + 1;
+		if (at < end && (*at == ' ' || *at == '\t'))
+			return -EPROTO;
+	}
+	return 0;
+}
+
+/* ---- http-parser's callbacks: all bytes are there, so each text comes in one piece ---- */
+
+static int on_url(http_parser *p, const char *at, size_t len)
+{
+	struct http_head *h = p->data;
+
+	if (!h->url.at)
+		h->url.at = at;
+	h->url.len = (size_t)(at + len - h->url.at);
+	return 0;
+}
+
+static int on_field(http_parser *p, const char *at, size_t len)
+{
+	struct http_head *h = p->data;
+
+	if (h->n == 0 || h->value_seen) {
+		if (h->n == HTTP_HEADERS_MAX) {
+			h->bad = "too many header fields";
+			return -1;
+		}
+		h->at[h->n++] = (struct http_header){.name = {at, 0}, .value = {"", 0}};
+		h->value_seen = false;
+	}
+	h->at[h->n - 1].name.len = (size_t)(at + len - h->at[h->n - 1].name.at);
+	return 0;
+}
+
+static int on_value(http_parser *p, const char *at, size_t len)
+{
+	struct http_head *h = p->data;
+	struct http_text *value = &h->at[h->n - 1].value;
+
+	if (!h->value_seen)
+		value->at = at;
+	h->value_seen = true;
+	value->len = (size_t)(at + len - value->at);
+	while (value->len > 0 && strchr(" \t", value->at[value->len - 1]))
+		value->len--;
+	return 0;
+}
+
+static const http_parser_settings settings = {
+	.on_url = on_url,
+	.on_header_field = on_field,
+	.on_header_value = on_value,
+};
+
+static bool is_name(const struct http_text *t, const char *name)
+{
+	return t->len == strlen(name) && strncasecmp(t->at, name, t->len) == 0;
+}
+
+/* What one reader may take for one message and another for two. */
+static const char *ambiguity(const struct http_head *h)
+{
+	unsigned int lengths = 0, codings = 0, hosts = 0;
+
+	for (size_t i = 0; i < h->n; i++) {
+		lengths += is_name(&h->at[i].name, "Content-Length");
+		codings += is_name(&h->at[i].name, "Transfer-Encoding");
+		hosts += is_name(&h->at[i].name, "Host");
+	}
+	if (lengths > 0 && codings > 0)
+		return "both Content-Length and Transfer-Encoding";
+	if (lengths > 1 || codings > 1)
+		return "the message's length is given twice";
+	if (hosts > 1)
+		return "more than one Host";
+	for (size_t i = 0; codings > 0 && i < h->n; i++) {
+		if (is_name(&h->at[i].name, "Transfer-Encoding") &&
+		    !is_name(&h->at[i].value, "chunked"))
+			return "a transfer coding other than chunked";
+	}
+	return NULL;
+}
+
+int http_head_parse(struct http_head *h, enum http_parser_type type, const char *b, size_t len)
+{
+	size_t used;
+
+	memset(h, 0, offsetof(struct http_head, at));
+	h->n = 0;
+	h->value_seen = false;
+	h->bad = NULL;
+	http_parser_init(&h->parser, type);
+	h->parser.data = h;
+	used = http_parser_execute(&h->parser, &settings, b, len);
+	if (HTTP_PARSER_ERRNO(&h->parser) != HPE_OK) {
+		if (!h->bad)
+			h->bad = http_errno_description(HTTP_PARSER_ERRNO(&h->parser));
+		return -EPROTO;
+	}
+	if (used != len)
+		h->bad = "bytes behind the head";
+	else if (h->parser.http_major != 1)
+		h->bad = "not HTTP/1";
+	else
+		h->bad = ambiguity(h);
+	return h->bad ? -EPROTO : 0;
+}
+
+const struct http_text *http_head_get(const struct http_head *h, const char *name)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (is_name(&h->at[i].name, name))
+			return &h->at[i].value;
+	return NULL;
+}
+
+static bool list_has(const struct http_text *list, const char *token)
+{
+	const char *at = list->at, *end = list->at + list->len;
+
+	while (at < end) {
+		const char *comma = memchr(at, ',', (size_t)(end - at));
+		struct http_text one = {at, (size_t)((comma ? comma : end) - at)};
+
+		while (one.len > 0 && strchr(" \t", *one.at))
+			one.at++, one.len--;
+		while (one.len > 0 && strchr(" \t", one.at[one.len - 1]))
+			one.len--;
+		if (is_name(&one, token))
+			return true;
+		at = comma ? comma + 1 : end;
+	}
+	return false;
+}
+
+bool http_head_has(const struct http_head *h, const char *name, const char *token)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (is_name(&h->at[i].name, name) && list_has(&h->at[i].value, token))
+			return true;
+	return false;
+}
+
+int http_head_credentials(const struct http_head *h, char *buf, size_t size,
+			  struct http_text *name, struct http_text *password)
+{
+	const struct http_text *value = http_head_get(h, "Proxy-Authorization");
+	const char *at, *end, *colon;
+	size_t len;
+
+	if (!value)
+		return 0;
+	if (value->len < 6 || strncasecmp(value->at, "Basic ", 6) != 0)
+		return -EINVAL;
+	at = value->at + 6;
+	end = value->at + value->len;
+	while (at < end && *at == ' ')
+		at++;
+	if (sodium_base642bin((uint8_t *)buf, size, at, (size_t)(end - at), NULL, &len, NULL,
+			      sodium_base64_VARIANT_ORIGINAL) < 0)
+		return -EINVAL;
+	colon = memchr(buf, ':', len);
+	if (!colon)
+		return -EINVAL;
+	*name = (struct http_text){buf, (size_t)(colon - buf)};
+	*password = (struct http_text){colon + 1, len - name->len - 1};
+	return 1;
+}
+
+int http_target_absolute(const struct http_text *url, struct proxy_target *to,
+			 struct http_text *authority, struct http_text *path)
+{
+	static const char scheme[] = "http://";
+	const size_t n = sizeof(scheme) - 1;
+	size_t len = 0;
+
+	if (url->len <= n || strncasecmp(url->at, scheme, n) != 0)
+		return -EINVAL;
+	while (n + len < url->len && !strchr("/?#", url->at[n + len]))
+		len++;
+	*authority = (struct http_text){url->at + n, len};
+	*path = (struct http_text){url->at + n + len, url->len - n - len};
+	if (memchr(authority->at, '@', len)) /* credentials in a URL are never sent on */
+		return -EINVAL;
+	return proxy_target_parse(to, authority->at, len, 80);
+}

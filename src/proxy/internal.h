@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * internal.h - what the files of the tunnel process's proxies share
+ *
+ * Layers, top down: service.c (listeners of a session), client.c (one accepted connection), the
+ * protocols spoken on it (socks_server.c, http_server.c), dial.c (from a destination to a
+ * connection), far.c (a connection in the tunnel, or beside it where --direct allows that), join.c
+ * (hands both over to the pump of src/tunnel).
+ *
+ * As in src/tunnel, callbacks of the loop, the stack and the resolver note what happened and queue
+ * the object's job; the work is done in jobs, and objects are freed there.
+ */
+#ifndef SRC_PROXY_INTERNAL_H
+#define SRC_PROXY_INTERNAL_H
+
+#include "src/proxy/proxy.h"
+#include "src/proxy/target.h"
+#include "src/tunnel/core.h"
+#include "src/tunnel/sockets.h"
+
+/* Limits; what is one past them waits or is refused. */
+enum {
+	PROXY_HANDSHAKE_MS = 10000,	   /* for a request to be whole */
+	PROXY_CONNECT_MS = 30000,	   /* default of a connect */
+	PROXY_STAGGER_MS = 250,		   /* RFC 8305 section 5 */
+	PROXY_CANDIDATES_MAX = 8,	   /* addresses of one name that are tried */
+	PROXY_UNKNOWN_MAX = 1024,	   /* connections of a session without a whole request */
+	PROXY_HEAD_MAX_BYTES = 64 * 1024,  /* of a request, or an HTTP response's head */
+	PROXY_OUT_BYTES = 1024,		   /* replies that wait for room */
+	PROXY_BAD_USER_MS = 300,	   /* before a wrong password is answered */
+	PROXY_ACCEPT_PAUSE_MS = 50,
+	PROXY_WINNERS = 256,		   /* names whose good address is remembered */
+	PROXY_TAIL_MAX_BYTES = 1024 * 1024, /* kept of a connection that has ended */
+};
+
+/* ---- how a connect ends ---- */
+
+enum proxy_result {
+	PROXY_OK,
+	PROXY_REFUSED,	 /* RST */
+	PROXY_RESET,	 /* after it was there */
+	PROXY_TIMEOUT,	 /* nobody answers */
+	PROXY_DOWN,	 /* the same, and no peer has a session */
+	PROXY_NO_HOST,	 /* ICMP host unreachable */
+	PROXY_NO_ROUTE,	 /* in no AllowedIPs, or no tunnel address of the family */
+	PROXY_FORBIDDEN, /* loopback, link-local, multicast */
+	PROXY_NO_NAME,	 /* the name has no address */
+	PROXY_NO_DNS,	 /* the name servers do not answer */
+	PROXY_LIMIT,	 /* memory, descriptors, ports */
+	PROXY_RESULTS,
+};
+
+/* A clause for logs and error pages. */
+const char *proxy_result_text(enum proxy_result r);
+enum proxy_result proxy_result_of(const struct wgw_tunnel *t, int err);
+
+/* ---- far.c: a connection to a destination ---- */
+
+enum proxy_far_state {
+	PROXY_FAR_CONNECTING,
+	PROXY_FAR_OPEN,
+	PROXY_FAR_OVER, /* @err; what was received before can still be read */
+};
+
+/**
+ * struct proxy_far - a connection
+ * @flow:	Of the stack, or NULL
+ * @watch:	Kernel socket (direct destinations), fd -1: none
+ * @full:	The last write found no room
+ * @changed:	Called with @arg when there is news; notes it only
+ * @tail:	What @flow had received when it ended
+ */
+struct proxy_far {
+	struct wgw_tunnel *t;
+	enum proxy_far_state state;
+	struct flow *flow;
+	struct wgw_watch watch;
+	struct stack_addr local, remote;
+	int err;
+	bool full, shut;
+	void (*changed)(void *arg);
+	void *arg;
+	uint8_t *tail;
+	size_t tail_at, tail_len;
+};
+
+/* Starts connecting to @to over the stack, or @direct by a kernel socket. NULL and *err (errno). */
+struct proxy_far *proxy_far_connect(struct wgw_tunnel *t, const struct stack_addr *to, bool direct,
+				    uint32_t timeout_ms, void (*changed)(void *arg), void *arg,
+				    int *err);
+/* Owns @f, which a listener accepted (inside its accept callback). NULL: no memory, @f aborted. */
+struct proxy_far *proxy_far_accepted(struct wgw_tunnel *t, struct flow *f,
+				     void (*changed)(void *arg), void *arg);
+void proxy_far_set_owner(struct proxy_far *far, void (*changed)(void *arg), void *arg);
+/* Bytes read into @buf; 0 with *fin set: the end. */
+size_t proxy_far_read(struct proxy_far *far, void *buf, size_t max, bool *fin);
+/* Bytes taken. */
+size_t proxy_far_write(struct proxy_far *far, const void *buf, size_t len);
+void proxy_far_shutdown(struct proxy_far *far);
+/* Frees it; @reset: RST, else what was written is still delivered. NULL is allowed. */
+void proxy_far_free(struct proxy_far *far, bool reset);
+
+/* ---- dial.c: from a destination to a connection ---- */
+
+/**
+ * struct proxy_dial_options
+ * @family:	AF_INET, AF_INET6 or AF_UNSPEC
+ * @connect_ms:	For all of it
+ * @host:	The destination is one of this host, named by the user: kernel sockets only
+ */
+struct proxy_dial_options {
+	int family;
+	uint32_t connect_ms;
+	bool host;
+};
+
+struct proxy_dial;
+/* Resolves, chooses and connects for @session. @done is called later, once, never inside: with a
+ * connection that it owns, or a result. NULL: no memory. */
+struct proxy_dial *proxy_dial(struct wgw_session *session, const struct proxy_target *to,
+			      const struct proxy_dial_options *options,
+			      void (*done)(void *arg, enum proxy_result r, struct proxy_far *far),
+			      void *arg);
+/* @done will not be called. */
+void proxy_dial_cancel(struct proxy_dial *d);
+/* Whether and where @to may be reached by a client of a proxy. PROXY_OK and *direct, or why not.
+ * @quiet: the user is not told of a refusal. */
+enum proxy_result proxy_route(struct wgw_session *session, struct stack_addr *to, bool quiet,
+			      bool *direct);
+
+/* ---- service.c: listeners ---- */
+
+struct proxy_remembered {
+	uint64_t name; /* keyed hash */
+	uint8_t ip[16];
+};
+
+/** struct wgw_proxy - all proxies of the tunnel process */
+struct wgw_proxy {
+	struct wgw_tunnel *t;
+	struct wgw_link services, clients;
+	uint8_t hash_key[16];
+	struct proxy_remembered winners[PROXY_WINNERS];
+};
+
+/**
+ * struct proxy_service - a listener of a session
+ * @refs:	The list of services, and clients
+ * @watch:	Its listening or UDP socket; fd -1: closed, or none
+ * @unknown:	Its clients without a whole request
+ * @listener:	Of the remote kinds, else NULL
+ */
+struct proxy_service {
+	struct wgw_link link;
+	struct wgw_proxy *proxy;
+	struct wgw_session *session;
+	unsigned int refs, unknown;
+	enum wgw_proxy_kind kind;
+	struct wgw_watch watch;
+	struct wgw_timer pause;
+	struct flow_listener *listener;
+	struct proxy_target target;
+	struct proxy_dial_options dial;
+	struct proxy_users users;
+	uint32_t idle_s;
+	uint32_t id;
+};
+
+void proxy_service_get(struct proxy_service *v);
+void proxy_service_put(struct proxy_service *v);
+/* A line for the user about one connection. @level as wgw_session_say. */
+void proxy_say_result(struct proxy_service *v, const char *from, const struct proxy_target *to,
+		      enum proxy_result r);
+
+/* ---- client.c: an accepted connection before it is joined ---- */
+
+struct proxy_client;
+
+/** struct proxy_protocol - what is spoken on a connection
+ * @run:	Called in the client's job: bytes or the end arrived, or time is up
+ * @dialled:	The connect that was asked for has ended; it owns @far
+ * @free:	Frees @state
+ */
+struct proxy_protocol {
+	void (*run)(struct proxy_client *c);
+	void (*dialled)(struct proxy_client *c, enum proxy_result r, struct proxy_far *far);
+	void (*free)(struct proxy_client *c);
+};
+
+/**
+ * struct proxy_client - one connection of a client
+ * @in:		What was read and not yet used, @in_len bytes
+ * @in_end:	Its end of file was seen, after @in
+ * @out:	Replies that wait for room
+ * @closing:	Is closed once @out is written
+ * @known:	Its request was whole
+ * @keeps:	The other end is our own front (struct wgw_end)
+ * @late:	The timer has run; @delayed: it is the protocol's
+ * @state:	The protocol's own
+ */
+struct proxy_client {
+	struct wgw_link link;
+	struct proxy_service *service;
+	struct wgw_watch watch;
+	struct wgw_job job;
+	struct wgw_timer timer;
+	struct stack_addr peer;
+	bool unix_peer;
+	uint8_t *in;
+	size_t in_len, in_cap, in_max;
+	bool in_end, out_full, closing, known, keeps, late, delayed, broken, dead, readable;
+	uint8_t out[PROXY_OUT_BYTES];
+	size_t out_at, out_len;
+	const struct proxy_protocol *protocol;
+	void *state;
+	struct proxy_dial *dial;
+	struct proxy_target target;
+};
+
+/* Takes @fd over. */
+void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol);
+void proxy_client_kick(struct proxy_client *c);
+/* Drops the first @n bytes of @in. */
+void proxy_client_consume(struct proxy_client *c, size_t n);
+/* Sends a reply. A client that does not read its replies is dropped. */
+void proxy_client_reply(struct proxy_client *c, const void *bytes, size_t n);
+/* Closes after the replies were written. */
+void proxy_client_finish(struct proxy_client *c);
+/* Closes at once. @reset: with RST. */
+void proxy_client_drop(struct proxy_client *c, bool reset);
+/* Runs the protocol again after @ms, with @late set. */
+void proxy_client_delay(struct proxy_client *c, uint32_t ms);
+/* The request is whole: no time limit any more. */
+void proxy_client_known(struct proxy_client *c);
+/* Connects to c->target; the protocol's dialled() is told. */
+void proxy_client_dial(struct proxy_client *c);
+/* From now on bytes are pumped between the client and @far. Frees @c, owns @far. */
+void proxy_client_join(struct proxy_client *c, struct proxy_far *far);
+/* "127.0.0.1:4000" or "a unix socket"; @buf of WGW_ADDR_TEXT_BYTES. */
+const char *proxy_client_name(const struct proxy_client *c, char *buf);
+
+extern const struct proxy_protocol proxy_mixed, proxy_socks, proxy_http, proxy_forward;
+
+/* ---- join.c ---- */
+
+/* Pumps between @fd and @far, beginning with @early. Takes both over, also when it fails; @keeps: @fd
+ * is our own front's end. 0 or errno. */
+int proxy_join(struct wgw_session *session, int fd, bool keeps, struct proxy_far *far,
+	       const void *early, size_t early_len);
+
+#endif

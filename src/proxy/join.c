@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * join.c - hands a client and its destination over to the pump of application sockets
+ *
+ * A proxy's client is, from here on, what an application is: tcp_flow.c (or relay.c, for a direct
+ * destination) moves the bytes, passes on FIN and RST, and counts what is not delivered. The client's
+ * end is a kernel socket without the keeper rule.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "src/proxy/internal.h"
+
+/* An empty connection under the session. NULL and *err. */
+static struct wgw_conn *conn_for(struct wgw_session *session, int *err)
+{
+	struct wgw_sockets *s = session->t->sockets;
+	struct wgw_quota *q = wgw_quota_of(s, session);
+	struct wgw_conn *c = q && wgw_unknown_take(s, s->own_uid) ? wgw_conn_new(s) : NULL;
+
+	*err = ENOBUFS;
+	if (!c)
+		return NULL;
+	c->uid = s->own_uid;
+	c->state = WGW_CONN_OPEN;
+	*err = wgw_conn_enter(c, q);
+	if (*err) {
+		wgw_conn_drop(c);
+		return NULL;
+	}
+	wgw_unknown_give(s, c->uid);
+	return c;
+}
+
+/* Takes the connection out of @far. 0 or errno. */
+static int own_far(struct wgw_conn *c, struct proxy_far *far)
+{
+	int fd = far->watch.fd;
+
+	c->local = far->local;
+	c->remote = far->remote;
+	if (far->flow) {
+		wgw_flow_own(c, far->flow);
+		far->flow = NULL;
+		return 0;
+	}
+	wgw_loop_del(far->t->loop, &far->watch);
+	far->watch.fd = -1;
+	return wgw_relay_own(c, fd, false);
+}
+
+static int put_early(struct wgw_conn *c, const void *early, size_t len)
+{
+	const uint8_t *at = early;
+
+	if (len == 0)
+		return 0;
+	if (!c->flow) { /* relay.c's stash of the outgoing direction */
+		c->stash[0] = malloc(len);
+		if (!c->stash[0])
+			return ENOMEM;
+		memcpy(c->stash[0], early, len);
+		c->stash_len[0] = len;
+		return 0;
+	}
+	while (len > 0) {
+		struct iovec iov[2];
+		size_t n = flow_send_iov(c->flow, iov) > 0 ? iov[0].iov_len : 0;
+
+		n = n < len ? n : len;
+		if (n == 0)
+			return ENOBUFS;
+		memcpy(iov[0].iov_base, at, n);
+		flow_send_commit(c->flow, n);
+		at += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int proxy_join(struct wgw_session *session, int fd, bool keeps, struct proxy_far *far,
+	       const void *early, size_t early_len)
+{
+	struct wgw_conn *c = NULL;
+	int err = far->state == PROXY_FAR_OPEN ? 0 : ECONNRESET;
+
+	if (!err)
+		c = conn_for(session, &err);
+	if (!err)
+		err = own_far(c, far);
+	proxy_far_free(far, true);
+	if (!err)
+		err = put_early(c, early, early_len);
+	if (!err)
+		err = -wgw_conn_attach(c, fd);
+	if (err) {
+		close(fd);
+		if (c) {
+			c->err = err;
+			wgw_conn_abort(c);
+		}
+		return err;
+	}
+	c->app.keeps = keeps;
+	c->app.stale = keeps; /* the byte that our front wrote first */
+	wgw_conn_kick(c);
+	return 0;
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * service.c - listeners of a session: where proxies begin and end
+ *
+ * A listener is a socket that the session's front has opened and passed over the channel with what it
+ * is for (WGW_CH_PROXY); this process opens none. It lives until the front says stop or the session is
+ * over; its clients then run out, or are dropped when the session is over.
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/proxy/internal.h"
+
+/* ---- mixed: the first byte decides ---- */
+
+static void mixed_run(struct proxy_client *c)
+{
+	if (c->in_len == 0) {
+		if (c->in_end)
+			proxy_client_drop(c, false);
+		return;
+	}
+	c->protocol = c->in[0] == 4 || c->in[0] == 5 ? &proxy_socks : &proxy_http;
+	c->protocol->run(c);
+}
+
+const struct proxy_protocol proxy_mixed = {.run = mixed_run};
+
+/* ---- one destination ---- */
+
+static void forward_run(struct proxy_client *c)
+{
+	if (c->dial || c->known)
+		return;
+	c->target = c->service->target;
+	proxy_client_dial(c);
+}
+
+static void forward_dialled(struct proxy_client *c, enum proxy_result r, struct proxy_far *far)
+{
+	if (r == PROXY_OK)
+		proxy_client_join(c, far);
+	else
+		proxy_client_drop(c, true);
+}
+
+const struct proxy_protocol proxy_forward = {.run = forward_run, .dialled = forward_dialled};
+
+/* ---- words ---- */
+
+void proxy_say_result(struct proxy_service *v, const char *from, const struct proxy_target *to,
+		      enum proxy_result r)
+{
+	const char *colon = strchr(to->name, ':');
+
+	wgw_session_say(v->session, r == PROXY_OK ? 2 : 1, "proxy: %s to %s%s%s:%u: %s", from,
+			colon ? "[" : "", to->name, colon ? "]" : "", to->addr.port,
+			proxy_result_text(r));
+}
+
+/* ---- life ---- */
+
+void proxy_service_get(struct proxy_service *v)
+{
+	v->refs++;
+}
+
+void proxy_service_put(struct proxy_service *v)
+{
+	if (--v->refs > 0)
+		return;
+	proxy_users_free(&v->users);
+	wgw_session_put(v->session);
+	free(v);
+}
+
+static void service_close(struct proxy_service *v)
+{
+	struct wgw_loop *loop = v->proxy->t->loop;
+
+	wgw_list_remove(&v->link);
+	wgw_timer_cancel(loop, &v->pause);
+	if (v->watch.fd >= 0) {
+		wgw_loop_del(loop, &v->watch);
+		close(v->watch.fd);
+		v->watch.fd = -1;
+	}
+	if (v->listener)
+		flow_listener_close(v->listener);
+	v->listener = NULL;
+	proxy_service_put(v);
+}
+
+/* ---- accepting ---- */
+
+static const struct proxy_protocol *const protocols[] = {
+	[WGW_PROXY_MIXED] = &proxy_mixed,   [WGW_PROXY_SOCKS] = &proxy_socks,
+	[WGW_PROXY_HTTP] = &proxy_http,	    [WGW_PROXY_TCP] = &proxy_forward,
+	[WGW_PROXY_STDIO] = &proxy_forward,
+};
+
+static void pause_accept(struct proxy_service *v)
+{
+	if (!v->pause.slot)
+		wgw_timer_set(v->proxy->t->loop, &v->pause,
+			      wgw_clock_ns() + PROXY_ACCEPT_PAUSE_MS * WGW_MS_NS);
+}
+
+static void accept_all(struct proxy_service *v)
+{
+	while (v->watch.fd >= 0) {
+		int fd;
+
+		if (v->unknown >= PROXY_UNKNOWN_MAX) { /* the backlog holds the others */
+			pause_accept(v);
+			return;
+		}
+		fd = accept4(v->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			proxy_client_new(v, fd, protocols[v->kind]);
+		} else if (errno == EAGAIN) {
+			return;
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			pause_accept(v); /* no descriptors: some have to close first */
+			return;
+		}
+	}
+}
+
+static void on_listener(struct wgw_watch *w, uint32_t events)
+{
+	(void)events;
+	accept_all(wgw_container(w, struct proxy_service, watch));
+}
+
+static void on_pause(struct wgw_timer *timer)
+{
+	accept_all(wgw_container(timer, struct proxy_service, pause));
+}
+
+/* ---- messages of the front ---- */
+
+/* Reads the users' hashes. 0 or errno. */
+static int take_users(struct proxy_service *v, const struct wgw_channel_msg *msg, int fd)
+{
+	size_t n = msg->u.proxy.n_users, bytes = n * PROXY_USER_HASH_BYTES;
+	struct stat st;
+
+	memcpy(v->users.key, msg->u.proxy.user_key, sizeof(v->users.key));
+	if (n == 0)
+		return 0;
+	if (n > PROXY_USERS_MAX || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return EINVAL;
+	v->users.at = malloc(bytes);
+	if (!v->users.at)
+		return ENOMEM;
+	v->users.n = n;
+	return pread(fd, v->users.at, bytes, 0) == (ssize_t)bytes ? 0 : EINVAL;
+}
+
+static bool has_target(enum wgw_proxy_kind kind)
+{
+	return kind == WGW_PROXY_TCP || kind == WGW_PROXY_UDP || kind == WGW_PROXY_REMOTE_TCP ||
+	       kind == WGW_PROXY_REMOTE_UDP || kind == WGW_PROXY_STDIO;
+}
+
+static struct proxy_service *service_new(struct wgw_session *s, const struct wgw_channel_msg *msg,
+					 int users_fd, int *err)
+{
+	struct proxy_service *v = calloc(1, sizeof(*v));
+	const char *host = msg->u.proxy.target_host;
+
+	*err = ENOMEM;
+	if (!v)
+		return NULL;
+	v->proxy = s->t->proxy;
+	v->refs = 1;
+	v->kind = (enum wgw_proxy_kind)msg->u.proxy.kind;
+	v->id = msg->id;
+	v->watch = (struct wgw_watch){-1, on_listener};
+	v->pause.due = on_pause;
+	v->idle_s = msg->u.proxy.idle_s;
+	v->dial.family = msg->u.proxy.family;
+	v->dial.connect_ms = msg->u.proxy.connect_ms;
+	v->dial.host = v->kind == WGW_PROXY_REMOTE_TCP || v->kind == WGW_PROXY_REMOTE_UDP;
+	v->session = s;
+	wgw_session_get(s);
+	*err = take_users(v, msg, users_fd);
+	if (!*err && has_target(v->kind) &&
+	    proxy_target_set(&v->target, host, strnlen(host, sizeof(msg->u.proxy.target_host)),
+			     msg->u.proxy.target_port) < 0)
+		*err = EINVAL;
+	if (!*err)
+		return v;
+	proxy_service_put(v);
+	return NULL;
+}
+
+/* Takes *@socket over when it succeeds. 0 or errno. */
+static int service_start(struct proxy_service *v, int *socket)
+{
+	int err = 0;
+
+	if (v->kind == WGW_PROXY_STDIO) {
+		proxy_client_new(v, *socket, protocols[v->kind]);
+		*socket = -1;
+		return 0;
+	}
+	if ((size_t)v->kind >= sizeof(protocols) / sizeof(*protocols) || !protocols[v->kind])
+		return EPROTONOSUPPORT;
+	v->watch.fd = *socket;
+	err = -wgw_loop_add(v->proxy->t->loop, &v->watch, EPOLLIN | EPOLLET);
+	if (err)
+		v->watch.fd = -1;
+	else
+		*socket = -1;
+	return err;
+}
+
+static void take_listener(struct wgw_session *s, const struct wgw_channel_msg *msg, int *fds,
+			  unsigned int n_fds)
+{
+	struct wgw_channel_msg reply = {.code = WGW_CH_PROXIED, .id = msg->id};
+	bool with_users = msg->u.proxy.n_users > 0;
+	struct proxy_service *v = NULL;
+	int err = n_fds == 1U + with_users ? 0 : EINVAL;
+
+	if (!err)
+		v = service_new(s, msg, with_users ? fds[1] : -1, &err);
+	if (!err)
+		err = service_start(v, &fds[0]);
+	if (!err)
+		wgw_list_append(&s->t->proxy->services, &v->link);
+	else if (v)
+		proxy_service_put(v);
+	reply.err = err;
+	wgw_client_send(s->channel, &reply);
+}
+
+static void close_services(struct wgw_proxy *p, const struct wgw_session *s)
+{
+	struct wgw_link *l = p->services.next;
+
+	while (l != &p->services) {
+		struct proxy_service *v = wgw_container(l, struct proxy_service, link);
+
+		l = l->next;
+		if (v->session == s)
+			service_close(v);
+	}
+}
+
+static bool proxy_message(struct wgw_tunnel *t, struct wgw_session *s,
+			  const struct wgw_channel_msg *msg, int *fds, unsigned int n_fds)
+{
+	switch (msg->code) {
+	case WGW_CH_PROXY:
+		take_listener(s, msg, fds, n_fds);
+		return true;
+	case WGW_CH_PROXY_STOP:
+		close_services(t->proxy, s);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void proxy_session_over(struct wgw_tunnel *t, struct wgw_session *s)
+{
+	struct wgw_link *l = t->proxy->clients.next;
+
+	close_services(t->proxy, s);
+	while (l != &t->proxy->clients) {
+		struct proxy_client *c = wgw_container(l, struct proxy_client, link);
+
+		l = l->next;
+		if (c->service->session == s)
+			proxy_client_drop(c, true);
+	}
+}
+
+static const struct wgw_proxy_hooks hooks = {.message = proxy_message, .over = proxy_session_over};
+
+int wgw_proxy_init(struct wgw_tunnel *t)
+{
+	struct wgw_proxy *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->t = t;
+	wgw_list_init(&p->services);
+	wgw_list_init(&p->clients);
+	randombytes_buf(p->hash_key, sizeof(p->hash_key));
+	t->proxy = p;
+	t->proxy_hooks = &hooks;
+	return 0;
+}
