@@ -194,6 +194,15 @@ static void expect_exit(int code)
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == code, "status %#x", status);
 }
 
+/* SIGPIPE alone is ignored; libc's own signals 32 and 33 cannot be set and are as inherited. */
+static void assert_dispositions(void)
+{
+	char text[64];
+
+	status_value("SigIgn", text, sizeof(text));
+	ck_assert_uint_eq(strtoull(text, NULL, 16) & ~UINT64_C(0x180000000), 0x1000);
+}
+
 START_TEST(process_is_a_clean_confined_daemon)
 {
 	char text[64];
@@ -205,8 +214,7 @@ START_TEST(process_is_a_clean_confined_daemon)
 	ck_assert_int_eq(status_number("NoNewPrivs"), 1);
 	status_value("SigBlk", text, sizeof(text));
 	ck_assert_str_eq(text, "0000000000000000");
-	status_value("SigIgn", text, sizeof(text)); /* SIGPIPE alone */
-	ck_assert_str_eq(text, "0000000000001000");
+	assert_dispositions();
 #ifndef __SANITIZE_ADDRESS__
 	ck_assert_int_eq(status_number("Seccomp"), 2);
 #endif
@@ -252,8 +260,7 @@ START_TEST(what_the_parent_left_open_blocked_or_ignored_is_cleaned_up)
 	ck_assert_str_eq(start(leave_a_mess), "");
 	status_value("SigBlk", text, sizeof(text));
 	ck_assert_str_eq(text, "0000000000000000");
-	status_value("SigIgn", text, sizeof(text));
-	ck_assert_str_eq(text, "0000000000001000");
+	assert_dispositions();
 	n = open_descriptors(&known);
 	if (!known)
 		printf("skipped: only root sees the descriptors of a process that cannot be "

@@ -57,15 +57,17 @@ told $? 125 "none/file" "a log file that cannot be written: 125"
 # What is in the way of a runtime directory: everything
 if unshare -Urm true 2>/dev/null; then inside="unshare -Urm"; else inside="unshare -m"; fi
 if $inside mount -t tmpfs tmpfs /mnt 2>/dev/null; then
+	mkdir "$work/build"
 	# shellcheck disable=SC2016
 	$inside sh -c '
 		for d in /dev/shm /run /tmp; do
-			[ "$d" = /tmp ] && { mount --bind "$1" /mnt && mkdir -p /mnt/run; }
+			# the build may lie in /tmp, too
+			[ "$d" = /tmp ] && mount --bind "$1" /mnt && mount --bind "$2" /mnt/build
 			mount -t tmpfs -o ro tmpfs $d
 		done
 		export WGWRAP_RUNTIME_DIR= XDG_RUNTIME_DIR=/nonexistent
-		exec "$2" -c /mnt/lone.conf -- sh -c "echo \$WGWRAP_SESSION | cut -d: -f5; exit 5"' \
-		sh "$work" "$wgwrap" >"$work/out" 2>"$work/log"
+		exec /mnt/build/wgwrap -c /mnt/lone.conf -- sh -c "echo \$WGWRAP_SESSION | cut -d: -f5; exit 5"' \
+		sh "$work" "$(dirname "$wgwrap")" >"$work/out" 2>"$work/log"
 	status=$?
 	[ "$status" = 5 ] && [ "$(cat "$work/out")" = "" ] && grep -q "^wgwrap: no runtime directory" "$work/log"
 	result $? "without any runtime directory a command has a tunnel process of its own"
