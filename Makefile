@@ -35,6 +35,7 @@ SRC_SRCS     := $(sort $(wildcard src/*/*.c))
 CMD_SRCS     := $(sort $(wildcard cmd/*.c))
 PRELOAD_SRCS := $(sort $(wildcard preload/*.c src/repr/*.c))
 UNIT_SRCS    := $(sort $(wildcard tests/unit/test_*.c))
+SIM_SRCS     := $(sort $(wildcard tests/sim/*.c))
 PLATFORM_SRCS := $(sort $(wildcard tests/platform/*.c))
 PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
 FUZZ_SRCS    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -87,6 +88,10 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(UNIT_CFLAGS) -o $@ $< \
 		$(LIBS) $(PKG_LIBS) $(shell pkg-config --libs check)
+# the engine alone
+$(BUILD)/tests/sim/%: tests/sim/%.c $(BUILD)/libwg.a
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
 $(BUILD)/tests/platform/%: tests/platform/%.c
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -pthread -o $@ $<
@@ -99,17 +104,22 @@ $(BUILD)/tests/programs/static: tests/programs/hello.c
 	$(CC) -std=gnu11 $(CFLAGS) $(WARN) -static -o $@ $<
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRCS))
+SIM_TESTS := $(patsubst %.c,$(BUILD)/%,$(SIM_SRCS))
 PLATFORM_TESTS := $(patsubst %.c,$(BUILD)/%,$(PLATFORM_SRCS))
 PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static)
 RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -o $(BUILD)/tests/logs $(if $(K),-k '$(K)')
 
-check: all $(UNIT_TESTS) $(PLATFORM_TESTS) $(PROGRAMS)
-	@$(RUN_TESTS) $(UNIT_TESTS) $(PLATFORM_TESTS) $(E2E_TESTS)
+check: all $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) $(PROGRAMS)
+	@$(RUN_TESTS) $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) $(E2E_TESTS)
 check-unit: $(UNIT_TESTS) $(PLATFORM_TESTS)
 	@$(RUN_TESTS) $^
 check-e2e: all $(PROGRAMS)
 	@$(RUN_TESTS) $(E2E_TESTS)
+
+# SEEDS=N FIRST=seed
+sim: $(SIM_TESTS)
+	@for s in $(SIM_TESTS); do echo "$$s $(SEEDS) $(FIRST)" && $$s $(SEEDS) $(FIRST) || exit; done
 
 demo: all
 	@WGWRAP_BUILD=$(abspath $(BUILD)) examples/demo.sh
@@ -166,6 +176,7 @@ help:
 	@echo 'make demo         curl through a tunnel between two processes on loopback'
 	@echo 'make check        all tests; K=PATTERN: those whose name contains it'
 	@echo 'make check-unit   tests/unit and tests/platform; check-e2e: tests/e2e'
+	@echo 'make sim          tests/sim: the engine in virtual time; SEEDS=N FIRST=SEED'
 	@echo 'make bench        tests/bench: ratios, measured side by side'
 	@echo 'make asan         the tests in a build with AddressSanitizer and UBSan'
 	@echo 'make fuzz         tests/fuzz, FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)'
@@ -174,5 +185,5 @@ help:
 	@echo 'make clean        remove what was built'
 	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir'
 
-.PHONY: all deps check check-unit check-e2e demo bench asan fuzz fuzz-run tidy install uninstall clean help
+.PHONY: all deps check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install uninstall clean help
 .DEFAULT_GOAL := all

@@ -32,6 +32,14 @@ static void transmit_one(struct wg_peer *peer, const void *buf, size_t len, uint
 	dev->ops->transmit(dev->ops_ctx, &peer->endpoint, buf, len, 1, len, tos);
 }
 
+/* The last initiation got no answer. Our own address may be what no longer works; the peer's is
+ * for the embedder to look up anew. */
+static void note_silence(struct wg_peer *peer)
+{
+	wg_peer_forget_source(peer);
+	wg_peer_event(peer, WG_EVENT_HANDSHAKE_RETRY);
+}
+
 void wg_send_initiation(struct wg_peer *peer, bool is_retry)
 {
 	struct wg_device *dev = peer->dev;
@@ -42,6 +50,9 @@ void wg_send_initiation(struct wg_peer *peer, bool is_retry)
 		peer->timers.attempts = 0;
 	if (now < peer->initiation_allowed_at)
 		return;
+	/* Packets that go on coming may be faster than the retransmission timer. */
+	if (is_retry || wg_timers_awaits_response(peer))
+		note_silence(peer);
 	if (!wg_peer_has_endpoint(peer)) {
 		dev->stats.tx_no_endpoint++;
 		return;

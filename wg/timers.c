@@ -111,6 +111,11 @@ void wg_timers_set_persistent(struct wg_peer *peer, uint16_t seconds)
 		wg_timers_persistent_now(peer);
 }
 
+bool wg_timers_awaits_response(const struct wg_peer *peer)
+{
+	return is_armed(peer, WG_TIMER_RETRANSMIT);
+}
+
 void wg_timers_persistent_now(struct wg_peer *peer)
 {
 	if (peer->timers.persistent_s)
@@ -143,9 +148,6 @@ static void run_retransmit(struct wg_peer *peer)
 		return;
 	}
 	peer->timers.attempts++;
-	/* Our own address may be what no longer works. */
-	wg_peer_forget_source(peer);
-	wg_peer_event(peer, WG_EVENT_HANDSHAKE_RETRY);
 	wg_send_initiation(peer, true);
 }
 

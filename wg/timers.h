@@ -64,6 +64,9 @@ void wg_timers_set_persistent(struct wg_peer *peer, uint16_t seconds);
 /* Makes a persistent keepalive due now, if they are on. */
 void wg_timers_persistent_now(struct wg_peer *peer);
 
+/* Whether an initiation was sent and neither answered nor given up. */
+bool wg_timers_awaits_response(const struct wg_peer *peer);
+
 /* Does what is due now. */
 void wg_timers_run(struct wg_peer *peer);
 /* Time of the first of @peer's timers, WG_TIMER_OFF: none. */

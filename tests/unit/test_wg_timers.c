@@ -104,6 +104,27 @@ START_TEST(more_packets_do_not_mean_more_initiations)
 }
 END_TEST
 
+/* The embedder looks the peer's name up anew on this event, and packets must not keep it away. */
+START_TEST(silence_is_told_although_packets_go_on_coming)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	sim->filter = lose_all;
+	p0->endpoint.ifindex = 7;
+	for (int i = 0; i <= 200; i++) {
+		sim_send(sim, 0, 1);
+		sim_advance(sim, 100 * SIM_MS);
+		ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_RETRY],
+				  a->sent[WG_MESSAGE_INITIATION] - 1);
+	}
+	ck_assert_uint_ge(a->sent[WG_MESSAGE_INITIATION], 4);
+	ck_assert_uint_eq(p0->endpoint.ifindex, 0);
+	sim_free(sim);
+}
+END_TEST
+
 START_TEST(response_counts_as_an_initiation)
 {
 	struct sim *sim = sim_new_pair(NULL, NULL);
@@ -555,6 +576,7 @@ static Suite *suite(void)
 	tcase_add_test(t, initiation_is_retried_20_times_then_given_up);
 	tcase_add_test(t, retries_are_jittered);
 	tcase_add_test(t, more_packets_do_not_mean_more_initiations);
+	tcase_add_test(t, silence_is_told_although_packets_go_on_coming);
 	tcase_add_test(t, response_counts_as_an_initiation);
 	tcase_add_test(t, attempt_survives_a_response_between);
 	tcase_add_test(t, lost_response_is_repaired_by_a_retry);
