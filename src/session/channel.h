@@ -25,34 +25,51 @@
 
 #include "src/repr/wire.h"
 
-enum wgw_channel_code { /* continues enum wgw_op_code in the code field */
-			/* session to tunnel process */
-			WGW_CH_OPEN = 64, /* u.open, SCM_RIGHTS: settings memfd, policy memfd */
-			WGW_CH_FLUSH,	  /* asks for WGW_CH_FLUSHED when all that was written is
-					     acknowledged */
-			WGW_CH_SCANNED,	  /* u.scan: bit i of held is set when inode i is still open
-					   */
-			WGW_CH_HOST_RESOLVED, /* u.host */
-			/* from whoever operates the tunnel, on a connection without a session */
-			WGW_CH_CONTROL = 80, /* u.control, SCM_RIGHTS as the verb says */
-			/* of `wgwrap proxy`: u.proxy; SCM_RIGHTS: a socket (not of the remote kinds),
-			 * then, when there are users, a memfd of their hashes */
-			WGW_CH_PROXY = 88,
-			WGW_CH_PROXY_STOP, /* closes the session's listeners */
-			/* tunnel process to session */
-			WGW_CH_OPENED = 96, /* u.opened */
-			WGW_CH_STATE,	    /* u.state: now and whenever it changes */
-			WGW_CH_FLUSHED,	    /* u.flushed */
-			WGW_CH_SAY,	    /* u.say: a line for the user */
-			WGW_CH_SCAN, /* u.scan: which of these socket inodes do your processes hold?
-				      */
-			WGW_CH_HOST_RESOLVE, /* u.host: ask the host's resolver */
-			WGW_CH_CONTROLLED =
-				112,   /* u.control: the verb repeated; err; text says more */
-			WGW_CH_LEAVE,  /* to a keeper: end your session */
-			WGW_CH_REREAD, /* to a keeper: the file has changed */
-			WGW_CH_PROXIED = 120, /* err of the PROXY with the same id; STDIO: of its connect */
-			WGW_CH_PROXY_STOPPED, /* and no connection is left */
+/* Continues enum wgw_op_code in the code field. */
+enum wgw_channel_code {
+	/* ---- session to tunnel process ---- */
+	/* u.open, SCM_RIGHTS: settings memfd, policy memfd */
+	WGW_CH_OPEN = 64,
+	/* asks for WGW_CH_FLUSHED when all that was written is acknowledged */
+	WGW_CH_FLUSH,
+	/* u.scan: bit i of held is set when inode i is still open */
+	WGW_CH_SCANNED,
+	/* u.host */
+	WGW_CH_HOST_RESOLVED,
+	/* from now on the session is a keeper, others are asked to leave */
+	WGW_CH_KEEP,
+	/* u.control, SCM_RIGHTS as the verb says; from whoever operates the tunnel, on a connection
+	 * without a session */
+	WGW_CH_CONTROL = 80,
+	/* of `wgwrap proxy`: u.proxy; SCM_RIGHTS: a socket (not of the remote kinds), then, when
+	 * there are users, a memfd of their hashes */
+	WGW_CH_PROXY = 88,
+	/* closes the session's listeners */
+	WGW_CH_PROXY_STOP,
+
+	/* ---- tunnel process to session ---- */
+	/* u.opened */
+	WGW_CH_OPENED = 96,
+	/* u.state: now and whenever it changes */
+	WGW_CH_STATE,
+	/* u.flushed */
+	WGW_CH_FLUSHED,
+	/* u.say: a line for the user */
+	WGW_CH_SAY,
+	/* u.scan: which of these socket inodes do your processes hold? */
+	WGW_CH_SCAN,
+	/* u.host: ask the host's resolver */
+	WGW_CH_HOST_RESOLVE,
+	/* u.control: the verb repeated; err; text says more */
+	WGW_CH_CONTROLLED = 112,
+	/* to a keeper: end your session */
+	WGW_CH_LEAVE,
+	/* to a keeper: the file has changed */
+	WGW_CH_REREAD,
+	/* err of the PROXY with the same id; STDIO: of its connect */
+	WGW_CH_PROXIED = 120,
+	/* and no connection is left */
+	WGW_CH_PROXY_STOPPED,
 };
 
 /* What a WGW_CH_CONTROL asks for. Where a file comes along it is a regular one (memfd). */
@@ -66,7 +83,7 @@ enum wgw_control_verb {
 };
 
 /* Flags of OPEN. A keeper is a session without a command that holds the tunnel up; a new one
- * takes the place of the one before. */
+ * takes the place of the one before. The flag is KEEP in advance. */
 enum { WGW_CH_JOIN = 1, WGW_CH_KEEPER = 2 };
 enum { WGW_CH_TEXT_MAX_BYTES = 1024, WGW_CH_SCAN_MAX = 512, WGW_CH_HOST_MAX = 32 };
 
@@ -122,10 +139,10 @@ struct wgw_channel_msg {
 			uint8_t ip[WGW_CH_HOST_MAX][16];
 		} host;
 		struct {
-			uint32_t kind;	    /* enum wgw_proxy_kind, src/proxy/proxy.h */
-			int32_t family;	    /* of destinations: AF_INET, AF_INET6, AF_UNSPEC */
-			uint32_t connect_ms; /* 0: the default */
-			uint32_t idle_s;    /* of datagram senders, 0: for ever */
+			uint32_t kind;	       /* enum wgw_proxy_kind, src/proxy/proxy.h */
+			int32_t family;	       /* of destinations: AF_INET, AF_INET6, AF_UNSPEC */
+			uint32_t connect_ms;   /* 0: the default */
+			uint32_t idle_s;       /* of datagram senders, 0: for ever */
 			uint8_t listen_ip[16]; /* of the remote kinds */
 			uint16_t listen_port, target_port;
 			uint32_t n_users;
