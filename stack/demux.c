@@ -183,7 +183,7 @@ static uint64_t lwip_due(const struct flow *f)
 		return f->tick + 1;
 	if (pcb->persist_backoff == 0 && pcb->rtime >= 0)
 		due = f->tick + (uint64_t)LWIP_MAX(pcb->rto - pcb->rtime, 1);
-	else if (pcb->persist_backoff == 0 && pcb->unsent)
+	else if (pcb->persist_backoff == 0 && pcb->unsent && !pcb->unacked)
 		due = f->tick + RTO_MIN_TICKS;
 	if (pcb->state == SYN_RCVD)
 		return earlier(due, last_heard(f) + TCP_SYN_RCVD_TIMEOUT / TCP_SLOW_INTERVAL + 1);
@@ -242,6 +242,12 @@ static s16_t timeout_of(const struct tcp_pcb *pcb)
 	return (s16_t)LWIP_MIN(rto, RTO_MAX_TICKS);
 }
 
+/* When a tick begins */
+static uint64_t ns_of(uint64_t tick)
+{
+	return tick == UINT64_MAX ? tick : (tick - 1) * TICK_NS;
+}
+
 /* Corrects what lwIP computes and notes when the connection has to be looked at again. */
 static void schedule(struct flow *f)
 {
@@ -249,6 +255,8 @@ static void schedule(struct flow *f)
 	uint64_t due;
 
 	pcb->rto = timeout_of(pcb);
+	if (f->tx.on)
+		pcb->rtime = -1; /* sender.c has its own */
 	if (!(pcb->flags & TF_ACK_DELAY))
 		f->ack_due = 0;
 	else if (f->ack_due == 0)
@@ -258,10 +266,12 @@ static void schedule(struct flow *f)
 	due = earlier(lwip_due(f), keepalive_due(f));
 	due = earlier(due, earlier(if_set(f->ack_due), if_set(f->persist_due)));
 	due = earlier(due, earlier(if_set(f->give_up), if_set(f->stall_due)));
+	f->tick_due = due <= f->tick ? f->tick + 1 : due;
+	due = earlier(ns_of(f->tick_due), sender_due(f));
 	if (due == UINT64_MAX)
 		timers_cancel(f->stack, f);
 	else
-		timers_set(f->stack, f, due <= f->tick ? f->tick + 1 : due);
+		timers_set(f->stack, f, due <= f->stack->now_ns ? f->stack->now_ns + 1 : due);
 }
 
 static void begin_time_wait(struct flow *f)
@@ -270,6 +280,7 @@ static void begin_time_wait(struct flow *f)
 
 	f->state = FLOW_TIME_WAIT;
 	timers_cancel(s, f);
+	sender_stop(f);
 	f->wait_until = f->tick + 2 * TCP_MSL / TCP_SLOW_INTERVAL;
 	f->wait_next = NULL;
 	*s->waiting_tail = f;
@@ -309,6 +320,7 @@ void demux_gone(struct flow *f)
 {
 	timers_cancel(f->stack, f);
 	demux_remove(f->stack, f);
+	sender_stop(f);
 	f->pcb = NULL;
 	f->held_len = 0;
 	if (f->state != FLOW_TIME_WAIT)
@@ -404,7 +416,9 @@ void demux_timer(struct flow *f)
 		f->pcb->last_timer = timer_calls++;
 		tcp_fasttmr();
 	}
-	slow_tick(f);
+	sender_timer(f);
+	if (f->tick_due <= f->tick)
+		slow_tick(f);
 	demux_leave(f);
 }
 
@@ -496,6 +510,8 @@ void demux_input(struct stack *s, const struct ip_packet *p)
 	}
 	if (f) {
 		touch(f);
+		sender_note_options(f, p->payload + TCP_HEADER_BYTES,
+				    p->payload + (p->payload[12] >> 4) * 4);
 		demux_enter(f);
 		demux_segment(p);
 		demux_leave(f);

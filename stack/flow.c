@@ -73,6 +73,7 @@ void flow_free(struct flow *f)
 	}
 	demux_untouch(f);
 	timers_cancel(f->stack, f);
+	sender_stop(f);
 	release_memory(f);
 }
 
@@ -202,41 +203,6 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 	return ERR_OK;
 }
 
-void flow_sent_data(struct flow *f, uint32_t seq, bool again)
-{
-	unsigned int last = (f->rtt_first + f->rtt_n - 1) % RTT_STAMPS;
-	unsigned int next = (f->rtt_first + f->rtt_n) % RTT_STAMPS;
-
-	if (again) {
-		f->rtt_n = 0; /* Karn: an answer would be ambiguous */
-	} else if (f->rtt_n == 0 ||
-		   (f->rtt_n < RTT_STAMPS && seq - f->rtt_seq[last] >= f->pcb->cwnd / RTT_STAMPS)) {
-		f->rtt_seq[next] = seq;
-		f->rtt_started_ns[next] = f->stack->now_ns;
-		f->rtt_n++;
-	}
-}
-
-/* Slow start ends when the round trip grows, not only when the bottleneck's queue has overflown and
- * hundreds of segments are lost at once (RFC 9406, without its second phase). */
-static void watch_delay(struct flow *f)
-{
-	struct tcp_pcb *pcb = f->pcb;
-
-	while (f->rtt_n > 0 && TCP_SEQ_GT(pcb->lastack, f->rtt_seq[f->rtt_first])) {
-		uint64_t rtt = f->stack->now_ns - f->rtt_started_ns[f->rtt_first], margin;
-
-		f->rtt_first = (f->rtt_first + 1) % RTT_STAMPS;
-		f->rtt_n--;
-		if (f->rtt_least_ns == 0 || rtt < f->rtt_least_ns)
-			f->rtt_least_ns = rtt;
-		margin = LWIP_MAX(f->rtt_least_ns / 8, (uint64_t)SLOW_START_MARGIN_NS);
-		if (pcb->cwnd < pcb->ssthresh && pcb->cwnd >= 16u * pcb->mss &&
-		    rtt > f->rtt_least_ns + margin)
-			pcb->ssthresh = pcb->cwnd;
-	}
-}
-
 static size_t send_room(const struct flow *f);
 
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
@@ -246,7 +212,6 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 	(void)pcb;
 	f->unacked -= len <= f->unacked ? len : f->unacked;
 	f->progress = f->tick;
-	watch_delay(f);
 	if (f->want_write && send_room(f) > 0) {
 		f->want_write = false;
 		events_post(f, FLOW_EVENT_WRITABLE);
@@ -300,14 +265,7 @@ void flow_attach(struct flow *f)
 	tcp_err(pcb, on_error);
 }
 
-/* RFC 6928 */
-void flow_first_cwnd(struct flow *f)
-{
-	f->pcb->cwnd = 10u * f->pcb->mss;
-}
-
-/* First round-trip time (RFC 6298 2.2) and first windows. lwIP would close the SYN's measurement
- * with whatever is acknowledged first, maybe minutes later. */
+/* First round-trip time (RFC 6298 2.2) and first windows. From here on sender.c sends. */
 void flow_opened(struct flow *f)
 {
 	struct tcp_pcb *pcb = f->pcb;
@@ -315,16 +273,9 @@ void flow_opened(struct flow *f)
 	f->state = FLOW_OPEN;
 	f->give_up = 0;
 	f->soft_err = 0;
-	if (pcb->rttest != 0 && pcb->nrtx == 0) {
-		int rtt = (int)(tcp_ticks - pcb->rttest);
-
-		rtt = LWIP_MAX(LWIP_MIN(rtt, RTO_MAX_TICKS / 4), 1);
-		pcb->sa = (s16_t)(rtt << 3);
-		pcb->sv = (s16_t)(rtt << 1);
-		pcb->rto = (s16_t)(rtt * 3);
-	}
-	pcb->rttest = 0;
-	flow_first_cwnd(f);
+	if (f->syn_ns != 0 && !f->syn_again)
+		recovery_rtt(&f->tx, f->stack->now_ns - f->syn_ns, f->stack->now_ns);
+	sender_start(f);
 	f->rx_space = LWIP_MIN(pcb->rcv_wnd, (tcpwnd_size_t)RX_SPACE_START_BYTES);
 	if (f->stack->rx_bytes >= RX_TOTAL_BYTES)
 		f->rx_space = LWIP_MIN(f->rx_space, UINT16_MAX);
@@ -408,6 +359,8 @@ void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu)
 	pcb->mss = (u16_t)mss;
 	pcb->unsent_oversize = 0;
 	tcp_rexmit_rto_prepare(pcb);
+	tcp_clear_flags(pcb, TF_RTO);
+	sender_restart(f);
 	tcp_output(pcb);
 	demux_leave(f);
 }
@@ -596,7 +549,7 @@ static size_t send_room(const struct flow *f)
 
 	if (!pcb || f->state != FLOW_OPEN || f->shut || pcb->snd_queuelen > TCP_SND_QUEUELEN / 2)
 		return 0;
-	limit = LWIP_MAX((size_t)pcb->cwnd * 2, TX_SPACE_MIN_BYTES);
+	limit = LWIP_MAX((size_t)f->tx.cwnd * 2, TX_SPACE_MIN_BYTES);
 	limit = LWIP_MIN(limit, TCP_SND_BUF);
 	if (f->unacked >= limit)
 		return 0;

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "stack/limits.h"
+#include "stack/sender.h"
 #include "stack/stack.h"
 
 struct tcp_pcb;
@@ -73,7 +74,8 @@ enum flow_event {
  * @pcb:	lwIP's side; NULL in FLOW_OVER. callback_arg points back here.
  * @hash_next:	Chain of its bucket (demux.c)
  * @tick:	When the pcb's relative timers were last brought up to date
- * @due, @heap:	Deadline in ticks and place in the heap, or 0 (timers.c)
+ * @due, @heap:	Deadline in ns and place in the heap, or 0 (timers.c); @tick_due: in ticks, of
+ *lwIP's timers and our slow ones
  * @ack_due:	A delayed ACK leaves at this tick; 0: none is delayed
  * @give_up:	FLOW_CONNECTING: tick of ETIMEDOUT; FIN_WAIT_2 of a closed flow: its end
  * @progress:	Tick of the last acknowledgement that moved, or of the first unacknowledged byte
@@ -82,8 +84,8 @@ enum flow_event {
  * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
  * @rx_epoch:	Bytes consumed since @rx_space grew
  * @unacked:	Bytes committed and not acknowledged
- * @rtt_seq:	Being timed since @rtt_started_ns: a ring of @rtt_n from @rtt_first on
- * @rtt_least_ns: The shortest round trip, 0: none known
+ * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first round
+ *trip
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
  * @held:	A pure ACK that a later one of the same batch may replace (egress.c)
@@ -109,16 +111,17 @@ struct flow {
 	struct flow *all_next, **all_prev;
 	struct flow *wait_next; /* FIFO of FLOW_TIME_WAIT */
 
-	uint64_t tick, due, ack_due, give_up, progress, stall_due, persist_due, wait_until;
+	uint64_t tick, due, tick_due, ack_due, give_up, progress, stall_due, persist_due,
+		wait_until;
 	size_t heap;
 
 	struct pbuf *rx_head, *rx_tail;
 	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch;
 
 	size_t unacked;
-	uint64_t rtt_started_ns[RTT_STAMPS], rtt_least_ns;
-	uint32_t rtt_seq[RTT_STAMPS];
-	unsigned int rtt_first, rtt_n;
+	struct sender tx;
+	uint64_t syn_ns;
+	bool syn_again;
 	struct flow_options options;
 
 	uint8_t held[IP6_HEADER_BYTES + TCP_HEADER_BYTES];
@@ -302,11 +305,8 @@ void flow_free(struct flow *f);
 void flow_attach(struct flow *f);
 /* The handshake is complete: first windows and round-trip time. */
 void flow_opened(struct flow *f);
-void flow_first_cwnd(struct flow *f);
 /* The connection is over with @err; closed() follows once what was received is consumed. */
 void flow_finished(struct flow *f, int err);
-/* A data segment leaves; @again: not for the first time. */
-void flow_sent_data(struct flow *f, uint32_t seq, bool again);
 /* Brings the deadlines that are ours, not lwIP's, up to date. */
 void flow_timeouts(struct flow *f);
 /* Whether one of them has passed, and what closed() says then. */

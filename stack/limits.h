@@ -48,11 +48,9 @@ enum {
 };
 
 enum {
-	RTT_STAMPS = 8,			/* segments of a flight that are timed */
-	SLOW_START_MARGIN_NS = 4000000, /* RFC 9406 MIN_RTT_THRESH */
-	CONNECT_TIMEOUT_MS = 127000,	/* tcp_syn_retries 6 */
-	RETRANSMIT_TIMEOUT_S = 925,	/* tcp_retries2 15 */
-	FIN_WAIT2_TIMEOUT_S = 60,	/* tcp_fin_timeout */
+	CONNECT_TIMEOUT_MS = 127000, /* tcp_syn_retries 6 */
+	RETRANSMIT_TIMEOUT_S = 925,  /* tcp_retries2 15 */
+	FIN_WAIT2_TIMEOUT_S = 60,    /* tcp_fin_timeout */
 };
 
 #endif

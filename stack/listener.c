@@ -172,6 +172,7 @@ void listener_input(struct flow_listener *l, const struct ip_packet *p)
 		f->remote = p->from;
 		f->local.port = pcb->local_port;
 		f->remote.port = pcb->remote_port;
+		f->syn_ns = s->now_ns;
 	}
 	if (!f || demux_insert(s, f) != 0) {
 		demux_discard(pcb);
@@ -200,7 +201,5 @@ void listener_accept(struct flow *f)
 	if (!l)
 		return;
 	listener_forget(f);
-	if (f->pcb && f->state == FLOW_OPEN)
-		flow_first_cwnd(f); /* lwIP sets its own after on_accept */
 	l->ops->accept(l, f, l->arg);
 }

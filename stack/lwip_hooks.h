@@ -10,4 +10,16 @@ u32_t stack_tcp_isn(const ip_addr_t *local, u16_t local_port, const ip_addr_t *r
 		    u16_t remote_port);
 #define LWIP_HOOK_TCP_ISN(local, lport, remote, rport) stack_tcp_isn(local, lport, remote, rport)
 
+/* sender.c (patch 09) */
+struct tcp_pcb;
+struct tcp_seg;
+void stack_sender_ack(struct tcp_pcb *pcb, u32_t ackno, int empty);
+void stack_sender_output(struct tcp_pcb *pcb);
+int stack_sender_may_send(struct tcp_pcb *pcb, u32_t len);
+void stack_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg);
+#define TCP_SENDER_ACK(pcb, ackno, empty) stack_sender_ack(pcb, ackno, empty)
+#define TCP_SENDER_OUTPUT(pcb)		  stack_sender_output(pcb)
+#define TCP_SENDER_MAY_SEND(pcb, len)	  stack_sender_may_send(pcb, len)
+#define TCP_SENDER_SENT(pcb, seg)	  stack_sender_sent(pcb, seg)
+
 #endif

@@ -121,18 +121,20 @@ void tcp_timer_needed(void)
 {
 }
 
-/* Tells the flow about data: lwIP advances snd_nxt only afterwards. */
-static void note_data(struct stack *s, const struct pbuf *p)
+/* Counts what is sent again and times the SYN; lwIP advances snd_nxt only afterwards. */
+static void note_segment(struct stack *s, const struct pbuf *p)
 {
 	const uint8_t *tcp = p->payload;
 	struct flow *f = s->current;
-	bool again;
 
-	if (!f || !f->pcb || p->len <= (size_t)(tcp[12] >> 4) * 4 || f->pcb->persist_backoff > 0)
+	if (!f || !f->pcb)
 		return;
-	again = TCP_SEQ_LT(get32(tcp + 4), f->pcb->snd_nxt);
-	s->stats.tcp_retransmits += again;
-	flow_sent_data(f, get32(tcp + 4), again);
+	if (tcp[13] & TCP_SYN) {
+		f->syn_again = f->syn_ns != 0;
+		f->syn_ns = s->now_ns;
+	}
+	if (p->len > (size_t)(tcp[12] >> 4) * 4 && f->pcb->persist_backoff == 0)
+		s->stats.tcp_retransmits += TCP_SEQ_LT(get32(tcp + 4), f->pcb->snd_nxt);
 }
 
 /* Prepends the IP header to the segment and sends it. The pbuf stays the caller's. */
@@ -145,7 +147,7 @@ static err_t output(struct pbuf *p, const struct stack_addr *from, const struct 
 	struct iovec iov;
 
 	LWIP_ASSERT("a segment is one piece", p->next == NULL);
-	note_data(s, p);
+	note_segment(s, p);
 	if (pbuf_add_header(p, header_len))
 		return ERR_BUF;
 	egress_header(s, p->payload, from, to, proto, segment_len, ttl, tos, (uint16_t)s->ip_id++,

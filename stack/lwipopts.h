@@ -71,6 +71,7 @@
 #define LWIP_TCP_MAX_SACK_NUM	4
 #define LWIP_TCP_TIMESTAMPS	0 /* lwIP only echoes them */
 #define TCP_QUEUE_OOSEQ		1
+#define TCP_OWN_SENDER		1 /* sender.c decides what leaves (patch 09) */
 #define TCP_OOSEQ_SEGS_MAX(pcb) 4608 /* TCP_WND in segments of 1380 bytes (patch 02) */
 #define TCP_MIN_MSS		88  /* about Linux's tcp_min_snd_mss plus options (patch 04) */
 #define TCP_LISTEN_BACKLOG	0 /* u8_t is too small: listener.c counts */

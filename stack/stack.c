@@ -122,12 +122,9 @@ void stack_input_done(struct stack *s)
 
 uint64_t stack_next_deadline(const struct stack *s)
 {
-	uint64_t tick;
-
 	if (s->ready || s->loop || s->touched)
 		return 0;
-	tick = timers_next(s);
-	return tick == UINT64_MAX ? tick : (tick - 1) * TICK_NS;
+	return timers_next(s);
 }
 
 void stack_tick(struct stack *s)

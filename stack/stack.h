@@ -30,8 +30,8 @@ struct flow_udp;
 struct flow_ping;
 
 enum {
-	STACK_ADDRS_MAX = 16,		 /* tunnel addresses */
-	STACK_MTU_MIN_BYTES = 576,	 /* RFC 791; 1280 with IPv6 inside */
+	STACK_ADDRS_MAX = 16,	   /* tunnel addresses */
+	STACK_MTU_MIN_BYTES = 576, /* RFC 791; 1280 with IPv6 inside */
 };
 
 /**
@@ -103,6 +103,9 @@ struct flow_ops {
 	void (*closed)(struct flow *f, void *arg, int err);
 };
 
+/* How much may be in flight: a model of the path (the default), or loss-based */
+enum flow_congestion { FLOW_BBR, FLOW_CUBIC };
+
 /**
  * struct flow_options - what a program may set on its socket
  * @nodelay:	TCP_NODELAY
@@ -110,6 +113,7 @@ struct flow_ops {
  * @user_timeout_ms: TCP_USER_TIMEOUT, 0: off
  * @tos, @ttl:	IP_TOS, IP_TTL; @ttl 0: 64
  * @connect_timeout_ms: Of flow_connect, 0: Linux's default (127 s)
+ * @congestion: TCP_CONGESTION; read when the connection is established
  */
 struct flow_options {
 	bool nodelay, keepalive;
@@ -117,11 +121,12 @@ struct flow_options {
 	uint32_t user_timeout_ms;
 	uint8_t tos, ttl;
 	uint32_t connect_timeout_ms;
+	enum flow_congestion congestion;
 };
 
 /* Starts connecting. @local: NULL, or a tunnel address and/or port to come from. @options: NULL for
- * the defaults. On failure returns NULL and sets *err to EADDRNOTAVAIL (address not ours, or no free
- * port towards @remote), ENETUNREACH (no address of that family) or ENOBUFS. */
+ * the defaults. On failure returns NULL and sets *err to EADDRNOTAVAIL (address not ours, or no
+ * free port towards @remote), ENETUNREACH (no address of that family) or ENOBUFS. */
 struct flow *flow_connect(struct stack *stack, const struct stack_addr *local,
 			  const struct stack_addr *remote, const struct flow_options *options,
 			  const struct flow_ops *ops, void *arg, int *err);

@@ -42,7 +42,7 @@ static void down(struct stack *s, size_t place, struct flow *f)
 	put(s, place, f);
 }
 
-/** timers_set() - @f is due at tick @due or, if it is in the heap already, earlier */
+/** timers_set() - @f is due at @due, in ns, or, if it is in the heap already, earlier */
 void timers_set(struct stack *s, struct flow *f, uint64_t due)
 {
 	if (f->heap != 0) {
@@ -75,7 +75,7 @@ void timers_cancel(struct stack *s, struct flow *f)
 		down(s, place, last);
 }
 
-/** timers_next() - the earliest deadline in ticks; UINT64_MAX: none */
+/** timers_next() - the earliest deadline in ns; UINT64_MAX: none */
 uint64_t timers_next(const struct stack *s)
 {
 	return s->heap_len > 0 ? s->heap[1]->due : UINT64_MAX;
@@ -83,7 +83,7 @@ uint64_t timers_next(const struct stack *s)
 
 void timers_run(struct stack *s)
 {
-	while (s->heap_len > 0 && s->heap[1]->due <= s->tick) {
+	while (s->heap_len > 0 && s->heap[1]->due <= s->now_ns) {
 		struct flow *f = s->heap[1];
 
 		timers_cancel(s, f);

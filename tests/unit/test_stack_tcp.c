@@ -549,25 +549,6 @@ START_TEST(many_lost_segments_take_few_round_trips)
 }
 END_TEST
 
-START_TEST(slow_start_ends_when_round_trips_grow)
-{
-	struct seen s = {0};
-	struct peer p;
-	size_t free_flight, flight;
-
-	peer_accept(&p, PEER4, 80, &s);
-	transfer(&p, s.flow, 4000000, false, 0, &free_flight);
-	flow_abort(s.flow);
-	wire_forget();
-	h_recycle();
-	memset(&s, 0, sizeof(s));
-	peer_accept(&p, PEER4, 81, &s);
-	transfer(&p, s.flow, 4000000, false, 1, &flight);
-	ck_assert_uint_gt(free_flight, 800);
-	ck_assert_uint_lt(flight, free_flight / 2);
-}
-END_TEST
-
 START_TEST(holes_are_reported_by_sack)
 {
 	struct seen s = {0};
@@ -949,7 +930,6 @@ static void add(TCase *tc)
 {
 	tcase_add_test(tc, two_lost_segments_are_repaired_without_a_timeout);
 	tcase_add_test(tc, many_lost_segments_take_few_round_trips);
-	tcase_add_test(tc, slow_start_ends_when_round_trips_grow);
 	tcase_add_test(tc, holes_are_reported_by_sack);
 	tcase_add_test(tc, the_window_grows_with_a_prompt_reader_only);
 	tcase_add_test(tc, a_batch_is_acknowledged_once);

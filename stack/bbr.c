@@ -1,0 +1,628 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bbr.c - congestion control by a model of the path
+ *
+ * Follows draft-ietf-ccwg-bbr (BBRv3): the bottleneck's bandwidth is the greatest delivery rate of
+ * the last two probing cycles, the path's delay the least round trip of 10 s; data leaves at the
+ * bandwidth and about two products of both may be in flight. Once in 2 to 3 s, or sooner on short
+ * paths, so that loss-based flows get their share, the model is probed:
+ *
+ *   STARTUP -> DRAIN -> DOWN (a little slower: empty the queue) -> CRUISE -> REFILL -> UP (faster)
+ * -> DOWN PROBE_RTT: half a product for 200 ms, if no low round trip was seen for 5 s
+ *
+ * Loss of more than 2 % of a flight while probing bounds what may be in flight (inflight_high).
+ *
+ * Where this differs from the draft: rounds that lose no more than those 2 % do not lower the
+ * short-term bounds. With random loss each round would set the bandwidth to what it has delivered,
+ * a little less than it sent, and 60 rounds at 1 % halve it.
+ */
+#include "stack/internal.h"
+
+#include "lwip/priv/tcp_priv.h"
+
+enum {
+	NS_PER_MS = 1000 * 1000,
+	MIN_RTT_WINDOW_NS_10TH = 1000 * NS_PER_MS, /* a tenth of 10 s */
+	PROBE_RTT_MS = 200,
+	FULL_BW_ROUNDS = 3,
+	STARTUP_LOSS_EVENTS = 6,
+	LOSS_PARTS = 50, /* a flight may lose a 50th */
+	LOSS_SEGMENTS_MIN = 3,
+	MIN_SEGMENTS = 4,
+	COEXIST_ROUNDS = 63,
+	EXTRA_ROUNDS = 5,
+};
+
+#define NS_PER_S  1000000000ull
+#define UNLIMITED UINT64_MAX
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* ---- the model ---- */
+
+static uint64_t max_bw(const struct bbr *b)
+{
+	return most(b->bw_filter[0], b->bw_filter[1]);
+}
+
+static uint64_t bw(const struct bbr *b)
+{
+	return least(max_bw(b), b->bw_low);
+}
+
+static uint32_t first_cwnd(const struct flow *f)
+{
+	return 10u * f->pcb->mss;
+}
+
+/* Bandwidth-delay product times @percent */
+static uint64_t bdp(const struct flow *f, uint64_t bandwidth, unsigned int percent)
+{
+	const struct bbr *b = &f->tx.bbr;
+
+	if (b->min_rtt_ns == 0 || bandwidth == 0)
+		return first_cwnd(f);
+	return (uint64_t)((double)bandwidth * (double)b->min_rtt_ns / 1e9 * percent / 100);
+}
+
+/* What must be in flight for @bdp_bytes to be in the path, with what waits in hosts for its turn */
+static uint64_t quantised(const struct flow *f, uint64_t bdp_bytes)
+{
+	uint64_t inflight = most(bdp_bytes, 3ull * sender_quantum(f));
+
+	inflight = most(inflight, (uint64_t)MIN_SEGMENTS * f->pcb->mss);
+	if (f->tx.bbr.state == BBR_UP)
+		inflight += 2u * f->pcb->mss;
+	return inflight;
+}
+
+static uint64_t inflight_at(const struct flow *f, unsigned int percent)
+{
+	return quantised(f, bdp(f, max_bw(&f->tx.bbr), percent));
+}
+
+/* 85 % of the bound: room for others */
+static uint64_t with_headroom(const struct flow *f)
+{
+	const struct bbr *b = &f->tx.bbr;
+
+	if (b->inflight_high == UNLIMITED)
+		return UNLIMITED;
+	return most(b->inflight_high - b->inflight_high / 7, (uint64_t)MIN_SEGMENTS * f->pcb->mss);
+}
+
+static bool too_many_lost(const struct flow *f, uint64_t lost, uint64_t inflight)
+{
+	return lost > inflight / LOSS_PARTS && lost >= (uint64_t)LOSS_SEGMENTS_MIN * f->pcb->mss;
+}
+
+static bool in_probe_bw(const struct bbr *b)
+{
+	return b->state >= BBR_DOWN && b->state <= BBR_UP;
+}
+
+static unsigned int pacing_percent(const struct bbr *b)
+{
+	switch (b->state) {
+	case BBR_STARTUP:
+		return 277;
+	case BBR_DRAIN:
+		return 35;
+	case BBR_DOWN:
+		return 90;
+	case BBR_UP:
+		return 125;
+	default:
+		return 100;
+	}
+}
+
+static unsigned int cwnd_percent(const struct bbr *b)
+{
+	switch (b->state) {
+	case BBR_UP:
+		return 225;
+	case BBR_PROBE_RTT:
+		return 50;
+	default:
+		return 200;
+	}
+}
+
+/* ---- states ---- */
+
+static void reset_signals(struct bbr *b)
+{
+	b->round_lost = b->round_delivered = 0;
+	b->loss_events = 0;
+	b->bw_latest = b->inflight_latest = 0;
+}
+
+static void reset_short_term(struct bbr *b)
+{
+	b->bw_low = b->inflight_low = UNLIMITED;
+}
+
+static void start_round(struct flow *f)
+{
+	f->tx.bbr.round_end = f->tx.delivered;
+}
+
+static void start_down(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint32_t r;
+
+	reset_signals(b);
+	b->up_step = UNLIMITED;
+	f->stack->ops->random(f->stack->ctx, &r, sizeof(r));
+	b->probe_rounds = r & 1;
+	b->wait_ns = 2 * NS_PER_S + (uint64_t)(r >> 1) % NS_PER_S;
+	b->cycle_ns = f->stack->now_ns;
+	b->acks = BBR_ACKS_STOPPING;
+	start_round(f);
+	b->state = BBR_DOWN;
+}
+
+static void start_refill(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	reset_short_term(b);
+	b->up_rounds = 0;
+	b->up_acked = 0;
+	b->acks = BBR_ACKS_REFILLING;
+	start_round(f);
+	b->state = BBR_REFILL;
+}
+
+/* How much must be acknowledged for inflight_high to grow by a segment: doubles its growth each
+ * round */
+static void raise_slope(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t growth = (uint64_t)f->pcb->mss << b->up_rounds;
+
+	if (b->up_rounds < 30)
+		b->up_rounds++;
+	b->up_step = most((uint64_t)f->tx.cwnd * f->pcb->mss / growth, 1);
+}
+
+static void start_up(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	b->acks = BBR_ACKS_STARTING;
+	start_round(f);
+	b->full_bw = 0;
+	b->full_bw_rounds = 0;
+	b->cycle_ns = f->stack->now_ns;
+	b->state = BBR_UP;
+	raise_slope(f);
+}
+
+/* ---- loss ---- */
+
+static void inflight_too_high(struct flow *f, uint64_t inflight, bool app_limited)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t target = least(bdp(f, bw(b), 100), f->tx.cwnd);
+
+	b->probe_samples = false;
+	if (!app_limited)
+		b->inflight_high = most(inflight, target * 7 / 10);
+	if (b->state == BBR_UP)
+		start_down(f);
+}
+
+/* At which flight the loss began to be too much */
+static uint64_t inflight_before_loss(const struct tx_seg *e, uint64_t lost)
+{
+	uint64_t len = tx_len(e), inflight = e->inflight - len, before = lost - len, allowed;
+
+	allowed = inflight / LOSS_PARTS;
+	if (allowed <= before)
+		return inflight;
+	return inflight + (allowed - before) * LOSS_PARTS / (LOSS_PARTS - 1);
+}
+
+static void bbr_lost(struct flow *f, const struct tx_seg *e)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t lost = f->tx.lost - e->lost;
+
+	b->round_lost += tx_len(e);
+	b->loss_events++;
+	if (b->probe_samples && too_many_lost(f, lost, e->inflight))
+		inflight_too_high(f, inflight_before_loss(e, lost), e->app_limited);
+}
+
+/* ---- what an acknowledgement changes ---- */
+
+static void update_round(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	b->round_start = rs->any && rs->prior_delivered >= b->round_end;
+	if (b->round_start) {
+		start_round(f);
+		b->rounds++;
+		b->probe_rounds++;
+	}
+	b->loss_round_start = rs->any && rs->prior_delivered >= b->loss_round_end;
+	if (b->loss_round_start)
+		b->loss_round_end = f->tx.delivered;
+	b->bw_latest = most(b->bw_latest, rs->rate);
+	b->inflight_latest = most(b->inflight_latest, rs->delivered);
+	b->round_delivered += rs->acked;
+}
+
+static void lower_short_term(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	if (b->state == BBR_STARTUP || b->state == BBR_REFILL || b->state == BBR_UP)
+		return;
+	if (b->bw_low == UNLIMITED)
+		b->bw_low = max_bw(b);
+	if (b->inflight_low == UNLIMITED)
+		b->inflight_low = f->tx.cwnd;
+	b->bw_low = most(b->bw_latest, b->bw_low * 7 / 10);
+	b->inflight_low = most(b->inflight_latest, b->inflight_low * 7 / 10);
+}
+
+static void check_startup_loss(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	if (b->state != BBR_STARTUP || b->loss_events < STARTUP_LOSS_EVENTS)
+		return;
+	b->full_bw_reached = true;
+	b->inflight_high = most(bdp(f, max_bw(b), 100), b->inflight_latest);
+}
+
+static void update_signals(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	if (rs->rate > 0 && (rs->rate >= max_bw(b) || !rs->app_limited))
+		b->bw_filter[1] = most(b->bw_filter[1], rs->rate);
+	if (!b->loss_round_start)
+		return;
+	if (too_many_lost(f, b->round_lost, b->round_delivered + b->round_lost)) {
+		lower_short_term(f);
+		check_startup_loss(f);
+	}
+	reset_signals(b);
+	b->bw_latest = rs->rate;
+	b->inflight_latest = rs->delivered;
+}
+
+/* Acknowledgements that come in bursts: how much more than the bandwidth accounts for */
+static void update_extra(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t now = f->stack->now_ns, expected, extra;
+
+	if (b->round_start && ++b->extra_rounds >= EXTRA_ROUNDS) {
+		b->extra_rounds = 0;
+		b->extra_filter[0] = b->extra_filter[1];
+		b->extra_filter[1] = 0;
+	}
+	expected = (uint64_t)((double)bw(b) * (double)(now - b->extra_start_ns) / 1e9);
+	if (b->extra_acked <= expected) {
+		b->extra_acked = 0;
+		b->extra_start_ns = now;
+		expected = 0;
+	}
+	b->extra_acked += rs->acked;
+	extra = least(b->extra_acked - expected, f->tx.cwnd);
+	b->extra_filter[1] = most(b->extra_filter[1], extra);
+}
+
+static void check_full_bw(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	if (!b->round_start || rs->app_limited || rs->rate == 0)
+		return;
+	if (rs->rate >= b->full_bw + b->full_bw / 4) {
+		b->full_bw = rs->rate;
+		b->full_bw_rounds = 0;
+	} else if (++b->full_bw_rounds >= FULL_BW_ROUNDS && b->state == BBR_STARTUP) {
+		b->full_bw_reached = true;
+	}
+}
+
+/* ---- probing for bandwidth ---- */
+
+static void probe_upward(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	if (rs->prior_inflight + rs->acked < f->tx.cwnd || f->tx.cwnd < b->inflight_high)
+		return; /* the bound is not what holds us back */
+	b->up_acked += rs->acked;
+	if (b->up_acked >= b->up_step) {
+		uint64_t steps = b->up_acked / b->up_step;
+
+		b->up_acked -= steps * b->up_step;
+		b->inflight_high += steps * f->pcb->mss;
+	}
+	if (b->round_start)
+		raise_slope(f);
+}
+
+static void adapt_upper_bounds(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	if (b->acks == BBR_ACKS_STARTING && b->round_start)
+		b->acks = BBR_ACKS_FEEDBACK;
+	if (b->acks == BBR_ACKS_STOPPING && b->round_start) {
+		if (in_probe_bw(b) && !rs->app_limited) {
+			b->bw_filter[0] = b->bw_filter[1];
+			b->bw_filter[1] = 0;
+		}
+		b->acks = BBR_ACKS_NONE;
+		b->probe_samples = false;
+	}
+	if (b->probe_samples && too_many_lost(f, rs->lost, rs->inflight)) {
+		inflight_too_high(f, rs->inflight, rs->app_limited);
+		return;
+	}
+	if (b->inflight_high == UNLIMITED || !rs->any)
+		return;
+	if (rs->inflight > b->inflight_high)
+		b->inflight_high = rs->inflight;
+	if (b->state == BBR_UP)
+		probe_upward(f, rs);
+}
+
+static bool time_to_probe(const struct flow *f)
+{
+	const struct bbr *b = &f->tx.bbr;
+	uint64_t rounds = least(bdp(f, bw(b), 100) / f->pcb->mss, COEXIST_ROUNDS);
+
+	return f->stack->now_ns - b->cycle_ns > b->wait_ns || b->probe_rounds >= most(rounds, 1);
+}
+
+static void update_cycle(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t now = f->stack->now_ns;
+
+	adapt_upper_bounds(f, rs);
+	switch (b->state) {
+	case BBR_DOWN:
+		if (time_to_probe(f))
+			start_refill(f);
+		else if (rs->prior_inflight <= least(inflight_at(f, 100), with_headroom(f)))
+			b->state = BBR_CRUISE;
+		break;
+	case BBR_CRUISE:
+		if (time_to_probe(f))
+			start_refill(f);
+		break;
+	case BBR_REFILL:
+		if (b->round_start) {
+			b->probe_samples = true;
+			start_up(f);
+		}
+		break;
+	case BBR_UP:
+		if (now - b->cycle_ns > b->min_rtt_ns && rs->prior_inflight >= inflight_at(f, 125))
+			start_down(f);
+		else if (b->full_bw_rounds >= FULL_BW_ROUNDS &&
+			 now - b->cycle_ns > 4 * b->min_rtt_ns)
+			start_down(f); /* the peer's window or the program is the limit */
+		break;
+	default:
+		break;
+	}
+}
+
+static void check_startup_done(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	check_full_bw(f, rs);
+	if (b->state == BBR_STARTUP && b->full_bw_reached)
+		b->state = BBR_DRAIN;
+	if (b->state == BBR_DRAIN && f->tx.inflight <= inflight_at(f, 100))
+		start_down(f);
+}
+
+/* ---- probing for the round trip ---- */
+
+static void leave_probe_rtt(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	b->probe_rtt_min_at_ns = f->stack->now_ns;
+	f->tx.cwnd = (uint32_t)most(f->tx.cwnd, b->prior_cwnd);
+	reset_short_term(b);
+	if (!b->full_bw_reached) {
+		b->state = BBR_STARTUP;
+		return;
+	}
+	start_down(f);
+	b->state = BBR_CRUISE;
+}
+
+static uint64_t probe_rtt_cwnd(const struct flow *f)
+{
+	return most(bdp(f, bw(&f->tx.bbr), 50), (uint64_t)MIN_SEGMENTS * f->pcb->mss);
+}
+
+static void run_probe_rtt(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t now = f->stack->now_ns;
+
+	if (b->probe_rtt_done_ns == 0) {
+		if (f->tx.inflight > probe_rtt_cwnd(f))
+			return;
+		b->probe_rtt_done_ns = now + PROBE_RTT_MS * (uint64_t)NS_PER_MS;
+		b->probe_rtt_round = b->rounds;
+		start_round(f);
+	} else if (now > b->probe_rtt_done_ns && b->rounds > b->probe_rtt_round) {
+		leave_probe_rtt(f);
+	}
+}
+
+static void update_min_rtt(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t now = f->stack->now_ns;
+	bool expired = now > b->probe_rtt_min_at_ns + 5ull * MIN_RTT_WINDOW_NS_10TH;
+
+	if (rs->rtt_ns &&
+	    (b->probe_rtt_min_ns == 0 || rs->rtt_ns < b->probe_rtt_min_ns || expired)) {
+		b->probe_rtt_min_ns = rs->rtt_ns;
+		b->probe_rtt_min_at_ns = now;
+	}
+	if (b->min_rtt_ns == 0 || b->probe_rtt_min_ns < b->min_rtt_ns ||
+	    now > b->min_rtt_at_ns + 10ull * MIN_RTT_WINDOW_NS_10TH) {
+		b->min_rtt_ns = b->probe_rtt_min_ns;
+		b->min_rtt_at_ns = b->probe_rtt_min_at_ns;
+	}
+	if (expired && b->state != BBR_PROBE_RTT && !b->idle_restart && b->rounds > 0) {
+		b->prior_cwnd = f->tx.cwnd;
+		b->probe_rtt_done_ns = 0;
+		b->acks = BBR_ACKS_STOPPING;
+		b->state = BBR_PROBE_RTT;
+		start_round(f);
+	}
+	if (b->state == BBR_PROBE_RTT)
+		run_probe_rtt(f);
+	if (rs->acked > 0)
+		b->idle_restart = false;
+}
+
+/* ---- what follows from it ---- */
+
+static void set_pacing_rate(struct flow *f)
+{
+	const struct bbr *b = &f->tx.bbr;
+	uint64_t rate = bw(b) / 100 * pacing_percent(b) / 100 * 99; /* 1 % for our headers */
+
+	if (rate > 0 && (b->full_bw_reached || rate > f->tx.pacing_rate))
+		f->tx.pacing_rate = rate;
+}
+
+static uint64_t bound(const struct flow *f)
+{
+	const struct bbr *b = &f->tx.bbr;
+	uint64_t cap = UNLIMITED;
+
+	if (in_probe_bw(b) && b->state != BBR_CRUISE)
+		cap = b->inflight_high;
+	else if (b->state == BBR_CRUISE || b->state == BBR_PROBE_RTT)
+		cap = with_headroom(f);
+	cap = least(cap, b->inflight_low);
+	return most(cap, (uint64_t)MIN_SEGMENTS * f->pcb->mss);
+}
+
+static void set_cwnd(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t target, cwnd = f->tx.cwnd;
+
+	if (f->tx.phase == TX_TIMEOUT) { /* slow start up to what was lost */
+		f->tx.cwnd += rs->acked;
+		return;
+	}
+	target = bdp(f, bw(b), cwnd_percent(b)) + most(b->extra_filter[0], b->extra_filter[1]);
+	target = quantised(f, target);
+	if (b->full_bw_reached)
+		cwnd = least(cwnd + rs->acked, target);
+	else if (cwnd < target || f->tx.delivered < first_cwnd(f))
+		cwnd += rs->acked;
+	cwnd = most(cwnd, (uint64_t)MIN_SEGMENTS * f->pcb->mss);
+	if (b->state == BBR_PROBE_RTT)
+		cwnd = least(cwnd, probe_rtt_cwnd(f));
+	f->tx.cwnd = (uint32_t)least(least(cwnd, bound(f)), UINT32_MAX / 4);
+}
+
+static void bbr_acked(struct flow *f, const struct rate_sample *rs)
+{
+	update_round(f, rs);
+	update_signals(f, rs);
+	update_extra(f, rs);
+	check_startup_done(f, rs);
+	if (f->tx.bbr.full_bw_reached)
+		update_cycle(f, rs);
+	update_min_rtt(f, rs);
+	set_pacing_rate(f);
+	set_cwnd(f, rs);
+}
+
+static void bbr_congestion(struct flow *f)
+{
+	(void)f; /* lost segments are counted one by one */
+}
+
+static void bbr_timeout(struct flow *f)
+{
+	f->tx.bbr.prior_cwnd = (uint32_t)most(f->tx.bbr.prior_cwnd, f->tx.cwnd);
+	f->tx.cwnd = f->pcb->mss;
+}
+
+static void bbr_recovered(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	if (b->state != BBR_PROBE_RTT)
+		f->tx.cwnd = (uint32_t)most(f->tx.cwnd, b->prior_cwnd);
+	b->prior_cwnd = 0;
+}
+
+/* After idling the bandwidth is known: no burst, no slow start. */
+static void bbr_restart(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	if (f->tx.app_limited == 0)
+		return;
+	b->idle_restart = true;
+	b->extra_start_ns = f->stack->now_ns;
+	b->extra_acked = 0;
+	if (in_probe_bw(b))
+		f->tx.pacing_rate = most(bw(b) / 100 * 99, 1);
+	else if (b->state == BBR_PROBE_RTT && b->probe_rtt_done_ns &&
+		 f->stack->now_ns > b->probe_rtt_done_ns)
+		leave_probe_rtt(f);
+}
+
+static void bbr_init(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t rtt = f->tx.srtt_ns ? f->tx.srtt_ns : NS_PER_MS;
+
+	memset(b, 0, sizeof(*b));
+	b->inflight_high = UNLIMITED;
+	reset_short_term(b);
+	b->min_rtt_ns = b->probe_rtt_min_ns = f->tx.srtt_ns;
+	b->min_rtt_at_ns = b->probe_rtt_min_at_ns = b->extra_start_ns = f->stack->now_ns;
+	b->state = BBR_STARTUP;
+	f->tx.pacing_rate = first_cwnd(f) * NS_PER_S / rtt / 100 * 277;
+}
+
+const struct cc_ops cc_bbr = {
+	.init = bbr_init,
+	.acked = bbr_acked,
+	.lost = bbr_lost,
+	.congestion = bbr_congestion,
+	.timeout = bbr_timeout,
+	.recovered = bbr_recovered,
+	.restart = bbr_restart,
+};

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * recovery.c - which segments are lost: RACK (RFC 8985), and the retransmission timeout (RFC 6298)
+ *
+ * RACK: a segment is lost if one that left later was delivered and the time that reordering may
+ * take has passed since. It works for retransmissions as for anything else, because it goes by the
+ * time of the last transmission, not by sequence number.
+ */
+#include "stack/internal.h"
+
+enum {
+	NS_PER_MS = 1000 * 1000,
+	MIN_RTT_WINDOW_S = 300,
+	DUPACKS = 3,
+	REORDER_MULT_MAX = 8,
+};
+
+static bool seq_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+void recovery_rtt(struct sender *t, uint64_t rtt, uint64_t now)
+{
+	uint64_t difference;
+
+	if (rtt == 0)
+		rtt = 1;
+	if (t->min_rtt_ns == 0 || rtt <= t->min_rtt_ns ||
+	    now - t->min_rtt_at_ns > MIN_RTT_WINDOW_S * 1000ull * NS_PER_MS) {
+		t->min_rtt_ns = rtt;
+		t->min_rtt_at_ns = now;
+	}
+	if (t->srtt_ns == 0) {
+		t->srtt_ns = rtt;
+		t->rttvar_ns = rtt / 2;
+		return;
+	}
+	difference = rtt > t->srtt_ns ? rtt - t->srtt_ns : t->srtt_ns - rtt;
+	t->rttvar_ns = t->rttvar_ns - t->rttvar_ns / 4 + difference / 4;
+	t->srtt_ns = t->srtt_ns - t->srtt_ns / 8 + rtt / 8;
+}
+
+/* As Linux: the variance counts as 200 ms at least, because a peer may delay its ACKs that long. */
+uint64_t recovery_rto(const struct sender *t)
+{
+	uint64_t rto = SYN_RTO_TICKS * (uint64_t)TICK_NS, most = RTO_MAX_TICKS * (uint64_t)TICK_NS;
+	uint64_t variance = 4 * t->rttvar_ns;
+
+	if (variance < RTO_MIN_TICKS * (uint64_t)TICK_NS)
+		variance = RTO_MIN_TICKS * (uint64_t)TICK_NS;
+	if (t->srtt_ns != 0)
+		rto = t->srtt_ns + variance;
+	return least(rto << (t->backoff < 12 ? t->backoff : 12), most);
+}
+
+/* RFC 8985 6.2 steps 2 and 3 */
+void recovery_delivered(struct flow *f, const struct tx_seg *e)
+{
+	struct sender *t = &f->tx;
+	uint64_t rtt = f->stack->now_ns - e->sent_ns;
+
+	if (!e->again && seq_before(e->end, t->reorder_mark))
+		t->reordering_seen = true;
+	if (seq_before(t->fack, e->end))
+		t->fack = e->end;
+	if (e->again && rtt < t->min_rtt_ns)
+		return; /* the first transmission was late, not lost */
+	t->rack_rtt_ns = rtt;
+	if (e->sent_ns > t->rack_sent_ns ||
+	    (e->sent_ns == t->rack_sent_ns && seq_before(t->rack_end, e->end))) {
+		t->rack_sent_ns = e->sent_ns;
+		t->rack_end = e->end;
+	}
+}
+
+/* RFC 8985 6.2 step 4 */
+static uint64_t reorder_window(const struct sender *t)
+{
+	if (!t->reordering_seen && (t->phase != TX_OPEN || t->sacked_segs >= DUPACKS))
+		return 0;
+	return least((t->reorder_mult + 1) * t->min_rtt_ns / 4, t->srtt_ns);
+}
+
+void recovery_mark(struct flow *f, uint64_t index)
+{
+	struct sender *t = &f->tx;
+
+	board_lose(t, index);
+	if (t->phase == TX_OPEN) {
+		t->phase = TX_RECOVERY;
+		t->recover = t->high_sent;
+		t->cc->congestion(f);
+		if (t->reorder_persist > 0 && --t->reorder_persist == 0)
+			t->reorder_mult = 0;
+	}
+	t->cc->lost(f, board_at(t, index));
+}
+
+void recovery_detect(struct flow *f)
+{
+	struct sender *t = &f->tx;
+	uint64_t patience = t->rack_rtt_ns + reorder_window(t), now = f->stack->now_ns, i, next;
+
+	t->reorder_ns = 0;
+	for (i = t->by_time.first; i != 0; i = next) {
+		const struct tx_seg *e = board_at(t, i);
+
+		next = e->next;
+		if (e->sent_ns > t->rack_sent_ns ||
+		    (e->sent_ns == t->rack_sent_ns && !seq_before(e->end, t->rack_end)))
+			break;
+		if (e->sent_ns + patience > now) {
+			/* a little later, so that one look finds several */
+			t->reorder_ns = e->sent_ns + patience + t->min_rtt_ns / 32;
+			break;
+		}
+		recovery_mark(f, i);
+	}
+}

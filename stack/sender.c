@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sender.c - sending: what lwIP leaves to us (patch 09)
+ *
+ * lwIP queues and builds segments and takes acknowledged ones off its queues; when a segment may
+ * leave, which ones are lost and when they leave again is decided here. From the end of the
+ *handshake on lwIP's own congestion window, duplicate ACK count and retransmission timer are not
+ *used.
+ *
+ *   an ACK: stack_sender_ack -> scoreboard (what is delivered) -> recovery.c (what is lost)
+ *	     -> congestion controller (cwnd, pacing rate)
+ *   sending: tcp_output -> stack_sender_output (lost segments first) -> for each new segment
+ *	     stack_sender_may_send, stack_sender_sent
+ *   timers: one for the tail loss probe or the timeout, one for reordering, one for pacing
+ *
+ * Pacing: pace_ns is when all that was sent has left at the pacing rate. Nothing leaves before it;
+ * when it is waited for, the timer is set a little after it, so that one wake-up sends a quantum.
+ */
+#include "stack/internal.h"
+
+#include <assert.h>
+
+#include "lwip/priv/tcp_priv.h"
+
+#include "stack/lwip_hooks.h"
+
+enum {
+	NS_PER_MS = 1000 * 1000,
+	PROBE_MIN_NS = 10 * NS_PER_MS,
+	PROBE_ACK_DELAY_NS = 25 * NS_PER_MS, /* RFC 8985: a lone segment's ACK may be delayed */
+	QUANTUM_MAX_BYTES = 256 * 1024,
+	QUANTUM_NS = NS_PER_MS,
+	INITIAL_SEGMENTS = 10, /* RFC 6928 */
+	DUPACKS = 3,
+	PARTIAL_ACKS_MAX = 4,
+};
+
+/* ---- pacing ---- */
+
+uint32_t sender_quantum(const struct flow *f)
+{
+	uint64_t quantum = f->tx.pacing_rate / (1000 * NS_PER_MS / QUANTUM_NS);
+
+	if (quantum > QUANTUM_MAX_BYTES)
+		return QUANTUM_MAX_BYTES;
+	return (uint32_t)LWIP_MAX(quantum, 2u * f->pcb->mss);
+}
+
+static uint64_t time_for(const struct sender *t, uint64_t bytes)
+{
+	return bytes * 1000 * NS_PER_MS / (t->pacing_rate ? t->pacing_rate : 1);
+}
+
+/* The initial window leaves as a whole, as on Linux. */
+static bool paced(const struct flow *f)
+{
+	return f->tx.pacing_rate != 0 && f->tx.sent >= (uint64_t)INITIAL_SEGMENTS * f->pcb->mss;
+}
+
+static void transmitted(struct flow *f, uint32_t len)
+{
+	struct sender *t = &f->tx;
+	uint64_t now = f->stack->now_ns, slack;
+
+	t->sent += len;
+	if (!paced(f))
+		return;
+	slack = 2 * time_for(t, sender_quantum(f));
+	if (t->pace_ns + slack < now)
+		t->pace_ns = now - slack;
+	t->pace_ns += time_for(t, len);
+}
+
+/* ---- sending ---- */
+
+static bool may_send(struct flow *f, uint32_t len)
+{
+	struct sender *t = &f->tx;
+
+	if (!board_reserve(t))
+		return false;
+	if (t->forced)
+		return true;
+	if (t->inflight > 0 && t->inflight + len > t->cwnd)
+		return false;
+	if (paced(f) && t->pace_ns > f->stack->now_ns) {
+		t->pace_due_ns = t->pace_ns + time_for(t, sender_quantum(f));
+		return false;
+	}
+	return true;
+}
+
+static uint64_t probe_timeout(const struct sender *t)
+{
+	uint64_t pto = 2 * t->srtt_ns;
+
+	if (t->srtt_ns == 0)
+		return recovery_rto(t);
+	if (t->tail - t->head == 1)
+		pto += PROBE_ACK_DELAY_NS;
+	return LWIP_MAX(pto, (uint64_t)PROBE_MIN_NS);
+}
+
+/* RFC 8985 7.2: a probe where losses would otherwise wait for the timeout */
+static void set_timer(struct flow *f)
+{
+	struct sender *t = &f->tx;
+	uint64_t now = f->stack->now_ns, probe;
+
+	t->timer_is_probe = false;
+	if (t->head == t->tail) {
+		t->timer_ns = 0;
+		return;
+	}
+	t->timer_ns = t->progress_ns + recovery_rto(t);
+	if (t->phase != TX_OPEN || t->probing || t->sacked > 0 || t->backoff > 0 || t->reno)
+		return;
+	probe = now + probe_timeout(t);
+	if (probe < t->timer_ns) {
+		t->timer_ns = probe;
+		t->timer_is_probe = true;
+	}
+}
+
+static void note_sent(struct flow *f, uint64_t index)
+{
+	struct sender *t = &f->tx;
+	bool first = t->inflight == 0 && t->lost_list.first == t->lost_list.last;
+
+	if (first) {
+		if (t->phase == TX_OPEN)
+			t->cc->restart(f);
+		t->progress_ns = f->stack->now_ns;
+	}
+	board_sent(t, index, f->stack->now_ns);
+	transmitted(f, tx_len(board_at(t, index)));
+}
+
+/* @e leaves again, from where it is in lwIP's queue. */
+static bool resend(struct flow *f, uint64_t index)
+{
+	struct tx_seg *e = board_at(&f->tx, index);
+
+	if (tcp_resend(f->pcb, e->seg) != ERR_OK)
+		return false;
+	e->again = true;
+	note_sent(f, index);
+	return true;
+}
+
+static bool within_window(const struct flow *f, const struct tx_seg *e)
+{
+	return e->end - f->pcb->lastack <= f->pcb->snd_wnd;
+}
+
+void stack_sender_output(struct tcp_pcb *pcb)
+{
+	struct flow *f = pcb->callback_arg;
+	struct sender *t = f ? &f->tx : NULL;
+
+	if (!t || !t->on)
+		return;
+	t->pace_due_ns = 0;
+	while (t->lost_list.first) {
+		uint64_t index = t->lost_list.first;
+		const struct tx_seg *e = board_at(t, index);
+
+		if (!(t->forced || index == t->head || within_window(f, e)) ||
+		    !may_send(f, tx_len(e)) || !resend(f, index))
+			return;
+		t->forced = false;
+	}
+}
+
+int stack_sender_may_send(struct tcp_pcb *pcb, u32_t len)
+{
+	struct flow *f = pcb->callback_arg;
+
+	if (!f || !f->tx.on)
+		return 1;
+	if (f->tx.lost_list.first)
+		return 0;
+	return may_send(f, len);
+}
+
+void stack_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
+{
+	struct flow *f = pcb->callback_arg;
+	struct sender *t = f ? &f->tx : NULL;
+	uint32_t seq = lwip_ntohl(seg->tcphdr->seqno), end = seq + TCP_TCPLEN(seg);
+	struct tx_seg *e;
+
+	if (!t || !t->on || seq == end)
+		return;
+	e = board_push(t, seg, seq, end);
+	e->again = TCP_SEQ_LT(seq, t->high_sent);
+	if (TCP_SEQ_LT(t->high_sent, end))
+		t->high_sent = end;
+	note_sent(f, t->tail - 1);
+	t->forced = false;
+	set_timer(f);
+}
+
+/* ---- acknowledgements ---- */
+
+void sender_note_options(struct flow *f, const uint8_t *o, const uint8_t *end)
+{
+	struct sender *t = &f->tx;
+	int i;
+
+	t->n_sacks = 0;
+	while (o < end && *o != 0) { /* ingress.c has checked the lengths */
+		if (*o == 1) {
+			o++;
+			continue;
+		}
+		for (i = 2; *o == 5 && i + 8 <= o[1] && t->n_sacks < SACK_BLOCKS_MAX; i += 8)
+			t->sacks[t->n_sacks++] =
+				(struct sack_block){get32(o + i), get32(o + i + 4)};
+		o += o[1];
+	}
+}
+
+/* RFC 2883: the first block is below the ACK, or within the second one. */
+static bool duplicate_reported(const struct sender *t, uint32_t ack)
+{
+	const struct sack_block *b = t->sacks;
+
+	if (t->n_sacks == 0)
+		return false;
+	if (TCP_SEQ_LEQ(b[0].right, ack))
+		return true;
+	return t->n_sacks > 1 && TCP_SEQ_GEQ(b[0].left, b[1].left) &&
+	       TCP_SEQ_LEQ(b[0].right, b[1].right);
+}
+
+static void delivered(struct flow *f, struct tx_seg *e, struct rate_sample *rs)
+{
+	struct sender *t = &f->tx;
+	uint64_t now = f->stack->now_ns;
+
+	t->delivered += tx_len(e);
+	t->delivered_ns = now;
+	if (!e->again && (rs->rtt_ns == 0 || now - e->sent_ns < rs->rtt_ns))
+		rs->rtt_ns = LWIP_MAX(now - e->sent_ns, 1u);
+	recovery_delivered(f, e);
+	if (rs->any && (e->sent_ns < rs->sent_ns ||
+			(e->sent_ns == rs->sent_ns && TCP_SEQ_LT(e->end, rs->end))))
+		return;
+	rs->any = true;
+	rs->sent_ns = e->sent_ns;
+	rs->end = e->end;
+	rs->prior_delivered = e->delivered;
+	rs->prior_lost = e->lost;
+	rs->prior_ns = e->delivered_ns;
+	rs->send_ns = e->sent_ns - e->first_sent_ns;
+	rs->inflight = e->inflight;
+	rs->app_limited = e->app_limited;
+	t->first_sent_ns = e->sent_ns;
+}
+
+static void take_sacks(struct flow *f, uint32_t ack, struct rate_sample *rs)
+{
+	struct sender *t = &f->tx;
+	unsigned int i, k;
+
+	/* from below: a gap in the reports is no reordering */
+	for (i = 1; i < t->n_sacks; i++) {
+		for (k = i; k > 0 && TCP_SEQ_LT(t->sacks[k].left, t->sacks[k - 1].left); k--) {
+			struct sack_block b = t->sacks[k];
+
+			t->sacks[k] = t->sacks[k - 1];
+			t->sacks[k - 1] = b;
+		}
+	}
+	for (i = 0; i < t->n_sacks; i++) {
+		const struct sack_block *b = &t->sacks[i];
+
+		if (TCP_SEQ_LT(b->left, b->right) && TCP_SEQ_GT(b->right, ack) &&
+		    TCP_SEQ_LEQ(b->right, t->high_sent)) {
+			t->sack_seen = true;
+			board_sack(f, b, delivered, rs);
+		}
+	}
+}
+
+static void finish_sample(struct sender *t, struct rate_sample *rs, uint64_t now)
+{
+	uint64_t interval;
+
+	if (!rs->any)
+		return;
+	interval = LWIP_MAX(rs->send_ns, now - rs->prior_ns);
+	rs->delivered = t->delivered - rs->prior_delivered;
+	rs->lost = t->lost - rs->prior_lost;
+	if (interval > 0 && interval >= t->min_rtt_ns)
+		rs->rate = rs->delivered * 1000 * NS_PER_MS / interval;
+}
+
+/* A peer without SACK, or one that does not use it: RFC 6582. One hole per round trip takes for
+ * ever if there are many, so from the fourth on everything is sent again. */
+static void count_duplicates(struct flow *f, bool advanced, bool duplicate)
+{
+	struct sender *t = &f->tx;
+	uint64_t i;
+
+	if (advanced)
+		t->dupacks = 0;
+	else if (duplicate)
+		t->dupacks++;
+	if (t->head == t->tail || board_at(t, t->head)->state != TX_OUT)
+		return;
+	if (t->phase == TX_OPEN && t->dupacks >= DUPACKS) {
+		t->partial_acks = 0;
+		recovery_mark(f, t->head);
+	} else if (t->phase == TX_RECOVERY && advanced) {
+		recovery_mark(f, t->head);
+		if (++t->partial_acks < PARTIAL_ACKS_MAX)
+			return;
+		for (i = t->head; i < t->tail; i++)
+			if (board_at(t, i)->state == TX_OUT)
+				recovery_mark(f, i);
+	}
+}
+
+/* RFC 8985 7.4: the answer to a tail loss probe */
+static void probe_answered(struct flow *f, uint32_t ack, bool duplicate)
+{
+	struct sender *t = &f->tx;
+
+	if (!t->probing || TCP_SEQ_LT(ack, t->probe_end))
+		return;
+	t->probing = false;
+	/* no duplicate was reported: the probe has repaired a loss, and nothing else has said so */
+	if (t->probe_again && !duplicate && t->phase == TX_OPEN) {
+		t->cc->congestion(f);
+		t->cc->recovered(f);
+	}
+}
+
+static void end_recovery(struct flow *f, uint32_t ack)
+{
+	struct sender *t = &f->tx;
+
+	if (t->phase == TX_OPEN || TCP_SEQ_LT(ack, t->recover))
+		return;
+	t->phase = TX_OPEN;
+	t->cc->recovered(f);
+}
+
+/* RFC 8985 6.2 step 4: duplicates mean that reordering was taken for loss. */
+static void widen_reordering(struct sender *t)
+{
+	t->reordering_seen = true;
+	if (t->reorder_mult < 8)
+		t->reorder_mult++;
+	t->reorder_persist = 16;
+}
+
+void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
+{
+	struct flow *f = pcb->callback_arg;
+	struct sender *t = f ? &f->tx : NULL;
+	struct rate_sample rs = {.rate = 0};
+	uint64_t delivered_before, lost_before;
+	bool advanced, duplicate;
+
+	if (!t || !t->on || TCP_SEQ_LT(ack, pcb->lastack) || TCP_SEQ_GT(ack, t->high_sent))
+		return;
+	if (t->head == t->tail)
+		return;
+	advanced = ack != pcb->lastack;
+	delivered_before = t->delivered;
+	lost_before = t->lost;
+	rs.prior_inflight = t->inflight;
+	t->reorder_mark = t->fack;
+	duplicate = duplicate_reported(t, ack);
+	if (advanced) {
+		t->backoff = 0;
+		t->progress_ns = f->stack->now_ns;
+		board_ack(f, ack, delivered, &rs);
+	}
+	take_sacks(f, ack, &rs);
+	rs.acked = (uint32_t)(t->delivered - delivered_before);
+	if (t->app_limited && t->delivered > t->app_limited)
+		t->app_limited = 0;
+	if (rs.rtt_ns)
+		recovery_rtt(t, rs.rtt_ns, f->stack->now_ns);
+	if (duplicate)
+		widen_reordering(t);
+	probe_answered(f, ack, duplicate);
+	end_recovery(f, ack);
+	if (t->sack_seen)
+		recovery_detect(f);
+	else
+		count_duplicates(f, advanced, empty && !advanced);
+	finish_sample(t, &rs, f->stack->now_ns);
+	rs.newly_lost = (uint32_t)(t->lost - lost_before);
+	if (!pcb->unsent && !t->lost_list.first && t->inflight < t->cwnd)
+		t->app_limited = t->delivered + LWIP_MAX(t->inflight, 1u);
+	if (rs.acked > 0 || rs.newly_lost > 0)
+		t->cc->acked(f, &rs);
+	if (rs.acked > 0 || t->head == t->tail)
+		set_timer(f);
+}
+
+/* ---- timers ---- */
+
+static void probe(struct flow *f)
+{
+	struct sender *t = &f->tx;
+	const struct tcp_pcb *pcb = f->pcb;
+	const struct tcp_seg *next = pcb->unsent;
+
+	t->probing = true;
+	t->probe_again = true;
+	t->forced = true;
+	if (next &&
+	    TCP_SEQ_LEQ(lwip_ntohl(next->tcphdr->seqno) + next->len, pcb->lastack + pcb->snd_wnd)) {
+		t->probe_again = false;
+		tcp_output(f->pcb);
+	}
+	if (t->forced) { /* nothing new has left */
+		t->probe_again = true;
+		resend(f, t->tail - 1);
+	}
+	t->forced = false;
+	t->probe_end = t->high_sent;
+	t->progress_ns = f->stack->now_ns;
+	set_timer(f);
+}
+
+static void timeout(struct flow *f)
+{
+	struct sender *t = &f->tx;
+	uint64_t i;
+
+	if (board_at(t, t->head)->state == TX_SACKED)
+		board_unsack(t); /* RFC 2018 8 */
+	t->phase = TX_TIMEOUT;
+	t->recover = t->high_sent;
+	t->probing = false;
+	if (t->backoff == 0)
+		t->cc->timeout(f);
+	t->backoff++;
+	for (i = t->head; i < t->tail; i++)
+		if (board_at(t, i)->state == TX_OUT)
+			board_lose(t, i);
+	t->reorder_ns = 0;
+	t->pace_ns = f->stack->now_ns;
+	t->progress_ns = f->stack->now_ns;
+	/* in sequence order from here on */
+	t->lost_list.first = t->lost_list.last = 0;
+	for (i = t->head; i < t->tail; i++)
+		if (board_at(t, i)->state == TX_LOST)
+			board_relist(t, i);
+	t->forced = true;
+	tcp_output(f->pcb);
+	t->forced = false;
+	set_timer(f);
+}
+
+void sender_timer(struct flow *f)
+{
+	struct sender *t = &f->tx;
+	uint64_t now = f->stack->now_ns;
+
+	if (!t->on)
+		return;
+	if (t->reorder_ns && t->reorder_ns <= now) {
+		recovery_detect(f);
+		tcp_output(f->pcb);
+	}
+	if (t->timer_ns && t->timer_ns <= now && t->head != t->tail) {
+		if (t->timer_is_probe)
+			probe(f);
+		else
+			timeout(f);
+	}
+	if (t->pace_due_ns && t->pace_due_ns <= now)
+		tcp_output(f->pcb);
+}
+
+uint64_t sender_due(const struct flow *f)
+{
+	const struct sender *t = &f->tx;
+	uint64_t due = UINT64_MAX;
+
+	if (!t->on)
+		return due;
+	if (t->timer_ns)
+		due = t->timer_ns;
+	if (t->reorder_ns && t->reorder_ns < due)
+		due = t->reorder_ns;
+	if (t->pace_due_ns && t->pace_due_ns < due)
+		due = t->pace_due_ns;
+	return due;
+}
+
+/* ---- life ---- */
+
+void sender_start(struct flow *f)
+{
+	struct sender *t = &f->tx;
+	struct tcp_pcb *pcb = f->pcb;
+
+	t->on = true;
+	t->reno = !(pcb->flags & TF_SACK);
+	t->high_sent = pcb->snd_nxt;
+	t->fack = pcb->snd_nxt;
+	t->cwnd = (uint32_t)INITIAL_SEGMENTS * pcb->mss;
+	t->cc = f->options.congestion == FLOW_CUBIC ? &cc_cubic : &cc_bbr;
+	t->cc->init(f);
+}
+
+void sender_stop(struct flow *f)
+{
+	board_free(&f->tx);
+	f->tx.on = false;
+	f->tx.timer_ns = f->tx.reorder_ns = f->tx.pace_due_ns = 0;
+}
+
+void sender_restart(struct flow *f)
+{
+	board_clear(&f->tx);
+	f->tx.timer_ns = f->tx.reorder_ns = 0;
+	f->tx.probing = false;
+	if (f->tx.phase != TX_OPEN) {
+		f->tx.phase = TX_OPEN;
+		f->tx.cc->recovered(f);
+	}
+}

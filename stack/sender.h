@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sender.h - what a connection knows about the data it has sent
+ *
+ * Files: scoreboard.c (what is in flight), sender.c (acknowledgements, timers, pacing; the hooks in
+ * lwIP), recovery.c (which segments are lost, RTO), and one file per congestion controller.
+ * Units: bytes, bytes per second, nanoseconds.
+ */
+#ifndef STACK_SENDER_H
+#define STACK_SENDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct flow;
+struct tcp_pcb;
+struct tcp_seg;
+
+enum tx_state {
+	TX_OUT,	   /* in flight, in the list by time */
+	TX_LOST,   /* to be sent again, in the list of lost ones */
+	TX_SACKED, /* the peer has it */
+};
+
+/**
+ * struct tx_seg - a segment that was sent and is not cumulatively acknowledged
+ * @prev, @next: Neighbours in the list of its state, indices; 0: none
+ * @skip:	TX_SACKED: no index between this one and @skip is in another state
+ * @sent_ns:	Last transmission; the rest is the connection at that time (draft-cheng-iccrg-
+ *		delivery-rate-estimation): @first_sent_ns, @delivered_ns, @delivered, @lost,
+ *@inflight
+ * @again:	Sent more than once: its round trip is ambiguous
+ */
+struct tx_seg {
+	struct tcp_seg *seg;
+	uint32_t seq, end;
+	uint64_t prev, next, skip;
+	uint64_t sent_ns, first_sent_ns, delivered_ns, delivered, lost;
+	uint32_t inflight;
+	uint8_t state;
+	bool again, app_limited;
+};
+
+struct tx_list {
+	uint64_t first, last;
+};
+
+/**
+ * struct rate_sample - what one acknowledgement tells
+ * @rate:	Delivery rate, 0: no valid sample
+ * @delivered:	Bytes delivered over the sample's interval, @lost: lost meanwhile
+ * @prior_delivered: sender.delivered when the sample's segment was sent
+ * @rtt_ns:	0: none
+ * @acked, @newly_lost: Bytes delivered and lost by this acknowledgement
+ * @inflight:	Bytes in flight when the sample's segment was sent
+ */
+struct rate_sample {
+	uint64_t rate, delivered, lost, prior_delivered, prior_lost, prior_ns, send_ns;
+	uint64_t rtt_ns;
+	uint32_t acked, newly_lost, inflight, prior_inflight, end;
+	uint64_t sent_ns;
+	bool any, app_limited;
+};
+
+/* A congestion controller: sets sender.cwnd and sender.pacing_rate. */
+struct cc_ops {
+	void (*init)(struct flow *f);
+	/* Every acknowledgement, after the scoreboard and recovery state are up to date */
+	void (*acked)(struct flow *f, const struct rate_sample *rs);
+	/* A segment was found lost */
+	void (*lost)(struct flow *f, const struct tx_seg *seg);
+	/* Recovery begins: first loss of a flight */
+	void (*congestion)(struct flow *f);
+	void (*timeout)(struct flow *f);
+	/* All that was in flight when recovery began is acknowledged */
+	void (*recovered)(struct flow *f);
+	/* Sending starts again after nothing was in flight */
+	void (*restart)(struct flow *f);
+};
+
+extern const struct cc_ops cc_bbr, cc_cubic;
+
+enum bbr_state {
+	BBR_STARTUP,
+	BBR_DRAIN,
+	BBR_DOWN,
+	BBR_CRUISE,
+	BBR_REFILL,
+	BBR_UP,
+	BBR_PROBE_RTT,
+};
+
+struct bbr {
+	enum bbr_state state;
+	uint64_t bw_filter[2], bw_low, bw_latest;
+	uint64_t inflight_high, inflight_low, inflight_latest;
+	uint64_t min_rtt_ns, min_rtt_at_ns, probe_rtt_min_ns, probe_rtt_min_at_ns;
+	uint64_t probe_rtt_done_ns, probe_rtt_round;
+	uint64_t round_end, loss_round_end, rounds, round_lost, round_delivered;
+	uint64_t full_bw, cycle_ns, wait_ns, probe_rounds;
+	uint64_t up_step, up_acked;
+	uint64_t extra_start_ns, extra_acked, extra_filter[2];
+	uint32_t prior_cwnd;
+	unsigned int full_bw_rounds, up_rounds, extra_rounds, loss_events;
+	enum {
+		BBR_ACKS_NONE,
+		BBR_ACKS_REFILLING,
+		BBR_ACKS_STARTING,
+		BBR_ACKS_FEEDBACK,
+		BBR_ACKS_STOPPING
+	} acks;
+	bool full_bw_reached, round_start, loss_round_start, probe_samples, idle_restart;
+};
+
+struct cubic {
+	uint32_t ssthresh, w_max, w_est;
+	uint64_t epoch_ns, k_ns;
+	uint32_t origin, est_acked, partial;
+	uint64_t prr_delivered, prr_out, prr_at_start;
+	uint64_t round_end, round_rtt_ns, last_round_rtt_ns;
+	unsigned int round_samples;
+	bool timed_out;
+};
+
+enum { SACK_BLOCKS_MAX = 4 };
+
+struct sack_block {
+	uint32_t left, right;
+};
+
+/**
+ * struct sender - the sending half of a connection, from the end of the handshake on
+ * @ring:	Segments in flight by sequence number: indices @head to @tail - 1, modulo @cap
+ * @by_time:	TX_OUT ones in the order of their last transmission
+ * @lost_list:	TX_LOST ones
+ * @inflight, @sacked: Bytes in TX_OUT and TX_SACKED
+ * @delivered, @lost: Bytes since the connection began
+ * @app_limited: The value of @delivered up to which samples are limited by the program; 0: none
+ * @backoff:	Timeouts since the last progress
+ * @timer_ns:	Probe (if @timer_is_probe) or retransmission timeout; 0: not running
+ * @progress_ns: What the retransmission timeout counts from
+ * @reorder_ns:	When RACK has to look again; 0: no need
+ * @recover:	Recovery ends when this is acknowledged
+ * @probe_end:	Sequence number after the tail loss probe in flight, if @probing
+ * @pace_ns:	When all that was sent has left at the pacing rate
+ * @pace_due_ns: Sending waits until then; 0: it does not wait for pacing
+ */
+struct sender {
+	bool on, probing, probe_again, reno, sack_seen, timer_is_probe, reordering_seen, forced;
+	enum { TX_OPEN, TX_RECOVERY, TX_TIMEOUT } phase;
+
+	struct tx_seg *ring;
+	uint64_t head, tail, cap;
+	struct tx_list by_time, lost_list;
+	uint32_t inflight, sacked, sacked_segs, high_sent;
+	uint64_t delivered, lost, delivered_ns, first_sent_ns, app_limited;
+
+	struct sack_block sacks[SACK_BLOCKS_MAX];
+	unsigned int n_sacks;
+
+	uint64_t srtt_ns, rttvar_ns, min_rtt_ns, min_rtt_at_ns;
+	uint64_t rack_sent_ns, rack_rtt_ns;
+	uint32_t rack_end, fack, recover, probe_end, reorder_mark;
+	unsigned int reorder_mult, reorder_persist, dupacks, partial_acks, backoff;
+	uint64_t timer_ns, progress_ns, reorder_ns;
+
+	uint32_t cwnd;
+	uint64_t pacing_rate, pace_ns, pace_due_ns, sent;
+	const struct cc_ops *cc;
+	union {
+		struct bbr bbr;
+		struct cubic cubic;
+	};
+};
+
+/* scoreboard.c */
+static inline struct tx_seg *board_at(const struct sender *t, uint64_t index)
+{
+	return &t->ring[index & (t->cap - 1)];
+}
+static inline uint32_t tx_len(const struct tx_seg *e)
+{
+	return e->end - e->seq;
+}
+/* Makes room for one more; false: no memory. */
+bool board_reserve(struct sender *t);
+struct tx_seg *board_push(struct sender *t, struct tcp_seg *seg, uint32_t seq, uint32_t end);
+/* @e leaves (again) now: it is the last in the list by time. */
+void board_sent(struct sender *t, uint64_t index, uint64_t now_ns);
+void board_lose(struct sender *t, uint64_t index);
+/* A lost segment is put last in the list of lost ones, which it is not in. */
+void board_relist(struct sender *t, uint64_t index);
+/* Forgets everything that is in flight. */
+void board_clear(struct sender *t);
+void board_free(struct sender *t);
+/* Removes what @ack covers, marks what a block covers; calls @delivered for what is new. */
+typedef void board_delivered(struct flow *f, struct tx_seg *e, struct rate_sample *rs);
+void board_ack(struct flow *f, uint32_t ack, board_delivered *delivered, struct rate_sample *rs);
+void board_sack(struct flow *f, const struct sack_block *b, board_delivered *delivered,
+		struct rate_sample *rs);
+/* The peer has gone back on its SACKs. */
+void board_unsack(struct sender *t);
+
+/* recovery.c */
+void recovery_rtt(struct sender *t, uint64_t rtt_ns, uint64_t now_ns);
+uint64_t recovery_rto(const struct sender *t);
+void recovery_delivered(struct flow *f, const struct tx_seg *e);
+/* Marks what RACK finds lost and sets reorder_ns. */
+void recovery_detect(struct flow *f);
+void recovery_mark(struct flow *f, uint64_t index);
+
+/* sender.c */
+void sender_start(struct flow *f);
+void sender_stop(struct flow *f);
+/* The SACK option of the segment that lwIP is about to see. */
+void sender_note_options(struct flow *f, const uint8_t *options, const uint8_t *end);
+/* Next time that sender_timer has something to do; UINT64_MAX: never. */
+uint64_t sender_due(const struct flow *f);
+/* Between demux_enter and demux_leave. */
+void sender_timer(struct flow *f);
+/* Everything in flight was put back to be sent again (a smaller MSS). */
+void sender_restart(struct flow *f);
+/* Bytes that may leave at once at the pacing rate. */
+uint32_t sender_quantum(const struct flow *f);
+
+#endif
