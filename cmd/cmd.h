@@ -3,6 +3,7 @@
 #ifndef CMD_CMD_H
 #define CMD_CMD_H
 
+#include <getopt.h>
 #include <stdbool.h>
 
 #include "src/config/config.h"
@@ -18,6 +19,7 @@ enum cmd_status {
 	CMD_BAD_CONFIG = 3,
 	CMD_NO_HANDSHAKE = 4, /* in time */
 	CMD_NOT_RUNNING = 5,
+	CMD_UNHEALTHY = 6,
 };
 
 /* Each takes argv with its own name in argv[0], and returns an exit status. */
@@ -26,6 +28,12 @@ int cmd_check(int argc, char **argv);
 int cmd_genkey(int argc, char **argv);
 int cmd_genpsk(int argc, char **argv);
 int cmd_pubkey(int argc, char **argv);
+int cmd_proxy(int argc, char **argv);
+int cmd_nc(int argc, char **argv);
+int cmd_up(int argc, char **argv);
+int cmd_down(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_show(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
@@ -38,6 +46,29 @@ int cmd_misuse(int status, const char *command, const char *format, ...)
 void cmd_diag_init(struct wgw_diag *diag, bool notes);
 /* Ends output to standard output. Returns @status, or CMD_FAILED after saying why. */
 int cmd_flush(int status);
+
+enum { CMD_OWN_OPTION = 1000 };
+
+/**
+ * struct cmd_options - a command that joins a tunnel, and so has options of run's
+ * @name, @misuse, @failed: for messages; exit statuses
+ * @shared:	Long names of the options it shares with run, NULL-terminated; NULL: all
+ * @own:	Its other options, getopt_long's val a letter or from CMD_OWN_OPTION on; NULL: none
+ * @take:	Takes one of those; returns -1, or an exit status after what is wrong was said
+ */
+struct cmd_options {
+	const char *name;
+	int misuse, failed;
+	const char *const *shared;
+	const struct option *own;
+	int (*take)(int option, const char *value, void *ctx);
+	void *ctx;
+};
+
+/* Takes the options apart, up to the first word that is none (optind). @o as in
+ * cmd_run_options. */
+int cmd_options_take(const struct cmd_options *of, int argc, char **argv,
+		     struct wgw_run_options *o);
 
 /* Takes the options of run apart. @o must be freed by cmd_run_options_free, after a failure too.
  * Returns -1 and the options, or an exit status: options that ask for help end with 0, what is

@@ -25,6 +25,10 @@ struct command {
 static const struct command commands[] = {
 	{"run", cmd_run, "-c CONF [OPTION...] [--] COMMAND [ARG...]",
 	 "run a command in the tunnel; \"run\" may be left out"},
+	{"proxy", cmd_proxy, "-c CONF [OPTION...]",
+	 "serve SOCKS, HTTP and forwards through the tunnel"},
+	{"nc", cmd_nc, "-c CONF [OPTION...] HOST PORT",
+	 "connect standard input and output through the tunnel"},
 	{"check", cmd_check, "[-q] [--lenient] CONF", "read a file, say what is wrong with it"},
 	{"genkey", cmd_genkey, "", "print a new private key"},
 	{"pubkey", cmd_pubkey, "< PRIVATE-KEY", "print the public key of a private key"},

@@ -21,6 +21,7 @@ enum {
 	MTU_MIN_BYTES = 576,
 	DNS_PORT = 53,
 	FD_MAX = 1 << 20,
+	OPTIONS_MAX = 64,
 };
 
 enum option_id {
@@ -40,8 +41,6 @@ enum option_id {
 	OPT_LOG_FILE,
 	OPT_LOG_FORMAT,
 };
-
-static const char short_options[] = "+:c:46qvhV";
 
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, 'c'},
@@ -96,10 +95,13 @@ int cmd_duration_parse(const char *text, uint32_t *ms)
 	return -EINVAL;
 }
 
+/* What the options belong to: run, or another command that joins a tunnel */
+static const struct cmd_options *command;
+
 /** bad() - an option's value is wrong. Return: exit status */
 static int bad(const char *option, const char *value, const char *expected)
 {
-	return cmd_misuse(WGW_EXIT_FAILED, "run", "--%s: '%.80s' is not %s", option, value,
+	return cmd_misuse(command->misuse, command->name, "--%s: '%.80s' is not %s", option, value,
 			  expected);
 }
 
@@ -133,7 +135,7 @@ static int take_prefixes(const char *option, const char *value, bool is_dns,
 		prefix.addr.port = is_dns ? DNS_PORT : 0;
 		if (wgw_prefixes_add(list, &prefix) < 0) {
 			cmd_say("out of memory");
-			return WGW_EXIT_FAILED;
+			return command->failed;
 		}
 		if (value[len] == '\0')
 			return -1;
@@ -158,7 +160,7 @@ static int take_endpoint(const char *value, struct wgw_run_options *o)
 	free(o->endpoint_host);
 	wrong = wgw_endpoint_parse(value, &o->endpoint_host, &o->endpoint_port);
 	if (wrong)
-		return cmd_misuse(WGW_EXIT_FAILED, "run", "--endpoint: '%.80s': %s", value, wrong);
+		return cmd_misuse(command->misuse, command->name, "--endpoint: '%.80s': %s", value, wrong);
 	return -1;
 }
 
@@ -172,7 +174,7 @@ static int take_keep_fd(const char *value, struct wgw_run_options *o)
 	fds = reallocarray(o->keep_fds, o->n_keep_fds + 1, sizeof(*fds));
 	if (!fds) {
 		cmd_say("out of memory");
-		return WGW_EXIT_FAILED;
+		return command->failed;
 	}
 	fds[o->n_keep_fds++] = (int)fd;
 	o->keep_fds = fds;
@@ -207,7 +209,7 @@ static int take_number(int option, const char *value, struct wgw_run_options *o)
 /** take_flag() - options without a value. Return: -1, or an exit status */
 static int take_flag(int option, struct wgw_run_options *o)
 {
-	char help[] = "help", run[] = "run", version[] = "version";
+	char help[] = "help", name[32], version[] = "version";
 
 	switch (option) {
 	case OPT_NO_WAIT:
@@ -235,7 +237,8 @@ static int take_flag(int option, struct wgw_run_options *o)
 		o->verbosity = o->verbosity < 0 ? 1 : o->verbosity + (o->verbosity < 2);
 		return -1;
 	case 'h':
-		return cmd_help(2, (char *[]){help, run, NULL});
+		snprintf(name, sizeof(name), "%s", command->name);
+		return cmd_help(2, (char *[]){help, name, NULL});
 	default:
 		return cmd_version(1, (char *[]){version, NULL});
 	}
@@ -277,20 +280,74 @@ static int take(int option, char *value, struct wgw_run_options *o)
 }
 
 /** bad_option() - @word: where getopt_long stopped. Return: exit status */
-static int bad_option(int option, const char *word)
+static int bad_option(int option, const char *word, const char *shorts)
 {
+	const int status = command->misuse;
+	const char *name = command->name;
+
 	if (option == ':')
-		return cmd_misuse(WGW_EXIT_FAILED, "run", "%.80s needs a value", word);
+		return cmd_misuse(status, name, "%.80s needs a value", word);
 	if (optopt == 0)
-		return cmd_misuse(WGW_EXIT_FAILED, "run", "unknown option %.80s", word);
+		return cmd_misuse(status, name, "unknown option %.80s", word);
 	/* an option that exists is at fault only for a value given to its long form */
-	if (optopt >= OPT_WAIT || strchr(short_options, optopt))
-		return cmd_misuse(WGW_EXIT_FAILED, "run", "%.80s: the option takes no value", word);
-	return cmd_misuse(WGW_EXIT_FAILED, "run", "unknown option -%c", optopt);
+	if (optopt >= OPT_WAIT || strchr(shorts, optopt))
+		return cmd_misuse(status, name, "%.80s: the option takes no value", word);
+	return cmd_misuse(status, name, "unknown option -%c", optopt);
 }
 
-int cmd_run_options(int argc, char **argv, struct wgw_run_options *o)
+/** is_shared() - whether the command has this option of run's */
+static bool is_shared(const char *name)
 {
+	for (const char *const *at = command->shared; at && *at; at++) {
+		if (strcmp(*at, name) == 0)
+			return true;
+	}
+	return !command->shared;
+}
+
+/** is_own() - whether getopt_long's @option is not one of run's */
+static bool is_own(int option)
+{
+	const struct option *o = command->own;
+
+	while (o && o->name && o->val != option)
+		o++;
+	return o && o->name;
+}
+
+/** collect() - the command's options for getopt_long */
+static void collect(struct option options[OPTIONS_MAX], char shorts[2 * OPTIONS_MAX])
+{
+	size_t n = 0, k = 0;
+
+	/* options end at the first word that is none */
+	shorts[k++] = '+';
+	shorts[k++] = ':';
+	for (const struct option *o = long_options; o->name; o++) {
+		if (!is_shared(o->name))
+			continue;
+		options[n++] = *o;
+		if (o->val < OPT_WAIT)
+			shorts[k++] = (char)o->val;
+		if (o->val < OPT_WAIT && o->has_arg)
+			shorts[k++] = ':';
+	}
+	for (const struct option *o = command->own; o && o->name && n < OPTIONS_MAX - 1; o++) {
+		options[n++] = *o;
+		if (o->val < OPT_WAIT)
+			shorts[k++] = (char)o->val;
+		if (o->val < OPT_WAIT && o->has_arg)
+			shorts[k++] = ':';
+	}
+	options[n] = (struct option){NULL, 0, NULL, 0};
+	shorts[k] = '\0';
+}
+
+int cmd_options_take(const struct cmd_options *of, int argc, char **argv,
+		     struct wgw_run_options *o)
+{
+	struct option options[OPTIONS_MAX];
+	char shorts[2 * OPTIONS_MAX];
 	int option;
 
 	*o = (struct wgw_run_options){
@@ -299,17 +356,31 @@ int cmd_run_options(int argc, char **argv, struct wgw_run_options *o)
 		.listen_port = -1,
 		.family = AF_UNSPEC,
 	};
+	command = of;
+	collect(options, shorts);
 	optind = 0;
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, shorts, options, NULL)) != -1) {
 		int status;
 
 		if (option == ':' || option == '?')
-			return bad_option(option, argv[optind - 1]);
-		status = take(option, optarg, o);
+			return bad_option(option, argv[optind - 1], shorts);
+		status = is_own(option) ? of->take(option, optarg, of->ctx)
+					: take(option, optarg, o);
 		if (status >= 0)
 			return status;
 	}
+	return -1;
+}
+
+int cmd_run_options(int argc, char **argv, struct wgw_run_options *o)
+{
+	static const struct cmd_options run = {
+		.name = "run", .misuse = WGW_EXIT_FAILED, .failed = WGW_EXIT_FAILED};
+	int status = cmd_options_take(&run, argc, argv, o);
+
+	if (status >= 0)
+		return status;
 	o->command = argv + optind;
 	if (!o->config)
 		return cmd_misuse(WGW_EXIT_FAILED, "run", "-c CONF is missing");

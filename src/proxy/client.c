@@ -94,7 +94,7 @@ static bool grow(struct proxy_client *c)
 /* Reads all that waits and fits. */
 static void take_input(struct proxy_client *c)
 {
-	while (!c->in_end && c->readable) {
+	while (!c->in_end && c->readable && !c->keeps) {
 		ssize_t r;
 
 		if (c->in_len == c->in_cap && !grow(c))
@@ -294,7 +294,8 @@ static void options(struct proxy_client *c)
 	}
 }
 
-void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol)
+void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol,
+		      bool keeps)
 {
 	struct wgw_tunnel *t = v->proxy->t;
 	struct proxy_client *c = calloc(1, sizeof(*c));
@@ -309,6 +310,7 @@ void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protoc
 	c->timer.due = client_due;
 	c->in_max = PROXY_HEAD_MAX_BYTES;
 	c->readable = true;
+	c->keeps = keeps;
 	c->watch.fd = fd;
 	c->watch.ready = client_ready;
 	if (wgw_loop_add(t->loop, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {

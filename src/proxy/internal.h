@@ -29,6 +29,7 @@ enum {
 	PROXY_OUT_BYTES = 1024,		   /* replies that wait for room */
 	PROXY_BAD_USER_MS = 300,	   /* before a wrong password is answered */
 	PROXY_ACCEPT_PAUSE_MS = 50,
+	PROXY_STOP_EVERY_MS = 50,
 	PROXY_WINNERS = 256,		   /* names whose good address is remembered */
 	PROXY_TAIL_MAX_BYTES = 1024 * 1024, /* kept of a connection that has ended */
 };
@@ -217,8 +218,9 @@ struct proxy_client {
 	struct proxy_target target;
 };
 
-/* Takes @fd over. */
-void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol);
+/* Takes @fd over. @keeps: our own front's end, nothing is read before it is joined. */
+void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol,
+		      bool keeps);
 void proxy_client_kick(struct proxy_client *c);
 /* Drops the first @n bytes of @in. */
 void proxy_client_consume(struct proxy_client *c, size_t n);

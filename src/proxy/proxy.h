@@ -28,7 +28,7 @@ enum wgw_proxy_kind {
 	WGW_PROXY_STDIO,      /* one connection that is there already */
 };
 
-enum { WGW_PROXY_DEFAULT_PORT = 1080, WGW_PROXY_LISTENERS_MAX = 256 };
+enum { WGW_PROXY_LISTENERS_MAX = 256 };
 
 /**
  * struct wgw_proxy_spec - one listener
@@ -36,7 +36,7 @@ enum { WGW_PROXY_DEFAULT_PORT = 1080, WGW_PROXY_LISTENERS_MAX = 256 };
  * @port:	Host order; 0: any
  * @path:	AF_UNIX instead; NULL: not
  * @target_host, @target_port: of the kinds that have one destination
- * @users:	Who may use it, without anybody else
+ * @users:	Who may use it, nobody else; @users_from_file: they are those of --users
  * @idle_s:	UDP: how long a silent sender is remembered, 0: for ever
  */
 struct wgw_proxy_spec {
@@ -46,6 +46,7 @@ struct wgw_proxy_spec {
 	char *target_host;
 	uint16_t target_port;
 	struct proxy_users users;
+	bool users_from_file;
 	uint32_t idle_s;
 };
 
@@ -77,6 +78,8 @@ const char *wgw_proxy_add_listener(struct wgw_proxy_options *o, enum wgw_proxy_k
 /* "[ADDR:]PORT:HOST:HOSTPORT[:PROTO,...]" or "/PATH:HOST:HOSTPORT", ssh's syntax and onetun's;
  * @remote: -R. */
 const char *wgw_proxy_add_forward(struct wgw_proxy_options *o, bool remote, const char *text);
+/* The connection of `wgwrap nc`. */
+const char *wgw_proxy_add_stdio(struct wgw_proxy_options *o, const char *host, const char *port);
 void wgw_proxy_options_free(struct wgw_proxy_options *o);
 
 /* front.c: `wgwrap proxy`, until a signal ends it. Returns an exit status of subcommands. */

@@ -43,8 +43,21 @@ static void forward_run(struct proxy_client *c)
 	proxy_client_dial(c);
 }
 
+/* Tells `wgwrap nc` how its connect ended. */
+static void tell_stdio(struct proxy_client *c, enum proxy_result r)
+{
+	struct proxy_service *v = c->service;
+	struct wgw_channel_msg msg = {.code = WGW_CH_PROXIED, .id = v->id, .err = r};
+
+	snprintf(msg.u.say.text, sizeof(msg.u.say.text), "%s", proxy_result_text(r));
+	if (v->session->channel)
+		wgw_client_send(v->session->channel, &msg);
+}
+
 static void forward_dialled(struct proxy_client *c, enum proxy_result r, struct proxy_far *far)
 {
+	if (c->service->kind == WGW_PROXY_STDIO)
+		tell_stdio(c, r);
 	if (r == PROXY_OK)
 		proxy_client_join(c, far);
 	else
@@ -60,7 +73,7 @@ void proxy_say_result(struct proxy_service *v, const char *from, const struct pr
 {
 	const char *colon = strchr(to->name, ':');
 
-	wgw_session_say(v->session, r == PROXY_OK ? 2 : 1, "proxy: %s to %s%s%s:%u: %s", from,
+	wgw_session_say(v->session, 2, "proxy: %s to %s%s%s:%u: %s", from,
 			colon ? "[" : "", to->name, colon ? "]" : "", to->addr.port,
 			proxy_result_text(r));
 }
@@ -124,7 +137,7 @@ static void accept_all(struct proxy_service *v)
 		}
 		fd = accept4(v->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			proxy_client_new(v, fd, protocols[v->kind]);
+			proxy_client_new(v, fd, protocols[v->kind], false);
 		} else if (errno == EAGAIN) {
 			return;
 		} else if (errno != EINTR && errno != ECONNABORTED) {
@@ -209,7 +222,7 @@ static int service_start(struct proxy_service *v, int *socket)
 	int err = 0;
 
 	if (v->kind == WGW_PROXY_STDIO) {
-		proxy_client_new(v, *socket, protocols[v->kind]);
+		proxy_client_new(v, *socket, protocols[v->kind], true);
 		*socket = -1;
 		return 0;
 	}
@@ -224,14 +237,49 @@ static int service_start(struct proxy_service *v, int *socket)
 	return err;
 }
 
+static struct proxy_service *service_find(const struct wgw_session *s, uint32_t id)
+{
+	struct wgw_link *l = s->t->proxy->services.next;
+
+	for (; l != &s->t->proxy->services; l = l->next) {
+		struct proxy_service *v = wgw_container(l, struct proxy_service, link);
+
+		if (v->session == s && v->id == id)
+			return v;
+	}
+	return NULL;
+}
+
+/* Other users for a listener that is there. 0 or errno. */
+static int change_users(struct proxy_service *v, const struct wgw_channel_msg *msg, int fd)
+{
+	struct proxy_users old = v->users;
+	int err;
+
+	v->users = (struct proxy_users){0};
+	err = take_users(v, msg, fd);
+	if (err) {
+		proxy_users_free(&v->users);
+		v->users = old;
+	} else {
+		proxy_users_free(&old);
+	}
+	return err;
+}
+
 static void take_listener(struct wgw_session *s, const struct wgw_channel_msg *msg, int *fds,
 			  unsigned int n_fds)
 {
 	struct wgw_channel_msg reply = {.code = WGW_CH_PROXIED, .id = msg->id};
 	bool with_users = msg->u.proxy.n_users > 0;
-	struct proxy_service *v = NULL;
+	struct proxy_service *v = service_find(s, msg->id);
 	int err = n_fds == 1U + with_users ? 0 : EINVAL;
 
+	if (v) {
+		reply.err = n_fds == 1 && with_users ? change_users(v, msg, fds[0]) : EINVAL;
+		wgw_client_send(s->channel, &reply);
+		return;
+	}
 	if (!err)
 		v = service_new(s, msg, with_users ? fds[1] : -1, &err);
 	if (!err)
@@ -241,7 +289,8 @@ static void take_listener(struct wgw_session *s, const struct wgw_channel_msg *m
 	else if (v)
 		proxy_service_put(v);
 	reply.err = err;
-	wgw_client_send(s->channel, &reply);
+	if (err || v->kind != WGW_PROXY_STDIO) /* that one is answered by its connect */
+		wgw_client_send(s->channel, &reply);
 }
 
 static void close_services(struct wgw_proxy *p, const struct wgw_session *s)
@@ -257,6 +306,57 @@ static void close_services(struct wgw_proxy *p, const struct wgw_session *s)
 	}
 }
 
+/* ---- the end of a session's proxies ---- */
+
+/** struct stop - waits until no connection of a session is left */
+struct stop {
+	struct wgw_timer timer;
+	struct wgw_session *session;
+};
+
+static bool has_connections(const struct wgw_session *s)
+{
+	const struct wgw_link *l = s->t->proxy->clients.next;
+	const struct wgw_quota *q = s->t->sockets->quotas;
+
+	for (; l != &s->t->proxy->clients; l = l->next) {
+		if (wgw_container(l, struct proxy_client, link)->service->session == s)
+			return true;
+	}
+	while (q && q->session != s)
+		q = q->next;
+	return q && q->conns > 0;
+}
+
+static void stop_due(struct wgw_timer *timer)
+{
+	struct stop *stop = wgw_container(timer, struct stop, timer);
+	struct wgw_session *s = stop->session;
+	struct wgw_channel_msg msg = {.code = WGW_CH_PROXY_STOPPED};
+
+	if (s->channel && has_connections(s)) {
+		wgw_timer_set(s->t->loop, timer,
+			      wgw_clock_ns() + PROXY_STOP_EVERY_MS * WGW_MS_NS);
+		return;
+	}
+	if (s->channel)
+		wgw_client_send(s->channel, &msg);
+	free(stop);
+	wgw_session_put(s);
+}
+
+static void stop_begin(struct wgw_session *s)
+{
+	struct stop *stop = calloc(1, sizeof(*stop));
+
+	if (!stop)
+		return;
+	stop->timer.due = stop_due;
+	stop->session = s;
+	wgw_session_get(s);
+	wgw_timer_set(s->t->loop, &stop->timer, 0);
+}
+
 static bool proxy_message(struct wgw_tunnel *t, struct wgw_session *s,
 			  const struct wgw_channel_msg *msg, int *fds, unsigned int n_fds)
 {
@@ -266,6 +366,7 @@ static bool proxy_message(struct wgw_tunnel *t, struct wgw_session *s,
 		return true;
 	case WGW_CH_PROXY_STOP:
 		close_services(t->proxy, s);
+		stop_begin(s);
 		return true;
 	default:
 		return false;

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* front.h - what only the front's files of the proxy share: spec.c, open.c, front.c, stdio.c */
+#ifndef SRC_PROXY_FRONT_H
+#define SRC_PROXY_FRONT_H
+
+#include "src/proxy/proxy.h"
+#include "src/session/session.h"
+
+enum { PROXY_IDLE_DEFAULT_S = 120 };
+
+/* users_file.c: reads --users and gives its users to all listeners that have none of their own and may
+ * have some. 0, or -1 after an error was said: nothing has changed. */
+int proxy_users_read(struct wgw_proxy_options *o);
+
+/* Appends a listener. NULL: too many, or no memory. */
+struct wgw_proxy_spec *proxy_spec_new(struct wgw_proxy_options *o, enum wgw_proxy_kind kind);
+
+/* ---- open.c ---- */
+
+/**
+ * struct proxy_socket - what was opened for a spec
+ * @fd:		-1: none is needed
+ * @name:	Where it listens, for people
+ * @unlink:	The path was made by us
+ */
+struct proxy_socket {
+	int fd;
+	char name[128];
+	bool unlink;
+};
+
+/* Opens the listener of @s. 0, or -1 after an error was said. */
+int proxy_open(const struct wgw_proxy_options *o, const struct wgw_proxy_spec *s,
+	       struct proxy_socket *out);
+void proxy_close(const struct wgw_proxy_spec *s, struct proxy_socket *socket);
+
+/* ---- front.c ---- */
+
+/**
+ * struct proxy_front - the front of a proxy; also its session's supervisor, without a command
+ * @sockets:	One per spec
+ * @answered:	Specs that the tunnel process has answered for
+ * @failed:	One of them could not be served
+ * @stopping, @stopped: it was told to end; nothing is left
+ */
+struct proxy_front {
+	struct wgw_supervisor session;
+	struct wgw_launch launch;
+	struct wgw_config *config;
+	struct wgw_proxy_options *options;
+	struct proxy_socket *sockets;
+	size_t answered;
+	bool failed, stopping, stopped, reload;
+	uint64_t deadline;
+	int status;
+	int result;	   /* STDIO: err of its connect, -1: not yet known */
+	char reason[WGW_CH_TEXT_MAX_BYTES]; /* and why it failed */
+};
+
+/* Everything up to the open channel. 0, or an exit status after an error was said. */
+int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o);
+/* Sends the listener of spec @i with @fd. 0 or -errno. */
+int proxy_front_send(const struct proxy_front *f, size_t i, int fd);
+/* Waits for descriptors and deadlines once; @extra: more descriptors, may be NULL. */
+struct pollfd;
+void proxy_front_turn(struct proxy_front *f, struct pollfd *extra, size_t n);
+void proxy_front_end(struct proxy_front *f);
+
+#endif

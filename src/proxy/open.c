@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * open.c - opens the listening sockets, in the front, with the user's rights
+ *
+ * A listener without users that others than this host's could reach would lend the tunnel to
+ * everybody: it is refused unless --allow-open-proxy says otherwise. Unix sockets have mode 0600.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "src/proxy/front.h"
+
+enum { BACKLOG = 1024 };
+
+static bool is_datagram(enum wgw_proxy_kind kind)
+{
+	return kind == WGW_PROXY_UDP;
+}
+
+/* A socket that nobody listens at, left behind by a process that was killed. */
+static bool is_stale(const struct sockaddr_un *sun)
+{
+	struct stat st;
+	int fd, err;
+
+	if (lstat(sun->sun_path, &st) || !S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	err = fd >= 0 && connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	return err == ECONNREFUSED;
+}
+
+static int open_unix(const struct wgw_proxy_spec *s, struct proxy_socket *out)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	mode_t old;
+	int err;
+
+	snprintf(out->name, sizeof(out->name), "%s", s->path);
+	if (strlen(s->path) >= sizeof(sun.sun_path)) {
+		wgw_say(WGW_SAY_ERROR, "%s: a socket's path has at most %zu bytes", s->path,
+			sizeof(sun.sun_path) - 1);
+		return -1;
+	}
+	strcpy(sun.sun_path, s->path);
+	if (is_stale(&sun))
+		unlink(sun.sun_path);
+	out->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	old = umask(0177);
+	err = out->fd < 0 || bind(out->fd, (struct sockaddr *)&sun, sizeof(sun));
+	umask(old);
+	out->unlink = !err;
+	if (!err && listen(out->fd, BACKLOG) == 0)
+		return 0;
+	wgw_say(WGW_SAY_ERROR, "%s: %s", s->path, strerror(errno));
+	return -1;
+}
+
+static bool is_loopback(const struct sockaddr *sa)
+{
+	const struct sockaddr_in *in = (const void *)sa;
+	const struct sockaddr_in6 *in6 = (const void *)sa;
+
+	if (sa->sa_family == AF_INET)
+		return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+/* 0, or -1 after an error was said. */
+static int bind_address(const struct wgw_proxy_spec *s, const struct addrinfo *ai,
+			struct proxy_socket *out)
+{
+	static const int one = 1, zero = 0;
+	bool datagram = is_datagram(s->kind);
+	int type = (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+	out->fd = socket(ai->ai_family, type, 0);
+	if (out->fd < 0)
+		return -1;
+	if (!datagram)
+		setsockopt(out->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (ai->ai_family == AF_INET6)
+		setsockopt(out->fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	if (bind(out->fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
+	    (datagram || listen(out->fd, BACKLOG) == 0))
+		return 0;
+	return -1;
+}
+
+/* The address as it is now, port included. */
+static void take_name(struct proxy_socket *out)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	char host[64], port[8];
+
+	if (getsockname(out->fd, (struct sockaddr *)&ss, &len) ||
+	    getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV))
+		return;
+	snprintf(out->name, sizeof(out->name), strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static int open_ip(const struct wgw_proxy_options *o, const struct wgw_proxy_spec *s,
+		   struct proxy_socket *out)
+{
+	const char *host = s->host ? s->host : "127.0.0.1";
+	bool any = strcmp(host, "*") == 0;
+	struct addrinfo hints = {.ai_socktype = is_datagram(s->kind) ? SOCK_DGRAM : SOCK_STREAM,
+				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct addrinfo *list;
+	char port[8];
+	int err;
+
+	snprintf(port, sizeof(port), "%u", s->port);
+	snprintf(out->name, sizeof(out->name), "%s:%s", host, port);
+	/* "*" is both families where the host has IPv6 */
+	hints.ai_family = any ? AF_INET6 : AF_UNSPEC;
+	err = getaddrinfo(any ? NULL : host, port, &hints, &list);
+	if (err) {
+		wgw_say(WGW_SAY_ERROR, "%s: %s", out->name, gai_strerror(err));
+		return -1;
+	}
+	if (!is_loopback(list->ai_addr) && s->users.n == 0 && !o->allow_open) {
+		wgw_say(WGW_SAY_ERROR,
+			"%s: not loopback, and without users everybody who reaches it could use the "
+			"tunnel; give --users FILE, a unix socket, or --allow-open-proxy",
+			out->name);
+		freeaddrinfo(list);
+		return -1;
+	}
+	err = bind_address(s, list, out);
+	if (err && any && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
+		struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(s->port)};
+		struct addrinfo v4 = {.ai_family = AF_INET,
+				      .ai_addr = (struct sockaddr *)&in,
+				      .ai_addrlen = sizeof(in)};
+
+		err = bind_address(s, &v4, out);
+	}
+	if (err)
+		wgw_say(WGW_SAY_ERROR, "%s: %s", out->name, strerror(errno));
+	else
+		take_name(out);
+	freeaddrinfo(list);
+	return err;
+}
+
+int proxy_open(const struct wgw_proxy_options *o, const struct wgw_proxy_spec *s,
+	       struct proxy_socket *out)
+{
+	int err;
+
+	*out = (struct proxy_socket){.fd = -1};
+	if (s->kind == WGW_PROXY_REMOTE_TCP || s->kind == WGW_PROXY_REMOTE_UDP ||
+	    s->kind == WGW_PROXY_STDIO)
+		return 0;
+	err = s->path ? open_unix(s, out) : open_ip(o, s, out);
+	if (err)
+		proxy_close(s, out);
+	return err;
+}
+
+void proxy_close(const struct wgw_proxy_spec *s, struct proxy_socket *socket)
+{
+	if (socket->fd >= 0)
+		close(socket->fd);
+	if (socket->unlink)
+		unlink(s->path);
+	*socket = (struct proxy_socket){.fd = -1};
+}

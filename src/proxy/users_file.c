@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* users_file.c - the file of --users: lines NAME:PASSWORD */
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/proxy/front.h"
+
+enum { FILE_MAX_BYTES = 16 << 20 };
+
+/* The whole of a file, or NULL and errno. */
+static char *read_all(const char *path, size_t *len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
+	char *text = NULL;
+	struct stat st;
+
+	*len = 0;
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) || st.st_size > FILE_MAX_BYTES || !S_ISREG(st.st_mode))
+		err = EINVAL;
+	else if (!(text = malloc((size_t)st.st_size + 1)))
+		err = ENOMEM;
+	while (!err && *len < (size_t)st.st_size) {
+		ssize_t n = read(fd, text + *len, (size_t)st.st_size - *len);
+
+		if (n < 0)
+			err = errno;
+		if (n <= 0)
+			break;
+		*len += (size_t)n;
+	}
+	if (!err && st.st_mode & (S_IRWXG | S_IRWXO))
+		wgw_say(WGW_SAY_WARNING, "%s: others can read it (mode %03o)", path,
+			st.st_mode & 0777);
+	close(fd);
+	if (err) {
+		free(text);
+		text = NULL;
+	}
+	errno = err;
+	return text;
+}
+
+static bool may_have_users(const struct wgw_proxy_spec *s)
+{
+	bool proxy = s->kind == WGW_PROXY_MIXED || s->kind == WGW_PROXY_SOCKS ||
+		     s->kind == WGW_PROXY_HTTP;
+
+	return proxy && (s->users.n == 0 || s->users_from_file);
+}
+
+/* 0 or -1. */
+static int give(struct wgw_proxy_spec *s, const struct proxy_users *users)
+{
+	struct proxy_users own = *users;
+
+	own.at = malloc(users->n * PROXY_USER_HASH_BYTES);
+	if (!own.at)
+		return -1;
+	memcpy(own.at, users->at, users->n * PROXY_USER_HASH_BYTES);
+	proxy_users_free(&s->users);
+	s->users = own;
+	s->users_from_file = true;
+	return 0;
+}
+
+int proxy_users_read(struct wgw_proxy_options *o)
+{
+	struct proxy_users users = {0};
+	unsigned int line = 0;
+	int err;
+	char *text;
+	size_t len;
+
+	if (!o->users_file)
+		return 0;
+	text = read_all(o->users_file, &len);
+	if (!text) {
+		wgw_say(WGW_SAY_ERROR, "%s: %s", o->users_file, strerror(errno));
+		return -1;
+	}
+	randombytes_buf(users.key, sizeof(users.key));
+	err = proxy_users_parse(&users, text, len, &line);
+	sodium_memzero(text, len);
+	free(text);
+	if (err == -EINVAL)
+		wgw_say(WGW_SAY_ERROR, "%s:%u: not NAME:PASSWORD of at most 255 bytes each",
+			o->users_file, line);
+	else if (err)
+		wgw_say(WGW_SAY_ERROR, "%s: %s", o->users_file, strerror(-err));
+	else if (users.n == 0)
+		wgw_say(WGW_SAY_ERROR, "%s: there is no user in it", o->users_file);
+	err = err || users.n == 0 ? -1 : 0;
+	for (size_t i = 0; i < o->n && !err; i++)
+		err = may_have_users(&o->specs[i]) ? give(&o->specs[i], &users) : 0;
+	proxy_users_free(&users);
+	return err;
+}
