@@ -98,6 +98,9 @@ $(BUILD)/tests/platform/%: tests/platform/%.c
 $(BUILD)/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -pthread -o $@ $<
+$(BUILD)/tests/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -o $@ $<
 # what the shared object cannot reach
 $(BUILD)/tests/programs/static: tests/programs/hello.c
 	@mkdir -p $(@D)
@@ -124,7 +127,7 @@ sim: $(SIM_TESTS)
 demo: all
 	@WGWRAP_BUILD=$(abspath $(BUILD)) examples/demo.sh
 
-bench: all $(PROGRAMS)
+bench: all $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c)))
 	@for b in $(BENCHES); do WGWRAP_BUILD=$(abspath $(BUILD)) $$b || exit; done
 
 # Leak checking stays off: processes that end by _exit or a signal are no leaks.

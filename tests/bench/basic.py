@@ -16,63 +16,18 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 
 from lib import servers, world  # pylint: disable=wrong-import-position
-from lib.world import find, run, wait_until  # pylint: disable=wrong-import-position
+from lib.clients import TunClient, memory_kib, row, seconds  # pylint: disable=wrong-import-position
+from lib.world import wait_until  # pylint: disable=wrong-import-position
 
 world.enter()
 
 ROUNDS = 5
 
 
-class TunClient:
-    """A second peer of the same server: wireguard-go with a TUN device, in a namespace of its own."""
-
-    def __init__(self, w):
-        self.w = w
-        self.ns = w.namespace()
-        run("ip", "link", "add", "out1", "type", "veth", "peer", "name", "out0", "netns", str(self.ns))
-        w.at(0, "ip", "link", "set", "out1", "netns", str(w.peer_ns))
-        w.addresses(self.ns, "out0", "192.0.3.2/24")
-        w.addresses(w.peer_ns, "out1", "192.0.3.1/24")
-        key = run(w.wgwrap, "genkey").strip()
-        public = run(w.wgwrap, "pubkey", input=key + "\n").strip()
-        w.children.append(subprocess.Popen(w.inside(self.ns) + [find("wireguard-go"), "-f", "wg1"],
-                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        wait_until("wireguard-go", lambda: os.path.exists("/run/wireguard/wg1.sock"))
-        conf = (f"[Interface]\nPrivateKey = {key}\n[Peer]\nPublicKey = {w.pub['peer']}\nPresharedKey = {w.psk}\n"
-                f"AllowedIPs = 10.9.0.1/32\nEndpoint = 192.0.3.1:{world.PORT}\n")
-        run(*w.inside(self.ns), find("wg"), "setconf", "wg1", "/dev/stdin", input=conf)
-        psk = w.write("psk", w.psk + "\n")
-        w.at(w.peer_ns, find("wg"), "set", "wg0", "peer", public, "preshared-key", psk, "allowed-ips", "10.9.0.4/32")
-        w.addresses(self.ns, "wg1", "10.9.0.4/32")
-        w.at(self.ns, "ip", "link", "set", "wg1", "mtu", "1420")
-        w.at(self.ns, "ip", "route", "add", "10.9.0.1", "dev", "wg1")
-        w.at(w.peer_ns, "ip", "route", "add", "10.9.0.4", "dev", "wg0")
-
-    def argv(self, *argv):
-        return self.w.inside(self.ns) + list(argv)
-
-
-def seconds(w, argv):
-    began = time.monotonic()
-    done = w.finish_command(argv, 120)
-    took = time.monotonic() - began
-    assert done.returncode == 0, done
-    return took
-
-
-def memory_kib(pid, field):
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-        return sum(int(line.split()[1]) for line in f if line.startswith(field))
-
-
 def no_tunnels(w):
     for pid in w.tunnels():
         os.kill(pid, 9)
     wait_until("the end of the tunnel process", lambda: not w.tunnels())
-
-
-def row(what, value):
-    print(f"{what:58} {value}", flush=True)
 
 
 def cold_start(w):
