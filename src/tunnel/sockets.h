@@ -314,7 +314,8 @@ struct wgw_far {
  * @remote:	As the application named it; @local: known with the outcome
  * @local_to, @retry_at: a listener of this machine with a full backlog, and when to look again
  * @far, @flow, @far_end: the other side: @flow (tcp_flow.c) or @far_end (relay.c)
- * @err:	Outcome, then the error the far side ended with
+ * @connect_err:	Outcome of the connect
+ * @err:	What the far side ended with; it may have ended before the outcome was told
  * @far_over:	The far side has ended, @err says how
  * @tail:	What it had received and the application has not yet taken
  * @out_fin:	The application's FIN was passed on
@@ -338,7 +339,7 @@ struct wgw_conn {
 	struct wgw_end far_end;
 	struct wgw_listener *listener; /* while state DELIVER, */
 	struct wgw_link waiting;       /* in its list */
-	int err;
+	int connect_err, err;
 	uint64_t started, wait_ns, retry_at;
 	bool far_over, out_fin, discarded, counted_unsent;
 	uint8_t *tail;

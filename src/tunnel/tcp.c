@@ -205,10 +205,10 @@ static void settle(struct wgw_conn *c)
 		wgw_timer_set(c->sockets->t->loop, &c->timer, wgw_clock_ns() + c->wait_ns);
 		return;
 	}
-	wgw_label_fill(&label, c->err ? WGW_OUTCOME_FAILED : WGW_OUTCOME_CONNECTED, c->err,
-		       &c->local, &c->remote);
+	wgw_label_fill(&label, c->connect_err ? WGW_OUTCOME_FAILED : WGW_OUTCOME_CONNECTED,
+		       c->connect_err, &c->local, &c->remote);
 	wgw_label_bind(c->dup, key, &label);
-	if (c->err) {
+	if (c->connect_err) {
 		wgw_conn_drop(c);
 		return;
 	}
@@ -222,7 +222,7 @@ static void settle(struct wgw_conn *c)
 
 void wgw_conn_outcome(struct wgw_conn *c, int err)
 {
-	c->err = err;
+	c->connect_err = err;
 	c->state = WGW_CONN_DECIDED;
 	wgw_conn_kick(c);
 }

@@ -249,6 +249,28 @@ START_TEST(reset_arrives_after_the_data)
 }
 END_TEST
 
+/* Both may come in one batch of packets. */
+START_TEST(reset_before_the_outcome_was_told_is_no_failed_connect)
+{
+	struct wgw_label label;
+	char buf[16];
+	int fd;
+
+	fake_start();
+	fd = app_connecting();
+	fake_last->ops->connected(fake_last, fake_last->arg);
+	fake_receive(fake_last, "bye", 3);
+	fake_end(fake_last, ECONNRESET);
+	fake_run(10);
+	ck_assert(app_label(fd, &label));
+	ck_assert_int_eq(label.outcome, WGW_OUTCOME_CONNECTED);
+	ck_assert_int_eq(recv(fd, buf, sizeof(buf), 0), 3);
+	ck_assert_int_eq(recv(fd, buf, sizeof(buf), 0), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+}
+END_TEST
+
 /* Whatever the connection has seen, the death of the tunnel process is a reset. */
 static void killed_after(bool write_first, bool half_close)
 {
@@ -505,6 +527,7 @@ static Suite *suite(void)
 	tcase_add_test(t, abandoned_connect_is_aborted_after_two_misses);
 	tcase_add_test(t, data_passes_whole_and_a_byte_is_kept);
 	tcase_add_test(t, reset_arrives_after_the_data);
+	tcase_add_test(t, reset_before_the_outcome_was_told_is_no_failed_connect);
 	tcase_add_loop_test(t, death_of_the_tunnel_process_is_a_reset, 0, 4);
 	tcase_add_test(t, peers_fin_is_end_of_file_and_writing_goes_on);
 	tcase_add_loop_test(t, applications_fin_keeps_the_other_direction, 0, 2);
