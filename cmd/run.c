@@ -96,12 +96,12 @@ int cmd_duration_parse(const char *text, uint32_t *ms)
 }
 
 /* What the options belong to: run, or another command that joins a tunnel */
-static const struct cmd_options *command;
+static const struct cmd_options *owner;
 
 /** bad() - an option's value is wrong. Return: exit status */
 static int bad(const char *option, const char *value, const char *expected)
 {
-	return cmd_misuse(command->misuse, command->name, "--%s: '%.80s' is not %s", option, value,
+	return cmd_misuse(owner->misuse, owner->name, "--%s: '%.80s' is not %s", option, value,
 			  expected);
 }
 
@@ -135,7 +135,7 @@ static int take_prefixes(const char *option, const char *value, bool is_dns,
 		prefix.addr.port = is_dns ? DNS_PORT : 0;
 		if (wgw_prefixes_add(list, &prefix) < 0) {
 			cmd_say("out of memory");
-			return command->failed;
+			return owner->failed;
 		}
 		if (value[len] == '\0')
 			return -1;
@@ -160,7 +160,8 @@ static int take_endpoint(const char *value, struct wgw_run_options *o)
 	free(o->endpoint_host);
 	wrong = wgw_endpoint_parse(value, &o->endpoint_host, &o->endpoint_port);
 	if (wrong)
-		return cmd_misuse(command->misuse, command->name, "--endpoint: '%.80s': %s", value, wrong);
+		return cmd_misuse(owner->misuse, owner->name, "--endpoint: '%.80s': %s", value,
+				  wrong);
 	return -1;
 }
 
@@ -174,7 +175,7 @@ static int take_keep_fd(const char *value, struct wgw_run_options *o)
 	fds = reallocarray(o->keep_fds, o->n_keep_fds + 1, sizeof(*fds));
 	if (!fds) {
 		cmd_say("out of memory");
-		return command->failed;
+		return owner->failed;
 	}
 	fds[o->n_keep_fds++] = (int)fd;
 	o->keep_fds = fds;
@@ -237,7 +238,7 @@ static int take_flag(int option, struct wgw_run_options *o)
 		o->verbosity = o->verbosity < 0 ? 1 : o->verbosity + (o->verbosity < 2);
 		return -1;
 	case 'h':
-		snprintf(name, sizeof(name), "%s", command->name);
+		snprintf(name, sizeof(name), "%s", owner->name);
 		return cmd_help(2, (char *[]){help, name, NULL});
 	default:
 		return cmd_version(1, (char *[]){version, NULL});
@@ -282,8 +283,8 @@ static int take(int option, char *value, struct wgw_run_options *o)
 /** bad_option() - @word: where getopt_long stopped. Return: exit status */
 static int bad_option(int option, const char *word, const char *shorts)
 {
-	const int status = command->misuse;
-	const char *name = command->name;
+	const int status = owner->misuse;
+	const char *name = owner->name;
 
 	if (option == ':')
 		return cmd_misuse(status, name, "%.80s needs a value", word);
@@ -298,17 +299,17 @@ static int bad_option(int option, const char *word, const char *shorts)
 /** is_shared() - whether the command has this option of run's */
 static bool is_shared(const char *name)
 {
-	for (const char *const *at = command->shared; at && *at; at++) {
+	for (const char *const *at = owner->shared; at && *at; at++) {
 		if (strcmp(*at, name) == 0)
 			return true;
 	}
-	return !command->shared;
+	return !owner->shared;
 }
 
 /** is_own() - whether getopt_long's @option is not one of run's */
 static bool is_own(int option)
 {
-	const struct option *o = command->own;
+	const struct option *o = owner->own;
 
 	while (o && o->name && o->val != option)
 		o++;
@@ -332,7 +333,7 @@ static void collect(struct option options[OPTIONS_MAX], char shorts[2 * OPTIONS_
 		if (o->val < OPT_WAIT && o->has_arg)
 			shorts[k++] = ':';
 	}
-	for (const struct option *o = command->own; o && o->name && n < OPTIONS_MAX - 1; o++) {
+	for (const struct option *o = owner->own; o && o->name && n < OPTIONS_MAX - 1; o++) {
 		options[n++] = *o;
 		if (o->val < OPT_WAIT)
 			shorts[k++] = (char)o->val;
@@ -343,8 +344,7 @@ static void collect(struct option options[OPTIONS_MAX], char shorts[2 * OPTIONS_
 	shorts[k] = '\0';
 }
 
-int cmd_options_take(const struct cmd_options *of, int argc, char **argv,
-		     struct wgw_run_options *o)
+int cmd_options_take(const struct cmd_options *of, int argc, char **argv, struct wgw_run_options *o)
 {
 	struct option options[OPTIONS_MAX];
 	char shorts[2 * OPTIONS_MAX];
@@ -356,7 +356,7 @@ int cmd_options_take(const struct cmd_options *of, int argc, char **argv,
 		.listen_port = -1,
 		.family = AF_UNSPEC,
 	};
-	command = of;
+	owner = of;
 	collect(options, shorts);
 	optind = 0;
 	opterr = 0;

@@ -16,6 +16,9 @@
  * through the tunnel, in order search NAME		a search domain, in order system-resolver
  * ADDR	an address whose port 53 stands for the tunnel's name servers
  *   verbose N			0 quiet .. 2
+ *
+ * A keeper is a session without a command that holds the tunnel up (`wgwrap up`); a new one takes
+ * the place of the one before.
  */
 #ifndef SRC_SESSION_CHANNEL_H
 #define SRC_SESSION_CHANNEL_H
@@ -36,7 +39,7 @@ enum wgw_channel_code {
 	WGW_CH_SCANNED,
 	/* u.host */
 	WGW_CH_HOST_RESOLVED,
-	/* from now on the session is a keeper, others are asked to leave */
+	/* u.opened.pid: from now on the session is that keeper's, others are asked to leave */
 	WGW_CH_KEEP,
 	/* u.control, SCM_RIGHTS as the verb says; from whoever operates the tunnel, on a connection
 	 * without a session */
@@ -82,9 +85,8 @@ enum wgw_control_verb {
 	WGW_CONTROL_DOWN,   /* keepers are asked to leave; value: other sessions */
 };
 
-/* Flags of OPEN. A keeper is a session without a command that holds the tunnel up; a new one
- * takes the place of the one before. The flag is KEEP in advance. */
-enum { WGW_CH_JOIN = 1, WGW_CH_KEEPER = 2 };
+/* Flags of OPEN. */
+enum { WGW_CH_JOIN = 1 };
 enum { WGW_CH_TEXT_MAX_BYTES = 1024, WGW_CH_SCAN_MAX = 512, WGW_CH_HOST_MAX = 32 };
 
 struct wgw_channel_msg {

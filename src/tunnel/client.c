@@ -211,8 +211,7 @@ void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *s
 
 /* ---- opening ---- */
 
-/* The whole text behind @fd, or NULL. malloc'ed, NUL-terminated. */
-static char *read_text(int fd, size_t *len)
+char *wgw_client_read_text(int fd, size_t *len)
 {
 	struct stat st;
 	char *text;
@@ -288,12 +287,28 @@ static unsigned int differing_lines(const char *running, const char *theirs, cha
 	return n;
 }
 
-static bool own_uid(int fd)
+/* Whether a process of our uid is at the other end of @fd; which one. */
+static bool own_uid(int fd, int32_t *pid)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == geteuid();
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return false;
+	*pid = cred.pid;
+	return cred.uid == geteuid();
+}
+
+/* A new keeper takes the place of those before. */
+static void become_keeper(struct wgw_session *keeper)
+{
+	keeper->keeper = true;
+	for (struct wgw_session *s = keeper->t->sessions; s; s = s->next) {
+		struct wgw_channel_msg msg = {.code = WGW_CH_LEAVE};
+
+		if (s != keeper && s->keeper && s->channel)
+			wgw_client_send(s->channel, &msg);
+	}
 }
 
 /* A process that only lingers makes room for one with other settings. */
@@ -312,12 +327,15 @@ static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 	char *settings = NULL, *policy_text = NULL;
 	char *why = reply->u.opened.text;
 	const size_t room = sizeof(reply->u.opened.text);
+	const struct wgw_core *core = wgw_core_of(c->t);
+	const char *running = core->settings ? core->settings : c->t->boot->settings;
 	struct wgw_policy policy;
 	size_t settings_len, policy_len;
 	unsigned int line;
+	int32_t pid;
 	int err;
 
-	if (!own_uid(c->watch.fd)) {
+	if (!own_uid(c->watch.fd, &pid)) {
 		snprintf(why, room, "the tunnel process belongs to another user");
 		return EPERM;
 	}
@@ -325,15 +343,15 @@ static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 		return EINVAL;
 	if (wgw_session_by_token(c->t, msg->u.open.token))
 		return EEXIST;
-	settings = read_text(fds[0], &settings_len);
-	policy_text = read_text(fds[1], &policy_len);
+	settings = wgw_client_read_text(fds[0], &settings_len);
+	policy_text = wgw_client_read_text(fds[1], &policy_len);
 	if (!settings || !policy_text) {
 		snprintf(why, room, "settings or policy unreadable");
 		err = EINVAL;
 		goto out;
 	}
 	if (!(msg->u.open.flags & WGW_CH_JOIN) &&
-	    differing_lines(c->t->boot->settings, settings, why, room) > 0) {
+	    differing_lines(running, settings, why, room) > 0) {
 		err = gives_way(c->t) ? EAGAIN : EBUSY;
 		goto out;
 	}
@@ -347,7 +365,9 @@ static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 	if (!c->session) {
 		wgw_policy_free(&policy);
 		err = ENOMEM;
+		goto out;
 	}
+	c->session->pid = pid;
 out:
 	free(settings);
 	free(policy_text);
@@ -464,6 +484,29 @@ static void handle_answer(struct wgw_client *c, const struct wgw_channel_msg *ms
 	request_free(c, r);
 }
 
+/* ---- control ---- */
+
+static void handle_control(struct wgw_client *c, const struct wgw_channel_msg *msg, const int *fds,
+			   int n_fds)
+{
+	struct wgw_channel_msg reply = {.code = WGW_CH_CONTROLLED, .id = msg->id};
+	int32_t pid;
+
+	/* from now on it may ask as often and as late as it likes */
+	wgw_timer_cancel(c->t->loop, &c->end);
+	reply.u.control.verb = msg->u.control.verb;
+	if (own_uid(c->watch.fd, &pid)) {
+		wgw_control_request(wgw_core_of(c->t), msg, pid, fds, n_fds, &reply);
+	} else {
+		reply.err = EPERM;
+		snprintf(reply.u.control.text, sizeof(reply.u.control.text),
+			 "the tunnel process belongs to another user");
+	}
+	wgw_client_send(c, &reply);
+	if (reply.err == EPERM)
+		client_close_soon(c);
+}
+
 /* ---- receiving ---- */
 
 /* Descriptors of a message into @fds, those too many closed. Returns how many were kept. */
@@ -502,6 +545,10 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int 
 		wgw_client_send(c, &reply);
 		return false;
 	}
+	if (!c->session && msg->code == WGW_CH_CONTROL) {
+		handle_control(c, msg, fds, n_fds);
+		return true;
+	}
 	if (!c->session) {
 		if (msg->code != WGW_CH_OPEN || n_fds != OPEN_FDS)
 			return false;
@@ -509,6 +556,10 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int 
 		return true;
 	}
 	switch (msg->code) {
+	case WGW_CH_KEEP:
+		c->session->pid = msg->u.opened.pid;
+		become_keeper(c->session);
+		return true;
 	case WGW_CH_FLUSH:
 		wgw_session_flush(c->session);
 		return true;

@@ -33,6 +33,9 @@ enum {
  * @input_pending: stack_input was called since the last stack_input_done
  * @state_changed: sessions are told before the loop sleeps
  * @datagrams_received: from any endpoint
+ * @started:	When the process began, wgw_clock_ns
+ * @settings:	What sessions have to agree with; boot's until a reload
+ * @leaving:	`wgwrap down`: without a session there is nothing to wait for
  * @notes:	Said before there was a session; said to the first one. @note_level of each
  */
 struct wgw_core {
@@ -45,6 +48,9 @@ struct wgw_core {
 	bool input_pending;
 	bool state_changed;
 	uint32_t datagrams_received;
+	uint64_t started;
+	char *settings;
+	bool leaving;
 	char *notes[WGW_NOTES_MAX];
 	int note_level[WGW_NOTES_MAX];
 	size_t n_notes;
@@ -71,6 +77,8 @@ void wgw_core_has_session(struct wgw_core *core);
  * @lost_bytes, @flows_failed: what was not deliverable
  * @flushing:	A FLUSH waits for @unsent to be zero
  * @refused:	Addresses whose refusal was said
+ * @pid:	Who opened it
+ * @keeper:	WGW_CH_KEEPER
  */
 struct wgw_session {
 	struct wgw_session *next;
@@ -85,6 +93,8 @@ struct wgw_session {
 	uint32_t flows_failed;
 	bool flushing;
 	bool family_said;
+	bool keeper;
+	int32_t pid;
 	uint8_t (*refused)[16];
 	size_t n_refused;
 };
@@ -131,6 +141,21 @@ void wgw_peers_send_failed(struct wgw_peers *e, const struct wg_endpoint *to, in
 void wgw_peers_wake(struct wgw_peers *e);
 /* Fills msg->u.state. */
 void wgw_peers_state(const struct wgw_peers *e, struct wgw_channel_msg *msg);
+
+/* report.c ---- */
+
+/* Writes the tunnel's state as src/control/status.h describes it. Returns malloc'ed text, NULL
+ * without memory. */
+char *wgw_report_state(struct wgw_core *core);
+
+/* control.c ---- */
+
+/* Answers a WGW_CH_CONTROL in @reply. @pid: who asks, a process of our uid. @fds: what came with
+ * it, @n of them, not taken over. */
+void wgw_control_request(struct wgw_core *core, const struct wgw_channel_msg *msg, int32_t pid,
+			 const int *fds, int n, struct wgw_channel_msg *reply);
+/* The whole text of the regular file @fd, or NULL. malloc'ed, NUL-terminated. (client.c) */
+char *wgw_client_read_text(int fd, size_t *len);
 
 /* pcap.c ---- */
 

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "src/tunnel/core.h"
+#include "src/tunnel/peers.h"
 
 enum {
 	WAKE_MAX = 16, /* handshakes started when a session opens */
@@ -35,31 +36,9 @@ enum {
 #define RESOLVE_AGAIN_NS   (60 * WGW_SEC_NS)
 #define FAILED_QUIET_NS	   (60 * WGW_SEC_NS)
 
-/**
- * struct peer_state - what we keep about a peer
- * @candidates:	@n addresses; @at is the one in use
- * @resolving:	The supervisor was asked for the name's addresses
- * @resolved_at, @replaced_at, @conflict_said_at, @failed_said_at: times, 0: never
- * @bad_datagrams: rx_bad_mac of the device when the last replacement was seen
- * @silent_said: The user was told that it does not answer
- */
-struct peer_state {
-	struct wgw_peers *owner;
-	struct wg_peer *peer;
-	const struct wgw_peer_config *config;
-	struct wg_endpoint candidates[WGW_ENDPOINTS_MAX];
-	unsigned int n, at;
-	unsigned int attempts;
-	bool up, resolving, silent_said;
-	uint64_t resolved_at, replaced_at, conflict_said_at, failed_said_at;
-	uint64_t bad_datagrams;
-};
-
 struct wgw_peers {
 	struct wgw_core *core;
-	size_t n;
-	uint32_t with_endpoint, up;
-	struct peer_state peers[];
+	struct wgw_peer *first;
 };
 
 static uint64_t now_of(const struct wgw_peers *e)
@@ -69,7 +48,7 @@ static uint64_t now_of(const struct wgw_peers *e)
 
 /* ---- words ---- */
 
-static const char *endpoint_text(const struct wg_endpoint *endpoint, char *buf)
+const char *wgw_endpoint_text(const struct wg_endpoint *endpoint, char *buf)
 {
 	struct stack_addr a = {.port = ntohs(endpoint->to.in.sin_port)};
 
@@ -84,20 +63,28 @@ static const char *endpoint_text(const struct wg_endpoint *endpoint, char *buf)
 
 /* "peer NAME (ADDRESS:PORT)"; without a name the first characters of its public key, as wg(8)'s
  * users know it. */
-static const char *peer_text(const struct peer_state *p, char buf[PEER_TEXT_BYTES])
+static const char *peer_text(const struct wgw_peer *p, char buf[PEER_TEXT_BYTES])
 {
 	char key[sodium_base64_ENCODED_LEN(WG_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL)];
 	char addr[WGW_ADDR_TEXT_BYTES] = "no endpoint";
 	struct wg_peer_stats stats;
 
-	wg_peer_stats(p->peer, &stats);
+	wg_peer_stats(p->wg, &stats);
 	if (stats.endpoint.to.sa.sa_family != AF_UNSPEC)
-		endpoint_text(&stats.endpoint, addr);
-	sodium_bin2base64(key, sizeof(key), p->config->public_key, WG_KEY_BYTES,
+		wgw_endpoint_text(&stats.endpoint, addr);
+	sodium_bin2base64(key, sizeof(key), p->config.public_key, WG_KEY_BYTES,
 			  sodium_base64_VARIANT_ORIGINAL);
-	snprintf(buf, PEER_TEXT_BYTES, "peer %.64s (%s)", p->config->name ? p->config->name : key,
+	snprintf(buf, PEER_TEXT_BYTES, "peer %.64s (%s)", p->config.name ? p->config.name : key,
 		 addr);
 	return buf;
+}
+
+static void peer_free(struct wgw_peer *p)
+{
+	free(p->config.name);
+	free(p->config.endpoint_host);
+	wgw_prefixes_free(&p->config.allowed_ips);
+	free(p);
 }
 
 /* ---- candidates ---- */
@@ -128,7 +115,7 @@ static bool same_destination(const struct wg_endpoint *a, const struct wg_endpoi
 }
 
 /* Index of the first candidate from @from on, in a circle, that has a route; @from when none. */
-static unsigned int routed_from(const struct peer_state *p, unsigned int from)
+static unsigned int routed_from(const struct wgw_peer *p, unsigned int from)
 {
 	for (unsigned int i = 0; i < p->n; i++)
 		if (has_route(&p->candidates[(from + i) % p->n]))
@@ -161,37 +148,42 @@ static void set_candidate(struct wg_endpoint *out, const uint8_t ip[16], uint16_
 
 static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n)
 {
-	struct peer_state *p = arg;
+	struct wgw_peer *p = arg;
 
 	p->resolving = false;
+	if (p->removed) {
+		peer_free(p);
+		return;
+	}
 	if (eai != 0 || n == 0 || p->up)
 		return;
+	p->resolved++;
 	p->n = n < WGW_ENDPOINTS_MAX ? n : WGW_ENDPOINTS_MAX;
 	for (unsigned int i = 0; i < p->n; i++)
-		set_candidate(&p->candidates[i], ip[i], p->config->endpoint_port);
+		set_candidate(&p->candidates[i], ip[i], p->config.endpoint_port);
 	/* The next retry takes the first of them. */
 	p->at = p->n - 1;
 }
 
 /* Asks for the name's addresses again, if there is somebody to ask. */
-static void resolve_again(struct peer_state *p)
+static void resolve_again(struct wgw_peer *p)
 {
 	struct wgw_session *s = p->owner->core->t.sessions;
 	uint64_t now = now_of(p->owner);
 
 	while (s && !s->channel)
 		s = s->next;
-	if (!s || p->resolving || !p->config->endpoint_host || !is_name(p->config->endpoint_host) ||
+	if (!s || p->resolving || !p->config.endpoint_host || !is_name(p->config.endpoint_host) ||
 	    (p->resolved_at && now - p->resolved_at < RESOLVE_AGAIN_NS))
 		return;
 	p->resolved_at = now;
 	p->resolving = true;
-	wgw_session_host_resolve(s, p->config->endpoint_host, AF_UNSPEC, on_resolved, p);
+	wgw_session_host_resolve(s, p->config.endpoint_host, AF_UNSPEC, on_resolved, p);
 }
 
 /* The engine is about to send another initiation: where to? Without the sticky source, which may
  * be what is wrong. */
-static void try_next(struct peer_state *p)
+static void try_next(struct wgw_peer *p)
 {
 	struct wg_endpoint next;
 
@@ -201,21 +193,12 @@ static void try_next(struct peer_state *p)
 		resolve_again(p);
 	p->at = routed_from(p, p->at + 1);
 	next = p->candidates[p->at];
-	wg_peer_set_endpoint(p->peer, &next);
+	wg_peer_set_endpoint(p->wg, &next);
 }
 
 /* ---- events ---- */
 
-static void set_up(struct peer_state *p, bool up)
-{
-	if (p->up == up)
-		return;
-	p->up = up;
-	if (p->n > 0)
-		p->owner->up += up ? 1u : (uint32_t)-1;
-}
-
-static void on_replaced(struct peer_state *p)
+static void on_replaced(struct wgw_peer *p)
 {
 	uint64_t now = now_of(p->owner);
 	struct wg_device_stats stats;
@@ -225,7 +208,7 @@ static void on_replaced(struct peer_state *p)
 	char text[PEER_TEXT_BYTES];
 
 	/* Only a session that we had to renew is a sign; a peer may start again as it likes. */
-	wg_peer_stats(p->peer, &peer);
+	wg_peer_stats(p->wg, &peer);
 	if (peer.handshake_attempts == 0)
 		return;
 	wg_device_stats(p->owner->core->t.wg, &stats);
@@ -244,22 +227,24 @@ static void on_replaced(struct peer_state *p)
 		peer_text(p, text));
 }
 
-static void on_gave_up(struct peer_state *p)
+static void on_gave_up(struct wgw_peer *p)
 {
 	char text[PEER_TEXT_BYTES];
 
-	set_up(p, false);
+	p->up = false;
+	p->gave_up++;
 	if (!p->silent_said)
 		wgw_core_say(p->owner->core, 1, "%s does not answer; it is tried again when needed",
 			     peer_text(p, text));
 	p->silent_said = true;
 }
 
-static void on_done(struct peer_state *p)
+static void on_done(struct wgw_peer *p)
 {
 	char text[PEER_TEXT_BYTES];
 
-	set_up(p, true);
+	p->handshakes++;
+	p->up = true;
 	if (p->silent_said)
 		wgw_core_say(p->owner->core, 1, "%s answers again", peer_text(p, text));
 	p->silent_said = false;
@@ -267,7 +252,7 @@ static void on_done(struct peer_state *p)
 
 void wgw_peers_event(struct wgw_peers *e, struct wg_peer *peer, enum wg_event event)
 {
-	struct peer_state *p = wg_peer_user(peer);
+	struct wgw_peer *p = wg_peer_user(peer);
 	struct wg_peer_stats stats;
 
 	if (!p)
@@ -277,6 +262,7 @@ void wgw_peers_event(struct wgw_peers *e, struct wg_peer *peer, enum wg_event ev
 		on_done(p);
 		break;
 	case WG_EVENT_HANDSHAKE_RETRY:
+		p->retries++;
 		try_next(p);
 		break;
 	case WG_EVENT_HANDSHAKE_GAVE_UP:
@@ -286,6 +272,7 @@ void wgw_peers_event(struct wgw_peers *e, struct wg_peer *peer, enum wg_event ev
 		on_replaced(p);
 		break;
 	case WG_EVENT_ENDPOINT_CHANGED:
+		p->roamed++;
 		return; /* as often as a peer likes; nobody is told */
 	}
 	wg_peer_stats(peer, &stats);
@@ -298,9 +285,7 @@ void wgw_peers_send_failed(struct wgw_peers *e, const struct wg_endpoint *to, in
 	uint64_t now = now_of(e);
 	char addr[WGW_ADDR_TEXT_BYTES];
 
-	for (size_t i = 0; i < e->n; i++) {
-		struct peer_state *p = &e->peers[i];
-
+	for (struct wgw_peer *p = e->first; p; p = p->next) {
 		if (p->n == 0 || !same_destination(&p->candidates[p->at], to))
 			continue;
 		if (p->failed_said_at && now - p->failed_said_at < FAILED_QUIET_NS)
@@ -308,7 +293,7 @@ void wgw_peers_send_failed(struct wgw_peers *e, const struct wg_endpoint *to, in
 		p->failed_said_at = now;
 		/* While there are other candidates this one may simply be of the wrong family. */
 		wgw_core_say(e->core, p->n > 1 ? 2 : 1, "sending to %s failed: %s%s",
-			     endpoint_text(to, addr), strerror(err),
+			     wgw_endpoint_text(to, addr), strerror(err),
 			     err == EPERM ? " (a firewall on this host?)" : "");
 		return;
 	}
@@ -318,14 +303,13 @@ void wgw_peers_send_failed(struct wgw_peers *e, const struct wg_endpoint *to, in
 
 void wgw_peers_state(const struct wgw_peers *e, struct wgw_channel_msg *msg)
 {
-	uint32_t attempts = 0;
-
-	for (size_t i = 0; i < e->n; i++)
-		if (!e->peers[i].up && e->peers[i].attempts > attempts)
-			attempts = e->peers[i].attempts;
-	msg->u.state.peers = e->with_endpoint;
-	msg->u.state.peers_up = e->up;
-	msg->u.state.attempts = attempts;
+	msg->u.state.peers = msg->u.state.peers_up = msg->u.state.attempts = 0;
+	for (const struct wgw_peer *p = e->first; p; p = p->next) {
+		msg->u.state.peers += p->n > 0;
+		msg->u.state.peers_up += p->n > 0 && p->up;
+		if (!p->up && p->attempts > msg->u.state.attempts)
+			msg->u.state.attempts = p->attempts;
+	}
 	msg->u.state.datagrams_received = e->core->datagrams_received;
 }
 
@@ -333,71 +317,226 @@ void wgw_peers_wake(struct wgw_peers *e)
 {
 	unsigned int started = 0;
 
-	for (size_t i = 0; i < e->n; i++) {
-		struct peer_state *p = &e->peers[i];
+	for (struct wgw_peer *p = e->first; p; p = p->next) {
 		struct wg_peer_stats stats;
 
 		if (p->n == 0)
 			continue;
 		/* A session ends by age without an event. */
-		wg_peer_stats(p->peer, &stats);
-		set_up(p, stats.has_session);
+		wg_peer_stats(p->wg, &stats);
+		p->up = stats.has_session;
 		if (!p->up && started++ < WAKE_MAX)
-			wg_peer_handshake(p->peer);
+			wg_peer_handshake(p->wg);
 	}
+}
+
+struct wgw_peer *wgw_peers_next(const struct wgw_peers *e, const struct wgw_peer *prev)
+{
+	return prev ? prev->next : e->first;
+}
+
+struct wgw_peer *wgw_peers_find(const struct wgw_peers *e, const uint8_t public_key[WG_KEY_BYTES])
+{
+	struct wgw_peer *p = e->first;
+
+	while (p && memcmp(p->config.public_key, public_key, WG_KEY_BYTES) != 0)
+		p = p->next;
+	return p;
+}
+
+/* ---- changes ---- */
+
+struct wgw_peer *wgw_peers_add(struct wgw_peers *e, const uint8_t public_key[WG_KEY_BYTES])
+{
+	struct wgw_peer *p = calloc(1, sizeof(*p)), **at = &e->first;
+
+	if (!p)
+		return NULL;
+	p->owner = e;
+	p->wg = wg_peer_add(e->core->t.wg, public_key);
+	if (!p->wg) {
+		free(p);
+		return NULL;
+	}
+	memcpy(p->config.public_key, public_key, WG_KEY_BYTES);
+	wg_peer_set_user(p->wg, p);
+	while (*at)
+		at = &(*at)->next;
+	*at = p;
+	return p;
+}
+
+void wgw_peers_remove(struct wgw_peer *p)
+{
+	struct wgw_peer **at = &p->owner->first;
+
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	wg_peer_remove(p->owner->core->t.wg, p->wg);
+	p->wg = NULL;
+	p->owner->core->state_changed = true;
+	if (p->resolving)
+		p->removed = true;
+	else
+		peer_free(p);
+}
+
+/* Replaces the string at @at by a copy of @text (NULL: none). */
+static int set_string(char **at, const char *text)
+{
+	char *copy = text ? strdup(text) : NULL;
+
+	if (text && !copy)
+		return -ENOMEM;
+	free(*at);
+	*at = copy;
+	return 0;
+}
+
+int wgw_peer_set_name(struct wgw_peer *p, const char *name)
+{
+	return set_string(&p->config.name, name);
+}
+
+int wgw_peer_set_host(struct wgw_peer *p, const char *host, uint16_t port)
+{
+	p->config.endpoint_port = port;
+	return set_string(&p->config.endpoint_host, host);
+}
+
+void wgw_peer_set_candidates(struct wgw_peer *p, const struct wg_endpoint *list, unsigned int n)
+{
+	struct wg_peer_stats stats;
+
+	p->n = n < WGW_ENDPOINTS_MAX ? n : WGW_ENDPOINTS_MAX;
+	p->at = 0;
+	memcpy(p->candidates, list, p->n * sizeof(*list));
+	p->owner->core->state_changed = true;
+	wg_peer_stats(p->wg, &stats);
+	for (unsigned int i = 0; i < p->n; i++) {
+		if (same_destination(&p->candidates[i], &stats.endpoint)) {
+			p->at = i;
+			return;
+		}
+	}
+	if (p->n > 0) {
+		p->at = p->n > 1 ? routed_from(p, 0) : 0;
+		wg_peer_set_endpoint(p->wg, &p->candidates[p->at]);
+	}
+}
+
+void wgw_peer_set_preshared_key(struct wgw_peer *p, const uint8_t key[WG_KEY_BYTES])
+{
+	p->has_preshared_key = !sodium_is_zero(key, WG_KEY_BYTES);
+	wg_peer_set_preshared_key(p->wg, key);
+}
+
+void wgw_peer_set_keepalive(struct wgw_peer *p, uint16_t seconds)
+{
+	if (p->config.keepalive_s == seconds)
+		return;
+	p->config.keepalive_s = seconds;
+	wg_peer_set_keepalive(p->wg, seconds);
+}
+
+static bool same_prefix(const struct wgw_prefix *a, const struct wgw_prefix *b)
+{
+	return a->bits == b->bits && memcmp(a->addr.ip, b->addr.ip, sizeof(a->addr.ip)) == 0 &&
+	       stack_addr_is_v4(&a->addr) == stack_addr_is_v4(&b->addr);
+}
+
+/* Takes @prefix out of @list; whether it was there. */
+static bool forget_prefix(struct wgw_prefixes *list, const struct wgw_prefix *prefix)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (!same_prefix(&list->at[i], prefix))
+			continue;
+		list->n--;
+		memmove(&list->at[i], &list->at[i + 1], (list->n - i) * sizeof(*list->at));
+		return true;
+	}
+	return false;
+}
+
+static int allow_in_engine(struct wgw_peer *p, const struct wgw_prefix *prefix)
+{
+	bool v4 = stack_addr_is_v4(&prefix->addr);
+
+	return wg_peer_add_allowed_ip(p->wg, v4 ? AF_INET : AF_INET6,
+				      prefix->addr.ip + (v4 ? 12 : 0), prefix->bits);
+}
+
+int wgw_peer_allow(struct wgw_peer *p, const struct wgw_prefix *prefix)
+{
+	int err;
+
+	for (struct wgw_peer *other = p->owner->first; other; other = other->next)
+		forget_prefix(&other->config.allowed_ips, prefix);
+	err = wgw_prefixes_add(&p->config.allowed_ips, prefix);
+	return err ? err : allow_in_engine(p, prefix);
+}
+
+int wgw_peer_disallow(struct wgw_peer *p, const struct wgw_prefix *prefix)
+{
+	int err = 0;
+
+	if (!forget_prefix(&p->config.allowed_ips, prefix))
+		return 0;
+	wg_peer_clear_allowed_ips(p->wg);
+	for (size_t i = 0; i < p->config.allowed_ips.n && !err; i++)
+		err = allow_in_engine(p, &p->config.allowed_ips.at[i]);
+	return err;
+}
+
+void wgw_peer_disallow_all(struct wgw_peer *p)
+{
+	wgw_prefixes_free(&p->config.allowed_ips);
+	wg_peer_clear_allowed_ips(p->wg);
 }
 
 /* ---- set-up ---- */
 
-static int add_peer(struct wgw_peers *e, size_t i)
+static int add_from_boot(struct wgw_peers *e, size_t i)
 {
 	const struct wgw_tunnel_boot *boot = e->core->t.boot;
 	const struct wgw_peer_config *config = &boot->config->peers[i];
-	struct peer_state *p = &e->peers[i];
+	struct wgw_peer *p = wgw_peers_add(e, config->public_key);
+	int err;
 
-	p->owner = e;
-	p->config = config;
-	p->peer = wg_peer_add(e->core->t.wg, config->public_key);
-	if (!p->peer)
+	if (!p)
 		return -EINVAL;
-	wg_peer_set_user(p->peer, p);
-	wg_peer_set_preshared_key(p->peer, config->preshared_key);
-	for (size_t k = 0; k < config->allowed_ips.n; k++) {
-		const struct wgw_prefix *prefix = &config->allowed_ips.at[k];
-		bool v4 = stack_addr_is_v4(&prefix->addr);
-		int err = wg_peer_add_allowed_ip(p->peer, v4 ? AF_INET : AF_INET6,
-						 prefix->addr.ip + (v4 ? 12 : 0), prefix->bits);
-
-		if (err)
-			return err;
+	err = wgw_peer_set_name(p, config->name);
+	if (!err)
+		err = wgw_peer_set_host(p, config->endpoint_host, config->endpoint_port);
+	/* no prefix is claimed twice in a file that was parsed, so none has to move */
+	for (size_t k = 0; k < config->allowed_ips.n && !err; k++) {
+		err = wgw_prefixes_add(&p->config.allowed_ips, &config->allowed_ips.at[k]);
+		if (!err)
+			err = allow_in_engine(p, &config->allowed_ips.at[k]);
 	}
-	p->n = boot->n_endpoints[i];
-	memcpy(p->candidates, boot->endpoints[i], sizeof(p->candidates));
-	if (p->n > 0) {
-		e->with_endpoint++;
-		p->at = p->n > 1 ? routed_from(p, 0) : 0;
-		wg_peer_set_endpoint(p->peer, &p->candidates[p->at]);
-	}
-	wg_peer_set_keepalive(p->peer, config->keepalive_s);
+	if (err)
+		return err;
+	wgw_peer_set_preshared_key(p, config->preshared_key);
+	wgw_peer_set_candidates(p, boot->endpoints[i], boot->n_endpoints[i]);
+	wgw_peer_set_keepalive(p, config->keepalive_s);
 	return 0;
 }
 
 struct wgw_peers *wgw_peers_new(struct wgw_core *core, int *err)
 {
-	size_t n = core->t.boot->config->n_peers;
-	struct wgw_peers *e = calloc(1, sizeof(*e) + n * sizeof(e->peers[0]));
+	struct wgw_peers *e = calloc(1, sizeof(*e));
 
 	*err = ENOMEM;
 	if (!e)
 		return NULL;
 	e->core = core;
-	e->n = n;
-	for (size_t i = 0; i < n; i++) {
-		int rc = add_peer(e, i);
+	for (size_t i = 0; i < core->t.boot->config->n_peers; i++) {
+		int rc = add_from_boot(e, i);
 
 		if (rc) {
 			*err = -rc;
-			free(e);
+			wgw_peers_free(e);
 			return NULL;
 		}
 	}
@@ -406,5 +545,11 @@ struct wgw_peers *wgw_peers_new(struct wgw_core *core, int *err)
 
 void wgw_peers_free(struct wgw_peers *e)
 {
+	while (e && e->first) {
+		struct wgw_peer *p = e->first;
+
+		e->first = p->next;
+		peer_free(p);
+	}
 	free(e);
 }

@@ -245,7 +245,9 @@ static void linger_for(struct wgw_core *core, uint64_t ms)
 
 void wgw_core_no_session(struct wgw_core *core)
 {
-	if (core->t.boot->linger_ms != UINT32_MAX)
+	if (core->leaving)
+		linger_for(core, 0);
+	else if (core->t.boot->linger_ms != UINT32_MAX)
 		linger_for(core, core->t.boot->linger_ms);
 }
 
@@ -522,6 +524,7 @@ _Noreturn void wgw_tunnel_main(const struct wgw_tunnel_boot *boot)
 	if (!core)
 		fail(&own, "out of memory");
 	core->t.boot = &own;
+	core->started = wgw_clock_ns();
 	/* While there is work the heap keeps what it has; on_quiet gives it back. */
 	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
 	start(core);

@@ -70,6 +70,12 @@ bool stack_source_for(const struct stack *stack, const struct stack_addr *to,
 	return stack_addr_is_v4(to) || tunnel_has_v6;
 }
 
+void stack_stats(const struct stack *stack, struct stack_stats *out)
+{
+	(void)stack;
+	memset(out, 0, sizeof(*out));
+}
+
 static inline uint64_t op_now(void *ctx)
 {
 	(void)ctx;

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* list.c - "wgwrap list": the running tunnels, a line each */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "src/control/control.h"
+#include "src/control/show.h"
+
+static size_t peers_up(const struct wgw_status *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_peers; i++)
+		n += s->peers[i].state == WGW_STATE_UP;
+	return n;
+}
+
+static void print(const struct wgw_tunnels *list, bool quiet)
+{
+	if (!quiet && list->n > 0)
+		printf("%-20s %-12s %7s %9s %10s  %-16s %s\n", "NAME", "STATE", "PEERS", "SESSIONS",
+		       "UPTIME", "ID", "CONFIGURATION");
+	for (size_t i = 0; i < list->n; i++) {
+		const struct wgw_status *s = list->at[i];
+		char peers[48], uptime[32];
+		uint64_t up = s->uptime_ms / 1000;
+
+		if (quiet) {
+			printf("%s\n", s->label ? s->label : s->name);
+			continue;
+		}
+		snprintf(peers, sizeof(peers), "%zu/%zu", peers_up(s), s->n_peers);
+		snprintf(uptime, sizeof(uptime), "%" PRIu64 ":%02u:%02u", up / 3600,
+			 (unsigned int)(up / 60 % 60), (unsigned int)(up % 60));
+		printf("%-20s %-12s %7s %9zu %10s  %-16s %s\n", s->label ? s->label : "-",
+		       wgw_state_word(s->state), peers, s->n_sessions, uptime, s->name,
+		       s->source ? s->source : "-");
+	}
+}
+
+int cmd_list(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"quiet", no_argument, NULL, 'q'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	char help[] = "help", name[] = "list";
+	struct wgw_tunnels tunnels;
+	struct wgw_rundir dir;
+	bool quiet = false;
+	int option, err;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":qh", options, NULL)) != -1) {
+		switch (option) {
+		case 'q':
+			quiet = true;
+			break;
+		case 'h':
+			return cmd_help(2, (char *[]){help, name, NULL});
+		default:
+			return cmd_misuse(CMD_USAGE, name, "unknown option %s", argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return cmd_misuse(CMD_USAGE, name, "list takes no arguments");
+	wgw_rundir_open(&dir);
+	err = wgw_tunnels_list(&dir, &tunnels);
+	if (dir.fd >= 0)
+		close(dir.fd);
+	if (err)
+		return CMD_FAILED;
+	print(&tunnels, quiet);
+	wgw_tunnels_free(&tunnels);
+	return cmd_flush(CMD_OK);
+}

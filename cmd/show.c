@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * show.c - "wgwrap show" and "wgwrap list": the running tunnels
+ *
+ * Arguments as wg(8)'s show takes them: [NAME|all] [FIELD|dump].
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "src/control/control.h"
+#include "src/control/show.h"
+
+enum { OPT_JSON = 256 };
+
+/** struct request - what is to be shown; @what NULL: all; @field NULL: everything, for people */
+struct request {
+	const char *what, *field;
+	bool json;
+};
+
+/** colours() - WG_COLOR_MODE as wg(8) has it, NO_COLOR, else on terminals */
+static bool colours(void)
+{
+	const char *mode = getenv("WG_COLOR_MODE"), *none = getenv("NO_COLOR");
+
+	if (mode && strcmp(mode, "always") == 0)
+		return true;
+	if ((mode && strcmp(mode, "never") == 0) || (none && *none))
+		return false;
+	return isatty(STDOUT_FILENO);
+}
+
+static void print(const struct request *r, const struct wgw_tunnels *list, bool all)
+{
+	bool colour = colours();
+
+	if (r->json) {
+		wgw_show_json(stdout, list);
+		return;
+	}
+	for (size_t i = 0; i < list->n; i++) {
+		if (r->field && strcmp(r->field, "dump") == 0) {
+			wgw_show_dump(stdout, list->at[i], all);
+		} else if (r->field) {
+			wgw_show_field(stdout, list->at[i], r->field, all);
+		} else {
+			if (i)
+				putchar('\n');
+			wgw_show_tunnel(stdout, list->at[i], time(NULL), colour);
+		}
+	}
+}
+
+/** running() - all tunnels. Return: -1, or exit status */
+static int running(struct wgw_tunnels *list)
+{
+	struct wgw_rundir dir;
+	int err;
+
+	wgw_rundir_open(&dir);
+	err = wgw_tunnels_list(&dir, list);
+	if (dir.fd >= 0)
+		close(dir.fd);
+	return err ? CMD_FAILED : -1;
+}
+
+static int show(const struct request *r)
+{
+	struct wgw_tunnels list;
+	struct wgw_status *one;
+	int status = running(&list);
+
+	if (status >= 0)
+		return status;
+	if (!r->what) {
+		print(r, &list, true);
+	} else {
+		status = wgw_tunnels_find(&list, r->what, &one);
+		if (status == CMD_OK)
+			print(r, &(struct wgw_tunnels){&one, 1}, false);
+	}
+	wgw_tunnels_free(&list);
+	return cmd_flush(status < 0 ? CMD_OK : status);
+}
+
+/** take_words() - [NAME|all] [FIELD]. Return: -1, or exit status */
+static int take_words(int n, char **words, struct request *r)
+{
+	const char *last = n > 0 ? words[n - 1] : NULL;
+	bool is_field = last && (strcmp(last, "dump") == 0 || wgw_show_is_field(last));
+
+	/* a tunnel that is called like a field is meant by "show NAME FIELD" only */
+	if (is_field)
+		r->field = words[--n];
+	if (n > 0 && !r->what && strcmp(words[0], "all") != 0)
+		r->what = words[0];
+	if (n > 1)
+		return cmd_misuse(CMD_USAGE, "show", "'%.80s' is not a field", words[n - 1]);
+	if (r->json && r->field)
+		return cmd_misuse(CMD_USAGE, "show", "--json shows everything");
+	return -1;
+}
+
+int cmd_show(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"json", no_argument, NULL, OPT_JSON},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	char help[] = "help", name[] = "show";
+	struct request r = {.json = false};
+	int option, status;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			r.what = optarg;
+			break;
+		case OPT_JSON:
+			r.json = true;
+			break;
+		case 'h':
+			return cmd_help(2, (char *[]){help, name, NULL});
+		case ':':
+			return cmd_misuse(CMD_USAGE, name, "%s needs a value", argv[optind - 1]);
+		default:
+			return cmd_misuse(CMD_USAGE, name, "unknown option %s", argv[optind - 1]);
+		}
+	}
+	status = take_words(argc - optind, argv + optind, &r);
+	return status < 0 ? show(&r) : status;
+}

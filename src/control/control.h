@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control.h - operating running tunnels: finding them, asking them, keeping them up
+ *
+ * Functions that fail have said why (wgw_say), unless their comment says otherwise.
+ */
+#ifndef SRC_CONTROL_CONTROL_H
+#define SRC_CONTROL_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/control/find.h"
+#include "src/control/status.h"
+#include "src/session/session.h"
+
+/* Exit statuses of the commands that operate tunnels (design section 6). */
+enum wgw_exit {
+	WGW_EXIT_OK = 0,
+	WGW_EXIT_RUNTIME = 1,
+	WGW_EXIT_USAGE = 2,
+	WGW_EXIT_CONFIG = 3,
+	WGW_EXIT_NO_HANDSHAKE = 4,
+	WGW_EXIT_NOT_RUNNING = 5,
+	WGW_EXIT_UNHEALTHY = 6,
+};
+
+/* ---- request.c ---- */
+
+/* Sends a request over @fd and waits for the answer. Returns 0 and *reply, whose err is
+ * the tunnel's word, or -errno. Says nothing. */
+int wgw_control_ask(int fd, enum wgw_control_verb verb, const int *fds, unsigned int n,
+		    struct wgw_channel_msg *reply);
+/* The text that @verb (GET, FLOWS) gives: malloc'ed, NUL-terminated. NULL and errno. Says nothing.
+ */
+char *wgw_control_text(int fd, enum wgw_control_verb verb);
+/* The state of the tunnel behind @fd. NULL and errno. Says nothing. */
+struct wgw_status *wgw_control_status(int fd);
+
+/* ---- up.c, keeper.c ---- */
+
+/**
+ * struct wgw_up_options - options of `wgwrap up`
+ * @run:	What they share with run; the command is unused
+ * @foreground:	The keeper stays this process
+ */
+struct wgw_up_options {
+	struct wgw_run_options run;
+	bool foreground;
+};
+
+/* Starts a tunnel that stays without commands, or changes the running one to what its file says
+ * now. Returns an exit status. */
+int wgw_up(const struct wgw_up_options *options);
+/* Ends what wgw_up began. @what as in wgw_tunnels_find. Returns an exit status. */
+int wgw_down(const char *what);
+
+/* The process that holds a tunnel up. @said: written once: an exit status as one byte; closed.
+ * Does not return. */
+_Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * find.c - the running tunnels of this user, and which of them is meant
+ *
+ * Every tunnel process has a rendezvous in the runtime directory; whatever answers there runs. So
+ * there is no list that could be out of date.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "src/control/control.h"
+
+enum { DIGITS = WGW_TUNNEL_NAME_BYTES - 1, DIGITS_MIN = 4 };
+
+int wgw_control_connect(const struct wgw_rundir *dir, const char name[17])
+{
+	char prefix[WGW_PATH_PREFIX_MAX_BYTES];
+
+	snprintf(prefix, sizeof(prefix), "%s/%s", dir->path, name);
+	return wgw_channel_connect(prefix, NULL);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct wgw_status *x = *(struct wgw_status *const *)a;
+	const struct wgw_status *y = *(struct wgw_status *const *)b;
+	int d = strcmp(x->label ? x->label : "", y->label ? y->label : "");
+
+	return d ? d : strcmp(x->name, y->name);
+}
+
+/* Adds the tunnel called @name if it answers. Returns 0 or -ENOMEM. */
+static int add(const struct wgw_rundir *dir, const char name[WGW_TUNNEL_NAME_BYTES],
+	       struct wgw_tunnels *list)
+{
+	int fd = wgw_control_connect(dir, name);
+	struct wgw_status *status, **at;
+
+	if (fd < 0)
+		return 0;
+	status = wgw_control_status(fd);
+	if (!status && errno != ECONNRESET && errno != EPIPE)
+		wgw_say(WGW_SAY_WARNING, "tunnel %s does not answer: %s", name, strerror(errno));
+	close(fd);
+	if (!status)
+		return 0;
+	memcpy(status->name, name, WGW_TUNNEL_NAME_BYTES);
+	at = reallocarray(list->at, list->n + 1, sizeof(struct wgw_status *));
+	if (!at) {
+		wgw_status_free(status);
+		return -ENOMEM;
+	}
+	list->at = at;
+	at[list->n++] = status;
+	return 0;
+}
+
+int wgw_tunnels_list(const struct wgw_rundir *dir, struct wgw_tunnels *out)
+{
+	DIR *d = dir->fd >= 0 ? opendir(dir->path) : NULL;
+	struct dirent *entry;
+	int err = 0;
+
+	memset(out, 0, sizeof(*out));
+	while (d && !err && (entry = readdir(d))) {
+		char name[WGW_TUNNEL_NAME_BYTES];
+
+		if (strspn(entry->d_name, "0123456789abcdef") != DIGITS ||
+		    strcmp(entry->d_name + DIGITS, ".q") != 0)
+			continue;
+		memcpy(name, entry->d_name, DIGITS);
+		name[DIGITS] = '\0';
+		err = add(dir, name, out);
+	}
+	if (d)
+		closedir(d);
+	if (err) {
+		wgw_say(WGW_SAY_ERROR, "out of memory");
+		wgw_tunnels_free(out);
+		return -1;
+	}
+	if (out->n > 1)
+		qsort(out->at, out->n, sizeof(struct wgw_status *), compare);
+	return 0;
+}
+
+void wgw_tunnels_free(struct wgw_tunnels *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		wgw_status_free(list->at[i]);
+	free(list->at);
+	memset(list, 0, sizeof(*list));
+}
+
+/* ---- which one ---- */
+
+static void say_nothing(void *ctx, bool is_error, const char *message)
+{
+	(void)ctx;
+	(void)is_error;
+	(void)message;
+}
+
+/* The public key of the configuration called @what. */
+static bool key_of_config(const char *what, uint8_t key[WG_KEY_BYTES])
+{
+	struct wgw_diag diag = {.say = say_nothing};
+	char *source = NULL;
+	size_t len;
+	char *text = wgw_config_read(what, &len, &source, &diag);
+	struct wgw_config *config = NULL;
+
+	if (text) {
+		config = wgw_config_parse(source, text, len, true, &diag);
+		wgw_config_wipe(text, len);
+	}
+	free(source);
+	if (config)
+		crypto_scalarmult_base(key, config->private_key);
+	wgw_config_free(config);
+	return config != NULL;
+}
+
+/** struct wanted - how @what may mean a tunnel; tried one after the other */
+struct wanted {
+	const char *what;
+	uint8_t key[WG_KEY_BYTES];
+};
+
+static bool by_label(const struct wgw_status *s, const struct wanted *w)
+{
+	return s->label && strcmp(s->label, w->what) == 0;
+}
+
+static bool by_name(const struct wgw_status *s, const struct wanted *w)
+{
+	size_t len = strlen(w->what);
+
+	return len >= DIGITS_MIN && strncmp(s->name, w->what, len) == 0;
+}
+
+static bool by_key(const struct wgw_status *s, const struct wanted *w)
+{
+	return memcmp(s->public_key, w->key, WG_KEY_BYTES) == 0;
+}
+
+static bool any(const struct wgw_status *s, const struct wanted *w)
+{
+	(void)s;
+	(void)w;
+	return true;
+}
+
+/* How many of @list @matches, *found is the first. */
+static size_t count(const struct wgw_tunnels *list,
+		    bool (*matches)(const struct wgw_status *, const struct wanted *),
+		    const struct wanted *w, struct wgw_status **found)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (!matches(list->at[i], w))
+			continue;
+		if (n++ == 0)
+			*found = list->at[i];
+	}
+	return n;
+}
+
+int wgw_tunnels_find(const struct wgw_tunnels *list, const char *what, struct wgw_status **found)
+{
+	struct wanted w = {.what = what};
+	size_t n;
+
+	if (!what) {
+		n = count(list, any, &w, found);
+	} else {
+		n = count(list, by_label, &w, found);
+		if (n == 0)
+			n = count(list, by_name, &w, found);
+		if (n == 0 && list->n > 0 && key_of_config(what, w.key))
+			n = count(list, by_key, &w, found);
+	}
+	if (n == 1)
+		return WGW_EXIT_OK;
+	if (n > 1) {
+		wgw_say(WGW_SAY_ERROR, "%zu tunnels %s%s; name one by its ID (wgwrap list)", n,
+			what ? "are called " : "are running", what ? what : "");
+		return WGW_EXIT_USAGE;
+	}
+	if (what)
+		wgw_say(WGW_SAY_ERROR, "%s: no such tunnel is running", what);
+	else
+		wgw_say(WGW_SAY_ERROR, "no tunnel is running");
+	return WGW_EXIT_NOT_RUNNING;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * json.c - tunnels' state as JSON
+ *
+ * Names of keys are those of wireguard-tools' wg-json where it has them. Every key is always there:
+ * a reader need not ask whether it is.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "src/config/values.h"
+#include "src/control/show.h"
+
+enum { SCHEMA_VERSION = 1 };
+
+/** utf8_len() - bytes of the UTF-8 character at @s, 0: it is none (RFC 3629) */
+static size_t utf8_len(const unsigned char *s)
+{
+	size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+	if (s[0] > 0xf4 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return len;
+}
+
+void wgw_json_string(FILE *out, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	if (!text) {
+		fprintf(out, "null");
+		return;
+	}
+	fputc('"', out);
+	while (*s) {
+		size_t len = utf8_len(s);
+
+		if (*s == '"' || *s == '\\')
+			fprintf(out, "\\%c", *s);
+		else if (*s < 0x20 || *s == 0x7f)
+			fprintf(out, "\\u%04x", *s);
+		else if (len == 0)
+			fprintf(out, "\\ufffd");
+		else
+			fwrite(s, 1, len, out);
+		s += len ? len : 1;
+	}
+	fputc('"', out);
+}
+
+static void put_string(FILE *out, const char *name, const char *text)
+{
+	fprintf(out, "\"%s\":", name);
+	wgw_json_string(out, text);
+	fputc(',', out);
+}
+
+static void put_texts(FILE *out, const char *name, const struct wgw_texts *list)
+{
+	fprintf(out, "\"%s\":[", name);
+	for (size_t i = 0; i < list->n; i++) {
+		if (i)
+			fputc(',', out);
+		wgw_json_string(out, list->at[i]);
+	}
+	fprintf(out, "],");
+}
+
+static void put_counters(FILE *out, const struct wgw_counters *counters)
+{
+	fprintf(out, "\"counters\":{");
+	for (size_t i = 0; i < counters->n; i++)
+		fprintf(out, "%s\"%s\":%" PRIu64, i ? "," : "", counters->at[i].name,
+			counters->at[i].value);
+	fprintf(out, "}");
+}
+
+static void put_peer(FILE *out, const struct wgw_peer_status *p)
+{
+	char key[WGW_KEY_TEXT_LEN + 1];
+
+	fputc('{', out);
+	put_string(out, "publicKey", wgw_key_text(p->public_key, key));
+	put_string(out, "name", p->name);
+	fprintf(out, "\"hasPresharedKey\":%s,", p->has_preshared_key ? "true" : "false");
+	put_string(out, "endpoint", p->endpoint);
+	put_string(out, "endpointHost", p->endpoint_host);
+	put_texts(out, "allowedIps", &p->allowed_ips);
+	fprintf(out,
+		"\"latestHandshake\":%" PRIu64 ",\"transferRx\":%" PRIu64 ",\"transferTx\":%" PRIu64
+		",\"persistentKeepalive\":%u,",
+		p->last_handshake_s, p->rx_bytes, p->tx_bytes, p->keepalive_s);
+	put_string(out, "state", wgw_state_word(p->state));
+	put_string(out, "reason", p->reason);
+	put_counters(out, &p->counters);
+	fputc('}', out);
+}
+
+static void put_tunnel(FILE *out, const struct wgw_status *s)
+{
+	char key[WGW_KEY_TEXT_LEN + 1];
+
+	fputc('{', out);
+	put_string(out, "name", s->label);
+	put_string(out, "id", s->name);
+	put_string(out, "source", s->source);
+	put_string(out, "publicKey", wgw_key_text(s->public_key, key));
+	fprintf(out, "\"listenPort\":%u,\"fwmark\":%" PRIu32 ",\"mtu\":%u,", s->listen_port,
+		s->fwmark, s->mtu);
+	put_texts(out, "addresses", &s->addresses);
+	put_texts(out, "dns", &s->dns);
+	put_texts(out, "searchDomains", &s->search);
+	put_string(out, "state", wgw_state_word(s->state));
+	put_string(out, "reason", s->reason);
+	fprintf(out, "\"pid\":%d,\"uptimeMs\":%" PRIu64 ",\"sessions\":[", s->pid, s->uptime_ms);
+	for (size_t i = 0; i < s->n_sessions; i++)
+		fprintf(out, "%s{\"pid\":%d,\"keeper\":%s,\"sockets\":%" PRIu64 "}", i ? "," : "",
+			s->sessions[i].pid, s->sessions[i].keeper ? "true" : "false",
+			s->sessions[i].sockets);
+	fprintf(out, "],");
+	put_counters(out, &s->counters);
+	fprintf(out, ",\"peers\":[");
+	for (size_t i = 0; i < s->n_peers; i++) {
+		if (i)
+			fputc(',', out);
+		put_peer(out, &s->peers[i]);
+	}
+	fprintf(out, "]}");
+}
+
+void wgw_show_json(FILE *out, const struct wgw_tunnels *list)
+{
+	fprintf(out, "{\"schema\":%d,\"tunnels\":[", SCHEMA_VERSION);
+	for (size_t i = 0; i < list->n; i++) {
+		if (i)
+			fputc(',', out);
+		put_tunnel(out, list->at[i]);
+	}
+	fprintf(out, "]}\n");
+}

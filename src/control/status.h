@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * status.h - a tunnel's state: the text the tunnel process writes, read into plain data
+ *
+ * The text is the answer to get=1 of WireGuard's cross-platform UAPI: lines key=value, first of the
+ * interface, then of each peer, which begins with public_key. Readers leave out keys they do
+ * not know, so ours stand among them. Keys are hexadecimal. Neither private_key nor preshared_key
+ * is ever in it. Interface, besides listen_port and fwmark:
+ *
+ *   wgwrap_status=1		version of what follows
+ *   label=NAME			what people call it: the file's name without .conf
+ *   source=TEXT		where the configuration came from
+ *   pid=N uptime_ms=N mtu=N
+ *   own_public_key=HEX
+ *   address=ADDR/BITS		may be repeated; dns=ADDR, search=NAME too
+ *   state=WORD reason=TEXT	enum wgw_state; why it is not up, empty when it is
+ *   session=PID WORD N		a session's front, "command" or "keeper", its open sockets
+ *   counter=NAME N		counts since the start, and gauges
+ * Peer, besides those of the protocol:
+ *   name=TEXT			"# Name =" of the file
+ *   has_preshared_key=0|1
+ *   endpoint_host=HOST:PORT	as in the file, when that is a name
+ *   candidates=N		addresses it has
+ *   state=WORD reason=TEXT
+ *   peer_counter=NAME N
+ */
+#ifndef SRC_CONTROL_STATUS_H
+#define SRC_CONTROL_STATUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wg/wg.h"
+
+enum { WGW_STATUS_VERSION = 1 };
+
+/* How a peer is; a tunnel is as its best peer. In order of goodness. */
+enum wgw_state {
+	WGW_STATE_DOWN,	       /* no session, and the last attempts failed, or none can be made */
+	WGW_STATE_HANDSHAKING, /* initiations are being sent */
+	WGW_STATE_IDLE,	       /* no session because none was needed; the last attempt succeeded */
+	WGW_STATE_UP,
+	WGW_STATES,
+};
+
+/* "down", "handshaking", "idle", "up" */
+const char *wgw_state_word(enum wgw_state state);
+
+enum { WGW_COUNTER_NAME_BYTES = 40 };
+
+struct wgw_counter {
+	char name[WGW_COUNTER_NAME_BYTES];
+	uint64_t value;
+};
+
+struct wgw_counters {
+	struct wgw_counter *at;
+	size_t n;
+};
+
+struct wgw_texts {
+	char **at;
+	size_t n;
+};
+
+struct wgw_peer_status {
+	uint8_t public_key[WG_KEY_BYTES];
+	char *name, *endpoint, *endpoint_host, *reason; /* NULL: none */
+	bool has_preshared_key;
+	uint64_t last_handshake_s; /* wall clock, 0: never */
+	uint64_t rx_bytes, tx_bytes;
+	uint16_t keepalive_s;
+	struct wgw_texts allowed_ips;
+	enum wgw_state state;
+	struct wgw_counters counters;
+};
+
+struct wgw_session_status {
+	int pid;
+	bool keeper;
+	uint64_t sockets;
+};
+
+/**
+ * struct wgw_status - one tunnel
+ * @name:	The 16 digits it is found by, filled in by who found it
+ */
+struct wgw_status {
+	char name[17];
+	char *label, *source, *reason;
+	int pid;
+	uint64_t uptime_ms;
+	uint16_t mtu, listen_port;
+	uint32_t fwmark;
+	uint8_t public_key[WG_KEY_BYTES];
+	struct wgw_texts addresses, dns, search;
+	enum wgw_state state;
+	struct wgw_counters counters;
+	struct wgw_session_status *sessions;
+	size_t n_sessions;
+	struct wgw_peer_status *peers;
+	size_t n_peers;
+};
+
+/* Reads @text, which is changed. Unknown keys are passed over. Returns NULL without memory, or when
+ * a value is none (then *bad_line is its number, else 0). */
+struct wgw_status *wgw_status_parse(char *text, unsigned int *bad_line);
+void wgw_status_free(struct wgw_status *s);
+
+/* The counter called @name, 0 when there is none. */
+uint64_t wgw_counter(const struct wgw_counters *counters, const char *name);
+
+#endif

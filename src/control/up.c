@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * up.c - `wgwrap up` and `wgwrap down`
+ *
+ * A tunnel that stays is one with a session that has no command: its keeper (keeper.c). So "up"
+ * does what run does until the handshake, and "down" asks the keeper to leave; the tunnel process
+ * ends with its last session as always.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "src/control/control.h"
+
+enum { DOWN_TIMEOUT_S = 15, DOWN_LOOK_MS = 20 };
+
+/* ---- up ---- */
+
+/** start_keeper() - forks it off and waits for its word. Return: exit status */
+static int start_keeper(struct wgw_launch *l, int channel)
+{
+	unsigned char status;
+	int said[2];
+	pid_t pid;
+
+	if (pipe2(said, O_CLOEXEC)) {
+		wgw_say(WGW_SAY_ERROR, "pipe: %s", strerror(errno));
+		return WGW_EXIT_RUNTIME;
+	}
+	pid = fork();
+	if (pid == 0) {
+		setsid();
+		/* twice, so that it can never get a terminal and is nobody's child */
+		if (fork() == 0)
+			wgw_keeper_main(l, channel, said[1]);
+		_exit(0);
+	}
+	close(said[1]);
+	if (pid < 0) {
+		wgw_say(WGW_SAY_ERROR, "fork: %s", strerror(errno));
+		close(said[0]);
+		return WGW_EXIT_RUNTIME;
+	}
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (read(said[0], &status, 1) != 1) {
+		wgw_say(WGW_SAY_ERROR, "the process that keeps the tunnel up ended");
+		status = WGW_EXIT_RUNTIME;
+	}
+	close(said[0]);
+	return status;
+}
+
+/** bring_up() - Return: exit status */
+static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
+{
+	int channel, status;
+
+	channel = wgw_launch_channel(l);
+	if (channel < 0)
+		return WGW_EXIT_RUNTIME;
+	if (wgw_wait_peers(l, channel)) {
+		close(channel);
+		return WGW_EXIT_NO_HANDSHAKE;
+	}
+	if (options->foreground)
+		wgw_keeper_main(l, channel, -1);
+	status = start_keeper(l, channel);
+	close(channel);
+	return status;
+}
+
+/** name_absolutely() - the keeper reads the file again from another directory */
+static void name_absolutely(struct wgw_config *config)
+{
+	char *path = realpath(config->source, NULL);
+
+	if (path) {
+		free(config->source);
+		config->source = path;
+	}
+}
+
+int wgw_up(const struct wgw_up_options *options)
+{
+	struct wgw_config *config;
+	struct wgw_launch l;
+	int status;
+
+	if (wgw_say_init(&options->run) || wgw_front_refuse_privileged())
+		return WGW_EXIT_RUNTIME;
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	wgw_front_heed_signals();
+	config = wgw_front_config(&options->run);
+	if (!config)
+		return WGW_EXIT_CONFIG;
+	name_absolutely(config);
+	status = wgw_launch_init(&l, &options->run, config) ? WGW_EXIT_RUNTIME : WGW_EXIT_OK;
+	if (status == WGW_EXIT_OK && !l.prefix[0]) {
+		wgw_say(WGW_SAY_ERROR, "nobody could find a tunnel without a runtime directory; "
+				       "set WGWRAP_RUNTIME_DIR");
+		status = WGW_EXIT_RUNTIME;
+	}
+	if (status == WGW_EXIT_OK)
+		status = bring_up(options, &l);
+	wgw_launch_free(&l);
+	wgw_config_free(config);
+	return status;
+}
+
+/* ---- down ---- */
+
+/** await_end() - until nobody listens any more. Return: exit status */
+static int await_end(const struct wgw_rundir *dir, const struct wgw_status *tunnel)
+{
+	const struct timespec gap = {.tv_nsec = DOWN_LOOK_MS * (long)WGW_MS_NS};
+	uint64_t deadline = wgw_clock_ns() + DOWN_TIMEOUT_S * WGW_SEC_NS;
+
+	while (wgw_clock_ns() < deadline) {
+		int fd = wgw_control_connect(dir, tunnel->name);
+
+		if (fd < 0)
+			return WGW_EXIT_OK;
+		close(fd);
+		nanosleep(&gap, NULL);
+	}
+	wgw_say(WGW_SAY_ERROR,
+		"%s: still delivering what was written; it ends when that is done (process %d)",
+		tunnel->label, tunnel->pid);
+	return WGW_EXIT_RUNTIME;
+}
+
+static bool has_keeper(const struct wgw_status *tunnel)
+{
+	for (size_t i = 0; i < tunnel->n_sessions; i++) {
+		if (tunnel->sessions[i].keeper)
+			return true;
+	}
+	return false;
+}
+
+static int down_one(const struct wgw_rundir *dir, const struct wgw_status *tunnel)
+{
+	struct wgw_channel_msg reply;
+	bool kept = has_keeper(tunnel);
+	int fd = wgw_control_connect(dir, tunnel->name), err = fd;
+
+	if (fd >= 0) {
+		err = wgw_control_ask(fd, WGW_CONTROL_DOWN, NULL, 0, &reply);
+		close(fd);
+	}
+	if (err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE)
+		return WGW_EXIT_OK; /* it has ended meanwhile */
+	if (err < 0 || reply.err) {
+		wgw_say(WGW_SAY_ERROR, "%s: %s", tunnel->label,
+			strerror(err < 0 ? -err : reply.err));
+		return WGW_EXIT_RUNTIME;
+	}
+	if (reply.u.control.value == 0)
+		return await_end(dir, tunnel);
+	wgw_say(WGW_SAY_WARNING, "%s: %s; %u running command%s still use%s it, and it ends with %s",
+		tunnel->label, kept ? "not kept up any more" : "is not kept up by \"wgwrap up\"",
+		reply.u.control.value, reply.u.control.value == 1 ? "" : "s",
+		reply.u.control.value == 1 ? "s" : "", reply.u.control.value == 1 ? "it" : "them");
+	return kept ? WGW_EXIT_OK : WGW_EXIT_RUNTIME;
+}
+
+int wgw_down(const char *what)
+{
+	struct wgw_tunnels list;
+	struct wgw_status *tunnel;
+	struct wgw_rundir dir;
+	int status;
+
+	wgw_rundir_open(&dir);
+	if (wgw_tunnels_list(&dir, &list))
+		return WGW_EXIT_RUNTIME;
+	status = wgw_tunnels_find(&list, what, &tunnel);
+	if (status == WGW_EXIT_OK)
+		status = down_one(&dir, tunnel);
+	wgw_tunnels_free(&list);
+	if (dir.fd >= 0)
+		close(dir.fd);
+	return status;
+}
