@@ -21,3 +21,11 @@ $(LWIP_STAMP): stack/fetch-lwip.sh $(LWIP_PATCHES)
 $(LWIP_OBJS): $(BUILD)/obj/lwip/%.o: $(LWIP_STAMP) stack/lwipopts.h stack/arch/cc.h
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) -Wall $(DEPFLAGS) -I. -Istack -I$(LWIP_DIR)/src/include -c -o $@ $(LWIP_DIR)/src/core/$*.c
+
+# The simulator holds two stacks: lwIP's state is global, so one of them has its symbols renamed.
+$(BUILD)/tests/sim/sim_stack: tests/sim/sim_stack.c $(BUILD)/libstack.a
+	@mkdir -p $(@D)
+	$(LD) -r -o $@.near.o --whole-archive $(BUILD)/libstack.a
+	nm --defined-only -g -j $@.near.o | sed 's/.*/& far_&/' >$@.names
+	objcopy --redefine-syms=$@.names $@.near.o $@.far.o
+	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. -o $@ $< $@.near.o $@.far.o $(PKG_LIBS)

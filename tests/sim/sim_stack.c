@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim_stack.c - two stacks, in virtual time, over a wire with delay, loss, reordering, rate and
+ * queue
+ *
+ * usage: sim_stack [-v] [-k NAME] [SEEDS [FIRST]]
+ *
+ * lwIP keeps its state in globals, so the program holds the stack twice: once as it is, once with
+ * all its symbols renamed far_* (stack/lwip.mk). Both see the same clock; nothing sleeps. Every
+ * byte that arrives is compared with what was written. A table says what each scenario delivers,
+ * per flow, least and mean over the seeds; a scenario fails that is below its bound, which is a
+ * share of the rate.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stack/stack.h"
+
+#define EACH_FUNCTION(X)                                                                           \
+	X(stack_new)                                                                               \
+	X(stack_free)                                                                              \
+	X(stack_input)                                                                             \
+	X(stack_input_done)                                                                        \
+	X(stack_next_deadline)                                                                     \
+	X(stack_tick)                                                                              \
+	X(stack_stats)                                                                             \
+	X(flow_connect)                                                                            \
+	X(flow_set_ops)                                                                            \
+	X(flow_set_options)                                                                        \
+	X(flow_recv_iov)                                                                           \
+	X(flow_recv_consume)                                                                       \
+	X(flow_send_iov)                                                                           \
+	X(flow_send_commit)                                                                        \
+	X(flow_listen)                                                                             \
+	X(flow_close)
+
+#define MEMBER(f)  __typeof__(&f) f;
+#define FAR(f)	   extern __typeof__(f) far_##f;
+#define NEAR_OF(f) .f = f,
+#define FAR_OF(f)  .f = far_##f,
+
+EACH_FUNCTION(FAR)
+
+struct api {
+	EACH_FUNCTION(MEMBER)
+};
+
+static const struct api near_api = {EACH_FUNCTION(NEAR_OF)};
+static const struct api far_api = {EACH_FUNCTION(FAR_OF)};
+
+enum {
+	MTU = 1420,
+	FLOWS_MAX = 4,
+	PATTERN = 65536,
+	PORT = 5001,
+	NS_PER_US = 1000,
+	NS_PER_MS = 1000000
+};
+#define NS_PER_S 1000000000ull
+
+/* One direction of the wire */
+struct path {
+	double rate_mbit; /* 0: unlimited */
+	unsigned int queue_packets;
+	double delay_ms, loss, reorder, reorder_ms;
+};
+
+struct scenario {
+	const char *name;
+	struct path data, acks;
+	unsigned int n_flows, seconds;
+	enum flow_congestion congestion[FLOWS_MAX];
+	double start_s[FLOWS_MAX];
+	double measure_from_s;
+	/* least acceptable goodput: of all flows together, and of the least of them; shares of the
+	 * rate */
+	double bound_all, bound_one;
+};
+
+struct packet {
+	uint64_t at, order;
+	bool to_far;
+	size_t len;
+	uint8_t data[MTU];
+};
+
+struct end {
+	const struct api *api;
+	struct stack *stack;
+	bool is_far, fed;
+	uint64_t busy_until; /* of the link that leads away from it */
+};
+
+struct stream {
+	struct flow *out, *in;
+	uint64_t written, read, read_at_measure;
+	bool writing;
+};
+
+static struct {
+	uint64_t now, random, order, dropped;
+	const struct scenario *scenario;
+	struct end near, far;
+	struct packet **heap;
+	size_t n, cap;
+	struct stream streams[FLOWS_MAX];
+	unsigned int accepted;
+	bool corrupt;
+	uint8_t pattern[2 * PATTERN];
+} sim;
+
+/* ---- the world ---- */
+
+static uint64_t random64(void)
+{
+	sim.random ^= sim.random << 13;
+	sim.random ^= sim.random >> 7;
+	sim.random ^= sim.random << 17;
+	return sim.random;
+}
+
+static bool chance(double p)
+{
+	return p > 0 && (double)(random64() >> 11) / (double)(1ull << 53) < p;
+}
+
+static uint64_t sim_now(void *ctx)
+{
+	(void)ctx;
+	return sim.now;
+}
+
+static void sim_random(void *ctx, void *buf, size_t len)
+{
+	uint8_t *p = buf;
+
+	(void)ctx;
+	while (len-- > 0)
+		*p++ = (uint8_t)(random64() >> 24);
+}
+
+static bool sooner(const struct packet *a, const struct packet *b)
+{
+	return a->at != b->at ? a->at < b->at : a->order < b->order;
+}
+
+static void push(struct packet *p)
+{
+	size_t i = sim.n++;
+
+	if (sim.n > sim.cap) {
+		sim.cap = sim.cap ? 2 * sim.cap : 1024;
+		sim.heap = realloc(sim.heap, sim.cap * sizeof(*sim.heap));
+	}
+	for (; i > 0 && sooner(p, sim.heap[(i - 1) / 2]); i = (i - 1) / 2)
+		sim.heap[i] = sim.heap[(i - 1) / 2];
+	sim.heap[i] = p;
+}
+
+static struct packet *pop(void)
+{
+	struct packet *top = sim.heap[0], *last = sim.heap[--sim.n];
+	size_t i = 0, child;
+
+	while ((child = 2 * i + 1) < sim.n) {
+		if (child + 1 < sim.n && sooner(sim.heap[child + 1], sim.heap[child]))
+			child++;
+		if (!sooner(sim.heap[child], last))
+			break;
+		sim.heap[i] = sim.heap[child];
+		i = child;
+	}
+	sim.heap[i] = last;
+	return top;
+}
+
+/* Queue, serialisation, loss behind the bottleneck, delay */
+static int sim_output(void *ctx, const struct iovec *iov, int n, size_t len)
+{
+	struct end *e = ctx;
+	const struct path *path = e->is_far ? &sim.scenario->acks : &sim.scenario->data;
+	uint64_t leaves = sim.now;
+	struct packet *p;
+	size_t at = 0;
+	int i;
+
+	if (path->rate_mbit > 0) {
+		uint64_t took = (uint64_t)((double)len * 8000 / path->rate_mbit);
+		uint64_t longest = (uint64_t)(path->queue_packets * MTU * 8000.0 / path->rate_mbit);
+
+		if (e->busy_until < sim.now)
+			e->busy_until = sim.now;
+		if (e->busy_until - sim.now > longest) {
+			sim.dropped++;
+			return 0;
+		}
+		e->busy_until += took;
+		leaves = e->busy_until;
+	}
+	if (chance(path->loss))
+		return 0;
+	p = malloc(sizeof(*p));
+	p->at = leaves + (uint64_t)(path->delay_ms * NS_PER_MS);
+	if (chance(path->reorder))
+		p->at += (uint64_t)(path->reorder_ms * NS_PER_MS);
+	p->order = sim.order++;
+	p->to_far = !e->is_far;
+	p->len = len;
+	for (i = 0; i < n; i++) {
+		memcpy(p->data + at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	push(p);
+	return 0;
+}
+
+static const struct stack_ops sim_ops = {sim_now, sim_random, sim_output};
+
+/* ---- the programs at both ends ---- */
+
+static void write_more(struct flow *f, void *arg)
+{
+	struct stream *s = arg;
+	struct iovec iov[2];
+
+	while (near_api.flow_send_iov(f, iov) > 0) {
+		memcpy(iov[0].iov_base, sim.pattern + s->written % PATTERN,
+		       iov[0].iov_len < PATTERN ? iov[0].iov_len : PATTERN);
+		s->written += iov[0].iov_len;
+		near_api.flow_send_commit(f, iov[0].iov_len);
+	}
+}
+
+static void out_closed(struct flow *f, void *arg, int err)
+{
+	(void)f;
+	(void)err;
+	((struct stream *)arg)->out = NULL;
+}
+
+static void read_all(struct flow *f, void *arg)
+{
+	struct stream *s = arg;
+	struct iovec iov[16];
+	bool fin;
+	int n, i;
+
+	while ((n = far_api.flow_recv_iov(f, iov, 16, &fin)) > 0) {
+		size_t len = 0;
+
+		for (i = 0; i < n; i++) {
+			const uint8_t *p = iov[i].iov_base;
+			size_t left = iov[i].iov_len;
+
+			while (left > 0) {
+				size_t part = left < PATTERN ? left : PATTERN;
+
+				sim.corrupt |=
+					memcmp(p, sim.pattern + s->read % PATTERN, part) != 0;
+				s->read += part;
+				p += part;
+				left -= part;
+			}
+			len += iov[i].iov_len;
+		}
+		far_api.flow_recv_consume(f, len);
+	}
+}
+
+static void in_closed(struct flow *f, void *arg, int err)
+{
+	(void)f;
+	(void)err;
+	((struct stream *)arg)->in = NULL;
+}
+
+static const struct flow_ops out_ops = {
+	.connected = write_more, .writable = write_more, .closed = out_closed};
+static const struct flow_ops in_ops = {.readable = read_all, .closed = in_closed};
+
+static void accepted(struct flow_listener *l, struct flow *f, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)l;
+	s->in = f;
+	far_api.flow_set_ops(f, &in_ops, s);
+}
+
+static const struct flow_listener_ops listener_ops = {accepted};
+
+/* ---- running ---- */
+
+static struct stack_addr address(const char *text, uint16_t port)
+{
+	struct stack_addr a = {.port = port};
+
+	memcpy(a.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+	inet_pton(AF_INET, text, a.ip + 12);
+	return a;
+}
+
+static void end_open(struct end *e, const struct api *api, const char *addr, bool is_far)
+{
+	struct stack_config config = {.n_addrs = 1, .mtu = MTU};
+
+	*e = (struct end){.api = api, .is_far = is_far};
+	config.addrs[0] = address(addr, 0);
+	e->stack = api->stack_new(&config, &sim_ops, e);
+	if (!e->stack)
+		abort();
+}
+
+static void deliver(void)
+{
+	while (sim.n > 0 && sim.heap[0]->at <= sim.now) {
+		struct packet *p = pop();
+		struct end *e = p->to_far ? &sim.far : &sim.near;
+
+		e->api->stack_input(e->stack, p->data, p->len);
+		e->fed = true;
+		free(p);
+	}
+}
+
+static void serve(struct end *e)
+{
+	if (e->fed)
+		e->api->stack_input_done(e->stack);
+	e->fed = false;
+	if (e->api->stack_next_deadline(e->stack) <= sim.now)
+		e->api->stack_tick(e->stack);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void run_until(uint64_t end)
+{
+	while (sim.now < end) {
+		uint64_t next = earlier(sim.near.api->stack_next_deadline(sim.near.stack),
+					sim.far.api->stack_next_deadline(sim.far.stack));
+
+		if (sim.n > 0)
+			next = earlier(next, sim.heap[0]->at);
+		next = earlier(next, end);
+		if (next > sim.now)
+			sim.now = next;
+		deliver();
+		serve(&sim.near);
+		serve(&sim.far);
+	}
+}
+
+static void start_stream(unsigned int i)
+{
+	const struct flow_options options = {.congestion = sim.scenario->congestion[i]};
+	struct stack_addr to = address("10.0.0.2", (uint16_t)(PORT + i));
+	int err;
+
+	sim.streams[i].out = near_api.flow_connect(sim.near.stack, NULL, &to, &options, &out_ops,
+						   &sim.streams[i], &err);
+	if (!sim.streams[i].out)
+		abort();
+}
+
+struct result {
+	double mbit[FLOWS_MAX], all, least;
+	uint64_t retransmits, dropped;
+	bool corrupt;
+};
+
+static void begin(const struct scenario *sc, uint64_t seed)
+{
+	unsigned int i;
+	int err;
+
+	memset(&sim, 0, offsetof(__typeof__(sim), pattern));
+	sim.scenario = sc;
+	sim.now = NS_PER_S;
+	sim.random = seed * 0x9e3779b97f4a7c15u + 1;
+	for (i = 0; i < PATTERN; i++)
+		sim.pattern[i] = sim.pattern[i + PATTERN] = (uint8_t)random64();
+	end_open(&sim.near, &near_api, "10.0.0.1", false);
+	end_open(&sim.far, &far_api, "10.0.0.2", true);
+	for (i = 0; i < sc->n_flows; i++) {
+		struct stack_addr at = address("10.0.0.2", (uint16_t)(PORT + i));
+
+		if (!far_api.flow_listen(sim.far.stack, &at, false, 16, &listener_ops,
+					 &sim.streams[i], &err))
+			abort();
+	}
+}
+
+static void finish(struct result *r)
+{
+	struct stack_stats stats;
+
+	near_api.stack_stats(sim.near.stack, &stats);
+	r->retransmits = stats.tcp_retransmits;
+	r->dropped = sim.dropped;
+	r->corrupt = sim.corrupt;
+	near_api.stack_free(sim.near.stack);
+	far_api.stack_free(sim.far.stack);
+	while (sim.n > 0)
+		free(pop());
+	free(sim.heap);
+}
+
+static void run(const struct scenario *sc, uint64_t seed, struct result *r, bool verbose)
+{
+	double t = 0, from = sc->measure_from_s;
+	unsigned int i, started = 0;
+
+	begin(sc, seed);
+	for (t = 0; t <= sc->seconds; t += 0.5) {
+		for (; started < sc->n_flows && sc->start_s[started] <= t; started++)
+			start_stream(started);
+		if (t == from)
+			for (i = 0; i < sc->n_flows; i++)
+				sim.streams[i].read_at_measure = sim.streams[i].read;
+		if (verbose) {
+			printf("  %5.1f s", t);
+			for (i = 0; i < sc->n_flows; i++)
+				printf(" %10.2f MB", (double)sim.streams[i].read / 1e6);
+			printf("\n");
+		}
+		if (t < sc->seconds)
+			run_until(sim.now + NS_PER_S / 2);
+	}
+	*r = (struct result){.least = 1e9};
+	for (i = 0; i < sc->n_flows; i++) {
+		const struct stream *s = &sim.streams[i];
+
+		r->mbit[i] =
+			(double)(s->read - s->read_at_measure) * 8 / 1e6 / (sc->seconds - from);
+		r->all += r->mbit[i];
+		r->least = r->mbit[i] < r->least ? r->mbit[i] : r->least;
+	}
+	finish(r);
+}
+
+#define PATH(rate, queue, ms, share)                                                               \
+	.data = {.rate_mbit = (rate),                                                              \
+		 .queue_packets = (queue),                                                         \
+		 .delay_ms = (ms) / 2.0,                                                           \
+		 .loss = (share)},                                                                 \
+	.acks = {.delay_ms = (ms) / 2.0}
+#define ONE(cc, s) .n_flows = 1, .seconds = (s), .congestion = {cc}
+#define TWO(a, b, s)                                                                               \
+	.n_flows = 2, .seconds = (s), .congestion = {a, b}, .start_s = {0, 2}, .measure_from_s = 5
+
+static const struct scenario scenarios[] = {
+	{"100M 40ms loss 0", PATH(100, 400, 40, 0), ONE(FLOW_BBR, 10), .bound_all = 0.9},
+	{"100M 40ms loss 0.1%", PATH(100, 400, 40, 0.001), ONE(FLOW_BBR, 10), .bound_all = 0.9},
+	{"100M 40ms loss 1%", PATH(100, 400, 40, 0.01), ONE(FLOW_BBR, 10), .bound_all = 0.8},
+	{"100M 40ms loss 3%", PATH(100, 400, 40, 0.03), ONE(FLOW_BBR, 10), .bound_all = 0.2},
+	{"350M 40ms loss 0", PATH(350, 1000, 40, 0), ONE(FLOW_BBR, 10), .bound_all = 0.85},
+	{"350M 40ms loss 0.1%", PATH(350, 1000, 40, 0.001), ONE(FLOW_BBR, 10), .bound_all = 0.85},
+	{"350M 40ms loss 1%", PATH(350, 1000, 40, 0.01), ONE(FLOW_BBR, 10), .bound_all = 0.8},
+	{"100M 200ms loss 0", PATH(100, 1000, 200, 0), ONE(FLOW_BBR, 20), .bound_all = 0.8},
+	{"100M 200ms loss 0.1%", PATH(100, 1000, 200, 0.001), ONE(FLOW_BBR, 20), .bound_all = 0.75},
+	{"100M 200ms loss 1%", PATH(100, 1000, 200, 0.01), ONE(FLOW_BBR, 20), .bound_all = 0.7},
+	{"50M 40ms queue 100", PATH(50, 100, 40, 0), ONE(FLOW_BBR, 10), .bound_all = 0.9},
+	{"50M 40ms queue 20", PATH(50, 20, 40, 0), ONE(FLOW_BBR, 10), .bound_all = 0.8},
+	{"10M 40ms loss 1%", PATH(10, 100, 40, 0.01), ONE(FLOW_BBR, 10), .bound_all = 0.7},
+	{"reordering 1% by 5 ms", PATH(100, 400, 40, 0), ONE(FLOW_BBR, 10), .data.reorder = 0.01,
+	 .data.reorder_ms = 5, .bound_all = 0.9},
+	{"reordering 20% by 15 ms", PATH(100, 400, 40, 0), ONE(FLOW_BBR, 10), .data.reorder = 0.2,
+	 .data.reorder_ms = 15, .bound_all = 0.7},
+	{"acks lost 10%", PATH(100, 400, 40, 0), ONE(FLOW_BBR, 10), .acks.loss = 0.1,
+	 .bound_all = 0.9},
+	{"no rate, 0.1 ms", PATH(1000, 1000, 0.1, 0), ONE(FLOW_BBR, 3), .bound_all = 0.8},
+	{"CUBIC 100M 40ms", PATH(100, 400, 40, 0), ONE(FLOW_CUBIC, 10), .bound_all = 0.85},
+	{"CUBIC 100M 40ms 0.1%", PATH(100, 400, 40, 0.001), ONE(FLOW_CUBIC, 10), .bound_all = 0.2},
+	{"CUBIC 50M queue 100", PATH(50, 100, 40, 0), ONE(FLOW_CUBIC, 20), .bound_all = 0.85},
+	{"50M: BBR, BBR", PATH(50, 100, 40, 0), TWO(FLOW_BBR, FLOW_BBR, 40), .bound_all = 0.9,
+	 .bound_one = 0.25},
+	{"50M: CUBIC, BBR", PATH(50, 100, 40, 0), TWO(FLOW_CUBIC, FLOW_BBR, 40), .bound_all = 0.9,
+	 .bound_one = 0.12},
+	{"50M: BBR, CUBIC", PATH(50, 100, 40, 0), TWO(FLOW_BBR, FLOW_CUBIC, 40), .bound_all = 0.9,
+	 .bound_one = 0.12},
+	{"50M: CUBIC, CUBIC", PATH(50, 100, 40, 0), TWO(FLOW_CUBIC, FLOW_CUBIC, 40),
+	 .bound_all = 0.85, .bound_one = 0.2},
+};
+
+static bool report(const struct scenario *sc, uint64_t first, uint64_t seeds, bool verbose)
+{
+	double least = 1e9, sum = 0, least_one = 1e9, flows[FLOWS_MAX] = {0};
+	uint64_t seed, again = 0, dropped = 0;
+	bool corrupt = false, good;
+	unsigned int i;
+
+	for (seed = first; seed < first + seeds; seed++) {
+		struct result r;
+
+		run(sc, seed, &r, verbose);
+		least = r.all < least ? r.all : least;
+		least_one = r.least < least_one ? r.least : least_one;
+		sum += r.all;
+		for (i = 0; i < sc->n_flows; i++)
+			flows[i] += r.mbit[i] / (double)seeds;
+		again += r.retransmits / seeds;
+		dropped += r.dropped / seeds;
+		corrupt |= r.corrupt;
+	}
+	good = !corrupt && least >= sc->bound_all * sc->data.rate_mbit &&
+	       least_one >= sc->bound_one * sc->data.rate_mbit;
+	printf("%-26s %7.1f %7.1f %8llu %8llu  %-4s", sc->name, least, sum / (double)seeds,
+	       (unsigned long long)again, (unsigned long long)dropped,
+	       corrupt ? "CORRUPT"
+	       : good  ? "ok"
+		       : "LOW");
+	for (i = 0; i < sc->n_flows && sc->n_flows > 1; i++)
+		printf(" %6.1f", flows[i]);
+	printf("\n");
+	fflush(stdout);
+	return good;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t numbers[2] = {3, 1}; /* seeds, the first of them */
+	const char *only = NULL;
+	bool good = true, verbose = false;
+	unsigned int n = 0;
+	size_t i;
+	int a;
+
+	for (a = 1; a < argc; a++) {
+		if (strcmp(argv[a], "-v") == 0)
+			verbose = true;
+		else if (strcmp(argv[a], "-k") == 0 && a + 1 < argc)
+			only = argv[++a];
+		else if (n < 2)
+			numbers[n++] = strtoull(argv[a], NULL, 10);
+	}
+	if (numbers[0] == 0)
+		return EXIT_FAILURE;
+	printf("%-26s %7s %7s %8s %8s\n", "Mbit/s of the data", "least", "mean", "resent",
+	       "overflow");
+	for (i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++)
+		if (!only || strstr(scenarios[i].name, only))
+			good &= report(&scenarios[i], numbers[1], numbers[0], verbose);
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
