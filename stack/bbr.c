@@ -12,9 +12,12 @@
  *
  * Loss of more than 2 % of a flight while probing bounds what may be in flight (inflight_high).
  *
- * Where this differs from the draft: rounds that lose no more than those 2 % do not lower the
- * short-term bounds. With random loss each round would set the bandwidth to what it has delivered,
- * a little less than it sent, and 60 rounds at 1 % halve it.
+ * Where this differs from the draft:
+ *  - Rounds that lose no more than those 2 % do not lower the short-term bounds. With random loss
+ *    each round would set the bandwidth to what it has delivered, a little less than it sent, and
+ * 60 rounds at 1 % halve it.
+ *  - While round trips are as short as ever there is no queue that could overflow, so loss is not
+ *    taken for congestion up to 10 % (a radio link); above, it is, for the sake of tiny queues.
  */
 #include "stack/internal.h"
 
@@ -27,6 +30,8 @@ enum {
 	FULL_BW_ROUNDS = 3,
 	STARTUP_LOSS_EVENTS = 6,
 	LOSS_PARTS = 50, /* a flight may lose a 50th */
+	LOSS_PARTS_NO_QUEUE = 10,
+	QUEUE_NS = NS_PER_MS, /* round trips longer than the least by this and a 32nd: a queue */
 	LOSS_SEGMENTS_MIN = 3,
 	MIN_SEGMENTS = 4,
 	COEXIST_ROUNDS = 63,
@@ -101,7 +106,12 @@ static uint64_t with_headroom(const struct flow *f)
 
 static bool too_many_lost(const struct flow *f, uint64_t lost, uint64_t inflight)
 {
-	return lost > inflight / LOSS_PARTS && lost >= (uint64_t)LOSS_SEGMENTS_MIN * f->pcb->mss;
+	const struct bbr *b = &f->tx.bbr;
+	unsigned int parts = LOSS_PARTS;
+
+	if (b->round_rtt_ns < b->min_rtt_ns + b->min_rtt_ns / 32 + QUEUE_NS)
+		parts = LOSS_PARTS_NO_QUEUE;
+	return lost > inflight / parts && lost >= (uint64_t)LOSS_SEGMENTS_MIN * f->pcb->mss;
 }
 
 static bool in_probe_bw(const struct bbr *b)
@@ -260,6 +270,8 @@ static void update_round(struct flow *f, const struct rate_sample *rs)
 	b->loss_round_start = rs->any && rs->prior_delivered >= b->loss_round_end;
 	if (b->loss_round_start)
 		b->loss_round_end = f->tx.delivered;
+	if (rs->rtt_ns)
+		b->round_rtt_ns = most(b->round_rtt_ns, rs->rtt_ns);
 	b->bw_latest = most(b->bw_latest, rs->rate);
 	b->inflight_latest = most(b->inflight_latest, rs->delivered);
 	b->round_delivered += rs->acked;
@@ -304,6 +316,7 @@ static void update_signals(struct flow *f, const struct rate_sample *rs)
 	reset_signals(b);
 	b->bw_latest = rs->rate;
 	b->inflight_latest = rs->delivered;
+	b->round_rtt_ns = rs->rtt_ns;
 }
 
 /* Acknowledgements that come in bursts: how much more than the bandwidth accounts for */

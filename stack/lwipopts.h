@@ -62,7 +62,7 @@
 #define LWIP_WND_SCALE		1
 #define TCP_RCV_SCALE		7	   /* 65535 << 7 holds TCP_WND; Linux's usual value */
 #define TCP_WND			(6U << 20) /* as Linux's tcp_rmem[2]; flow.c starts lower */
-#define TCP_SND_BUF		(4U << 20) /* as Linux's tcp_wmem[2]; flow.c uses less */
+#define TCP_SND_BUF		(8U << 20) /* flow.c uses less */
 #define TCP_SND_QUEUELEN	65000	   /* pbufs; u16_t */
 #define TCP_SNDLOWAT		(1U << 15)
 #define TCP_OVERSIZE		TCP_MSS

@@ -13,6 +13,7 @@ enum {
 	MIN_RTT_WINDOW_S = 300,
 	DUPACKS = 3,
 	REORDER_MULT_MAX = 8,
+	REORDER_PERSIST = 16, /* recoveries */
 };
 
 static bool seq_before(uint32_t a, uint32_t b)
@@ -59,6 +60,20 @@ uint64_t recovery_rto(const struct sender *t)
 	return least(rto << (t->backoff < 12 ? t->backoff : 12), most);
 }
 
+/* RFC 8985 6.2 step 4: the window widens at most once in a round trip. */
+void recovery_spurious(struct flow *f)
+{
+	struct sender *t = &f->tx;
+
+	t->reordering_seen = true;
+	t->reorder_persist = REORDER_PERSIST;
+	if (t->spurious_ns != 0 && f->stack->now_ns - t->spurious_ns < t->srtt_ns)
+		return;
+	t->spurious_ns = f->stack->now_ns;
+	if (t->reorder_mult < REORDER_MULT_MAX)
+		t->reorder_mult++;
+}
+
 /* RFC 8985 6.2 steps 2 and 3 */
 void recovery_delivered(struct flow *f, const struct tx_seg *e)
 {
@@ -69,8 +84,10 @@ void recovery_delivered(struct flow *f, const struct tx_seg *e)
 		t->reordering_seen = true;
 	if (seq_before(t->fack, e->end))
 		t->fack = e->end;
-	if (e->again && rtt < t->min_rtt_ns)
-		return; /* the first transmission was late, not lost */
+	if (e->again && rtt < t->min_rtt_ns) {
+		recovery_spurious(f); /* the first transmission was late, not lost */
+		return;
+	}
 	t->rack_rtt_ns = rtt;
 	if (e->sent_ns > t->rack_sent_ns ||
 	    (e->sent_ns == t->rack_sent_ns && seq_before(t->rack_end, e->end))) {

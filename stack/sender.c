@@ -348,15 +348,6 @@ static void end_recovery(struct flow *f, uint32_t ack)
 	t->cc->recovered(f);
 }
 
-/* RFC 8985 6.2 step 4: duplicates mean that reordering was taken for loss. */
-static void widen_reordering(struct sender *t)
-{
-	t->reordering_seen = true;
-	if (t->reorder_mult < 8)
-		t->reorder_mult++;
-	t->reorder_persist = 16;
-}
-
 void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 {
 	struct flow *f = pcb->callback_arg;
@@ -387,7 +378,7 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 	if (rs.rtt_ns)
 		recovery_rtt(t, rs.rtt_ns, f->stack->now_ns);
 	if (duplicate)
-		widen_reordering(t);
+		recovery_spurious(f);
 	probe_answered(f, ack, duplicate);
 	end_recovery(f, ack);
 	if (t->sack_seen)

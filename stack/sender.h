@@ -97,7 +97,7 @@ struct bbr {
 	uint64_t min_rtt_ns, min_rtt_at_ns, probe_rtt_min_ns, probe_rtt_min_at_ns;
 	uint64_t probe_rtt_done_ns, probe_rtt_round;
 	uint64_t round_end, loss_round_end, rounds, round_lost, round_delivered;
-	uint64_t full_bw, cycle_ns, wait_ns, probe_rounds;
+	uint64_t round_rtt_ns, full_bw, cycle_ns, wait_ns, probe_rounds;
 	uint64_t up_step, up_acked;
 	uint64_t extra_start_ns, extra_acked, extra_filter[2];
 	uint32_t prior_cwnd;
@@ -135,6 +135,7 @@ struct sack_block {
  * @lost_list:	TX_LOST ones
  * @inflight, @sacked: Bytes in TX_OUT and TX_SACKED
  * @delivered, @lost: Bytes since the connection began
+ * @spurious_ns: When a retransmission was last found needless
  * @app_limited: The value of @delivered up to which samples are limited by the program; 0: none
  * @backoff:	Timeouts since the last progress
  * @timer_ns:	Probe (if @timer_is_probe) or retransmission timeout; 0: not running
@@ -162,7 +163,7 @@ struct sender {
 	uint64_t rack_sent_ns, rack_rtt_ns;
 	uint32_t rack_end, fack, recover, probe_end, reorder_mark;
 	unsigned int reorder_mult, reorder_persist, dupacks, partial_acks, backoff;
-	uint64_t timer_ns, progress_ns, reorder_ns;
+	uint64_t timer_ns, progress_ns, reorder_ns, spurious_ns;
 
 	uint32_t cwnd;
 	uint64_t pacing_rate, pace_ns, pace_due_ns, sent;
@@ -208,6 +209,8 @@ void recovery_delivered(struct flow *f, const struct tx_seg *e);
 /* Marks what RACK finds lost and sets reorder_ns. */
 void recovery_detect(struct flow *f);
 void recovery_mark(struct flow *f, uint64_t index);
+/* A segment was sent again for nothing: reordering takes longer than assumed. */
+void recovery_spurious(struct flow *f);
 
 /* sender.c */
 void sender_start(struct flow *f);
