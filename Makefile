@@ -102,6 +102,9 @@ $(BUILD)/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -o $@ $<
 # what the shared object cannot reach
+$(BUILD)/tests/programs/static_%: tests/programs/static_%.c
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -fno-pie -static -pthread -o $@ $<
 $(BUILD)/tests/programs/static: tests/programs/hello.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(CFLAGS) $(WARN) -static -o $@ $<

@@ -8,33 +8,8 @@
 #include "preload/pre.h"
 
 #include <fcntl.h>
-#include <string.h>
-
+#include "src/repr/delegates.h"
 #include "src/repr/raw.h"
-
-static bool is_resolver_service(const struct sockaddr *addr, socklen_t len)
-{
-	static const char *const paths[] = {
-		"/var/run/nscd/socket",
-		"/run/nscd/socket",
-		"/run/systemd/resolve/io.systemd.Resolve",
-		"/var/run/systemd/resolve/io.systemd.Resolve",
-		"/run/systemd/resolve/io.systemd.Resolve.Monitor",
-	};
-	struct sockaddr_un un = {0};
-
-	if (!addr || len <= offsetof(struct sockaddr_un, sun_path) || len > sizeof(un))
-		return false;
-	memcpy(&un, addr, len);
-	if (un.sun_family != AF_UNIX)
-		return false;
-	un.sun_path[sizeof(un.sun_path) - 1] = '\0';
-	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
-		if (strcmp(un.sun_path, paths[i]) == 0)
-			return true;
-	}
-	return false;
-}
 
 /*
  * Another connect on a socket whose connect has failed, as retry loops do. Only here the descriptor
@@ -71,7 +46,7 @@ PRE_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 
 	if (pre_ours(fd, &tag))
 		return (int)pre_result(pre_connect(fd, tag, addr, len));
-	if (is_resolver_service(addr, len))
+	if (addr && wgw_is_delegate(addr, len))
 		return (int)pre_result(-ECONNREFUSED);
 	return pre_next.connect(fd, addr, len);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "preload/pre.h"
+#include "src/repr/raw.h"
 
 enum { PRELOAD_MAX_BYTES = 4096 };
 
@@ -81,6 +82,7 @@ __attribute__((constructor)) static void start(void)
 	if (session && wgw_repr_session_parse(&pre_session, session)) {
 		keep(kept_session, sizeof(kept_session), WGW_SESSION_ENV, session);
 		have_session = true;
+		wgw_raw_use_page();
 	}
 	preload = getenv(PRELOAD_ENV);
 	if (preload)

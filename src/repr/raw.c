@@ -2,46 +2,81 @@
 /* raw.c - the system call instruction, per architecture, and what needs more than one line */
 #include "src/repr/raw.h"
 
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
+/*
+ * The instruction has a page to itself, in the file, so that mremap(2) can show it at another
+ * address: code that is not from a file may not be allowed.
+ */
+long wgw_raw_instruction(long nr, long a, long b, long c, long d, long e, long f);
+
 #if defined(__x86_64__)
-
-long wgw_raw_call(long nr, long a, long b, long c, long d, long e, long f)
-{
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	register long r9 __asm__("r9") = f;
-	long result;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return result;
-}
-
+__asm__(".pushsection .text.wgw_raw, \"ax\", @progbits\n"
+	".balign 4096\n"
+	".type wgw_raw_instruction, @function\n"
+	".hidden wgw_raw_instruction\n"
+	"wgw_raw_instruction:\n"
+	"endbr64\n"
+	"mov %rdi, %rax\n"
+	"mov %rsi, %rdi\n"
+	"mov %rdx, %rsi\n"
+	"mov %rcx, %rdx\n"
+	"mov %r8, %r10\n"
+	"mov %r9, %r8\n"
+	"mov 8(%rsp), %r9\n"
+	"syscall\n"
+	"ret\n"
+	".size wgw_raw_instruction, . - wgw_raw_instruction\n"
+	".balign 4096\n"
+	".popsection\n");
 #elif defined(__aarch64__)
-
-long wgw_raw_call(long nr, long a, long b, long c, long d, long e, long f)
-{
-	register long x8 __asm__("x8") = nr;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-	register long x3 __asm__("x3") = d;
-	register long x4 __asm__("x4") = e;
-	register long x5 __asm__("x5") = f;
-
-	__asm__ volatile("svc 0"
-			 : "+r"(x0)
-			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-			 : "memory");
-	return x0;
-}
-
+__asm__(".pushsection .text.wgw_raw, \"ax\", %progbits\n"
+	".balign 65536\n"
+	".type wgw_raw_instruction, %function\n"
+	".hidden wgw_raw_instruction\n"
+	"wgw_raw_instruction:\n"
+	"hint #34\n" /* bti c */
+	"mov x8, x0\n"
+	"mov x0, x1\n"
+	"mov x1, x2\n"
+	"mov x2, x3\n"
+	"mov x3, x4\n"
+	"mov x4, x5\n"
+	"mov x5, x6\n"
+	"svc #0\n"
+	"ret\n"
+	".size wgw_raw_instruction, . - wgw_raw_instruction\n"
+	".balign 65536\n"
+	".popsection\n");
 #else
 #error "wgwrap knows the system call conventions of x86-64 and arm64 only"
 #endif
+
+long (*wgw_raw_call)(long nr, long a, long b, long c, long d, long e, long f) = wgw_raw_instruction;
+
+void wgw_raw_use_page(void)
+{
+	const long page = (long)getauxval(AT_PAGESZ);
+	long rc;
+
+	if (page > WGW_RAW_PAGE_BYTES)
+		return;
+	/* what is there already must not be replaced, so the place is taken first */
+	rc = wgw_raw_call(SYS_mmap, WGW_RAW_PAGE_ADDRESS, page, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (rc != WGW_RAW_PAGE_ADDRESS)
+		return;
+	rc = wgw_raw_call(SYS_mremap, (long)wgw_raw_instruction, page, page,
+			  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, WGW_RAW_PAGE_ADDRESS,
+			  0);
+	if (rc == WGW_RAW_PAGE_ADDRESS)
+		memcpy(&wgw_raw_call, &rc, sizeof(rc));
+	else
+		wgw_raw_call(SYS_munmap, WGW_RAW_PAGE_ADDRESS, page, 0, 0, 0, 0);
+}
 
 int wgw_raw_poll(struct pollfd *fds, unsigned int n, int timeout_ms)
 {

@@ -16,8 +16,24 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+/*
+ * The page from which the preloaded library calls the kernel, in every program at the same address:
+ * so the supervised filter can tell its calls from the program's. Just below 2 GB, which
+ * programs, heaps, and the shadow memory of sanitisers leave alone on both architectures.
+ */
+#define WGW_RAW_PAGE_ADDRESS 0x7fff0000
+#if defined(__aarch64__)
+enum { WGW_RAW_PAGE_BYTES = 65536 }; /* the largest page there */
+#else
+enum { WGW_RAW_PAGE_BYTES = 4096 };
+#endif
+
+/* Moves the system call instruction to that page. Whatever is there already stays, and
+ * calls come from where they came from: they are then merely reported. */
+void wgw_raw_use_page(void);
+
 /* System call @nr. Returns what the kernel returns: -4095..-1 is -errno. */
-long wgw_raw_call(long nr, long a, long b, long c, long d, long e, long f);
+extern long (*wgw_raw_call)(long nr, long a, long b, long c, long d, long e, long f);
 
 static inline int wgw_raw_socket(int domain, int type, int protocol)
 {

@@ -97,6 +97,9 @@ enum wgw_repr_tcp_state wgw_repr_tcp_state(const struct wgw_repr_session *s, int
 /* connect(2), all kinds. */
 int wgw_repr_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
 		     socklen_t len);
+/* The same without waiting: -EINPROGRESS, -EALREADY for a blocking socket, too. */
+int wgw_repr_connect_begin(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
+			   socklen_t len);
 /* Starts a TCP connect: -EINPROGRESS when it is under way. */
 int wgw_repr_connect_start(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			   const struct stack_addr *to);

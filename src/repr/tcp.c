@@ -443,8 +443,6 @@ static int tcp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, c
 		if (rc == 0)
 			rc = wgw_repr_connect_start(s, fd, tag, &to);
 	}
-	if ((rc == -EINPROGRESS || rc == -EALREADY) && !wgw_repr_nonblocking(fd))
-		rc = wait_for_outcome(s, fd);
 	return rc;
 }
 
@@ -458,8 +456,8 @@ static int disconnect(const struct wgw_repr_session *s, int fd, uint64_t tag)
 	return wgw_repr_tcp_state(s, fd, tag, &label) == WGW_REPR_NEW ? 0 : -EOPNOTSUPP;
 }
 
-int wgw_repr_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
-		     socklen_t len)
+int wgw_repr_connect_begin(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
+			   socklen_t len)
 {
 	struct stack_addr to;
 	sa_family_t family;
@@ -474,4 +472,15 @@ int wgw_repr_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, con
 		return tcp_connect(s, fd, tag, sa, len);
 	rc = read_destination(tag, sa, len, &to);
 	return rc < 0 ? rc : wgw_repr_udp_connect(s, fd, tag, &to);
+}
+
+int wgw_repr_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
+		     socklen_t len)
+{
+	int rc = wgw_repr_connect_begin(s, fd, tag, sa, len);
+
+	if ((rc == -EINPROGRESS || rc == -EALREADY) && wgw_tag_kind(tag) == WGW_KIND_TCP &&
+	    !wgw_repr_nonblocking(fd))
+		rc = wait_for_outcome(s, fd);
+	return rc;
 }

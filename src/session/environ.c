@@ -150,6 +150,7 @@ char **wgw_environ_build(const struct wgw_launch *l)
 	env = calloc(n + 3, sizeof(*env));
 	if (!env)
 		goto memory;
+	static_assert(WGW_ENVIRON_SESSION == 0, "comes first");
 	env[out++] = session_value(l);
 	env[out++] = preload_value(library, getenv(PRELOAD));
 	if (!env[0] || !env[1])

@@ -97,8 +97,8 @@ static void end_by_signal(int number)
 	_exit(128 + number);
 }
 
-/** wgw_front_heed_signals() - PID 1 ignores signals without a handler, so a container could not be stopped
- * while a peer is waited for. exec resets handlers. */
+/** wgw_front_heed_signals() - PID 1 ignores signals without a handler, so a container could not be
+ * stopped while a peer is waited for. exec resets handlers. */
 void wgw_front_heed_signals(void)
 {
 	static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -286,7 +286,7 @@ static int run_session(struct wgw_launch *l, const struct wgw_inherited *in, cha
 
 /** run_config() - everything that needs the configuration */
 static int run_config(const struct wgw_run_options *options, const struct wgw_inherited *in,
-		      struct wgw_config *config)
+		      struct wgw_config *config, const struct wgw_capture_probe *capture)
 {
 	struct wgw_launch l;
 	char **environment;
@@ -294,6 +294,7 @@ static int run_config(const struct wgw_run_options *options, const struct wgw_in
 
 	if (wgw_launch_init(&l, options, config))
 		goto out;
+	l.capture = *capture;
 	wgw_environ_warn();
 	channel = wgw_launch_channel(&l);
 	if (channel < 0)
@@ -309,6 +310,7 @@ out:
 
 int wgw_run(const struct wgw_run_options *options)
 {
+	struct wgw_capture_probe capture;
 	struct wgw_inherited in;
 	struct wgw_config *config;
 	char *path;
@@ -317,16 +319,24 @@ int wgw_run(const struct wgw_run_options *options)
 	if (wgw_inherited_take(&in) || wgw_say_init(options) || wgw_front_refuse_privileged() ||
 	    wgw_inherited_check(&in, options))
 		return WGW_EXIT_FAILED;
+	wgw_capture_probe(&capture); /* before anything secret is read */
+	if (capture.level == WGW_CAPTURE_NONE) {
+		wgw_say(WGW_SAY_ERROR,
+			"%s; nothing would keep the command from going around the tunnel",
+			capture.why);
+		return WGW_EXIT_FAILED;
+	}
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	wgw_front_heed_signals();
 	config = wgw_front_config(options);
 	if (!config)
 		return WGW_EXIT_FAILED;
-	status = wgw_find_command(options->command[0], &path);
+	status = wgw_find_command(options->command[0], capture.level, &path);
 	if (status == 0)
-		status = run_config(options, &in, config);
+		status = run_config(options, &in, config, &capture);
 	free(path);
 	wgw_config_free(config);
 	free(in.close);
+	free(in.kept);
 	return status;
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "src/session/session.h"
@@ -90,13 +91,31 @@ static bool is_activation(int fd)
 	       fd < ACTIVATION_FIRST + atoi(n);
 }
 
+/** keep() - remembers that the command may have @fd; -1: no memory */
+static int keep(struct wgw_inherited *in, int fd)
+{
+	uint64_t *more = realloc(in->kept, (in->n_kept + 1) * sizeof(*more));
+	struct stat st;
+
+	if (!more || fstat(fd, &st)) {
+		in->kept = more ? more : in->kept;
+		wgw_say(WGW_SAY_ERROR, "descriptor %d: %s", fd, strerror(errno));
+		return -1;
+	}
+	in->kept = more;
+	in->kept[in->n_kept++] = st.st_ino;
+	return 0;
+}
+
 /** check_one() - puts @fd on the list when the command must not have it; -1: refused */
 static int check_one(struct wgw_inherited *in, int fd, const struct wgw_run_options *options)
 {
 	int *more;
 
-	if (!is_network(fd) || is_kept(fd, options))
+	if (!is_network(fd))
 		return 0;
+	if (is_kept(fd, options))
+		return keep(in, fd);
 	if (fd < STDIO || is_activation(fd)) {
 		wgw_say(WGW_SAY_ERROR,
 			"descriptor %d is an inherited IP socket, which is not in the tunnel; "

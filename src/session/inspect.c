@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * inspect.c - can this program be captured? Asked before exec, because a sentence helps more than
- *an EACCES from socket(2) later
+ * an EACCES from socket(2) later
  *
  * The shared object gets into a program through ld.so. It does not into: statically linked
  * programs (no PT_INTERP), programs of another architecture or C library, programs whose file
@@ -91,8 +91,8 @@ static bool is_foreign_libc(const char *interpreter)
 #endif
 }
 
-/** judge_segments() - what program headers say; true: cannot be captured, @why tells */
-static bool judge_segments(int fd, const Elf64_Ehdr *eh, char *why, size_t size)
+/** judge_segments() - what program headers say */
+static enum wgw_obstacle judge_segments(int fd, const Elf64_Ehdr *eh, char *why, size_t size)
 {
 	char interpreter[PATH_MAX] = "";
 	unsigned int n = eh->e_phnum < PHDRS_MAX ? eh->e_phnum : PHDRS_MAX;
@@ -102,7 +102,7 @@ static bool judge_segments(int fd, const Elf64_Ehdr *eh, char *why, size_t size)
 		Elf64_Phdr ph;
 
 		if (!pread_all(fd, &ph, sizeof(ph), eh->e_phoff + (uint64_t)i * sizeof(ph)))
-			return false;
+			return WGW_OBSTACLE_NONE;
 		if (ph.p_type == PT_INTERP && ph.p_filesz > 0 && ph.p_filesz < sizeof(interpreter))
 			pread_all(fd, interpreter, ph.p_filesz, ph.p_offset);
 		if (ph.p_type == PT_NOTE)
@@ -115,42 +115,42 @@ static bool judge_segments(int fd, const Elf64_Ehdr *eh, char *why, size_t size)
 	else if (is_foreign_libc(interpreter))
 		snprintf(why, size, "is linked with another C library (%s)", interpreter);
 	else
-		return false;
-	return true;
+		return WGW_OBSTACLE_NONE;
+	return WGW_OBSTACLE_NO_PRELOAD;
 }
 
-static bool judge_elf(int fd, const uint8_t *head, size_t len, char *why, size_t size)
+static enum wgw_obstacle judge_elf(int fd, const uint8_t *head, size_t len, char *why, size_t size)
 {
 	Elf64_Ehdr eh;
 
 	if (len < sizeof(eh))
-		return false;
+		return WGW_OBSTACLE_NONE;
 	memcpy(&eh, head, sizeof(eh));
 	if (eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_machine != OUR_MACHINE) {
 		snprintf(why, size, "is a program for another architecture (%s, machine %u)",
 			 eh.e_ident[EI_CLASS] == ELFCLASS32 ? "32 bit" : "64 bit", eh.e_machine);
-		return true;
+		return WGW_OBSTACLE_MACHINE;
 	}
 	if (eh.e_phentsize != sizeof(Elf64_Phdr))
-		return false;
+		return WGW_OBSTACLE_NONE;
 	return judge_segments(fd, &eh, why, size);
 }
 
-/** judge_privilege() - set-user-ID and file capabilities; true: @why tells */
-static bool judge_privilege(int fd, char *why, size_t size)
+/** judge_privilege() - set-user-ID and file capabilities */
+static enum wgw_obstacle judge_privilege(int fd, char *why, size_t size)
 {
 	struct vfs_cap_data cap;
 	struct stat st;
 
 	if (fstat(fd, &st))
-		return false;
+		return WGW_OBSTACLE_NONE;
 	if (((st.st_mode & S_ISUID) && st.st_uid != geteuid()) ||
 	    ((st.st_mode & S_ISGID) && (st.st_mode & S_IXGRP) && st.st_gid != getegid())) {
 		snprintf(why, size,
 			 "is set-%s-ID, and programs in a tunnel cannot gain privileges; "
 			 "wrap the command that needs the network instead",
 			 st.st_mode & S_ISUID ? "user" : "group");
-		return true;
+		return WGW_OBSTACLE_PRIVILEGE;
 	}
 	if (getuid() != 0 &&
 	    fgetxattr(fd, "security.capability", &cap, sizeof(cap)) >= (ssize_t)sizeof(__le32) &&
@@ -158,9 +158,9 @@ static bool judge_privilege(int fd, char *why, size_t size)
 		snprintf(why, size,
 			 "has file capabilities, so the dynamic linker ignores LD_PRELOAD; "
 			 "a copy without them works");
-		return true;
+		return WGW_OBSTACLE_NO_PRELOAD;
 	}
-	return false;
+	return WGW_OBSTACLE_NONE;
 }
 
 /** script_interpreter() - what the #! line in @head names, or NULL */
@@ -179,33 +179,34 @@ static char *script_interpreter(char *head, size_t len)
 	return start[0] ? start : NULL;
 }
 
-static bool inspect_at_depth(const char *path, int depth, char *why, size_t size)
+static enum wgw_obstacle inspect_at_depth(const char *path, int depth, char *why, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	enum wgw_obstacle obstacle = WGW_OBSTACLE_NONE;
 	char head[HEAD_BYTES + 1], *interpreter;
-	bool refused = false;
 	ssize_t len;
 
 	if (fd < 0)
-		return false;
+		return WGW_OBSTACLE_NONE;
 	len = pread(fd, head, HEAD_BYTES, 0);
 	if (len >= (ssize_t)SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) {
-		refused = judge_privilege(fd, why, size) ||
-			  judge_elf(fd, (uint8_t *)head, (size_t)len, why, size);
+		obstacle = judge_privilege(fd, why, size);
+		if (obstacle == WGW_OBSTACLE_NONE)
+			obstacle = judge_elf(fd, (uint8_t *)head, (size_t)len, why, size);
 	} else if (len > 0 && depth < SCRIPT_DEPTH_MAX &&
 		   (interpreter = script_interpreter(head, (size_t)len))) {
 		char inner[PATH_MAX];
 
-		refused = inspect_at_depth(interpreter, depth + 1, inner, sizeof(inner));
-		if (refused)
+		obstacle = inspect_at_depth(interpreter, depth + 1, inner, sizeof(inner));
+		if (obstacle != WGW_OBSTACLE_NONE)
 			snprintf(why, size, "is a script whose interpreter %s %s", interpreter,
 				 inner);
 	}
 	close(fd);
-	return refused;
+	return obstacle;
 }
 
-bool wgw_inspect(const char *path, char *why, size_t size)
+enum wgw_obstacle wgw_inspect(const char *path, char *why, size_t size)
 {
 	return inspect_at_depth(path, 0, why, size);
 }
@@ -253,8 +254,9 @@ static char *search_path(const char *file, int *err)
 	}
 }
 
-int wgw_find_command(const char *file, char **path)
+int wgw_find_command(const char *file, enum wgw_capture_level level, char **path)
 {
+	enum wgw_obstacle obstacle;
 	int err = ENOENT;
 	char why[PATH_MAX + 256];
 
@@ -268,11 +270,13 @@ int wgw_find_command(const char *file, char **path)
 			err == ENOENT ? "command not found" : strerror(err));
 		return err == ENOENT ? WGW_EXIT_NOT_FOUND : WGW_EXIT_NOT_EXECUTABLE;
 	}
-	if (wgw_inspect(*path, why, sizeof(why))) {
-		wgw_say(WGW_SAY_ERROR, "%s %s: it cannot be run in the tunnel", *path, why);
-		free(*path);
-		*path = NULL;
-		return WGW_EXIT_NOT_EXECUTABLE;
-	}
-	return 0;
+	obstacle = wgw_inspect(*path, why, sizeof(why));
+	/* the supervisor captures what the shared object does not reach */
+	if (obstacle == WGW_OBSTACLE_NONE ||
+	    (obstacle == WGW_OBSTACLE_NO_PRELOAD && level == WGW_CAPTURE_SUPERVISED))
+		return 0;
+	wgw_say(WGW_SAY_ERROR, "%s %s: it cannot be run in the tunnel", *path, why);
+	free(*path);
+	*path = NULL;
+	return WGW_EXIT_NOT_EXECUTABLE;
 }

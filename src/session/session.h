@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "src/capture/capture.h"
 #include "src/session/channel.h"
 #include "src/session/run.h"
 #include "src/tunnel/tunnel.h"
@@ -40,6 +41,7 @@ int wgw_say_fd(void);
  * @stdio_closed:	Bit n: descriptor n (0-2) was closed
  * @mask, @chld:	Signal mask and the disposition of SIGCHLD
  * @close, @n_close:	Inherited IP sockets that the command must not get
+ * @kept, @n_kept:	inodes of those that it gets all the same (--keep-fd)
  */
 struct wgw_inherited {
 	unsigned int stdio_closed;
@@ -47,6 +49,8 @@ struct wgw_inherited {
 	struct sigaction chld;
 	int *close;
 	size_t n_close;
+	uint64_t *kept;
+	size_t n_kept;
 };
 
 /* To be called before anything is opened: occupies closed standard descriptors and makes
@@ -134,6 +138,7 @@ void wgw_channel_print(const struct wgw_channel_msg *msg);
  * @prefix:	Path prefix of the rendezvous; "": abstract names only, tunnel not shared
  * @name:	Identifies user, network namespace, enclosing session and key
  * @abstract:	Random part of the abstract names; @has_abstract: chosen already
+ * @capture:	How the command is captured
  * @tunnel:	Process id of the tunnel process reached
  * @again:	Not the first time
  * @open_flags:	WGW_CH_*, besides what @options ask for
@@ -152,6 +157,7 @@ struct wgw_launch {
 	uint16_t mtu, listen_port;
 	char *settings;
 	char *policy;
+	struct wgw_capture_probe capture;
 	pid_t tunnel;
 	uint32_t peers;
 	uint32_t open_flags;
@@ -184,13 +190,24 @@ int wgw_wait_peers(const struct wgw_launch *l, int channel);
 
 /* ---- inspect.c ---- */
 
-/* Finds @file as execvp does and looks at it. 0: may run, *path is malloc'ed. Else the exit
- * status (126, 127) after the reason was said. */
-int wgw_find_command(const char *file, char **path);
-/* Why the program at @path cannot be captured, written to @why; false: it can, or is unreadable. */
-bool wgw_inspect(const char *path, char *why, size_t size);
+enum wgw_obstacle {
+	WGW_OBSTACLE_NONE,	 /* or the file cannot be read */
+	WGW_OBSTACLE_NO_PRELOAD, /* the shared object does not get into it; the supervisor reaches
+				    it */
+	WGW_OBSTACLE_PRIVILEGE,	 /* it wants privileges that it cannot get */
+	WGW_OBSTACLE_MACHINE,	 /* another architecture, whose system calls the filter refuses */
+};
+
+/* Finds @file as execvp does and looks at it. 0: may run at @level, *path is malloc'ed. Else the
+ * exit status (126, 127) after the reason was said. */
+int wgw_find_command(const char *file, enum wgw_capture_level level, char **path);
+/* What is in the way of capturing the program at @path by the shared object; @why: a sentence that
+ * begins after its name. */
+enum wgw_obstacle wgw_inspect(const char *path, char *why, size_t size);
 
 /* ---- environ.c ---- */
+
+enum { WGW_ENVIRON_SESSION = 0 }; /* where WGW_SESSION_ENV is in it */
 
 /* The command's environment: malloc'ed array. NULL after an error was said. */
 char **wgw_environ_build(const struct wgw_launch *l);
@@ -199,16 +216,12 @@ int wgw_library_find(const struct wgw_rundir *dir, char path[PATH_MAX]);
 /* Says that a proxy variable points to loopback. */
 void wgw_environ_warn(void);
 
-/* ---- filter.c ---- */
-
-/* Installs the filter of design section 3 in the calling thread, for good. 0 or -errno. */
-int wgw_filter_install(void);
-
 /* ---- command.c ---- */
 
-/* In the child: becomes the command. Does not return. */
-_Noreturn void wgw_command_exec(const struct wgw_run_options *options,
-				const struct wgw_inherited *in, char **environment);
+/* Starts the command as a child. @listener: set to that of the supervised filter, -1: there is
+ * none. Returns its process id, or -1 after an error was said. */
+pid_t wgw_command_start(const struct wgw_launch *l, const struct wgw_inherited *in,
+			char **environment, int *listener);
 
 /* ---- processes.c: what /proc says about descendants ---- */
 
@@ -245,6 +258,7 @@ enum { WGW_RESOLVERS_MAX = 64 };
  * @channel:	To the tunnel process; -1: it is gone
  * @front:	To the front; -1: it is gone
  * @signals:	signalfd of all signals
+ * @listener:	Of the supervised filter; -1: there is none, or nobody is left who has it
  * @command:	Process id, 0 after it ended
  * @delivered:	The front was told so
  * @flush_deadline: When FLUSHED is no longer waited for, 0: not waiting
@@ -260,6 +274,7 @@ enum { WGW_RESOLVERS_MAX = 64 };
 struct wgw_supervisor {
 	struct wgw_launch *launch;
 	int channel, front, signals;
+	int listener;
 	pid_t command;
 	bool delivered;
 	uint64_t flush_deadline;

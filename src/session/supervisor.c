@@ -139,7 +139,7 @@ static bool is_over(struct wgw_supervisor *s)
 	pid_t but[WGW_RESOLVERS_MAX + 2];
 	size_t n = 0;
 
-	if (s->command || !s->delivered || s->front >= 0)
+	if (s->command || !s->delivered || s->front >= 0 || s->listener >= 0)
 		return false;
 	but[n++] = s->starter;
 	but[n++] = s->launch->tunnel;
@@ -186,6 +186,7 @@ _Noreturn static void serve(struct wgw_supervisor *s)
 			{.fd = s->front, .events = POLLIN},
 			{.fd = s->channel, .events = POLLIN},
 			{.fd = s->starter_fd, .events = POLLIN},
+			{.fd = s->listener}, /* hangs up when nobody has the filter any more */
 		};
 
 		if (poll(p, sizeof(p) / sizeof(*p), next_timeout(s)) < 0 && errno != EINTR)
@@ -199,16 +200,36 @@ _Noreturn static void serve(struct wgw_supervisor *s)
 			wgw_restart_plan(s);
 		if (p[3].revents)
 			wgw_restart_finish(s);
+		if (p[4].revents)
+			s->listener = -1;
 		run_timers(s);
 	}
 	_exit(0);
+}
+
+/** supervise() - answers the calls that the filter reports */
+static void supervise(struct wgw_supervisor *s, const struct wgw_inherited *in, char **environment)
+{
+	struct wgw_capture_options options = {
+		.session = environment[WGW_ENVIRON_SESSION] + sizeof(WGW_SESSION_ENV "=") - 1,
+		.listener = s->listener,
+		.kept = in->kept,
+		.n_kept = in->n_kept,
+		.without_getfd = s->launch->capture.without_getfd,
+	};
+
+	if (wgw_capture_start(&options))
+		return;
+	wgw_say(WGW_SAY_ERROR, "cannot supervise the command: %s", strerror(errno));
+	kill(s->command, SIGKILL);
+	_exit(WGW_EXIT_FAILED);
 }
 
 _Noreturn void wgw_supervisor_main(struct wgw_launch *l, const struct wgw_inherited *in,
 				   char **environment, int channel, int front)
 {
 	struct wgw_supervisor s = {
-		.launch = l, .channel = channel, .front = front, .starter_fd = -1};
+		.launch = l, .channel = channel, .front = front, .listener = -1, .starter_fd = -1};
 	sigset_t all;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -217,17 +238,16 @@ _Noreturn void wgw_supervisor_main(struct wgw_launch *l, const struct wgw_inheri
 	for (size_t i = 0; i < NSIG; i++)
 		s.seen[i] = -1;
 	s.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-	s.command = s.signals < 0 ? -1 : fork();
-	if (s.command < 0) {
-		wgw_say(WGW_SAY_ERROR, "cannot start the command: %s", strerror(errno));
+	s.command = s.signals < 0 ? -1 : wgw_command_start(l, in, environment, &s.listener);
+	if (s.command < 0)
 		_exit(WGW_EXIT_FAILED);
-	}
-	if (s.command == 0)
-		wgw_command_exec(l->options, in, environment);
 	prctl(PR_SET_NAME, "wgwrap-session");
 	s.up_since = wgw_clock_ns();
 	wgw_null_stdio(STDIN_FILENO, STDOUT_FILENO);
-	wgw_close_others((int[]){channel, front, s.signals, l->dir.fd, wgw_say_fd()}, 5);
+	wgw_close_others((int[]){channel, front, s.signals, s.listener, l->dir.fd, wgw_say_fd()},
+			 6);
+	if (s.listener >= 0)
+		supervise(&s, in, environment);
 	if (chdir("/")) {
 		/* it stays where it is */
 	}

@@ -149,10 +149,13 @@ def _(w):
     assert not w.tunnels()
 
 
-@test("raw system calls get an errno")
+@test("raw system calls get sockets of the tunnel, or an errno")
 def _(w):
-    out = w.ok(w.path("programs", "raw_syscalls"))
-    assert "CREATED" not in out and out.count("\n") >= 12, out
+    lines = w.ok(w.path("programs", "raw_syscalls")).splitlines()
+    created = {line.split(":")[0] for line in lines if "CREATED" in line}
+    # where nothing can be supervised, nothing is created; that these are ours the sentry sees
+    ours = {"inet stream", "inet6 stream", "inet dgram", "inet6 dgram", "inet icmp", "high bits"}
+    assert created in (set(), ours) and len(lines) >= 13, lines
 
 
 def one_line(err):
@@ -208,10 +211,17 @@ def _(w):
     assert "2001:db8::1" in one_line(done.stderr)
 
 
-@test("a statically linked program is refused: 126 and a sentence")
+@test("a program for another architecture is refused: 126 and a sentence")
 def _(w):
-    done = w.wrapped(w.path("programs", "static"))
-    assert (done.returncode, done.stdout) == (126, "") and "static" in one_line(done.stderr), done
+    with open(w.path("programs", "hello"), "rb") as f:
+        image = bytearray(f.read())
+    image[18:20] = b"\x16\x00"  # EM_S390
+    path = w.path("work", "foreign")
+    with open(path, "wb") as f:
+        f.write(image)
+    os.chmod(path, 0o755)
+    done = w.wrapped(path)
+    assert (done.returncode, done.stdout) == (126, "") and "architecture" in one_line(done.stderr), done
     assert w.ok(w.path("programs", "hello")) == "hello\n"
 
 

@@ -324,16 +324,33 @@ START_TEST(find_command_has_execvp_statuses)
 	char *path;
 
 	setenv("PATH", dir, 1);
-	ck_assert_int_eq(wgw_find_command("nothing-there", &path), 127);
-	ck_assert_int_eq(wgw_find_command("", &path), 127);
-	ck_assert_int_eq(wgw_find_command("/no/such/file", &path), 127);
-	ck_assert_int_eq(wgw_find_command(dir, &path), 126);
+	ck_assert_int_eq(wgw_find_command("nothing-there", WGW_CAPTURE_FILTER, &path), 127);
+	ck_assert_int_eq(wgw_find_command("", WGW_CAPTURE_FILTER, &path), 127);
+	ck_assert_int_eq(wgw_find_command("/no/such/file", WGW_CAPTURE_FILTER, &path), 127);
+	ck_assert_int_eq(wgw_find_command(dir, WGW_CAPTURE_FILTER, &path), 126);
 	make_file("plain", "#!/bin/sh\n", 10, 0644);
-	ck_assert_int_eq(wgw_find_command("plain", &path), 126);
+	ck_assert_int_eq(wgw_find_command("plain", WGW_CAPTURE_FILTER, &path), 126);
 	make_file("plain", "#!/bin/sh\n", 10, 0755);
-	ck_assert_int_eq(wgw_find_command("plain", &path), 0);
+	ck_assert_int_eq(wgw_find_command("plain", WGW_CAPTURE_FILTER, &path), 0);
 	ck_assert_str_eq(path, path_in("plain"));
 	free(path);
+}
+END_TEST
+
+START_TEST(a_supervised_command_need_not_take_the_shared_object)
+{
+	struct image im = make_image(PT_LOAD, "", 1);
+	char *path;
+
+	setenv("PATH", dir, 1);
+	make_file("static", &im, sizeof(im), 0755);
+	ck_assert_int_eq(wgw_find_command("static", WGW_CAPTURE_FILTER, &path), 126);
+	ck_assert_int_eq(wgw_find_command("static", WGW_CAPTURE_SUPERVISED, &path), 0);
+	free(path);
+	im.eh.e_machine = EM_386;
+	im.eh.e_ident[EI_CLASS] = ELFCLASS32;
+	make_file("other", &im, sizeof(im), 0755);
+	ck_assert_int_eq(wgw_find_command("other", WGW_CAPTURE_SUPERVISED, &path), 126);
 }
 END_TEST
 
@@ -565,6 +582,7 @@ static Suite *suite(void)
 	tcase_add_test(t, inspect_follows_scripts);
 	tcase_add_test(t, inspect_refuses_privileged_files);
 	tcase_add_test(t, find_command_has_execvp_statuses);
+	tcase_add_test(t, a_supervised_command_need_not_take_the_shared_object);
 	tcase_add_test(t, rundir_is_made_private);
 	tcase_add_test(t, rundir_refuses_what_is_not_ours);
 	tcase_add_test(t, sweep_removes_only_what_is_dead);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * call.h - what the files of this folder share: one reported system call, and its answer
+ */
+#ifndef SRC_CAPTURE_CALL_H
+#define SRC_CAPTURE_CALL_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "src/capture/capture.h"
+#include "src/repr/repr.h"
+
+/** enum wgw_socket_class - what the descriptor in the first argument is */
+enum wgw_socket_class {
+	WGW_SOCKET_OURS,    /* represents an IP socket of the program */
+	WGW_SOCKET_IP,	    /* an IP socket from outside */
+	WGW_SOCKET_OTHER,   /* another socket, or no socket at all */
+	WGW_SOCKET_UNKNOWN, /* the process does not let us look */
+};
+
+struct wgw_busy;
+
+/**
+ * struct wgw_capture - one session's supervision
+ * @listener:	Notifications
+ * @lock:	Guards what follows
+ * @threads, @idle: All of them; those that wait for a notification
+ * @waiting:	Those whose call waits for the network
+ * @busy:	Sockets with a call in progress, and accepted connections kept for them
+ */
+struct wgw_capture {
+	int listener;
+	struct wgw_repr_session session;
+	uint64_t *kept;
+	size_t n_kept;
+	bool without_getfd;
+	pthread_mutex_t lock;
+	unsigned int threads, idle, waiting;
+	struct wgw_busy *busy;
+};
+
+/**
+ * struct wgw_call - one system call that a program waits in
+ * @id:		Of the notification
+ * @tid:	The thread
+ * @pidfd:	Of the thread, or of its process; -1: none could be had
+ * @fd:		Our duplicate of the descriptor in the first argument; -1: none
+ * @what, @tag:	What it is
+ * @busy:	Held lock of that socket
+ * @give, @give_flags: The descriptor that is the result (owned); O_CLOEXEC or 0
+ * @broken_pipe: The program gets SIGPIPE after the answer
+ * @undo:	Called when the answer did not reach the program
+ */
+struct wgw_call {
+	struct wgw_capture *capture;
+	uint64_t id;
+	pid_t tid;
+	int nr;
+	uint64_t args[6];
+	int pidfd;
+	int fd;
+	enum wgw_socket_class what;
+	uint64_t tag;
+	struct wgw_busy *busy;
+	int give, give_flags;
+	bool broken_pipe;
+	void (*undo)(struct wgw_call *c);
+};
+
+/* What a handler returns: a value >= 0, -errno, or one of these. */
+enum {
+	WGW_CALL_CONTINUE = INT_MIN, /* the kernel carries the call out */
+	WGW_CALL_GIVE,		     /* the result is @give, in the program's table */
+	WGW_CALL_GONE,		     /* nobody waits for an answer any more */
+};
+
+typedef long wgw_call_handler(struct wgw_call *c);
+
+/* ---- listener.c ---- */
+
+/* Whether the program still waits. What was learnt about @tid is only then about that thread. */
+bool wgw_call_valid(const struct wgw_call *c);
+/* Waits until @events or a hang-up happen on @c->fd, without the socket's lock.
+ * @until_ms: of wgw_raw_now_ms, -1: no limit. Returns 1, 0 (too late), WGW_CALL_GONE or -ENOBUFS:
+ * too many calls wait. */
+long wgw_call_wait(struct wgw_call *c, short events, int64_t until_ms);
+/* The end of a wait that @option (SO_RCVTIMEO, SO_SNDTIMEO) bounds; -1: not bounded. */
+int64_t wgw_call_until(const struct wgw_call *c, int option);
+/* Puts a descriptor in place of the one in the first argument. 0 or -errno. */
+int wgw_call_replace(struct wgw_call *c, int fd);
+
+/* ---- target.c: the program's memory and descriptors ---- */
+
+/* Opens @c->pidfd and @c->fd and finds out what it is. 0 or -errno (-EBADF as the kernel). */
+int wgw_target_open(struct wgw_call *c);
+void wgw_target_close(struct wgw_call *c);
+/* Copies. 0 or -EFAULT. */
+int wgw_target_read(const struct wgw_call *c, uint64_t from, void *to, size_t len);
+int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, size_t len);
+/* Writes an address as the kernel does: what fits at @to, the full length at @to_len. */
+int wgw_target_write_address(const struct wgw_call *c, uint64_t to, uint64_t to_len,
+			     const void *address, socklen_t len);
+
+/* ---- busy.c: one call at a time on each socket ---- */
+
+/* Takes the lock of @c->fd's socket. */
+void wgw_busy_lock(struct wgw_call *c);
+void wgw_busy_unlock(struct wgw_call *c);
+/* Keeps connection @fd, whose accept nobody waited for, for the next one; owned. */
+void wgw_busy_keep(struct wgw_call *c, int fd);
+/* A connection that was kept, or -1. */
+int wgw_busy_take(struct wgw_call *c);
+
+/* ---- policy.c: sockets that are not ours ---- */
+
+/* Whether a connection to @address, on a socket that is not ours, would go around the tunnel. 0 or
+ * -errno to answer with. */
+int wgw_outside_connect(const struct wgw_call *c, const void *address, socklen_t len);
+
+/* ---- handlers ---- */
+
+wgw_call_handler wgw_call_socket, wgw_call_connect, wgw_call_bind, wgw_call_listen, wgw_call_accept,
+	wgw_call_accept4, wgw_call_getsockname, wgw_call_getpeername, wgw_call_shutdown,
+	wgw_call_getsockopt, wgw_call_setsockopt, wgw_call_sendto, wgw_call_sendmsg,
+	wgw_call_sendmmsg, wgw_call_recvfrom, wgw_call_recvmsg, wgw_call_recvmmsg;
+
+#endif

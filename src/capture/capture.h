@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * capture.h - system calls that do not come from the preloaded library
+ *
+ * See README.md for the theory of operation. The filter goes into the command before exec; the
+ * supervisor answers what it reports.
+ */
+#ifndef SRC_CAPTURE_CAPTURE_H
+#define SRC_CAPTURE_CAPTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum wgw_capture_level {
+	WGW_CAPTURE_NONE,	/* the kernel takes no filter: nothing holds programs back */
+	WGW_CAPTURE_FILTER,	/* preloaded programs are captured, others have no IP sockets */
+	WGW_CAPTURE_SUPERVISED, /* other programs are captured, too */
+};
+
+/* ---- filter.c ---- */
+
+/* Installs the fail-closed filter in the calling thread, for good: IP sockets are refused. 0 or
+ * -errno. */
+int wgw_filter_install(void);
+/* Installs the filter that reports instead of refusing. Returns the listener, which the caller
+ * owns (close-on-exec), or -errno; -EBUSY: this process is supervised already. */
+int wgw_filter_install_supervised(void);
+/* The same in a child made with CLONE_FILES, which has a table of its own afterwards: the listener
+ * (the result) is in the parent's table and not in the child's. */
+int wgw_filter_hand_over(void);
+
+/* ---- probe.c ---- */
+
+/**
+ * struct wgw_capture_probe - what this machine offers
+ * @level:	The best level
+ * @why:	Why it is not the next better one, a sentence without its end; "" for the best
+ * @without_getfd: pidfd_getfd is refused
+ * @nested:	This process is supervised by another wgwrap, or by something like it
+ */
+struct wgw_capture_probe {
+	enum wgw_capture_level level;
+	char why[200];
+	bool without_getfd;
+	bool nested;
+};
+
+/* Tries every primitive once in a child. The caller must not hold secrets: the child is dumpable.
+ */
+void wgw_capture_probe(struct wgw_capture_probe *probe);
+
+/* ---- listener.c ---- */
+
+/**
+ * struct wgw_capture_options - how to supervise
+ * @session:	Value of WGW_SESSION_ENV
+ * @listener:	From wgw_filter_install_supervised; owned from here on
+ * @kept, @n_kept: inodes of IP sockets that the user lets the command have
+ * @without_getfd: As in struct wgw_capture_probe
+ */
+struct wgw_capture_options {
+	const char *session;
+	int listener;
+	const uint64_t *kept;
+	size_t n_kept;
+	bool without_getfd;
+};
+
+struct wgw_capture;
+
+/* Starts answering, in threads of this process. All signals must be blocked. NULL with errno. */
+struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * connect.c - connect(2)
+ *
+ * Starting a connect and asking for its outcome can both be repeated, because the state is derived
+ * from the socket. So when a signal interrupts the program's call, the next one finds what the
+ * first has done; only "the outcome was told" has to be taken back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "src/capture/call.h"
+#include "src/repr/raw.h"
+
+/** untell() - the outcome did not reach the program */
+static void untell(struct wgw_call *c)
+{
+	if (!(c->tag & WGW_TAG_REPORTED))
+		wgw_repr_tag_change(c->fd, 0, WGW_TAG_REPORTED);
+}
+
+/** is_close_on_exec() - of the program's descriptor @number */
+static bool is_close_on_exec(const struct wgw_call *c, int number)
+{
+	char path[64], text[256];
+	unsigned int flags = 0;
+	int fd;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)c->tid, number);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return sscanf(text, "pos: %*s flags: %o", &flags) != 1 || (flags & O_CLOEXEC);
+}
+
+/** begin_again() - connects a fresh socket in place of one whose connect has failed */
+static long begin_again(struct wgw_call *c, const void *address, socklen_t len)
+{
+	int again = wgw_repr_again(&c->capture->session, c->fd, c->tag);
+	int rc;
+
+	if (again < 0)
+		return again;
+	c->give_flags = is_close_on_exec(c, (int)c->args[0]) ? O_CLOEXEC : 0;
+	rc = wgw_call_replace(c, again);
+	if (rc) {
+		close(again);
+		return rc == -ENOENT ? WGW_CALL_GONE : -ECONNABORTED;
+	}
+	wgw_busy_unlock(c);
+	close(c->fd);
+	c->fd = again;
+	wgw_busy_lock(c);
+	if (!wgw_repr_tag(c->fd, &c->tag))
+		return -ECONNABORTED;
+	return wgw_repr_connect_begin(&c->capture->session, c->fd, c->tag, address, len);
+}
+
+static long wait_for_outcome(struct wgw_call *c)
+{
+	int64_t until = wgw_call_until(c, SO_SNDTIMEO);
+
+	for (;;) {
+		long rc = wgw_call_wait(c, POLLOUT, until);
+
+		if (rc == 0)
+			return -EINPROGRESS;
+		if (rc != 1)
+			return rc;
+		if (!wgw_repr_tag(c->fd, &c->tag))
+			return -EBADF;
+		rc = wgw_repr_connect_result(&c->capture->session, c->fd, c->tag);
+		if (rc != -EALREADY)
+			return rc;
+	}
+}
+
+long wgw_call_connect(struct wgw_call *c)
+{
+	struct sockaddr_storage address;
+	int len = (int)c->args[2];
+	long rc;
+
+	if (len < 0 || len > (int)sizeof(address))
+		return c->what == WGW_SOCKET_OURS ? -EINVAL : WGW_CALL_CONTINUE;
+	if (c->what == WGW_SOCKET_UNKNOWN)
+		return -EPERM;
+	if (wgw_target_read(c, c->args[1], &address, (size_t)len))
+		return c->what == WGW_SOCKET_OURS ? -EFAULT : WGW_CALL_CONTINUE;
+	if (!wgw_call_valid(c))
+		return WGW_CALL_GONE;
+	if (c->what != WGW_SOCKET_OURS) {
+		rc = wgw_outside_connect(c, &address, (socklen_t)len);
+		return rc ? rc : WGW_CALL_CONTINUE;
+	}
+	rc = wgw_repr_connect_begin(&c->capture->session, c->fd, c->tag, &address, (socklen_t)len);
+	if (rc == -ECONNABORTED)
+		rc = begin_again(c, &address, (socklen_t)len);
+	if (wgw_tag_kind(c->tag) != WGW_KIND_TCP)
+		return rc;
+	c->undo = untell;
+	if ((rc == -EINPROGRESS || rc == -EALREADY) && !wgw_repr_nonblocking(c->fd))
+		rc = wait_for_outcome(c);
+	return rc;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * filter.c - the system call filters, installed before exec
+ *
+ * Without an IP socket nothing can leave, so what matters is making one. Both filters answer:
+ *
+ *   another architecture's entry (int 0x80), x32	ENOSYS
+ *   io_uring_setup, _enter, _register			ENOSYS: its socket operations bypass filters
+ *   socket(AF_UNIX), socket(AF_NETLINK, NETLINK_ROUTE)	allowed
+ *   socket(AF_NETLINK, others)				EPROTONOSUPPORT
+ *   socket(any other family)				EAFNOSUPPORT
+ *   socket(AF_INET, AF_INET6)				EACCES, or reported to the supervisor
+ *
+ * The supervised filter also reports the calls that mean something else on our sockets than on
+ * AF_UNIX sockets: addresses, names and options. It leaves alone whatever moves data without an
+ * address, and all calls that the preloaded library makes from its own page (raw.h), which
+ * knows what it does. Making a socket is never exempt.
+ *
+ * The kernel takes family, protocol, level and option as int, so only their low halves count; a
+ * comparison of all 64 bits could be walked around. Inherited by fork and exec, cannot be removed.
+ *
+ * System calls that are not looked at are allowed by their number alone: the kernel then answers
+ * them from a bitmap, without running the filter.
+ */
+#include <asm/socket.h>
+#include <endian.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/audit.h>
+#include <linux/close_range.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "src/capture/capture.h"
+#include "src/repr/raw.h"
+
+#if defined(__x86_64__)
+#define OUR_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define OUR_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "name this architecture for seccomp"
+#endif
+#if __BYTE_ORDER != __LITTLE_ENDIAN
+#error "load_low takes the first half of an argument"
+#endif
+
+enum { X32_BIT = 0x40000000, CODE_MAX = 256 };
+
+/** struct program - a filter while it is written */
+struct program {
+	struct sock_filter code[CODE_MAX];
+	unsigned short n;
+};
+
+static void add(struct program *p, struct sock_filter statement)
+{
+	if (p->n == CODE_MAX)
+		abort();
+	p->code[p->n++] = statement;
+}
+
+static void load(struct program *p, size_t offset)
+{
+	add(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset));
+}
+
+static void load_low(struct program *p, unsigned int argument)
+{
+	load(p, offsetof(struct seccomp_data, args[argument]));
+}
+
+static void load_high(struct program *p, unsigned int argument)
+{
+	load(p, offsetof(struct seccomp_data, args[argument]) + sizeof(uint32_t));
+}
+
+static void answer(struct program *p, uint32_t action)
+{
+	add(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
+}
+
+static uint32_t fail(int err)
+{
+	return SECCOMP_RET_ERRNO | (uint32_t)err;
+}
+
+/** answer_if() - when the accumulator is @value */
+static void answer_if(struct program *p, uint32_t value, uint32_t action)
+{
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1));
+	answer(p, action);
+}
+
+static void answer_unless(struct program *p, uint32_t value, uint32_t action)
+{
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 1, 0));
+	answer(p, action);
+}
+
+/** call() - opens the part about system call @nr, which must end with an answer; to close_call() */
+static unsigned short call(struct program *p, uint32_t nr)
+{
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 0));
+	return (unsigned short)(p->n - 1);
+}
+
+static void close_call(struct program *p, unsigned short at)
+{
+	p->code[at].jf = (uint8_t)(p->n - at - 1);
+}
+
+/** gates() - ways around a filter that looks at system call numbers */
+static void gates(struct program *p)
+{
+	load(p, offsetof(struct seccomp_data, arch));
+	answer_unless(p, OUR_ARCH, fail(ENOSYS));
+	load(p, offsetof(struct seccomp_data, nr));
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1));
+	answer(p, fail(ENOSYS));
+	answer_if(p, __NR_io_uring_setup, fail(ENOSYS));
+	answer_if(p, __NR_io_uring_enter, fail(ENOSYS));
+	answer_if(p, __NR_io_uring_register, fail(ENOSYS));
+}
+
+/** creation() - socket(2). @ip: what IP sockets get */
+static void creation(struct program *p, uint32_t ip)
+{
+	unsigned short at = call(p, __NR_socket);
+
+	load_low(p, 0);
+	answer_if(p, AF_UNIX, SECCOMP_RET_ALLOW);
+	answer_if(p, AF_INET, ip);
+	answer_if(p, AF_INET6, ip);
+	answer_unless(p, AF_NETLINK, fail(EAFNOSUPPORT));
+	load_low(p, 2);
+	answer_if(p, NETLINK_ROUTE, SECCOMP_RET_ALLOW);
+	answer(p, fail(EPROTONOSUPPORT));
+	close_call(p, at);
+}
+
+/** exempt_page() - the preloaded library's own calls are allowed */
+static void exempt_page(struct program *p)
+{
+	const size_t at = offsetof(struct seccomp_data, instruction_pointer);
+
+	load(p, at + sizeof(uint32_t));
+	/* over the next four when it is not below 4 GB */
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 4));
+	load(p, at);
+	add(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K,
+					    ~((uint32_t)WGW_RAW_PAGE_BYTES - 1)));
+	answer_if(p, WGW_RAW_PAGE_ADDRESS, SECCOMP_RET_ALLOW);
+}
+
+/** report() - a call whose meaning cannot be seen in its arguments */
+static void report(struct program *p, uint32_t nr)
+{
+	unsigned short at = call(p, nr);
+
+	exempt_page(p);
+	answer(p, SECCOMP_RET_USER_NOTIF);
+	close_call(p, at);
+}
+
+/** report_address() - reported when the pointer in @argument, to an address, is not NULL */
+static void report_address(struct program *p, uint32_t nr, unsigned int argument)
+{
+	unsigned short at = call(p, nr);
+
+	exempt_page(p);
+	load_low(p, argument);
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0));
+	answer(p, SECCOMP_RET_USER_NOTIF);
+	load_high(p, argument);
+	answer_if(p, 0, SECCOMP_RET_ALLOW);
+	answer(p, SECCOMP_RET_USER_NOTIF);
+	close_call(p, at);
+}
+
+/** report_options() - reported outside SOL_SOCKET, and for the @n of @names inside */
+static void report_options(struct program *p, uint32_t nr, const uint32_t *names, size_t n)
+{
+	unsigned short at = call(p, nr);
+
+	exempt_page(p);
+	load_low(p, 1);
+	answer_unless(p, SOL_SOCKET, SECCOMP_RET_USER_NOTIF);
+	load_low(p, 2);
+	for (size_t i = 0; i < n; i++)
+		answer_if(p, names[i], SECCOMP_RET_USER_NOTIF);
+	answer(p, SECCOMP_RET_ALLOW);
+	close_call(p, at);
+}
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+/** reports() - what means something else on our sockets than on AF_UNIX sockets */
+static void reports(struct program *p)
+{
+	static const uint32_t got[] = {SO_ERROR,     SO_TYPE,	SO_DOMAIN,   SO_PROTOCOL,
+				       SO_REUSEPORT, SO_SNDBUF, SO_PEERCRED, SO_MAX_PACING_RATE};
+	static const uint32_t set[] = {SO_SNDBUF,	 SO_SNDBUFFORCE,  SO_REUSEPORT,
+				       SO_LINGER,	 SO_KEEPALIVE,	  SO_ZEROCOPY,
+				       SO_BINDTODEVICE,	 SO_INCOMING_CPU, SO_MAX_PACING_RATE,
+				       SO_ATTACH_FILTER, SO_ATTACH_BPF};
+
+	report(p, __NR_connect);
+	report(p, __NR_bind);
+	report(p, __NR_listen);
+	report(p, __NR_getsockname);
+	report(p, __NR_getpeername);
+	report(p, __NR_shutdown);
+	report(p, __NR_sendmsg);
+	report(p, __NR_sendmmsg);
+	report(p, __NR_recvmsg);
+	report(p, __NR_recvmmsg);
+#ifdef __NR_accept
+	report_address(p, __NR_accept, 1);
+#endif
+	report_address(p, __NR_accept4, 1);
+	report_address(p, __NR_sendto, 4);
+	report_address(p, __NR_recvfrom, 4);
+	report_options(p, __NR_getsockopt, got, COUNT(got));
+	report_options(p, __NR_setsockopt, set, COUNT(set));
+}
+
+static int install(const struct program *p, unsigned int flags)
+{
+	struct sock_fprog program = {.len = p->n, .filter = (struct sock_filter *)p->code};
+	long fd;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	/* without the flag, kernels before 5.16 slow the whole program down (speculation) */
+	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+		     &program);
+	if (fd < 0)
+		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int wgw_filter_install(void)
+{
+	struct program p = {.n = 0};
+
+	gates(&p);
+	creation(&p, fail(EACCES));
+	answer(&p, SECCOMP_RET_ALLOW);
+	return install(&p, 0);
+}
+
+int wgw_filter_install_supervised(void)
+{
+	struct program p = {.n = 0};
+
+	gates(&p);
+	creation(&p, SECCOMP_RET_USER_NOTIF);
+	reports(&p);
+	answer(&p, SECCOMP_RET_ALLOW);
+	return install(&p, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+}
+
+/** own_table() - ends the sharing of descriptors with the parent. Not by unshare(2), which
+ * containers refuse */
+static int own_table(void)
+{
+	if (close_range(UINT_MAX, UINT_MAX, CLOSE_RANGE_UNSHARE) == 0)
+		return 0;
+	return unshare(CLONE_FILES) ? -errno : 0;
+}
+
+int wgw_filter_hand_over(void)
+{
+	int listener = wgw_filter_install_supervised();
+	int err;
+
+	if (listener < 0)
+		return listener;
+	err = own_table();
+	if (err)
+		return err;
+	close(listener);
+	return listener;
+}

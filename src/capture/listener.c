@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listener.c - takes notifications and answers them, in threads
+ *
+ * The operations of src/repr wait: for the tunnel process's reply, or as the program's own call
+ * waits. So each call in progress has a thread for as long as the program's thread waits for it,
+ * and no notification is handed from one thread to another: those without a call all wait in
+ * SECCOMP_IOCTL_NOTIF_RECV. A thread that takes the last one's place starts another first, so
+ * somebody always listens. A call that waits for the network can be one of many; when there are
+ * too many, the next one fails with ENOBUFS instead of stopping everybody.
+ */
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "src/capture/call.h"
+#include "src/repr/raw.h"
+
+enum {
+	THREADS_MAX = 1024,
+	WAITING_MAX = THREADS_MAX - 64, /* the rest is for calls that end by themselves */
+	IDLE_MAX = 4,
+	STACK_BYTES = 256 * 1024, /* changing a datagram socket's peer takes 64 KiB of it */
+	LOOK_FIRST_MS = 20,	  /* how soon a waiting call looks whether it is still wanted, */
+	LOOK_LAST_MS = 1000,	  /* and how rarely in the end */
+};
+
+/* The parts of the interface that older headers lack. */
+#ifndef SECCOMP_ADDFD_FLAG_SEND
+#define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
+#endif
+
+static const struct {
+	int nr;
+	wgw_call_handler *handle;
+} calls[] = {
+	{SYS_socket, wgw_call_socket},
+	{SYS_connect, wgw_call_connect},
+	{SYS_bind, wgw_call_bind},
+	{SYS_listen, wgw_call_listen},
+#ifdef SYS_accept
+	{SYS_accept, wgw_call_accept},
+#endif
+	{SYS_accept4, wgw_call_accept4},
+	{SYS_getsockname, wgw_call_getsockname},
+	{SYS_getpeername, wgw_call_getpeername},
+	{SYS_shutdown, wgw_call_shutdown},
+	{SYS_getsockopt, wgw_call_getsockopt},
+	{SYS_setsockopt, wgw_call_setsockopt},
+	{SYS_sendto, wgw_call_sendto},
+	{SYS_sendmsg, wgw_call_sendmsg},
+	{SYS_sendmmsg, wgw_call_sendmmsg},
+	{SYS_recvfrom, wgw_call_recvfrom},
+	{SYS_recvmsg, wgw_call_recvmsg},
+	{SYS_recvmmsg, wgw_call_recvmmsg},
+};
+
+/* ---- what handlers need ---- */
+
+bool wgw_call_valid(const struct wgw_call *c)
+{
+	return ioctl(c->capture->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &c->id) == 0;
+}
+
+int64_t wgw_call_until(const struct wgw_call *c, int option)
+{
+	struct timeval tv = {0};
+	socklen_t len = sizeof(tv);
+
+	if (wgw_raw_getsockopt(c->fd, SOL_SOCKET, option, &tv, &len) < 0 ||
+	    (tv.tv_sec == 0 && tv.tv_usec == 0))
+		return -1;
+	return wgw_raw_now_ms() + (int64_t)tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000;
+}
+
+static bool begin_wait(struct wgw_capture *k)
+{
+	bool room;
+
+	pthread_mutex_lock(&k->lock);
+	room = k->waiting < WAITING_MAX;
+	k->waiting += room;
+	pthread_mutex_unlock(&k->lock);
+	return room;
+}
+
+static void end_wait(struct wgw_capture *k)
+{
+	pthread_mutex_lock(&k->lock);
+	k->waiting--;
+	pthread_mutex_unlock(&k->lock);
+}
+
+/** wait_unlocked() - an interrupted call makes no event, so it is looked for; less and less often,
+ * as most calls that wait long wait for ever. The end of the program is an event. */
+static long wait_unlocked(struct wgw_call *c, short events, int64_t until_ms)
+{
+	struct pollfd p[] = {{.fd = c->fd, .events = events}, {.fd = c->pidfd, .events = POLLIN}};
+	int64_t look_ms = LOOK_FIRST_MS;
+
+	for (;;) {
+		int64_t left_ms = until_ms < 0 ? look_ms : until_ms - wgw_raw_now_ms();
+
+		if (left_ms > look_ms)
+			left_ms = look_ms;
+		if (wgw_raw_poll(p, 2, left_ms < 0 ? 0 : (int)left_ms) < 0)
+			return -ENOBUFS;
+		if (!wgw_call_valid(c))
+			return WGW_CALL_GONE;
+		if (p[0].revents)
+			return 1;
+		if (until_ms >= 0 && wgw_raw_now_ms() >= until_ms)
+			return 0;
+		look_ms = 2 * look_ms > LOOK_LAST_MS ? LOOK_LAST_MS : 2 * look_ms;
+	}
+}
+
+long wgw_call_wait(struct wgw_call *c, short events, int64_t until_ms)
+{
+	long rc;
+
+	if (!begin_wait(c->capture))
+		return -ENOBUFS;
+	wgw_busy_unlock(c);
+	rc = wait_unlocked(c, events, until_ms);
+	wgw_busy_lock(c);
+	end_wait(c->capture);
+	return rc;
+}
+
+int wgw_call_replace(struct wgw_call *c, int fd)
+{
+	struct seccomp_notif_addfd add = {.id = c->id,
+					  .flags = SECCOMP_ADDFD_FLAG_SETFD,
+					  .srcfd = (uint32_t)fd,
+					  .newfd = (uint32_t)c->args[0],
+					  .newfd_flags = (uint32_t)c->give_flags};
+
+	return ioctl(c->capture->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0 ? -errno : 0;
+}
+
+/* ---- answers ---- */
+
+/** send_value() - the result of the call. false: nobody waits */
+static bool send_value(const struct wgw_call *c, long result)
+{
+	struct seccomp_notif_resp resp = {.id = c->id};
+
+	if (result == WGW_CALL_CONTINUE)
+		resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	else if (result < 0)
+		resp.error = (int)result;
+	else
+		resp.val = result;
+	while (ioctl(c->capture->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp)) {
+		if (errno != EINTR)
+			return false;
+	}
+	return true;
+}
+
+/** send_fd() - puts @c->give into the program's table and answers with its number, in one step */
+static bool send_fd(struct wgw_call *c)
+{
+	struct seccomp_notif_addfd add = {.id = c->id,
+					  .flags = SECCOMP_ADDFD_FLAG_SEND,
+					  .srcfd = (uint32_t)c->give,
+					  .newfd_flags = (uint32_t)c->give_flags};
+
+	if (ioctl(c->capture->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0)
+		return true;
+	/* ENOENT: interrupted. Else its table is full: that is its result. */
+	if (errno != ENOENT)
+		send_value(c, -errno);
+	return false;
+}
+
+static bool takes_descriptor(int nr)
+{
+	return nr != SYS_socket;
+}
+
+static long handle(struct wgw_call *c)
+{
+	int rc;
+
+	if (takes_descriptor(c->nr)) {
+		rc = wgw_target_open(c);
+		if (!wgw_call_valid(c))
+			return WGW_CALL_GONE;
+		if (rc)
+			return rc;
+		if (c->what == WGW_SOCKET_OURS)
+			wgw_busy_lock(c);
+	}
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		if (calls[i].nr == c->nr)
+			return calls[i].handle(c);
+	}
+	return -ENOSYS;
+}
+
+static void serve_call(struct wgw_capture *k, const struct seccomp_notif *n)
+{
+	struct wgw_call c = {.capture = k,
+			     .id = n->id,
+			     .tid = (pid_t)n->pid,
+			     .nr = n->data.nr,
+			     .pidfd = -1,
+			     .fd = -1,
+			     .what = WGW_SOCKET_OTHER,
+			     .give = -1};
+	bool sent = true;
+	long result;
+
+	for (size_t i = 0; i < 6; i++)
+		c.args[i] = n->data.args[i];
+	result = handle(&c);
+	if (result == WGW_CALL_GIVE)
+		sent = send_fd(&c);
+	else if (result != WGW_CALL_GONE)
+		sent = send_value(&c, result);
+	if (!sent && c.undo)
+		c.undo(&c);
+	/* not before: it would interrupt the call */
+	if (sent && c.broken_pipe)
+		syscall(SYS_pidfd_send_signal, c.pidfd, SIGPIPE, NULL, 0);
+	if (c.give >= 0)
+		close(c.give);
+	wgw_busy_unlock(&c);
+	wgw_target_close(&c);
+}
+
+/* ---- threads ---- */
+
+static void *serve(void *arg);
+
+static bool start_thread(struct wgw_capture *k)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int err;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	err = pthread_create(&thread, &attr, serve, k);
+	pthread_attr_destroy(&attr);
+	if (err)
+		errno = err;
+	return err == 0;
+}
+
+/** leave_idle() - a call has come; another thread takes this one's place when it was the last */
+static void leave_idle(struct wgw_capture *k)
+{
+	bool start;
+
+	pthread_mutex_lock(&k->lock);
+	k->idle--;
+	start = k->idle == 0 && k->threads < THREADS_MAX;
+	if (start) {
+		k->threads++;
+		k->idle++;
+	}
+	pthread_mutex_unlock(&k->lock);
+	if (start && !start_thread(k)) {
+		pthread_mutex_lock(&k->lock);
+		k->threads--;
+		k->idle--;
+		pthread_mutex_unlock(&k->lock);
+	}
+}
+
+/** enter_idle() - false: enough others are idle */
+static bool enter_idle(struct wgw_capture *k)
+{
+	bool stay;
+
+	pthread_mutex_lock(&k->lock);
+	stay = k->idle < IDLE_MAX;
+	if (stay)
+		k->idle++;
+	else
+		k->threads--;
+	pthread_mutex_unlock(&k->lock);
+	return stay;
+}
+
+/** receive() - the next notification; false: there will be none */
+static bool receive(const struct wgw_capture *k, struct seccomp_notif *n, size_t size)
+{
+	for (;;) {
+		memset(n, 0, size);
+		if (!ioctl(k->listener, SECCOMP_IOCTL_NOTIF_RECV, n))
+			return true;
+		/* ENOENT: it was interrupted before it came here, or nobody is left */
+		if (errno == ENOENT) {
+			struct pollfd p = {.fd = k->listener};
+
+			if (wgw_raw_poll(&p, 1, 0) == 1)
+				return false;
+		} else if (errno != EINTR) {
+			return false;
+		}
+	}
+}
+
+static void *serve(void *arg)
+{
+	struct wgw_capture *k = arg;
+	struct seccomp_notif_sizes sizes;
+	struct seccomp_notif *n;
+	size_t size;
+
+	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes))
+		return NULL;
+	size = sizes.seccomp_notif > sizeof(*n) ? sizes.seccomp_notif : sizeof(*n);
+	n = malloc(size);
+	if (!n)
+		return NULL;
+	do {
+		if (!receive(k, n, size))
+			break;
+		leave_idle(k);
+		serve_call(k, n);
+	} while (enter_idle(k));
+	free(n);
+	return NULL;
+}
+
+struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
+{
+	struct wgw_capture *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return NULL;
+	k->listener = options->listener;
+	k->without_getfd = options->without_getfd;
+	pthread_mutex_init(&k->lock, NULL);
+	if (!wgw_repr_session_parse(&k->session, options->session)) {
+		errno = EINVAL;
+		goto fail;
+	}
+	k->kept = calloc(options->n_kept + 1, sizeof(*k->kept));
+	if (!k->kept)
+		goto fail;
+	if (options->n_kept)
+		memcpy(k->kept, options->kept, options->n_kept * sizeof(*k->kept));
+	k->n_kept = options->n_kept;
+	k->threads = k->idle = 1;
+	if (start_thread(k))
+		return k;
+fail:
+	free(k->kept);
+	free(k);
+	return NULL;
+}

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * message.c - sendto(2), sendmsg(2), sendmmsg(2), recvfrom(2), recvmsg(2), recvmmsg(2)
+ *
+ * Datagrams with an address are carried over here: copied, sent or received without waiting, and
+ * waited for as the program's own call would wait. Connections are left to the kernel whenever that
+ * comes to the same, because bytes that were received for a call that was interrupted in
+ * that moment would be lost; for datagrams that is a loss like any other.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "src/capture/call.h"
+#include "src/repr/raw.h"
+
+enum {
+	DATAGRAM_MAX_BYTES = 65536,
+	STREAM_PIECE_BYTES = 256 * 1024, /* a stream may take less than was offered */
+	CONTROL_MAX_BYTES = 4096,
+};
+
+/**
+ * struct message - one message, here and at the program
+ * @head:	As the program gave it: its own pointers
+ * @there:	Its buffers, @n of them
+ * @data, @len:	Our buffer (malloc'ed)
+ * @name, @control: Copies
+ * @msg, @iov:	The same for src/repr, with our pointers
+ */
+struct message {
+	struct msghdr head;
+	struct iovec *there;
+	size_t n;
+	uint8_t *data;
+	size_t len;
+	struct sockaddr_storage name;
+	uint8_t control[CONTROL_MAX_BYTES];
+	struct msghdr msg;
+	struct iovec iov;
+};
+
+static void release(struct message *m)
+{
+	free(m->there);
+	free(m->data);
+}
+
+/** take_buffers() - the list in @m->head, and a buffer of ours as large as all of them, up to
+ * @max. 0 or -errno */
+static long take_buffers(const struct wgw_call *c, struct message *m, size_t max)
+{
+	size_t total = 0;
+
+	m->n = m->head.msg_iovlen;
+	if (m->n > IOV_MAX)
+		return -EMSGSIZE;
+	m->there = calloc(m->n + 1, sizeof(*m->there));
+	if (!m->there)
+		return -ENOMEM;
+	if (wgw_target_read(c, (uintptr_t)m->head.msg_iov, m->there, m->n * sizeof(*m->there)))
+		return -EFAULT;
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->there[i].iov_len > (size_t)SSIZE_MAX - total)
+			return -EINVAL;
+		total += m->there[i].iov_len;
+	}
+	m->len = total < max ? total : max;
+	m->data = malloc(m->len + 1);
+	if (!m->data)
+		return -ENOMEM;
+	m->iov = (struct iovec){m->data, m->len};
+	m->msg.msg_iov = &m->iov;
+	m->msg.msg_iovlen = 1;
+	return 0;
+}
+
+/** take_head() - the struct msghdr at @at */
+static long take_head(const struct wgw_call *c, uint64_t at, struct message *m)
+{
+	memset(m, 0, sizeof(*m));
+	if (wgw_target_read(c, at, &m->head, sizeof(m->head)))
+		return -EFAULT;
+	if (!m->head.msg_name)
+		m->head.msg_namelen = 0;
+	if ((int)m->head.msg_namelen < 0)
+		return -EINVAL;
+	return 0;
+}
+
+/** make_head() - the same for a call that has one buffer and no struct msghdr */
+static long make_head(struct message *m, struct iovec *one, uint64_t data, uint64_t len)
+{
+	memset(m, 0, sizeof(*m));
+	*one = (struct iovec){(void *)(uintptr_t)data, len};
+	m->there = malloc(sizeof(*one));
+	if (!m->there)
+		return -ENOMEM;
+	m->there[0] = *one;
+	m->n = 1;
+	return 0;
+}
+
+/* ---- out ---- */
+
+static size_t most_of(const struct wgw_call *c)
+{
+	/* one more than a datagram may have, so that it is seen to be too long */
+	return wgw_tag_kind(c->tag) == WGW_KIND_TCP ? STREAM_PIECE_BYTES : DATAGRAM_MAX_BYTES;
+}
+
+/** gather() - fills our buffer from the program's */
+static long gather(const struct wgw_call *c, struct message *m)
+{
+	size_t done = 0;
+
+	for (size_t i = 0; i < m->n && done < m->len; i++) {
+		size_t len = m->there[i].iov_len;
+
+		if (len > m->len - done)
+			len = m->len - done;
+		if (wgw_target_read(c, (uintptr_t)m->there[i].iov_base, m->data + done, len))
+			return -EFAULT;
+		done += len;
+	}
+	return 0;
+}
+
+/** take_name() - the destination */
+static long take_name(const struct wgw_call *c, struct message *m, uint64_t at, socklen_t len)
+{
+	if (!at || !len)
+		return 0;
+	if (len > sizeof(m->name))
+		return -EINVAL;
+	m->msg.msg_name = &m->name;
+	m->msg.msg_namelen = len;
+	return wgw_target_read(c, at, &m->name, len);
+}
+
+static long take_control(const struct wgw_call *c, struct message *m)
+{
+	if (!m->head.msg_control || !m->head.msg_controllen)
+		return 0;
+	if (m->head.msg_controllen > sizeof(m->control))
+		return -ENOBUFS;
+	m->msg.msg_control = m->control;
+	m->msg.msg_controllen = m->head.msg_controllen;
+	return wgw_target_read(c, (uintptr_t)m->head.msg_control, m->control,
+			       m->head.msg_controllen);
+}
+
+/** send_message() - waits for room as the program's call would */
+static long send_message(struct wgw_call *c, const struct message *m, int flags)
+{
+	int64_t until = wgw_call_until(c, SO_SNDTIMEO);
+	bool wait = !(flags & MSG_DONTWAIT) && !wgw_repr_nonblocking(c->fd);
+
+	for (;;) {
+		ssize_t n;
+		long rc;
+
+		if (!wgw_call_valid(c))
+			return WGW_CALL_GONE;
+		n = wgw_repr_sendmsg(&c->capture->session, c->fd, c->tag, &m->msg,
+				     flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n == -EPIPE && !(flags & MSG_NOSIGNAL) && wgw_tag_kind(c->tag) == WGW_KIND_TCP)
+			c->broken_pipe = true;
+		if (n != -EAGAIN || !wait)
+			return n;
+		rc = wgw_call_wait(c, POLLOUT, until);
+		if (rc <= 0)
+			return rc == 0 ? -EAGAIN : rc;
+		if (!wgw_repr_tag(c->fd, &c->tag))
+			return -EBADF;
+	}
+}
+
+/** outside() - a message on a socket that is not ours */
+static long outside(const struct wgw_call *c, uint64_t name, socklen_t len)
+{
+	struct sockaddr_storage address;
+	int rc;
+
+	if (c->what == WGW_SOCKET_UNKNOWN)
+		return -EPERM;
+	if (c->what != WGW_SOCKET_IP || !name || len > sizeof(address))
+		return WGW_CALL_CONTINUE;
+	if (wgw_target_read(c, name, &address, len))
+		return -EFAULT;
+	rc = wgw_outside_connect(c, &address, len);
+	return rc ? rc : WGW_CALL_CONTINUE;
+}
+
+long wgw_call_sendto(struct wgw_call *c)
+{
+	struct message m;
+	struct iovec one;
+	long rc;
+
+	if (c->what != WGW_SOCKET_OURS)
+		return outside(c, c->args[4], (socklen_t)c->args[5]);
+	if ((int)c->args[5] < 0)
+		return -EINVAL;
+	rc = make_head(&m, &one, c->args[1], c->args[2]);
+	if (rc)
+		return rc;
+	m.len = one.iov_len < most_of(c) ? one.iov_len : most_of(c);
+	m.data = malloc(m.len + 1);
+	m.iov = (struct iovec){m.data, m.len};
+	m.msg.msg_iov = &m.iov;
+	m.msg.msg_iovlen = 1;
+	rc = m.data ? gather(c, &m) : -ENOMEM;
+	if (rc == 0)
+		rc = take_name(c, &m, c->args[4], (socklen_t)c->args[5]);
+	if (rc == 0)
+		rc = send_message(c, &m, (int)c->args[3]);
+	release(&m);
+	return rc;
+}
+
+/** is_plain() - whether the kernel may send it as it is */
+static bool is_plain(const struct wgw_call *c, const struct message *m)
+{
+	if (m->head.msg_namelen || m->head.msg_controllen)
+		return false;
+	return wgw_tag_kind(c->tag) == WGW_KIND_TCP || (c->tag & WGW_TAG_RAW);
+}
+
+/** send_head() - sends what @m->head describes */
+static long send_head(struct wgw_call *c, struct message *m, int flags)
+{
+	long rc = take_buffers(c, m, most_of(c));
+
+	if (rc == 0)
+		rc = gather(c, m);
+	if (rc == 0)
+		rc = take_name(c, m, (uintptr_t)m->head.msg_name, m->head.msg_namelen);
+	if (rc == 0)
+		rc = take_control(c, m);
+	if (rc == 0)
+		rc = send_message(c, m, flags);
+	release(m);
+	return rc;
+}
+
+long wgw_call_sendmsg(struct wgw_call *c)
+{
+	struct message m;
+	long rc;
+
+	if (c->what == WGW_SOCKET_OTHER)
+		return WGW_CALL_CONTINUE;
+	rc = c->what == WGW_SOCKET_UNKNOWN ? -EPERM : take_head(c, c->args[1], &m);
+	if (rc)
+		return rc;
+	if (c->what == WGW_SOCKET_IP)
+		return outside(c, (uintptr_t)m.head.msg_name, m.head.msg_namelen);
+	if (is_plain(c, &m) && !((int)c->args[2] & (MSG_FASTOPEN | MSG_OOB)))
+		return WGW_CALL_CONTINUE;
+	return send_head(c, &m, (int)c->args[2]);
+}
+
+static uint64_t message_at(const struct wgw_call *c, unsigned int i)
+{
+	return c->args[1] + i * sizeof(struct mmsghdr);
+}
+
+static int write_length(const struct wgw_call *c, unsigned int i, long n)
+{
+	unsigned int len = (unsigned int)n;
+
+	return wgw_target_write(c, message_at(c, i) + offsetof(struct mmsghdr, msg_len), &len,
+				sizeof(len));
+}
+
+static unsigned int message_count(const struct wgw_call *c)
+{
+	unsigned int n = (unsigned int)c->args[2];
+
+	return n > IOV_MAX ? IOV_MAX : n; /* as the kernel */
+}
+
+long wgw_call_sendmmsg(struct wgw_call *c)
+{
+	unsigned int n = message_count(c), i;
+	struct message m;
+	long rc = 0;
+
+	if (c->what == WGW_SOCKET_IP || c->what == WGW_SOCKET_UNKNOWN)
+		return -EPERM;
+	if (c->what == WGW_SOCKET_OTHER || wgw_tag_kind(c->tag) == WGW_KIND_TCP)
+		return WGW_CALL_CONTINUE;
+	for (i = 0; i < n; i++) {
+		rc = take_head(c, message_at(c, i), &m);
+		if (rc == 0)
+			rc = send_head(c, &m, (int)c->args[3]);
+		if (rc == WGW_CALL_GONE)
+			return rc;
+		if (rc >= 0)
+			rc = write_length(c, i, rc);
+		if (rc < 0)
+			break;
+	}
+	return i ? (long)i : rc;
+}
+
+/* ---- in ---- */
+
+/** receive_message() - waits for one as the program's call would. Its length or -errno */
+static long receive_message(struct wgw_call *c, struct message *m, int flags, int64_t until)
+{
+	bool wait = !(flags & MSG_DONTWAIT) && !wgw_repr_nonblocking(c->fd);
+
+	for (;;) {
+		struct msghdr msg = m->msg;
+		ssize_t n;
+		long rc;
+
+		if (!wgw_call_valid(c))
+			return WGW_CALL_GONE;
+		n = wgw_repr_recvmsg(&c->capture->session, c->fd, c->tag, &msg,
+				     flags | MSG_DONTWAIT);
+		if (n >= 0)
+			m->msg = msg;
+		if (n != -EAGAIN || !wait || (flags & MSG_ERRQUEUE))
+			return n;
+		rc = wgw_call_wait(c, POLLIN, until);
+		if (rc <= 0)
+			return rc == 0 ? -EAGAIN : rc;
+		if (!wgw_repr_tag(c->fd, &c->tag))
+			return -EBADF;
+	}
+}
+
+/** scatter() - @n bytes into the program's buffers */
+static long scatter(const struct wgw_call *c, const struct message *m, size_t n)
+{
+	size_t done = 0;
+
+	if (n > m->len)
+		n = m->len;
+	for (size_t i = 0; i < m->n && done < n; i++) {
+		size_t len = m->there[i].iov_len < n - done ? m->there[i].iov_len : n - done;
+
+		if (wgw_target_write(c, (uintptr_t)m->there[i].iov_base, m->data + done, len))
+			return -EFAULT;
+		done += len;
+	}
+	return 0;
+}
+
+/** write_back() - what recvmsg(2) leaves in the struct msghdr at @at */
+static long write_back(const struct wgw_call *c, const struct message *m, uint64_t at)
+{
+	socklen_t room = m->head.msg_name ? m->head.msg_namelen : 0;
+	size_t name = room < m->msg.msg_namelen ? room : m->msg.msg_namelen;
+	struct msghdr after = m->head;
+	int rc;
+
+	after.msg_namelen = m->head.msg_name ? m->msg.msg_namelen : 0;
+	after.msg_controllen = m->msg.msg_controllen;
+	after.msg_flags = m->msg.msg_flags;
+	rc = wgw_target_write(c, (uintptr_t)m->head.msg_name, &m->name, name);
+	if (rc == 0)
+		rc = wgw_target_write(c, (uintptr_t)m->head.msg_control, m->control,
+				      m->msg.msg_controllen);
+	return rc ? rc : wgw_target_write(c, at, &after, sizeof(after));
+}
+
+/** receive_head() - receives into what the struct msghdr at @at describes */
+static long receive_head(struct wgw_call *c, uint64_t at, int flags, int64_t until)
+{
+	struct message m;
+	long rc = take_head(c, at, &m), n = 0;
+
+	if (rc)
+		return rc;
+	rc = take_buffers(c, &m, DATAGRAM_MAX_BYTES);
+	if (rc == 0) {
+		m.msg.msg_name = m.head.msg_name ? &m.name : NULL;
+		m.msg.msg_namelen = sizeof(m.name);
+		m.msg.msg_control = m.head.msg_control ? m.control : NULL;
+		m.msg.msg_controllen = m.head.msg_controllen < sizeof(m.control)
+					       ? m.head.msg_controllen
+					       : sizeof(m.control);
+		n = rc = receive_message(c, &m, flags, until);
+	}
+	if (n > 0 || (n == 0 && rc == 0))
+		rc = scatter(c, &m, (size_t)n);
+	if (rc == 0)
+		rc = write_back(c, &m, at);
+	release(&m);
+	return rc ? rc : n;
+}
+
+long wgw_call_recvfrom(struct wgw_call *c)
+{
+	struct message m;
+	struct iovec one;
+	long rc, n;
+
+	if (c->what != WGW_SOCKET_OURS || wgw_tag_kind(c->tag) == WGW_KIND_TCP)
+		return WGW_CALL_CONTINUE;
+	rc = make_head(&m, &one, c->args[1], c->args[2]);
+	if (rc)
+		return rc;
+	m.len = one.iov_len < DATAGRAM_MAX_BYTES ? one.iov_len : DATAGRAM_MAX_BYTES;
+	m.data = malloc(m.len + 1);
+	m.iov = (struct iovec){m.data, m.len};
+	m.msg.msg_iov = &m.iov;
+	m.msg.msg_iovlen = 1;
+	m.msg.msg_name = &m.name;
+	m.msg.msg_namelen = sizeof(m.name);
+	n = m.data ? receive_message(c, &m, (int)c->args[3], wgw_call_until(c, SO_RCVTIMEO))
+		   : -ENOMEM;
+	rc = n < 0 ? n : scatter(c, &m, (size_t)n);
+	if (rc == 0)
+		rc = wgw_target_write_address(c, c->args[4], c->args[5], &m.name,
+					      m.msg.msg_namelen);
+	release(&m);
+	return rc ? rc : n;
+}
+
+/** is_for_kernel() - calls that mean the same on the AF_UNIX socket. An error queue does not: there
+ * is none, and data would be read */
+static bool is_for_kernel(const struct wgw_call *c, int flags)
+{
+	if (c->what != WGW_SOCKET_OURS)
+		return true;
+	return wgw_tag_kind(c->tag) == WGW_KIND_TCP && !(flags & MSG_ERRQUEUE);
+}
+
+long wgw_call_recvmsg(struct wgw_call *c)
+{
+	int flags = (int)c->args[2];
+
+	if (is_for_kernel(c, flags))
+		return WGW_CALL_CONTINUE;
+	if (wgw_tag_kind(c->tag) == WGW_KIND_TCP)
+		return -EAGAIN;
+	return receive_head(c, c->args[1], flags, wgw_call_until(c, SO_RCVTIMEO));
+}
+
+long wgw_call_recvmmsg(struct wgw_call *c)
+{
+	unsigned int n = message_count(c), i;
+	int flags = (int)c->args[3];
+	struct timespec limit;
+	int64_t end = -1;
+	long rc = 0;
+
+	if (is_for_kernel(c, flags))
+		return WGW_CALL_CONTINUE;
+	if (c->args[4]) {
+		if (wgw_target_read(c, c->args[4], &limit, sizeof(limit)))
+			return -EFAULT;
+		end = wgw_raw_now_ms() + limit.tv_sec * 1000 + limit.tv_nsec / 1000000;
+	}
+	for (i = 0; i < n; i++) {
+		rc = receive_head(c, message_at(c, i), flags & ~MSG_WAITFORONE,
+				  wgw_call_until(c, SO_RCVTIMEO));
+		if (rc == WGW_CALL_GONE)
+			return rc;
+		if (rc >= 0)
+			rc = write_length(c, i, rc);
+		if (rc < 0)
+			break;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+		/* as the kernel: looked at only after each message */
+		if (end >= 0 && wgw_raw_now_ms() >= end)
+			return (long)i + 1;
+	}
+	return i ? (long)i : rc;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * probe.c - what this machine lets us do
+ *
+ * Kernel versions do not tell: containers, Yama and other filters change the answer. So every
+ * primitive is tried once, on a child that makes one call of each kind.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "src/capture/capture.h"
+
+enum { ANSWER_MS = 5000 };
+enum { CHILD_FILTERED = 0, CHILD_FAILED = 1 };
+
+#ifndef SECCOMP_ADDFD_FLAG_SEND
+#define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
+#endif
+
+static void degrade(struct wgw_capture_probe *probe, enum wgw_capture_level level, const char *why,
+		    int err)
+{
+	probe->level = level;
+	snprintf(probe->why, sizeof(probe->why), "%s (%s)", why, strerror(err));
+}
+
+/** wait_status() - of child @pid */
+static int wait_status(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -1;
+	}
+	return status;
+}
+
+/** filter_works() - whether the fail-closed filter can be had */
+static bool filter_works(int *err)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(-wgw_filter_install());
+	status = pid < 0 ? -1 : wait_status(pid);
+	*err = pid < 0 ? errno : WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
+	return *err == 0;
+}
+
+/** child() - installs the filter and makes the calls that are then answered: socket(2), and
+ * bind(2) with an address in this child's memory */
+_Noreturn static void child(int to)
+{
+	static const struct sockaddr address = {.sa_family = AF_UNIX};
+	int listener, fd;
+
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	listener = wgw_filter_hand_over();
+	if (write(to, &listener, sizeof(listener)) != (ssize_t)sizeof(listener) || listener < 0)
+		_exit(CHILD_FAILED);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	_exit(fd < 0 || bind(fd, &address, sizeof(address)) ? CHILD_FAILED : CHILD_FILTERED);
+}
+
+/** next() - waits for a notification; false: errno */
+static bool next(int listener, struct seccomp_notif *n)
+{
+	struct pollfd p = {.fd = listener, .events = POLLIN};
+
+	memset(n, 0, sizeof(*n));
+	if (poll(&p, 1, ANSWER_MS) != 1 || !(p.revents & POLLIN)) {
+		errno = ETIMEDOUT;
+		return false;
+	}
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, n) == 0;
+}
+
+/** answer_socket() - gives the child a descriptor */
+static bool answer_socket(int listener, int fd)
+{
+	struct seccomp_notif n;
+	struct seccomp_notif_addfd add = {.flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)fd};
+
+	if (!next(listener, &n))
+		return false;
+	add.id = n.id;
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0;
+}
+
+/** look() - takes the child's descriptor and reads its memory; false: errno */
+static bool look(const struct seccomp_notif *n, struct wgw_capture_probe *probe)
+{
+	struct sockaddr address = {0};
+	struct iovec local = {&address, sizeof(address)},
+		     remote = {(void *)(uintptr_t)n->data.args[1], sizeof(address)};
+	int pidfd = (int)syscall(SYS_pidfd_open, n->pid, 0);
+	int fd;
+
+	if (pidfd < 0)
+		return false;
+	fd = (int)syscall(SYS_pidfd_getfd, pidfd, (int)n->data.args[0], 0);
+	probe->without_getfd = fd < 0;
+	if (fd >= 0)
+		close(fd);
+	close(pidfd);
+	if (process_vm_readv((pid_t)n->pid, &local, 1, &remote, 1, 0) != (ssize_t)sizeof(address))
+		return false;
+	return address.sa_family == AF_UNIX;
+}
+
+/** answer_bind() - lets the kernel carry it out */
+static bool answer_bind(int listener, struct wgw_capture_probe *probe)
+{
+	struct seccomp_notif_resp resp = {.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+	struct seccomp_notif n;
+
+	if (!next(listener, &n) || !look(&n, probe))
+		return false;
+	resp.id = n.id;
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0;
+}
+
+/** round_trip() - one call of each kind through @listener */
+static void round_trip(int listener, struct wgw_capture_probe *probe)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || !answer_socket(listener, fd))
+		degrade(probe, WGW_CAPTURE_FILTER, "descriptors cannot be given to a program",
+			errno);
+	else if (!answer_bind(listener, probe))
+		degrade(probe, WGW_CAPTURE_FILTER, "the memory of a program cannot be read", errno);
+	else if (probe->without_getfd)
+		degrade(probe, WGW_CAPTURE_FILTER, "descriptors of a program cannot be taken",
+			EPERM);
+	if (fd >= 0)
+		close(fd);
+}
+
+void wgw_capture_probe(struct wgw_capture_probe *probe)
+{
+	int ends[2], listener = -EIO, err;
+	pid_t pid;
+
+	*probe = (struct wgw_capture_probe){.level = WGW_CAPTURE_SUPERVISED};
+	if (!filter_works(&err)) {
+		degrade(probe, WGW_CAPTURE_NONE, "this kernel takes no system call filter", err);
+		return;
+	}
+	if (pipe2(ends, O_CLOEXEC)) {
+		degrade(probe, WGW_CAPTURE_FILTER, "no pipe", errno);
+		return;
+	}
+	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0)
+		child(ends[1]);
+	if (pid < 0 || read(ends[0], &listener, sizeof(listener)) != (ssize_t)sizeof(listener))
+		listener = -EIO;
+	close(ends[0]);
+	close(ends[1]);
+	if (listener >= 0)
+		round_trip(listener, probe);
+	else if (listener == -EBUSY)
+		degrade(probe, WGW_CAPTURE_FILTER, "this process is supervised already", EBUSY);
+	else
+		degrade(probe, WGW_CAPTURE_FILTER, "the kernel does not report system calls",
+			-listener);
+	probe->nested = listener == -EBUSY;
+	if (listener >= 0)
+		close(listener); /* what the child still waits for then fails */
+	if (pid > 0)
+		wait_status(pid);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target.c - memory and descriptors of the program that waits
+ *
+ * Both are reached through the thread id of the notification. An id may be used again when its
+ * thread has gone, so every look is followed by wgw_call_valid() before anything is done with it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "src/capture/call.h"
+#include "src/repr/raw.h"
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+/** group_of() - the process that thread @tid belongs to, -1: gone */
+static pid_t group_of(pid_t tid)
+{
+	char path[32], text[1024], *at;
+	int fd, group;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	at = strstr(text, "\nTgid:");
+	return at && sscanf(at, "\nTgid: %d", &group) == 1 ? group : -1;
+}
+
+/** open_pidfd() - of the thread itself where the kernel can (6.9), else of its process */
+static int open_pidfd(pid_t tid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
+	pid_t group;
+
+	if (fd >= 0 || errno != EINVAL)
+		return fd;
+	group = group_of(tid);
+	return group < 0 ? -1 : (int)syscall(SYS_pidfd_open, group, 0);
+}
+
+static bool is_kept(const struct wgw_capture *k, int fd)
+{
+	uint64_t inode = wgw_raw_inode(fd);
+
+	for (size_t i = 0; i < k->n_kept; i++) {
+		if (k->kept[i] == inode)
+			return true;
+	}
+	return false;
+}
+
+/** adopt() - a connection that the program accepted without our help becomes ours */
+static bool adopt(struct wgw_call *c)
+{
+	struct wgw_label label;
+	uint64_t tag = WGW_TAG_MAGIC | WGW_TAG_ACCEPTED;
+
+	if (!wgw_repr_label(&c->capture->session, c->fd, true, &label) ||
+	    label.outcome != WGW_OUTCOME_ACCEPTED)
+		return false;
+	if (label.reserved[0])
+		tag |= WGW_TAG_V6;
+	return wgw_repr_tag_change(c->fd, tag, 0) == 0 && wgw_repr_tag(c->fd, &c->tag);
+}
+
+static enum wgw_socket_class classify(struct wgw_call *c)
+{
+	int domain;
+	socklen_t len = sizeof(domain);
+
+	if (wgw_repr_tag(c->fd, &c->tag))
+		return WGW_SOCKET_OURS;
+	if (wgw_raw_getsockopt(c->fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
+		return WGW_SOCKET_OTHER;
+	if (domain == AF_UNIX)
+		return adopt(c) ? WGW_SOCKET_OURS : WGW_SOCKET_OTHER;
+	if (domain == AF_NETLINK || is_kept(c->capture, c->fd))
+		return WGW_SOCKET_OTHER;
+	return WGW_SOCKET_IP;
+}
+
+int wgw_target_open(struct wgw_call *c)
+{
+	c->pidfd = open_pidfd(c->tid);
+	if (c->pidfd < 0)
+		return -errno;
+	c->fd = (int)syscall(SYS_pidfd_getfd, c->pidfd, (int)c->args[0], 0);
+	if (c->fd >= 0) {
+		c->what = classify(c);
+		return 0;
+	}
+	if (errno != EPERM && errno != ENOSYS && errno != EACCES)
+		return -errno;
+	c->what = WGW_SOCKET_UNKNOWN;
+	return 0;
+}
+
+void wgw_target_close(struct wgw_call *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	c->fd = c->pidfd = -1;
+}
+
+int wgw_target_read(const struct wgw_call *c, uint64_t from, void *to, size_t len)
+{
+	struct iovec local = {to, len}, remote = {(void *)(uintptr_t)from, len};
+
+	if (len == 0)
+		return 0;
+	return process_vm_readv(c->tid, &local, 1, &remote, 1, 0) == (ssize_t)len ? 0 : -EFAULT;
+}
+
+int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, size_t len)
+{
+	struct iovec local = {(void *)from, len}, remote = {(void *)(uintptr_t)to, len};
+
+	if (len == 0)
+		return 0;
+	return process_vm_writev(c->tid, &local, 1, &remote, 1, 0) == (ssize_t)len ? 0 : -EFAULT;
+}
+
+int wgw_target_write_address(const struct wgw_call *c, uint64_t to, uint64_t to_len,
+			     const void *address, socklen_t len)
+{
+	socklen_t room;
+	int rc = wgw_target_read(c, to_len, &room, sizeof(room));
+
+	if (rc == 0 && (int)room < 0)
+		rc = -EINVAL;
+	if (rc == 0)
+		rc = wgw_target_write(c, to, address, room < len ? room : len);
+	return rc ? rc : wgw_target_write(c, to_len, &len, sizeof(len));
+}
