@@ -142,6 +142,24 @@ void proxy_client_reply(struct proxy_client *c, const void *bytes, size_t n)
 	flush(c);
 }
 
+size_t proxy_client_write(struct proxy_client *c, const void *bytes, size_t n)
+{
+	ssize_t r;
+
+	if (c->dead || c->out_len > 0 || c->out_full || n == 0)
+		return 0;
+	r = send(c->watch.fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (r >= 0)
+		return (size_t)r;
+	if (errno == EAGAIN) {
+		c->out_full = true;
+	} else if (errno != EINTR) {
+		c->broken = true;
+		proxy_client_kick(c);
+	}
+	return 0;
+}
+
 /* With bytes unread a close would be a reset that overtakes the reply; hence shutdown first, and
  * the client has a moment to read it and go. */
 void proxy_client_finish(struct proxy_client *c)

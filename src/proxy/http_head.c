@@ -11,7 +11,7 @@ ssize_t http_head_length(const char *b, size_t len)
 {
 	const char *at = b, *end = b + len, *lf;
 
-	while ((lf = memchr(at, '\n', (size_t)(end - at)))) {
+	while (at < end && (lf = memchr(at, '\n', (size_t)(end - at)))) {
 		if (lf == b || lf[-1] != '\r')
 			return -EPROTO;
 		if (lf - at == 1 && at != b)
@@ -67,15 +67,48 @@ static int on_value(http_parser *p, const char *at, size_t len)
 	return 0;
 }
 
+static int on_headers_complete(http_parser *p)
+{
+	const struct http_head *h = p->data;
+
+	/* An upgrade begins with the response that grants it. */
+	if (p->type == HTTP_REQUEST && p->method != HTTP_CONNECT)
+		p->upgrade = 0;
+	return h->no_body;
+}
+
+static int on_body(http_parser *p, const char *at, size_t len)
+{
+	struct http_head *h = p->data;
+
+	if (h->body) {
+		memmove(h->body, at, len);
+		h->body += len;
+	}
+	return 0;
+}
+
+static int on_complete(http_parser *p)
+{
+	struct http_head *h = p->data;
+
+	h->complete = true;
+	http_parser_pause(p, 1);
+	return 0;
+}
+
 static const http_parser_settings settings = {
+	.on_headers_complete = on_headers_complete,
+	.on_body = on_body,
+	.on_message_complete = on_complete,
 	.on_url = on_url,
 	.on_header_field = on_field,
 	.on_header_value = on_value,
 };
 
-static bool is_name(const struct http_text *t, const char *name)
+bool http_text_is(const struct http_text *t, const char *word)
 {
-	return t->len == strlen(name) && strncasecmp(t->at, name, t->len) == 0;
+	return t->len == strlen(word) && strncasecmp(t->at, word, t->len) == 0;
 }
 
 /* What one reader may take for one message and another for two. */
@@ -84,9 +117,9 @@ static const char *ambiguity(const struct http_head *h)
 	unsigned int lengths = 0, codings = 0, hosts = 0;
 
 	for (size_t i = 0; i < h->n; i++) {
-		lengths += is_name(&h->at[i].name, "Content-Length");
-		codings += is_name(&h->at[i].name, "Transfer-Encoding");
-		hosts += is_name(&h->at[i].name, "Host");
+		lengths += http_text_is(&h->at[i].name, "Content-Length");
+		codings += http_text_is(&h->at[i].name, "Transfer-Encoding");
+		hosts += http_text_is(&h->at[i].name, "Host");
 	}
 	if (lengths > 0 && codings > 0)
 		return "both Content-Length and Transfer-Encoding";
@@ -95,25 +128,28 @@ static const char *ambiguity(const struct http_head *h)
 	if (hosts > 1)
 		return "more than one Host";
 	for (size_t i = 0; codings > 0 && i < h->n; i++) {
-		if (is_name(&h->at[i].name, "Transfer-Encoding") &&
-		    !is_name(&h->at[i].value, "chunked"))
+		if (http_text_is(&h->at[i].name, "Transfer-Encoding") &&
+		    !http_text_is(&h->at[i].value, "chunked"))
 			return "a transfer coding other than chunked";
 	}
 	return NULL;
 }
 
-int http_head_parse(struct http_head *h, enum http_parser_type type, const char *b, size_t len)
+int http_head_parse(struct http_head *h, enum http_parser_type type, bool no_body, const char *b,
+		    size_t len)
 {
 	size_t used;
 
 	memset(h, 0, offsetof(struct http_head, at));
 	h->n = 0;
-	h->value_seen = false;
+	h->value_seen = h->complete = false;
+	h->no_body = no_body;
+	h->body = NULL;
 	h->bad = NULL;
 	http_parser_init(&h->parser, type);
 	h->parser.data = h;
 	used = http_parser_execute(&h->parser, &settings, b, len);
-	if (HTTP_PARSER_ERRNO(&h->parser) != HPE_OK) {
+	if (HTTP_PARSER_ERRNO(&h->parser) != HPE_OK && !h->complete) {
 		if (!h->bad)
 			h->bad = http_errno_description(HTTP_PARSER_ERRNO(&h->parser));
 		return -EPROTO;
@@ -127,10 +163,24 @@ int http_head_parse(struct http_head *h, enum http_parser_type type, const char 
 	return h->bad ? -EPROTO : 0;
 }
 
+ssize_t http_body_take(struct http_head *h, char *b, size_t len, size_t *contents)
+{
+	size_t used;
+
+	h->body = contents ? b : NULL;
+	used = http_parser_execute(&h->parser, &settings, b, len);
+	if (contents)
+		*contents = (size_t)(h->body - b);
+	h->body = NULL;
+	if (HTTP_PARSER_ERRNO(&h->parser) != HPE_OK && !h->complete)
+		return -EPROTO;
+	return (ssize_t)used;
+}
+
 const struct http_text *http_head_get(const struct http_head *h, const char *name)
 {
 	for (size_t i = 0; i < h->n; i++)
-		if (is_name(&h->at[i].name, name))
+		if (http_text_is(&h->at[i].name, name))
 			return &h->at[i].value;
 	return NULL;
 }
@@ -147,7 +197,7 @@ static bool list_has(const struct http_text *list, const char *token)
 			one.at++, one.len--;
 		while (one.len > 0 && strchr(" \t", one.at[one.len - 1]))
 			one.len--;
-		if (is_name(&one, token))
+		if (http_text_is(&one, token))
 			return true;
 		at = comma ? comma + 1 : end;
 	}
@@ -157,9 +207,27 @@ static bool list_has(const struct http_text *list, const char *token)
 bool http_head_has(const struct http_head *h, const char *name, const char *token)
 {
 	for (size_t i = 0; i < h->n; i++)
-		if (is_name(&h->at[i].name, name) && list_has(&h->at[i].value, token))
+		if (http_text_is(&h->at[i].name, name) && list_has(&h->at[i].value, token))
 			return true;
 	return false;
+}
+
+bool http_head_is_hop(const struct http_head *h, const struct http_header *field)
+{
+	static const char *const names[] = {"Connection", "Keep-Alive", "TE", "Upgrade",
+					    "Proxy-Connection", "Proxy-Authorization"};
+	char name[256];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (http_text_is(&field->name, names[i]))
+			return true;
+	/* Framing stays whatever Connection says. */
+	if (http_text_is(&field->name, "Transfer-Encoding") ||
+	    http_text_is(&field->name, "Content-Length") || field->name.len >= sizeof(name))
+		return false;
+	memcpy(name, field->name.at, field->name.len);
+	name[field->name.len] = '\0';
+	return http_head_has(h, "Connection", name) || http_head_has(h, "Proxy-Connection", name);
 }
 
 int http_head_credentials(const struct http_head *h, char *buf, size_t size,

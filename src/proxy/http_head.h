@@ -31,6 +31,9 @@ struct http_header {
  * struct http_head - a head; texts point into the bytes that were parsed
  * @parser:	Goes on with the body
  * @url:	Of a request
+ * @no_body:	A response to HEAD
+ * @complete:	The message has no more bytes; the parser is paused then
+ * @body:	Where http_body_take puts a chunked body's contents, NULL: nowhere
  * @bad:	Why it is refused, or NULL
  */
 struct http_head {
@@ -38,7 +41,8 @@ struct http_head {
 	struct http_text url;
 	struct http_header at[HTTP_HEADERS_MAX];
 	size_t n;
-	bool value_seen;
+	bool value_seen, no_body, complete;
+	char *body;
 	const char *bad;
 };
 
@@ -46,7 +50,14 @@ struct http_head {
  * bare LF, a folded line). */
 ssize_t http_head_length(const char *b, size_t len);
 /* Parses @len bytes, which http_head_length has measured. 0, or -EPROTO with h->bad set. */
-int http_head_parse(struct http_head *h, enum http_parser_type type, const char *b, size_t len);
+int http_head_parse(struct http_head *h, enum http_parser_type type, bool no_body, const char *b,
+		    size_t len);
+/* Goes on with the message's body: how many of @len bytes at @b belong to it, or -EPROTO. With
+ * @contents the contents of chunks are moved together at @b, *@contents bytes. */
+ssize_t http_body_take(struct http_head *h, char *b, size_t len, size_t *contents);
+/* Whether the field must not be passed on: hop-by-hop (RFC 9110 7.6.1), or a proxy's own. */
+bool http_head_is_hop(const struct http_head *h, const struct http_header *field);
+bool http_text_is(const struct http_text *t, const char *word);
 /* The first header of that name, or NULL. */
 const struct http_text *http_head_get(const struct http_head *h, const char *name);
 /* Whether a header's comma-separated values have @token. */

@@ -226,6 +226,8 @@ void proxy_client_kick(struct proxy_client *c);
 void proxy_client_consume(struct proxy_client *c, size_t n);
 /* Sends a reply. A client that does not read its replies is dropped. */
 void proxy_client_reply(struct proxy_client *c, const void *bytes, size_t n);
+/* Writes now what there is room for, behind all replies. Bytes taken. */
+size_t proxy_client_write(struct proxy_client *c, const void *bytes, size_t n);
 /* Closes after the replies were written. */
 void proxy_client_finish(struct proxy_client *c);
 /* Closes at once. @reset: with RST. */
