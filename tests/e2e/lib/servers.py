@@ -35,7 +35,7 @@ def web(world):
             client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/fastcgi;
             uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
             server {{
-                listen 80; listen [::]:80; listen 443 ssl; listen [::]:443 ssl;
+                listen 80; listen [::]:80; listen 443 ssl http2; listen [::]:443 ssl http2;
                 ssl_certificate {world.path("tls.crt")}; ssl_certificate_key {world.path("tls.key")};
                 root {world.path("www")};
                 location = /address {{ return 200 "$remote_addr\\n"; }}
