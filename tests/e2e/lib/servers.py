@@ -97,7 +97,8 @@ def ssh(world):
             run("mount", "--bind", world.write(name, line + "root:*:0:0::/root:/bin/sh\n"), f"/etc/{name}")
         enter = ["unshare", "-U", f"--map-user={inside[1]}", f"--map-group={inside[2]}"]
     conf = world.write("sshd_config", f"HostKey {host}\nAuthorizedKeysFile {keys}\nPidFile none\nUsePAM no\n"
-                       "StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nPort 2222\n")
+                       "StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nPort 2222\n"
+                       "Subsystem sftp internal-sftp\n")
     world.start_server("sshd", enter + [find("sshd"), "-D", "-e", "-f", conf], ready=2222)
     return ["ssh", "-F", "/dev/null", "-i", user, "-p", "2222", "-l", login, "-o", "StrictHostKeyChecking=no",
             "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"]
