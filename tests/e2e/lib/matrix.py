@@ -9,6 +9,7 @@ A row is a real use of a program that nobody changed, and its result is checked.
 """
 
 import os
+import subprocess
 
 from lib import servers, tap
 from lib.serving import peer_says
@@ -60,3 +61,10 @@ def owned_dir(w, *parts, mode=0o755):
     if w.as_root:
         os.chown(path, 65534, 65534)
     return path
+
+
+def need_perl(module):
+    """Skips the calling row where perl lacks a module that it usually brings."""
+    tool = find("perl")
+    if not tool or subprocess.run([tool, f"-e require '{module}'"], capture_output=True, check=False).returncode:
+        tap.skip(f"perl with {module} is not installed")
