@@ -19,6 +19,8 @@
 enum {
 	LISTENER_SUFFIX_BYTES = 2 + 16, /* ".l" and random hex */
 	LISTENER_MODE = 0666,		/* who may connect: whoever holds the O_PATH descriptor */
+	OTHER_LISTEN_MS = 2000,		/* how long another process's listen may be under way */
+	OTHER_LISTEN_NAP_MS = 1,
 };
 
 static uint32_t bind_flags(int fd, uint64_t tag)
@@ -135,6 +137,22 @@ static int bind_anywhere(const struct wgw_repr_session *s, int fd)
 	return path_fd;
 }
 
+/*
+ * The socket has its file already: another process that shares it is in the middle of listen (the workers of
+ * a server whose parent has bound, all at once). Theirs counts for both.
+ */
+static int listen_with_other(int fd, int backlog)
+{
+	uint64_t tag;
+
+	for (int ms = 0; ms < OTHER_LISTEN_MS; ms += OTHER_LISTEN_NAP_MS) {
+		if (wgw_repr_tag(fd, &tag) && (tag & WGW_TAG_LISTENING))
+			return wgw_raw_listen(fd, backlog);
+		wgw_raw_poll(NULL, 0, OTHER_LISTEN_NAP_MS);
+	}
+	return -EADDRINUSE;
+}
+
 int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int backlog)
 {
 	struct stack_addr any;
@@ -153,6 +171,8 @@ int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int 
 		return -EINVAL;
 	}
 	path_fd = bind_anywhere(s, fd);
+	if (path_fd == -EINVAL)
+		return listen_with_other(fd, backlog);
 	if (path_fd < 0)
 		return path_fd;
 	/* First, so that the tunnel process never finds a listener that does not listen. */

@@ -226,6 +226,26 @@ def _(w):
         assert {address for _, address in seen} == {"::ffff:10.9.0.1"}, seen
 
 
+@row("python: eight processes listen at once on a socket that their parent bound")
+def _(w):
+    for _ in range(5):
+        out = w.ok(PYTHON, "-c", """
+import os, socket
+s = socket.socket()
+s.bind(("", 0))
+gate = os.pipe()
+for _ in range(8):
+    if os.fork() == 0:
+        os.close(gate[1])
+        os.read(gate[0], 1)
+        s.listen(5)
+        os._exit(s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) - 1)
+os.close(gate[1])
+print({os.wait()[1] for _ in range(8)})
+""")
+        assert out == "{0}\n", out
+
+
 @row("perl: HTTP::Tiny, IO::Socket::IP, IO::Select over many, a forking server")
 def _(w):
     need_perl("HTTP/Tiny.pm")
@@ -259,6 +279,7 @@ def _(w):
         while (1) {
             my $s = $l->accept or next;
             next if fork;
+            while (<$s>) { last if /^\r/ }
             print $s "HTTP/1.0 200 OK\\r\\n\\r\\n", $s->peerhost, "\\n";
             exit;
         }""", ready=8082)
