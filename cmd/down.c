@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* down.c - "wgwrap down": ends what "wgwrap up" began */
+/* down.c - "wgwrap down", "wgwrap reload": ends, or brings up to date, what "wgwrap up" began */
 #include <stdio.h>
 
 #include "cmd/cmd.h"
 #include "src/control/control.h"
 
-int cmd_down(int argc, char **argv)
+/** with_tunnel() - takes [NAME|CONF] and calls @act with it. Return: exit status */
+static int with_tunnel(int argc, char **argv, int (*act)(const char *what))
 {
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	char help[] = "help", name[] = "down";
+	char help[] = "help", *name = argv[0];
 	const char *what = NULL;
 	int option;
 
@@ -34,5 +35,15 @@ int cmd_down(int argc, char **argv)
 		what = argv[optind++];
 	if (optind < argc)
 		return cmd_misuse(CMD_USAGE, name, "one tunnel at a time");
-	return wgw_down(what);
+	return act(what);
+}
+
+int cmd_down(int argc, char **argv)
+{
+	return with_tunnel(argc, argv, wgw_down);
+}
+
+int cmd_reload(int argc, char **argv)
+{
+	return with_tunnel(argc, argv, wgw_reload_running);
 }

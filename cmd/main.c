@@ -31,6 +31,7 @@ static const struct command commands[] = {
 	 "connect standard input and output through the tunnel"},
 	{"up", cmd_up, "-c CONF [OPTION...]", "start a tunnel that stays without commands"},
 	{"down", cmd_down, "[NAME|CONF]", "end what \"wgwrap up\" began"},
+	{"reload", cmd_reload, "[NAME|CONF]", "take over what has changed in a tunnel's file"},
 	{"list", cmd_list, "[-q]", "the running tunnels, a line each"},
 	{"show", cmd_show, "[NAME|CONF|all] [FIELD|dump] [--json]",
 	 "the state of running tunnels, as wg(8) shows it"},

@@ -44,10 +44,13 @@ struct wgw_status *wgw_control_status(int fd);
  * struct wgw_up_options - options of `wgwrap up`
  * @run:	What they share with run; the command is unused
  * @foreground:	The keeper stays this process
+ * @reload:	The tunnel runs: its endpoints are resolved again in any case
+ * @running_mtu: With @reload: the MTU when the file says none
  */
 struct wgw_up_options {
 	struct wgw_run_options run;
-	bool foreground;
+	bool foreground, reload;
+	uint16_t running_mtu;
 };
 
 /* Starts a tunnel that stays without commands, or changes the running one to what its file says
@@ -55,6 +58,12 @@ struct wgw_up_options {
 int wgw_up(const struct wgw_up_options *options);
 /* Ends what wgw_up began. @what as in wgw_tunnels_find. Returns an exit status. */
 int wgw_down(const char *what);
+
+/* Like wgw_up for the file a running tunnel was started from, @what as in wgw_tunnels_find. */
+int wgw_reload_running(const char *what);
+
+/* reload.c: brings the running tunnel to what @l says. Returns 0, or -1. */
+int wgw_reload(struct wgw_launch *l);
 
 /* The process that holds a tunnel up. @said: written once: an exit status as one byte; closed.
  * Does not return. */

@@ -72,6 +72,38 @@ static int until(uint64_t deadline)
 	return deadline <= now ? 0 : (int)((deadline - now) / WGW_MS_NS) + 1;
 }
 
+/** reread() - takes what the file says now; what is wrong with it leaves all as it was */
+static void reread(struct wgw_supervisor *s)
+{
+	struct wgw_run_options options = *s->launch->options;
+	struct wgw_config *config, *old = s->launch->config;
+	struct wgw_launch fresh;
+
+	s->reread = false;
+	options.config = old->source;
+	config = old->source[0] == '/' ? wgw_front_config(&options) : NULL;
+	if (!config)
+		return;
+	if (wgw_launch_init(&fresh, s->launch->options, config) ||
+	    strcmp(fresh.name, s->launch->name) != 0) {
+		wgw_say(WGW_SAY_ERROR, "%s: the private key has changed: that is another tunnel",
+			old->source);
+		wgw_config_free(config);
+	} else if (wgw_reload(&fresh) == 0) {
+		s->launch->config = config;
+		s->launch->mtu = fresh.mtu;
+		s->launch->listen_port = fresh.listen_port;
+		s->launch->peers = fresh.peers;
+		free(s->launch->settings);
+		s->launch->settings = fresh.settings;
+		fresh.settings = NULL;
+		wgw_config_free(old);
+	} else {
+		wgw_config_free(config);
+	}
+	wgw_launch_free(&fresh);
+}
+
 static void serve(struct wgw_supervisor *s)
 {
 	while (!s->leave) {
@@ -93,6 +125,8 @@ static void serve(struct wgw_supervisor *s)
 			keep(s->channel);
 		if (s->restart_at && s->restart_at <= wgw_clock_ns() && !s->starter)
 			wgw_restart_begin(s);
+		if (s->reread && s->channel >= 0)
+			reread(s);
 	}
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,21 +58,45 @@ static int start_keeper(struct wgw_launch *l, int channel)
 	return status;
 }
 
+static bool has_keeper(const struct wgw_status *tunnel)
+{
+	for (size_t i = 0; tunnel && i < tunnel->n_sessions; i++) {
+		if (tunnel->sessions[i].keeper)
+			return true;
+	}
+	return false;
+}
+
+/** is_kept() - whether the tunnel has a keeper already, which then stays */
+static bool is_kept(const struct wgw_launch *l)
+{
+	int fd = wgw_control_connect(&l->dir, l->name);
+	struct wgw_status *status = fd < 0 ? NULL : wgw_control_status(fd);
+	bool kept = has_keeper(status);
+
+	wgw_status_free(status);
+	if (fd >= 0)
+		close(fd);
+	return kept;
+}
+
 /** bring_up() - Return: exit status */
 static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
 {
-	int channel, status;
+	int channel, status = WGW_EXIT_OK;
 
+	l->busy = wgw_reload;
+	if (options->reload && wgw_reload(l))
+		return WGW_EXIT_RUNTIME;
 	channel = wgw_launch_channel(l);
 	if (channel < 0)
 		return WGW_EXIT_RUNTIME;
-	if (wgw_wait_peers(l, channel)) {
-		close(channel);
-		return WGW_EXIT_NO_HANDSHAKE;
-	}
-	if (options->foreground)
+	if (wgw_wait_peers(l, channel))
+		status = WGW_EXIT_NO_HANDSHAKE;
+	else if (options->foreground)
 		wgw_keeper_main(l, channel, -1);
-	status = start_keeper(l, channel);
+	else if (!is_kept(l))
+		status = start_keeper(l, channel);
 	close(channel);
 	return status;
 }
@@ -101,6 +126,8 @@ int wgw_up(const struct wgw_up_options *options)
 	if (!config)
 		return WGW_EXIT_CONFIG;
 	name_absolutely(config);
+	if (options->reload && config->mtu == 0)
+		config->mtu = options->running_mtu;
 	status = wgw_launch_init(&l, &options->run, config) ? WGW_EXIT_RUNTIME : WGW_EXIT_OK;
 	if (status == WGW_EXIT_OK && !l.prefix[0]) {
 		wgw_say(WGW_SAY_ERROR, "nobody could find a tunnel without a runtime directory; "
@@ -111,6 +138,37 @@ int wgw_up(const struct wgw_up_options *options)
 		status = bring_up(options, &l);
 	wgw_launch_free(&l);
 	wgw_config_free(config);
+	return status;
+}
+
+/* ---- reload ---- */
+
+int wgw_reload_running(const char *what)
+{
+	struct wgw_up_options options = {.run = {.listen_port = -1, .family = AF_UNSPEC},
+					 .reload = true};
+	struct wgw_tunnels list;
+	struct wgw_status *tunnel;
+	struct wgw_rundir dir;
+	int status;
+
+	wgw_rundir_open(&dir);
+	if (dir.fd >= 0)
+		close(dir.fd);
+	if (wgw_tunnels_list(&dir, &list))
+		return WGW_EXIT_RUNTIME;
+	status = wgw_tunnels_find(&list, what, &tunnel);
+	if (status == WGW_EXIT_OK && tunnel->source[0] != '/') {
+		wgw_say(WGW_SAY_ERROR, "%s cannot be read again: it came from %s", tunnel->label,
+			tunnel->source);
+		status = WGW_EXIT_RUNTIME;
+	}
+	if (status == WGW_EXIT_OK) {
+		options.run.config = tunnel->source;
+		options.running_mtu = tunnel->mtu;
+		status = wgw_up(&options);
+	}
+	wgw_tunnels_free(&list);
 	return status;
 }
 
@@ -134,15 +192,6 @@ static int await_end(const struct wgw_rundir *dir, const struct wgw_status *tunn
 		"%s: still delivering what was written; it ends when that is done (process %d)",
 		tunnel->label, tunnel->pid);
 	return WGW_EXIT_RUNTIME;
-}
-
-static bool has_keeper(const struct wgw_status *tunnel)
-{
-	for (size_t i = 0; i < tunnel->n_sessions; i++) {
-		if (tunnel->sessions[i].keeper)
-			return true;
-	}
-	return false;
 }
 
 static int down_one(const struct wgw_rundir *dir, const struct wgw_status *tunnel)

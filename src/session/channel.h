@@ -77,12 +77,17 @@ enum wgw_channel_code {
 
 /* What a WGW_CH_CONTROL asks for. Where a file comes along it is a regular one (memfd). */
 enum wgw_control_verb {
-	WGW_CONTROL_GET =
-		1,	   /* one empty file, which gets the state as text (src/control/status.h) */
-	WGW_CONTROL_FLOWS, /* the same with the open connections */
-	WGW_CONTROL_SET,   /* one file: lines of the cross-platform UAPI's set operation */
-	WGW_CONTROL_RELOAD, /* two files: such lines, and the new settings text */
-	WGW_CONTROL_DOWN,   /* keepers are asked to leave; value: other sessions */
+	/* one empty file, which gets the state as text (src/control/status.h) */
+	WGW_CONTROL_GET = 1,
+	/* the same with the open connections */
+	WGW_CONTROL_FLOWS,
+	/* one file: lines of the cross-platform UAPI's set operation */
+	WGW_CONTROL_SET,
+	/* two files: such lines, and the new settings text; value: lines of it that differ. EBUSY:
+	 * some of them cannot change, text says which */
+	WGW_CONTROL_RELOAD,
+	/* keepers are asked to leave; value: other sessions */
+	WGW_CONTROL_DOWN,
 };
 
 /* Flags of OPEN. */

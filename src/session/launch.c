@@ -169,7 +169,9 @@ static int send_open(const struct wgw_launch *l, int channel)
 		wgw_channel_prepare(&msg, WGW_CH_OPEN);
 		memcpy(msg.u.open.token, l->token, sizeof(l->token));
 		memcpy(msg.u.open.label_key, l->label_key, sizeof(l->label_key));
-		msg.u.open.flags = l->open_flags | (l->options->join ? WGW_CH_JOIN : 0);
+		/* whoever starts it again first decides; the others follow */
+		msg.u.open.flags =
+			l->open_flags | (l->options->join || l->again ? WGW_CH_JOIN : 0);
 		err = wgw_channel_send(channel, &msg, fds, 2);
 		sodium_memzero(&msg, sizeof(msg));
 	}
@@ -305,6 +307,8 @@ int wgw_launch_channel(struct wgw_launch *l)
 		case OPEN_BUSY:
 			busy++;
 			close(fd);
+			if (l->busy && l->busy(l))
+				return -1;
 			continue;
 		case OPEN_AGAIN:
 			close(fd);

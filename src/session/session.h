@@ -142,6 +142,8 @@ void wgw_channel_print(const struct wgw_channel_msg *msg);
  * @tunnel:	Process id of the tunnel process reached
  * @again:	Not the first time
  * @open_flags:	WGW_CH_*, besides what @options ask for
+ * @busy:	NULL, or what to do when a tunnel with other settings runs: 0: try again, -1: an error
+ *		was said
  */
 struct wgw_launch {
 	const struct wgw_run_options *options;
@@ -161,6 +163,7 @@ struct wgw_launch {
 	pid_t tunnel;
 	uint32_t peers;
 	uint32_t open_flags;
+	int (*busy)(struct wgw_launch *l);
 };
 
 /* Fills @l: identity, token, texts. Returns 0, or -1 after an error was said. */

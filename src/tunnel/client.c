@@ -258,9 +258,8 @@ static int line_compare(const char *a, const char *b)
 	return d ? d : (la > lb) - (la < lb);
 }
 
-/* Writes lines that are in one of two sorted texts only: "- " running, "+ " theirs. Returns their
- * number. */
-static unsigned int differing_lines(const char *running, const char *theirs, char *out, size_t room)
+unsigned int wgw_client_differing_lines(const char *running, const char *theirs, char *out,
+					size_t room)
 {
 	unsigned int n = 0;
 
@@ -351,7 +350,7 @@ static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 		goto out;
 	}
 	if (!(msg->u.open.flags & WGW_CH_JOIN) &&
-	    differing_lines(running, settings, why, room) > 0) {
+	    wgw_client_differing_lines(running, settings, why, room) > 0) {
 		err = gives_way(c->t) ? EAGAIN : EBUSY;
 		goto out;
 	}

@@ -7,6 +7,7 @@
  * this process wait.
  */
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,13 +54,94 @@ static uint32_t ask_keepers_to_leave(struct wgw_core *core)
 	return others;
 }
 
+/* Reads the lines of @fd and changes the tunnel by them. Returns 0 or an errno, with a text. */
+static int set(struct wgw_core *core, int fd, bool whole, struct wgw_channel_msg *reply)
+{
+	char *why = reply->u.control.text;
+	const size_t room = sizeof(reply->u.control.text);
+	size_t len;
+	char *text = wgw_client_read_text(fd, &len);
+	unsigned int line;
+	int err;
+
+	if (!text)
+		return EINVAL;
+	err = wgw_configure(core, text, whole, &line);
+	if (err == -EPERM)
+		snprintf(why, room, "a tunnel's own key cannot change while it runs");
+	else if (err == -EADDRINUSE)
+		snprintf(why, room, "the listen port is in use");
+	else if (err == -EINVAL)
+		snprintf(why, room, "line %u is not understood", line);
+	sodium_memzero(text, len);
+	free(text);
+	return -err;
+}
+
+/* Whether a settings line is of what cannot change in a running stack. "- address ..." */
+static bool is_fixed(const char *line)
+{
+	return strncmp(line + 2, "address ", 8) == 0 || strncmp(line + 2, "mtu ", 4) == 0 ||
+	       strncmp(line + 2, "interface ", 10) == 0;
+}
+
+static bool fixed_lines_differ(const char *difference)
+{
+	while (*difference) {
+		if (is_fixed(difference))
+			return true;
+		difference += strcspn(difference, "\n");
+		difference += *difference == '\n';
+	}
+	return false;
+}
+
+/* The file has changed: @fds are the set operation that brings the new peers, and the new settings
+ * text. Keepers but @pid, who asks, learn of it. Returns 0 or an errno. */
+static int reload(struct wgw_core *core, int32_t pid, const int *fds, struct wgw_channel_msg *reply)
+{
+	const char *running = core->settings ? core->settings : core->t.boot->settings;
+	char difference[WGW_CH_TEXT_MAX_BYTES];
+	struct wgw_channel_msg reread = {.code = WGW_CH_REREAD};
+	size_t len;
+	char *settings = wgw_client_read_text(fds[1], &len);
+	int err;
+
+	if (!settings)
+		return EINVAL;
+	reply->u.control.value =
+		wgw_client_differing_lines(running, settings, difference, sizeof(difference));
+	if (fixed_lines_differ(difference)) {
+		memcpy(reply->u.control.text, difference, sizeof(difference));
+		free(settings);
+		return EBUSY;
+	}
+	err = set(core, fds[0], true, reply);
+	if (err) {
+		free(settings);
+		return err;
+	}
+	free(core->settings);
+	core->settings = settings;
+	for (struct wgw_session *s = core->t.sessions; s && reply->u.control.value; s = s->next) {
+		if (s->keeper && s->channel && s->pid != pid)
+			wgw_client_send(s->channel, &reread);
+	}
+	return 0;
+}
+
 void wgw_control_request(struct wgw_core *core, const struct wgw_channel_msg *msg, int32_t pid,
 			 const int *fds, int n, struct wgw_channel_msg *reply)
 {
-	(void)pid;
 	switch (msg->u.control.verb) {
 	case WGW_CONTROL_GET:
 		reply->err = n == 1 ? put_into(fds[0], wgw_report_state(core)) : EINVAL;
+		break;
+	case WGW_CONTROL_SET:
+		reply->err = n == 1 ? set(core, fds[0], false, reply) : EINVAL;
+		break;
+	case WGW_CONTROL_RELOAD:
+		reply->err = n == 2 ? reload(core, pid, fds, reply) : EINVAL;
 		break;
 	case WGW_CONTROL_DOWN:
 		reply->u.control.value = ask_keepers_to_leave(core);

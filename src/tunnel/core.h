@@ -67,6 +67,10 @@ static inline struct wgw_core *wgw_core_of(struct wgw_tunnel *t)
 void wgw_core_no_session(struct wgw_core *core);
 void wgw_core_has_session(struct wgw_core *core);
 
+/* Sends and receives on another UDP port (-1: the same; 0: any) with another mark (-1: the same).
+ * Returns 0 or -errno: then all is as before. */
+int wgw_core_move(struct wgw_core *core, int port, int64_t mark);
+
 /* session.c ---- */
 
 /**
@@ -119,6 +123,13 @@ void wgw_core_say_notes(struct wgw_core *core, struct wgw_session *s);
 
 /* client.c ---- */
 
+/* The whole text of the regular file @fd, or NULL. malloc'ed, NUL-terminated. */
+char *wgw_client_read_text(int fd, size_t *len);
+/* Writes lines that are in one of two sorted texts only: "- " running, "+ " theirs. Returns their
+ * number. */
+unsigned int wgw_client_differing_lines(const char *running, const char *theirs, char *out,
+					size_t room);
+
 /* Queues @msg, whose code, err and id are set. Dropped when the peer does not read. */
 void wgw_client_send(struct wgw_client *c, struct wgw_channel_msg *msg);
 void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *state);
@@ -148,14 +159,19 @@ void wgw_peers_state(const struct wgw_peers *e, struct wgw_channel_msg *msg);
  * without memory. */
 char *wgw_report_state(struct wgw_core *core);
 
+/* configure.c ---- */
+
+/* Changes the tunnel by the lines of a set operation. @whole: they are all there is, peers that are
+ * not named go. Returns 0 or -errno: -EINVAL and the *line at fault, nothing changed; -EPERM: it
+ * would change the interface's key; -EADDRINUSE. */
+int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned int *line);
+
 /* control.c ---- */
 
 /* Answers a WGW_CH_CONTROL in @reply. @pid: who asks, a process of our uid. @fds: what came with
  * it, @n of them, not taken over. */
 void wgw_control_request(struct wgw_core *core, const struct wgw_channel_msg *msg, int32_t pid,
 			 const int *fds, int n, struct wgw_channel_msg *reply);
-/* The whole text of the regular file @fd, or NULL. malloc'ed, NUL-terminated. (client.c) */
-char *wgw_client_read_text(int fd, size_t *len);
 
 /* pcap.c ---- */
 

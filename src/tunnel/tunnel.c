@@ -236,6 +236,42 @@ static bool before_flush(struct wgw_before *b)
 	return false;
 }
 
+/* ---- the outer sockets may move ---- */
+
+static int open_outer(struct wgw_core *core, uint16_t port, uint32_t mark)
+{
+	const char *warning;
+	int err;
+
+	core->t.outer = wgw_outer_new(core->t.loop, port, mark, &outer_ops, core, &err, &warning);
+	if (!core->t.outer)
+		return -err;
+	if (warning)
+		wgw_core_say(core, 1, "%s", warning);
+	return 0;
+}
+
+int wgw_core_move(struct wgw_core *core, int port, int64_t mark)
+{
+	struct wgw_config *config = (struct wgw_config *)(uintptr_t)core->t.boot->config;
+	uint16_t old = wgw_outer_port(core->t.outer);
+	uint32_t new_mark = mark < 0 ? config->fwmark : (uint32_t)mark;
+	int err;
+
+	/* a port that anybody chose is as good as another one */
+	if ((port <= 0 || port == old) && new_mark == config->fwmark)
+		return 0;
+	wgw_outer_free(core->t.outer);
+	err = open_outer(core, port <= 0 ? old : (uint16_t)port, new_mark);
+	if (err) {
+		if (open_outer(core, old, config->fwmark) && open_outer(core, 0, config->fwmark))
+			wgw_loop_stop(core->t.loop);
+		return err;
+	}
+	config->fwmark = new_mark;
+	return 0;
+}
+
 /* ---- staying and leaving ---- */
 
 static void linger_for(struct wgw_core *core, uint64_t ms)

@@ -55,6 +55,14 @@ void wgw_core_has_session(struct wgw_core *core)
 	has_session++;
 }
 
+int wgw_core_move(struct wgw_core *core, int port, int64_t mark)
+{
+	(void)core;
+	(void)port;
+	(void)mark;
+	return 0;
+}
+
 bool stack_is_local(const struct stack *stack, const struct stack_addr *a)
 {
 	(void)stack;

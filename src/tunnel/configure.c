@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * configure.c - changes of a running tunnel: the set operation of WireGuard's cross-platform UAPI
+ *
+ * Lines key=value, first of the interface, then of peers, each of which begins with public_key.
+ * The text is read twice: the first time nothing is changed, so that what has a mistake changes
+ * nothing at all. Besides the protocol's keys a peer may have ours, which the reload of a file
+ * uses:
+ *
+ *   name=TEXT		as in "# Name ="
+ *   endpoint_host=HOST:PORT	what is resolved again when the peer falls silent
+ *   candidate=ADDRESS:PORT	may be repeated: all its addresses, in the order to try
+ *
+ * The key of the interface is what it is known by, so private_key may only repeat it. Connections
+ * live on: the TCP/IP stack sees nothing of this, and a peer's session stays until it is renewed.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/config/values.h"
+#include "src/tunnel/core.h"
+#include "src/tunnel/peers.h"
+
+/**
+ * struct change - the state of one reading
+ * @apply:	The second reading
+ * @whole:	Peers that are not named go
+ * @in_peers:	The first public_key has come
+ * @skip:	update_only, and there is no such peer
+ * @peer:	The current one, with @apply only
+ * @n_candidates: of the current peer
+ */
+struct change {
+	struct wgw_core *core;
+	bool apply, whole, in_peers, skip;
+	uint8_t key[WG_KEY_BYTES];
+	struct wgw_peer *peer;
+	bool update_only, remove;
+	struct wg_endpoint candidates[WGW_ENDPOINTS_MAX];
+	unsigned int n_candidates;
+	int port;     /* -1: unchanged */
+	int64_t mark; /* -1: unchanged */
+	uint8_t (*named)[WG_KEY_BYTES];
+	size_t n_named;
+};
+
+/* ---- values ---- */
+
+static int key_value(const char *value, uint8_t key[WG_KEY_BYTES])
+{
+	size_t len;
+
+	if (strlen(value) != 2 * WG_KEY_BYTES ||
+	    sodium_hex2bin(key, WG_KEY_BYTES, value, strlen(value), NULL, &len, NULL) != 0)
+		return -EINVAL;
+	return len == WG_KEY_BYTES ? 0 : -EINVAL;
+}
+
+static int true_value(const char *value)
+{
+	return strcmp(value, "true") == 0 ? 0 : -EINVAL;
+}
+
+/* "1.2.3.4:5", "[fe80::1%3]:5" with a numeric zone; names are not resolved here. */
+static int endpoint_value(const char *value, struct wg_endpoint *out)
+{
+	char *host, *zone;
+	uint16_t port;
+	uint32_t scope = 0;
+	int err = 0;
+
+	if (wgw_endpoint_parse(value, &host, &port))
+		return -EINVAL;
+	memset(out, 0, sizeof(*out));
+	zone = strchr(host, '%');
+	if (zone) {
+		*zone++ = '\0';
+		err = wgw_number_parse(zone, 0, UINT32_MAX, &scope);
+	}
+	if (!err && inet_pton(AF_INET, host, &out->to.in.sin_addr) == 1) {
+		out->to.in.sin_family = AF_INET;
+		out->to.in.sin_port = htons(port);
+	} else if (!err && inet_pton(AF_INET6, host, &out->to.in6.sin6_addr) == 1) {
+		out->to.in6.sin6_family = AF_INET6;
+		out->to.in6.sin6_port = htons(port);
+		out->to.in6.sin6_scope_id = scope;
+	} else {
+		err = -EINVAL;
+	}
+	free(host);
+	return err;
+}
+
+/* ---- the interface ---- */
+
+static int device_key(struct change *c, const char *value)
+{
+	uint8_t private[WG_KEY_BYTES], public[WG_KEY_BYTES], own[WG_KEY_BYTES];
+	int err = key_value(value, private);
+
+	if (!err) {
+		crypto_scalarmult_base(public, private);
+		wg_device_public_key(c->core->t.wg, own);
+		err = memcmp(public, own, sizeof(own)) == 0 ? 0 : -EPERM;
+	}
+	sodium_memzero(private, sizeof(private));
+	return err;
+}
+
+static void remove_all(struct change *c)
+{
+	struct wgw_peer *p;
+
+	while ((p = wgw_peers_next(c->core->peers, NULL)))
+		wgw_peers_remove(p);
+}
+
+static int device_line(struct change *c, const char *name, const char *value)
+{
+	uint32_t n;
+	int err;
+
+	if (strcmp(name, "private_key") == 0)
+		return device_key(c, value);
+	if (strcmp(name, "listen_port") == 0) {
+		err = wgw_number_parse(value, 0, UINT16_MAX, &n);
+		c->port = (int)n;
+		return err;
+	}
+	if (strcmp(name, "fwmark") == 0) {
+		err = wgw_number_parse(value, 0, UINT32_MAX, &n);
+		c->mark = n;
+		return err;
+	}
+	if (strcmp(name, "replace_peers") == 0) {
+		err = true_value(value);
+		if (!err && c->apply)
+			remove_all(c);
+		return err;
+	}
+	return -EINVAL;
+}
+
+/* ---- peers ---- */
+
+/* The current peer, added when it is to be; NULL: it is passed over. *err: it cannot be added. */
+static struct wgw_peer *current(struct change *c, int *err)
+{
+	if (!c->peer && !c->skip) {
+		c->peer = wgw_peers_find(c->core->peers, c->key);
+		if (!c->peer && !c->update_only) {
+			c->peer = wgw_peers_add(c->core->peers, c->key);
+			*err = c->peer ? 0 : -ENOMEM;
+		}
+		c->skip = !c->peer;
+	}
+	return c->peer;
+}
+
+/* What was collected of the peer that ends here. */
+static int end_peer(struct change *c)
+{
+	int err = 0;
+	struct wgw_peer *p = c->in_peers && c->apply && !c->remove ? current(c, &err) : NULL;
+
+	if (p && c->n_candidates > 0)
+		wgw_peer_set_candidates(p, c->candidates, c->n_candidates);
+	if (c->in_peers && c->apply && c->remove) {
+		p = wgw_peers_find(c->core->peers, c->key);
+		if (p)
+			wgw_peers_remove(p);
+	}
+	return err;
+}
+
+static int begin_peer(struct change *c, const char *value)
+{
+	int err = end_peer(c);
+	uint8_t own[WG_KEY_BYTES];
+
+	c->in_peers = true;
+	c->peer = NULL;
+	c->update_only = c->remove = false;
+	c->n_candidates = 0;
+	err = err ? err : key_value(value, c->key);
+	/* a peer with our own key is passed over, as in the kernel */
+	wg_device_public_key(c->core->t.wg, own);
+	c->skip = memcmp(own, c->key, sizeof(own)) == 0;
+	if (!err && c->whole && c->apply) {
+		uint8_t(*named)[WG_KEY_BYTES] =
+			reallocarray(c->named, c->n_named + 1, sizeof(*named));
+
+		if (!named)
+			return -ENOMEM;
+		c->named = named;
+		memcpy(named[c->n_named++], c->key, WG_KEY_BYTES);
+	}
+	return err;
+}
+
+static int allowed_ip(struct change *c, const char *value)
+{
+	struct wgw_prefix prefix;
+	struct wgw_peer *p;
+	bool minus = *value == '-';
+	int err;
+
+	if (*value == '+' || *value == '-')
+		value++;
+	err = wgw_prefix_parse(value, &prefix, NULL);
+	p = !err && c->apply ? current(c, &err) : NULL;
+	if (!p)
+		return err;
+	return minus ? wgw_peer_disallow(p, &prefix) : wgw_peer_allow(p, &prefix);
+}
+
+static int host_line(struct change *c, const char *value)
+{
+	struct wgw_peer *p;
+	uint16_t port = 0;
+	char *host = NULL;
+	int err = 0;
+
+	/* empty: the peer has no name any more */
+	if (*value && wgw_endpoint_parse(value, &host, &port))
+		return -EINVAL;
+	p = c->apply ? current(c, &err) : NULL;
+	if (p)
+		err = wgw_peer_set_host(p, host, port);
+	free(host);
+	return err;
+}
+
+static int endpoint_line(struct change *c, const char *value)
+{
+	if (c->n_candidates == WGW_ENDPOINTS_MAX)
+		return 0;
+	return endpoint_value(value, &c->candidates[c->n_candidates++]);
+}
+
+static int preshared_key(struct change *c, const char *value)
+{
+	uint8_t key[WG_KEY_BYTES];
+	int err = key_value(value, key);
+	struct wgw_peer *p = !err && c->apply ? current(c, &err) : NULL;
+
+	if (p)
+		wgw_peer_set_preshared_key(p, key);
+	sodium_memzero(key, sizeof(key));
+	return err;
+}
+
+static int keepalive(struct change *c, const char *value)
+{
+	uint32_t seconds;
+	int err = wgw_number_parse(value, 0, UINT16_MAX, &seconds);
+	struct wgw_peer *p = !err && c->apply ? current(c, &err) : NULL;
+
+	if (p)
+		wgw_peer_set_keepalive(p, (uint16_t)seconds);
+	return err;
+}
+
+static int replace_allowed_ips(struct change *c, const char *value)
+{
+	int err = true_value(value);
+	struct wgw_peer *p = !err && c->apply ? current(c, &err) : NULL;
+
+	if (p)
+		wgw_peer_disallow_all(p);
+	return err;
+}
+
+static int update_only(struct change *c, const char *value)
+{
+	c->update_only = true;
+	return true_value(value);
+}
+
+static int remove_line(struct change *c, const char *value)
+{
+	c->remove = true;
+	return true_value(value);
+}
+
+static int protocol_version(struct change *c, const char *value)
+{
+	(void)c;
+	return strcmp(value, "1") == 0 ? 0 : -EINVAL;
+}
+
+static int name_line(struct change *c, const char *value)
+{
+	int err = 0;
+	struct wgw_peer *p = c->apply ? current(c, &err) : NULL;
+
+	return p ? wgw_peer_set_name(p, *value ? value : NULL) : err;
+}
+
+static const struct {
+	const char *name;
+	int (*take)(struct change *c, const char *value);
+} peer_lines[] = {
+	{"allowed_ip", allowed_ip},
+	{"candidate", endpoint_line},
+	{"endpoint", endpoint_line},
+	{"endpoint_host", host_line},
+	{"name", name_line},
+	{"persistent_keepalive_interval", keepalive},
+	{"preshared_key", preshared_key},
+	{"protocol_version", protocol_version},
+	{"public_key", begin_peer},
+	{"remove", remove_line},
+	{"replace_allowed_ips", replace_allowed_ips},
+	{"update_only", update_only},
+};
+
+static int take_line(struct change *c, const char *name, const char *value)
+{
+	if (!c->in_peers && strcmp(name, "public_key") != 0)
+		return device_line(c, name, value);
+	for (size_t i = 0; i < sizeof(peer_lines) / sizeof(*peer_lines); i++) {
+		if (strcmp(name, peer_lines[i].name) == 0)
+			return peer_lines[i].take(c, value);
+	}
+	return -EINVAL;
+}
+
+/* ---- readings ---- */
+
+/* One reading. Returns 0 or -errno and the number of the line at fault. */
+static int read_lines(struct change *c, const char *text, unsigned int *line_number)
+{
+	char line[1024];
+	int err = 0;
+
+	*line_number = 0;
+	while (*text && !err) {
+		size_t len = strcspn(text, "\n");
+		char *value;
+
+		(*line_number)++;
+		if (len >= sizeof(line))
+			return -EINVAL;
+		memcpy(line, text, len);
+		line[len] = '\0';
+		text += len + (text[len] == '\n');
+		if (len == 0)
+			continue;
+		value = strchr(line, '=');
+		if (!value)
+			return -EINVAL;
+		*value++ = '\0';
+		err = take_line(c, line, value);
+	}
+	sodium_memzero(line, sizeof(line));
+	return err ? err : end_peer(c);
+}
+
+static void remove_unnamed(struct change *c)
+{
+	struct wgw_peer *p = wgw_peers_next(c->core->peers, NULL);
+
+	while (p) {
+		struct wgw_peer *next = wgw_peers_next(c->core->peers, p);
+		bool named = false;
+
+		for (size_t i = 0; i < c->n_named && !named; i++)
+			named = memcmp(c->named[i], p->config.public_key, WG_KEY_BYTES) == 0;
+		if (!named)
+			wgw_peers_remove(p);
+		p = next;
+	}
+}
+
+int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned int *line)
+{
+	struct change c = {.core = core, .whole = whole, .port = -1, .mark = -1};
+	int err = read_lines(&c, text, line);
+
+	if (err)
+		return err;
+	/* the port may be taken: before anything that cannot fail */
+	err = wgw_core_move(core, c.port, c.mark);
+	if (err) {
+		*line = 0;
+		return err;
+	}
+	c = (struct change){.core = core, .whole = whole, .apply = true, .port = -1, .mark = -1};
+	err = read_lines(&c, text, line);
+	if (!err && whole)
+		remove_unnamed(&c);
+	free(c.named);
+	core->state_changed = true;
+	wgw_peers_wake(core->peers);
+	return err;
+}
