@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+run.py - every case of this folder natively and through the tunnel; the outputs must be equal
+
+usage: run.py [-v] [PROGRAM[.CASE]...]		-v: print the outputs of every case
+
+Natively, programs and server run on the kernel's stack, in two network namespaces with a veth between them.
+Wrapped, both are wrapped by a wgwrap each, with the same addresses, and nothing but loopback between those. The programs
+run without capabilities, as nobody where the test is root.
+
+A case that differs must be in the ledger of preload/README.md (as `program.case`), and what is there must
+differ: then it counts as listed. One line per case says equal, listed or FAILING; TAP goes to tests/run.
+
+time limit: 240 s
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.abspath(os.path.join(HERE, "../.."))
+sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
+
+from lib import tap  # noqa: E402  pylint: disable=wrong-import-position
+from lib.world import BUILD, INSIDE, NOBODY, enter, find, wait_until  # noqa: E402  pylint: disable=wrong-import-position
+
+LIMIT_S = 150
+PORT = 51820
+TUNNEL_MTU = 1420
+LEDGER = os.path.join(ROOT, "preload/README.md")
+NAMES = ("10.77.0.1 hosts.test hosts-alias\nfd77::1 hosts.test\n127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
+         "10.77.0.5 only4.hosts.test\nfd77::5 only6.hosts.test\n")
+
+
+def run(*argv, **kwargs):
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, **kwargs)
+    if done.returncode:
+        raise RuntimeError(f"{argv}: {done.stderr}")
+    return done.stdout
+
+
+class Places:
+    """The two places a program runs in: native and wrapped."""
+
+    def __init__(self):
+        self.as_root = os.environ[INSIDE] == "root"
+        self.dir = tempfile.mkdtemp(prefix="wgwrap-behaviours-", dir="/tmp")
+        os.chmod(self.dir, 0o755)
+        self.children = []
+        self.install()
+        self.native_client, self.native_server = self.namespace(), self.namespace()
+        self.network()
+        self.names()
+        self.configure()
+
+    def path(self, *parts):
+        return os.path.join(self.dir, *parts)
+
+    def own(self, path):
+        if self.as_root:
+            os.chown(path, NOBODY, NOBODY)
+
+    def install(self):
+        """Where nobody can read it."""
+        os.mkdir(self.path("bin"))
+        for name in ("wgwrap", "libwgwrap.so"):
+            shutil.copy(os.path.join(BUILD, name), self.path("bin"))
+        shutil.copytree(os.path.join(BUILD, "tests/behaviours"), self.path("programs"),
+                        ignore=shutil.ignore_patterns("*.d"))
+        for name in ("run-a", "run-b", "work", "home"):
+            os.mkdir(self.path(name), 0o700)
+            self.own(self.path(name))
+
+    # ---- network ----
+
+    def namespace(self):
+        holder = subprocess.Popen(["unshare", "-n", "sleep", "infinity"], stdin=subprocess.DEVNULL)
+        self.children.append(holder)
+        mine = os.readlink("/proc/self/ns/net")
+        wait_until("a network namespace", lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != mine)
+        return holder.pid
+
+    @staticmethod
+    def inside(ns):
+        return ["nsenter", "-t", str(ns), "-n", "--"]
+
+    def network(self):
+        run("ip", "link", "set", "lo", "up")
+        sides = ((self.native_client, "10.77.0.2", "fd77::2"), (self.native_server, "10.77.0.1", "fd77::1"))
+        run(*self.inside(sides[0][0]), "ip", "link", "add", "wg0", "type", "veth", "peer", "name", "wg0",
+            "netns", str(sides[1][0]))
+        for ns, v4, v6 in sides:
+            for command in (f"link set lo up\nlink set wg0 mtu {TUNNEL_MTU}\naddress add {v4}/24 dev wg0\n"
+                            f"address add {v6}/64 dev wg0 nodad\nlink set wg0 up\n").splitlines():
+                run(*self.inside(ns), "ip", *command.split())
+        for route, gateway in (("10.77.1.0/24", "10.77.0.1"), ("fd77:1::/64", "fd77::1")):
+            run(*self.inside(self.native_client), "ip", "route", "add", route, "via", gateway)
+        # ping sockets for everybody, as distributions have it
+        for ns, _, _ in sides:
+            run(*self.inside(ns), "sysctl", "-qw", "net.ipv4.ping_group_range=0 4294967294" if self.as_root else
+                "net.ipv4.ping_group_range=0 0")
+
+    def names(self):
+        """A resolver of our own for both places, in this mount namespace."""
+        run("mount", "--make-rprivate", "/")
+        for name, text in (("resolv.conf", "nameserver 10.77.0.1\nsearch test\noptions timeout:1 attempts:1\n"),
+                           ("hosts", NAMES), ("nsswitch.conf", "hosts: files dns\nservices: files\nnetworks: files\n"
+                                              "passwd: files\ngroup: files\n")):
+            with open(self.path(name), "w", encoding="ascii") as f:
+                f.write(text)
+            target = os.path.realpath(f"/etc/{name}")
+            if os.path.exists(target):
+                run("mount", "--bind", self.path(name), target)
+
+    # ---- wgwrap ----
+
+    def configure(self):
+        wgwrap = self.path("bin", "wgwrap")
+        private = [run(wgwrap, "genkey").strip() for _ in range(2)]
+        public = [run(wgwrap, "pubkey", input=k + "\n").strip() for k in private]
+        for i, name in enumerate(("server", "client")):
+            allowed = "10.77.0.2/32, fd77::2/128" if i == 0 else "10.77.0.0/16, fd77::/16"
+            text = (f"[Interface]\nPrivateKey = {private[i]}\nAddress = 10.77.0.{i + 1}/32, fd77::{i + 1}/128\n"
+                    f"MTU = {TUNNEL_MTU}\nDNS = 10.77.0.1, test\n{f'ListenPort = {PORT}' if i == 0 else ''}\n"
+                    f"[Peer]\nPublicKey = {public[1 - i]}\nAllowedIPs = {allowed}\n"
+                    f"{f'Endpoint = 127.0.0.1:{PORT}' if i == 1 else ''}\n")
+            path = self.path(f"{name}.conf")
+            with open(path, "w", encoding="ascii") as f:
+                os.fchmod(f.fileno(), 0o600)
+                f.write(text)
+            self.own(path)
+
+    def argv(self, side, *command):
+        """@side: "native-client", "native-server", "client" or "server" (wrapped)."""
+        drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+        if self.as_root:
+            drop += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        if side == "native-server":  # port 53
+            return self.inside(self.native_server) + list(command)
+        if side == "native-client":
+            return self.inside(self.native_client) + drop + ["--", *command]
+        return drop + ["--", self.path("bin", "wgwrap"), "-c", self.path(f"{side}.conf"), "--", *command]
+
+    def environment(self, side):
+        env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": self.path("home"), "LC_ALL": "C.UTF-8",
+               "XDG_RUNTIME_DIR": self.path("run-a" if side == "server" else "run-b"),
+               "BEHAVE_HOST4": "10.77.0.1", "BEHAVE_HOST6": "fd77::1", "BEHAVE_SELF4": "10.77.0.2",
+               "BEHAVE_SELF6": "fd77::2"}
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+            if name in os.environ:
+                env[name] = os.environ[name]
+        return env
+
+    def start_server(self, side, *command):
+        name = f"{side}-{os.path.basename(command[-2] if len(command) > 2 else command[0])}.log"
+        log = open(self.path(name), "w", encoding="utf-8")
+        child = subprocess.Popen(self.argv(side, *command), env=self.environment(side), cwd=self.path("work"),
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.children.append(child)
+
+        def ready():
+            with open(log.name, encoding="utf-8") as f:
+                text = f.read()
+            assert child.poll() is None, f"{command}: {text}"
+            return "ready" in text
+        wait_until(f"{command} ({side})", ready, 20)
+
+    def start_servers(self):
+        dnsd = os.path.join(ROOT, "tests/e2e/lib/dnsd.py")
+        shutil.copy(dnsd, self.path("dnsd.py"))
+        for side in ("native-server", "server"):
+            self.start_server(side, self.path("programs", "server"))
+            self.start_server(side, find("python3"), "-B", self.path("dnsd.py"), "10.77.0.1", "fd77::1")
+
+    def start(self, side, program, *cases):
+        out = open(self.path(f"{side}-{program}.out"), "w+", encoding="utf-8", errors="replace")
+        err = open(self.path(f"{side}-{program}.err"), "w+", encoding="utf-8", errors="replace")
+        child = subprocess.Popen(self.argv(side, self.path("programs", program), *cases), stdout=out, stderr=err,
+                                 env=self.environment(side), cwd=self.path("work"), stdin=subprocess.DEVNULL,
+                                 start_new_session=True)
+        self.children.append(child)
+        return child, out, err
+
+    def close(self):
+        for child in reversed(self.children):
+            if child.poll() is None:
+                child.terminate()
+        for child in self.children:
+            try:
+                child.wait(5)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        # tunnel processes and supervisors linger: those of our own copy end with us
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink(f"/proc/{pid}/exe").startswith(self.dir + "/"):
+                    os.kill(int(pid), signal.SIGKILL)
+            except OSError:
+                pass
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def split(text):
+    """Case name -> output."""
+    cases = {}
+    for part in re.split(r"^== ", text, flags=re.M)[1:]:
+        name, _, output = part.partition("\n")
+        cases[name] = output
+    return cases
+
+
+def finish(what, child, out, err, deadline):
+    try:
+        child.wait(max(1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        print(f"# {what} ran into its time limit")
+    for f in (out, err):
+        f.seek(0)
+    return split(out.read()), err.read()
+
+
+def ledger():
+    """The cases that may differ."""
+    with open(LEDGER, encoding="utf-8") as f:
+        text = f.read()
+    return set(re.findall(r"`([a-z0-9_]+\.[a-z0-9_]+)`", text[text.index("## Accepted differences"):]))
+
+
+def programs(wanted):
+    found = sorted(f[:-2] for f in os.listdir(HERE) if f.endswith(".c") and f != "server.c")
+    return [p for p in found if not wanted or any(w.split(".")[0] == p for w in wanted)]
+
+
+class Report:
+    def __init__(self, verbose):
+        self.verbose = verbose
+        self.lines, self.counts = [], {"equal": 0, "listed": 0, "FAILING": 0}
+
+    def say(self, name, native, wrapped, listed):
+        same = native == wrapped
+        word = "equal" if same and not listed else "listed" if not same and listed else "FAILING"
+        self.counts[word] += 1
+        self.lines.append((word, name))
+        n = len(self.lines)
+        print(f"{'not ok' if word == 'FAILING' else 'ok'} {n} - {name}: {word}")
+        if same and listed:
+            print("# it is in the ledger, but equal")
+        elif word == "FAILING" or self.verbose:
+            for title, text in (("native", native), ("wrapped", wrapped)):
+                print(f"# {title}:")
+                for line in (text if text is not None else "(did not run)").splitlines():
+                    print(f"#   {line}")
+        sys.stdout.flush()
+
+    def end(self):
+        print(f"1..{len(self.lines)}")
+        print(f"# {self.counts['equal']} equal, {self.counts['listed']} listed, {self.counts['FAILING']} failing")
+        sys.exit(1 if self.counts["FAILING"] else 0)
+
+
+def compare(places, program, wanted, accepted, report):
+    cases = [w.split(".")[1] for w in wanted if "." in w and w.split(".")[0] == program]
+    runs = {side: places.start(side, program, *cases[:1]) for side in ("native-client", "client")}
+    deadline = time.monotonic() + LIMIT_S
+    native, _ = finish(f"{program} (native)", *runs["native-client"], deadline)
+    wrapped, err = finish(f"{program} (wrapped)", *runs["client"], deadline)
+    if not native:
+        report.say(f"{program}: runs", None, err, False)
+    for case in native | wrapped:
+        name = f"{program}.{case}"
+        report.say(name, native.get(case), wrapped.get(case), name in accepted)
+    for line in err.splitlines():
+        if report.verbose:
+            print(f"# stderr: {line}")
+
+
+def main():
+    enter()
+    if not os.access(os.path.join(BUILD, "tests/behaviours/server"), os.X_OK):
+        tap.skip_all("tests/behaviours is not built")
+    for tool in ("ip", "nsenter", "python3", "setpriv"):
+        if not find(tool):
+            tap.skip_all(f"{tool} is not installed")
+    wanted = [a for a in sys.argv[1:] if a != "-v"]
+    report, places = Report("-v" in sys.argv), Places()
+    try:
+        places.start_servers()
+        for program in programs(wanted):
+            compare(places, program, wanted, ledger(), report)
+    finally:
+        places.close()
+    report.end()
+
+
+main()

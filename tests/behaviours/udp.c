@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: MIT
+/* udp.c - datagram sockets */
+#include "behave.h"
+
+#include <sys/ioctl.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+
+static int echo_socket(bool v6)
+{
+	int fd = udp_socket(v6);
+
+	did("connect", connect_to(fd, host(v6), ECHO_UDP_PORT));
+	return fd;
+}
+
+/* What arrives, or "nothing" after a while. */
+static void receive(int fd, int flags)
+{
+	union address a;
+	socklen_t len = sizeof(a);
+	char data[256] = "";
+	ssize_t n;
+
+	memset(&a, 0x55, sizeof(a));
+	wait_in(fd);
+	n = recvfrom(fd, data, sizeof(data) - 1, flags | MSG_DONTWAIT, &a.any, &len);
+	if (n < 0)
+		printf("recvfrom: %s\n", err_name(errno));
+	else
+		printf("recvfrom: %zd \"%s\" from %s\n", n, data, address_text(&a, len));
+}
+
+static long send_to(int fd, const char *text, int port, const char *data)
+{
+	union address a;
+	socklen_t len = make_address(&a, text, port);
+
+	return sendto(fd, data, strlen(data), 0, &a.any, len);
+}
+
+CASE(names)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		int fd = udp_socket(v6);
+
+		show_names(fd);
+		said("sendto", send_to(fd, host(v6), ECHO_UDP_PORT, "hello"));
+		show_names(fd);
+		receive(fd, 0);
+		did("connect", connect_to(fd, host(v6), ECHO_UDP_PORT));
+		show_names(fd);
+	}
+}
+
+CASE(source_address_trick)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		int fd = udp_socket(v6);
+
+		did("connect", connect_to(fd, host(v6), 9));
+		show_names(fd);
+	}
+}
+
+CASE(unconnected)
+{
+	int fd = udp_socket(false);
+	char data[8];
+
+	said("send", send(fd, "x", 1, 0));
+	said("sendto", send_to(fd, host(false), ECHO_UDP_PORT, "hello"));
+	receive(fd, 0);
+	said("nothing more", recv(fd, data, sizeof(data), MSG_DONTWAIT));
+	said("port 0", send_to(fd, host(false), 0, "hello"));
+	did("shutdown", shutdown(fd, SHUT_RDWR));
+	did("listen", listen(fd, 1));
+	did("accept", accept(fd, NULL, NULL));
+}
+
+CASE(unconnected_read_and_write)
+{
+	int fd = udp_socket(false);
+	char data[64] = "", rest[8] = "";
+	struct iovec iov[2] = {{data, 3}, {rest, 7}};
+
+	said("write", write(fd, "x", 1));
+	said("sendto", send_to(fd, host(false), ECHO_UDP_PORT, "hello"));
+	wait_in(fd);
+	said("read", read(fd, data, sizeof(data)));
+	printf("%s\n", data);
+	said("sendto", send_to(fd, host(false), ECHO_UDP_PORT, "world"));
+	wait_in(fd);
+	memset(data, 0, sizeof(data));
+	said("readv", readv(fd, iov, 2));
+	printf("%s|%s\n", data, rest);
+	said("writev", writev(fd, iov, 2));
+}
+
+CASE(read_through_a_copy)
+{
+	int fd = udp_socket(false);
+	char data[64] = "";
+
+	dup2(fd, 0);
+	said("sendto", send_to(fd, host(false), ECHO_UDP_PORT, "hello"));
+	wait_in(0);
+	said("read", read(0, data, sizeof(data)));
+	printf("%s\n", data);
+}
+
+CASE(connected)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		int fd = echo_socket(v6);
+		char data[16] = "";
+
+		show_names(fd);
+		said("send", send(fd, "one", 3, 0));
+		receive(fd, 0);
+		said("write", write(fd, "two", 3));
+		wait_in(fd);
+		said("read", read(fd, data, sizeof(data)));
+		printf("%s\n", data);
+		said("sendto elsewhere", send_to(fd, host(v6), BURST_UDP_PORT, "1"));
+		did("shutdown", shutdown(fd, SHUT_WR));
+	}
+}
+
+CASE(connected_filters_sources)
+{
+	int fd = udp_socket(false), open = udp_socket(false);
+	char data[8];
+
+	did("connect", connect_to(fd, host(false), OTHER_UDP_PORT));
+	said("send", send(fd, "hello", 5, 0));
+	nap_ms(200);
+	said("recv", recv(fd, data, sizeof(data), MSG_DONTWAIT));
+	said("sendto", send_to(open, host(false), OTHER_UDP_PORT, "hello"));
+	receive(open, 0);
+}
+
+CASE(reconnect_and_disconnect)
+{
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int fd = udp_socket(false);
+
+	said("send", send_to(fd, host(false), ECHO_UDP_PORT, "first"));
+	nap_ms(200);
+	did("connect", connect_to(fd, host(false), ECHO_UDP_PORT));
+	receive(fd, 0);
+	said("send", send(fd, "second", 6, 0));
+	nap_ms(200);
+	did("connect elsewhere", connect_to(fd, host(false), BURST_UDP_PORT));
+	receive(fd, 0);
+	said("send", send(fd, "1", 1, 0));
+	receive(fd, 0);
+	did("disconnect", connect(fd, &none, sizeof(none)));
+	show_names(fd);
+	said("send", send(fd, "x", 1, 0));
+	said("sendto", send_to(fd, host(false), ECHO_UDP_PORT, "third"));
+	receive(fd, 0);
+	did("disconnect again", connect(fd, &none, sizeof(none)));
+}
+
+CASE(sizes)
+{
+	static const size_t sizes[] = {0, 1, 1392, 1393, 8000, 65507, 65508};
+	static char data[65536], back[65536];
+	struct timeval tv = {3, 0};
+	int fd = udp_socket(false);
+
+	connect_to(fd, host(false), ECHO_UDP_PORT);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		ssize_t n;
+
+		memset(data, (int)i + 'a', sizeof(data));
+		n = send(fd, data, sizes[i], 0);
+		printf("send %zu: %zd %s\n", sizes[i], n, err_name(n < 0 ? errno : 0));
+		if (n < 0)
+			continue;
+		n = recv(fd, back, sizeof(back), 0);
+		printf("recv: %zd, equal %d\n", n, n >= 0 && memcmp(data, back, (size_t)n) == 0);
+	}
+}
+
+CASE(truncation)
+{
+	for (int connected = 0; connected < 2; connected++) {
+		int fd = connected ? echo_socket(false) : udp_socket(false);
+		char data[4];
+		struct iovec iov = {data, 4};
+		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+		for (int i = 0; i < 4; i++)
+			send_to(fd, host(false), ECHO_UDP_PORT, "0123456789");
+		nap_ms(200);
+		said("peek with trunc", recv(fd, data, 4, MSG_PEEK | MSG_TRUNC));
+		said("recv", recv(fd, data, 4, 0));
+		said("recv with trunc", recv(fd, data, 4, MSG_TRUNC));
+		said("recvmsg", recvmsg(fd, &msg, 0));
+		printf("flags %x\n", (unsigned int)msg.msg_flags);
+		said("no room at all", recv(fd, NULL, 0, 0));
+		said("empty", recv(fd, data, 4, MSG_DONTWAIT));
+	}
+}
+
+CASE(many_at_once)
+{
+	int fd = udp_socket(false), connected = udp_socket(false), order = 0;
+	struct timeval tv = {2, 0};
+	char data[16];
+
+	connect_to(connected, host(false), BURST_UDP_PORT);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(connected, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	send_to(fd, host(false), BURST_UDP_PORT, "100");
+	send(connected, "100", 3, 0);
+	for (int i = 0; i < 100; i++) {
+		ssize_t n = recv(fd, data, sizeof(data) - 1, 0);
+
+		data[n > 0 ? n : 0] = '\0';
+		order += n > 0 && atoi(data) == i;
+		n = recv(connected, data, sizeof(data) - 1, 0);
+		data[n > 0 ? n : 0] = '\0';
+		order += n > 0 && atoi(data) == i;
+	}
+	printf("%d in order\n", order);
+}
+
+CASE(mmsg)
+{
+	enum { N = 5 };
+	char out[N][2], in[N][8];
+	struct iovec iov[N], iov_in[N];
+	struct mmsghdr msgs[N], got[N];
+	union address a[N];
+	struct timespec limit = {1, 0};
+	int n;
+
+	for (int connected = 0; connected < 2; connected++) {
+		int fd = connected ? echo_socket(false) : udp_socket(false);
+
+		memset(msgs, 0, sizeof(msgs));
+		memset(got, 0, sizeof(got));
+		for (int i = 0; i < N; i++) {
+			out[i][0] = (char)('a' + i);
+			iov[i] = (struct iovec){out[i], 1};
+			iov_in[i] = (struct iovec){in[i], sizeof(in[i])};
+			msgs[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i], .msg_iovlen = 1};
+			got[i].msg_hdr = (struct msghdr){.msg_name = &a[i],
+							 .msg_namelen = sizeof(a[i]),
+							 .msg_iov = &iov_in[i],
+							 .msg_iovlen = 1};
+			if (connected)
+				continue;
+			msgs[i].msg_hdr.msg_name = &a[i];
+			msgs[i].msg_hdr.msg_namelen = make_address(&a[i], host(false), ECHO_UDP_PORT);
+		}
+		said("sendmmsg", sendmmsg(fd, msgs, N, 0));
+		nap_ms(200);
+		n = recvmmsg(fd, got, N, MSG_WAITFORONE, &limit);
+		said("recvmmsg", n);
+		for (int i = 0; i < n; i++)
+			printf("%u \"%.1s\" from %s\n", got[i].msg_len, in[i],
+			       address_text(&a[i], got[i].msg_hdr.msg_namelen));
+		said("dontwait", recvmmsg(fd, got, N, MSG_DONTWAIT, NULL));
+		said("none", sendmmsg(fd, msgs, 0, 0));
+	}
+}
+
+CASE(closed_port)
+{
+	int fd = udp_socket(false), open = udp_socket(false);
+	char data[8];
+
+	did("connect", connect_to(fd, host(false), CLOSED_PORT));
+	said("send", send(fd, "x", 1, 0));
+	nap_ms(200);
+	printf("poll says something: %d\n", strcmp(polled(fd, 0), "OUT ") != 0);
+	said("recv", recv(fd, data, sizeof(data), MSG_DONTWAIT));
+	said("recv", recv(fd, data, sizeof(data), MSG_DONTWAIT));
+	said("send", send(fd, "x", 1, 0));
+	nap_ms(200);
+	printf("SO_ERROR %s, then %s\n", so_error(fd), so_error(fd));
+	said("recv", recv(fd, data, sizeof(data), MSG_DONTWAIT));
+	said("sendto without connect", send_to(open, host(false), CLOSED_PORT, "x"));
+	nap_ms(200);
+	said("recv", recv(open, data, sizeof(data), MSG_DONTWAIT));
+}
+
+CASE(closed_port_told_by_send)
+{
+	int fd = udp_socket(false);
+
+	did("connect", connect_to(fd, host(false), CLOSED_PORT));
+	said("send", send(fd, "x", 1, 0));
+	nap_ms(200);
+	said("send", send(fd, "x", 1, 0));
+}
+
+CASE(closed_port_told_by_read)
+{
+	int fd = udp_socket(false);
+	char data[8];
+
+	did("connect", connect_to(fd, host(false), CLOSED_PORT));
+	said("write", write(fd, "x", 1));
+	nap_ms(200);
+	said("read", read(fd, data, sizeof(data)));
+}
+
+CASE(not_routed)
+{
+	int fd = udp_socket(false), fd6 = udp_socket(true);
+
+	said("sendto", send_to(fd, UNROUTED4, 9, "x"));
+	said("sendto over v6", send_to(fd6, UNROUTED6, 9, "x"));
+	did("connect", connect_to(fd, UNROUTED4, 9));
+	did("connect over v6", connect_to(fd6, UNROUTED6, 9));
+}
+
+CASE(bind_and_receive)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		int fd = udp_socket(v6), control;
+
+		did("bind", bind_to(fd, v6 ? "::" : "0.0.0.0", 0));
+		show_names(fd);
+		control = dial(v6, local_port(fd), "udp");
+		receive(fd, 0);
+		close(control);
+		close(fd);
+	}
+}
+
+CASE(bind_v4_on_v6)
+{
+	int fd = udp_socket(true);
+
+	did("bind", bind_to(fd, "::", 0));
+	dial(false, local_port(fd), "udp");
+	receive(fd, 0);
+	said("sendto", send_to(fd, "::ffff:10.77.0.1", ECHO_UDP_PORT, "mapped"));
+	receive(fd, 0);
+}
+
+CASE(ports_in_use)
+{
+	int a = udp_socket(false), b = udp_socket(false), c = udp_socket(false);
+
+	did("bind", bind_to(a, "0.0.0.0", 0));
+	did("the same port", bind_to(b, "0.0.0.0", local_port(a)));
+	did("on an address", bind_to(b, self(false), local_port(a)));
+	did("bind again", bind_to(a, "0.0.0.0", 0));
+	did("not ours", bind_to(c, "10.77.0.99", 0));
+	did("bind", bind_to(c, self(false), 0));
+	show_names(c);
+	close(a);
+	nap_ms(50);
+	did("a freed port", bind_to(b, "0.0.0.0", 0));
+}
+
+CASE(reuse)
+{
+	int a = udp_socket(false), b = udp_socket(false);
+
+	set_int(a, SOL_SOCKET, SO_REUSEADDR, 1);
+	set_int(b, SOL_SOCKET, SO_REUSEADDR, 1);
+	did("bind", bind_to(a, "0.0.0.0", 0));
+	did("bind", bind_to(b, "0.0.0.0", local_port(a)));
+}
+
+CASE(loopback)
+{
+	int a = udp_socket(false), b = udp_socket(false);
+
+	did("bind", bind_to(a, "127.0.0.1", 0));
+	said("sendto", send_to(b, "127.0.0.1", local_port(a), "local"));
+	receive(a, 0);
+	did("connect", connect_to(b, "127.0.0.1", local_port(a)));
+	show_names(b);
+	said("send", send(b, "local", 5, 0));
+	receive(a, 0);
+}
+
+CASE(own_address)
+{
+	int a = udp_socket(false), b = udp_socket(false);
+
+	did("bind", bind_to(a, "0.0.0.0", 0));
+	said("sendto", send_to(b, self(false), local_port(a), "own"));
+	receive(a, 0);
+}
+
+CASE(broadcast)
+{
+	int fd = udp_socket(false);
+
+	said("without the option", send_to(fd, "255.255.255.255", 9, "x"));
+	did("set", set_int(fd, SOL_SOCKET, SO_BROADCAST, 1));
+	printf("get %d\n", get_int(fd, SOL_SOCKET, SO_BROADCAST));
+}
+
+CASE(sendto_arguments)
+{
+	union address a;
+	socklen_t len = make_address(&a, host(false), ECHO_UDP_PORT);
+	int fd = udp_socket(false);
+
+	said("too short", sendto(fd, "x", 1, 0, &a.any, 4));
+	said("too long", sendto(fd, "x", 1, 0, &a.any, 1000));
+	a.any.sa_family = AF_INET6;
+	said("another family", sendto(fd, "x", 1, 0, &a.any, sizeof(a.in6)));
+	a.any.sa_family = AF_UNSPEC;
+	said("no family", sendto(fd, "x", 1, 0, &a.any, len));
+	said("oob", send(fd, "x", 1, MSG_OOB));
+	said("recv oob", recv(fd, &a, 1, MSG_OOB | MSG_DONTWAIT));
+}
+
+CASE(readiness)
+{
+	int fd = udp_socket(false), n = -1;
+
+	printf("poll: %s\n", polled(fd, 0));
+	did("FIONREAD", ioctl(fd, FIONREAD, &n));
+	printf("%d\n", n);
+	send_to(fd, host(false), ECHO_UDP_PORT, "hello");
+	send_to(fd, host(false), ECHO_UDP_PORT, "longer");
+	nap_ms(200);
+	printf("poll: %s\n", polled(fd, 0));
+	did("FIONREAD", ioctl(fd, FIONREAD, &n));
+	printf("%d\n", n);
+	did("SIOCOUTQ", ioctl(fd, TIOCOUTQ, &n));
+	printf("%d\n", n);
+}
+
+CASE(receive_timeout)
+{
+	struct timeval tv = {0, 100000};
+	int fd = udp_socket(false);
+	char data[8];
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	did("bind", bind_to(fd, "0.0.0.0", 0));
+	said("recv", recv(fd, data, sizeof(data), 0));
+	did("connect", connect_to(fd, host(false), ECHO_UDP_PORT));
+	said("recv", recv(fd, data, sizeof(data), 0));
+}
+
+CASE(shutdown_of_reading)
+{
+	int fd = echo_socket(false);
+	char data[8];
+
+	did("shutdown", shutdown(fd, SHUT_RD));
+	said("recv", recv(fd, data, sizeof(data), MSG_DONTWAIT));
+}
+
+CASE(fork_shares_the_socket)
+{
+	int fd = echo_socket(false), status;
+
+	if (fork() == 0) {
+		said("child sends", send(fd, "child", 5, 0));
+		exit(0);
+	}
+	wait(&status);
+	receive(fd, 0);
+}
+
+CASE(threads_small_stack)
+{
+	int fd = udp_socket(false);
+
+	/* queued datagrams go back when the socket connects: this must not need much stack */
+	for (int i = 0; i < 20; i++)
+		send_to(fd, host(false), ECHO_UDP_PORT, "queued");
+	nap_ms(200);
+	did("connect", connect_to(fd, host(false), ECHO_UDP_PORT));
+	for (int i = 0; i < 20; i++)
+		receive(fd, 0);
+}
