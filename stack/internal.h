@@ -74,8 +74,8 @@ enum flow_event {
  * @pcb:	lwIP's side; NULL in FLOW_OVER. callback_arg points back here.
  * @hash_next:	Chain of its bucket (demux.c)
  * @tick:	When the pcb's relative timers were last brought up to date
- * @due, @heap:	Deadline in ns and place in the heap, or 0 (timers.c); @tick_due: in ticks, of
- *lwIP's timers and our slow ones
+ * @due, @heap:	Deadline in ns and place in the heap, or 0 (timers.c); @tick_due: in ticks,
+ *		of lwIP's timers and our slow ones
  * @ack_due:	A delayed ACK leaves at this tick; 0: none is delayed
  * @give_up:	FLOW_CONNECTING: tick of ETIMEDOUT; FIN_WAIT_2 of a closed flow: its end
  * @progress:	Tick of the last acknowledgement that moved, or of the first unacknowledged byte
@@ -84,8 +84,8 @@ enum flow_event {
  * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
  * @rx_epoch:	Bytes consumed since @rx_space grew
  * @unacked:	Bytes committed and not acknowledged
- * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first round
- *trip
+ * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first
+ *		round trip
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
  * @held:	A pure ACK that a later one of the same batch may replace (egress.c)

@@ -10,11 +10,14 @@
  *
  * Settings: lines that say what the tunnel is (wgw_settings_text); a session whose lines differ is
  * refused with the lines that differ (EBUSY), unless WGW_CH_JOIN; a tunnel process that has no
- * session left answers EAGAIN and ends, so that another can take its place. Policy: lines that say
- * what this session may do: direct CIDR		relayed by the tunnel process outside the
- * tunnel dns-mode tunnel|system|refuse dns ADDR			a name server reached
- * through the tunnel, in order search NAME		a search domain, in order system-resolver
- * ADDR	an address whose port 53 stands for the tunnel's name servers
+ * session left answers EAGAIN and ends, so that another can take its place.
+ *
+ * Policy: lines that say what this session may do:
+ *   direct CIDR		relayed by the tunnel process outside the tunnel
+ *   dns-mode tunnel|system|refuse
+ *   dns ADDR			a name server reached through the tunnel, in order
+ *   search NAME		a search domain, in order
+ *   system-resolver ADDR	an address whose port 53 stands for the tunnel's name servers
  *   verbose N			0 quiet .. 2
  *
  * A keeper is a session without a command that holds the tunnel up (`wgwrap up`); a new one takes

@@ -7,9 +7,9 @@
  * In the runtime directory:
  *
  *   <name>.s, <name>.q	the rendezvous (wire.h)
- *   <name>.lock	held while a tunnel process is being started; contains the random part of
- *its abstract names, so that a tunnel process that is started again has the names that running
- *programs know
+ *   <name>.lock	held while a tunnel process is being started; contains the random part
+ *			of its abstract names, so that a tunnel process that is started again has
+ *			the names that running programs know
  *
  * A connection to <name>.q that is accepted means that one runs. A socket that nobody listens on is
  * what a dead one left behind, and is replaced under the lock.

@@ -257,8 +257,8 @@ void wgw_keep_session_over(struct wgw_sockets *s, struct wgw_session *session);
  * @hello:	The first byte may be the shim's 'F' (accepted connections)
  * @hello_fd:	The descriptor that came with it, for the owner to take, or -1
  * @keeper_due:	'F' was taken, the plain keeper byte follows
- * @stale:	Bytes at the head of the receive queue that were forwarded already: the connect
- *record or the keeper
+ * @stale:	Bytes at the head of the receive queue that were forwarded already: the
+ *		connect record or the keeper
  * @events:	EPOLLRDHUP, EPOLLHUP, EPOLLERR as far as seen
  * @full:	The last write found no room
  * @fin_sent:	The FIN was handed over: nothing is kept any more

@@ -14,8 +14,8 @@
  * Nothing is flushed while events are dispatched. Before the loop sleeps the before hooks run in
  * this order: the stack sees the end of its input batch (merged segments, ACKs), sockets.c moves
  * bytes, the engine seals and sends everything, and the deadlines of stack and engine become
- *timers. Hence batches are as large as a turn's work, and nothing is left behind when the process
- *sleeps.
+ * timers. Hence batches are as large as a turn's work, and nothing is left behind when the process
+ * sleeps.
  *
  * Start: the process is a fork of the front, so it first becomes a clean daemon; then it makes
  * everything that needs files, then it closes the sandbox, then it says that it is ready. Nobody is
