@@ -300,6 +300,17 @@ void proxy_far_shutdown(struct proxy_far *far)
 		shutdown(far->watch.fd, SHUT_WR);
 }
 
+int proxy_far_release(struct proxy_far *far)
+{
+	int fd = far->watch.fd;
+
+	if (fd >= 0)
+		wgw_loop_del(far->t->loop, &far->watch);
+	far->watch.fd = -1;
+	proxy_far_free(far, true);
+	return fd;
+}
+
 void proxy_far_free(struct proxy_far *far, bool reset)
 {
 	static const struct flow_ops nobody;

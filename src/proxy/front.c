@@ -62,6 +62,8 @@ int proxy_front_send(const struct proxy_front *f, size_t i, int fd)
 	msg.u.proxy.connect_ms = f->options->connect_ms;
 	msg.u.proxy.idle_s = s->idle_s;
 	msg.u.proxy.target_port = s->target_port;
+	memcpy(msg.u.proxy.listen_ip, f->sockets[i].at.ip, sizeof(msg.u.proxy.listen_ip));
+	msg.u.proxy.listen_port = f->sockets[i].at.port;
 	if (s->target_host)
 		snprintf(msg.u.proxy.target_host, sizeof(msg.u.proxy.target_host), "%s",
 			 s->target_host);

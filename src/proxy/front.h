@@ -21,10 +21,12 @@ struct wgw_proxy_spec *proxy_spec_new(struct wgw_proxy_options *o, enum wgw_prox
  * struct proxy_socket - what was opened for a spec
  * @fd:		-1: none is needed
  * @name:	Where it listens, for people
+ * @at:		Of the remote kinds: where to listen in the tunnel
  * @unlink:	The path was made by us
  */
 struct proxy_socket {
 	int fd;
+	struct stack_addr at;
 	char name[128];
 	bool unlink;
 };

@@ -27,9 +27,12 @@ enum {
 	PROXY_UNKNOWN_MAX = 1024,	   /* connections of a session without a whole request */
 	PROXY_HEAD_MAX_BYTES = 64 * 1024,  /* of a request, or an HTTP response's head */
 	PROXY_OUT_BYTES = 1024,		   /* replies that wait for room */
+	PROXY_BIND_MS = 120000,		   /* BIND waits so long for its connection */
 	PROXY_BAD_USER_MS = 300,	   /* before a wrong password is answered */
 	PROXY_ACCEPT_PAUSE_MS = 50,
 	PROXY_STOP_EVERY_MS = 50,
+	PROXY_UDP_IDLE_S = 300,		   /* of an association */
+	PROXY_UDP_SENDERS_MAX = 1024,	   /* of a forward; the oldest is forgotten */
 	PROXY_WINNERS = 256,		   /* names whose good address is remembered */
 	PROXY_TAIL_MAX_BYTES = 1024 * 1024, /* kept of a connection that has ended */
 };
@@ -98,6 +101,8 @@ size_t proxy_far_read(struct proxy_far *far, void *buf, size_t max, bool *fin);
 /* Bytes taken. */
 size_t proxy_far_write(struct proxy_far *far, const void *buf, size_t len);
 void proxy_far_shutdown(struct proxy_far *far);
+/* Frees it but for its kernel socket, which is returned (or -1). */
+int proxy_far_release(struct proxy_far *far);
 /* Frees it; @reset: RST, else what was written is still delivered. NULL is allowed. */
 void proxy_far_free(struct proxy_far *far, bool reset);
 
@@ -139,7 +144,7 @@ struct proxy_remembered {
 /** struct wgw_proxy - all proxies of the tunnel process */
 struct wgw_proxy {
 	struct wgw_tunnel *t;
-	struct wgw_link services, clients;
+	struct wgw_link services, clients, remotes;
 	uint8_t hash_key[16];
 	struct proxy_remembered winners[PROXY_WINNERS];
 };
@@ -149,7 +154,8 @@ struct wgw_proxy {
  * @refs:	The list of services, and clients
  * @watch:	Its listening or UDP socket; fd -1: closed, or none
  * @unknown:	Its clients without a whole request
- * @listener:	Of the remote kinds, else NULL
+ * @listener:	Of -R, else NULL
+ * @forward:	Of datagrams, else NULL
  */
 struct proxy_service {
 	struct wgw_link link;
@@ -160,6 +166,7 @@ struct proxy_service {
 	struct wgw_watch watch;
 	struct wgw_timer pause;
 	struct flow_listener *listener;
+	struct proxy_udp_forward *forward;
 	struct proxy_target target;
 	struct proxy_dial_options dial;
 	struct proxy_users users;
@@ -243,7 +250,30 @@ void proxy_client_join(struct proxy_client *c, struct proxy_far *far);
 /* "127.0.0.1:4000" or "a unix socket"; @buf of WGW_ADDR_TEXT_BYTES. */
 const char *proxy_client_name(const struct proxy_client *c, char *buf);
 
-extern const struct proxy_protocol proxy_mixed, proxy_socks, proxy_http, proxy_forward;
+extern const struct proxy_protocol proxy_mixed, proxy_socks, proxy_http, proxy_forward, proxy_sni;
+
+/* ---- remote.c: -R ---- */
+
+/* Listens in the tunnel. 0 or errno. */
+int proxy_remote_start(struct proxy_service *v, const struct stack_addr *at);
+/* Whose @l, an element of wgw_proxy.remotes, is. */
+const struct wgw_session *proxy_remote_session(const struct wgw_link *l);
+void proxy_remote_session_over(struct wgw_proxy *p, const struct wgw_session *s);
+
+/* ---- udp_assoc.c: UDP ASSOCIATE of SOCKS 5 ---- */
+
+struct proxy_assoc;
+/* For the client behind @c, who wants to send from port @from->port (0: not said). *@bound: where to.
+ * NULL and *err (errno). It ends with @c, in whose protocol's free() it is freed. */
+struct proxy_assoc *proxy_assoc_new(struct proxy_client *c, const struct stack_addr *from,
+				    struct stack_addr *bound, int *err);
+void proxy_assoc_free(struct proxy_assoc *a);
+
+/* ---- udp_forward.c: datagrams to one destination ---- */
+
+/* @at: where to listen in the tunnel (REMOTE_UDP). 0 or errno. */
+int proxy_udp_start(struct proxy_service *v, const struct stack_addr *at);
+void proxy_udp_stop(struct proxy_service *v);
 
 /* ---- join.c ---- */
 

@@ -155,15 +155,36 @@ static int open_ip(const struct wgw_proxy_options *o, const struct wgw_proxy_spe
 	return err;
 }
 
+/* Where a remote kind listens: a tunnel address, or all of them. */
+static int in_tunnel(const struct wgw_proxy_spec *s, struct proxy_socket *out)
+{
+	struct wgw_prefix prefix = {0};
+
+	if (s->port == 0) {
+		wgw_say(WGW_SAY_ERROR, "a forward from the tunnel needs a port to listen at");
+		return -1;
+	}
+	if (s->host && strcmp(s->host, "*") != 0 && wgw_address_parse(s->host, &prefix)) {
+		wgw_say(WGW_SAY_ERROR, "%s: not an address of the tunnel", s->host);
+		return -1;
+	}
+	out->at = prefix.addr;
+	out->at.port = s->port;
+	snprintf(out->name, sizeof(out->name), "%s:%u in the tunnel", s->host ? s->host : "*",
+		 s->port);
+	return 0;
+}
+
 int proxy_open(const struct wgw_proxy_options *o, const struct wgw_proxy_spec *s,
 	       struct proxy_socket *out)
 {
 	int err;
 
 	*out = (struct proxy_socket){.fd = -1};
-	if (s->kind == WGW_PROXY_REMOTE_TCP || s->kind == WGW_PROXY_REMOTE_UDP ||
-	    s->kind == WGW_PROXY_STDIO)
+	if (s->kind == WGW_PROXY_STDIO)
 		return 0;
+	if (s->kind == WGW_PROXY_REMOTE_TCP || s->kind == WGW_PROXY_REMOTE_UDP)
+		return in_tunnel(s, out);
 	err = s->path ? open_unix(s, out) : open_ip(o, s, out);
 	if (err)
 		proxy_close(s, out);

@@ -108,6 +108,7 @@ static void service_close(struct proxy_service *v)
 	if (v->listener)
 		flow_listener_close(v->listener);
 	v->listener = NULL;
+	proxy_udp_stop(v);
 	proxy_service_put(v);
 }
 
@@ -116,7 +117,7 @@ static void service_close(struct proxy_service *v)
 static const struct proxy_protocol *const protocols[] = {
 	[WGW_PROXY_MIXED] = &proxy_mixed,   [WGW_PROXY_SOCKS] = &proxy_socks,
 	[WGW_PROXY_HTTP] = &proxy_http,	    [WGW_PROXY_TCP] = &proxy_forward,
-	[WGW_PROXY_STDIO] = &proxy_forward,
+	[WGW_PROXY_SNI] = &proxy_sni,	    [WGW_PROXY_STDIO] = &proxy_forward,
 };
 
 static void pause_accept(struct proxy_service *v)
@@ -217,9 +218,25 @@ static struct proxy_service *service_new(struct wgw_session *s, const struct wgw
 }
 
 /* Takes *@socket over when it succeeds. 0 or errno. */
-static int service_start(struct proxy_service *v, int *socket)
+static int service_start(struct proxy_service *v, const struct wgw_channel_msg *msg, int *socket)
 {
+	struct stack_addr at = {.port = msg->u.proxy.listen_port};
 	int err = 0;
+
+	memcpy(at.ip, msg->u.proxy.listen_ip, sizeof(at.ip));
+	if (v->kind == WGW_PROXY_REMOTE_TCP)
+		return proxy_remote_start(v, &at);
+	if (v->kind == WGW_PROXY_REMOTE_UDP)
+		return proxy_udp_start(v, &at);
+	if (v->kind == WGW_PROXY_UDP) {
+		v->watch.fd = *socket;
+		err = proxy_udp_start(v, NULL);
+		if (err)
+			v->watch.fd = -1;
+		else
+			*socket = -1;
+		return err;
+	}
 
 	if (v->kind == WGW_PROXY_STDIO) {
 		proxy_client_new(v, *socket, protocols[v->kind], true);
@@ -271,9 +288,11 @@ static void take_listener(struct wgw_session *s, const struct wgw_channel_msg *m
 			  unsigned int n_fds)
 {
 	struct wgw_channel_msg reply = {.code = WGW_CH_PROXIED, .id = msg->id};
-	bool with_users = msg->u.proxy.n_users > 0;
+	unsigned int with_users = msg->u.proxy.n_users > 0;
+	unsigned int with_socket = msg->u.proxy.kind != WGW_PROXY_REMOTE_TCP &&
+				   msg->u.proxy.kind != WGW_PROXY_REMOTE_UDP;
 	struct proxy_service *v = service_find(s, msg->id);
-	int err = n_fds == 1U + with_users ? 0 : EINVAL;
+	int err = n_fds == with_socket + with_users ? 0 : EINVAL;
 
 	if (v) {
 		reply.err = n_fds == 1 && with_users ? change_users(v, msg, fds[0]) : EINVAL;
@@ -281,9 +300,9 @@ static void take_listener(struct wgw_session *s, const struct wgw_channel_msg *m
 		return;
 	}
 	if (!err)
-		v = service_new(s, msg, with_users ? fds[1] : -1, &err);
+		v = service_new(s, msg, with_users ? fds[with_socket] : -1, &err);
 	if (!err)
-		err = service_start(v, &fds[0]);
+		err = service_start(v, msg, &fds[0]);
 	if (!err)
 		wgw_list_append(&s->t->proxy->services, &v->link);
 	else if (v)
@@ -321,6 +340,10 @@ static bool has_connections(const struct wgw_session *s)
 
 	for (; l != &s->t->proxy->clients; l = l->next) {
 		if (wgw_container(l, struct proxy_client, link)->service->session == s)
+			return true;
+	}
+	for (l = s->t->proxy->remotes.next; l != &s->t->proxy->remotes; l = l->next) {
+		if (proxy_remote_session(l) == s)
 			return true;
 	}
 	while (q && q->session != s)
@@ -378,6 +401,7 @@ static void proxy_session_over(struct wgw_tunnel *t, struct wgw_session *s)
 	struct wgw_link *l = t->proxy->clients.next;
 
 	close_services(t->proxy, s);
+	proxy_remote_session_over(t->proxy, s);
 	while (l != &t->proxy->clients) {
 		struct proxy_client *c = wgw_container(l, struct proxy_client, link);
 
@@ -398,6 +422,7 @@ int wgw_proxy_init(struct wgw_tunnel *t)
 	p->t = t;
 	wgw_list_init(&p->services);
 	wgw_list_init(&p->clients);
+	wgw_list_init(&p->remotes);
 	randombytes_buf(p->hash_key, sizeof(p->hash_key));
 	t->proxy = p;
 	t->proxy_hooks = &hooks;

@@ -7,6 +7,7 @@
  * when its outcome is known, never before.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/proxy/internal.h"
 #include "src/proxy/socks.h"
@@ -17,13 +18,22 @@ enum socks_state {
 	SOCKS_DELAY, /* a wrong password is not answered at once */
 	SOCKS_REQUEST,
 	SOCKS_DIALLING,
-	SOCKS4_REQUEST,
+	SOCKS_ASSOCIATED,
+	SOCKS_BOUND, /* waits for a connection */
 };
 
-/** struct socks - a client's state */
+/**
+ * struct socks - a client's state
+ * @assoc:	Of UDP ASSOCIATE
+ * @listener, @far: of BIND: where it listens, what came
+ */
 struct socks {
 	enum socks_state state;
 	uint8_t version;
+	struct proxy_assoc *assoc;
+	struct flow_listener *listener;
+	struct proxy_far *far;
+	struct proxy_client *client;
 };
 
 static const enum socks5_code socks5_codes[PROXY_RESULTS] = {
@@ -119,6 +129,102 @@ static void refuse_credentials(struct proxy_client *c)
 	proxy_client_finish(c);
 }
 
+/* ---- UDP ASSOCIATE ---- */
+
+static void start_assoc(struct proxy_client *c, struct socks *s)
+{
+	struct stack_addr bound;
+	int err;
+
+	/* On a unix socket nothing says from which address the client sends: another user could be
+	 * first, unless the client has named the port it holds. */
+	if (c->unix_peer && c->target.addr.port == 0) {
+		reply(c, SOCKS5_NOT_ALLOWED, NULL);
+		return;
+	}
+	s->assoc = proxy_assoc_new(c, &c->target.addr, &bound, &err);
+	if (!s->assoc) {
+		reply(c, SOCKS5_FAILED, NULL);
+		return;
+	}
+	proxy_client_known(c);
+	s->state = SOCKS_ASSOCIATED;
+	reply(c, SOCKS5_OK, &bound);
+}
+
+/* ---- BIND ---- */
+
+static void on_far(void *arg)
+{
+	proxy_client_kick(arg);
+}
+
+static void on_accept(struct flow_listener *l, struct flow *f, void *arg)
+{
+	struct socks *s = arg;
+	struct proxy_client *c = s->client;
+	struct stack_addr from;
+
+	(void)l;
+	flow_addrs(f, NULL, &from);
+	/* One connection, from the host that was named. */
+	if (s->far || (!c->target.is_name && !stack_addr_is_any(&c->target.addr) &&
+		       memcmp(from.ip, c->target.addr.ip, 16) != 0)) {
+		flow_abort(f);
+		return;
+	}
+	s->far = proxy_far_accepted(c->service->proxy->t, f, on_far, c);
+	proxy_client_kick(c);
+}
+
+static void start_bind(struct proxy_client *c, struct socks *s)
+{
+	static const struct flow_listener_ops ops = {on_accept};
+	struct wgw_tunnel *t = c->service->proxy->t;
+	struct stack_addr to = {.ip = {[10] = 0xff, 0xff, 10}}, at;
+	int err;
+
+	/* The address towards the host that was named, else one that the tunnel has. */
+	if (!c->target.is_name && !stack_addr_is_any(&c->target.addr))
+		to = c->target.addr;
+	if (!stack_source_for(t->stack, &to, &at) &&
+	    !stack_source_for(t->stack, &(struct stack_addr){.ip = {0x20}}, &at)) {
+		reply(c, SOCKS5_NET_UNREACHABLE, NULL);
+		return;
+	}
+	at.port = 0;
+	s->listener = flow_listen(t->stack, &at, false, 1, &ops, s, &err);
+	if (!s->listener) {
+		reply(c, SOCKS5_FAILED, NULL);
+		return;
+	}
+	proxy_client_known(c);
+	at.port = flow_listener_port(s->listener);
+	s->state = SOCKS_BOUND;
+	proxy_client_delay(c, PROXY_BIND_MS);
+	reply(c, SOCKS5_OK, &at);
+}
+
+static void run_bind(struct proxy_client *c, struct socks *s)
+{
+	struct proxy_far *far = s->far;
+
+	if (!far && c->late)
+		reply(c, SOCKS5_TTL_EXPIRED, NULL);
+	if (!far || c->closing)
+		return;
+	flow_listener_close(s->listener);
+	s->listener = NULL;
+	s->far = NULL;
+	reply(c, SOCKS5_OK, &far->remote);
+	if (!c->dead)
+		proxy_client_join(c, far);
+	else
+		proxy_far_free(far, true);
+}
+
+/* ---- the protocol ---- */
+
 static bool take_request(struct proxy_client *c, struct socks *s)
 {
 	struct socks_request request;
@@ -135,13 +241,14 @@ static bool take_request(struct proxy_client *c, struct socks *s)
 	proxy_client_consume(c, (size_t)n);
 	c->target = request.target;
 	s->state = SOCKS_DIALLING;
-	if (!request.code && request.command != SOCKS_CONNECT)
-		request.code = SOCKS5_BAD_COMMAND;
-	if (request.code) {
+	if (request.code)
 		reply(c, request.code, NULL);
-		return false;
-	}
-	proxy_client_dial(c);
+	else if (request.command == SOCKS_CONNECT)
+		proxy_client_dial(c);
+	else if (request.command == SOCKS_BIND)
+		start_bind(c, s);
+	else
+		start_assoc(c, s);
 	return false;
 }
 
@@ -155,9 +262,12 @@ static bool step(struct proxy_client *c, struct socks *s)
 	case SOCKS_DELAY:
 		return false;
 	case SOCKS_REQUEST:
-	case SOCKS4_REQUEST:
 		return take_request(c, s);
+	case SOCKS_ASSOCIATED:
+		proxy_client_consume(c, c->in_len); /* it only has to stay open */
+		return false;
 	case SOCKS_DIALLING:
+	case SOCKS_BOUND:
 		return false;
 	}
 	return false;
@@ -185,7 +295,8 @@ static struct socks *socks_new(struct proxy_client *c)
 		return NULL;
 	}
 	s->version = c->in[0];
-	s->state = s->version == SOCKS4_VERSION ? SOCKS4_REQUEST : SOCKS_GREETING;
+	s->state = s->version == SOCKS4_VERSION ? SOCKS_REQUEST : SOCKS_GREETING;
+	s->client = c;
 	c->state = s;
 	return s;
 }
@@ -202,6 +313,10 @@ static void socks_run(struct proxy_client *c)
 	}
 	while (!c->dead && !c->closing && step(c, s))
 		;
+	if (s->state == SOCKS_BOUND && !c->dead)
+		run_bind(c, s);
+	if (c->in_end && (s->assoc || s->listener) && !c->dead)
+		proxy_client_drop(c, false);
 	if (c->in_end && !c->known && !c->dead && !c->closing && s->state != SOCKS_DELAY)
 		proxy_client_drop(c, false); /* in the middle of a message */
 }
@@ -217,7 +332,16 @@ static void socks_dialled(struct proxy_client *c, enum proxy_result r, struct pr
 
 static void socks_free(struct proxy_client *c)
 {
-	free(c->state);
+	struct socks *s = c->state;
+
+	if (!s)
+		return;
+	if (s->assoc)
+		proxy_assoc_free(s->assoc);
+	if (s->listener)
+		flow_listener_close(s->listener);
+	proxy_far_free(s->far, true);
+	free(s);
 }
 
 const struct proxy_protocol proxy_socks = {socks_run, socks_dialled, socks_free};
