@@ -214,6 +214,7 @@ static void start_up(struct flow *f)
 	start_round(f);
 	b->full_bw = 0;
 	b->full_bw_rounds = 0;
+	b->up_rtt_ns = f->tx.srtt_ns;
 	b->cycle_ns = f->stack->now_ns;
 	b->state = BBR_UP;
 	raise_slope(f);
@@ -408,10 +409,24 @@ static bool time_to_probe(const struct flow *f)
 	return f->stack->now_ns - b->cycle_ns > b->wait_ns || b->probe_rounds >= most(rounds, 1);
 }
 
+/* A queue has grown, or the bandwidth has not for three rounds (the peer's window, the program). While
+ * neither is so there is more to be had, and the next round is a quarter faster again. It is the queue's
+ * growth that counts, not its length: a flow with a small share probes longer than one with a big one. */
+static bool probed_enough(const struct flow *f)
+{
+	const struct bbr *b = &f->tx.bbr;
+	uint64_t queue = b->min_rtt_ns / 8 + QUEUE_NS;
+
+	if (f->stack->now_ns - b->cycle_ns <= b->min_rtt_ns)
+		return false;
+	if (b->full_bw_rounds >= FULL_BW_ROUNDS)
+		return true;
+	return b->round_rtt_ns >= b->up_rtt_ns + queue;
+}
+
 static void update_cycle(struct flow *f, const struct rate_sample *rs)
 {
 	struct bbr *b = &f->tx.bbr;
-	uint64_t now = f->stack->now_ns;
 
 	adapt_upper_bounds(f, rs);
 	switch (b->state) {
@@ -432,11 +447,8 @@ static void update_cycle(struct flow *f, const struct rate_sample *rs)
 		}
 		break;
 	case BBR_UP:
-		if (now - b->cycle_ns > b->min_rtt_ns && rs->prior_inflight >= inflight_at(f, 125))
+		if (probed_enough(f))
 			start_down(f);
-		else if (b->full_bw_rounds >= FULL_BW_ROUNDS &&
-			 now - b->cycle_ns > 4 * b->min_rtt_ns)
-			start_down(f); /* the peer's window or the program is the limit */
 		break;
 	default:
 		break;

@@ -7,7 +7,7 @@
  * that has nothing queued costs about 800 bytes.
  *
  * Windows. The receive window is rx_space minus what is not consumed. rx_space starts at
- * RX_SPACE_START_BYTES and doubles, up to TCP_WND, each time the owner has consumed a whole
+ * RX_SPACE_START_BYTES and grows fourfold, up to TCP_WND, each time the owner has consumed a whole
  * rx_space while keeping less than a quarter of it unread: a big window costs memory only when
  * the owner does not read, and then it never grew. What may be committed follows the congestion
  * window, so that a slow path does not hide behind megabytes of accepted bytes.
@@ -505,7 +505,7 @@ static void grow_space(struct flow *f, size_t len)
 		return;
 	f->rx_epoch = 0;
 	if (f->rx_bytes < f->rx_space / 4 && f->stack->rx_bytes < RX_TOTAL_BYTES)
-		f->rx_space = LWIP_MIN(f->rx_space * 2, most);
+		f->rx_space = LWIP_MIN(f->rx_space * 4, most);
 }
 
 /* Opens the window; says so at once if that helps a waiting peer. */

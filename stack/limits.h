@@ -7,8 +7,8 @@ enum {
 	PORT_BUCKETS = 1024,
 	SEND_PIECE_BYTES = 64 * 1024 - 1, /* one flow_send_iov; tcp_write takes a u16_t */
 
-	/* Receive window: starts here, doubles up to TCP_WND while the consumer keeps up */
-	RX_SPACE_START_BYTES = 256 * 1024,
+	/* Receive window: starts here, grows fourfold up to TCP_WND while the consumer keeps up */
+	RX_SPACE_START_BYTES = 512 * 1024,
 	/* Above this, windows do not grow, and new ones are 64 KiB */
 	RX_TOTAL_BYTES = 256 * 1024 * 1024,
 	/* Small segments are copied together so that they do not pin a buffer each */

@@ -145,6 +145,11 @@ static bool resend(struct flow *f, uint64_t index)
 		return false;
 	e->again = true;
 	note_sent(f, index);
+	if (index ==
+	    f->tx.head) { /* its answer is a round trip away, however long the last one was */
+		f->tx.progress_ns = f->stack->now_ns;
+		set_timer(f);
+	}
 	return true;
 }
 

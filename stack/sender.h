@@ -97,7 +97,7 @@ struct bbr {
 	uint64_t min_rtt_ns, min_rtt_at_ns, probe_rtt_min_ns, probe_rtt_min_at_ns;
 	uint64_t probe_rtt_done_ns, probe_rtt_round;
 	uint64_t round_end, loss_round_end, rounds, round_lost, round_delivered;
-	uint64_t round_rtt_ns, full_bw, cycle_ns, wait_ns, probe_rounds;
+	uint64_t round_rtt_ns, up_rtt_ns, full_bw, cycle_ns, wait_ns, probe_rounds;
 	uint64_t up_step, up_acked;
 	uint64_t extra_start_ns, extra_acked, extra_filter[2];
 	uint32_t prior_cwnd;

@@ -91,9 +91,9 @@ START_TEST(overlapping_segments_beyond_the_window)
 
 	peer_accept(&p, PEER4, 80, &s);
 	/* Fill the window of a reader who does not read, all but 1000 bytes */
-	for (offset = 0; offset < 262144 - 1000; offset += 1000)
+	for (offset = 0; offset < 524288 - 1000; offset += 1000)
 		peer_send(&p, ACK, data, 1000);
-	room = 262144 - offset;
+	room = 524288 - offset;
 	at(&p, ACK, 100, data, 100);
 	at(&p, ACK, 50, data, room + 1000);	  /* covers it, and beyond the window */
 	at(&p, ACK | FIN, 30, data, room + 1000); /* again, with a FIN out there */
@@ -101,7 +101,7 @@ START_TEST(overlapping_segments_beyond_the_window)
 	h_pass_ms(100);
 	ck_assert_int_eq(s.closed, 0);
 	seen_read(s.flow, &s);
-	ck_assert_uint_eq(s.len, 262144);
+	ck_assert_uint_eq(s.len, 524288);
 	ck_assert(!s.fin);
 	free(s.data);
 }
@@ -115,14 +115,14 @@ START_TEST(a_fin_inside_later_data)
 	uint32_t offset, room;
 
 	peer_accept(&p, PEER4, 80, &s);
-	for (offset = 0; offset < 262144 - 1000; offset += 1000)
+	for (offset = 0; offset < 524288 - 1000; offset += 1000)
 		peer_send(&p, ACK, data, 1000);
-	room = 262144 - offset;
+	room = 524288 - offset;
 	at(&p, ACK | FIN, room / 2, data, room / 2 - 1); /* ends just inside the window */
 	at(&p, ACK, 0, data, room);			 /* fills the window exactly */
 	h_pass_ms(100);
 	seen_read(s.flow, &s);
-	ck_assert_uint_eq(s.len, 262144);
+	ck_assert_uint_eq(s.len, 524288);
 	free(s.data);
 }
 END_TEST
@@ -135,7 +135,7 @@ START_TEST(out_of_order_queue_is_bounded)
 	uint32_t i;
 
 	peer_accept(&p, PEER4, 80, &s);
-	for (i = 1; i <= 6000; i++) {
+	for (i = 1; i <= 8000; i++) {
 		at(&p, ACK, i, "x", 1);
 		wire_forget();
 	}
@@ -143,8 +143,8 @@ START_TEST(out_of_order_queue_is_bounded)
 	h_pass_ms(100);
 	while (h.n_taken < h.n_sent)
 		g = wire_segment();
-	ck_assert_uint_eq(g.ack - p.seq, 4608 + 1);
-	ck_assert_uint_eq(s.len, 4608 + 1);
+	ck_assert_uint_eq(g.ack - p.seq, 6144 + 1);
+	ck_assert_uint_eq(s.len, 6144 + 1);
 	free(s.data);
 }
 END_TEST
