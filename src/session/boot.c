@@ -51,7 +51,8 @@ static int listen_at(int type, const struct sockaddr_un *sun, socklen_t len)
 	return fd;
 }
 
-/** listen_paths() - the two rendezvous in the runtime directory; 0 or -errno */
+/** listen_paths() - the two rendezvous in the runtime directory, and the UAPI's socket; 0 or
+ * -errno */
 static int listen_paths(const struct wgw_launch *l, struct wgw_tunnel_boot *boot)
 {
 	struct sockaddr_un sun;
@@ -64,7 +65,12 @@ static int listen_paths(const struct wgw_launch *l, struct wgw_tunnel_boot *boot
 	len = wgw_rendezvous_path(&sun, l->prefix, 'q');
 	unlink(sun.sun_path);
 	boot->sequenced[0] = listen_at(SOCK_SEQPACKET, &sun, len);
-	return boot->sequenced[0] < 0 ? boot->sequenced[0] : 0;
+	if (boot->sequenced[0] < 0)
+		return boot->sequenced[0];
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s.sock", l->prefix);
+	unlink(sun.sun_path);
+	boot->uapi = listen_at(SOCK_STREAM, &sun, sizeof(sun));
+	return boot->uapi < 0 ? boot->uapi : 0;
 }
 
 /** listen_abstract() - the two abstract names; 0 or -errno */
@@ -122,13 +128,16 @@ static void close_listeners(const struct wgw_tunnel_boot *boot)
 		if (boot->sequenced[i] >= 0)
 			close(boot->sequenced[i]);
 	}
+	if (boot->uapi >= 0)
+		close(boot->uapi);
 }
 
 /** become_daemon() - in the grandchild: everything that came from the user's shell goes */
 static void become_daemon(const struct wgw_tunnel_boot *boot)
 {
 	const int keep[] = {boot->stream[0],	boot->stream[1], boot->sequenced[0],
-			    boot->sequenced[1], boot->ready,	 boot->pcap};
+			    boot->sequenced[1], boot->ready,	 boot->pcap,
+			    boot->uapi};
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
 	struct rlimit limit;
 	sigset_t none;
@@ -251,6 +260,7 @@ int wgw_boot_tunnel(struct wgw_launch *l)
 		.listen_port = l->listen_port,
 		.stream = {-1, -1},
 		.sequenced = {-1, -1},
+		.uapi = -1,
 		.ready = -1,
 		.linger_ms = IDLE_LINGER_MS,
 	};

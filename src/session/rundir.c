@@ -129,7 +129,7 @@ int wgw_rundir_lock(const struct wgw_rundir *dir, const char *name, bool wait)
 /** sweep_one() - removes the files of @name if its tunnel process is dead */
 static void sweep_one(const struct wgw_rundir *dir, const char *name)
 {
-	static const char *const kinds[] = {"s", "q", "lock"};
+	static const char *const kinds[] = {"s", "q", "sock", "lock"};
 	char path[WGW_PATH_PREFIX_MAX_BYTES], file[WGW_TUNNEL_NAME_BYTES + 8];
 	int lock = wgw_rundir_lock(dir, name, false), fd;
 

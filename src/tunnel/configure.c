@@ -16,6 +16,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +66,7 @@ static int true_value(const char *value)
 	return strcmp(value, "true") == 0 ? 0 : -EINVAL;
 }
 
-/* "1.2.3.4:5", "[fe80::1%3]:5" with a numeric zone; names are not resolved here. */
+/* "1.2.3.4:5", "[fe80::1%3]:5" with a zone; names are not resolved here. */
 static int endpoint_value(const char *value, struct wg_endpoint *out)
 {
 	char *host, *zone;
@@ -79,7 +80,8 @@ static int endpoint_value(const char *value, struct wg_endpoint *out)
 	zone = strchr(host, '%');
 	if (zone) {
 		*zone++ = '\0';
-		err = wgw_number_parse(zone, 0, UINT32_MAX, &scope);
+		scope = if_nametoindex(zone);
+		err = scope ? 0 : wgw_number_parse(zone, 0, UINT32_MAX, &scope);
 	}
 	if (!err && inet_pton(AF_INET, host, &out->to.in.sin_addr) == 1) {
 		out->to.in.sin_family = AF_INET;

@@ -166,6 +166,11 @@ char *wgw_report_state(struct wgw_core *core);
  * would change the interface's key; -EADDRINUSE. */
 int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned int *line);
 
+/* uapi.c ---- */
+
+/* Serves the cross-platform UAPI on the listener @fd. Returns 0 or -errno. */
+int wgw_uapi_init(struct wgw_core *core, int fd);
+
 /* control.c ---- */
 
 /* Answers a WGW_CH_CONTROL in @reply. @pid: who asks, a process of our uid. @fds: what came with

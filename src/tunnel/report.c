@@ -73,17 +73,18 @@ static enum wgw_state judge(const struct wgw_peer *p, const struct wg_peer_stats
 	}
 	if (p->silent_said) {
 		snprintf(reason, REASON_BYTES, "%s: %u tries without an answer, %s",
-			 ever ? "does not answer any more" : "never answered", p->attempts,
+			 ever ? "does not answer any more" : "never answered",
+			 stats->handshake_attempts,
 			 ever ? "down or unreachable"
 			      : "wrong address, port or key, UDP filtered, or it does not know "
 				"our key");
 		return WGW_STATE_DOWN;
 	}
-	if (p->attempts > 0) {
-		snprintf(reason, REASON_BYTES, "try %u%s", p->attempts,
-			 p->attempts < ATTEMPTS_SAID ? ""
-			 : heard		     ? ", no answer lately"
-						     : ", no answer so far");
+	if (stats->handshake_attempts > 0) {
+		snprintf(reason, REASON_BYTES, "try %u%s", stats->handshake_attempts,
+			 stats->handshake_attempts < ATTEMPTS_SAID ? ""
+			 : heard				   ? ", no answer lately"
+								   : ", no answer so far");
 		return WGW_STATE_HANDSHAKING;
 	}
 	snprintf(reason, REASON_BYTES,

@@ -386,11 +386,14 @@ static void default_signals(void)
 static void become_daemon(struct wgw_tunnel_boot *boot)
 {
 	int *const fds[] = {&boot->stream[0],	 &boot->stream[1], &boot->sequenced[0],
-			    &boot->sequenced[1], &boot->ready,	   &boot->pcap};
+			    &boot->sequenced[1], &boot->ready,	   &boot->pcap,
+			    &boot->uapi};
 	enum { N = sizeof(fds) / sizeof(fds[0]) };
 	int keep[N];
 
 	default_signals();
+	if (boot->uapi == 0)
+		boot->uapi = -1;
 	umask(077);
 	if (chdir("/") < 0) {
 		/* Not even root is searchable: then there is no cwd to hold busy either. */
@@ -506,6 +509,12 @@ static void start_sockets(struct wgw_core *core)
 		err = wgw_proxy_init(&core->t);
 	if (err)
 		fail(core->t.boot, "application sockets: %s", strerror(-err));
+	if (core->t.boot->uapi >= 0) {
+		fcntl(core->t.boot->uapi, F_SETFL, O_NONBLOCK);
+		err = wgw_uapi_init(core, core->t.boot->uapi);
+	}
+	if (err)
+		fail(core->t.boot, "the UAPI's socket: %s", strerror(-err));
 }
 
 static void start(struct wgw_core *core)

@@ -27,6 +27,7 @@ enum { WGW_ENDPOINTS_MAX = 8 };
  * @n_endpoints: How many of them, per peer
  * @listen_port: UDP port, 0: any
  * @stream, @sequenced: listening AF_UNIX sockets by path, and by abstract name
+ * @uapi:	Listening stream socket for the cross-platform UAPI; 0 or -1: none
  * @abstract:	The random part of that name
  * @ready:	Written once: a byte 0 when the process is up, or an error sentence; then closed
  * @pcap:	Descriptor for inner packets in pcap format, or -1
@@ -40,6 +41,7 @@ struct wgw_tunnel_boot {
 	uint8_t *n_endpoints;
 	uint16_t listen_port;
 	int stream[2], sequenced[2];
+	int uapi;
 	uint8_t abstract[WGW_ABSTRACT_BYTES];
 	int ready;
 	int pcap;
