@@ -60,6 +60,8 @@ struct pre_next {
 extern struct pre_next pre_next;
 extern struct wgw_repr_session pre_session;
 
+/* Lets pre_next pass the supervised filter where it may; called once, at the start. */
+void pre_go_direct(void);
 /* First thing in every hook: hooks run before our constructor when another library's does. */
 void pre_enter(void);
 /* Whether there is a session. Without one, IP sockets are refused. */

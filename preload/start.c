@@ -82,7 +82,8 @@ __attribute__((constructor)) static void start(void)
 	if (session && wgw_repr_session_parse(&pre_session, session)) {
 		keep(kept_session, sizeof(kept_session), WGW_SESSION_ENV, session);
 		have_session = true;
-		wgw_raw_use_page();
+		if (wgw_raw_use_page())
+			pre_go_direct();
 	}
 	preload = getenv(PRELOAD_ENV);
 	if (preload)
@@ -104,7 +105,8 @@ bool pre_have_session(void)
 bool pre_ours(int fd, uint64_t *tag)
 {
 	pre_enter();
-	return have_session && wgw_repr_tag(fd, tag);
+	return have_session && wgw_repr_tag(fd, tag) &&
+	       wgw_tag_has_mark(*tag, pre_session.label_key);
 }
 
 const char *pre_kept_session(void)

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,12 +27,15 @@ enum wgw_socket_class {
 
 struct wgw_busy;
 
+enum { WGW_CALL_KINDS_MAX = 20 };
+
 /**
  * struct wgw_capture - one session's supervision
  * @listener:	Notifications
  * @lock:	Guards what follows
  * @threads, @idle: All of them; those that wait for a notification
  * @waiting:	Those whose call waits for the network
+ * @count:	Calls that were answered, of each kind
  * @busy:	Sockets with a call in progress, and accepted connections kept for them
  */
 struct wgw_capture {
@@ -42,6 +46,7 @@ struct wgw_capture {
 	bool without_getfd;
 	pthread_mutex_t lock;
 	unsigned int threads, idle, waiting;
+	_Atomic unsigned int count[WGW_CALL_KINDS_MAX];
 	struct wgw_busy *busy;
 };
 

@@ -72,5 +72,7 @@ struct wgw_capture;
 
 /* Starts answering, in threads of this process. All signals must be blocked. NULL with errno. */
 struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options);
+/* Writes how many calls of which kind were answered; "" when there were none. */
+void wgw_capture_describe(const struct wgw_capture *k, char *text, size_t size);
 
 #endif

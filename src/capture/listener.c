@@ -9,10 +9,12 @@
  * somebody always listens. A call that waits for the network can be one of many; when there are
  * too many, the next one fails with ENOBUFS instead of stopping everybody.
  */
+#include <assert.h>
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -37,29 +39,23 @@ enum {
 #define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
 #endif
 
+#define CALL(name)                                                                                 \
+	{                                                                                          \
+		SYS_##name, wgw_call_##name, #name                                                 \
+	}
+
 static const struct {
 	int nr;
 	wgw_call_handler *handle;
+	const char *name;
 } calls[] = {
-	{SYS_socket, wgw_call_socket},
-	{SYS_connect, wgw_call_connect},
-	{SYS_bind, wgw_call_bind},
-	{SYS_listen, wgw_call_listen},
+	CALL(socket),	  CALL(connect),     CALL(bind),	CALL(listen),
 #ifdef SYS_accept
-	{SYS_accept, wgw_call_accept},
+	CALL(accept),
 #endif
-	{SYS_accept4, wgw_call_accept4},
-	{SYS_getsockname, wgw_call_getsockname},
-	{SYS_getpeername, wgw_call_getpeername},
-	{SYS_shutdown, wgw_call_shutdown},
-	{SYS_getsockopt, wgw_call_getsockopt},
-	{SYS_setsockopt, wgw_call_setsockopt},
-	{SYS_sendto, wgw_call_sendto},
-	{SYS_sendmsg, wgw_call_sendmsg},
-	{SYS_sendmmsg, wgw_call_sendmmsg},
-	{SYS_recvfrom, wgw_call_recvfrom},
-	{SYS_recvmsg, wgw_call_recvmsg},
-	{SYS_recvmmsg, wgw_call_recvmmsg},
+	CALL(accept4),	  CALL(getsockname), CALL(getpeername), CALL(shutdown),
+	CALL(getsockopt), CALL(setsockopt),  CALL(sendto),	CALL(sendmsg),
+	CALL(sendmmsg),	  CALL(recvfrom),    CALL(recvmsg),	CALL(recvmmsg),
 };
 
 /* ---- what handlers need ---- */
@@ -187,6 +183,8 @@ static bool takes_descriptor(int nr)
 	return nr != SYS_socket;
 }
 
+static_assert(sizeof(calls) / sizeof(*calls) <= WGW_CALL_KINDS_MAX, "a counter for each");
+
 static long handle(struct wgw_call *c)
 {
 	int rc;
@@ -201,8 +199,10 @@ static long handle(struct wgw_call *c)
 			wgw_busy_lock(c);
 	}
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
-		if (calls[i].nr == c->nr)
-			return calls[i].handle(c);
+		if (calls[i].nr != c->nr)
+			continue;
+		atomic_fetch_add_explicit(&c->capture->count[i], 1, memory_order_relaxed);
+		return calls[i].handle(c);
 	}
 	return -ENOSYS;
 }
@@ -362,4 +362,18 @@ fail:
 	free(k->kept);
 	free(k);
 	return NULL;
+}
+
+void wgw_capture_describe(const struct wgw_capture *k, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls) && used < size; i++) {
+		unsigned int n = atomic_load_explicit(&k->count[i], memory_order_relaxed);
+
+		if (n)
+			used += (size_t)snprintf(text + used, size - used, "%s%s %u",
+						 used ? ", " : "", calls[i].name, n);
+	}
 }

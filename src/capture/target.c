@@ -65,7 +65,8 @@ static bool is_kept(const struct wgw_capture *k, int fd)
 static bool adopt(struct wgw_call *c)
 {
 	struct wgw_label label;
-	uint64_t tag = WGW_TAG_MAGIC | WGW_TAG_ACCEPTED;
+	uint64_t tag =
+		WGW_TAG_MAGIC | WGW_TAG_ACCEPTED | wgw_tag_mark(c->capture->session.label_key);
 
 	if (!wgw_repr_label(&c->capture->session, c->fd, true, &label) ||
 	    label.outcome != WGW_OUTCOME_ACCEPTED)
@@ -81,7 +82,8 @@ static enum wgw_socket_class classify(struct wgw_call *c)
 	socklen_t len = sizeof(domain);
 
 	if (wgw_repr_tag(c->fd, &c->tag))
-		return WGW_SOCKET_OURS;
+		return wgw_tag_has_mark(c->tag, c->capture->session.label_key) ? WGW_SOCKET_OURS
+									       : WGW_SOCKET_OTHER;
 	if (wgw_raw_getsockopt(c->fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
 		return WGW_SOCKET_OTHER;
 	if (domain == AF_UNIX)

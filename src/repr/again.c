@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* again.c - a fresh socket in place of one whose connect has failed */
+/* again.c - a fresh socket in place of one whose connect has failed or was dissolved */
 #include "src/repr/repr.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@ static const struct {
 	{IPPROTO_TCP, TCP_USER_TIMEOUT},
 };
 
-static void copy_native(int from, int to)
+void wgw_repr_copy_native(int from, int to)
 {
 	uint8_t value[OPTION_MAX_BYTES];
 
@@ -57,19 +57,51 @@ static void copy_kept(const struct wgw_repr_session *s, int from, uint64_t tag, 
 	}
 }
 
+/* Whether @fd may be replaced: it must be over, and the program must know. */
+static bool is_over(int fd, uint64_t tag, enum wgw_repr_tcp_state state)
+{
+	if (tag & WGW_TAG_DISCONNECTED)
+		return true;
+	if (!(tag & WGW_TAG_REPORTED) || (state != WGW_REPR_FAILED && state != WGW_REPR_LOST))
+		return false;
+	if (tag & WGW_TAG_DISSOLVED)
+		return true;
+	/* As Linux: told by SO_ERROR or recv, so connect() says it once more in its own way */
+	wgw_repr_tag_change(fd, WGW_TAG_DISSOLVED, 0);
+	return false;
+}
+
+/* The fresh socket gets the address that bind() gave the old one. */
+static int bind_again(const struct wgw_repr_session *s, int again, uint64_t tag,
+		      const struct wgw_label *label)
+{
+	struct stack_addr local = {.port = label->local_port};
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	uint64_t fresh;
+	int rc;
+
+	memcpy(local.ip, label->local_ip, sizeof(local.ip));
+	rc = wgw_repr_addr_write(tag, &local, &sa, &len);
+	if (rc < 0 || !wgw_repr_tag(again, &fresh))
+		return rc < 0 ? rc : -EBADF;
+	return wgw_repr_bind(s, again, fresh, &sa, len);
+}
+
 int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag)
 {
 	const uint64_t carried = WGW_TAG_V6ONLY | WGW_TAG_NODELAY | WGW_TAG_REUSEPORT |
-				 WGW_TAG_RECVERR | WGW_TAG_ANCILLARY;
+				 WGW_TAG_RECVERR | WGW_TAG_ANCILLARY | WGW_TAG_CORK |
+				 WGW_TAG_LAZY_ACK | WGW_TAG_INHERITED;
 	int type = SOCK_STREAM | SOCK_CLOEXEC;
-	struct wgw_label label;
+	struct wgw_label label = {.local_port = 0};
 	enum wgw_repr_tcp_state state;
-	int again;
+	int again, rc = 0;
 
-	if (wgw_tag_kind(tag) != WGW_KIND_TCP || !(tag & WGW_TAG_REPORTED) || (tag & WGW_TAG_BOUND))
+	if (wgw_tag_kind(tag) != WGW_KIND_TCP || !wgw_repr_tag(fd, &tag))
 		return -ECONNABORTED;
 	state = wgw_repr_tcp_state(s, fd, tag, &label);
-	if (state != WGW_REPR_FAILED && state != WGW_REPR_LOST)
+	if (!is_over(fd, tag, state))
 		return -ECONNABORTED;
 	if (wgw_repr_nonblocking(fd))
 		type |= SOCK_NONBLOCK;
@@ -77,8 +109,14 @@ int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag)
 	if (again < 0)
 		return again;
 	wgw_repr_tag_change(again, tag & carried, 0);
-	copy_native(fd, again);
+	wgw_repr_copy_native(fd, again);
 	if (tag & WGW_TAG_OPTIONS)
 		copy_kept(s, fd, tag, again);
+	if ((tag & WGW_TAG_BOUND) && label.local_port)
+		rc = bind_again(s, again, tag, &label);
+	if (rc < 0) {
+		wgw_raw_close(again);
+		return rc;
+	}
 	return again;
 }

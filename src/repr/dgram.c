@@ -30,22 +30,40 @@ enum {
 
 /* ---- TCP ---- */
 
-/* The true error of a socket whose connect failed: the kernel says ECONNRESET or EPIPE. */
-static ssize_t tcp_error(const struct wgw_repr_session *s, int fd, uint64_t tag, ssize_t n)
+ssize_t wgw_repr_tcp_error(const struct wgw_repr_session *s, int fd, uint64_t tag, ssize_t n)
 {
 	struct wgw_label label;
-	enum wgw_repr_tcp_state state;
 	int err;
 
 	if (n != -ECONNRESET && n != -EPIPE && n != -ENOTCONN && n != -EINVAL)
 		return n;
-	state = wgw_repr_tcp_state(s, fd, tag, &label);
-	if (state == WGW_REPR_NEW && n == -EINVAL)
-		return -ENOTCONN; /* an AF_UNIX stream says EINVAL to recv */
-	if (state != WGW_REPR_FAILED && state != WGW_REPR_LOST)
+	switch (wgw_repr_tcp_state(s, fd, tag, &label)) {
+	case WGW_REPR_NEW:
+	case WGW_REPR_LISTENING: /* an AF_UNIX stream says EINVAL to recv, ENOTCONN to send */
+		return n == -EINVAL ? -ENOTCONN : n == -ENOTCONN ? -EPIPE : n;
+	case WGW_REPR_CONNECTED:
+		/* The kernel would tell of a reset to the next recv; TCP tells whoever comes first */
+		if (n != -EPIPE)
+			return n;
+		break;
+	case WGW_REPR_CONNECTING:
 		return n;
+	default:
+		break;
+	}
 	err = wgw_repr_so_error(s, fd, tag);
 	return err ? -err : n;
+}
+
+/* MSG_FASTOPEN: without a cookie, which we never have, it connects first. */
+static int fast_open(const struct wgw_repr_session *s, int fd, uint64_t tag,
+		     const struct msghdr *msg, int flags)
+{
+	if (!msg->msg_name)
+		return -EINVAL;
+	return flags & MSG_DONTWAIT
+		       ? wgw_repr_connect_begin(s, fd, tag, msg->msg_name, msg->msg_namelen)
+		       : wgw_repr_connect(s, fd, tag, msg->msg_name, msg->msg_namelen);
 }
 
 static ssize_t tcp_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
@@ -54,12 +72,15 @@ static ssize_t tcp_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t ta
 	struct msghdr plain = {.msg_iov = msg->msg_iov, .msg_iovlen = msg->msg_iovlen};
 	ssize_t n;
 
-	if (flags & (MSG_FASTOPEN | MSG_OOB))
+	if (flags & MSG_OOB)
 		return -EOPNOTSUPP;
-	n = wgw_raw_sendmsg(fd, &plain, flags | MSG_NOSIGNAL);
-	if (n == -ENOTCONN) /* an unconnected TCP socket says EPIPE */
-		return -EPIPE;
-	return tcp_error(s, fd, tag, n);
+	if (flags & MSG_FASTOPEN) {
+		n = fast_open(s, fd, tag, msg, flags);
+		if (n < 0)
+			return n;
+	}
+	n = wgw_raw_sendmsg(fd, &plain, (flags & ~MSG_FASTOPEN) | MSG_NOSIGNAL);
+	return wgw_repr_tcp_error(s, fd, tag, n);
 }
 
 static ssize_t tcp_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
@@ -74,7 +95,9 @@ static ssize_t tcp_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t ta
 		return -EINVAL;
 	n = wgw_raw_recvmsg(fd, &plain, flags & ~MSG_TRUNC);
 	if (n < 0)
-		return tcp_error(s, fd, tag, n);
+		return wgw_repr_tcp_error(s, fd, tag, n);
+	if (n == 0 && (tag & WGW_TAG_DISSOLVED))
+		return -ENOTCONN;
 	msg->msg_namelen = 0;
 	msg->msg_controllen = 0;
 	msg->msg_flags = 0;

@@ -138,8 +138,8 @@ static int bind_anywhere(const struct wgw_repr_session *s, int fd)
 }
 
 /*
- * The socket has its file already: another process that shares it is in the middle of listen (the workers of
- * a server whose parent has bound, all at once). Theirs counts for both.
+ * The socket has its file already: another process that shares it is in the middle of listen (the
+ * workers of a server whose parent has bound, all at once). Theirs counts for both.
  */
 static int listen_with_other(int fd, int backlog)
 {
@@ -194,8 +194,8 @@ int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int 
 int wgw_repr_accepted(const struct wgw_repr_session *s, int fd, uint64_t listener_tag,
 		      struct stack_addr *peer)
 {
-	const uint64_t inherited =
-		WGW_TAG_V6 | WGW_TAG_V6ONLY | WGW_TAG_NODELAY | (UINT64_C(3) << WGW_TAG_KIND_SHIFT);
+	const uint64_t inherited = WGW_TAG_V6 | WGW_TAG_V6ONLY | WGW_TAG_NODELAY |
+				   WGW_TAG_MARK_MASK | (UINT64_C(3) << WGW_TAG_KIND_SHIFT);
 	const char keeper = WGW_KEEPER_BYTE;
 	struct wgw_label label;
 	int rc;

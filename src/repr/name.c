@@ -59,6 +59,10 @@ static int tcp_local(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		return 0;
 	case WGW_REPR_LISTENING:
 		return wgw_repr_name_op(s, fd, tag, addr, NULL);
+	case WGW_REPR_FAILED: /* the address is given up, the port is not */
+		wgw_repr_addr_any(tag, addr);
+		addr->port = label.local_port;
+		return 0;
 	default:
 		/* A connect under way, or failed, has no more than what bind() gave it, if that. */
 		if (!(tag & WGW_TAG_BOUND) || wgw_repr_name_op(s, fd, tag, addr, NULL) < 0)
@@ -111,7 +115,9 @@ int wgw_repr_getpeername(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	int rc;
 
 	if (wgw_tag_kind(tag) == WGW_KIND_TCP) {
-		if (wgw_repr_tcp_state(s, fd, tag, &label) != WGW_REPR_CONNECTED)
+		/* both directions over: the connection is gone, and with it the name */
+		if (wgw_repr_tcp_state(s, fd, tag, &label) != WGW_REPR_CONNECTED ||
+		    wgw_repr_hung_up(fd))
 			return -ENOTCONN;
 		label_addr(label.remote_ip, label.remote_port, &addr);
 	} else {

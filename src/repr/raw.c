@@ -57,25 +57,27 @@ __asm__(".pushsection .text.wgw_raw, \"ax\", %progbits\n"
 
 long (*wgw_raw_call)(long nr, long a, long b, long c, long d, long e, long f) = wgw_raw_instruction;
 
-void wgw_raw_use_page(void)
+bool wgw_raw_use_page(void)
 {
 	const long page = (long)getauxval(AT_PAGESZ);
 	long rc;
 
 	if (page > WGW_RAW_PAGE_BYTES)
-		return;
+		return false;
 	/* what is there already must not be replaced, so the place is taken first */
 	rc = wgw_raw_call(SYS_mmap, WGW_RAW_PAGE_ADDRESS, page, PROT_NONE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (rc != WGW_RAW_PAGE_ADDRESS)
-		return;
+		return false;
 	rc = wgw_raw_call(SYS_mremap, (long)wgw_raw_instruction, page, page,
 			  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, WGW_RAW_PAGE_ADDRESS,
 			  0);
-	if (rc == WGW_RAW_PAGE_ADDRESS)
-		memcpy(&wgw_raw_call, &rc, sizeof(rc));
-	else
+	if (rc != WGW_RAW_PAGE_ADDRESS) {
 		wgw_raw_call(SYS_munmap, WGW_RAW_PAGE_ADDRESS, page, 0, 0, 0, 0);
+		return false;
+	}
+	memcpy(&wgw_raw_call, &rc, sizeof(rc));
+	return true;
 }
 
 int wgw_raw_poll(struct pollfd *fds, unsigned int n, int timeout_ms)

@@ -10,6 +10,7 @@
 #define SRC_REPR_RAW_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -29,8 +30,8 @@ enum { WGW_RAW_PAGE_BYTES = 4096 };
 #endif
 
 /* Moves the system call instruction to that page. Whatever is there already stays, and
- * calls come from where they came from: they are then merely reported. */
-void wgw_raw_use_page(void);
+ * calls come from where they came from: they are then merely reported. Returns whether it moved. */
+bool wgw_raw_use_page(void);
 
 /* System call @nr. Returns what the kernel returns: -4095..-1 is -errno. */
 extern long (*wgw_raw_call)(long nr, long a, long b, long c, long d, long e, long f);

@@ -105,10 +105,15 @@ int wgw_repr_connect_start(const struct wgw_repr_session *s, int fd, uint64_t ta
 			   const struct stack_addr *to);
 /* What connect(2) on a socket with a pending or ended connect returns at this moment. */
 int wgw_repr_connect_result(const struct wgw_repr_session *s, int fd, uint64_t tag);
-/* Creates an unconnected TCP socket with the options of @fd, whose connect has failed and was told:
- * an AF_UNIX stream cannot connect twice, a TCP socket can. Returns the new descriptor or -errno;
- * -ECONNABORTED: @fd is in another state, or bound (its address is reserved for its cookie). */
+/* Creates an unconnected TCP socket with the options and address of @fd, whose connect has failed and
+ * was told, or was dissolved: an AF_UNIX stream cannot connect twice, a TCP socket can. To be called when
+ * connect said ECONNABORTED. Returns the new descriptor or -errno; -ECONNABORTED: the program is to be told so. */
 int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag);
+/* Copies the options that the kernel keeps on the AF_UNIX socket: to an accepted socket from its
+ * listener (when that has WGW_TAG_INHERITED), or to one that takes another's place. */
+void wgw_repr_copy_native(int from, int to);
+/* The true error of a read or write on a TCP socket that the kernel has answered with @n (-errno). */
+ssize_t wgw_repr_tcp_error(const struct wgw_repr_session *s, int fd, uint64_t tag, ssize_t n);
 /* SO_ERROR: errno (positive) that is pending, which is cleared, or 0. */
 int wgw_repr_so_error(const struct wgw_repr_session *s, int fd, uint64_t tag);
 

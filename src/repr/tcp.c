@@ -17,8 +17,9 @@
  *	peer, hung up, no label	lost: the tunnel process died
  *	peer			connecting
  *
- * WGW_TAG_REPORTED is the rest of Linux's state machine: the first connect() after a success
- *returns 0 and the next EISCONN; an error is told once, by connect() or by SO_ERROR.
+ * WGW_TAG_REPORTED is the rest of Linux's state machine: the first connect() after a success returns
+ * 0 and the next EISCONN; an error is told once. When connect() told it the socket is as new
+ * (WGW_TAG_DISSOLVED); otherwise the next connect() says ECONNABORTED first.
  */
 #include "src/repr/repr.h"
 
@@ -129,7 +130,7 @@ static int open_datagram(const struct wgw_repr_session *s, uint64_t tag, int fla
 int wgw_repr_socket(const struct wgw_repr_session *s, int domain, int type, int protocol)
 {
 	int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
-	uint64_t tag = WGW_TAG_MAGIC;
+	uint64_t tag = WGW_TAG_MAGIC | wgw_tag_mark(s->label_key);
 	int kind;
 
 	if (type & ~(0xf | SOCK_NONBLOCK | SOCK_CLOEXEC))
@@ -201,7 +202,7 @@ int wgw_repr_connect_result(const struct wgw_repr_session *s, int fd, uint64_t t
 	default:
 		if (tag & WGW_TAG_REPORTED)
 			return -ECONNABORTED;
-		wgw_repr_tag_change(fd, WGW_TAG_REPORTED, 0);
+		wgw_repr_tag_change(fd, WGW_TAG_REPORTED | WGW_TAG_DISSOLVED, 0);
 		clear_kernel_error(fd);
 		return -failure_of(state, &label);
 	}
@@ -389,8 +390,8 @@ static int send_limit_ms(int fd)
 	return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
-/* Waits for the outcome as a blocking connect does. */
-static int wait_for_outcome(const struct wgw_repr_session *s, int fd)
+/* Waits for the outcome as a blocking connect does. @pending: what it says when time is up */
+static int wait_for_outcome(const struct wgw_repr_session *s, int fd, int pending)
 {
 	int limit_ms = send_limit_ms(fd);
 	int64_t until = wgw_raw_now_ms() + limit_ms;
@@ -408,7 +409,7 @@ static int wait_for_outcome(const struct wgw_repr_session *s, int fd)
 			int64_t left = until - wgw_raw_now_ms();
 
 			if (left <= 0)
-				return -EINPROGRESS;
+				return pending;
 			rc = wgw_raw_poll(&p, 1, (int)left);
 		} else {
 			rc = wgw_raw_poll(&p, 1, -1);
@@ -446,14 +447,31 @@ static int tcp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, c
 	return rc;
 }
 
-/* connect(AF_UNSPEC): dissolves the association. */
+/*
+ * connect(AF_UNSPEC): dissolves the association, with a reset. What remains cannot be used again: the
+ * caller puts a fresh socket in its place, as after a failure.
+ */
 static int disconnect(const struct wgw_repr_session *s, int fd, uint64_t tag)
 {
+	const struct linger now = {1, 0};
 	struct wgw_label label;
 
 	if (wgw_tag_kind(tag) != WGW_KIND_TCP)
 		return wgw_repr_udp_connect(s, fd, tag, NULL);
-	return wgw_repr_tcp_state(s, fd, tag, &label) == WGW_REPR_NEW ? 0 : -EOPNOTSUPP;
+	switch (wgw_repr_tcp_state(s, fd, tag, &label)) {
+	case WGW_REPR_NEW:
+		return 0;
+	case WGW_REPR_LISTENING:
+		return -EOPNOTSUPP;
+	case WGW_REPR_CONNECTED:
+		wgw_repr_setsockopt(s, fd, tag, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		break;
+	default:
+		break;
+	}
+	wgw_raw_shutdown(fd, SHUT_RDWR);
+	wgw_repr_tag_change(fd, WGW_TAG_REPORTED | WGW_TAG_DISCONNECTED, 0);
+	return -ECONNABORTED;
 }
 
 int wgw_repr_connect_begin(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
@@ -481,6 +499,6 @@ int wgw_repr_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, con
 
 	if ((rc == -EINPROGRESS || rc == -EALREADY) && wgw_tag_kind(tag) == WGW_KIND_TCP &&
 	    !wgw_repr_nonblocking(fd))
-		rc = wait_for_outcome(s, fd);
+		rc = wait_for_outcome(s, fd, rc);
 	return rc;
 }

@@ -6,29 +6,29 @@
  * kernel does not know about it:
  *
  *   tag	64 bits in SO_MAX_PACING_RATE of the application's socket (the kernel stores any
- *		value on AF_UNIX and does nothing with it). Written by the shim, shared by dup, fork and
- *		descriptor passing. Says that the socket is ours, and what kind it is.
- *   label	abstract name bound to the application's socket when a TCP connect has ended (success
- *		or failure), and to the tunnel process's end of an accepted connection. Sealed.
- *   connect record  what a TCP connect queues into the socket itself; see below.
+ *		value on AF_UNIX and does nothing with it). Written by the shim, shared by dup, fork
+ *and descriptor passing. Says that the socket is ours, and what kind it is.
+ *   label	abstract name bound to the application's socket when a TCP connect has ended
+ *(success or failure), and to the tunnel process's end of an accepted connection. Sealed. connect
+ *record  what a TCP connect queues into the socket itself; see below.
  *   operations	short SEQPACKET conversations with the tunnel process: one connection, one request,
  *		one reply (struct wgw_op). The socket is named by its SO_COOKIE.
  *
- * TCP connect, application side: connect(2) to the stream rendezvous; SO_SNDBUF=1; one byte 'F' with
- * the socket's own descriptor as SCM_RIGHTS; struct wgw_connect padded with zeros until send gives
- * EAGAIN; then WGW_TAG_FILLED is set in the tag. Tunnel process: accept, receive the descriptor,
- * peek the record, connect. When the outcome is known and WGW_TAG_FILLED is set:
+ * TCP connect, application side: connect(2) to the stream rendezvous; SO_SNDBUF=1; one byte 'F'
+ *with the socket's own descriptor as SCM_RIGHTS; struct wgw_connect padded with zeros until send
+ *gives EAGAIN; then WGW_TAG_FILLED is set in the tag. Tunnel process: accept, receive the
+ *descriptor, peek the record, connect. When the outcome is known and WGW_TAG_FILLED is set:
  *   success: FIONREAD tells how many bytes are record; bind the label; raise SO_SNDBUF; close the
  *	duplicate. The record stays queued; its last byte is the first keeper.
  *   failure: bind the label (outcome WGW_OUTCOME_FAILED and the errno); close, record unread.
  *
- * Accepted TCP connection: the tunnel process binds a label (WGW_OUTCOME_ACCEPTED) to a stream socket
- * and connects it to the application's listener. After accept(2) the shim sets the tag, sends one
- * byte 'F' with the descriptor as SCM_RIGHTS, then one plain byte 'K', the keeper. Without them
+ * Accepted TCP connection: the tunnel process binds a label (WGW_OUTCOME_ACCEPTED) to a stream
+ *socket and connects it to the application's listener. After accept(2) the shim sets the tag, sends
+ *one byte 'F' with the descriptor as SCM_RIGHTS, then one plain byte 'K', the keeper. Without them
  * (unhooked accept) the first byte of data becomes the keeper.
  *
- * Keeper: the tunnel process leaves the last forwarded byte unread in its receive queue. It reads it
- * only to hand over a FIN. Closing with it unread is ECONNRESET at the application.
+ * Keeper: the tunnel process leaves the last forwarded byte unread in its receive queue. It reads
+ *it only to hand over a FIN. Closing with it unread is ECONNRESET at the application.
  *
  * UDP and ICMP echo: a SEQPACKET socket, connected to the sequenced rendezvous at socket(), whose
  * first message is WGW_OP_UDP_OPEN (no reply). With WGW_TAG_RAW in the tag every message is bare
@@ -37,25 +37,24 @@
  * so order is kept. WGW_OP_UDP_CONNECT replies after it has stopped sending; the application side
  * reads what is still queued with headers and returns each message as WGW_OP_REQUEUE on the same
  * conversation, sets or clears WGW_TAG_RAW, and ends with WGW_OP_GO, which says by WGW_BIND_RAW
- * what the tag is now. (When it was RAW before, what is queued is bare: it is returned with a header
- * whose source is the old peer.) Without WGW_OP_GO the tunnel process goes on when the conversation
- * closes, with the mode it had.
- * On a RAW socket a message with a descriptor attached (SCM_RIGHTS, any descriptor; plain writes
- * cannot forge it) is special. To the tunnel process: it starts with struct wgw_dgram (sendto with an
- * address on a connected socket). From it: empty, an ICMP error came; WGW_OP_GETOPT of SOL_SOCKET,
- * SO_ERROR says which and clears it.
- * A reply with an error ends the conversation. After WGW_OP_GO the tunnel process closes it when it has
- * changed over; the application side waits for that. A connected socket need not have WGW_TAG_RAW: the shim
- * leaves it out when the program wants what only struct wgw_dgram says, and may connect again to the
- * same peer to change it.
+ * what the tag is now. (When it was RAW before, what is queued is bare: it is returned with a
+ *header whose source is the old peer.) Without WGW_OP_GO the tunnel process goes on when the
+ *conversation closes, with the mode it had. On a RAW socket a message with a descriptor attached
+ *(SCM_RIGHTS, any descriptor; plain writes cannot forge it) is special. To the tunnel process: it
+ *starts with struct wgw_dgram (sendto with an address on a connected socket). From it: empty, an
+ *ICMP error came; WGW_OP_GETOPT of SOL_SOCKET, SO_ERROR says which and clears it. A reply with an
+ *error ends the conversation. After WGW_OP_GO the tunnel process closes it when it has changed
+ *over; the application side waits for that. A connected socket need not have WGW_TAG_RAW: the shim
+ * leaves it out when the program wants what only struct wgw_dgram says, and may connect again to
+ *the same peer to change it.
  *
- * Every operation is one message: the whole struct wgw_op, then (REQUEUE, the reply to DNS_QUERY) the
- * bytes that belong to it. The tunnel process keeps every option that WGW_OP_SETOPT gives it, also
- * those that change nothing there; WGW_OP_GETOPT of one it does not have is an error, and the asker
- * knows the default.
+ * Every operation is one message: the whole struct wgw_op, then (REQUEUE, the reply to DNS_QUERY)
+ *the bytes that belong to it. The tunnel process keeps every option that WGW_OP_SETOPT gives it,
+ *also those that change nothing there; WGW_OP_GETOPT of one it does not have is an error, and the
+ *asker knows the default.
  *
- * Every request carries the session's token; an unknown one is dropped. All integers are in host order
- * (both sides are on one machine), addresses as in stack/addr.h.
+ * Every request carries the session's token; an unknown one is dropped. All integers are in host
+ *order (both sides are on one machine), addresses as in stack/addr.h.
  */
 #ifndef SRC_REPR_WIRE_H
 #define SRC_REPR_WIRE_H
@@ -85,8 +84,8 @@ enum {
 #define WGW_SESSION_ENV	    "WGWRAP_SESSION"
 #define WGW_ABSTRACT_PREFIX "wgwrap-"
 enum {
-	WGW_ABSTRACT_BYTES = 16,	 /* random part, before hex */
-	WGW_PATH_PREFIX_MAX_BYTES = 96,	 /* so that ".s" and NUL fit in sun_path */
+	WGW_ABSTRACT_BYTES = 16,	/* random part, before hex */
+	WGW_PATH_PREFIX_MAX_BYTES = 96, /* so that ".s" and NUL fit in sun_path */
 };
 
 /* ---- tag ---- */
@@ -99,7 +98,7 @@ enum wgw_kind {
 
 #define WGW_TAG_MAGIC	   UINT64_C(0x5747) /* bits 0-15 */
 #define WGW_TAG_MAGIC_MASK UINT64_C(0xffff)
-#define WGW_TAG_KIND_SHIFT 16 /* 2 bits, enum wgw_kind */
+#define WGW_TAG_KIND_SHIFT 16		       /* 2 bits, enum wgw_kind */
 #define WGW_TAG_V6	   (UINT64_C(1) << 18) /* AF_INET6 */
 #define WGW_TAG_V6ONLY	   (UINT64_C(1) << 19)
 #define WGW_TAG_NODELAY	   (UINT64_C(1) << 20)
@@ -118,6 +117,13 @@ enum wgw_kind {
 #define WGW_TAG_GENERATION_SHIFT 32
 #define WGW_TAG_GENERATION_MASK	 (UINT64_C(0xffff) << WGW_TAG_GENERATION_SHIFT)
 
+/* The same bits of a TCP socket; the shim's alone. */
+#define WGW_TAG_DISSOLVED    (UINT64_C(1) << 32) /* connect() told the failure: as a new socket */
+#define WGW_TAG_DISCONNECTED (UINT64_C(1) << 33) /* by connect(AF_UNSPEC): as a new socket */
+#define WGW_TAG_CORK	     (UINT64_C(1) << 34)
+#define WGW_TAG_LAZY_ACK     (UINT64_C(1) << 35) /* TCP_QUICKACK was turned off */
+#define WGW_TAG_INHERITED    (UINT64_C(1) << 36) /* has options that accepted sockets inherit */
+
 /* Ancillary data the program asked for (the shim's alone); these need struct wgw_dgram. */
 #define WGW_TAG_IP_PKTINFO   (UINT64_C(1) << 48)
 #define WGW_TAG_IP_TTL	     (UINT64_C(1) << 49)
@@ -127,9 +133,24 @@ enum wgw_kind {
 #define WGW_TAG_IP6_TCLASS   (UINT64_C(1) << 53)
 #define WGW_TAG_ANCILLARY    (UINT64_C(0x3f) << 48)
 
+/* Bits 54-63: from the session's label key. A tunnel process that runs in another session gets
+ * sockets of its own session's programs, which are none of the outer session's. */
+#define WGW_TAG_MARK_SHIFT 54
+#define WGW_TAG_MARK_MASK  (UINT64_C(0x3ff) << WGW_TAG_MARK_SHIFT)
+
+static inline uint64_t wgw_tag_mark(const uint8_t key[WGW_LABEL_KEY_BYTES])
+{
+	return ((uint64_t)key[0] << 8 | key[1]) << WGW_TAG_MARK_SHIFT;
+}
+
 static inline bool wgw_tag_is_ours(uint64_t tag)
 {
 	return (tag & WGW_TAG_MAGIC_MASK) == WGW_TAG_MAGIC;
+}
+
+static inline bool wgw_tag_has_mark(uint64_t tag, const uint8_t key[WGW_LABEL_KEY_BYTES])
+{
+	return (tag & WGW_TAG_MARK_MASK) == wgw_tag_mark(key);
 }
 
 static inline enum wgw_kind wgw_tag_kind(uint64_t tag)
@@ -241,6 +262,7 @@ enum wgw_op_code {
 	WGW_OP_SHUTDOWN,     /* UDP: u.option.value = SHUT_RD, SHUT_WR or SHUT_RDWR; reply err */
 	WGW_OP_DNS_QUERY,    /* u.dns_query; reply: the DNS response follows in the same message */
 	WGW_OP_IFADDRS,	     /* no body; reply u.resolved (addresses), @ttl: MTU */
+	WGW_OP_ROUTE,	     /* u.name: may a datagram go from @local (or any) to @remote? reply err */
 };
 
 struct wgw_wire_addr {
@@ -256,22 +278,23 @@ enum {
 };
 
 enum { /* u.bind.flags, u.listen.flags, u.open.flags */
-	WGW_BIND_V6 = 1 << 0,
-	WGW_BIND_V6ONLY = 1 << 1,
-	WGW_BIND_REUSEADDR = 1 << 2,
-	WGW_BIND_REUSEPORT = 1 << 3,
-	WGW_BIND_RAW = 1 << 4, /* WGW_OP_GO only: WGW_TAG_RAW is set */
+       WGW_BIND_V6 = 1 << 0,
+       WGW_BIND_V6ONLY = 1 << 1,
+       WGW_BIND_REUSEADDR = 1 << 2,
+       WGW_BIND_REUSEPORT = 1 << 3,
+       WGW_BIND_RAW = 1 << 4, /* WGW_OP_GO only: WGW_TAG_RAW is set */
 };
 
 struct wgw_op {
 	uint32_t magic;
 	uint16_t version;
-	uint16_t code;	/* enum wgw_op_code; a reply repeats it */
-	int32_t err;	/* reply: 0 or errno; RESOLVE, REVERSE, DNS_QUERY: EAI_* code (negative) */
-	uint8_t kind;	/* enum wgw_kind */
+	uint16_t code; /* enum wgw_op_code; a reply repeats it */
+	int32_t err;   /* reply: 0 or errno; RESOLVE, REVERSE, DNS_QUERY: EAI_* code (negative) */
+	uint8_t kind;  /* enum wgw_kind */
 	uint8_t reserved[3];
 	uint64_t cookie; /* of the socket spoken about */
-	uint64_t inode;	 /* its st_ino: what is kept for it is dropped when nobody holds it any more */
+	uint64_t inode;	 /* its st_ino: what is kept for it is dropped when nobody holds it any more
+			  */
 	uint8_t token[WGW_TOKEN_BYTES];
 	union {
 		struct {
@@ -313,7 +336,7 @@ struct wgw_op {
 };
 
 enum { /* u.resolve.flags */
-	WGW_RESOLVE_NO_SEARCH = 1 << 0,
+       WGW_RESOLVE_NO_SEARCH = 1 << 0,
 };
 
 #endif

@@ -83,6 +83,7 @@ void wgw_restart_begin(struct wgw_supervisor *s)
 	if (s->starter == 0) {
 		int channel;
 
+		wgw_supervisor_leave(s);
 		s->launch->again = true;
 		channel = wgw_launch_channel(s->launch);
 		if (channel >= 0)

@@ -75,6 +75,7 @@ static void answer_resolve(struct wgw_supervisor *s, struct wgw_channel_msg *msg
 	if (pid == 0) {
 		sigset_t none;
 
+		wgw_supervisor_leave(s);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		alarm(RESOLVE_LIMIT_S);

@@ -142,8 +142,8 @@ void wgw_channel_print(const struct wgw_channel_msg *msg);
  * @tunnel:	Process id of the tunnel process reached
  * @again:	Not the first time
  * @open_flags:	WGW_CH_*, besides what @options ask for
- * @busy:	NULL, or what to do when a tunnel with other settings runs: 0: try again, -1: an error
- *		was said
+ * @busy:	NULL, or what to do when a tunnel with other settings runs: 0: try again, -1: an
+ *error was said
  */
 struct wgw_launch {
 	const struct wgw_run_options *options;
@@ -262,6 +262,7 @@ enum { WGW_RESOLVERS_MAX = 64 };
  * @front:	To the front; -1: it is gone
  * @signals:	signalfd of all signals
  * @listener:	Of the supervised filter; -1: there is none, or nobody is left who has it
+ * @capture:	Answers what @listener reports; NULL: nothing does
  * @command:	Process id, 0 after it ended
  * @delivered:	The front was told so
  * @flush_deadline: When FLUSHED is no longer waited for, 0: not waiting
@@ -278,6 +279,7 @@ struct wgw_supervisor {
 	struct wgw_launch *launch;
 	int channel, front, signals;
 	int listener;
+	struct wgw_capture *capture;
 	pid_t command;
 	bool delivered;
 	uint64_t flush_deadline;
@@ -300,6 +302,10 @@ _Noreturn void wgw_supervisor_main(struct wgw_launch *l, const struct wgw_inheri
 void wgw_supervisor_report(struct wgw_supervisor *s, enum wgw_report_kind kind, int value);
 /* Delivery has ended, well or not. */
 void wgw_supervisor_delivered(struct wgw_supervisor *s);
+
+/* In a child of the supervisor: lets go of the listener. While anybody holds it, the command waits
+ * for answers. */
+void wgw_supervisor_leave(struct wgw_supervisor *s);
 
 /* serve.c: takes one message from the tunnel process; false: the channel is at its end */
 bool wgw_serve_channel(struct wgw_supervisor *s);

@@ -44,6 +44,16 @@ void wgw_supervisor_delivered(struct wgw_supervisor *s)
 	wgw_supervisor_report(s, WGW_REPORT_DELIVERED, 0);
 }
 
+static void say_answered(const struct wgw_supervisor *s)
+{
+	char text[512];
+
+	if (!s->capture)
+		return;
+	wgw_capture_describe(s->capture, text, sizeof(text));
+	wgw_say(WGW_SAY_DEBUG, "system calls answered: %s", text[0] ? text : "none");
+}
+
 /** command_ended() - reports and asks the tunnel process to deliver what was written */
 static void command_ended(struct wgw_supervisor *s, int status)
 {
@@ -51,6 +61,7 @@ static void command_ended(struct wgw_supervisor *s, int status)
 	struct wgw_channel_msg msg;
 
 	s->command = 0;
+	say_answered(s);
 	wgw_supervisor_report(s, WGW_REPORT_ENDED, status);
 	wgw_channel_prepare(&msg, WGW_CH_FLUSH);
 	if (linger_ms == 0 || s->channel < 0 || wgw_channel_send(s->channel, &msg, NULL, 0))
@@ -207,6 +218,13 @@ _Noreturn static void serve(struct wgw_supervisor *s)
 	_exit(0);
 }
 
+void wgw_supervisor_leave(struct wgw_supervisor *s)
+{
+	if (s->listener >= 0)
+		close(s->listener);
+	s->listener = -1;
+}
+
 /** supervise() - answers the calls that the filter reports */
 static void supervise(struct wgw_supervisor *s, const struct wgw_inherited *in, char **environment)
 {
@@ -218,7 +236,8 @@ static void supervise(struct wgw_supervisor *s, const struct wgw_inherited *in, 
 		.without_getfd = s->launch->capture.without_getfd,
 	};
 
-	if (wgw_capture_start(&options))
+	s->capture = wgw_capture_start(&options);
+	if (s->capture)
 		return;
 	wgw_say(WGW_SAY_ERROR, "cannot supervise the command: %s", strerror(errno));
 	kill(s->command, SIGKILL);
