@@ -28,6 +28,7 @@ enum {
 	TCP_STATE_CLOSE = 7,
 	TCP_STATE_LISTEN = 10,
 	CONGESTION_NAME_MAX_BYTES = 16,
+	IPV6_MIN_MTU_BYTES = 1280, /* RFC 8200 section 5 */
 };
 
 /* ---- get ---- */
@@ -324,9 +325,17 @@ static int set_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 static int set_special(int level, int name, const void *value, socklen_t len)
 {
 	char congestion[CONGESTION_NAME_MAX_BYTES] = {0};
+	int number, rc;
 
 	if (level == IPPROTO_IP && name == IP_OPTIONS)
 		return len == 0 ? 0 : -EINVAL;
+	if (level == IPPROTO_IPV6 && name == IPV6_MTU) {
+		/* The size of fragments; the tunnel's MTU decides that */
+		rc = take_int(level, value, len, &number);
+		if (rc < 0)
+			return rc;
+		return number == 0 || number >= IPV6_MIN_MTU_BYTES ? 0 : -EINVAL;
+	}
 	if (level != IPPROTO_TCP || name != TCP_CONGESTION)
 		return -ENOPROTOOPT;
 	if (len < 1)

@@ -176,6 +176,9 @@ START_TEST(limits_and_one_past_them)
 		wgw_repr_setsockopt(&session, fd, tag_of(fd), IPPROTO_IP, IP_TOS, &byte, 1), 0);
 	ck_assert_int_eq(set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1), -ENOPROTOOPT);
 	ck_assert_int_eq(set_int(fd, IPPROTO_TCP, 31 /* TCP_ULP */, 0), -ENOENT);
+	ck_assert_int_eq(set_int(fd, IPPROTO_IPV6, IPV6_MTU, 1280), -ENOPROTOOPT);
+	ck_assert_int_eq(set_int(fd6, IPPROTO_IPV6, IPV6_MTU, 1280), 0);
+	ck_assert_int_eq(set_int(fd6, IPPROTO_IPV6, IPV6_MTU, 1279), -EINVAL);
 	ck_assert_int_eq(set_int(fd6, IPPROTO_IPV6, IPV6_V6ONLY, 1), 0);
 	ck_assert_int_eq(get_int(fd6, IPPROTO_IPV6, IPV6_V6ONLY), 1);
 	ck_assert_int_eq(wgw_repr_bind(&session, fd6, tag_of(fd6), &any, sizeof(any)), 0);
