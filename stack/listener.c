@@ -43,13 +43,23 @@ static bool taken(const struct stack *s, const struct stack_addr *local, bool v6
 	return false;
 }
 
+static bool listener_at(const struct stack *s, const struct stack_addr *local)
+{
+	const struct flow_listener *l;
+
+	for (l = s->listeners[port_bucket(local->port)]; l; l = l->next)
+		if (stack_addr_equal(&l->local, local))
+			return true;
+	return false;
+}
+
 static int choose_port(struct stack *s, struct stack_addr *local, bool v6only)
 {
 	uint16_t first = ports_random(s);
 	unsigned int n;
 
 	if (local->port != 0)
-		return taken(s, local, v6only) ? EADDRINUSE : 0;
+		return listener_at(s, local) ? EADDRINUSE : 0;
 	for (n = 0; n < ports_count(); n++) {
 		local->port = ports_after(first, n);
 		if (!taken(s, local, v6only))

@@ -165,8 +165,9 @@ struct flow_listener_ops {
 	void (*accept)(struct flow_listener *l, struct flow *f, void *arg);
 };
 /* @local: wildcard or tunnel address; port 0: one is chosen. An IPv6 wildcard without @v6only
- * also takes IPv4. At most @backlog half-open connections. *err: EADDRINUSE, EADDRNOTAVAIL,
- * ENOBUFS. */
+ * also takes IPv4. Of listeners that overlap (whether they may is the caller's to know, SO_REUSEPORT)
+ * an address comes before a wildcard, the connection's own family before the other. At most @backlog
+ * half-open connections. *err: EADDRINUSE (the same address and port), EADDRNOTAVAIL, ENOBUFS. */
 struct flow_listener *flow_listen(struct stack *stack, const struct stack_addr *local, bool v6only,
 				  unsigned int backlog, const struct flow_listener_ops *ops,
 				  void *arg, int *err);

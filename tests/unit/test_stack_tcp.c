@@ -849,6 +849,25 @@ START_TEST(wildcards_of_both_families_are_separate_if_v6only)
 }
 END_TEST
 
+START_TEST(listeners_that_overlap_the_nearest_is_asked)
+{
+	struct seen six = {0}, four = {0}, one = {0};
+	struct peer p;
+
+	listen_on("::", false, &six);
+	listen_on("0.0.0.0", false, &four);
+	listen_on(US4B, false, &one);
+	dial(&p, PEER4, 5000, US4B);
+	ck_assert_ptr_nonnull(one.flow);
+	ck_assert_ptr_null(four.flow);
+	dial(&p, PEER4, 5001, US4);
+	ck_assert_ptr_nonnull(four.flow);
+	ck_assert_ptr_null(six.flow);
+	dial(&p, PEER6, 5000, US6);
+	ck_assert_ptr_nonnull(six.flow);
+}
+END_TEST
+
 START_TEST(closing_a_listener_drops_the_half_open)
 {
 	struct stack_stats stats;
@@ -941,6 +960,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, a_listener_accepts_and_data_follows);
 	tcase_add_test(tc, data_in_the_handshakes_last_segment_is_kept);
 	tcase_add_test(tc, wildcards_of_both_families_are_separate_if_v6only);
+	tcase_add_test(tc, listeners_that_overlap_the_nearest_is_asked);
 	tcase_add_test(tc, closing_a_listener_drops_the_half_open);
 	tcase_add_test(tc, a_new_syn_ends_time_wait);
 	tcase_add_test(tc, many_connections_come_and_go);
