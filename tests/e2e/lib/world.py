@@ -233,7 +233,8 @@ class World:
         self.pub = {name: run(self.wgwrap, "pubkey", input=key + "\n").strip() for name, key in self.key.items()}
         self.psk = run(self.wgwrap, "genpsk").strip()
         self.start_wireguard_go()
-        self.conf = self.last_conf = self.write("peer.conf", self.config(), 0o600)
+        self.conf = self.write("peer.conf", self.config(), 0o600)
+        self.last_use = (self.conf, False)
         self.conf6 = self.write("peer6.conf", self.config(outer="6"), 0o600)
 
     def start_wireguard_go(self):
@@ -306,9 +307,12 @@ class World:
         return child
 
     def wrap(self, *argv, conf=None, options=(), privileged=False):
-        """The argv of a wrapped command. Another file than last time: not while the old settings linger."""
-        if (conf or self.conf) != self.last_conf:
-            self.last_conf = conf or self.conf
+        """
+        The argv of a wrapped command. Another file than last time: not while the old settings linger. Another
+        user: not while the tunnel process of the other user, with the same key, lingers.
+        """
+        if (conf or self.conf, privileged) != self.last_use:
+            self.last_use = (conf or self.conf, privileged)
             self.end_tunnels()
         return ([] if privileged else self.unprivileged()) + \
             [self.wgwrap, "-c", conf or self.conf, *options, "--", *argv]
