@@ -35,6 +35,8 @@ static const struct command commands[] = {
 	{"list", cmd_list, "[-q]", "the running tunnels, a line each"},
 	{"show", cmd_show, "[NAME|CONF|all] [FIELD|dump] [--json]",
 	 "the state of running tunnels, as wg(8) shows it"},
+	{"health", cmd_health, "[NAME|CONF] [--metrics] [--listen ADDRESS:PORT|PATH]",
+	 "whether tunnels work; over HTTP: /livez, /readyz, /metrics"},
 	{"check", cmd_check, "[-q] [--lenient] CONF", "read a file, say what is wrong with it"},
 	{"genkey", cmd_genkey, "", "print a new private key"},
 	{"pubkey", cmd_pubkey, "< PRIVATE-KEY", "print the public key of a private key"},
@@ -125,6 +127,10 @@ static const char run_options[] =
 	"  --join                 use a running tunnel although its settings differ\n"
 	"  --no-restart           do not start a tunnel process again that has died\n"
 	"  --lenient              unknown keys in CONF are warnings\n"
+	"  --capture auto|supervisor|preload\n"
+	"                         how system calls are captured\n"
+	"  --allow-leaks          run although nothing holds back what is not captured\n"
+	"  --isolate              give the command an empty network namespace, too\n"
 	"  --keep-fd FD           an inherited IP socket that stays open; may be repeated\n"
 	"  --pcap FILE            write the packets in the tunnel to FILE\n"
 	"  --log-file FILE        wgwrap's own words go to FILE\n"

@@ -36,6 +36,9 @@ enum option_id {
 	OPT_JOIN,
 	OPT_NO_RESTART,
 	OPT_LENIENT,
+	OPT_CAPTURE,
+	OPT_ALLOW_LEAKS,
+	OPT_ISOLATE,
 	OPT_KEEP_FD,
 	OPT_PCAP,
 	OPT_LOG_FILE,
@@ -57,6 +60,9 @@ static const struct option long_options[] = {
 	{"join", no_argument, NULL, OPT_JOIN},
 	{"no-restart", no_argument, NULL, OPT_NO_RESTART},
 	{"lenient", no_argument, NULL, OPT_LENIENT},
+	{"capture", required_argument, NULL, OPT_CAPTURE},
+	{"allow-leaks", no_argument, NULL, OPT_ALLOW_LEAKS},
+	{"isolate", no_argument, NULL, OPT_ISOLATE},
 	{"keep-fd", required_argument, NULL, OPT_KEEP_FD},
 	{"pcap", required_argument, NULL, OPT_PCAP},
 	{"log-file", required_argument, NULL, OPT_LOG_FILE},
@@ -165,6 +171,21 @@ static int take_endpoint(const char *value, struct wgw_run_options *o)
 	return -1;
 }
 
+static int take_capture(const char *value, struct wgw_run_options *o)
+{
+	static const char *const modes[] = {[WGW_CAPTURE_AUTO] = "auto",
+					    [WGW_CAPTURE_SUPERVISOR] = "supervisor",
+					    [WGW_CAPTURE_PRELOAD] = "preload"};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
+		if (strcmp(value, modes[i]) != 0)
+			continue;
+		o->capture = (enum wgw_capture_mode)i;
+		return -1;
+	}
+	return bad("capture", value, "'auto', 'supervisor' or 'preload'");
+}
+
 static int take_keep_fd(const char *value, struct wgw_run_options *o)
 {
 	uint32_t fd;
@@ -231,6 +252,12 @@ static int take_flag(int option, struct wgw_run_options *o)
 	case OPT_LENIENT:
 		o->lenient = true;
 		return -1;
+	case OPT_ALLOW_LEAKS:
+		o->allow_leaks = true;
+		return -1;
+	case OPT_ISOLATE:
+		o->isolate = true;
+		return -1;
 	case 'q':
 		o->verbosity = -1;
 		return -1;
@@ -263,6 +290,8 @@ static int take(int option, char *value, struct wgw_run_options *o)
 		return take_dns(value, o);
 	case OPT_ENDPOINT:
 		return take_endpoint(value, o);
+	case OPT_CAPTURE:
+		return take_capture(value, o);
 	case OPT_KEEP_FD:
 		return take_keep_fd(value, o);
 	case OPT_PCAP:

@@ -50,7 +50,7 @@ _wgwrap_run()
 			return
 			;;
 		-c | --config | --linger | --direct | --dns | --mtu | --endpoint | --listen-port | \
-			--keep-fd | --pcap | --log-file | --log-format)
+			--capture | --keep-fd | --pcap | --log-file | --log-format)
 			[ $((i + 1)) = "$COMP_CWORD" ] && break
 			i=$((i + 2))
 			# bash splits --config=x into three words
@@ -81,7 +81,8 @@ _wgwrap_run()
 	[ "$i" -lt "$COMP_CWORD" ] && return
 	if [[ $word == -* ]]; then
 		_wgwrap_words "$word" '-c --config --wait --no-wait --linger --direct --dns --mtu --endpoint
-			--listen-port -4 --ipv4 -6 --ipv6 --join --no-restart --lenient --keep-fd --pcap
+			--listen-port -4 --ipv4 -6 --ipv6 --join --no-restart --lenient --capture --allow-leaks
+			--isolate --keep-fd --pcap
 			--log-file --log-format -q --quiet -v --verbose -h --help -V --version'
 	else
 		_wgwrap_command "$i"

@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +22,45 @@ _Noreturn static void refuse(int err)
 	wgw_say(WGW_SAY_ERROR, "this kernel does not take the system call filter: %s",
 		strerror(-err));
 	_exit(WGW_EXIT_FAILED);
+}
+
+_Noreturn static void isolate_failed(const char *what)
+{
+	wgw_say(WGW_SAY_ERROR, "--isolate: %s: %s", what, strerror(errno));
+	_exit(WGW_EXIT_FAILED);
+}
+
+static void write_map(const char *path, unsigned int id)
+{
+	char text[32];
+	int fd = open(path, O_WRONLY | O_CLOEXEC), len;
+
+	len = snprintf(text, sizeof(text), "%u %u 1\n", id, id);
+	if (fd < 0 || write(fd, text, (size_t)len) != len)
+		isolate_failed("its ids cannot be kept");
+	close(fd);
+}
+
+/** isolate() - in the child: an empty network namespace, for --isolate. With a user namespace where
+ * that is needed; the ids stay what they are */
+static void isolate(const struct wgw_launch *l)
+{
+	unsigned int uid = geteuid(), gid = getegid();
+	int fd;
+
+	if (unshare(CLONE_NEWNET) == 0)
+		return;
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNET))
+		isolate_failed("no network namespace can be had");
+	/* only a dumpable process may write its maps, so the keys are forgotten first */
+	wgw_config_free(l->config);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	fd = open("/proc/self/setgroups", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "deny", 4) != 4)
+		isolate_failed("its groups cannot be kept");
+	close(fd);
+	write_map("/proc/self/uid_map", uid);
+	write_map("/proc/self/gid_map", gid);
 }
 
 _Noreturn static void become(const struct wgw_run_options *options, const struct wgw_inherited *in,
@@ -57,6 +98,8 @@ static pid_t start_supervised(const struct wgw_launch *l, const struct wgw_inher
 	/* as vfork(2), this returns when the child has become the command or has failed */
 	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
 	if (pid == 0) {
+		if (l->options->isolate)
+			isolate(l);
 		hand_over(ends[1]);
 		become(l->options, in, environment);
 	}
@@ -75,6 +118,8 @@ static pid_t start_filtered(const struct wgw_launch *l, const struct wgw_inherit
 
 	if (pid)
 		return pid;
+	if (l->options->isolate)
+		isolate(l);
 	err = l->capture.level == WGW_CAPTURE_NONE ? 0 : wgw_filter_install();
 	if (err)
 		refuse(err);

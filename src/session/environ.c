@@ -140,10 +140,11 @@ char **wgw_environ_build(const struct wgw_launch *l)
 {
 	const char *config = l->options->config;
 	const char *secret = strncmp(config, "env:", 4) == 0 ? config + 4 : NULL;
+	bool preload = l->options->capture != WGW_CAPTURE_SUPERVISOR;
 	char library[PATH_MAX], **env;
 	size_t n = 0, out = 0;
 
-	if (wgw_library_find(&l->dir, library))
+	if (preload && wgw_library_find(&l->dir, library))
 		return NULL;
 	while (environ[n])
 		n++;
@@ -152,11 +153,13 @@ char **wgw_environ_build(const struct wgw_launch *l)
 		goto memory;
 	static_assert(WGW_ENVIRON_SESSION == 0, "comes first");
 	env[out++] = session_value(l);
-	env[out++] = preload_value(library, getenv(PRELOAD));
-	if (!env[0] || !env[1])
+	if (preload)
+		env[out++] = preload_value(library, getenv(PRELOAD));
+	if (!env[0] || !env[out - 1])
 		goto memory;
 	for (size_t i = 0; i < n; i++) {
-		if (is_variable(environ[i], WGW_SESSION_ENV) || is_variable(environ[i], PRELOAD) ||
+		if (is_variable(environ[i], WGW_SESSION_ENV) ||
+		    (preload && is_variable(environ[i], PRELOAD)) ||
 		    (secret && is_variable(environ[i], secret)))
 			continue;
 		env[out++] = environ[i];

@@ -319,13 +319,9 @@ int wgw_run(const struct wgw_run_options *options)
 	if (wgw_inherited_take(&in) || wgw_say_init(options) || wgw_front_refuse_privileged() ||
 	    wgw_inherited_check(&in, options))
 		return WGW_EXIT_FAILED;
-	wgw_capture_probe(&capture); /* before anything secret is read */
-	if (capture.level == WGW_CAPTURE_NONE) {
-		wgw_say(WGW_SAY_ERROR,
-			"%s; nothing would keep the command from going around the tunnel",
-			capture.why);
+	/* before anything secret is read */
+	if (wgw_capture_choose(options, &capture))
 		return WGW_EXIT_FAILED;
-	}
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	wgw_front_heed_signals();
 	config = wgw_front_config(options);

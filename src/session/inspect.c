@@ -275,7 +275,8 @@ int wgw_find_command(const char *file, enum wgw_capture_level level, char **path
 	if (obstacle == WGW_OBSTACLE_NONE ||
 	    (obstacle == WGW_OBSTACLE_NO_PRELOAD && level == WGW_CAPTURE_SUPERVISED))
 		return 0;
-	wgw_say(WGW_SAY_ERROR, "%s %s: it cannot be run in the tunnel", *path, why);
+	wgw_say(WGW_SAY_ERROR, "%s %s: it cannot be run in the tunnel%s", *path, why,
+		obstacle == WGW_OBSTACLE_NO_PRELOAD ? " here (see \"wgwrap doctor\")" : "");
 	free(*path);
 	*path = NULL;
 	return WGW_EXIT_NOT_EXECUTABLE;

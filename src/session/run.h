@@ -14,6 +14,12 @@ enum wgw_dns_mode {
 	WGW_DNS_SERVERS, /* --dns ADDR[,ADDR] */
 };
 
+enum wgw_capture_mode {
+	WGW_CAPTURE_AUTO,	/* what the machine offers */
+	WGW_CAPTURE_SUPERVISOR, /* no shared object: the supervisor alone */
+	WGW_CAPTURE_PRELOAD,	/* no supervisor: the shared object and the filter */
+};
+
 enum wgw_log_format { WGW_LOG_HUMAN, WGW_LOG_JSON };
 
 /**
@@ -34,6 +40,9 @@ enum wgw_log_format { WGW_LOG_HUMAN, WGW_LOG_JSON };
  * @verbosity:		-1: -q, 0, 1: -v, 2: -vv
  * @log_file:		--log-file, NULL: stderr
  * @pcap:		--pcap FILE, NULL: none
+ * @capture:		--capture
+ * @allow_leaks:	--allow-leaks: run although no filter can be had
+ * @isolate:		--isolate: an empty network namespace as well
  * @keep_fds:		--keep-fd N: inherited IP sockets that may stay open
  */
 struct wgw_run_options {
@@ -50,6 +59,8 @@ struct wgw_run_options {
 	int listen_port;
 	int family;
 	bool join, no_restart, lenient;
+	enum wgw_capture_mode capture;
+	bool allow_leaks, isolate;
 	int verbosity;
 	enum wgw_log_format log_format;
 	const char *log_file;

@@ -219,6 +219,12 @@ int wgw_library_find(const struct wgw_rundir *dir, char path[PATH_MAX]);
 /* Says that a proxy variable points to loopback. */
 void wgw_environ_warn(void);
 
+/* ---- level.c ---- */
+
+/* Finds out how the command will be captured, as @options want it. The caller must not hold
+ * secrets. Returns 0, or -1 after an error was said. */
+int wgw_capture_choose(const struct wgw_run_options *options, struct wgw_capture_probe *probe);
+
 /* ---- command.c ---- */
 
 /* Starts the command as a child. @listener: set to that of the supervised filter, -1: there is

@@ -106,6 +106,8 @@ START_TEST(without_options_the_defaults_hold)
 	ck_assert_int_eq(o.log_format, WGW_LOG_HUMAN);
 	ck_assert_ptr_null(o.log_file);
 	ck_assert_ptr_null(o.pcap);
+	ck_assert_int_eq(o.capture, WGW_CAPTURE_AUTO);
+	ck_assert(!o.allow_leaks && !o.isolate);
 	ck_assert_uint_eq(o.n_keep_fds, 0);
 	cmd_run_options_free(&o);
 }
@@ -119,7 +121,8 @@ START_TEST(every_option_arrives)
 		take_line("--config=x --wait=500ms --linger 1m --direct 10.0.0.0/8,fd00::/8 "
 			  "--direct 192.0.2.1 --dns 10.0.0.1,fd00::1 --mtu 1280 "
 			  "--endpoint [::1]:51820 --listen-port 0 -6 --join --no-restart "
-			  "--lenient --keep-fd 3 --keep-fd 9 --pcap p --log-file l "
+			  "--lenient --capture supervisor --allow-leaks --isolate --keep-fd 3 "
+			  "--keep-fd 9 --pcap p --log-file l "
 			  "--log-format json -vv -- --odd arg",
 			  &o),
 		-1);
@@ -139,6 +142,8 @@ START_TEST(every_option_arrives)
 	ck_assert_int_eq(o.listen_port, 0);
 	ck_assert_int_eq(o.family, AF_INET6);
 	ck_assert(o.join && o.no_restart && o.lenient);
+	ck_assert_int_eq(o.capture, WGW_CAPTURE_SUPERVISOR);
+	ck_assert(o.allow_leaks && o.isolate);
 	ck_assert_uint_eq(o.n_keep_fds, 2);
 	ck_assert_int_eq(o.keep_fds[1], 9);
 	ck_assert_str_eq(o.pcap, "p");
@@ -215,6 +220,7 @@ static const struct {
 	{"-c x --mtu 575 true", "--mtu: '575' is not a number of bytes from 576 to 65495"},
 	{"-c x --endpoint 1.2.3.4 true", "--endpoint: '1.2.3.4': the port is missing (HOST:PORT)"},
 	{"-c x --listen-port 65536 true", "--listen-port: '65536' is not a port"},
+	{"-c x --capture none true", "--capture: 'none' is not 'auto', 'supervisor' or 'preload'"},
 	{"-c x --keep-fd -1 true", "--keep-fd: '-1' is not the number of a descriptor"},
 	{"-c x --log-format xml true", "--log-format: 'xml' is not 'human' or 'json'"},
 };
