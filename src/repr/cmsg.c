@@ -112,9 +112,11 @@ int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head
 			return -EINVAL;
 		if (c->cmsg_level == SOL_SOCKET)
 			continue; /* marks and timestamps have no meaning here */
+		if (c->cmsg_level == IPPROTO_IPV6 && !(tag & WGW_TAG_V6))
+			continue;
 		if (c->cmsg_level == IPPROTO_IP)
 			rc = read_ip(c, head);
-		else if (c->cmsg_level == IPPROTO_IPV6 && (tag & WGW_TAG_V6))
+		else if (c->cmsg_level == IPPROTO_IPV6)
 			rc = read_ip6(c, head);
 		else
 			rc = -EINVAL; /* UDP_SEGMENT: the program then sends one by one */

@@ -23,6 +23,9 @@
 #include "src/repr/raw.h"
 
 enum {
+	ICMP_ECHO_REQUEST = 8,
+	ICMPV6_ECHO_REQUEST = 128,
+	ICMP_HEADER_BYTES = 8,
 	PAYLOAD_V4_MAX_BYTES = 65507,
 	PAYLOAD_V6_MAX_BYTES = 65527,
 	CONTROL_BYTES = 256, /* a timestamp, and a descriptor as an error mark */
@@ -196,6 +199,11 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 	rc = wgw_cmsg_read(tag, msg, head, &ancillary);
 	if (rc < 0)
 		return rc;
+	if (given || ancillary) {
+		rc = wgw_repr_may_send(s, fd, tag, given ? &to : NULL, head->local_ip);
+		if (rc < 0)
+			return rc;
+	}
 	if ((tag & WGW_TAG_RAW) && !ancillary && !given)
 		return FORM_BARE;
 	if (tag & WGW_TAG_CONNECTED) {
@@ -212,6 +220,24 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 	return tag & WGW_TAG_RAW ? FORM_MARKED : FORM_HEADED;
 }
 
+/* A ping socket sends nothing else: ping_supported() in net/ipv4/ping.c. */
+static bool is_echo_request(uint64_t tag, const struct msghdr *msg, size_t total)
+{
+	const uint8_t request = tag & WGW_TAG_V6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO_REQUEST;
+	uint8_t head[2];
+	size_t at = 0;
+
+	if (total < ICMP_HEADER_BYTES)
+		return false;
+	for (size_t i = 0; i < msg->msg_iovlen && at < sizeof(head); i++) {
+		const uint8_t *piece = msg->msg_iov[i].iov_base;
+
+		for (size_t j = 0; j < msg->msg_iov[i].iov_len && at < sizeof(head); j++)
+			head[at++] = piece[j];
+	}
+	return head[0] == request && head[1] == 0;
+}
+
 ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			 const struct msghdr *msg, int flags)
 {
@@ -226,6 +252,8 @@ ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	total = total_length(msg);
 	if (total < 0)
 		return total;
+	if (wgw_tag_kind(tag) == WGW_KIND_PING && !is_echo_request(tag, msg, (size_t)total))
+		return -EINVAL;
 	form = prepare_header(s, fd, tag, msg, &head);
 	if (form < 0)
 		return form;
@@ -312,9 +340,10 @@ static void drop_message(int fd)
 static int error_of(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		    const struct incoming *in)
 {
-	if (tag & WGW_TAG_RAW)
+	/* The error queue may have told of it meanwhile, or SO_ERROR */
+	if (tag & (WGW_TAG_RAW | WGW_TAG_RECVERR))
 		return -wgw_repr_so_error(s, fd, tag);
-	return tag & (WGW_TAG_CONNECTED | WGW_TAG_RECVERR) ? -(int)in->head.err : 0;
+	return tag & WGW_TAG_CONNECTED ? -(int)in->head.err : 0;
 }
 
 static void write_control(uint64_t tag, struct incoming *in, struct msghdr *msg)
@@ -367,9 +396,8 @@ ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	if (wgw_tag_kind(tag) == WGW_KIND_TCP)
 		return tcp_recvmsg(s, fd, tag, msg, flags);
 	if (flags & MSG_ERRQUEUE)
-		return -EAGAIN;
-	if (flags & MSG_OOB)
-		return -EOPNOTSUPP;
+		return wgw_repr_error_queue(s, fd, tag, msg);
+	flags &= ~MSG_OOB;
 	if (msg->msg_iovlen > IOV_MAX)
 		return -EMSGSIZE;
 	for (;;) {

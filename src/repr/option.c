@@ -275,8 +275,13 @@ static int set_in_tag(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	}
 	rc = value ? wgw_repr_tag_change(fd, option->bit, 0)
 		   : wgw_repr_tag_change(fd, 0, option->bit);
-	if (rc < 0 || option->bit != WGW_TAG_NODELAY || !is_connected(s, fd, tag))
+	if (rc < 0)
 		return rc;
+	if (option->bit == WGW_TAG_RECVERR && wgw_tag_kind(tag) == WGW_KIND_TCP)
+		return 0;
+	if (option->bit != WGW_TAG_RECVERR &&
+	    (option->bit != WGW_TAG_NODELAY || !is_connected(s, fd, tag)))
+		return 0;
 	value = value != 0;
 	return set_op(s, fd, tag, option->level, option->name, &value, sizeof(value));
 }

@@ -155,6 +155,16 @@ ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			 int flags);
 int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how);
 
+/* ---- route.c, errors.c ---- */
+
+/* Whether a datagram may go to @to (NULL: the peer) from @local_ip (all zero: any). 0 or -errno: the
+ * policy refuses it, or the address is not ours. What was allowed is remembered. */
+int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
+		      const struct stack_addr *to, const uint8_t local_ip[16]);
+/* recvmsg(MSG_ERRQUEUE): the oldest ICMP error that was not told yet. 0 or -errno. */
+ssize_t wgw_repr_error_queue(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			     struct msghdr *msg);
+
 /* ---- udp_connect.c ---- */
 
 /* Connects a UDP or ping socket, or disconnects it (@to NULL). */

@@ -340,7 +340,7 @@ int wgw_repr_connect_start(const struct wgw_repr_session *s, int fd, uint64_t ta
 	if (rc < 0) {
 		/* Half of a record is no connect: the tunnel process sees the end and drops it. */
 		wgw_raw_shutdown(fd, SHUT_RDWR);
-		wgw_repr_tag_change(fd, WGW_TAG_REPORTED, 0);
+		wgw_repr_tag_change(fd, WGW_TAG_REPORTED | WGW_TAG_DISSOLVED, 0);
 		return rc;
 	}
 	rc = wgw_repr_tag_change(fd, WGW_TAG_FILLED, 0);

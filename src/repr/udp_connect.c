@@ -5,13 +5,15 @@
  * Bare payload and messages with a header must not be mixed up. The tunnel process stops sending to
  * the socket before it replies; what is still queued is read here and given back on the same
  * conversation, which the tunnel process then sends in the new form. Datagrams therefore keep their
- * order and none is lost. Another thread that reads at the same moment may take one in the old
+ * order and none is lost. When one of them is not from the new peer the socket keeps headers, which
+ * tell where each came from. Another thread that reads at the same moment may take one in the old
  * form; it sees the tag of before or after, as with any race between connect and recv.
  */
 #include "src/repr/repr.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "src/repr/raw.h"
 
@@ -25,10 +27,11 @@ struct change {
 	struct stack_addr old_peer; /* with WGW_TAG_RAW */
 };
 
-/* Returns every queued message to the tunnel process. */
-static int requeue_all(const struct change *c)
+/* Returns every queued message to the tunnel process, through @message. @to: the new peer or NULL.
+ * *@foreign: some are from elsewhere. */
+static int requeue_through(const struct change *c, char message[MESSAGE_MAX_BYTES],
+			   const struct stack_addr *to, bool *foreign)
 {
-	char message[MESSAGE_MAX_BYTES];
 	struct wgw_dgram head = {.magic = WGW_WIRE_MAGIC, .port = c->old_peer.port};
 	bool raw = c->tag & WGW_TAG_RAW;
 	size_t skip = raw ? sizeof(head) : 0;
@@ -40,17 +43,39 @@ static int requeue_all(const struct change *c)
 	memcpy(message, &head, sizeof(head));
 	wgw_repr_op_init(c->s, &op, WGW_OP_REQUEUE, c->fd, c->tag);
 	for (;;) {
-		n = wgw_raw_recv(c->fd, message + skip, sizeof(message) - skip, MSG_DONTWAIT);
+		n = wgw_raw_recv(c->fd, message + skip, MESSAGE_MAX_BYTES - skip, MSG_DONTWAIT);
 		if (n == -EINTR)
 			continue;
 		if (n < 0)
 			return 0;
 		if (n == 0 && (!raw || wgw_repr_hung_up(c->fd)))
 			return 0;
+		memcpy(&head, message, sizeof(head));
+		*foreign |= to &&
+			    (memcmp(head.ip, to->ip, sizeof(head.ip)) || head.port != to->port);
 		rc = wgw_repr_op_send(c->conversation, &op, message, skip + (size_t)n, -1);
 		if (rc < 0)
 			return rc;
 	}
+}
+
+/* There may be little stack and no heap: the buffer is mapped, and only when something is queued. */
+static int requeue_all(const struct change *c, const struct stack_addr *to, bool *foreign)
+{
+	char byte;
+	long at;
+	int rc;
+
+	if (wgw_raw_recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
+		return 0;
+	at = wgw_raw_call(SYS_mmap, 0, MESSAGE_MAX_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (at < 0 && at > -4096)
+		return (int)at;
+	/* An address, which no pointer of ours leads to */
+	rc = requeue_through(c, (char *)at, to, foreign);
+	wgw_raw_call(SYS_munmap, at, MESSAGE_MAX_BYTES, 0, 0, 0, 0);
+	return rc;
 }
 
 /* The tunnel process closes the conversation when it has changed over. What the program writes from
@@ -67,6 +92,7 @@ static int change_peer(struct change *c, const struct stack_addr *to, bool raw)
 {
 	uint64_t generation =
 		(c->tag + (UINT64_C(1) << WGW_TAG_GENERATION_SHIFT)) & WGW_TAG_GENERATION_MASK;
+	bool foreign = false;
 	struct wgw_op op;
 	int rc;
 
@@ -80,9 +106,10 @@ static int change_peer(struct change *c, const struct stack_addr *to, bool raw)
 		return rc;
 	if (op.err)
 		return op.err > 0 ? -op.err : -EPROTO;
-	rc = requeue_all(c);
+	rc = requeue_all(c, to, &foreign);
 	if (rc < 0)
 		return rc;
+	raw = raw && !foreign;
 	rc = wgw_repr_tag_change(
 		c->fd, generation | (to ? WGW_TAG_CONNECTED : 0) | (raw ? WGW_TAG_RAW : 0),
 		WGW_TAG_CONNECTED | WGW_TAG_RAW | WGW_TAG_GENERATION_MASK);

@@ -191,6 +191,9 @@ void wgw_end_close(struct wgw_loop *loop, struct wgw_end *e, bool reset)
 	if (e->watch.fd < 0)
 		return;
 	wgw_loop_del(loop, &e->watch);
+	/* The application has closed or shut down both ways: no reset to be seen in that */
+	if (e->events & EPOLLHUP)
+		(void)take(e, NULL, 0, 0);
 	if (reset && !e->keeps)
 		setsockopt(e->watch.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(e->watch.fd);

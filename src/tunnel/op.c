@@ -13,6 +13,7 @@
  * come the messages to put back and WGW_OP_GO. However it ends, sending goes on.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -302,11 +303,36 @@ static int do_getopt(struct talk *k)
 		k->op.u.option.len = sizeof(err);
 		return 0;
 	}
+	if (sock->role == WGW_ROLE_DGRAM && k->op.u.option.level == IPPROTO_IP &&
+	    k->op.u.option.name == IP_RECVERR) {
+		struct wgw_dgram told;
+
+		if (!wgw_udp_next_error(sock, &told))
+			return EAGAIN;
+		memcpy(k->op.u.option.value, &told, sizeof(told));
+		k->op.u.option.len = sizeof(told);
+		return 0;
+	}
 	o = wgw_option_get(sock, k->op.u.option.level, k->op.u.option.name);
 	if (!o)
 		return ENOPROTOOPT;
 	memcpy(k->op.u.option.value, o->value, o->len);
 	k->op.u.option.len = o->len;
+	return 0;
+}
+
+/* Whether a datagram may be sent: 0 or errno. */
+static int do_route(struct talk *k)
+{
+	struct stack_addr local, remote;
+
+	addr_from_wire(&k->op.u.name.local, &local);
+	addr_from_wire(&k->op.u.name.remote, &remote);
+	if (wgw_session_route(k->quota->session, &remote) == WGW_ROUTE_REFUSED)
+		return ENETUNREACH;
+	if (!stack_addr_is_any(&local) && !stack_addr_is_loopback(&local) &&
+	    !stack_is_local(k->sockets->t->stack, &local))
+		return ENETUNREACH;
 	return 0;
 }
 
@@ -407,6 +433,9 @@ static void perform(struct talk *k)
 		break;
 	case WGW_OP_IFADDRS:
 		reply_ifaddrs(k);
+		break;
+	case WGW_OP_ROUTE:
+		reply(k, do_route(k));
 		break;
 	default:
 		reply(k, ENOSYS);

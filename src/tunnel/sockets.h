@@ -431,6 +431,8 @@ void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local,
 		   struct stack_addr *remote);
 /* The pending ICMP error, cleared. */
 int wgw_udp_error(struct wgw_sock *sock);
+/* Takes the oldest error of the error queue. */
+bool wgw_udp_next_error(struct wgw_sock *sock, struct wgw_dgram *error);
 void wgw_udp_options(struct wgw_sock *sock);
 
 /* op.c ---- */

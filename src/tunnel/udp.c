@@ -146,6 +146,8 @@ void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, u
 	u->so_error = err;
 	memcpy(header.ip, to->ip, 16);
 	header.port = to->port;
+	if (wants_errors(u) && u->n_errors < UDP_ERRORS_MAX)
+		u->errors[(u->first_error + u->n_errors++) % UDP_ERRORS_MAX] = header;
 	if (u->raw && !u->held)
 		send_mark(u);
 	else
@@ -414,6 +416,20 @@ int wgw_udp_error(struct wgw_sock *sock)
 
 	u->so_error = 0;
 	return err;
+}
+
+bool wgw_udp_next_error(struct wgw_sock *sock, struct wgw_dgram *error)
+{
+	struct wgw_dgram_sock *u = of(sock);
+
+	if (u->n_errors == 0)
+		return false;
+	*error = u->errors[u->first_error];
+	u->first_error = (u->first_error + 1) % UDP_ERRORS_MAX;
+	u->n_errors--;
+	/* as sock_dequeue_err_skb(): the next one is what SO_ERROR says now */
+	u->so_error = u->n_errors ? (int)u->errors[u->first_error].err : 0;
+	return true;
 }
 
 void wgw_udp_options(struct wgw_sock *sock)

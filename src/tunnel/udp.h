@@ -14,6 +14,7 @@ enum {
 	UDP_HELD_MAX_BYTES = 256 * 1024, /* kept while the application changes its mode */
 	UDP_ALIASES = 4,		 /* name servers that stand for others */
 	UDP_SNDBUF_BYTES = 1024 * 1024,
+	UDP_ERRORS_MAX = 16, /* kept for MSG_ERRQUEUE; later ones are dropped */
 };
 
 /** struct udp_kept - a datagram that waits for WGW_OP_GO, header first */
@@ -53,6 +54,7 @@ struct udp_kernel {
  * @flow, @ping, @kernel: ways to the network, made when first needed
  * @route_to, @route, @route_real: the last decision of policy
  * @so_error:	ICMP error that was not yet asked for
+ * @errors:	With IP_RECVERR: the error queue, a ring of @n_errors from @first_error on
  * @shut_rd, @shut_wr: shutdown(2)
  * @by_port:	In wgw_sockets.dgram_ports
  */
@@ -78,6 +80,8 @@ struct wgw_dgram_sock {
 	unsigned int n_alias;
 	uint8_t ttl, tos;
 	int so_error;
+	struct wgw_dgram errors[UDP_ERRORS_MAX];
+	unsigned int first_error, n_errors;
 };
 
 /* udp.c ---- */

@@ -444,8 +444,14 @@ int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 
 	disconnect(u);
 	if (!remote) {
-		if (u->flow)
+		if (u->flow && !u->bound) { /* Linux gives a port up that nobody asked for */
+			flow_udp_free(u->flow);
+			u->flow = NULL;
+			wgw_list_remove(&u->by_port);
+			wildcard(u, &u->local);
+		} else if (u->flow) {
 			flow_udp_local(u->flow, &u->local);
+		}
 		return 0;
 	}
 	to = *remote;

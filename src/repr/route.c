@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * route.c - whether a datagram may go where a program sends it
+ *
+ * sendto() on a socket without a peer is refused at once on Linux when there is no route. The policy is
+ * the tunnel process's: it is asked once for each destination. Only what was allowed is remembered, in a
+ * cache that is lost without harm: the policy is asked again for every datagram on its way.
+ */
+#include "src/repr/repr.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+enum { SLOTS = 256 };
+
+/* Hashes of destination and source; 0: empty */
+static _Atomic uint64_t allowed[SLOTS];
+
+static uint64_t mix(uint64_t hash, const uint8_t ip[16])
+{
+	for (int i = 0; i < 16; i++)
+		hash = (hash ^ ip[i]) * UINT64_C(0x100000001b3); /* FNV-1a */
+	return hash;
+}
+
+static uint64_t hash_of(const struct stack_addr *to, const uint8_t local_ip[16])
+{
+	uint64_t hash = mix(mix(UINT64_C(0xcbf29ce484222325), to->ip), local_ip);
+
+	/* port 53 may be somebody else's */
+	hash = (hash ^ (to->port == 53)) * UINT64_C(0x100000001b3);
+	return hash ? hash : 1;
+}
+
+int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
+		      const struct stack_addr *to, const uint8_t local_ip[16])
+{
+	static const uint8_t any[16];
+	struct stack_addr local = {0}, peer;
+	struct wgw_op op;
+	uint64_t hash;
+	int rc;
+
+	if (!to && memcmp(local_ip, any, sizeof(any)) == 0)
+		return 0;
+	if (!to) {
+		rc = wgw_repr_name_op(s, fd, tag, NULL, &peer);
+		if (rc < 0)
+			return rc;
+		to = &peer;
+	}
+	hash = hash_of(to, local_ip);
+	if (atomic_load_explicit(&allowed[hash % SLOTS], memory_order_relaxed) == hash)
+		return 0;
+	wgw_repr_op_init(s, &op, WGW_OP_ROUTE, fd, tag);
+	memcpy(local.ip, local_ip, sizeof(local.ip));
+	op.u.name.local = wgw_repr_wire_addr(&local);
+	op.u.name.remote = wgw_repr_wire_addr(to);
+	rc = wgw_repr_op_call(s, &op, -1);
+	if (rc == 0)
+		atomic_store_explicit(&allowed[hash % SLOTS], hash, memory_order_relaxed);
+	return rc;
+}
