@@ -61,10 +61,14 @@ static size_t bucket_of(const struct stack *s, const struct stack_addr *local,
 struct flow *demux_find(struct stack *s, const struct stack_addr *local,
 			const struct stack_addr *remote)
 {
-	struct flow *f = s->buckets[bucket_of(s, local, remote)];
+	struct flow *f = s->last_found;
 
+	if (f && stack_addr_equal(&f->local, local) && stack_addr_equal(&f->remote, remote))
+		return f;
+	f = s->buckets[bucket_of(s, local, remote)];
 	while (f && !(stack_addr_equal(&f->local, local) && stack_addr_equal(&f->remote, remote)))
 		f = f->hash_next;
+	s->last_found = f;
 	return f;
 }
 
@@ -126,6 +130,8 @@ static void demux_remove(struct stack *s, struct flow *f)
 	while (*b != f)
 		b = &(*b)->hash_next;
 	*b = f->hash_next;
+	if (s->last_found == f)
+		s->last_found = NULL;
 	s->n_flows--;
 }
 
@@ -321,6 +327,7 @@ void demux_gone(struct flow *f)
 	timers_cancel(f->stack, f);
 	demux_remove(f->stack, f);
 	sender_stop(f);
+	gro_drop(f);
 	f->pcb = NULL;
 	f->held_len = 0;
 	if (f->state != FLOW_TIME_WAIT)
@@ -422,15 +429,20 @@ void demux_timer(struct flow *f)
 	demux_leave(f);
 }
 
-void demux_segment(const struct ip_packet *p)
+void demux_segment(struct pbuf *p, const struct stack_addr *from, const struct stack_addr *to)
+{
+	lwip_port_current(from, to);
+	tcp_input(p, ip_current_input_netif());
+}
+
+static void segment_alone(const struct ip_packet *p)
 {
 	struct pbuf *buf = pbuf_alloc(PBUF_RAW, (u16_t)p->payload_len, PBUF_RAM);
 
 	if (!buf)
 		return;
 	memcpy(buf->payload, p->payload, p->payload_len);
-	lwip_port_current(p);
-	tcp_input(buf, ip_current_input_netif());
+	demux_segment(buf, &p->from, &p->to);
 }
 
 /* RFC 1122 4.2.2.13: a new SYN above the old connection's window ends its TIME_WAIT. */
@@ -481,6 +493,27 @@ void demux_untouch(struct flow *f)
 	f->touched_prev = NULL;
 }
 
+void demux_flush(struct stack *s)
+{
+	struct flow *f, *next;
+
+	for (f = s->touched; f; f = next) {
+		next = f->touched_next;
+		gro_flush(f);
+	}
+}
+
+static void acknowledge(struct flow *f)
+{
+	f->ack_wanted = false;
+	if (!f->pcb || f->state == FLOW_TIME_WAIT || !(f->pcb->flags & TF_ACK_DELAY))
+		return;
+	demux_enter(f);
+	tcp_ack_now(f->pcb);
+	tcp_output(f->pcb);
+	demux_leave(f);
+}
+
 /** demux_batch_end() - what was held back for the batch leaves */
 void demux_batch_end(struct stack *s)
 {
@@ -489,6 +522,8 @@ void demux_batch_end(struct stack *s)
 		struct flow *f = s->touched;
 
 		demux_untouch(f);
+		if (f->ack_wanted)
+			acknowledge(f);
 		egress_flush_ack(f);
 	}
 }
@@ -510,15 +545,19 @@ void demux_input(struct stack *s, const struct ip_packet *p)
 	}
 	if (f) {
 		touch(f);
+		if (gro_take(f, p))
+			return;
+		if (!f->pcb)
+			return; /* what had waited ended the connection */
 		sender_note_options(f, p->payload + TCP_HEADER_BYTES,
 				    p->payload + (p->payload[12] >> 4) * 4);
 		demux_enter(f);
-		demux_segment(p);
+		segment_alone(p);
 		demux_leave(f);
 	} else if (l) {
 		listener_input(l, p);
 	} else {
-		demux_segment(p); /* lwIP finds nothing and answers with RST */
+		segment_alone(p); /* lwIP finds nothing and answers with RST */
 	}
 }
 
@@ -530,7 +569,7 @@ struct tcp_pcb *demux_listen(struct tcp_pcb_listen *l, const struct ip_packet *p
 	tcp_ticks = (u32_t)stack_the->tick;
 	l->next = NULL;
 	tcp_listen_pcbs.listen_pcbs = l;
-	demux_segment(p);
+	segment_alone(p);
 	made = tcp_active_pcbs;
 	tcp_active_pcbs = NULL;
 	tcp_listen_pcbs.pcbs = NULL;

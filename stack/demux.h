@@ -8,6 +8,8 @@
 struct tcp_pcb;
 struct tcp_pcb_listen;
 
+/* Hands the segment to lwIP, which sees the lists as they are. Takes over @p. */
+void demux_segment(struct pbuf *p, const struct stack_addr *from, const struct stack_addr *to);
 /* Offers the segment to the listener. Returns the half-open connection, or NULL. */
 struct tcp_pcb *demux_listen(struct tcp_pcb_listen *l, const struct ip_packet *p);
 /* A half-open pcb of demux_listen's that nobody can take. */

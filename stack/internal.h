@@ -79,6 +79,9 @@ enum flow_event {
  * @ack_due:	A delayed ACK leaves at this tick; 0: none is delayed
  * @give_up:	FLOW_CONNECTING: tick of ETIMEDOUT; FIN_WAIT_2 of a closed flow: its end
  * @progress:	Tick of the last acknowledgement that moved, or of the first unacknowledged byte
+ * @gro:	Merged segment of this batch (gro.c), of @gro_segments; @gro_next follows it, @gro_space is
+ *		its block's size, @gro_room the next one's
+ * @ack_wanted:	The end of the batch sends an ACK that lwIP would delay
  * @rx_head:	In-order pbufs not yet consumed; the first @rx_skip bytes are consumed
  * @rx_room:	Free bytes behind the last one, if that is a block of small segments
  * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
@@ -114,6 +117,11 @@ struct flow {
 	uint64_t tick, due, tick_due, ack_due, give_up, progress, stall_due, persist_due,
 		wait_until;
 	size_t heap;
+
+	struct pbuf *gro;
+	uint32_t gro_next, gro_space, gro_room;
+	unsigned int gro_segments;
+	bool ack_wanted;
 
 	struct pbuf *rx_head, *rx_tail;
 	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch;
@@ -179,7 +187,7 @@ struct stack {
 	struct stack_stats stats;
 
 	uint8_t hash_key[16], isn_key[16];
-	struct flow **buckets;
+	struct flow **buckets, *last_found;
 	size_t n_buckets, n_flows;
 	size_t rx_bytes; /* received and not consumed, of all connections */
 	struct flow *ready, **ready_tail;
@@ -274,8 +282,8 @@ int demux_insert(struct stack *s, struct flow *f);
 /* Everything that calls lwIP for a connection stands between these two. They do not nest. */
 void demux_enter(struct flow *f);
 void demux_leave(struct flow *f);
-/* Hands the segment in @p to lwIP, which sees the lists as they are. */
-void demux_segment(const struct ip_packet *p);
+/* What waits merged goes to lwIP. */
+void demux_flush(struct stack *s);
 void demux_timer(struct flow *f);
 /* Drops the pcb; with an RST if @reset. No callback. */
 void demux_drop(struct flow *f, bool reset);
@@ -285,6 +293,11 @@ void demux_wait_expire(struct stack *s, bool all);
 void demux_untouch(struct flow *f);
 void demux_batch_end(struct stack *s);
 uint64_t demux_tick_of(const struct stack *s);
+
+/* gro.c */
+bool gro_take(struct flow *f, const struct ip_packet *p);
+void gro_flush(struct flow *f);
+void gro_drop(struct flow *f);
 
 /* timers.c */
 void timers_set(struct stack *s, struct flow *f, uint64_t due);

@@ -9,6 +9,7 @@ enum {
 
 	/* Receive window: starts here, grows fourfold up to TCP_WND while the consumer keeps up */
 	RX_SPACE_START_BYTES = 512 * 1024,
+	GRO_BLOCK_BYTES = 32 * 1024, /* segments of a batch that become one */
 	/* Above this, windows do not grow, and new ones are 64 KiB */
 	RX_TOTAL_BYTES = 256 * 1024 * 1024,
 	/* Small segments are copied together so that they do not pin a buffer each */

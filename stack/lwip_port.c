@@ -47,12 +47,12 @@ void lwip_port_init(uint16_t mtu)
 }
 
 /* What tcp_input reads about the packet besides the segment. */
-void lwip_port_current(const struct ip_packet *p)
+void lwip_port_current(const struct stack_addr *from, const struct stack_addr *to)
 {
 	ip_data.current_netif = &interface;
 	ip_data.current_input_netif = &interface;
-	lwip_port_addr(&p->from, &ip_data.current_iphdr_src);
-	lwip_port_addr(&p->to, &ip_data.current_iphdr_dest);
+	lwip_port_addr(from, &ip_data.current_iphdr_src);
+	lwip_port_addr(to, &ip_data.current_iphdr_dest);
 }
 
 void lwip_port_addr(const struct stack_addr *from, ip_addr_t *to)

@@ -106,9 +106,11 @@ static void settle(struct stack *s)
 {
 	unsigned int rounds = LOOP_ROUNDS_MAX;
 
+	demux_flush(s);
 	do {
 		events_dispatch(s);
 		egress_loop_run(s);
+		demux_flush(s);
 	} while ((s->ready || s->loop) && --rounds > 0);
 	demux_batch_end(s);
 	demux_wait_expire(s, false);

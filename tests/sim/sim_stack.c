@@ -65,6 +65,7 @@ struct path {
 	double rate_mbit; /* 0: unlimited */
 	unsigned int queue_packets;
 	double delay_ms, loss, reorder, reorder_ms;
+	double batch_ms; /* what arrives within one leaves the wire together */
 };
 
 struct scenario {
@@ -205,6 +206,11 @@ static int sim_output(void *ctx, const struct iovec *iov, int n, size_t len)
 	p->at = leaves + (uint64_t)(path->delay_ms * NS_PER_MS);
 	if (chance(path->reorder))
 		p->at += (uint64_t)(path->reorder_ms * NS_PER_MS);
+	if (path->batch_ms > 0) {
+		uint64_t batch = (uint64_t)(path->batch_ms * NS_PER_MS);
+
+		p->at = (p->at + batch - 1) / batch * batch;
+	}
 	p->order = sim.order++;
 	p->to_far = !e->is_far;
 	p->len = len;
@@ -474,7 +480,11 @@ static const struct scenario scenarios[] = {
 	 .data.reorder_ms = 15, .bound_all = 0.7},
 	{"acks lost 10%", PATH(100, 400, 40, 0), ONE(FLOW_BBR, 10), .acks.loss = 0.1,
 	 .bound_all = 0.8},
-	{"no rate, 0.1 ms", PATH(1000, 1000, 0.1, 0), ONE(FLOW_BBR, 3), .bound_all = 0.8},
+	{"batches of 2 ms", PATH(350, 1000, 40, 0), ONE(FLOW_BBR, 10), .data.batch_ms = 2,
+	 .acks.batch_ms = 2, .bound_all = 0.85},
+	{"batches of 2 ms, loss 1%", PATH(350, 1000, 40, 0.01), ONE(FLOW_BBR, 10),
+	 .data.batch_ms = 2, .acks.batch_ms = 2, .bound_all = 0.8},
+	{"1G 0.1 ms", PATH(1000, 1000, 0.1, 0), ONE(FLOW_BBR, 3), .bound_all = 0.8},
 	{"CUBIC 100M 40ms", PATH(100, 400, 40, 0), ONE(FLOW_CUBIC, 10), .bound_all = 0.85},
 	{"CUBIC 100M 40ms 0.1%", PATH(100, 400, 40, 0.001), ONE(FLOW_CUBIC, 10), .bound_all = 0.08},
 	{"CUBIC 50M queue 100", PATH(50, 100, 40, 0), ONE(FLOW_CUBIC, 20), .bound_all = 0.85},
