@@ -302,6 +302,11 @@ void wgw_status_free(struct wgw_status *s)
 	free(s);
 }
 
+bool wgw_status_is_ready(const struct wgw_status *s)
+{
+	return s->state >= WGW_STATE_IDLE;
+}
+
 uint64_t wgw_counter(const struct wgw_counters *counters, const char *name)
 {
 	for (size_t i = 0; i < counters->n; i++) {

@@ -108,6 +108,10 @@ struct wgw_status {
 struct wgw_status *wgw_status_parse(char *text, unsigned int *bad_line);
 void wgw_status_free(struct wgw_status *s);
 
+/* Whether programs can expect to get through: a session with a peer, or none because none was
+ * needed. */
+bool wgw_status_is_ready(const struct wgw_status *s);
+
 /* The counter called @name, 0 when there is none. */
 uint64_t wgw_counter(const struct wgw_counters *counters, const char *name);
 

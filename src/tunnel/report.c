@@ -80,6 +80,11 @@ static enum wgw_state judge(const struct wgw_peer *p, const struct wg_peer_stats
 				"our key");
 		return WGW_STATE_DOWN;
 	}
+	/* after a pause: no sign yet that anything is wrong */
+	if (ever && stats->handshake_attempts == 1) {
+		snprintf(reason, REASON_BYTES, "a handshake is under way");
+		return WGW_STATE_IDLE;
+	}
 	if (stats->handshake_attempts > 0) {
 		snprintf(reason, REASON_BYTES, "try %u%s", stats->handshake_attempts,
 			 stats->handshake_attempts < ATTEMPTS_SAID ? ""
