@@ -91,14 +91,47 @@ int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, 
 	return len < 0 ? -errno : 0;
 }
 
-int wgw_channel_receive(int fd, struct wgw_channel_msg *msg, int flags)
+/** take_fd() - the first descriptor that came with a message, the others closed; -1: none */
+static int take_fd(struct msghdr *hdr)
 {
+	int taken = -1;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(hdr); c; c = CMSG_NXTHDR(hdr, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, (const char *)c + at, sizeof(fd));
+			if (taken < 0)
+				taken = fd;
+			else
+				close(fd);
+		}
+	}
+	return taken;
+}
+
+int wgw_channel_receive_fd(int fd, struct wgw_channel_msg *msg, int flags, int *passed)
+{
+	union {
+		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {.iov_base = msg, .iov_len = sizeof(*msg)};
+	struct msghdr hdr = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.bytes,
+			     .msg_controllen = sizeof(control.bytes)};
 	ssize_t len;
 
 	memset(msg, 0, sizeof(*msg));
+	*passed = -1;
 	do
-		len = recv(fd, msg, sizeof(*msg), flags);
+		len = recvmsg(fd, &hdr, flags | MSG_CMSG_CLOEXEC);
 	while (len < 0 && errno == EINTR);
+	if (len > 0)
+		*passed = take_fd(&hdr);
 	if (len < 0)
 		return errno == ECONNRESET ? 0 : -errno;
 	if (len == 0)
@@ -107,6 +140,15 @@ int wgw_channel_receive(int fd, struct wgw_channel_msg *msg, int flags)
 	    msg->version != WGW_WIRE_VERSION)
 		return -EPROTO;
 	return 1;
+}
+
+int wgw_channel_receive(int fd, struct wgw_channel_msg *msg, int flags)
+{
+	int passed, got = wgw_channel_receive_fd(fd, msg, flags, &passed);
+
+	if (passed >= 0)
+		close(passed);
+	return got;
 }
 
 int wgw_channel_await(int fd, struct wgw_channel_msg *msg, uint64_t deadline_ns)

@@ -42,6 +42,8 @@ enum wgw_channel_code {
 	WGW_CH_SCANNED,
 	/* u.host */
 	WGW_CH_HOST_RESOLVED,
+	/* u.listener, SCM_RIGHTS: a LISTENER of the tunnel process before this one */
+	WGW_CH_RELISTEN,
 	/* u.opened.pid: from now on the session is that keeper's, others are asked to leave */
 	WGW_CH_KEEP,
 	/* u.control, SCM_RIGHTS as the verb says; from whoever operates the tunnel, on a connection
@@ -66,6 +68,11 @@ enum wgw_channel_code {
 	WGW_CH_SCAN,
 	/* u.host: ask the host's resolver */
 	WGW_CH_HOST_RESOLVE,
+	/* u.listener, SCM_RIGHTS: O_PATH descriptor of a program's listener, to be kept for the
+	 * tunnel process that may come after this one */
+	WGW_CH_LISTENER,
+	/* u.listener.cookie: need not be kept any more */
+	WGW_CH_LISTENER_GONE,
 	/* u.control: the verb repeated; err; text says more */
 	WGW_CH_CONTROLLED = 112,
 	/* to a keeper: end your session */
@@ -96,6 +103,13 @@ enum wgw_control_verb {
 /* Flags of OPEN. */
 enum { WGW_CH_JOIN = 1 };
 enum { WGW_CH_TEXT_MAX_BYTES = 1024, WGW_CH_SCAN_MAX = 512, WGW_CH_HOST_MAX = 32 };
+
+/** struct wgw_ch_listener - a listening socket of a program. @flags: WGW_BIND_* */
+struct wgw_ch_listener {
+	uint64_t cookie, inode;
+	struct wgw_wire_addr local;
+	uint32_t flags, backlog;
+};
 
 struct wgw_channel_msg {
 	uint32_t magic;	  /* WGW_WIRE_MAGIC */
@@ -148,6 +162,7 @@ struct wgw_channel_msg {
 			char name[WGW_NAME_MAX_BYTES];
 			uint8_t ip[WGW_CH_HOST_MAX][16];
 		} host;
+		struct wgw_ch_listener listener;
 		struct {
 			uint32_t kind;	       /* enum wgw_proxy_kind, src/proxy/proxy.h */
 			int32_t family;	       /* of destinations: AF_INET, AF_INET6, AF_UNSPEC */

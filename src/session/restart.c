@@ -2,7 +2,8 @@
 /*
  * restart.c - starts the tunnel process again after it has died
  *
- * The sockets that programs had are lost (ECONNRESET); new ones work again. Starting blocks (name
+ * The sockets that programs had are lost (ECONNRESET), their listeners are not (listeners.c); new
+ * ones work again. Starting blocks (name
  * look-ups, another session's start), so a child does it and passes the channel back. Token, label
  * key and rendezvous stay, because running programs know them. Back-off: at once, then 1, 2, 4
  * ... RETRY_MAX_S seconds, from the beginning again once it has lived for STEADY_S.
@@ -128,5 +129,6 @@ void wgw_restart_finish(struct wgw_supervisor *s)
 	s->launch->tunnel = started.tunnel;
 	memcpy(s->launch->abstract, started.abstract, sizeof(started.abstract));
 	s->up_since = wgw_clock_ns();
+	wgw_listeners_return(s);
 	wgw_say(WGW_SAY_INFO, "the tunnel process runs again");
 }

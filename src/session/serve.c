@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * serve.c - what the tunnel process asks of the session: which sockets are still held, what the
- *	host's resolver says, a line for the user
+ *	host's resolver says, a line for the user; listeners to be kept for its successor
  *
  * getaddrinfo may block for long, so each question has a process of its own; messages are atomic on
  * a SEQPACKET socket, so it answers by itself.
@@ -96,13 +96,22 @@ static void answer_resolve(struct wgw_supervisor *s, struct wgw_channel_msg *msg
 bool wgw_serve_channel(struct wgw_supervisor *s)
 {
 	struct wgw_channel_msg msg;
-	int err = wgw_channel_receive(s->channel, &msg, MSG_DONTWAIT);
+	int passed, err = wgw_channel_receive_fd(s->channel, &msg, MSG_DONTWAIT, &passed);
 
+	if (err == 1 && msg.code == WGW_CH_LISTENER && passed >= 0) {
+		wgw_listeners_keep(s, &msg.u.listener, passed);
+		return true;
+	}
+	if (passed >= 0)
+		close(passed);
 	if (err == -EAGAIN || err == -EPROTO)
 		return true;
 	if (err <= 0)
 		return false;
 	switch (msg.code) {
+	case WGW_CH_LISTENER_GONE:
+		wgw_listeners_drop(s, msg.u.listener.cookie);
+		break;
 	case WGW_CH_SCAN:
 		answer_scan(s, &msg);
 		break;

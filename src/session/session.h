@@ -125,6 +125,8 @@ void wgw_channel_prepare(struct wgw_channel_msg *msg, enum wgw_channel_code code
 int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, unsigned int n);
 /* Returns 1, 0 at the end, or -errno (-EAGAIN: nothing yet; -EPROTO: not one of ours). */
 int wgw_channel_receive(int fd, struct wgw_channel_msg *msg, int flags);
+/* The same; *@passed: the first descriptor that came along, the caller's, or -1. */
+int wgw_channel_receive_fd(int fd, struct wgw_channel_msg *msg, int flags, int *passed);
 /* The same, waiting until @deadline_ns of wgw_clock_ns; -ETIMEDOUT. */
 int wgw_channel_await(int fd, struct wgw_channel_msg *msg, uint64_t deadline_ns);
 /* Prints a WGW_CH_SAY. */
@@ -279,6 +281,7 @@ enum { WGW_RESOLVERS_MAX = 64 };
  * @restart_at:	When to try again, 0: not due
  * @restarts:	How many in a row, for the back-off
  * @resolvers:	Processes that ask the host's resolver, 0: free
+ * @listeners:	What the next tunnel process gets, @n_listeners of them (listeners.c)
  * @leave, @reread: The tunnel process asked a keeper (`wgwrap up`) to end; to read its file again
  */
 struct wgw_supervisor {
@@ -297,6 +300,8 @@ struct wgw_supervisor {
 	uint64_t restart_at, up_since;
 	unsigned int restarts;
 	pid_t resolvers[WGW_RESOLVERS_MAX];
+	struct wgw_kept_listener *listeners;
+	size_t n_listeners;
 	bool leave, reread;
 };
 
@@ -320,6 +325,12 @@ bool wgw_serve_channel(struct wgw_supervisor *s);
 void wgw_restart_plan(struct wgw_supervisor *s);
 void wgw_restart_begin(struct wgw_supervisor *s);
 void wgw_restart_finish(struct wgw_supervisor *s);
+
+/* listeners.c: the programs' listeners, kept for the next tunnel process. @path is taken over. */
+void wgw_listeners_keep(struct wgw_supervisor *s, const struct wgw_ch_listener *what, int path);
+void wgw_listeners_drop(struct wgw_supervisor *s, uint64_t cookie);
+/* Hands them to the tunnel process that has just been reached. */
+void wgw_listeners_return(struct wgw_supervisor *s);
 
 /* relay.c: signals for the command */
 void wgw_relay_seen(struct wgw_supervisor *s, int signal, pid_t from);

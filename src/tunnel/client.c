@@ -193,6 +193,30 @@ void wgw_client_send(struct wgw_client *c, struct wgw_channel_msg *msg)
 	c->n_queued++;
 }
 
+void wgw_client_send_fd(struct wgw_client *c, struct wgw_channel_msg *msg, int fd)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec iov = {msg, sizeof(*msg)};
+	struct msghdr h = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control.bytes,
+			   .msg_controllen = sizeof(control.bytes)};
+
+	msg->magic = WGW_WIRE_MAGIC;
+	msg->version = WGW_WIRE_VERSION;
+	control.align.cmsg_level = SOL_SOCKET;
+	control.align.cmsg_type = SCM_RIGHTS;
+	control.align.cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+	if (c->closing || c->queue)
+		return;
+	if (sendmsg(c->watch.fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EPIPE)
+		client_close_soon(c);
+}
+
 void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *state)
 {
 	struct wgw_channel_msg msg = *state;
@@ -567,6 +591,12 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int 
 		return true;
 	case WGW_CH_HOST_RESOLVED:
 		handle_answer(c, msg, WGW_CH_HOST_RESOLVE);
+		return true;
+	case WGW_CH_RELISTEN:
+		if (n_fds != 1)
+			return false;
+		wgw_sockets_listen_again(c->t, c->session, &msg->u.listener, fds[0]);
+		fds[0] = -1;
 		return true;
 	default:
 		return c->t->proxy_hooks && c->t->proxy_hooks->message(c->t, c->session, msg, fds,

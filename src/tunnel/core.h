@@ -132,6 +132,9 @@ unsigned int wgw_client_differing_lines(const char *running, const char *theirs,
 
 /* Queues @msg, whose code, err and id are set. Dropped when the peer does not read. */
 void wgw_client_send(struct wgw_client *c, struct wgw_channel_msg *msg);
+/* The same with a descriptor, which stays the caller's. It cannot be queued: when the peer is behind
+ * with reading, it does not get this one. */
+void wgw_client_send_fd(struct wgw_client *c, struct wgw_channel_msg *msg, int fd);
 void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *state);
 /* Takes the request's id, 0: no memory. @timeout_ms: then it is answered as if the supervisor
  * did not know. @done runs later, never inside. */

@@ -19,6 +19,10 @@
  * The kernel does not say that an application closed its listener. But a connect of the wrong type
  * tells, without the application noticing: EPROTOTYPE: it is there, ECONNREFUSED: it is gone. That
  * is asked of every listener each second and on every conflict.
+ *
+ * Nor would an application notice that its listener is known to nobody any more, when this process
+ * has died and another came. So the session's supervisor keeps a copy of each O_PATH descriptor with
+ * its address, and gives them to our successor (wgw_sockets_listen_again).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +34,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "src/session/channel.h"
 #include "src/tunnel/sockets.h"
 
 enum { KERNEL_ACCEPTS = 64 }; /* of one listener in a turn */
@@ -50,6 +55,7 @@ struct port {
  * @waiting:	Connections in state DELIVER, @n_waiting of them, oldest first
  * @retry, @wait_ms: when the application's backlog is tried again
  * @kernel_paused: @kernel is not watched meanwhile
+ * @kept:	The supervisor was given it
  */
 struct wgw_listener {
 	struct wgw_sock sock;
@@ -65,7 +71,7 @@ struct wgw_listener {
 	struct wgw_job job;
 	struct wgw_timer retry;
 	uint32_t wait_ms;
-	bool kernel_paused, dead;
+	bool kernel_paused, kept, dead;
 };
 
 static struct wgw_link *bucket(struct wgw_sockets *s, uint16_t port)
@@ -114,6 +120,32 @@ static int reach(const struct wgw_listener *l, const struct stack_addr *local,
 	return err;
 }
 
+/* ---- what the supervisor keeps ---- */
+
+static void give_to_supervisor(struct wgw_listener *l, unsigned int backlog)
+{
+	struct wgw_ch_listener what = {
+		.cookie = l->sock.cookie,
+		.inode = l->sock.inode,
+		.local.port = l->local.port,
+		.flags = l->flags,
+		.backlog = backlog,
+	};
+
+	memcpy(what.local.ip, l->local.ip, sizeof(what.local.ip));
+	wgw_session_listener(l->sock.quota->session, &what, l->path);
+	l->kept = true;
+}
+
+static void take_from_supervisor(struct wgw_listener *l)
+{
+	const struct wgw_ch_listener what = {.cookie = l->sock.cookie};
+
+	if (l->kept)
+		wgw_session_listener(l->sock.quota->session, &what, -1);
+	l->kept = false;
+}
+
 /* ---- ends ---- */
 
 static void listener_close(struct wgw_listener *l)
@@ -123,6 +155,7 @@ static void listener_close(struct wgw_listener *l)
 	if (l->dead)
 		return;
 	l->dead = true;
+	take_from_supervisor(l);
 	wgw_timer_cancel(s->t->loop, &l->retry);
 	while (l->waiting.next != &l->waiting)
 		wgw_conn_abort(wgw_container(l->waiting.next, struct wgw_conn, waiting));
@@ -520,6 +553,7 @@ static int start(struct wgw_sockets *s, struct wgw_kept *kept, const struct wgw_
 	wgw_kept_become(s, kept, &l->sock);
 	wgw_sock_insert(s, &l->sock);
 	wgw_list_append(bucket(s, l->local.port), &l->link);
+	give_to_supervisor(l, op->u.listen.backlog);
 	if (!s->listener_timer.slot)
 		wgw_timer_set(s->t->loop, &s->listener_timer,
 			      wgw_clock_ns() + WGW_LISTENER_PROBE_MS * WGW_MS_NS);
@@ -547,6 +581,26 @@ int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_o
 		return err;
 	}
 	return start(s, kept, op, path_fd);
+}
+
+void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *session,
+			      const struct wgw_ch_listener *l, int path)
+{
+	struct wgw_quota *q = wgw_quota_of(t->sockets, session);
+	struct wgw_op op = {.cookie = l->cookie, .inode = l->inode};
+	int err;
+
+	op.u.listen.addr = l->local;
+	op.u.listen.flags = l->flags;
+	op.u.listen.backlog = l->backlog;
+	if (!q) {
+		close(path);
+		return;
+	}
+	err = wgw_listen_op(t->sockets, q, &op, path);
+	if (err)
+		wgw_session_say(session, 1, "cannot listen on port %u again: %s", l->local.port,
+				strerror(-err));
 }
 
 void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local)

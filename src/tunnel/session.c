@@ -308,6 +308,21 @@ void wgw_session_scan(struct wgw_session *s, const uint64_t *inodes, unsigned in
 		done(arg, all);
 }
 
+void wgw_session_listener(struct wgw_session *s, const struct wgw_ch_listener *l, int path)
+{
+	struct wgw_channel_msg msg = {
+		.code = path < 0 ? WGW_CH_LISTENER_GONE : WGW_CH_LISTENER,
+		.u.listener = *l,
+	};
+
+	if (!s->channel)
+		return;
+	if (path < 0)
+		wgw_client_send(s->channel, &msg);
+	else
+		wgw_client_send_fd(s->channel, &msg, path);
+}
+
 void wgw_session_host_resolve(struct wgw_session *s, const char *name, int family,
 			      void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
 			      void *arg)

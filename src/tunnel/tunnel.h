@@ -121,6 +121,10 @@ void wgw_session_unsent_end(struct wgw_session *s, uint64_t lost_bytes);
  * them; @done runs inside when there is nobody to ask. */
 void wgw_session_scan(struct wgw_session *s, const uint64_t *inodes, unsigned int n,
 		      void (*done)(void *arg, const uint64_t *held), void *arg);
+/* A listener of the session, for its supervisor to keep. @path: O_PATH descriptor, not taken over;
+ * -1: it is gone (only @l->cookie counts). Without effect when there is nobody to tell. */
+struct wgw_ch_listener;
+void wgw_session_listener(struct wgw_session *s, const struct wgw_ch_listener *l, int path);
 /* DNS as this session wants it. */
 bool wgw_session_dns_is_system(const struct wgw_session *s);
 /* Asks the supervisor for the host resolver's answer; @done gets EAI_* and addresses. It runs
@@ -141,6 +145,9 @@ int wgw_sockets_init(struct wgw_tunnel *t);
 bool wgw_sockets_busy(const struct wgw_tunnel *t);
 /* The session's supervisor is gone: nothing new, listeners closed, the rest runs out. */
 void wgw_sockets_session_over(struct wgw_tunnel *t, struct wgw_session *s);
+/* A listener that the tunnel process before this one had. @path: O_PATH descriptor, taken over. */
+void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *s,
+			      const struct wgw_ch_listener *l, int path);
 
 /* resolver.c ---- */
 

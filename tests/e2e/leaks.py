@@ -136,6 +136,25 @@ def _(w):
     child.wait(20)
 
 
+@test("a wrapped server is reached again when the tunnel process was killed")
+def _(w):
+    child = start(w, "/usr/bin/python3", "-u", "-m", "http.server", "--directory", w.path("www"), "3101")
+    assert "Serving" in world.read_line(child.stdout)
+
+    def fetch():
+        return subprocess.run(w.inside(w.peer_ns) + ["curl", "-sS", "--noproxy", "*", "--max-time", "5",
+                                                     "http://10.9.0.2:3101/index.html"], capture_output=True, text=True,
+                              check=False).stdout
+    with open(w.path("www", "index.html"), encoding="ascii") as f:
+        page = f.read()
+    assert fetch() == page
+    for _ in range(2):
+        kill_tunnel(w)
+        world.wait_until("the page again", lambda: fetch() == page, 20)
+    child.terminate()
+    child.wait(10)
+
+
 @test("--no-restart: connects go on failing")
 def _(w):
     servers.web(w)

@@ -11,6 +11,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 
 #include <sodium.h>
 
+#include "src/session/channel.h"
 #include "src/tunnel/sockets.h"
 
 /* no test uses all of it */
@@ -100,6 +102,21 @@ void wgw_session_scan(struct wgw_session *s, const uint64_t *inodes, unsigned in
 	memset(held, s->nobody_holds ? 0 : 0xff, sizeof(held));
 	s->scans++;
 	done(arg, held);
+}
+
+/* What the supervisor keeps: one listener, at most. */
+static struct wgw_ch_listener fake_kept_listener;
+static int fake_kept_path = -1;
+
+void wgw_session_listener(struct wgw_session *s, const struct wgw_ch_listener *l, int path)
+{
+	(void)s;
+	if (path < 0 && l->cookie != fake_kept_listener.cookie)
+		return;
+	if (fake_kept_path >= 0)
+		close(fake_kept_path);
+	fake_kept_listener = *l;
+	fake_kept_path = path < 0 ? -1 : fcntl(path, F_DUPFD_CLOEXEC, 0);
 }
 
 bool wgw_session_dns_is_system(const struct wgw_session *s)

@@ -103,6 +103,35 @@ START_TEST(inbound_connection_has_the_peers_address)
 }
 END_TEST
 
+START_TEST(next_tunnel_process_takes_the_listener_over)
+{
+	struct wgw_op op;
+	int fd = app_stream(), path;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	ck_assert_int_ge(fake_kept_path, 0);
+	path = fake_kept_path;
+	fake_kept_path = -1;
+	fake_start();
+	ck_assert(!fake_listener.used);
+	wgw_sockets_listen_again(&fake_tunnel, &fake_session, &fake_kept_listener, path);
+	ck_assert(fake_listener.used);
+	inbound(8080);
+	fake_run(5);
+	ck_assert_int_ge(app_accept(fd), 0);
+	op = (struct wgw_op){.code = WGW_OP_NAME, .cookie = app_cookie(fd)};
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	ck_assert_uint_eq(op.u.name.local.port, 8080);
+	/* and tells its session when the program closes it */
+	ck_assert_int_ge(fake_kept_path, 0);
+	close(fd);
+	fake_run(WGW_LISTENER_PROBE_MS + 100);
+	ck_assert_int_eq(fake_kept_path, -1);
+	ck_assert(!fake_listener.used);
+}
+END_TEST
+
 START_TEST(reset_before_the_first_write_is_seen_after_a_hooked_accept)
 {
 	struct wgw_op op;
@@ -415,6 +444,7 @@ static Suite *suite(void)
 
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, inbound_connection_has_the_peers_address);
+	tcase_add_test(t, next_tunnel_process_takes_the_listener_over);
 	tcase_add_test(t, reset_before_the_first_write_is_seen_after_a_hooked_accept);
 	tcase_add_test(t, unhooked_accept_loses_no_byte);
 	tcase_add_test(t, full_backlog_waits_and_is_delivered);

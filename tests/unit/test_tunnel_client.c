@@ -260,6 +260,32 @@ START_TEST(scan_without_supervisor_says_that_all_are_held)
 }
 END_TEST
 
+START_TEST(listener_is_kept_by_the_supervisor_and_comes_back)
+{
+	const struct wgw_ch_listener what = {.cookie = 7, .local.port = 80};
+	struct wgw_channel_msg msg, again = message(WGW_CH_RELISTEN);
+	int fd = open_session(policy), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct wgw_session *s = wgw_session_by_token(&core.t, token);
+
+	wgw_session_listener(s, &what, null);
+	expect(fd, &msg, WGW_CH_LISTENER);
+	ck_assert_uint_eq(msg.u.listener.cookie, 7);
+	wgw_session_listener(s, &what, -1);
+	expect(fd, &msg, WGW_CH_LISTENER_GONE);
+	ck_assert_uint_eq(msg.u.listener.cookie, 7);
+	again.u.listener = what;
+	send_fds(fd, &again, &null, 1);
+	run_for(20);
+	ck_assert_uint_eq(listened_again.cookie, 7);
+	ck_assert_uint_eq(listened_again.local.port, 80);
+	/* without the descriptor it is not the protocol */
+	send_fds(fd, &again, NULL, 0);
+	expect_end(fd);
+	close(null);
+	close(fd);
+}
+END_TEST
+
 static int eai_got = -1;
 static uint32_t n_got;
 static uint8_t first_got[16];
@@ -319,6 +345,7 @@ static Suite *suite(void)
 	tcase_add_test(c, unanswered_handshake_goes_to_the_next_endpoint_in_a_circle);
 	tcase_add_test(c, scan_is_answered_by_the_supervisor);
 	tcase_add_test(c, scan_without_supervisor_says_that_all_are_held);
+	tcase_add_test(c, listener_is_kept_by_the_supervisor_and_comes_back);
 	tcase_add_test(c, host_names_are_resolved_by_the_supervisor);
 	suite_add_tcase(s, c);
 	return s;

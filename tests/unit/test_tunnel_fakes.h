@@ -26,6 +26,7 @@
 #include "src/tunnel/core.h"
 
 static unsigned int sessions_over, no_session, has_session;
+static struct wgw_ch_listener listened_again;
 static bool tunnel_has_v6;
 
 void wgw_sockets_session_over(struct wgw_tunnel *t, struct wgw_session *s)
@@ -33,6 +34,15 @@ void wgw_sockets_session_over(struct wgw_tunnel *t, struct wgw_session *s)
 	(void)t;
 	(void)s;
 	sessions_over++;
+}
+
+void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *s,
+			      const struct wgw_ch_listener *l, int path)
+{
+	(void)t;
+	(void)s;
+	listened_again = *l;
+	close(path);
 }
 
 static bool sockets_busy;
