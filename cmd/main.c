@@ -38,6 +38,8 @@ static const struct command commands[] = {
 	{"health", cmd_health, "[NAME|CONF] [--metrics] [--listen ADDRESS:PORT|PATH]",
 	 "whether tunnels work; over HTTP: /livez, /readyz, /metrics"},
 	{"check", cmd_check, "[-q] [--lenient] CONF", "read a file, say what is wrong with it"},
+	{"doctor", cmd_doctor, "[-c CONF] [--] [COMMAND]",
+	 "what this machine allows, and how a program would be captured"},
 	{"genkey", cmd_genkey, "", "print a new private key"},
 	{"pubkey", cmd_pubkey, "< PRIVATE-KEY", "print the public key of a private key"},
 	{"genpsk", cmd_genpsk, "", "print a new preshared key"},

@@ -92,7 +92,7 @@ _wgwrap_run()
 _wgwrap()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
-	local commands='run check genkey pubkey genpsk version help'
+	local commands='run check doctor genkey pubkey genpsk version help'
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ] && [[ $word != -* ]]; then
