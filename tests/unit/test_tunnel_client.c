@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_tunnel_client.c - what passes over an open channel: words, state, questions */
+#include <fcntl.h>
+
 #include "tests/unit/test_tunnel_fakes.h"
 
 /* ---- words ---- */
