@@ -247,6 +247,10 @@ static enum http_progress after_head(struct http *h)
 {
 	unsigned int status = h->reply.parser.status_code;
 
+	if (status == 101 && h->reply_len > 0) { /* what came with it is no HTTP */
+		h->parsed = h->ready = h->reply_len;
+		return HTTP_PROGRESS_WAIT;
+	}
 	if (status == 101)
 		return HTTP_PROGRESS_TUNNEL;
 	if (status < 200) {
@@ -266,6 +270,8 @@ enum http_progress http_pass_response(struct proxy_client *c, struct http *h)
 		if (!write_ready(c, h))
 			return HTTP_PROGRESS_WAIT;
 		p = h->reply_parsed ? after_head(h) : HTTP_PROGRESS_WAIT;
+		if (h->ready > 0)
+			continue;
 		if (p != HTTP_PROGRESS_WAIT)
 			return p;
 		if (!h->reply_parsed && h->reply_len > 0)

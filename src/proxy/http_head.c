@@ -111,12 +111,27 @@ bool http_text_is(const struct http_text *t, const char *word)
 	return t->len == strlen(word) && strncasecmp(t->at, word, t->len) == 0;
 }
 
+/* A field's name is a token (RFC 9110 5.6.2): no blank before the colon, nothing odd. */
+static bool is_token(const struct http_text *t)
+{
+	for (size_t i = 0; i < t->len; i++) {
+		unsigned char c = (unsigned char)t->at[i];
+
+		if (!(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z') &&
+		    (c == '\0' || !strchr("!#$%&'*+-.^_`|~", c)))
+			return false;
+	}
+	return t->len > 0;
+}
+
 /* What one reader may take for one message and another for two. */
 static const char *ambiguity(const struct http_head *h)
 {
 	unsigned int lengths = 0, codings = 0, hosts = 0;
 
 	for (size_t i = 0; i < h->n; i++) {
+		if (!is_token(&h->at[i].name))
+			return "a header field's name has a blank or another odd character";
 		lengths += http_text_is(&h->at[i].name, "Content-Length");
 		codings += http_text_is(&h->at[i].name, "Transfer-Encoding");
 		hosts += http_text_is(&h->at[i].name, "Host");

@@ -37,9 +37,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             while True:
                 size = int(self.rfile.readline().split(b";")[0], 16)
                 data += self.rfile.read(size)
-                self.rfile.readline()
+                while size == 0 and self.rfile.readline() != b"\r\n":
+                    pass  # trailers
                 if size == 0:
                     return data
+                self.rfile.readline()
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def send(self, data, **headers):
