@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
+#include "src/repr/repr.h"
 #include "src/session/session.h"
 
 enum {
@@ -61,6 +62,19 @@ static void make_name(struct wgw_launch *l)
 	crypto_generichash_final(&state, full, sizeof(full));
 	memcpy(hash, full, sizeof(hash));
 	sodium_bin2hex(l->name, sizeof(l->name), hash, sizeof(hash));
+}
+
+/** make_secrets() - token and label key. The enclosing session's sockets have another mark (wire.h) */
+static void make_secrets(struct wgw_launch *l)
+{
+	const char *enclosing = getenv(WGW_SESSION_ENV);
+	struct wgw_repr_session outer;
+	bool nested = enclosing && wgw_repr_session_parse(&outer, enclosing);
+
+	randombytes_buf(l->token, sizeof(l->token));
+	do
+		randombytes_buf(l->label_key, sizeof(l->label_key));
+	while (nested && wgw_tag_mark(l->label_key) == wgw_tag_mark(outer.label_key));
 }
 
 /** apply_options() - what the command line changes in the configuration; -1 after an error */
@@ -107,8 +121,7 @@ int wgw_launch_init(struct wgw_launch *l, const struct wgw_run_options *options,
 	if (apply_options(l))
 		return -1;
 	make_name(l);
-	randombytes_buf(l->token, sizeof(l->token));
-	randombytes_buf(l->label_key, sizeof(l->label_key));
+	make_secrets(l);
 	wgw_rundir_open(&l->dir);
 	if (l->dir.fd >= 0)
 		snprintf(l->prefix, sizeof(l->prefix), "%s/%s", l->dir.path, l->name);

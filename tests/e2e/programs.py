@@ -242,6 +242,30 @@ def _(w):
     assert done.returncode == 1 and "100% packet loss" in done.stdout, done
 
 
+@test("wgwrap inside wgwrap: the inner tunnel goes through the outer one")
+def _(w):
+    servers.web(w)
+    key = [world.run(w.wgwrap, "genkey") for _ in range(2)]
+    pub = [world.run(w.wgwrap, "pubkey", input=k).strip() for k in key]
+    runtime = w.path("far")
+    os.mkdir(runtime, 0o700)
+    if w.as_root:
+        os.chown(runtime, world.NOBODY, world.NOBODY)
+    far = w.write("far.conf", f"[Interface]\nPrivateKey = {key[0]}Address = 10.66.0.1/32\nListenPort = 5555\n"
+                  f"[Peer]\nPublicKey = {pub[1]}\nAllowedIPs = 10.66.0.2/32\n", 0o600)
+    inner = w.write("inner.conf", f"[Interface]\nPrivateKey = {key[1]}Address = 10.66.0.2/32\nMTU = 1280\n"
+                    f"[Peer]\nPublicKey = {pub[0]}\nAllowedIPs = 10.66.0.0/24\nEndpoint = 10.9.0.3:5555\n", 0o600)
+    server = w.start(w.inside(w.native_ns) + w.unprivileged() +
+                     [w.wgwrap, "-c", far, "python3", "-u", "-m", "http.server", "--directory", w.path("www"), "8080"],
+                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=w.environment(XDG_RUNTIME_DIR=runtime))
+    assert "Serving" in world.read_line(server.stdout)
+    out = w.ok(w.wgwrap, "-c", inner, *CURL, "http://10.66.0.1:8080/index.html")
+    assert out == "behind the tunnel\n", out
+    assert world.read_line(server.stdout).startswith("10.66.0.2 ")
+    server.terminate()
+    server.wait(20)
+
+
 @test("a download by a wrapped program and its children goes on when the parent has gone")
 def _(w):
     servers.web(w)
