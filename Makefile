@@ -92,6 +92,9 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIBS)
 $(BUILD)/tests/sim/%: tests/sim/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
+$(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libwg.a
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
 $(BUILD)/tests/platform/%: tests/platform/%.c
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -pthread -o $@ $<
@@ -130,7 +133,7 @@ sim: $(SIM_TESTS)
 demo: all
 	@WGWRAP_BUILD=$(abspath $(BUILD)) examples/demo.sh
 
-bench: all $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c)))
+bench: all $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c))) $(BUILD)/tests/bench/flood
 	@for b in $(BENCHES); do WGWRAP_BUILD=$(abspath $(BUILD)) $$b || exit; done
 
 # Leak checking stays off: processes that end by _exit or a signal are no leaks.

@@ -97,6 +97,11 @@ bool wg_cookie_check_mac1(const struct wg_cookie_checker *checker, const void *m
 	return sodium_memcmp(mac1, macs_of_const(message, len)->mac1, WG_MAC_BYTES) == 0;
 }
 
+bool wg_cookie_has_mac2(const void *message, size_t len)
+{
+	return !sodium_is_zero(macs_of_const(message, len)->mac2, WG_MAC_BYTES);
+}
+
 /* The cookie for @from: over address and port as they lie in the socket address. */
 static void make_cookie(struct wg_device *dev, uint8_t cookie[WG_COOKIE_BYTES],
 			const struct wg_endpoint *from)

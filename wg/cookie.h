@@ -59,6 +59,8 @@ void wg_cookie_add_macs(struct wg_cookie *cookie, void *message, size_t len, uin
 
 /* Whether the message is meant for us by somebody who knows our public key. */
 bool wg_cookie_check_mac1(const struct wg_cookie_checker *checker, const void *message, size_t len);
+/* Whether there is a mac2 at all, right or wrong. */
+bool wg_cookie_has_mac2(const void *message, size_t len);
 /* Whether the sender has got a fresh cookie of ours at the address it sends from. */
 bool wg_cookie_check_mac2(struct wg_device *dev, const void *message, size_t len,
 			  const struct wg_endpoint *from);

@@ -45,6 +45,7 @@ struct wg_device *wg_device_new(const struct wg_ops *ops, void *ctx,
 	set_identity(dev, private_key);
 	ops->random(ctx, hash_key, sizeof(hash_key));
 	wg_ratelimit_init(&dev->ratelimit, hash_key);
+	wg_retries_init(&dev->retries, hash_key);
 	wg_device_refresh_now(dev);
 	return dev;
 }
@@ -57,6 +58,7 @@ void wg_device_free(struct wg_device *dev)
 		wg_peer_remove(dev, dev->peers);
 	wg_allowedips_free(&dev->allowed_ips);
 	wg_ratelimit_free(&dev->ratelimit);
+	wg_retries_free(&dev->retries);
 	wg_aead_free(&dev->aead);
 	if (dev->tx.arena)
 		sodium_memzero(dev->tx.arena, WG_TX_ARENA_BYTES);
@@ -99,10 +101,13 @@ uint64_t wg_device_next_deadline(const struct wg_device *dev)
 
 static void collect_sources(struct wg_device *dev)
 {
+	bool in_use;
+
 	if (dev->collect_at > wg_device_now(dev))
 		return;
 	wg_ratelimit_collect(&dev->ratelimit, wg_device_now(dev));
-	dev->collect_at = dev->ratelimit.used ? wg_device_now(dev) + WG_NS_PER_S : UINT64_MAX;
+	in_use = wg_retries_collect(&dev->retries, wg_device_now(dev)) || dev->ratelimit.used;
+	dev->collect_at = in_use ? wg_device_now(dev) + WG_NS_PER_S : UINT64_MAX;
 }
 
 void wg_device_tick(struct wg_device *dev)

@@ -11,6 +11,7 @@
 #include "wg/index.h"
 #include "wg/messages.h"
 #include "wg/ratelimit.h"
+#include "wg/retries.h"
 #include "wg/wg.h"
 
 enum {
@@ -22,6 +23,11 @@ enum {
 	WG_HANDSHAKES_QUEUED_MAX = 512, /* received and not yet worked on; more are dropped */
 	WG_HANDSHAKES_LOAD = WG_HANDSHAKES_QUEUED_MAX / 8, /* from here on we are under load */
 	WG_HANDSHAKES_PER_TURN = 8, /* worked on in one wg_device_flush or wg_device_tick */
+	/* Under load, in all */
+	WG_COOKIES_PER_S = 5000,   /* replies */
+	WG_COOKIES_BURST = 256,	   /* of these at once; with the load they fit the queue */
+	WG_RECOGNISED_PER_S = 1000, /* handshakes without a cookie of who has tried before */
+	WG_RECOGNISED_BURST = 32,
 };
 
 /**
@@ -55,9 +61,13 @@ struct wg_rx {
 	struct wg_aead_job jobs[WG_RX_BATCH_MAX];
 };
 
-/** struct wg_queued_handshake - an initiation or response whose mac1 is right */
+/**
+ * struct wg_queued_handshake - an initiation or response whose mac1 is right
+ * @tried_before: Its source is recognised, see retries.h
+ */
 struct wg_queued_handshake {
 	struct wg_endpoint from;
+	bool tried_before;
 	size_t len;
 	uint8_t message[WG_HANDSHAKE_BYTES_MAX];
 };
@@ -72,8 +82,9 @@ struct wg_handshake_queue {
  * struct wg_device - the engine
  * @now:		wg_ops.now at the beginning of the present call, ns
  * @next_deadline:	Lower bound of what wg_device_tick has to do
+ * @cookies, @recognised: What may be spent under load
  * @loaded_until:	Handshakes need a cookie until then, ns
- * @collect_at:		When the rate limiter forgets idle sources, ns; UINT64_MAX: it is empty
+ * @collect_at:		When idle sources are forgotten, ns; UINT64_MAX: none are known
  * @mtu:		Largest inner packet
  */
 struct wg_device {
@@ -89,6 +100,8 @@ struct wg_device {
 	struct wg_index_table indices;
 	struct wg_cookie_checker cookie_checker;
 	struct wg_ratelimit ratelimit;
+	struct wg_retries retries;
+	struct wg_budget cookies, recognised;
 	uint64_t loaded_until;
 	uint64_t collect_at;
 	struct wg_handshake_queue handshakes;

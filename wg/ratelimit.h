@@ -40,6 +40,30 @@ struct wg_ratelimit {
 	uint8_t hash_key[16];
 };
 
+/** struct wg_budget - a token bucket for all sources together */
+struct wg_budget {
+	uint64_t spent_until; /* ns */
+};
+
+/* Whether one more of what may happen @per_s times a second, @burst at once, would be allowed. */
+static inline bool wg_budget_has(const struct wg_budget *budget, unsigned int per_s,
+				 unsigned int burst, uint64_t now)
+{
+	return budget->spent_until < now + (burst - 1) * (uint64_t)(1000000000 / per_s) + 1;
+}
+
+/* Takes it, if there is one. */
+static inline bool wg_budget_take(struct wg_budget *budget, unsigned int per_s, unsigned int burst,
+				  uint64_t now)
+{
+	if (!wg_budget_has(budget, per_s, burst, now))
+		return false;
+	if (budget->spent_until < now)
+		budget->spent_until = now;
+	budget->spent_until += 1000000000 / per_s;
+	return true;
+}
+
 /* @hash_key: 16 random bytes. */
 void wg_ratelimit_init(struct wg_ratelimit *limit, const uint8_t hash_key[16]);
 void wg_ratelimit_free(struct wg_ratelimit *limit);

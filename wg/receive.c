@@ -9,6 +9,11 @@
  * this turn is done (wg_device_flush, wg_device_tick) and only a few are worked on each turn. When
  * an eighth of the queue is full we are under load, and remain so for a second: then a sender must
  * show with a cookie that it owns its address, and is limited by it.
+ *
+ * A flood may bring more than can be sent cookies without neglecting data. So under load the queue
+ * is entered by those who have a cookie, by those who seem to have tried five seconds ago
+ * (retries.h) and, of all others, by as many as get cookies in that time. Of the second kind some
+ * are served without a cookie, for their next try would come another five seconds later.
  */
 #include <string.h>
 
@@ -157,27 +162,6 @@ static void receive_cookie(struct wg_device *dev, const struct wg_message_cookie
 		dev->stats.rx_bad_mac++;
 }
 
-static void queue_handshake(struct wg_device *dev, const struct wg_endpoint *from,
-			    const uint8_t *buf, size_t len)
-{
-	struct wg_handshake_queue *queue = &dev->handshakes;
-	struct wg_queued_handshake *item;
-
-	if (!wg_cookie_check_mac1(&dev->cookie_checker, buf, len)) {
-		dev->stats.rx_bad_mac++;
-		return;
-	}
-	if (queue->count == WG_HANDSHAKES_QUEUED_MAX) {
-		dev->stats.rx_rate_limited++;
-		return;
-	}
-	item = &queue->ring[(queue->first + queue->count++) % WG_HANDSHAKES_QUEUED_MAX];
-	item->from = *from;
-	item->len = len;
-	memcpy(item->message, buf, len);
-	wg_device_wake_at(dev, wg_device_now(dev));
-}
-
 static bool is_under_load(struct wg_device *dev)
 {
 	uint64_t now = wg_device_now(dev);
@@ -187,25 +171,90 @@ static bool is_under_load(struct wg_device *dev)
 	return now < dev->loaded_until;
 }
 
+/* The first collection of sources that became known now */
+static void collect_later(struct wg_device *dev)
+{
+	if (dev->collect_at != UINT64_MAX)
+		return;
+	dev->collect_at = wg_device_now(dev) + WG_NS_PER_S;
+	wg_device_wake_at(dev, dev->collect_at);
+}
+
+/* Whether a message may enter the queue under load; its mac1 is looked at only then. */
+static bool may_queue(struct wg_device *dev, const struct wg_endpoint *from, const uint8_t *buf,
+		      size_t len, bool *tried_before)
+{
+	uint64_t now = wg_device_now(dev);
+
+	*tried_before = wg_retries_note(&dev->retries, &from->to.sa, now);
+	collect_later(dev);
+	if (*tried_before || wg_cookie_has_mac2(buf, len))
+		return true;
+	if (wg_budget_has(&dev->cookies, WG_COOKIES_PER_S, WG_COOKIES_BURST, now))
+		return true;
+	/* What is refused here is load, too. */
+	dev->loaded_until = now + WG_NS_PER_S;
+	return false;
+}
+
+/* Whether a message whose mac1 is right is one of those that the queue is for. */
+static bool is_worth_queueing(struct wg_device *dev, const struct wg_endpoint *from,
+			      const uint8_t *buf, size_t len, bool tried_before)
+{
+	return tried_before ||
+	       (wg_cookie_has_mac2(buf, len) && wg_cookie_check_mac2(dev, buf, len, from)) ||
+	       wg_budget_take(&dev->cookies, WG_COOKIES_PER_S, WG_COOKIES_BURST,
+			      wg_device_now(dev));
+}
+
+static void queue_handshake(struct wg_device *dev, const struct wg_endpoint *from,
+			    const uint8_t *buf, size_t len)
+{
+	struct wg_handshake_queue *queue = &dev->handshakes;
+	bool under_load = is_under_load(dev), tried_before = false;
+	struct wg_queued_handshake *item;
+
+	if (under_load && !may_queue(dev, from, buf, len, &tried_before)) {
+		dev->stats.rx_rate_limited++;
+		return;
+	}
+	if (!wg_cookie_check_mac1(&dev->cookie_checker, buf, len)) {
+		dev->stats.rx_bad_mac++;
+		return;
+	}
+	if (queue->count == WG_HANDSHAKES_QUEUED_MAX ||
+	    (under_load && !is_worth_queueing(dev, from, buf, len, tried_before))) {
+		dev->stats.rx_rate_limited++;
+		return;
+	}
+	item = &queue->ring[(queue->first + queue->count++) % WG_HANDSHAKES_QUEUED_MAX];
+	item->from = *from;
+	item->tried_before = tried_before;
+	item->len = len;
+	memcpy(item->message, buf, len);
+	wg_device_wake_at(dev, wg_device_now(dev));
+}
+
 /* Whether a handshake message may cost us work now. Else it got a cookie reply, or silence. */
 static bool admit(struct wg_device *dev, const struct wg_queued_handshake *item)
 {
 	const uint8_t *sender = item->message + sizeof(uint32_t); /* the same place in both */
+	uint64_t now = wg_device_now(dev);
 
 	if (!is_under_load(dev))
 		return true;
 	if (!wg_cookie_check_mac2(dev, item->message, item->len, &item->from)) {
+		if (item->tried_before &&
+		    wg_budget_take(&dev->recognised, WG_RECOGNISED_PER_S, WG_RECOGNISED_BURST, now))
+			return true;
 		wg_send_cookie_reply(dev, &item->from, item->message, item->len, sender);
 		return false;
 	}
-	if (!wg_ratelimit_allow(&dev->ratelimit, &item->from.to.sa, wg_device_now(dev))) {
+	if (!wg_ratelimit_allow(&dev->ratelimit, &item->from.to.sa, now)) {
 		dev->stats.rx_rate_limited++;
 		return false;
 	}
-	if (dev->collect_at == UINT64_MAX) {
-		dev->collect_at = wg_device_now(dev) + WG_NS_PER_S;
-		wg_device_wake_at(dev, dev->collect_at);
-	}
+	collect_later(dev);
 	return true;
 }
 

@@ -11,11 +11,19 @@
  * sent, so that ECN works through the tunnel (RFC 6040). The don't-fragment bit is left off as the
  * kernel driver does: an outer path narrower than expected costs fragments, not the connection.
  *
+ * Each family has a second socket on the same port, to which the kernel gives whatever is no
+ * transport data (SO_REUSEPORT with a classic BPF program that looks at the first byte). A flood of
+ * handshake messages fills that one's buffer, and what it overflows with costs us nothing; data has
+ * its own buffer. While many come, that socket is looked at once a millisecond, so that a flood is
+ * read in large batches. The first socket is bound alone, so that a port in use is noticed. Without
+ * such a kernel everything comes to the first.
+ *
  * ICMP errors are not asked for (no IP_RECVERR), so they never end a receive; whatever error
  * recvmmsg returns all the same is drained and ignored.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdio.h>
@@ -39,7 +47,12 @@
 enum {
 	RX_MESSAGES = 16,
 	RX_MESSAGE_BYTES = 65536,
-	RX_ROUNDS = 4,		       /* recvmmsg calls per turn, so that others get their share */
+	RX_ROUNDS = 4,		 /* recvmmsg calls per turn, so that others get their share */
+	HANDSHAKE_MESSAGES = 64, /* the same three for messages that are no data */
+	HANDSHAKE_BYTES = 1024,
+	HANDSHAKE_ROUNDS = 8,
+	HANDSHAKE_REST_MS = 1,
+	DATA_TYPE = 4,		       /* first byte of transport data */
 	KERNEL_BUFFER_BYTES = 7 << 20, /* asked for; the kernel grants net.core.?mem_max */
 	PORT_TRIES = 100,
 	CONTROL_BYTES = 256,
@@ -64,8 +77,6 @@ static bool kernel_has_gro(void)
 
 static void set_options(struct outer_socket *s, int fd)
 {
-	int probe = 0;
-
 	if (s->family == AF_INET) {
 		set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
 		set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
@@ -76,41 +87,89 @@ static void set_options(struct outer_socket *s, int fd)
 		set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
 		set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
 	}
+}
+
+static void enable_batches(int fd)
+{
+	if (kernel_has_gro())
+		set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
 	/* The second is for those who may go past the limit. */
 	set_int(fd, SOL_SOCKET, SO_RCVBUF, KERNEL_BUFFER_BYTES);
 	set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, KERNEL_BUFFER_BYTES);
 	set_int(fd, SOL_SOCKET, SO_SNDBUF, KERNEL_BUFFER_BYTES);
 	set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, KERNEL_BUFFER_BYTES);
-	if (kernel_has_gro())
-		set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
-	s->gso = setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &probe, sizeof(probe)) == 0;
+}
+
+/* Binds to @*port, which is updated when it was 0. Returns 0 or -errno. */
+static int bind_to(int fd, int family, uint16_t *port)
+{
+	struct sockaddr_storage ss = {.ss_family = (sa_family_t)family};
+	struct sockaddr_in *in = (struct sockaddr_in *)&ss;
+	socklen_t len = family == AF_INET ? sizeof(*in) : sizeof(struct sockaddr_in6);
+
+	/* The port is at the same place in both. */
+	in->sin_port = htons(*port);
+	if (bind(fd, (struct sockaddr *)&ss, len) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+		return -errno;
+	*port = ntohs(in->sin_port);
+	return 0;
 }
 
 /* Returns a bound socket or -errno. *@port is updated when it was 0. */
 static int open_socket(struct outer_socket *s, uint16_t *port, uint32_t fwmark, bool *mark_refused)
 {
-	struct sockaddr_storage ss = {.ss_family = (sa_family_t)s->family};
-	struct sockaddr_in *in = (struct sockaddr_in *)&ss;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
-	socklen_t len = s->family == AF_INET ? sizeof(*in) : sizeof(*in6);
 	int fd = socket(s->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
-	int err;
+	int err, probe = 0;
 
 	if (fd < 0)
 		return -errno;
 	set_options(s, fd);
+	enable_batches(fd);
+	s->gso = setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &probe, sizeof(probe)) == 0;
 	if (fwmark && setsockopt(fd, SOL_SOCKET, SO_MARK, &fwmark, sizeof(fwmark)) < 0)
 		*mark_refused = true;
-	/* The port is at the same place in both. */
-	in->sin_port = htons(*port);
-	if (bind(fd, (struct sockaddr *)&ss, len) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&ss, &len) < 0) {
-		err = -errno;
+	err = bind_to(fd, s->family, port);
+	if (err) {
 		close(fd);
 		return err;
 	}
-	*port = ntohs(in->sin_port);
 	return fd;
+}
+
+/* The number of the socket that a datagram is for: 0 for transport data, else 1 */
+static int attach_divider(int fd)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, DATA_TYPE, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, 1),
+	};
+	const struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
+}
+
+/* Opens the second socket, where the kernel can tell the two apart. */
+static void open_handshakes(struct outer_socket *s, uint16_t port)
+{
+	int fd;
+
+	if (s->watch.fd < 0)
+		return;
+	fd = socket(s->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+	if (fd < 0)
+		return;
+	set_options(s, fd);
+	set_int(s->watch.fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (bind_to(fd, s->family, &port) == 0 && attach_divider(fd) == 0) {
+		s->handshakes.fd = fd;
+		return;
+	}
+	close(fd);
+	set_int(s->watch.fd, SOL_SOCKET, SO_REUSEPORT, 0);
 }
 
 static bool family_missing(int err)
@@ -140,6 +199,8 @@ static int open_pair(struct wgw_outer *o, uint16_t port, uint32_t fwmark, bool *
 		}
 		o->v4.watch.fd = v4 < 0 ? -1 : v4;
 		o->v6.watch.fd = v6 < 0 ? -1 : v6;
+		open_handshakes(&o->v4, p);
+		open_handshakes(&o->v6, p);
 		o->port = p;
 		return 0;
 	}
@@ -213,18 +274,18 @@ static void deliver(struct outer_socket *s, struct mmsghdr *m, struct rx_message
 	o->ops->received(o->ctx, &rx->from, rx->iov.iov_base, len, stride, tos);
 }
 
-/* Returns the number of messages received, 0: none wait. */
-static int receive_round(struct outer_socket *s)
+/* Receives @max messages (at most HANDSHAKE_MESSAGES) of @bytes each. Returns how many came. */
+static int receive_round(struct outer_socket *s, int fd, unsigned int max, size_t bytes)
 {
 	struct wgw_outer *o = s->outer;
-	struct rx_message rx[RX_MESSAGES];
-	struct mmsghdr m[RX_MESSAGES];
+	struct rx_message rx[HANDSHAKE_MESSAGES];
+	struct mmsghdr m[HANDSHAKE_MESSAGES];
 	int n;
 
-	for (size_t i = 0; i < RX_MESSAGES; i++) {
+	for (size_t i = 0; i < max; i++) {
 		memset(&rx[i].from, 0, sizeof(rx[i].from));
-		rx[i].iov.iov_base = o->rx + i * RX_MESSAGE_BYTES;
-		rx[i].iov.iov_len = RX_MESSAGE_BYTES;
+		rx[i].iov.iov_base = o->rx + i * bytes;
+		rx[i].iov.iov_len = bytes;
 		m[i].msg_hdr = (struct msghdr){
 			.msg_name = &rx[i].from.to,
 			.msg_namelen = sizeof(rx[i].from.to),
@@ -235,10 +296,20 @@ static int receive_round(struct outer_socket *s)
 		};
 	}
 	o->stats.rx_calls++;
-	n = recvmmsg(s->watch.fd, m, RX_MESSAGES, MSG_DONTWAIT, NULL);
+	n = recvmmsg(fd, m, max, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < n; i++)
 		deliver(s, &m[i], &rx[i]);
 	return n < 0 ? 0 : n;
+}
+
+static void take_error(int fd, uint32_t events)
+{
+	int err;
+	socklen_t len = sizeof(err);
+
+	/* Taken so that it does not come back; the datagram it is about is lost anyway. */
+	if (events & EPOLLERR)
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
 }
 
 static void on_ready(struct wgw_watch *w, uint32_t events)
@@ -247,16 +318,46 @@ static void on_ready(struct wgw_watch *w, uint32_t events)
 
 	if (events & EPOLLOUT)
 		outer_backlog_send(s);
-	if (events & EPOLLERR) {
-		int err;
-		socklen_t len = sizeof(err);
-
-		/* Taken so that it does not come back; the datagram it is about is lost anyway. */
-		getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &err, &len);
-	}
+	take_error(w->fd, events);
 	for (int i = 0; i < RX_ROUNDS; i++)
-		if (receive_round(s) < RX_MESSAGES)
+		if (receive_round(s, w->fd, RX_MESSAGES, RX_MESSAGE_BYTES) < RX_MESSAGES)
 			break;
+}
+
+/* Whether so many came that more will in a moment */
+static bool receive_handshakes(struct outer_socket *s)
+{
+	int n = 0;
+
+	for (int i = 0; i < HANDSHAKE_ROUNDS && n == i * HANDSHAKE_MESSAGES; i++)
+		n += receive_round(s, s->handshakes.fd, HANDSHAKE_MESSAGES, HANDSHAKE_BYTES);
+	return n >= HANDSHAKE_MESSAGES / 2;
+}
+
+static void rest(struct outer_socket *s)
+{
+	struct wgw_loop *loop = s->outer->loop;
+
+	wgw_timer_set(loop, &s->rest, wgw_loop_now(loop) + HANDSHAKE_REST_MS * WGW_MS_NS);
+}
+
+static void on_handshakes(struct wgw_watch *w, uint32_t events)
+{
+	struct outer_socket *s = wgw_container(w, struct outer_socket, handshakes);
+
+	take_error(w->fd, events);
+	if (receive_handshakes(s) && wgw_loop_mod(s->outer->loop, w, 0) == 0)
+		rest(s);
+}
+
+static void on_rested(struct wgw_timer *t)
+{
+	struct outer_socket *s = wgw_container(t, struct outer_socket, rest);
+
+	if (receive_handshakes(s))
+		rest(s);
+	else
+		wgw_loop_mod(s->outer->loop, &s->handshakes, EPOLLIN);
 }
 
 /* ---- object ---- */
@@ -267,11 +368,18 @@ static void init_socket(struct wgw_outer *o, struct outer_socket *s, int family)
 	s->family = family;
 	s->watch.fd = -1;
 	s->watch.ready = on_ready;
+	s->handshakes.fd = -1;
+	s->handshakes.ready = on_handshakes;
+	s->rest.due = on_rested;
 }
 
 static int watch(struct wgw_outer *o, struct outer_socket *s)
 {
-	return s->watch.fd < 0 ? 0 : wgw_loop_add(o->loop, &s->watch, EPOLLIN);
+	int err = s->watch.fd < 0 ? 0 : wgw_loop_add(o->loop, &s->watch, EPOLLIN);
+
+	if (err == 0 && s->handshakes.fd >= 0)
+		err = wgw_loop_add(o->loop, &s->handshakes, EPOLLIN);
+	return err;
 }
 
 struct wgw_outer *wgw_outer_new(struct wgw_loop *loop, uint16_t port, uint32_t fwmark,
@@ -313,12 +421,19 @@ out:
 	return o;
 }
 
+static void free_watch(struct wgw_loop *loop, struct wgw_watch *w)
+{
+	if (w->fd < 0)
+		return;
+	wgw_loop_del(loop, w);
+	close(w->fd);
+}
+
 static void free_socket(struct outer_socket *s)
 {
-	if (s->watch.fd >= 0) {
-		wgw_loop_del(s->outer->loop, &s->watch);
-		close(s->watch.fd);
-	}
+	free_watch(s->outer->loop, &s->watch);
+	free_watch(s->outer->loop, &s->handshakes);
+	wgw_timer_cancel(s->outer->loop, &s->rest);
 	free(s->backlog.bytes);
 }
 

@@ -29,6 +29,8 @@ struct outer_backlog {
 /**
  * struct outer_socket - one family's socket
  * @watch:	fd -1: the host has no such family
+ * @handshakes:	Receives what is no transport data; fd -1: that comes to @watch, too
+ * @rest:	Until when @handshakes is not looked at
  * @family:	AF_INET or AF_INET6
  * @gso:	The kernel knows UDP_SEGMENT
  * @gso_off:	Segmentation is not tried for @gso_off_to with strides of @gso_off_stride and more
@@ -36,7 +38,8 @@ struct outer_backlog {
  * @bad_source:	A source address that the kernel refused; not used until a datagram comes to it
  */
 struct outer_socket {
-	struct wgw_watch watch;
+	struct wgw_watch watch, handshakes;
+	struct wgw_timer rest;
 	struct wgw_outer *outer;
 	int family;
 	bool gso;
@@ -56,7 +59,7 @@ struct wgw_outer {
 	void *ctx;
 	struct outer_socket v4, v6;
 	uint16_t port;
-	uint8_t *rx; /* RX_MESSAGES buffers */
+	uint8_t *rx; /* where datagrams are received to */
 	struct wgw_outer_stats stats;
 };
 

@@ -733,6 +733,14 @@ static void calm(void)
 		      "RECOVERY: packets are still lost");
 }
 
+/* Nobody has anything to say, long enough for keys to go. */
+static void silence(void)
+{
+	run_until(w.now + between(500, 1500) * S);
+	for (int i = 0; i < NODES; i++)
+		check_slots(&w.nodes[i]);
+}
+
 /* ---- seeds ---- */
 
 static void clear(void)
@@ -770,6 +778,8 @@ static void run_seed(uint64_t seed)
 	for (int i = 0; i < STORMS; i++) {
 		storm();
 		calm();
+		if (chance(250))
+			silence();
 	}
 	clear();
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "src/tunnel/outer.h"
+#include "wg/messages.h"
 
 enum { MTU = 1420, PACKET = 1300, IP_HEADER = 20 };
 
@@ -74,8 +75,10 @@ struct node {
 	unsigned int got, failed, last;
 	int failed_with;
 	bool order;
-	bool bare; /* datagrams are not for the engine, they carry numbers themselves */
+	bool bare; /* datagrams are not for the engine, they carry numbers themselves, at BARE_NUMBER */
 };
+
+enum { BARE_NUMBER = 4 };
 
 static struct wgw_loop *loop;
 static struct node a, b;
@@ -137,7 +140,7 @@ static void take_bare(struct node *n, const uint8_t *buf, size_t len, size_t str
 	for (size_t at = 0; at < len; at += stride) {
 		unsigned int number;
 
-		memcpy(&number, buf + at, sizeof(number));
+		memcpy(&number, buf + at + BARE_NUMBER, sizeof(number));
 		if (number != n->got)
 			n->order = false;
 		if (++n->got == wanted)
@@ -532,8 +535,12 @@ START_TEST(batch_that_is_cut_by_a_full_buffer_goes_on_where_it_was_cut)
 
 	b.bare = true;
 	refuse = half_full;
-	for (unsigned int i = 0; i < BATCHES * COUNT; i++)
-		memcpy(&bytes[i / COUNT][i % COUNT * STRIDE], &i, sizeof(i));
+	for (unsigned int i = 0; i < BATCHES * COUNT; i++) {
+		uint8_t *datagram = &bytes[i / COUNT][i % COUNT * STRIDE];
+
+		datagram[0] = WG_MESSAGE_DATA;
+		memcpy(datagram + BARE_NUMBER, &i, sizeof(i));
+	}
 	for (unsigned int i = 0; i < BATCHES; i++)
 		wgw_outer_transmit(a.outer, &to, bytes[i], STRIDE, COUNT, LAST, 0);
 	run_until(BATCHES * COUNT);
@@ -543,6 +550,72 @@ START_TEST(batch_that_is_cut_by_a_full_buffer_goes_on_where_it_was_cut)
 	wgw_outer_stats(a.outer, &stats);
 	ck_assert_uint_eq(stats.tx_dropped, 0);
 	ck_assert_uint_eq(stats.tx_datagrams, BATCHES * COUNT);
+}
+END_TEST
+
+/* Sends @count datagrams that begin like handshake messages, as a stranger. */
+static void flood(int family, unsigned int count)
+{
+	const struct wg_endpoint to = loopback(family, wgw_outer_port(b.outer));
+	socklen_t len = family == AF_INET ? sizeof(to.to.in) : sizeof(to.to.in6);
+	uint8_t message[148] = {WG_MESSAGE_INITIATION};
+	int fd = socket(family, SOCK_DGRAM, 0);
+
+	ck_assert_int_ge(fd, 0);
+	while (count--)
+		sendto(fd, message, sizeof(message), MSG_DONTWAIT, &to.to.sa, len);
+	close(fd);
+}
+
+static void flood_leaves_room_for_data(int family)
+{
+	enum { FLOOD = 50000 };
+	struct wgw_outer_stats before, after;
+
+	if (!wgw_outer_has(a.outer, family)) {
+		puts("not checked: no such family here");
+		return;
+	}
+	make_session(family);
+	wgw_outer_stats(b.outer, &before);
+	flood(family, FLOOD);
+	send_numbers(1, BURST);
+	wg_device_flush(a.wg);
+	run_until(1 + BURST);
+	ck_assert_uint_eq(b.got, 1 + BURST);
+	ck_assert(b.order);
+	/* the flood did not fit its own buffer, which is the point */
+	wgw_outer_stats(b.outer, &after);
+	ck_assert_uint_lt(after.rx_datagrams - before.rx_datagrams, FLOOD);
+}
+
+START_TEST(flood_of_handshakes_leaves_room_for_data_over_ipv4)
+{
+	flood_leaves_room_for_data(AF_INET);
+}
+END_TEST
+
+START_TEST(flood_of_handshakes_leaves_room_for_data_over_ipv6)
+{
+	flood_leaves_room_for_data(AF_INET6);
+}
+END_TEST
+
+/* Many in a row, and then few: neither is forgotten. */
+START_TEST(handshakes_are_read_again_after_a_rest)
+{
+	struct wgw_outer_stats stats;
+
+	flood(AF_INET, 200);
+	for (unsigned int n = 200; n <= 203; n++) {
+		do {
+			wgw_timer_set(loop, &deadline, wgw_clock_ns() + 20 * WGW_MS_NS);
+			wgw_loop_run(loop);
+			wgw_outer_stats(b.outer, &stats);
+		} while (stats.rx_datagrams < n);
+		ck_assert_uint_eq(stats.rx_datagrams, n);
+		flood(AF_INET, 1);
+	}
 }
 END_TEST
 
@@ -626,6 +699,9 @@ static Suite *suite(void)
 	tcase_add_test(c, vanished_source_address_is_left_out);
 	tcase_add_test(c, full_socket_buffer_delays_but_neither_drops_nor_reorders);
 	tcase_add_test(c, batch_that_is_cut_by_a_full_buffer_goes_on_where_it_was_cut);
+	tcase_add_test(c, flood_of_handshakes_leaves_room_for_data_over_ipv4);
+	tcase_add_test(c, flood_of_handshakes_leaves_room_for_data_over_ipv6);
+	tcase_add_test(c, handshakes_are_read_again_after_a_rest);
 	tcase_add_test(c, backlog_is_bounded_and_drops_the_newest);
 	tcase_add_test(c, unreachable_destination_is_told_and_not_fatal);
 	tcase_add_test(c, nobody_listening_is_not_fatal);

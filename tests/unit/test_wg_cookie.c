@@ -165,7 +165,8 @@ END_TEST
 
 /* ---- under load ---- */
 
-/* Puts node @i under load with @count initiations that have a right mac1 and nothing else. */
+/* Puts node @i under load with @count initiations that have a right mac1 and nothing else, from
+ * sources of which hardly any comes twice. */
 static void flood(struct sim *sim, int i, unsigned int count)
 {
 	struct sim_node *node = &sim->nodes[i];
@@ -175,6 +176,8 @@ static void flood(struct sim *sim, int i, unsigned int count)
 
 	wg_cookie_init(&cookie, node->public_key);
 	while (count--) {
+		sim_random(node, &from.to.in.sin_addr, 4);
+		sim_random(node, &from.to.in.sin_port, 2);
 		sim_random(node, &msg, sizeof(msg));
 		wg_put_le32(msg.type, WG_MESSAGE_INITIATION);
 		wg_cookie_add_macs(&cookie, &msg, sizeof(msg), sim->now);
@@ -275,30 +278,102 @@ END_TEST
 
 START_TEST(flood_neither_stops_data_nor_grows)
 {
+	enum { QUEUED = WG_HANDSHAKES_LOAD + WG_COOKIES_BURST };
 	struct sim *sim = sim_new_pair(NULL, NULL);
 	struct sim_node *b = &sim->nodes[1];
 	struct wg_device_stats stats;
 
 	sim_send(sim, 0, 1);
 	flood(sim, 1, 3 * WG_HANDSHAKES_QUEUED_MAX);
-	ck_assert_uint_eq(b->dev->handshakes.count, WG_HANDSHAKES_QUEUED_MAX);
+	ck_assert_uint_eq(b->dev->handshakes.count, QUEUED);
 	wg_device_stats(b->dev, &stats);
-	ck_assert_uint_eq(stats.rx_rate_limited, 2 * WG_HANDSHAKES_QUEUED_MAX);
+	ck_assert_uint_eq(stats.rx_rate_limited, 3 * WG_HANDSHAKES_QUEUED_MAX - QUEUED);
 	/* data passes before any of the queue is worked on */
 	ck_assert_int_eq(sim_commit(sim, 0, 1, 100, 1), 0);
 	wg_device_flush(sim->nodes[0].dev);
 	wg_device_receive(b->dev, &sim->queue->from, sim->queue->bytes, sim->queue->len,
 			  sim->queue->len, 0);
 	ck_assert_uint_eq(b->delivered, 2);
-	ck_assert_uint_eq(b->dev->handshakes.count, WG_HANDSHAKES_QUEUED_MAX);
+	ck_assert_uint_eq(b->dev->handshakes.count, QUEUED);
 	/* and a turn works on a few only */
 	wg_device_flush(b->dev);
-	ck_assert_uint_eq(b->dev->handshakes.count,
-			  WG_HANDSHAKES_QUEUED_MAX - WG_HANDSHAKES_PER_TURN);
+	ck_assert_uint_eq(b->dev->handshakes.count, QUEUED - WG_HANDSHAKES_PER_TURN);
 	wg_device_tick(b->dev);
-	ck_assert_uint_eq(b->dev->handshakes.count,
-			  WG_HANDSHAKES_QUEUED_MAX - 2 * WG_HANDSHAKES_PER_TURN);
+	ck_assert_uint_eq(b->dev->handshakes.count, QUEUED - 2 * WG_HANDSHAKES_PER_TURN);
 	ck_assert_uint_le(wg_device_next_deadline(b->dev), sim->now); /* and goes on at once */
+	sim_free(sim);
+}
+END_TEST
+
+/* Floods node 1 for @ns, with far more than gets cookies. */
+static void flood_for(struct sim *sim, uint64_t ns)
+{
+	for (uint64_t end = sim->now + ns; sim->now < end;) {
+		flood(sim, 1, 100);
+		sim->n_datagrams = 0;
+		sim_advance(sim, 5 * SIM_MS);
+	}
+}
+
+static bool no_cookie_for_0(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	(void)from;
+	return d->bytes[0] != WG_MESSAGE_COOKIE ||
+	       d->to.to.in.sin_addr.s_addr != sim->nodes[0].address.to.in.sin_addr.s_addr;
+}
+
+/* It gets no cookie, by the flood or by the link, and no answer at first. */
+START_TEST(who_tries_again_is_told_from_the_flood)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+
+	sim->filter = no_cookie_for_0;
+	flood_for(sim, 500 * SIM_MS);
+	sim_send(sim, 0, 1);
+	flood_for(sim, 4900 * SIM_MS);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 0);
+	flood_for(sim, 600 * SIM_MS);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	ck_assert_uint_eq(b->delivered, 1);
+	/* the memory of sources goes when the flood has gone */
+	ck_assert_ptr_nonnull(b->dev->retries.bits);
+	sim_advance(sim, 10 * SIM_S);
+	ck_assert_ptr_null(b->dev->retries.bits);
+	sim_free(sim);
+}
+END_TEST
+
+/* Who makes up the same source again and again at the right time */
+START_TEST(repeated_sources_cost_no_more_than_their_budget)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *b = &sim->nodes[1];
+	struct wg_endpoint from = sim_address(77);
+	struct wg_device_stats before, after;
+	struct wg_message_initiation msg;
+	struct wg_cookie cookie;
+
+	wg_cookie_init(&cookie, b->public_key);
+	flood_for(sim, 100 * SIM_MS);
+	wg_device_stats(b->dev, &before);
+	for (int i = 0; i < 6200; i++) {
+		sim_random(b, &msg, sizeof(msg));
+		wg_put_le32(msg.type, WG_MESSAGE_INITIATION);
+		wg_cookie_add_macs(&cookie, &msg, sizeof(msg), sim->now);
+		wg_device_receive(b->dev, &from, (uint8_t *)&msg, sizeof(msg), sizeof(msg), 0);
+		sim->n_datagrams = 0;
+		if (i % 10 == 0)
+			flood(sim, 1, 100);
+		sim_advance(sim, SIM_MS);
+	}
+	wg_device_stats(b->dev, &after);
+	/* garbage that was worked on shows as that */
+	ck_assert_uint_gt(after.rx_bad_mac, before.rx_bad_mac + 100);
+	ck_assert_uint_le(after.rx_bad_mac - before.rx_bad_mac,
+			  2 * WG_RECOGNISED_PER_S + WG_RECOGNISED_BURST);
 	sim_free(sim);
 }
 END_TEST
@@ -385,6 +460,8 @@ static Suite *suite(void)
 	tcase_add_test(t, load_lasts_a_second);
 	tcase_add_test(t, a_cookie_does_not_lift_the_rate_limit);
 	tcase_add_test(t, flood_neither_stops_data_nor_grows);
+	tcase_add_test(t, who_tries_again_is_told_from_the_flood);
+	tcase_add_test(t, repeated_sources_cost_no_more_than_their_budget);
 	tcase_add_test(t, wrong_mac1_is_met_with_silence);
 	tcase_add_test(t, cookie_reply_moves_no_endpoint_and_no_timer);
 	suite_add_tcase(s, t);

@@ -8,6 +8,7 @@
 #include "wg/peer.h"
 #include "wg/ratelimit.h"
 #include "wg/replay.h"
+#include "wg/retries.h"
 
 #include <errno.h>
 
@@ -505,6 +506,89 @@ START_TEST(rate_limiter_remembers_no_more_than_it_may)
 }
 END_TEST
 
+/* ---- who tried before ---- */
+
+static struct sockaddr_in some_source(uint32_t n)
+{
+	struct sockaddr_in source = {.sin_family = AF_INET};
+
+	source.sin_addr.s_addr = htonl(0x0b000000 + n * 2654435761U % 0xb0000000);
+	source.sin_port = (in_port_t)(n * 40503 >> 8);
+	return source;
+}
+
+static bool note(struct wg_retries *retries, uint32_t n, uint64_t now)
+{
+	const struct sockaddr_in source = some_source(n);
+
+	return wg_retries_note(retries, (const struct sockaddr *)&source, now);
+}
+
+START_TEST(retries_are_recognised_when_they_are_due)
+{
+	static const struct {
+		uint64_t after_ms;
+		bool recognised;
+	} cases[] = {{1, false},   {1000, false}, {4000, false}, {4500, false}, {5000, true},
+		     {5100, true}, {5333, true},  {6300, false}, {7000, false}, {12000, false}};
+	struct wg_retries retries;
+
+	for (uint64_t phase = 0; phase < 2 * WG_RETRIES_SLICE_MS; phase += 7)
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			const uint64_t start = 1000 * SIM_S + phase * SIM_MS;
+
+			wg_retries_init(&retries, (const uint8_t[16]){1});
+			ck_assert(!note(&retries, 1, start));
+			ck_assert(!note(&retries, 2, start + cases[i].after_ms * SIM_MS));
+			ck_assert_int_eq(note(&retries, 1, start + cases[i].after_ms * SIM_MS),
+					 cases[i].recognised);
+			wg_retries_free(&retries);
+		}
+	/* soon after boot there is no time before */
+	wg_retries_init(&retries, (const uint8_t[16]){1});
+	for (uint64_t now = 0; now < 4 * SIM_S; now += SIM_S / 3)
+		ck_assert(!note(&retries, 1, now));
+	wg_retries_free(&retries);
+}
+END_TEST
+
+START_TEST(retries_know_address_and_port)
+{
+	struct wg_retries retries;
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = 7};
+	struct sockaddr *source = (struct sockaddr *)&in6;
+
+	wg_retries_init(&retries, (const uint8_t[16]){2});
+	ck_assert(!wg_retries_note(&retries, source, 1000 * SIM_S));
+	in6.sin6_port = 8;
+	ck_assert(!wg_retries_note(&retries, source, 1005 * SIM_S));
+	in6.sin6_port = 7;
+	in6.sin6_addr.s6_addr[15] = 1;
+	ck_assert(!wg_retries_note(&retries, source, 1005 * SIM_S));
+	in6.sin6_addr.s6_addr[15] = 0;
+	ck_assert(wg_retries_note(&retries, source, 1005 * SIM_S));
+	ck_assert(wg_retries_collect(&retries, 1006 * SIM_S));
+	ck_assert(!wg_retries_collect(&retries, 1012 * SIM_S));
+	ck_assert_ptr_null(retries.bits);
+}
+END_TEST
+
+/* At 200,000 sources a second */
+START_TEST(retries_are_hardly_ever_mistaken)
+{
+	enum { PER_S = 200000, SECONDS = 7 };
+	struct wg_retries retries;
+	unsigned int mistaken = 0;
+
+	wg_retries_init(&retries, (const uint8_t[16]){3});
+	for (uint32_t i = 0; i < PER_S * SECONDS; i++)
+		if (note(&retries, i, 1000 * SIM_S + i * (SIM_S / PER_S)) && i >= 6 * PER_S)
+			mistaken++;
+	ck_assert_uint_lt(mistaken, PER_S / 200);
+	wg_retries_free(&retries);
+}
+END_TEST
+
 /* ---- packets ---- */
 
 START_TEST(padding_is_to_16_but_not_past_the_mtu)
@@ -607,6 +691,9 @@ static Suite *suite(void)
 	tcase_add_test(t, allowed_ips_like_a_list);
 	tcase_add_test(t, rate_is_limited_by_source);
 	tcase_add_test(t, rate_limiter_remembers_no_more_than_it_may);
+	tcase_add_test(t, retries_are_recognised_when_they_are_due);
+	tcase_add_test(t, retries_know_address_and_port);
+	tcase_add_test(t, retries_are_hardly_ever_mistaken);
 	tcase_add_test(t, padding_is_to_16_but_not_past_the_mtu);
 	tcase_add_test(t, declared_length_is_checked);
 	tcase_add_test(t, ecn_is_combined_by_rfc_6040);

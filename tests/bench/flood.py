@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+flood.py - a transfer and a new client while initiations with a right mac1 come from random addresses
+
+	client namespace ---veth--- peer namespace ---veth--- flood namespace
+	  wgwrap iperf3 -c -R         the server: wireguard-go,   flood.c: one core, IPv4 sources
+	  wgwrap, another key         then wgwrap                 drawn from all unicast addresses
+
+For each server: the transfer's rate before and during the flood, what the server's memory grew by, and how
+long clients that were not there before need for their first handshake, one after the other. Client, server and flood share the
+machine's cores: read the columns against each other.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
+
+from lib import servers, world  # pylint: disable=wrong-import-position
+from lib.world import find, run, wait_until  # pylint: disable=wrong-import-position
+
+world.enter()
+
+CALM_S, FLOOD_S = 6, int(os.environ.get("FLOOD_S", "40"))
+OWN_PORT = 51821
+NEW_CLIENTS = 3
+
+
+def resident_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        fields = dict(line.split(":", 1) for line in f)
+    return int(fields["VmRSS"].split()[0])
+
+
+class Flooded:
+    """The world with a third side that floods. No sentry: it would have to look at every frame."""
+
+    def __init__(self):
+        self.w = world.World()
+        self.w.sentry.stop()
+        w = self.w
+        self.ns = w.namespace()
+        run("ip", "link", "add", "flood0", "type", "veth", "peer", "name", "flood0", "netns", str(self.ns))
+        w.at(0, "ip", "link", "set", "flood0", "netns", str(w.peer_ns))
+        w.addresses(self.ns, "flood0", "198.18.0.2/30")
+        w.addresses(w.peer_ns, "flood0", "198.18.0.1/30")
+        # answers to the flood's sources go back there, and end there
+        w.at(w.peer_ns, "ip", "neigh", "replace", "198.18.0.2", "lladdr", self.mac(self.ns), "dev", "flood0")
+        w.at(w.peer_ns, "ip", "route", "add", "default", "via", "198.18.0.2")
+        for name in ("all", "flood0"):
+            w.at(w.peer_ns, "sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter=0")
+
+    def mac(self, ns):
+        return json.loads(self.w.at(ns, "ip", "-j", "link", "show", "flood0"))[0]["address"]
+
+    def flood(self, port, public):
+        program = os.path.join(world.BUILD, "tests/bench/flood")
+        return self.w.start(self.w.inside(self.ns) + [program, "flood0", self.mac(self.w.peer_ns), "198.18.0.1",
+                                                      str(port), public, str(FLOOD_S)], stdout=subprocess.PIPE, text=True)
+
+
+class WireguardGo:
+    name = "wireguard-go"
+
+    def __init__(self, f):
+        w = f.w
+        self.port, self.inner = world.PORT, "10.9.0.1"
+        self.public, self.pid = w.pub["peer"], w.wireguard_go.pid
+        self.conf = w.conf
+        self.new_confs = []
+        for number in range(10, 10 + NEW_CLIENTS):
+            key, public = key_pair(w)
+            w.at(w.peer_ns, find("wg"), "set", "wg0", "peer", public, "allowed-ips", f"10.9.0.{number}/32")
+            self.new_confs.append(w.write(f"new-go{number}.conf", config(w, key, number, self.public, self.port), 0o600))
+        servers.iperf3(w)
+
+
+class Wgwrap:
+    name = "wgwrap"
+
+    def __init__(self, f):
+        w = f.w
+        self.port, self.inner = OWN_PORT, "10.9.0.7"
+        key, self.public = key_pair(w)
+        text = f"[Interface]\nPrivateKey = {key}\nAddress = 10.9.0.7/32\nListenPort = {OWN_PORT}\n"
+        confs = []
+        for number in range(9, 10 + NEW_CLIENTS):
+            key, public = key_pair(w)
+            text += f"[Peer]\nPublicKey = {public}\nAllowedIPs = 10.9.0.{number}/32\n"
+            confs.append(w.write(f"to-server{number}.conf",
+                                 config(w, key, number, self.public, OWN_PORT, "10.9.0.7"), 0o600))
+        self.conf, *self.new_confs = confs
+        server = w.write("server.conf", text, 0o600)
+        log = open(w.path("server.log"), "w", encoding="utf-8")
+        w.end_tunnels()
+        w.start(w.inside(w.peer_ns) + [w.wgwrap, "-c", server, "--", "iperf3", "-s"], stdout=log, stderr=log)
+        self.pid = wait_until("the server's tunnel process", w.tunnels)[0]
+        time.sleep(1)
+
+
+def key_pair(w):
+    key = run(w.wgwrap, "genkey").strip()
+    return key, run(w.wgwrap, "pubkey", input=key + "\n").strip()
+
+
+def config(w, key, number, public, port, inner="10.9.0.1"):
+    psk = f"PresharedKey = {w.psk}\n" if number == 2 and port == world.PORT else ""
+    return (f"[Interface]\nPrivateKey = {key}\nAddress = 10.9.0.{number}/32\n[Peer]\nPublicKey = {public}\n{psk}"
+            f"AllowedIPs = {inner}/32\nEndpoint = 192.0.2.1:{port}\n")
+
+
+def transfer(w, server, seconds):
+    return w.start(w.unprivileged() + [w.wgwrap, "-c", server.conf, "--", "iperf3", "-c", server.inner, "-R", "-J",
+                                       "-t", str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def first_handshake(w, conf, limit):
+    """Seconds until a client with a key not used before is in, as text."""
+    began = time.monotonic()
+    done = w.finish_command(w.unprivileged() + [w.wgwrap, "-c", conf, f"--wait={limit:.0f}s", "--", "true"], 90)
+    return f"{time.monotonic() - began:.1f} s" if done.returncode == 0 else f"not within {limit:.0f} s"
+
+
+def measure(f, server):
+    w = f.w
+    client = transfer(w, server, CALM_S + FLOOD_S + 4)
+    time.sleep(CALM_S)
+    before = resident_kib(server.pid)
+    flood = f.flood(server.port, server.public)
+    time.sleep(2)
+    end, took = time.monotonic() + FLOOD_S - 4, []
+    for conf in server.new_confs:
+        if time.monotonic() < end:
+            took.append(first_handshake(w, conf, end - time.monotonic() + 1))
+    sent = flood.communicate()[0].split()
+    after = resident_kib(server.pid)
+    out, err = client.communicate(timeout=60)
+    try:
+        rates = [i["sum"]["bits_per_second"] / 1e6 for i in json.loads(out)["intervals"]]
+    except (KeyError, ValueError):
+        rates = []
+    if len(rates) < CALM_S + FLOOD_S:
+        print(f"{server.name}: the transfer ended early: {out[-300:]} {err[-300:]}")
+        return
+    calm = statistics.median(rates[2:CALM_S])
+    stormy = statistics.median(rates[CALM_S + 2:CALM_S + FLOOD_S - 1])
+    print(f"{server.name:14} {sent[1]:>8} initiations/s   {calm:6.0f} -> {stormy:6.0f} Mbit/s ({100 * stormy / calm:3.0f} %)"
+          f"   {before} -> {after} KiB ({after - before:+d})   new clients: "
+          f"{', '.join(took)}", flush=True)
+    if os.environ.get("FLOOD_VERBOSE"):
+        print([round(r) for r in rates])
+        for line in w.at(w.peer_ns, "cat", "/proc/net/udp").splitlines()[1:]:
+            print("socket", line.split()[1], "dropped", line.split()[-1])
+
+
+def main():
+    f = Flooded()
+    try:
+        for kind in (Wgwrap, WireguardGo):
+            if kind.__name__.lower() in os.environ.get("FLOOD_SERVERS", "wgwrap wireguardgo"):
+                f.w.end_tunnels()
+                measure(f, kind(f))
+    finally:
+        f.w.close()
+
+
+main()
