@@ -133,7 +133,7 @@ sim: $(SIM_TESTS)
 demo: all
 	@WGWRAP_BUILD=$(abspath $(BUILD)) examples/demo.sh
 
-bench: all $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c))) $(BUILD)/tests/bench/flood
+bench: all $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c)))
 	@for b in $(BENCHES); do WGWRAP_BUILD=$(abspath $(BUILD)) $$b || exit; done
 
 # Leak checking stays off: processes that end by _exit or a signal are no leaks.
