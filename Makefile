@@ -39,7 +39,8 @@ SIM_SRCS     := $(sort $(wildcard tests/sim/*.c))
 PLATFORM_SRCS := $(sort $(wildcard tests/platform/*.c))
 PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
 FUZZ_SRCS    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/*.sh tests/e2e/front/*.py tests/e2e/proxy/*.py))
+MATRIX       := $(sort $(wildcard tests/e2e/matrix/*.py))
+E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/*.sh tests/e2e/front/*.py tests/e2e/proxy/*.py)) $(MATRIX)
 BENCHES      := $(sort $(wildcard tests/bench/*.sh tests/bench/*.py))
 MAN_PAGES    := $(sort $(wildcard cmd/*.1 cmd/*.5))
 
@@ -104,6 +105,9 @@ $(BUILD)/tests/programs/%: tests/programs/%.c
 $(BUILD)/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -o $@ $<
+$(BUILD)/tests/programs/sanitized: tests/programs/sanitized.c
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -fsanitize=address -o $@ $<
 # what the shared object cannot reach
 $(BUILD)/tests/programs/static_%: tests/programs/static_%.c
 	@mkdir -p $(@D)
@@ -126,9 +130,15 @@ check-unit: $(UNIT_TESTS) $(PLATFORM_TESTS)
 check-e2e: all $(PROGRAMS)
 	@$(RUN_TESTS) $(E2E_TESTS)
 
+matrix: all $(PROGRAMS)
+	@WGWRAP_MATRIX=full $(RUN_TESTS) $(MATRIX)
+
 # SEEDS=N FIRST=seed
 sim: $(SIM_TESTS)
 	@for s in $(SIM_TESTS); do echo "$$s $(SEEDS) $(FIRST)" && $$s $(SEEDS) $(FIRST) || exit; done
+
+deps-matrix:
+	sh tests/deps.sh build tests matrix
 
 demo: all
 	@WGWRAP_BUILD=$(abspath $(BUILD)) examples/demo.sh
@@ -185,6 +195,7 @@ help:
 	@echo 'make demo         curl through a tunnel between two processes on loopback'
 	@echo 'make check        all tests; K=PATTERN: those whose name contains it'
 	@echo 'make check-unit   tests/unit and tests/platform; check-e2e: tests/e2e'
+	@echo 'make matrix       real programs, all of them; check has the quick ones. make deps-matrix first'
 	@echo 'make sim          tests/sim: the engine in virtual time; SEEDS=N FIRST=SEED'
 	@echo 'make bench        tests/bench: ratios, measured side by side'
 	@echo 'make asan         the tests in a build with AddressSanitizer and UBSan'
@@ -194,5 +205,5 @@ help:
 	@echo 'make clean        remove what was built'
 	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir'
 
-.PHONY: all deps check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install uninstall clean help
+.PHONY: all deps deps-matrix matrix check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install uninstall clean help
 .DEFAULT_GOAL := all
