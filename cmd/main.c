@@ -35,6 +35,7 @@ static const struct command commands[] = {
 	{"list", cmd_list, "[-q]", "the running tunnels, a line each"},
 	{"show", cmd_show, "[NAME|CONF|all] [FIELD|dump] [--json]",
 	 "the state of running tunnels, as wg(8) shows it"},
+	{"top", cmd_top, "[-n COUNT] [-d SECONDS] [NAME|CONF]", "watch the open connections"},
 	{"health", cmd_health, "[NAME|CONF] [--metrics] [--listen ADDRESS:PORT|PATH]",
 	 "whether tunnels work; over HTTP: /livez, /readyz, /metrics"},
 	{"check", cmd_check, "[-q] [--lenient] CONF", "read a file, say what is wrong with it"},

@@ -137,6 +137,9 @@ void wgw_control_request(struct wgw_core *core, const struct wgw_channel_msg *ms
 	case WGW_CONTROL_GET:
 		reply->err = n == 1 ? put_into(fds[0], wgw_report_state(core)) : EINVAL;
 		break;
+	case WGW_CONTROL_FLOWS:
+		reply->err = n == 1 ? put_into(fds[0], wgw_report_flows(core)) : EINVAL;
+		break;
 	case WGW_CONTROL_SET:
 		reply->err = n == 1 ? set(core, fds[0], false, reply) : EINVAL;
 		break;

@@ -161,6 +161,8 @@ void wgw_peers_state(const struct wgw_peers *e, struct wgw_channel_msg *msg);
 /* Writes the tunnel's state as src/control/status.h describes it. Returns malloc'ed text, NULL
  * without memory. */
 char *wgw_report_state(struct wgw_core *core);
+/* The same for what is open: src/control/flows.h. (report_flows.c) */
+char *wgw_report_flows(struct wgw_core *core);
 
 /* configure.c ---- */
 

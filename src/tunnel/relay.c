@@ -81,6 +81,7 @@ static int pump(struct wgw_conn *c, enum direction d, struct wgw_end *from, stru
 		if (got <= 0)
 			return got < 0 && got != -EAGAIN ? (int)got : 0;
 		budget -= (size_t)got < budget ? (size_t)got : budget;
+		c->moved[d] += (size_t)got;
 		iov.iov_len = (size_t)got;
 		put = to->full ? 0 : wgw_end_write(to, &iov, 1);
 		if (put < 0)

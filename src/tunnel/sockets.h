@@ -341,6 +341,7 @@ struct wgw_conn {
 	struct wgw_link waiting;       /* in its list */
 	int connect_err, err;
 	uint64_t started, wait_ns, retry_at;
+	uint64_t moved[2]; /* bytes from the application, bytes to it */
 	bool far_over, out_fin, discarded, counted_unsent;
 	uint8_t *tail;
 	size_t tail_at, tail_len;

@@ -73,6 +73,7 @@ struct wgw_conn *wgw_conn_new(struct wgw_sockets *s)
 	c->dup = -1;
 	wgw_end_init(&c->app, -1, true, app_ready);
 	wgw_end_init(&c->far_end, -1, false, NULL);
+	c->started = wgw_loop_now(s->t->loop);
 	wgw_list_append(&s->conns, &c->link);
 	return c;
 }

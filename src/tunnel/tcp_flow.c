@@ -119,6 +119,7 @@ static bool pump_out(struct wgw_conn *c)
 		if (got <= 0)
 			return true;
 		budget -= (size_t)got;
+		c->moved[0] += (size_t)got;
 		flow_send_commit(c->flow, (size_t)got);
 	}
 	return true;
@@ -168,6 +169,7 @@ static bool pump_in(struct wgw_conn *c)
 		if (r == 0)
 			return true;
 		budget = (size_t)r < budget ? budget - (size_t)r : 0;
+		c->moved[1] += (size_t)r;
 		flow_recv_consume(c->flow, (size_t)r);
 	}
 	if (fin && !c->far_over)
