@@ -147,6 +147,15 @@ static unsigned int protocols_of(const struct field *f)
 	return set;
 }
 
+static bool is_loopback(const char *host)
+{
+	struct wgw_prefix p;
+
+	if (strcasecmp(host, "localhost") == 0)
+		return true;
+	return wgw_address_parse(host, &p) == 0 && stack_addr_is_loopback(&p.addr);
+}
+
 /* @f: [bind,] port, host, port. */
 static const char *add_one(struct wgw_proxy_options *o, enum wgw_proxy_kind kind,
 			   const struct field *f, size_t n, const char *path)
@@ -160,6 +169,10 @@ static const char *add_one(struct wgw_proxy_options *o, enum wgw_proxy_kind kind
 	if (host->len == 0 || !port_of(port, 1, &s->target_port))
 		return syntax;
 	s->target_host = host_of(host);
+	if (s->target_host && (kind == WGW_PROXY_TCP || kind == WGW_PROXY_UDP) &&
+	    is_loopback(s->target_host))
+		return "the destination is in the tunnel, where there is no loopback (-R goes to this "
+		       "host)";
 	if (path) {
 		s->path = strndup(path, f[0].len);
 	} else if (!port_of(&f[n - 3], 0, &s->port)) {

@@ -8,6 +8,7 @@ proxied_server.py - the servers that the tests of proxies reach through the tunn
 	TCP 4008  reads to the end, then tells how many bytes, then finishes: needs half-close
 	TCP 4009  sends "partial" and resets
 	TCP 4012  a line "HOST PORT": connects there, sends "called\\n" and echoes; tells its source port first
+	TCP 4013  the same, and then passes on what comes from either side
 	UDP 4010  answers "SOURCE-PORT PAYLOAD"
 	UDP 4011  the same from another port
 
@@ -131,7 +132,23 @@ def partial(s):
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def call(s):
+def relay(s, out):
+    def back():
+        try:
+            while data := out.recv(65536):
+                s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+    thread = threading.Thread(target=back, daemon=True)
+    thread.start()
+    while data := s.recv(65536):
+        out.sendall(data)
+    out.shutdown(socket.SHUT_WR)
+    thread.join()
+
+
+def call(s, then=lambda s, out: echo(out)):
     line = b""
     while not line.endswith(b"\n"):
         line += s.recv(1)
@@ -140,7 +157,7 @@ def call(s):
         with socket.create_connection((host.decode(), int(port)), timeout=10) as out:
             s.sendall(b"%d\n" % out.getsockname()[1])
             out.sendall(b"called\n")
-            echo(out)
+            then(s, out)
     except OSError as e:
         s.sendall(b"error %s\n" % str(e).encode())
 
@@ -182,7 +199,8 @@ def udp(port, other):
 
 
 def main():
-    for port, serve in ((4007, echo), (4008, count), (4009, partial), (4012, call)):
+    for port, serve in ((4007, echo), (4008, count), (4009, partial), (4012, call),
+                        (4013, lambda s: call(s, relay))):
         tcp(port, serve)
     udp(4010, False)
     udp(4011, True)
