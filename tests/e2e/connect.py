@@ -69,10 +69,18 @@ def _(w):
         assert out.count("edge:") == 1 and "edge: OUT" in out, out
 
 
+def without_repeats(out):
+    """The kernel wakes twice for a failure (tcp_reset() does, close() of an AF_UNIX socket does); whoever comes in
+    between sees the same edge twice. The rest must be as it is."""
+    lines = out.splitlines()
+    return [line for at, line in enumerate(lines) if not (at and "ERR" in line and line == lines[at - 1])]
+
+
 @test("failure gives one edge with everything")
 def _(w):
-    out = same(w, "epoll_edges", "10.9.0.1", "9", "500")
-    assert out.count("edge:") == 1 and "ERR" in out, out
+    argv = (w.path("programs", "epoll_edges"), "10.9.0.1", "9", "500")
+    native, wrapped = (without_repeats(run(*argv).stdout) for run in (w.native, w.wrapped))
+    assert native == wrapped and len(native) == 3 and "ERR" in native[1], (native, wrapped)
 
 
 @test("one edge also when each system call of the tunnel process takes 5 ms")
@@ -91,9 +99,9 @@ def _(w):
             with open(f"/proc/{pid}/status", encoding="utf-8") as status:
                 return f"TracerPid:\t{slow.pid}\n" in status.read()
         world.wait_until("strace", attached)
-        for port, edge in (("4011", "edge: OUT \n"), ("9", "ERR")):
+        for port, edge in (("4011", "edge: OUT "), ("9", "edge: IN OUT ERR HUP RDHUP ")):
             out = w.ok(w.path("programs", "epoll_edges"), "10.9.0.1", port, "3000")
-            assert out.count("edge:") == 1 and edge in out, out
+            assert [line for line in without_repeats(out) if "edge:" in line] == [edge], out
     finally:
         slow.terminate()
         slow.wait(10)
