@@ -93,7 +93,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIBS)
 $(BUILD)/tests/sim/%: tests/sim/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
-$(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libwg.a
+$(BUILD)/tests/bench/flood: tests/bench/flood.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
 $(BUILD)/tests/platform/%: tests/platform/%.c
@@ -170,7 +170,15 @@ tidy:
 	clang-format --dry-run -Werror $(SOURCES)
 	clang-tidy --quiet $(filter %.c,$(WG_SRCS) $(SRC_SRCS) $(CMD_SRCS)) -- $(STD) -I. $(PKG_CFLAGS)
 
-install: all
+# the engine for other programs: header, static library, pkg-config file
+WG_LIBS := $(shell pkg-config --libs libsodium libb2 2>/dev/null) $(if $(HAVE_OPENSSL),-lcrypto) $(if $(HAVE_IPSECMB),-lIPSec_MB)
+install-engine: $(BUILD)/libwg.a
+	install -D -m 644 $< $(DESTDIR)$(PREFIX)/lib/libwg.a
+	install -D -m 644 wg/wg.h $(DESTDIR)$(PREFIX)/include/wgwrap/wg/wg.h
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBS@|$(WG_LIBS)|' wg/libwg.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/libwg.pc
+
+install: all install-engine
 	install -D -m 755 $(BUILD)/wgwrap $(DESTDIR)$(PREFIX)/bin/wgwrap
 	install -D -m 755 $(BUILD)/libwgwrap.so $(DESTDIR)$(PREFIX)/lib/wgwrap/libwgwrap.so
 	for page in $(MAN_PAGES); do \
@@ -181,7 +189,8 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/wgwrap
 	for page in $(MAN_PAGES); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wgwrap
-	rm -rf $(DESTDIR)$(PREFIX)/lib/wgwrap
+	rm -rf $(DESTDIR)$(PREFIX)/lib/wgwrap $(DESTDIR)$(PREFIX)/include/wgwrap
+	rm -f $(DESTDIR)$(PREFIX)/lib/libwg.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/libwg.pc
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
@@ -205,5 +214,5 @@ help:
 	@echo 'make clean        remove what was built'
 	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir'
 
-.PHONY: all deps deps-matrix matrix check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install uninstall clean help
+.PHONY: all deps deps-matrix matrix check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall clean help
 .DEFAULT_GOAL := all

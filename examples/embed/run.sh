@@ -1,0 +1,29 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# run.sh - build embed.c against the installed engine and let two of it ping each other on loopback
+#
+# usage: [PKG_CONFIG_PATH=PREFIX/lib/pkgconfig] examples/embed/run.sh
+
+set -eu
+here=$(dirname "$0")
+dir=$(mktemp -d)
+server=
+end() {
+	[ -z "$server" ] || kill "$server" 2>/dev/null || :
+	rm -rf "$dir"
+}
+trap end EXIT
+
+# shellcheck disable=SC2046
+"${CC:-cc}" -O2 -D_GNU_SOURCE -o "$dir/embed" "$here/embed.c" $(pkg-config --cflags --libs libwg) ${EMBED_FLAGS:-}
+
+key() { head -c 32 /dev/urandom | base64; }
+wgwrap=${WGWRAP:-wgwrap}
+a=$(key)
+b=$(key)
+port=$((20000 + $$ % 20000))
+"$dir/embed" "$a" "$(echo "$b" | "$wgwrap" pubkey)" $port &
+server=$!
+sleep 0.2
+"$dir/embed" "$b" "$(echo "$a" | "$wgwrap" pubkey)" 0 127.0.0.1 $port

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+wireguard_go.py - the engine and wireguard-go: both roles, keys, roaming, several peers
+
+The renewal that comes after two minutes takes that long, so it runs only with WGWRAP_SLOW_TESTS=1.
+
+time limit: 400 s
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+
+from lib import servers, tap, world
+from lib.tap import test
+from lib.world import find, run, wait_until
+
+world.enter()
+
+# Order 1, 2, 4 and 8, with those encodings that are not canonical
+LOW_ORDER = (
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+)
+LISTEN = 9998
+
+
+def wg(w, *argv, **kwargs):
+    return run(*w.inside(w.peer_ns), find("wg"), *argv, **kwargs)
+
+
+def shown(w, what, device="wg0"):
+    """Of the client: what `wg show` says of it."""
+    for line in wg(w, "show", device, what).splitlines():
+        key, _, value = line.partition("\t")
+        if key == w.pub["client"]:
+            return value
+    return None
+
+
+def base64_of(hexadecimal):
+    return run("sh", "-c", f"printf %s {hexadecimal} | xxd -r -p | base64 -w0").strip()
+
+
+def fetch(w, **kwargs):
+    servers.web(w)
+    kwargs.setdefault("options", ())
+    done = w.wrapped("curl", "-sS", "--max-time", "30", "http://10.9.0.1/", **kwargs)
+    return done.stdout == "behind the tunnel\n", done
+
+
+def pinging(w, seconds, conf=None):
+    """A ping through the tunnel each second; count_lost() waits for its end."""
+    ping = w.path("ping")
+    if not os.path.exists(ping):
+        shutil.copy(find("ping"), ping)  # without its file capabilities
+    return w.start(w.wrap(ping, "-c", str(seconds), "-i", "1", "-W", "1", "10.9.0.1", conf=conf),
+                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def count_lost(child, limit):
+    text = child.communicate(timeout=limit)[0]
+    found = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+    assert found, text
+    return int(found.group(1)) - int(found.group(2)), text
+
+
+@test("as initiator over IPv4 and over IPv6")
+def _(w):
+    for conf, endpoint in ((w.conf, "192.0.2.2:"), (w.conf6, "[2001:db8::2]:")):
+        before = int(shown(w, "latest-handshakes"))
+        if before:
+            time.sleep(1.1)  # the clock of `wg show` has seconds
+        ok, done = fetch(w, conf=conf)
+        assert ok, done
+        assert int(shown(w, "latest-handshakes")) > before
+        assert shown(w, "endpoints").startswith(endpoint), shown(w, "endpoints")
+
+
+@test("as responder: wireguard-go begins")
+def _(w):
+    text = w.config(interface=f"ListenPort = {LISTEN}\n").replace(f"Endpoint = 192.0.2.1:{world.PORT}\n", "")
+    conf = w.write("responder.conf", text, 0o600)
+    for endpoint in (f"192.0.2.2:{LISTEN}", f"[2001:db8::2]:{LISTEN}"):
+        child = w.start(w.wrap("python3", "-u", "-m", "http.server", "8000", conf=conf), stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT)
+        world.read_line(child.stdout)
+        # forget the session and the address of the client before
+        wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
+        psk = w.write("psk", w.psk + "\n")
+        wg(w, "set", "wg0", "peer", w.pub["client"], "preshared-key", psk, "allowed-ips", "10.9.0.2/32,fd09::2/128",
+           "endpoint", endpoint)
+        done = w.finish_command(w.inside(w.peer_ns) + ["curl", "-sS", "--max-time", "30", "-o", "/dev/null", "-w",
+                                                       "%{http_code}", "http://10.9.0.2:8000/"], 40)
+        assert done.stdout == "200", done
+        assert shown(w, "endpoints") == endpoint
+        child.terminate()
+        child.wait(20)
+        w.end_tunnels()
+
+
+@test("a wrong preshared key lets nobody in; a new one is used by the next session")
+def _(w):
+    wrong = w.write("wrong.conf", w.config().replace(w.psk, run(w.wgwrap, "genpsk").strip()), 0o600)
+    done = w.wrapped("true", conf=wrong, options=("--wait=3s",))
+    assert done.returncode == 125, done
+    ok, done = fetch(w, conf=w.conf)
+    assert ok, done
+    child = pinging(w, 8)
+    time.sleep(3)
+    new = run(w.wgwrap, "genpsk").strip()
+    wg(w, "set", "wg0", "peer", w.pub["client"], "preshared-key", w.write("psk", new + "\n"))
+    lost, text = count_lost(child, 30)
+    assert lost == 0, text  # the session goes on
+    w.end_tunnels()
+    assert w.wrapped("true", conf=w.conf, options=("--wait=3s",)).returncode == 125
+    w.psk = new
+    w.conf = w.write("peer.conf", w.config(), 0o600)
+    w.conf6 = w.write("peer6.conf", w.config(outer="6"), 0o600)
+    w.end_tunnels()
+    ok, done = fetch(w)
+    assert ok, done
+
+
+@test("several peers, each for its own addresses")
+def _(w):
+    log = open(w.path("wireguard-go-2.log"), "w", encoding="utf-8")
+    second = subprocess.Popen(w.inside(w.peer_ns) + [find("wireguard-go"), "-f", "wg1"], stdout=log, stderr=log,
+                              stdin=subprocess.DEVNULL)
+    w.children.append(second)
+    wait_until("wireguard-go's control socket", lambda: os.path.exists("/run/wireguard/wg1.sock"))
+    key = run(w.wgwrap, "genkey").strip()
+    public = run(w.wgwrap, "pubkey", input=key + "\n").strip()
+    text = (f"[Interface]\nPrivateKey = {key}\nListenPort = {world.SILENT_PORT}\n[Peer]\n"
+            f"PublicKey = {w.pub['client']}\nAllowedIPs = 10.9.0.2/32\n")
+    wg(w, "setconf", "wg1", "/dev/stdin", input=text)
+    w.addresses(w.peer_ns, "wg1", "10.9.3.1/32")
+    # what is addressed to the client goes back the way it came
+    w.at(w.peer_ns, "ip", "route", "add", "10.9.0.2", "dev", "wg1", "table", "7")
+    w.at(w.peer_ns, "ip", "rule", "add", "from", "10.9.3.1", "table", "7")
+    conf = w.write("two.conf", w.config(allowed="10.9.0.0/24") + "\n[Peer]\n"
+                   f"PublicKey = {public}\nAllowedIPs = 10.9.3.0/24\nEndpoint = 192.0.2.1:{world.SILENT_PORT}\n", 0o600)
+    servers.web(w)
+    out = w.ok("sh", "-c", "curl -sS --max-time 20 http://10.9.0.1/ && curl -sS --max-time 20 http://10.9.3.1/", conf=conf)
+    assert out == "behind the tunnel\n" * 2, out
+    assert int(shown(w, "latest-handshakes", "wg1")) > 0
+    w.end_tunnels()
+    second.terminate()
+    second.wait(10)
+
+
+@test("roaming: both sides are followed to new addresses and ports")
+def _(w):
+    child = pinging(w, 14)
+    wait_until("the first endpoint", lambda: (shown(w, "endpoints") or "").startswith("192.0.2.2:"))
+    time.sleep(2)
+    run("ip", "address", "del", "192.0.2.2/24", "dev", "out0")
+    run("ip", "address", "add", "192.0.2.5/24", "dev", "out0")
+    wait_until("the client at its new address", lambda: shown(w, "endpoints").startswith("192.0.2.5:"), 8)
+    time.sleep(1)
+    # the peer's answer to the next ping comes from another port; the one after goes there
+    wg(w, "set", "wg0", "listen-port", str(world.SILENT_PORT))
+    # wireguard-go does not speak from its new port before it has something to say
+    w.finish_command(w.inside(w.peer_ns) + ["ping", "-c", "2", "10.9.0.2"], 20)
+    lost, text = count_lost(child, 30)
+    assert lost <= 3, text
+    assert "icmp_seq=14 " in text, text
+    wg(w, "set", "wg0", "listen-port", str(world.PORT))
+    run("ip", "address", "del", "192.0.2.5/24", "dev", "out0")
+    run("ip", "address", "add", "192.0.2.2/24", "dev", "out0")
+    w.end_tunnels()
+    w.at(w.peer_ns, "ip", "neigh", "flush", "dev", "out0")
+
+
+@test("a peer that lost its session is found again within 26 s")
+def _(w):
+    child = pinging(w, 34)
+    wait_until("traffic", lambda: (shown(w, "transfer") or "0\t0") != "0\t0")
+    time.sleep(2)
+    w.wireguard_go.terminate()
+    w.wireguard_go.wait(10)
+    w.start_wireguard_go()
+    lost, text = count_lost(child, 60)
+    assert lost <= 26, text
+    assert "icmp_seq=34 " in text, text
+
+
+@test("a public key of low order: nothing is sent")
+def _(w):
+    listener = w.start(w.inside(w.peer_ns) + ["python3", "-c", f"""
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("192.0.2.1", {world.SILENT_PORT}))
+print("ready", flush=True)
+while True:
+    print(len(s.recv(2048)), flush=True)
+"""], stdout=subprocess.PIPE)
+    world.read_line(listener.stdout)
+    for i, key in enumerate(LOW_ORDER):
+        text = w.config(endpoint=f"192.0.2.1:{world.SILENT_PORT}", peer="PersistentKeepalive = 1\n")
+        conf = w.write(f"low{i}.conf", text.replace(w.pub["peer"], base64_of(key)), 0o600)
+        done = w.wrapped("true", conf=conf, options=("--wait=1s",))
+        assert done.returncode == 125, (key, done)
+        w.end_tunnels()
+    # the same with a good key is heard, and is the first that is
+    w.wrapped("true", conf=w.write("silent.conf", w.config(endpoint=f"192.0.2.1:{world.SILENT_PORT}"), 0o600),
+              options=("--wait=1s",))
+    assert world.read_line(listener.stdout).strip() == "148"
+    w.end_tunnels()
+    listener.terminate()
+    listener.wait(5)
+
+
+@test("sessions are renewed by either side without a loss")
+def _(w):
+    if not os.environ.get("WGWRAP_SLOW_TESTS"):
+        tap.skip("takes 140 s; WGWRAP_SLOW_TESTS=1 runs it")
+    for begins in ("wgwrap", "wireguard-go"):
+        w.end_tunnels()
+        wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
+        child = pinging_as(w, begins)
+        first = wait_until("a session", lambda: int(shown(w, "latest-handshakes") or 0), 20)
+        lost, text = count_lost(child, 180)
+        assert lost == 0, (begins, text)
+        assert int(shown(w, "latest-handshakes")) - first in range(115, 130), (begins, first)
+
+
+def pinging_as(w, begins):
+    """Pings for 130 s, the session having been begun by @begins."""
+    psk = w.write("psk", w.psk + "\n")
+    arguments = ["set", "wg0", "peer", w.pub["client"], "preshared-key", psk, "allowed-ips", "10.9.0.2/32,fd09::2/128"]
+    if begins == "wgwrap":
+        wg(w, *arguments)
+        return pinging(w, 130, conf=w.conf)
+    text = w.config(interface=f"ListenPort = {LISTEN}\n").replace(f"Endpoint = 192.0.2.1:{world.PORT}\n", "")
+    keeper = w.start(w.wrap("sleep", "170", conf=w.write("responder.conf", text, 0o600)))
+    wait_until("the tunnel process", w.tunnels)
+    assert keeper.poll() is None
+    time.sleep(1)
+    wg(w, *arguments, "endpoint", f"192.0.2.2:{LISTEN}")
+    return w.start(w.inside(w.peer_ns) + ["ping", "-c", "130", "-i", "1", "-W", "1", "10.9.0.2"],
+                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+world.main()
