@@ -223,6 +223,11 @@ uint16_t checksum_fold(uint64_t sum);
 uint64_t checksum_pseudo(const struct stack_addr *from, const struct stack_addr *to, uint8_t proto,
 			 size_t len);
 
+/* memory.c */
+void memory_init(size_t size);
+/* Frees what is kept for later. */
+void memory_trim(void);
+
 /* ingress.c */
 void ingress_packet(struct stack *s, const uint8_t *packet, size_t len, bool looped);
 /* Finds the transport header behind IPv6 extension headers; false: drop it. */

@@ -9,6 +9,7 @@ enum {
 
 	/* Receive window: starts here, grows fourfold up to TCP_WND while the consumer keeps up */
 	RX_SPACE_START_BYTES = 512 * 1024,
+	MEMORY_KEPT = 256,	     /* free segments (memory.c) */
 	GRO_BLOCK_BYTES = 32 * 1024, /* segments of a batch that become one */
 	/* Above this, windows do not grow, and new ones are 64 KiB */
 	RX_TOTAL_BYTES = 256 * 1024 * 1024,

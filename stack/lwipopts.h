@@ -12,7 +12,10 @@
 #define NO_SYS			      1
 #define SYS_LIGHTWEIGHT_PROT	      0
 #define LWIP_TIMERS		      0
-#define MEM_LIBC_MALLOC		      1 /* memory is used only while something is queued */
+#define MEM_CUSTOM_ALLOCATOR	      1 /* malloc's (memory.c): used only while something is queued */
+#define MEM_CUSTOM_MALLOC	      stack_lwip_malloc
+#define MEM_CUSTOM_FREE		      stack_lwip_free
+#define MEM_CUSTOM_CALLOC	      calloc
 #define MEMP_MEM_MALLOC		      1 /* no fixed pools: limits.h bounds what is allocated */
 #define MEM_ALIGNMENT		      8
 #define LWIP_STATS		      0

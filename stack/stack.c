@@ -8,7 +8,10 @@
 
 struct stack *stack_the;
 
-enum { BUCKETS_AT_FIRST = 64 };
+enum {
+	BUCKETS_AT_FIRST = 64,
+	SEGMENT_EXTRA_BYTES = 128, /* struct pbuf and room for headers, all of them rounded up */
+};
 
 static bool config_valid(const struct stack_config *c)
 {
@@ -54,6 +57,7 @@ struct stack *stack_new(const struct stack_config *config, const struct stack_op
 	stack_the = s;
 	stack_clock(s);
 	lwip_port_init(config->mtu);
+	memory_init(config->mtu + (size_t)SEGMENT_EXTRA_BYTES);
 	return s;
 }
 
@@ -83,6 +87,7 @@ void stack_free(struct stack *s)
 	egress_loop_free(s);
 	free(s->heap);
 	free(s->buckets);
+	memory_trim();
 	stack_the = NULL;
 	free(s);
 }
@@ -163,6 +168,12 @@ bool stack_is_local(const struct stack *s, const struct stack_addr *a)
 		if (memcmp(s->addrs[i].ip, a->ip, sizeof(a->ip)) == 0)
 			return true;
 	return false;
+}
+
+void stack_trim(struct stack *s)
+{
+	(void)s;
+	memory_trim();
 }
 
 void stack_stats(const struct stack *s, struct stack_stats *out)

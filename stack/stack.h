@@ -78,6 +78,9 @@ bool stack_source_for(const struct stack *stack, const struct stack_addr *to,
 /* Whether @a (port ignored) is one of our addresses. */
 bool stack_is_local(const struct stack *stack, const struct stack_addr *a);
 
+/* Gives back memory that is only kept to be faster next time. */
+void stack_trim(struct stack *stack);
+
 struct stack_stats {
 	uint64_t rx_packets, tx_packets, rx_fenced, tcp_retransmits;
 	unsigned int tcp_flows, tcp_listeners, udp_flows;

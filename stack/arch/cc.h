@@ -5,6 +5,7 @@
 
 #include <endian.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <stddef.h>
 #include <limits.h>
 #include <sys/types.h>
@@ -22,6 +23,8 @@
  * sends may lead here; see README.md. */
 _Noreturn void stack_lwip_assert(const char *what, const char *file, int line);
 uint32_t stack_lwip_rand(void);
+void *stack_lwip_malloc(size_t size);
+void stack_lwip_free(void *p);
 uint16_t stack_lwip_checksum(const void *data, int len);
 
 #endif
