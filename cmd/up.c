@@ -6,7 +6,7 @@
 #include "cmd/cmd.h"
 #include "src/control/control.h"
 
-enum { OPT_FOREGROUND = CMD_OWN_OPTION };
+enum { OPT_FOREGROUND = CMD_OWN_OPTION, OPT_HEALTH, OPT_ANY_USER, OPT_ANY_ADDRESS };
 
 static const char *const shared[] = {
 	"config",  "wait", "no-wait",  "mtu",	     "endpoint", "listen-port", "ipv4", "ipv6",
@@ -15,6 +15,9 @@ static const char *const shared[] = {
 
 static const struct option own[] = {
 	{"foreground", no_argument, NULL, OPT_FOREGROUND},
+	{"health", required_argument, NULL, OPT_HEALTH},
+	{"any-user", no_argument, NULL, OPT_ANY_USER},
+	{"any-address", no_argument, NULL, OPT_ANY_ADDRESS},
 	{NULL, 0, NULL, 0},
 };
 
@@ -22,15 +25,25 @@ static int take(int option, const char *value, void *ctx)
 {
 	struct wgw_up_options *o = ctx;
 
-	(void)option;
-	(void)value;
-	o->foreground = true;
+	switch (option) {
+	case OPT_FOREGROUND:
+		o->foreground = true;
+		break;
+	case OPT_HEALTH:
+		o->health.address = value;
+		break;
+	case OPT_ANY_USER:
+		o->health.any_user = true;
+		break;
+	default:
+		o->health.any_address = true;
+	}
 	return -1;
 }
 
 int cmd_up(int argc, char **argv)
 {
-	struct wgw_up_options o = {.foreground = false};
+	struct wgw_up_options o = {.health = {.version = WGWRAP_VERSION}};
 	const struct cmd_options options = {
 		.name = "up",
 		.misuse = CMD_USAGE,

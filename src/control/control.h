@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "src/control/find.h"
+#include "src/control/metrics.h"
 #include "src/control/status.h"
 #include "src/session/session.h"
 
@@ -44,6 +45,7 @@ struct wgw_status *wgw_control_status(int fd);
  * struct wgw_up_options - options of `wgwrap up`
  * @run:	What they share with run; the command is unused
  * @foreground:	The keeper stays this process
+ * @health:	Served by a child of the keeper when its address is not NULL
  * @reload:	The tunnel runs: its endpoints are resolved again in any case
  * @running_mtu: With @reload: the MTU when the file says none
  */
@@ -51,6 +53,7 @@ struct wgw_up_options {
 	struct wgw_run_options run;
 	bool foreground, reload;
 	uint16_t running_mtu;
+	struct wgw_health_options health;
 };
 
 /* Starts a tunnel that stays without commands, or changes the running one to what its file says
@@ -65,8 +68,15 @@ int wgw_reload_running(const char *what);
 /* reload.c: brings the running tunnel to what @l says. Returns 0, or -1. */
 int wgw_reload(struct wgw_launch *l);
 
+/** struct wgw_keeper_health - the listener of `wgwrap up --health`, @fd -1: there is none */
+struct wgw_keeper_health {
+	struct wgw_health_options options;
+	int fd;
+};
+
 /* The process that holds a tunnel up. @said: written once: an exit status as one byte; closed.
- * Does not return. */
-_Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said);
+ * -1: it stays in the foreground. Does not return. */
+_Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said,
+			       const struct wgw_keeper_health *health);
 
 #endif

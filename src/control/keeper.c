@@ -16,9 +16,11 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "src/control/control.h"
+#include "src/control/notify.h"
 
 /** reap() - children are those that resolve names and those that start the tunnel process */
 static void reap(struct wgw_supervisor *s)
@@ -72,14 +74,13 @@ static int until(uint64_t deadline)
 	return deadline <= now ? 0 : (int)((deadline - now) / WGW_MS_NS) + 1;
 }
 
-/** reread() - takes what the file says now; what is wrong with it leaves all as it was */
-static void reread(struct wgw_supervisor *s)
+/** take_file() - takes what the file says now; what is wrong with it leaves all as it was */
+static void take_file(struct wgw_supervisor *s)
 {
 	struct wgw_run_options options = *s->launch->options;
 	struct wgw_config *config, *old = s->launch->config;
 	struct wgw_launch fresh;
 
-	s->reread = false;
 	options.config = old->source;
 	config = old->source[0] == '/' ? wgw_front_config(&options) : NULL;
 	if (!config)
@@ -104,8 +105,45 @@ static void reread(struct wgw_supervisor *s)
 	wgw_launch_free(&fresh);
 }
 
+static void reread(struct wgw_supervisor *s)
+{
+	char lines[64];
+	struct timespec now;
+
+	s->reread = false;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(lines, sizeof(lines), "RELOADING=1\nMONOTONIC_USEC=%llu",
+		 (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+	wgw_notify(lines);
+	take_file(s);
+	wgw_notify("READY=1");
+}
+
+/** feed_watchdog() - when the tunnel process answers */
+static void feed_watchdog(const struct wgw_supervisor *s)
+{
+	int fd = wgw_control_connect(&s->launch->dir, s->launch->name);
+	struct wgw_status *status = fd < 0 ? NULL : wgw_control_status(fd);
+
+	if (status)
+		wgw_notify("WATCHDOG=1");
+	wgw_status_free(status);
+	if (fd >= 0)
+		close(fd);
+}
+
+/** earlier() - of two deadlines, of which 0 is none */
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	if (!a || !b)
+		return a | b;
+	return a < b ? a : b;
+}
+
 static void serve(struct wgw_supervisor *s)
 {
+	uint64_t every = wgw_notify_watchdog_ns(), watchdog_at = every ? wgw_clock_ns() : 0;
+
 	while (!s->leave) {
 		struct pollfd p[] = {
 			{.fd = s->signals, .events = POLLIN},
@@ -113,7 +151,9 @@ static void serve(struct wgw_supervisor *s)
 			{.fd = s->starter_fd, .events = POLLIN},
 		};
 
-		if (poll(p, sizeof(p) / sizeof(*p), until(s->restart_at)) < 0 && errno != EINTR)
+		if (poll(p, sizeof(p) / sizeof(*p), until(earlier(s->restart_at, watchdog_at))) <
+			    0 &&
+		    errno != EINTR)
 			return;
 		if (p[0].revents)
 			take_signals(s);
@@ -127,6 +167,10 @@ static void serve(struct wgw_supervisor *s)
 			wgw_restart_begin(s);
 		if (s->reread && s->channel >= 0)
 			reread(s);
+		if (watchdog_at && watchdog_at <= wgw_clock_ns()) {
+			feed_watchdog(s);
+			watchdog_at = wgw_clock_ns() + every;
+		}
 	}
 }
 
@@ -145,7 +189,26 @@ static int heed(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-_Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said)
+/** start_health() - a child that answers /livez and the like; it ends with the keeper */
+static void start_health(const struct wgw_keeper_health *health)
+{
+	pid_t keeper = getpid();
+	sigset_t none;
+
+	if (health->fd < 0 || fork() != 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != keeper)
+		_exit(WGW_EXIT_RUNTIME);
+	prctl(PR_SET_NAME, "wgwrap-health");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	wgw_close_others((int[]){health->fd, wgw_say_fd()}, 2);
+	_exit(wgw_health_serve(&health->options, health->fd));
+}
+
+_Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said,
+			       const struct wgw_keeper_health *health)
 {
 	struct wgw_supervisor s = {
 		.launch = l, .channel = channel, .front = -1, .starter_fd = -1, .delivered = true};
@@ -160,6 +223,7 @@ _Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said)
 		wgw_say_detach();
 		wgw_null_stdio(STDIN_FILENO, STDERR_FILENO);
 	}
+	start_health(health);
 	wgw_close_others((int[]){channel, s.signals, said, l->dir.fd, wgw_say_fd()}, 5);
 	if (chdir("/")) {
 		/* it stays where it is */
@@ -171,6 +235,8 @@ _Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said)
 			_exit(WGW_EXIT_RUNTIME);
 		close(said);
 	}
+	wgw_notify("READY=1\nSTATUS=The tunnel is up.");
 	serve(&s);
+	wgw_notify("STOPPING=1");
 	_exit(WGW_EXIT_OK);
 }

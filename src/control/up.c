@@ -24,7 +24,7 @@ enum { DOWN_TIMEOUT_S = 15, DOWN_LOOK_MS = 20 };
 /* ---- up ---- */
 
 /** start_keeper() - forks it off and waits for its word. Return: exit status */
-static int start_keeper(struct wgw_launch *l, int channel)
+static int start_keeper(struct wgw_launch *l, int channel, const struct wgw_keeper_health *health)
 {
 	unsigned char status;
 	int said[2];
@@ -39,7 +39,7 @@ static int start_keeper(struct wgw_launch *l, int channel)
 		setsid();
 		/* twice, so that it can never get a terminal and is nobody's child */
 		if (fork() == 0)
-			wgw_keeper_main(l, channel, said[1]);
+			wgw_keeper_main(l, channel, said[1], health);
 		_exit(0);
 	}
 	close(said[1]);
@@ -83,8 +83,15 @@ static bool is_kept(const struct wgw_launch *l)
 /** bring_up() - Return: exit status */
 static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
 {
+	struct wgw_keeper_health health = {.options = options->health, .fd = -1};
 	int channel, status = WGW_EXIT_OK;
 
+	if (health.options.address) {
+		health.options.what = l->name;
+		health.fd = wgw_health_listen(&health.options);
+		if (health.fd < 0)
+			return WGW_EXIT_RUNTIME;
+	}
 	l->busy = wgw_reload;
 	if (options->reload && wgw_reload(l))
 		return WGW_EXIT_RUNTIME;
@@ -94,10 +101,12 @@ static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
 	if (wgw_wait_peers(l, channel))
 		status = WGW_EXIT_NO_HANDSHAKE;
 	else if (options->foreground)
-		wgw_keeper_main(l, channel, -1);
+		wgw_keeper_main(l, channel, -1, &health);
 	else if (!is_kept(l))
-		status = start_keeper(l, channel);
+		status = start_keeper(l, channel, &health);
 	close(channel);
+	if (health.fd >= 0)
+		close(health.fd);
 	return status;
 }
 
