@@ -42,6 +42,11 @@ static int pre_accept(int fd, uint64_t tag, struct sockaddr *addr, socklen_t *le
 		if (rc < 0)
 			wgw_raw_close(accepted);
 	} while (rc == -ECONNABORTED); /* not from the tunnel process: it never happened */
+	if (rc == 0) {
+		pre_kind_set(accepted, PRE_KIND_STREAM);
+		if (tag & WGW_TAG_INHERITED)
+			wgw_repr_copy_native(fd, accepted);
+	}
 	if (rc == 0 && addr) {
 		rc = len ? wgw_repr_addr_write(tag, &peer, addr, len) : -EFAULT;
 		if (rc < 0)

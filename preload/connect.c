@@ -12,8 +12,9 @@
 #include "src/repr/raw.h"
 
 /*
- * Another connect on a socket whose connect has failed, as retry loops do. Only here the descriptor
- * gets another socket; its duplicates and its epoll registrations stay with the failed one.
+ * Another connect on a socket whose connect has failed, as retry loops do, or that is disconnected.
+ * Only here the descriptor gets another socket; its duplicates and its epoll registrations stay with
+ * the old one.
  */
 static int connect_again(int fd, uint64_t tag, const struct sockaddr *addr, socklen_t len)
 {
@@ -32,12 +33,16 @@ static int connect_again(int fd, uint64_t tag, const struct sockaddr *addr, sock
 
 static int pre_connect(int fd, uint64_t tag, const struct sockaddr *addr, socklen_t len)
 {
-	int rc;
+	int old, rc;
 
 	if (!addr)
 		return -EFAULT;
+	old = pre_wait_begin();
 	rc = wgw_repr_connect(&pre_session, fd, tag, addr, len);
-	return rc == -ECONNABORTED ? connect_again(fd, tag, addr, len) : rc;
+	if (rc == -ECONNABORTED)
+		rc = connect_again(fd, tag, addr, len);
+	pre_wait_end(old);
+	return rc;
 }
 
 PRE_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)

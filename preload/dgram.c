@@ -42,19 +42,34 @@ static ssize_t pre_recvfrom(int fd, uint64_t tag, void *data, size_t len, int fl
 			     .msg_iov = &iov,
 			     .msg_iovlen = 1};
 	ssize_t n;
+	int old;
 
 	if (addr && !addr_len)
 		return pre_result(-EFAULT);
+	old = pre_wait_begin();
 	n = wgw_repr_recvmsg(&pre_session, fd, tag, &msg, flags);
+	pre_wait_end(old);
 	if (n >= 0 && addr)
 		*addr_len = msg.msg_namelen;
 	return pre_result(n);
+}
+
+/* On a connection, without flags that TCP understands in its own way, the kernel does it all. The
+ * descriptor may be another's meanwhile: that makes no difference here. */
+static bool is_plain(int fd, int flags)
+{
+	const int plain = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_MORE;
+
+	return !(flags & ~plain) && pre_started() && pre_kind(fd) == PRE_KIND_STREAM;
 }
 
 PRE_EXPORT ssize_t send(int fd, const void *data, size_t len, int flags)
 {
 	uint64_t tag;
 
+	if (is_plain(fd, flags))
+		return pre_stream_write_end(fd, pre_next.send(fd, data, len, flags | MSG_NOSIGNAL),
+					    flags);
 	if (!pre_ours(fd, &tag))
 		return pre_next.send(fd, data, len, flags);
 	return pre_sendto(fd, tag, data, len, flags, NULL, 0);
@@ -99,6 +114,8 @@ PRE_EXPORT ssize_t recv(int fd, void *data, size_t len, int flags)
 {
 	uint64_t tag;
 
+	if (len && is_plain(fd, flags))
+		return pre_stream_read_end(fd, pre_next.recv(fd, data, len, flags));
 	if (!pre_ours(fd, &tag))
 		return pre_next.recv(fd, data, len, flags);
 	return pre_recvfrom(fd, tag, data, len, flags, NULL, NULL);
@@ -117,10 +134,19 @@ PRE_EXPORT ssize_t recvfrom(int fd, void *restrict data, size_t len, int flags,
 PRE_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	uint64_t tag;
+	ssize_t n;
+	int old;
 
-	if (!pre_ours(fd, &tag))
-		return pre_next.recvmsg(fd, msg, flags);
-	return pre_result(wgw_repr_recvmsg(&pre_session, fd, tag, msg, flags));
+	if (!pre_ours(fd, &tag)) {
+		n = pre_next.recvmsg(fd, msg, flags);
+		if (n >= 0)
+			pre_kind_received(msg);
+		return n;
+	}
+	old = pre_wait_begin();
+	n = wgw_repr_recvmsg(&pre_session, fd, tag, msg, flags);
+	pre_wait_end(old);
+	return pre_result(n);
 }
 
 /* As the kernel: the time limit is looked at only after each message. */
@@ -131,8 +157,13 @@ PRE_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 	unsigned int i;
 	uint64_t tag;
 
-	if (!pre_ours(fd, &tag))
-		return pre_next.recvmmsg(fd, msgs, n, flags, limit);
+	if (!pre_ours(fd, &tag)) {
+		int got_others = pre_next.recvmmsg(fd, msgs, n, flags, limit);
+
+		for (int k = 0; k < got_others; k++)
+			pre_kind_received(&msgs[k].msg_hdr);
+		return got_others;
+	}
 	if (limit)
 		until = wgw_raw_now_ms() + limit->tv_sec * 1000 + limit->tv_nsec / 1000000;
 	for (i = 0; i < n; i++) {

@@ -11,12 +11,15 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "src/repr/repr.h"
@@ -45,6 +48,16 @@ struct pre_next {
 	ssize_t (*recvmsg)(int, struct msghdr *, int);
 	int (*recvmmsg)(int, struct mmsghdr *, unsigned int, int, struct timespec *);
 	int (*ioctl)(int, unsigned long, ...);
+	ssize_t (*read)(int, void *, size_t);
+	ssize_t (*write)(int, const void *, size_t);
+	ssize_t (*readv)(int, const struct iovec *, int);
+	ssize_t (*writev)(int, const struct iovec *, int);
+	int (*fcntl)(int, int, ...);
+	int (*fcntl64)(int, int, ...);
+	int (*system)(const char *);
+	FILE *(*popen)(const char *, const char *);
+	unsigned int (*if_nametoindex)(const char *);
+	char *(*if_indextoname)(unsigned int, char *);
 	int (*getnameinfo)(const struct sockaddr *, socklen_t, char *, socklen_t, char *, socklen_t,
 			   int);
 	int (*execve)(const char *, char *const[], char *const[]);
@@ -64,10 +77,53 @@ extern struct wgw_repr_session pre_session;
 void pre_go_direct(void);
 /* First thing in every hook: hooks run before our constructor when another library's does. */
 void pre_enter(void);
+/* Whether the constructor has run, or been forestalled by pre_enter(). */
+bool pre_started(void);
 /* Whether there is a session. Without one, IP sockets are refused. */
 bool pre_have_session(void);
 /* Whether @fd is one of ours; reads its tag. */
 bool pre_ours(int fd, uint64_t *tag);
+
+/* ---- kind.c ---- */
+
+enum pre_kind {
+	PRE_KIND_UNKNOWN,
+	PRE_KIND_OTHER,	  /* none of ours */
+	PRE_KIND_STREAM,  /* TCP: it was ours when last seen */
+	PRE_KIND_DATAGRAM, /* UDP or ping, likewise */
+};
+
+/* What @fd probably is, never PRE_KIND_UNKNOWN. */
+enum pre_kind pre_kind(int fd);
+void pre_kind_set(int fd, enum pre_kind kind);
+/* @to is a duplicate of @from. */
+void pre_kind_copy(int from, int to);
+/* Descriptors came with @msg. */
+void pre_kind_received(const struct msghdr *msg);
+
+/* ---- stream.c ---- */
+
+/* The end of a read from or write to a connection: @n and errno are the kernel's, the result is what the
+ * program gets. The latter raises SIGPIPE as @flags allow. */
+ssize_t pre_stream_read_end(int fd, ssize_t n);
+ssize_t pre_stream_write_end(int fd, ssize_t n, int flags);
+
+/* ---- waiting ---- */
+
+/* Our waits are bare system calls: between these two they are cancellation points, as libc's are. Nothing is
+ * held that would be lost. */
+static inline int pre_wait_begin(void)
+{
+	int old;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
+	return old;
+}
+
+static inline void pre_wait_end(int old)
+{
+	pthread_setcanceltype(old, &old);
+}
 
 /* The session's environment entries, kept from the start ("NAME=value"), or NULL. */
 const char *pre_kept_session(void);

@@ -46,7 +46,9 @@ static const struct binding bindings[] = {
 	BIND(sendto),	    BIND(sendmsg),     BIND(sendmmsg),	  BIND(recv),
 	BIND(recvfrom),	    BIND(recvmsg),     BIND(recvmmsg),	  BIND(ioctl),
 	BIND(execve),	    BIND(execvpe),     BIND(fexecve),	  BIND(posix_spawn),
-	BIND(posix_spawnp), BIND(getnameinfo),
+	BIND(posix_spawnp), BIND(getnameinfo), BIND(read),	  BIND(write),
+	BIND(readv),	    BIND(writev),      BIND(fcntl),	  BIND(fcntl64),
+	BIND(system),	    BIND(popen),       BIND(if_nametoindex), BIND(if_indextoname),
 };
 
 static void bind_functions(void)
@@ -97,6 +99,11 @@ void pre_enter(void)
 		start();
 }
 
+bool pre_started(void)
+{
+	return atomic_load_explicit(&started, memory_order_acquire);
+}
+
 bool pre_have_session(void)
 {
 	return have_session;
@@ -105,8 +112,11 @@ bool pre_have_session(void)
 bool pre_ours(int fd, uint64_t *tag)
 {
 	pre_enter();
-	return have_session && wgw_repr_tag(fd, tag) &&
-	       wgw_tag_has_mark(*tag, pre_session.label_key);
+	if (!have_session || !wgw_repr_tag(fd, tag) ||
+	    !wgw_tag_has_mark(*tag, pre_session.label_key))
+		return false;
+	pre_kind_set(fd, wgw_tag_kind(*tag) == WGW_KIND_TCP ? PRE_KIND_STREAM : PRE_KIND_DATAGRAM);
+	return true;
 }
 
 const char *pre_kept_session(void)
