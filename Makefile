@@ -40,7 +40,8 @@ PLATFORM_SRCS := $(sort $(wildcard tests/platform/*.c))
 PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
 FUZZ_SRCS    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 MATRIX       := $(sort $(wildcard tests/e2e/matrix/*.py))
-E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/*.sh tests/e2e/front/*.py tests/e2e/proxy/*.py)) $(MATRIX)
+E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/*.sh tests/e2e/front/*.py tests/e2e/proxy/*.py \
+	tests/e2e/operate/*.py)) $(MATRIX)
 BENCHES      := $(sort $(wildcard tests/bench/*.sh tests/bench/*.py))
 MAN_PAGES    := $(sort $(wildcard cmd/*.1 cmd/*.5))
 

@@ -22,7 +22,7 @@ void wgw_show_dump(FILE *out, const struct wgw_status *s, bool prefix);
 bool wgw_show_field(FILE *out, const struct wgw_status *s, const char *field, bool prefix);
 bool wgw_show_is_field(const char *word);
 
-/* One JSON object with all tunnels: see examples/operate/show.schema.json. */
+/* One JSON object with all tunnels: see cmd/wgwrap-show.schema.json. */
 void wgw_show_json(FILE *out, const struct wgw_tunnels *list);
 
 /* "3 minutes, 2 seconds" of @seconds in @buf; "1.50 KiB" of bytes. Return @buf. */

@@ -1,0 +1,412 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+tunnels.py - up, down, reload, list, show, top, health and the UAPI, as a person and a script use them
+
+time limit: 180 s
+"""
+
+import base64
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from lib import operate as t  # noqa: E402
+from lib import tap  # noqa: E402
+
+FIELDS = ("public-key", "private-key", "listen-port", "fwmark", "peers", "preshared-keys", "endpoints",
+          "allowed-ips", "latest-handshakes", "transfer", "persistent-keepalive")
+
+
+@tap.test("without tunnels: list is empty, show says nothing, down and health say 5")
+def _(w):
+    assert w.ok("list") == "" and w.ok("show") == ""
+    assert w.json() == {"schema": 1, "tunnels": []}
+    for command in (("down",), ("down", "client"), ("health",), ("show", "client"), ("reload", "client"),
+                    ("top", "-n", "1")):
+        status, out, err = w.wgwrap(*command)
+        assert (status, out) == (5, "") and "running" in err, (command, status, out, err)
+
+
+@tap.test("misuse is 2, a bad file 3, nobody at the endpoint 4")
+def _(w):
+    for command in (("up",), ("up", "--bogus"), ("show", "a", "b"), ("list", "x"), ("show", "--json", "dump"),
+                    ("health", "a", "b"), ("top", "-n", "0"), ("down", "a", "b")):
+        assert w.wgwrap(*command)[0] == 2, w.last
+    broken = w.write("broken.conf", "[Interface]\nPrivateKey = {client_key}\nAddres = 10.0.0.1/32\n")
+    assert w.wgwrap("up", broken)[0] == 3, w.last
+    assert w.wgwrap("up", os.path.join(w.dir, "none.conf"))[0] == 3, w.last
+    status, _, err = w.wgwrap("up", "--wait=300ms", w.client)
+    assert status == 4 and "no answer" in err, w.last
+    t.wait_until("what failed to come up has gone", lambda: w.running() == [])
+
+
+@tap.test("up waits for the handshake and stays without commands")
+def _(w):
+    w.up()
+    assert w.running() == ["client", "server"]
+    assert w.tunnel("client")["state"] == "up"
+    assert w.fetch()
+    sessions = w.tunnel("client")["sessions"]
+    assert [s["keeper"] for s in sessions] == [True], sessions
+
+
+@tap.test("up again changes nothing and leaves one keeper")
+def _(w):
+    before = w.tunnel("client")
+    w.ok("up", w.client)
+    after = w.tunnel("client")
+    assert after["pid"] == before["pid"] and len(after["sessions"]) == 1
+
+
+@tap.test("show has the words of wg show, and why")
+def _(w):
+    out = w.ok("show", "client")
+    for line in ("interface: client", "  public key: " + w.keys["client_public"], "  private key: (hidden)",
+                 "peer: " + w.keys["server_public"], "  preshared key: (hidden)",
+                 f"  endpoint: 127.0.0.1:{w.port}", "  allowed ips: 10.77.0.0/24", "  state: up",
+                 "  name: office gateway", "  addresses: 10.77.0.2/24", "  dns: 10.77.0.1"):
+        assert line in out.splitlines(), f"no {line!r} in:\n{out}"
+    assert re.search(r"^  latest handshake: (Now|\d+ seconds? ago)$", out, re.M), out
+    assert re.search(r"^  transfer: [\d.]+ (B|KiB) received, [\d.]+ (B|KiB) sent$", out, re.M), out
+    assert "\033" not in out
+
+
+@tap.test("a tunnel is named by label, id and file")
+def _(w):
+    ident = w.tunnel("client")["id"]
+    for name in (ident, ident[:6], w.client):
+        assert w.tunnel(name)["id"] == ident
+    same = w.write("other.conf", t.CLIENT, endpoint=f"127.0.0.1:{w.port}", allowed="10.77.0.0/24")
+    assert w.tunnel(same)["id"] == ident
+
+
+@tap.test("no output holds a private or preshared key")
+def _(w):
+    secrets = [w.keys[k] for k in ("client_key", "server_key", "psk")]
+    secrets += [base64.b64decode(s).hex() for s in secrets]
+    everything = [w.ok("show"), w.ok("show", "--json"), w.ok("show", "all", "dump"), w.ok("health", "--metrics"),
+                  w.ok("list"), w.ok("top", "-n", "1"), uapi(w, "client", "get=1\n\n")]
+    everything += [w.ok("show", field) for field in FIELDS]
+    for text in everything:
+        assert text and not any(s in text for s in secrets)
+
+
+def read_dump(text):
+    """As scripts for wg show NAME dump do: tab-separated, the interface first."""
+    lines = [line.split("\t") for line in text.splitlines()]
+    private, public, port, mark = lines[0]
+    peers = {}
+    for key, psk, endpoint, allowed, handshake, rx, tx, keepalive in lines[1:]:
+        peers[key] = {"psk": psk, "endpoint": endpoint, "allowed": allowed.split(","), "handshake": int(handshake),
+                      "rx": int(rx), "tx": int(tx), "keepalive": keepalive}
+    return private, public, int(port), mark, peers
+
+
+@tap.test("dump is read by what reads wg show dump")
+def _(w):
+    private, public, port, mark, peers = read_dump(w.ok("show", "client", "dump"))
+    assert (private, public, mark) == ("(hidden)", w.keys["client_public"], "off") and port > 0
+    peer = peers[w.keys["server_public"]]
+    assert peer["endpoint"] == f"127.0.0.1:{w.port}" and peer["allowed"] == ["10.77.0.0/24"]
+    assert peer["psk"] == "(hidden)" and peer["keepalive"] == "off"
+    assert peer["handshake"] > 1_600_000_000 and peer["rx"] > 0 and peer["tx"] > 0
+    every = w.ok("show", "all", "dump").splitlines()
+    assert {line.split("\t")[0] for line in every} == {"client", "server"}
+    assert [len(line.split("\t")) for line in every] == [5, 9, 5, 9]
+
+
+@tap.test("fields are those of wg show")
+def _(w):
+    key = w.keys["server_public"]
+    wanted = {"public-key": w.keys["client_public"], "private-key": "(hidden)", "fwmark": "off", "peers": key,
+              "preshared-keys": f"{key}\t(hidden)", "endpoints": f"{key}\t127.0.0.1:{w.port}",
+              "allowed-ips": f"{key}\t10.77.0.0/24", "persistent-keepalive": f"{key}\toff"}
+    for field, value in wanted.items():
+        assert w.ok("show", "client", field) == value + "\n", (field, w.last)
+
+
+@tap.test("JSON is as its schema says")
+def _(w):
+    try:
+        import jsonschema  # pylint: disable=import-outside-toplevel
+    except ImportError:
+        tap.skip("python3-jsonschema is not installed")
+    with open(os.path.join(t.ROOT, "cmd/wgwrap-show.schema.json"), encoding="utf-8") as f:
+        schema = json.load(f)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for what in ((), ("client",)):
+        jsonschema.validate(w.json(*what), schema)
+    broken = w.json()
+    del broken["tunnels"][0]["state"]
+    try:
+        jsonschema.validate(broken, schema)
+    except jsonschema.ValidationError:
+        return
+    raise AssertionError("the schema accepts a tunnel without a state")
+
+
+@tap.test("reload takes over peers, prefixes and port; connections stay")
+def _(w):
+    pid = w.tunnel("client")["pid"]
+    slow = w.start("-c", w.client, "--", "python3", "-c", SLOW, stdout=subprocess.PIPE)
+    assert slow.stdout.readline() == b"connected\n"
+    port = t.free_port()
+    with open(w.client, "a", encoding="utf-8") as f:
+        f.write("PersistentKeepalive = 21\n[Peer]\nPublicKey = " + w.word("pubkey", input=w.word("genkey")) +
+                "\nAllowedIPs = 10.99.0.0/16\n")
+    edit(w.client, "10.77.0.0/24", "10.77.0.0/24, 10.98.0.0/16")
+    edit(w.client, "[Interface]", f"[Interface]\nListenPort = {port}")
+    w.ok("reload", "client")
+    now = w.tunnel("client")
+    peer = now["peers"][0]
+    assert now["pid"] == pid and now["listenPort"] == port and len(now["peers"]) == 2, now
+    assert peer["allowedIps"] == ["10.77.0.0/24", "10.98.0.0/16"] and peer["persistentKeepalive"] == 21, peer
+    assert slow.wait(20) == 0, "the connection that was open did not survive"
+    assert w.fetch()
+
+
+SLOW = """
+import socket, time
+s = socket.create_connection(("10.77.0.1", 8000))
+print("connected", flush=True)
+for part in (b"GET /page ", b"HTTP/1.0\\r\\n", b"\\r\\n"):
+    time.sleep(0.7)
+    s.sendall(part)
+data = b""
+while got := s.recv(4096):
+    data += got
+assert data.endswith(b"hello\\n"), data
+"""
+
+
+def edit(path, old, new):
+    """Replaces the last @old in a file."""
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    assert old in text
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(new.join(text.rsplit(old, 1)))
+
+
+@tap.test("a file with a mistake, or with another address, changes nothing")
+def _(w):
+    before = w.ok("show", "client", "allowed-ips")
+    with open(w.client, encoding="utf-8") as f:
+        good = f.read()
+    with open(w.client, "w", encoding="utf-8") as f:
+        f.write(good.replace("AllowedIPs = 10.77.0.0/24, 10.98.0.0/16", "AllowedIPs = 10.77.0.0/44"))
+    assert w.wgwrap("reload", "client")[0] == 3, w.last
+    with open(w.client, "w", encoding="utf-8") as f:
+        f.write(good.replace("10.77.0.2/24", "10.77.0.9/24"))
+    status, _, err = w.wgwrap("reload", "client")
+    assert status == 1 and "10.77.0.9/24" in err and "wgwrap down" in err, w.last
+    assert w.ok("show", "client", "allowed-ips") == before
+    with open(w.client, "w", encoding="utf-8") as f:
+        f.write(good)
+    assert w.fetch()
+
+
+@tap.test("SIGHUP to the keeper reads the file again")
+def _(w):
+    edit(w.client, "PersistentKeepalive = 21", "PersistentKeepalive = 22")
+    os.kill(w.tunnel("client")["sessions"][0]["pid"], signal.SIGHUP)
+    t.wait_until("the keepalive changes", lambda: w.tunnel("client")["peers"][0]["persistentKeepalive"] == 22)
+
+
+def uapi(w, name, text):
+    """Sends operations; what is answered."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+        s.connect(os.path.join(w.env["WGWRAP_RUNTIME_DIR"], w.tunnel(name)["id"] + ".sock"))
+        s.sendall(text.encode())
+        s.shutdown(socket.SHUT_WR)
+        answer = b""
+        while got := s.recv(65536):
+            answer += got
+    return answer.decode()
+
+
+@tap.test("UAPI: get and set on one connection, all or nothing, mistakes are EINVAL")
+def _(w):
+    key = base64.b64decode(w.keys["server_public"]).hex()
+    answer = uapi(w, "client", "get=1\n\n" + f"set=1\npublic_key={key}\npersistent_keepalive_interval=9\n\n" +
+                  f"set=1\npublic_key={key}\npersistent_keepalive_interval=8\nbogus=1\n\nget=1\n\n")
+    assert answer.count("errno=0\n\n") == 3 and answer.count("errno=-22\n\n") == 1, answer
+    assert "persistent_keepalive_interval=9\n" in answer.split("errno=")[-2], "the second set left something behind"
+    assert uapi(w, "client", "junk\n\n") == ""
+    mine = base64.b64decode(w.word("genkey")).hex()
+    assert uapi(w, "client", f"set=1\nprivate_key={mine}\n\n") == "errno=-1\n\n"
+
+
+@tap.test("UAPI: wg(8) shows and changes a tunnel")
+def _(w):
+    if os.geteuid() != 0 and t.run("unshare", "-Urm", "true").returncode:
+        tap.skip("no mount namespace here")
+    if t.run("sh", "-c", "command -v wg").returncode:
+        tap.skip("wg is not installed")
+    sock = os.path.join(w.env["WGWRAP_RUNTIME_DIR"], w.tunnel("client")["id"] + ".sock")
+    key = w.keys["server_public"]
+    script = (f"mount -t tmpfs none /run && mkdir /run/wireguard && ln -s {sock} /run/wireguard/wgw0.sock && "
+              f"wg set wgw0 peer {key} persistent-keepalive 7 && wg show wgw0 dump")
+    kind = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
+    done = t.run(*kind, "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    theirs = [line.split("\t") for line in done.stdout.splitlines() if line.startswith(key)][0]
+    ours = [line.split("\t") for line in w.ok("show", "client", "dump").splitlines() if line.startswith(key)][0]
+    assert theirs[7] == ours[7] == "7" and theirs[2:5] == ours[2:5], (theirs, ours)
+
+
+@tap.test("top shows a connection and its rate")
+def _(w):
+    with open(os.path.join(w.dir, "web/big"), "wb") as f:
+        f.truncate(64 << 20)
+    load = w.start("-c", w.client, "--", "curl", "-s", "-o", "/dev/null", "--limit-rate", "2M",
+                   "http://10.77.0.1:8000/big")
+    try:
+        t.wait_until("the connection shows", lambda: " open " in w.ok("top", "-n", "1", "client"))
+        out = w.ok("top", "-n", "2", "-d", "500ms", "client")
+        rows = [line for line in out.splitlines() if line.startswith("tcp") and "10.77.0.1:8000" in line]
+        assert len(rows) == 2 and re.search(r"[\d.]+ [KM]iB/s$", rows[1]), out
+    finally:
+        w.stop(load)
+
+
+def http(url, method="GET"):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as r:
+            return r.status, r.headers["Content-Type"], r.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.headers["Content-Type"], e.read().decode()
+
+
+SAMPLE = re.compile(r'([a-z_]+)(?:\{([a-z_]+="(?:[^"\\\n]|\\[\\"n])*"(?:,[a-z_]+="(?:[^"\\\n]|\\[\\"n])*")*)\})? '
+                    r"([0-9.]+)")
+
+
+def check_metrics(text):
+    """The exposition format, as strict as a parser; family -> samples."""
+    families, kind, name = {}, {}, None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            name = line.split(" ", 3)[2]
+            assert name not in families, f"{name} is not in one piece"
+            families[name] = []
+        elif line.startswith("# TYPE "):
+            _, _, typed, kind[name] = line.split(" ")
+            assert typed == name and kind[name] in ("counter", "gauge")
+            assert (kind[name] == "counter") == name.endswith("_total"), name
+        else:
+            sample = SAMPLE.fullmatch(line)
+            assert sample and sample[1] == name, line
+            assert sample[2] not in [s[0] for s in families[name]], f"twice: {line}"
+            families[name].append((sample[2], float(sample[3])))
+    assert text.endswith("\n") and all(families.values())
+    return families
+
+
+@tap.test("health: an exit status, and /livez, /readyz, /metrics")
+def _(w):
+    assert w.ok("health") == "client: up\nserver: up\n"
+    port = t.free_port()
+    server = w.start("health", "--listen", f"127.0.0.1:{port}")
+    base = f"http://127.0.0.1:{port}"
+    t.wait_until("it listens", lambda: t.run("curl", "-s", base + "/livez").returncode == 0)
+    assert http(base + "/livez") == (200, "text/plain; charset=utf-8", "ok\n")
+    assert http(base + "/readyz")[0] == 200
+    assert http(base + "/nothing")[0] == 404 and http(base + "/livez", "POST")[0] == 405
+    status, kind, text = http(base + "/metrics")
+    assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    families = check_metrics(text)
+    for name in ("wireguard_sent_bytes_total", "wireguard_received_bytes_total", "wireguard_latest_handshake_seconds",
+                 "wgwrap_ready", "wgwrap_dropped_total", "wgwrap_build_info"):
+        assert families[name], name
+    labels = families["wireguard_sent_bytes_total"][0][0]
+    assert 'interface="client"' in labels and 'friendly_name="office gateway"' in labels
+    for junk in (b"GET\r\n\r\n", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", b"\0\0\0\0\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+            s.sendall(junk)
+            assert s.recv(100).startswith(b"HTTP/1.1 400 "), junk[:20]
+    assert http(base + "/livez")[0] == 200, "it survives what is no HTTP"
+    w.stop(server)
+    assert server.returncode == 0
+
+
+@tap.test("promtool accepts the metrics")
+def _(w):
+    if t.run("sh", "-c", "command -v promtool").returncode:
+        tap.skip("promtool is not installed")
+    done = t.run("promtool", "check", "metrics", input=w.ok("health", "--metrics"))
+    assert done.returncode == 0, done.stderr
+
+
+@tap.test("health refuses other hosts unless it is told otherwise")
+def _(w):
+    status, _, err = w.wgwrap("health", "--listen", f"0.0.0.0:{t.free_port()}")
+    assert status == 1 and "--any-address" in err, w.last
+
+
+@tap.test("down with a command running leaves it its tunnel")
+def _(w):
+    w.ok("up", w.client)
+    command = w.start("-c", w.client, "--", "sh", "-c", "echo up; read x; curl -sS http://10.77.0.1:8000/page",
+                      stdout=subprocess.PIPE)
+    command.stdout.readline()
+    w.wgwrap("down", "client")
+    assert "1 running command" in w.last, w.last
+    assert command.stdout.read() == b"hello\n" and command.wait(20) == 0
+
+
+@tap.test("the tunnel is started again when its process dies")
+def _(w):
+    w.ok("up", w.client)
+    pid = w.tunnel("client")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    t.wait_until("another one runs", lambda: "client" in w.running() and w.tunnel("client")["pid"] != pid)
+    assert w.fetch()
+    sessions = t.wait_until("it has its keeper", lambda: [s for s in w.tunnel("client")["sessions"] if s["keeper"]])
+    assert len(sessions) == 1
+
+
+@tap.test("up --foreground notifies, feeds the watchdog, serves health and ends by SIGTERM")
+def _(w):
+    w.ok("down", "client")
+    path, port = os.path.join(w.dir, "notify"), t.free_port()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(path)
+        s.settimeout(20)
+        w.env.update(NOTIFY_SOCKET=path, WATCHDOG_USEC="200000")
+        keeper = w.start("up", "--foreground", "--health", f"127.0.0.1:{port}", w.client)
+        del w.env["NOTIFY_SOCKET"], w.env["WATCHDOG_USEC"]
+        assert s.recv(200).startswith(b"READY=1\n")
+        assert s.recv(200) == s.recv(200) == b"WATCHDOG=1"
+        assert http(f"http://127.0.0.1:{port}/readyz")[2] == "client: up\n"
+        keeper.send_signal(signal.SIGHUP)
+        lines = [s.recv(200) for _ in range(3)]
+        assert any(line.startswith(b"RELOADING=1\n") for line in lines) and b"READY=1" in lines, lines
+        w.stop(keeper)
+        assert keeper.returncode == 0
+    t.wait_until("the tunnel has ended", lambda: "client" not in w.running())
+
+
+@tap.test("down ends a tunnel for good")
+def _(w):
+    w.ok("up", w.client)
+    pid = w.tunnel("client")["pid"]
+    w.ok("down", "client")
+    assert "client" not in w.running()
+    t.wait_until("its process is gone", lambda: not os.path.exists(f"/proc/{pid}") or zombie(pid))
+
+
+def zombie(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+tap.main(t.Tunnels)
