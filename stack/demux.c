@@ -517,13 +517,14 @@ static void acknowledge(struct flow *f)
 /** demux_batch_end() - what was held back for the batch leaves */
 void demux_batch_end(struct stack *s)
 {
-	s->in_batch = false;
-	while (s->touched) {
-		struct flow *f = s->touched;
+	struct flow *f;
 
-		demux_untouch(f);
+	for (f = s->touched; f; f = f->touched_next)
 		if (f->ack_wanted)
 			acknowledge(f);
+	s->in_batch = false;
+	while ((f = s->touched) != NULL) {
+		demux_untouch(f);
 		egress_flush_ack(f);
 	}
 }

@@ -78,7 +78,7 @@ static bool merge(struct flow *f, const struct ip_packet *p)
 	} else if (waiting_bytes(f) == 0) {
 		return false;
 	} else if (f->gro->len + len > f->gro_space) {
-		f->gro_room = LWIP_MIN(f->gro_space * 2, (uint32_t)GRO_BLOCK_BYTES);
+		f->gro_room = LWIP_MIN(f->gro_space * 4, (uint32_t)GRO_BLOCK_BYTES);
 		return false;
 	}
 	memcpy((uint8_t *)f->gro->payload + f->gro->len, p->payload + TCP_HEADER_BYTES, len);

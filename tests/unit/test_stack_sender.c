@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_stack_sender.c - what is sent again, when, and how fast
+ *
+ * The peer is written by hand, so that each ACK says exactly what the test wants; the round trip is
+ * 40 ms of virtual time. Goodput over whole paths is tests/sim/sim_stack.c's.
+ */
+#include "stack_harness.h"
+
+enum { MSS = 1380, RTT_MS = 40 };
+
+/* As peer_accept, but the handshake takes a round trip. */
+static struct flow *peer_connect(struct peer *p, struct seen *s, const struct flow_options *options)
+{
+	struct segment g;
+	int err;
+
+	memset(p, 0, sizeof(*p));
+	p->them = addr(PEER4, 80);
+	p->window = 0xffff;
+	p->seq = 5000;
+	s->flow = flow_connect(h.stack, NULL, &p->them, options, &seen_ops, s, &err);
+	ck_assert_ptr_nonnull(s->flow);
+	g = wire_segment();
+	p->us = g.from;
+	p->ack = g.seq + 1;
+	h_pass_ms(RTT_MS);
+	peer_raw(p, SYN | ACK, p->seq, p->ack, usual_options, sizeof(usual_options), NULL, 0);
+	p->seq++;
+	wire_forget();
+	return s->flow;
+}
+
+/* An ACK with up to four SACK blocks, given by segment numbers: left, right, left, right ... */
+static void peer_sack(struct peer *p, uint32_t base, const int *edges, int n)
+{
+	uint8_t options[4 + 32] = {1, 1, 5, (uint8_t)(2 + 4 * n)};
+	int i;
+
+	for (i = 0; i < n; i++)
+		put_be32(options + 4 + 4 * i, base + (uint32_t)edges[i] * MSS);
+	peer_raw(p, ACK, p->seq, p->ack, options, (size_t)(4 + 4 * n), NULL, 0);
+}
+
+/* Which segment, counted from @base, the next packet carries; -1: none */
+static int next_sent(uint32_t base)
+{
+	const struct wire_packet *w = wire_next();
+	struct segment g;
+
+	if (!w)
+		return -1;
+	g = parse_segment(w);
+	ck_assert_uint_eq((g.seq - base) % MSS, 0);
+	return (int)((g.seq - base) / MSS);
+}
+
+static uint8_t data[400 * MSS];
+
+START_TEST(sack_repairs_the_holes_and_nothing_else)
+{
+	struct stack_stats stats;
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+
+	flow_write(f, data, 10 * MSS);
+	wire_forget();
+	h_pass_ms(RTT_MS);
+	peer_sack(&p, base, (int[]){2, 3}, 2);
+	peer_sack(&p, base, (int[]){2, 4}, 2);
+	ck_assert_int_eq(next_sent(base), -1); /* two might be reordering */
+	peer_sack(&p, base, (int[]){7, 10, 2, 5}, 4);
+	ck_assert_int_eq(next_sent(base), 0);
+	ck_assert_int_eq(next_sent(base), 1);
+	ck_assert_int_eq(next_sent(base), 5);
+	ck_assert_int_eq(next_sent(base), 6);
+	ck_assert_int_eq(next_sent(base), -1);
+	h_pass_ms(RTT_MS);
+	p.ack = base + 10 * MSS;
+	peer_send(&p, ACK, NULL, 0);
+	ck_assert_uint_eq(flow_unacked(f), 0);
+	stack_stats(h.stack, &stats);
+	ck_assert_uint_eq(stats.tcp_retransmits, 4);
+	ck_assert_uint_eq(stack_next_deadline(h.stack), UINT64_MAX);
+}
+END_TEST
+
+START_TEST(a_retransmission_that_is_lost_is_found)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+
+	flow_write(f, data, 20 * MSS);
+	h_pass_ms(5);
+	wire_forget();
+	h_pass_ms(RTT_MS - 5);
+	peer_sack(&p, base, (int[]){1, 8}, 2);
+	ck_assert_int_eq(next_sent(base), 0);
+	while (next_sent(base) >= 0) /* new data; then a round trip in which only that arrives */
+		;
+	h_pass_ms(RTT_MS);
+	wire_forget();
+	peer_sack(&p, base, (int[]){1, 14}, 2);
+	ck_assert_int_eq(next_sent(base), 0);
+}
+END_TEST
+
+START_TEST(the_last_segment_is_probed_before_the_timeout)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+
+	flow_write(f, data, 4 * MSS);
+	wire_forget();
+	h_pass_ms(RTT_MS);
+	p.ack = base + 2 * MSS;
+	peer_send(&p, ACK, NULL, 0);
+	h_pass_ms(2 * RTT_MS - 10);
+	ck_assert_int_eq(next_sent(base), -1);
+	h_pass_ms(20);
+	ck_assert_int_eq(next_sent(base), 3); /* RFC 8985 7.3: the last one */
+	h_pass_ms(RTT_MS);
+	peer_sack(&p, base, (int[]){3, 4}, 2);
+	ck_assert_int_eq(next_sent(base), 2); /* the probe's answer shows the hole */
+	ck_assert_int_eq(next_sent(base), -1);
+}
+END_TEST
+
+START_TEST(a_lost_flight_is_sent_again_in_order_after_the_timeout)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+	int i;
+
+	flow_write(f, data, 6 * MSS);
+	wire_forget();
+	h_pass_ms(2 * RTT_MS + 30);
+	ck_assert_int_eq(next_sent(base), 5); /* the probe */
+	h_pass_ms(RTT_MS + 210);
+	ck_assert_int_eq(next_sent(base), 0);
+	ck_assert_int_eq(next_sent(base), -1); /* one segment until something is heard */
+	for (i = 1; i < 6; i++) {
+		h_pass_ms(RTT_MS);
+		p.ack = base + (uint32_t)i * MSS;
+		peer_send(&p, ACK, NULL, 0);
+		if (i == 1)
+			ck_assert_int_eq(next_sent(base), 1);
+	}
+	p.ack = base + 6 * MSS;
+	peer_send(&p, ACK, NULL, 0);
+	ck_assert_uint_eq(flow_unacked(f), 0);
+}
+END_TEST
+
+START_TEST(a_late_segment_widens_the_patience_with_reordering)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+
+	flow_write(f, data, 10 * MSS);
+	wire_forget();
+	h_pass_ms(RTT_MS);
+	peer_sack(&p, base, (int[]){1, 4}, 2);
+	ck_assert_int_eq(next_sent(base), 0);
+	h_pass_ms(
+		3); /* the first transmission arrives, and is acknowledged too soon for the second */
+	p.ack = base + 4 * MSS;
+	peer_send(&p, ACK, NULL, 0);
+	h_pass_ms(1);
+	wire_forget();
+	peer_sack(&p, base, (int[]){5, 9}, 2); /* the same again: now it waits */
+	ck_assert_int_eq(next_sent(base), -1);
+	p.ack = base + 10 * MSS;
+	peer_send(&p, ACK, NULL, 0);
+	ck_assert_int_eq(next_sent(base), -1);
+}
+END_TEST
+
+START_TEST(a_peer_that_takes_back_its_sacks_gets_everything_again)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack, done = 0;
+	int i, got;
+
+	flow_write(f, data, 5 * MSS);
+	wire_forget();
+	h_pass_ms(RTT_MS);
+	peer_sack(&p, base, (int[]){0, 5}, 2); /* all of it, and yet the ACK does not move */
+	for (i = 0; i < 50 && done < 5; i++) {
+		h_pass_ms(RTT_MS);
+		while ((got = next_sent(base)) >= 0)
+			done += (uint32_t)got == done;
+		p.ack = base + done * MSS;
+		peer_send(&p, ACK, NULL, 0);
+	}
+	ck_assert_uint_eq(done, 5);
+	ck_assert_uint_eq(flow_unacked(f), 0);
+}
+END_TEST
+
+START_TEST(sacks_of_what_was_never_sent_mean_nothing)
+{
+	static const int bad[][4] = {
+		{10, 20, 12, 30}, {-5, -1, -9, -7}, {3, 3, 4, 2}, {0, 11, 9, 400}, {5, 4, 8, 1}};
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+	size_t i;
+
+	flow_write(f, data, 10 * MSS);
+	wire_forget();
+	h_pass_ms(RTT_MS);
+	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		peer_sack(&p, base, bad[i], 4);
+	h_pass_ms(1);
+	ck_assert_int_eq(next_sent(base), 0); /* they are duplicate ACKs, no more */
+	ck_assert_int_eq(next_sent(base), -1);
+	ck_assert_uint_eq(flow_unacked(f), 10 * MSS);
+	p.ack = base + 10 * MSS;
+	peer_send(&p, ACK, NULL, 0);
+	ck_assert_uint_eq(flow_unacked(f), 0);
+}
+END_TEST
+
+/* Answers everything after a round trip for @rounds; returns the most segments sent at one instant. */
+static size_t serve_rounds(struct peer *p, struct flow *f, int rounds, size_t *per_round)
+{
+	size_t burst = 0;
+	int round, ms;
+
+	for (round = 0; round < rounds; round++) {
+		*per_round = 0;
+		flow_write(f, data, sizeof(data));
+		for (ms = 0; ms < RTT_MS; ms++) {
+			size_t before = h.n_sent;
+
+			h_pass_ms(1);
+			burst = h.n_sent - before > burst ? h.n_sent - before : burst;
+		}
+		while (h.n_taken < h.n_sent) {
+			struct segment g = wire_segment();
+
+			if (g.len > 0 && (int32_t)(g.seq + g.len - p->ack) > 0) {
+				p->ack = g.seq + g.len;
+				++*per_round;
+			}
+		}
+		peer_send(p, ACK, NULL, 0);
+		h_recycle();
+	}
+	return burst;
+}
+
+START_TEST(data_is_spread_over_the_round_trip)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	size_t per_round, burst;
+
+	serve_rounds(&p, f, 1, &per_round);
+	ck_assert_uint_ge(per_round, 10); /* the initial window leaves at once (RFC 6928) */
+	burst = serve_rounds(&p, f, 8, &per_round);
+	ck_assert_uint_gt(per_round, 40);
+	ck_assert_uint_lt(burst, per_round / 2);
+}
+END_TEST
+
+START_TEST(cubic_halves_its_flight_no_more_than_it_must)
+{
+	const struct flow_options options = {.congestion = FLOW_CUBIC};
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, &options);
+	size_t before, after;
+	uint32_t hole;
+
+	serve_rounds(&p, f, 4, &before);
+	ck_assert_uint_gt(before, 40);
+	flow_write(f, data, sizeof(data));
+	h_pass_ms(RTT_MS);
+	hole = p.ack;
+	wire_forget();
+	peer_sack(&p, hole, (int[]){1, 9}, 2);
+	ck_assert_int_eq(next_sent(hole), 0);
+	h_pass_ms(RTT_MS);
+	while (h.n_taken < h.n_sent) {
+		struct segment g = wire_segment();
+
+		if ((int32_t)(g.seq + g.len - p.ack) > 0)
+			p.ack = g.seq + g.len;
+	}
+	peer_send(&p, ACK, NULL, 0);
+	serve_rounds(&p, f, 2, &after);
+	ck_assert_uint_gt(after, before / 2);
+	ck_assert_uint_lt(after, 2 * before);
+}
+END_TEST
+
+START_TEST(a_batch_becomes_one_piece_and_one_ack)
+{
+	static uint8_t packet[1500], segment[20 + 1000];
+	struct seen s = {.keep = true};
+	struct iovec iov[16];
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	bool fin;
+	int i, n, batch;
+
+	for (batch = 0; batch < 4; batch++) { /* blocks learn how large batches are */
+		for (i = 0; i < 20; i++) {
+			size_t len;
+
+			memset(segment, 0, 20);
+			put_be16(segment, p.them.port);
+			put_be16(segment + 2, p.us.port);
+			put_be32(segment + 4, p.seq);
+			put_be32(segment + 8, p.ack);
+			segment[12] = 0x50;
+			segment[13] = ACK;
+			put_be16(segment + 14, p.window);
+			memset(segment + 20, batch * 20 + i, 1000);
+			len = wire_ip(packet, &p.them, &p.us, IPPROTO_TCP, segment, sizeof(segment),
+				      16);
+			stack_input(h.stack, packet, len);
+			p.seq += 1000;
+		}
+		stack_input_done(h.stack);
+		h_settle();
+	}
+	ck_assert_uint_eq(h.n_sent - h.n_taken, 4);
+	while (h.n_taken < h.n_sent)
+		ck_assert_uint_le(wire_segment().ack, p.seq);
+	n = flow_recv_iov(f, iov, 16, &fin);
+	ck_assert_int_lt(n, 13);
+	ck_assert_uint_ge(iov[n - 1].iov_len, 20000);
+	seen_read(f, &s);
+	ck_assert_uint_eq(s.len, 80000);
+	for (i = 0; i < 80; i++)
+		ck_assert_int_eq(s.data[i * 1000], i);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(duplicate_acks_in_a_batch_count_singly)
+{
+	static uint8_t packet[100], segment[20];
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+	size_t len;
+	int i;
+
+	flow_write(f, data, 8 * MSS);
+	wire_forget();
+	h_pass_ms(RTT_MS);
+	put_be16(segment, p.them.port);
+	put_be16(segment + 2, p.us.port);
+	put_be32(segment + 4, p.seq);
+	put_be32(segment + 8, p.ack);
+	segment[12] = 0x50;
+	segment[13] = ACK;
+	put_be16(segment + 14, p.window);
+	len = wire_ip(packet, &p.them, &p.us, IPPROTO_TCP, segment, sizeof(segment), 16);
+	for (i = 0; i < 4; i++)
+		stack_input(h.stack, packet, len);
+	stack_input_done(h.stack);
+	ck_assert_int_eq(next_sent(base), 0);
+}
+END_TEST
+
+static void add(TCase *tc)
+{
+	tcase_add_test(tc, sack_repairs_the_holes_and_nothing_else);
+	tcase_add_test(tc, a_retransmission_that_is_lost_is_found);
+	tcase_add_test(tc, the_last_segment_is_probed_before_the_timeout);
+	tcase_add_test(tc, a_lost_flight_is_sent_again_in_order_after_the_timeout);
+	tcase_add_test(tc, a_late_segment_widens_the_patience_with_reordering);
+	tcase_add_test(tc, a_peer_that_takes_back_its_sacks_gets_everything_again);
+	tcase_add_test(tc, sacks_of_what_was_never_sent_mean_nothing);
+	tcase_add_test(tc, data_is_spread_over_the_round_trip);
+	tcase_add_test(tc, cubic_halves_its_flight_no_more_than_it_must);
+	tcase_add_test(tc, a_batch_becomes_one_piece_and_one_ack);
+	tcase_add_test(tc, duplicate_acks_in_a_batch_count_singly);
+}
+
+int main(void)
+{
+	return h_run("stack sender", add);
+}
