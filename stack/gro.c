@@ -97,7 +97,7 @@ static struct pbuf *shrink(struct flow *f)
 
 	if (p->len >= f->gro_space - f->gro_space / 4)
 		return p;
-	f->gro_room = p->len;
+	f->gro_room -= f->gro_room / 8;
 	smaller = realloc(p, offset + p->len);
 	if (!smaller)
 		return p;
