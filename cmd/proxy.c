@@ -199,6 +199,6 @@ int cmd_nc(int argc, char **argv)
 		status = cmd_misuse(CMD_USAGE, "nc", "'%.80s' '%.80s': %s", argv[optind],
 				    argv[optind + 1], wrong);
 	if (status < 0)
-		status = wgw_proxy_stdio(&c.options);
+		status = wgw_proxy_run(&c.options);
 	return finish(&c, status);
 }

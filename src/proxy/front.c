@@ -87,8 +87,10 @@ static void send_all(struct proxy_front *f)
 {
 	f->answered = 0;
 	for (size_t i = 0; i < f->options->n; i++) {
-		int err = proxy_front_send(f, i, f->sockets[i].fd);
+		int err = 0;
 
+		if (f->options->specs[i].kind != WGW_PROXY_STDIO)
+			err = proxy_front_send(f, i, f->sockets[i].fd);
 		if (err)
 			wgw_say(WGW_SAY_ERROR, "%s: %s", f->sockets[i].name, strerror(-err));
 		f->failed |= err != 0;
@@ -232,7 +234,8 @@ static int open_signals(void)
 
 /* ---- beginning, turns, end ---- */
 
-int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
+/* Everything up to the open channel. 0, or an exit status after an error was said. */
+static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 {
 	*f = (struct proxy_front){.options = o, .result = -1};
 	f->session = (struct wgw_supervisor){.channel = -1,
@@ -242,16 +245,22 @@ int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 					     .launch = &f->launch,
 					     .up_since = wgw_clock_ns()};
 	f->launch.dir.fd = -1;
-	f->sockets = calloc(o->n ? o->n : 1, sizeof(*f->sockets));
-	if (!f->sockets || wgw_say_init(&o->run) || wgw_front_refuse_privileged())
+	if (wgw_say_init(&o->run) || wgw_front_refuse_privileged())
+		return EXIT_FAILED;
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	wgw_front_heed_signals();
+	f->config = proxy_config_read(o);
+	if (!f->config)
+		return EXIT_BAD_CONFIG;
+	if (o->n == 0 && wgw_proxy_add_listener(o, WGW_PROXY_MIXED, DEFAULT_LISTENER))
+		return EXIT_FAILED;
+	if (proxy_users_read(o))
+		return EXIT_BAD_CONFIG;
+	f->sockets = calloc(o->n, sizeof(*f->sockets));
+	if (!f->sockets)
 		return EXIT_FAILED;
 	for (size_t i = 0; i < o->n; i++)
 		f->sockets[i].fd = -1;
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	wgw_front_heed_signals();
-	f->config = wgw_front_config(&o->run);
-	if (!f->config || proxy_users_read(o))
-		return EXIT_BAD_CONFIG;
 	for (size_t i = 0; i < o->n; i++) {
 		if (proxy_open(o, &o->specs[i], &f->sockets[i]))
 			return EXIT_FAILED;
@@ -311,7 +320,7 @@ void proxy_front_turn(struct proxy_front *f, struct pollfd *extra, size_t n)
 		f->stopped = true;
 }
 
-void proxy_front_end(struct proxy_front *f)
+static void proxy_front_end(struct proxy_front *f)
 {
 	for (size_t i = 0; f->sockets && i < f->options->n; i++)
 		proxy_close(&f->options->specs[i], &f->sockets[i]);
@@ -332,11 +341,19 @@ int wgw_proxy_run(struct wgw_proxy_options *o)
 	struct proxy_front f;
 	int status;
 
-	if (o->n == 0 && wgw_proxy_add_listener(o, WGW_PROXY_MIXED, DEFAULT_LISTENER))
-		return EXIT_FAILED;
 	status = proxy_front_begin(&f, o);
 	if (status == 0)
 		send_all(&f);
+	for (size_t i = 0; status == 0 && i < o->n && !f.failed; i++) {
+		if (o->specs[i].kind == WGW_PROXY_STDIO) {
+			status = proxy_stdio_run(&f, i);
+			/* without a connection the listeners go on alone */
+			if (status && f.result != 0 && o->n > 1)
+				status = 0;
+			else
+				f.stopped = true;
+		}
+	}
 	while (status == 0 && !f.stopped && !f.failed)
 		proxy_front_turn(&f, NULL, 0);
 	if (f.failed)

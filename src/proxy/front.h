@@ -59,13 +59,26 @@ struct proxy_front {
 	char reason[WGW_CH_TEXT_MAX_BYTES]; /* and why it failed */
 };
 
-/* Everything up to the open channel. 0, or an exit status after an error was said. */
-int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o);
 /* Sends the listener of spec @i with @fd. 0 or -errno. */
 int proxy_front_send(const struct proxy_front *f, size_t i, int fd);
 /* Waits for descriptors and deadlines once; @extra: more descriptors, may be NULL. */
 struct pollfd;
 void proxy_front_turn(struct proxy_front *f, struct pollfd *extra, size_t n);
-void proxy_front_end(struct proxy_front *f);
+
+/* ---- stdio.c ---- */
+
+/* Runs the STDIO connection of spec @i to its end. An exit status. */
+int proxy_stdio_run(struct proxy_front *f, size_t i);
+
+/* ---- wireproxy.c ---- */
+
+/* Reads what -c names; of a file with wireproxy's sections the listeners are added to @o. NULL after
+ * an error was said. */
+struct wgw_config *proxy_config_read(struct wgw_proxy_options *o);
+/* The same of a text: *@wg is what is left for wgw_config_parse, or *@path the file that WGConfig
+ * names (malloc'ed both). 0, or -1 after an error was said to @diag. */
+int proxy_wireproxy_split(const char *source, const char *text, size_t len,
+			  struct wgw_proxy_options *o, char **wg, char **path,
+			  struct wgw_diag *diag);
 
 #endif

@@ -82,9 +82,8 @@ const char *wgw_proxy_add_forward(struct wgw_proxy_options *o, bool remote, cons
 const char *wgw_proxy_add_stdio(struct wgw_proxy_options *o, const char *host, const char *port);
 void wgw_proxy_options_free(struct wgw_proxy_options *o);
 
-/* front.c: `wgwrap proxy`, until a signal ends it. Returns an exit status of subcommands. */
+/* front.c: `wgwrap proxy`, until a signal ends it; with a STDIO connection (`wgwrap nc`) until that
+ * has ended. Returns an exit status of subcommands. */
 int wgw_proxy_run(struct wgw_proxy_options *options);
-/* `wgwrap nc`: one connection on standard input and output. */
-int wgw_proxy_stdio(struct wgw_proxy_options *options);
 
 #endif

@@ -107,34 +107,30 @@ static int pump(struct proxy_front *f, int fd)
 	return 1;
 }
 
-int wgw_proxy_stdio(struct wgw_proxy_options *o)
+int proxy_stdio_run(struct proxy_front *f, size_t i)
 {
-	struct proxy_front f;
-	int pair[2] = {-1, -1}, status;
+	const struct wgw_proxy_spec *s = &f->options->specs[i];
+	int pair[2] = {-1, -1}, status = 0;
 	const char keeper = 'K';
 
-	status = proxy_front_begin(&f, o);
-	if (status == 0 &&
-	    (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) ||
-	     write(pair[0], &keeper, 1) != 1 || proxy_front_send(&f, 0, pair[1]))) {
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) ||
+	    write(pair[0], &keeper, 1) != 1 || proxy_front_send(f, i, pair[1])) {
 		wgw_say(WGW_SAY_ERROR, "cannot ask the tunnel process for a connection: %s",
 			strerror(errno));
 		status = 1;
 	}
 	if (pair[1] >= 0)
 		close(pair[1]);
-	while (status == 0 && f.result < 0 && !f.stopped && f.session.channel >= 0)
-		proxy_front_turn(&f, NULL, 0);
-	if (status == 0 && f.result != 0) {
-		wgw_say(WGW_SAY_ERROR, "%s:%u: %s", o->specs[0].target_host,
-			o->specs[0].target_port,
-			f.result > 0 ? f.reason : "the tunnel process ended");
+	while (status == 0 && f->result < 0 && !f->stopped && f->session.channel >= 0)
+		proxy_front_turn(f, NULL, 0);
+	if (status == 0 && f->result != 0) {
+		wgw_say(WGW_SAY_ERROR, "%s:%u: %s", s->target_host, s->target_port,
+			f->result > 0 ? f->reason : "the tunnel process ended");
 		status = 1;
 	}
 	if (status == 0)
-		status = pump(&f, pair[0]);
+		status = pump(f, pair[0]);
 	if (pair[0] >= 0)
 		close(pair[0]);
-	proxy_front_end(&f);
 	return status;
 }

@@ -16,6 +16,7 @@ Prints "ready" when all serve.
 """
 
 import base64
+import contextlib
 import hashlib
 import http.server
 import json
@@ -137,9 +138,10 @@ def relay(s, out):
         try:
             while data := out.recv(65536):
                 s.sendall(data)
-            s.shutdown(socket.SHUT_WR)
         except OSError:
             pass
+        with contextlib.suppress(OSError):
+            s.shutdown(socket.SHUT_WR)
     thread = threading.Thread(target=back, daemon=True)
     thread.start()
     while data := s.recv(65536):

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wireproxy.c - configuration files of wireproxy, as they are
+ *
+ * Such a file is a wg-quick file with further sections ([Socks5], [http], [TCPClientTunnel],
+ * [TCPServerTunnel], [UDPProxyTunnel], [STDIOTunnel], [SNI], [Resolve]), or has these alone and names
+ * the other by "WGConfig = PATH". It is taken apart here: the lines of [Interface] and [Peer] go to the
+ * parser of such files, the others blanked so that line numbers stay; sections become listeners.
+ *
+ * What wireproxy does and wg-quick does not: a value "$NAME" is the environment variable's, "$$" at
+ * its beginning is "$"; a [Peer] without AllowedIPs gets everything; CheckAlive in [Interface].
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/config/diag.h"
+#include "src/config/values.h"
+#include "src/proxy/front.h"
+#include "src/proxy/target.h"
+
+enum section_kind {
+	SEC_ROOT,
+	SEC_INTERFACE,
+	SEC_PEER,
+	SEC_SOCKS5,
+	SEC_HTTP,
+	SEC_TCP_CLIENT,
+	SEC_TCP_SERVER,
+	SEC_UDP,
+	SEC_STDIO,
+	SEC_SNI,
+	SEC_RESOLVE,
+	SEC_OTHER, /* left to the parser, which says that it is unknown */
+};
+
+static const struct {
+	const char *name;
+	enum section_kind kind;
+} sections[] = {
+	{"Interface", SEC_INTERFACE},	     {"Peer", SEC_PEER},
+	{"Socks5", SEC_SOCKS5},		     {"http", SEC_HTTP},
+	{"TCPClientTunnel", SEC_TCP_CLIENT}, {"TCPServerTunnel", SEC_TCP_SERVER},
+	{"UDPProxyTunnel", SEC_UDP},	     {"STDIOTunnel", SEC_STDIO},
+	{"SNI", SEC_SNI},		     {"Resolve", SEC_RESOLVE},
+};
+
+enum { VALUE_MAX_BYTES = 4096 };
+
+/**
+ * struct splitter - state while a file is taken apart
+ * @foreign:	It has a section or a key of wireproxy's
+ * @wg:		What is left, @wg_len bytes; wiped when it grows
+ * @kind, @section_line, @name: the section that the line is in, and its values so far
+ * @allowed_seen: In the current [Peer]
+ */
+struct splitter {
+	const char *source;
+	struct wgw_diag *diag;
+	struct wgw_proxy_options *options;
+	bool foreign, failed, allowed_seen, peer_open;
+	char *wg;
+	size_t wg_len, wg_room;
+	char *path;
+	unsigned int line, section_line;
+	enum section_kind kind;
+	const char *name;
+	char *bind, *target, *port, *user, *password, *idle;
+};
+
+static void put(struct splitter *s, const char *bytes, size_t n)
+{
+	if (s->wg_len + n >= s->wg_room) {
+		size_t room = 2 * (s->wg_len + n) + 1024;
+		char *larger = malloc(room);
+
+		if (!larger) {
+			s->failed = true;
+			return;
+		}
+		memcpy(larger, s->wg ? s->wg : "", s->wg_len);
+		wgw_config_wipe(s->wg, s->wg_len);
+		s->wg = larger;
+		s->wg_room = room;
+	}
+	memcpy(s->wg + s->wg_len, bytes, n);
+	s->wg_len += n;
+}
+
+static void put_text(struct splitter *s, const char *text)
+{
+	put(s, text, strlen(text));
+}
+
+static void bad(struct splitter *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void bad(struct splitter *s, const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	wgw_diag_say(s->diag, WGW_ERROR, "%s:%u: %s", s->source, s->line, text);
+	s->failed = true;
+}
+
+/* ---- sections become listeners ---- */
+
+static void wipe(char **text)
+{
+	if (*text)
+		sodium_memzero(*text, strlen(*text));
+	free(*text);
+	*text = NULL;
+}
+
+static void forget(struct splitter *s)
+{
+	char **const all[] = {&s->bind, &s->target, &s->port, &s->user, &s->password, &s->idle};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		wipe(all[i]);
+}
+
+static enum wgw_proxy_kind kind_of(enum section_kind kind)
+{
+	switch (kind) {
+	case SEC_SOCKS5:
+		return WGW_PROXY_SOCKS;
+	case SEC_HTTP:
+		return WGW_PROXY_HTTP;
+	case SEC_TCP_CLIENT:
+		return WGW_PROXY_TCP;
+	case SEC_TCP_SERVER:
+		return WGW_PROXY_REMOTE_TCP;
+	case SEC_UDP:
+		return WGW_PROXY_UDP;
+	case SEC_STDIO:
+		return WGW_PROXY_STDIO;
+	default:
+		return WGW_PROXY_SNI;
+	}
+}
+
+static bool set_target(struct splitter *s, struct wgw_proxy_spec *spec)
+{
+	const char *wrong = s->target ? wgw_endpoint_parse(s->target, &spec->target_host,
+							   &spec->target_port)
+				      : "is missing";
+
+	if (wrong)
+		bad(s, "[%s] Target: %s", s->name, wrong);
+	return !wrong;
+}
+
+static void set_users(struct splitter *s, struct wgw_proxy_spec *spec)
+{
+	const char *password = s->password ? s->password : "";
+
+	if (!s->user || !*s->user)
+		return;
+	randombytes_buf(spec->users.key, sizeof(spec->users.key));
+	if (strlen(s->user) > PROXY_USER_MAX_BYTES || strlen(password) > PROXY_USER_MAX_BYTES ||
+	    proxy_users_add(&spec->users, s->user, strlen(s->user), password, strlen(password)))
+		bad(s, "[%s] Username, Password: too long", s->name);
+}
+
+/* The section is whole. */
+static void end_section(struct splitter *s)
+{
+	bool listens = s->kind == SEC_SOCKS5 || s->kind == SEC_HTTP || s->kind == SEC_TCP_CLIENT ||
+		       s->kind == SEC_UDP || s->kind == SEC_SNI;
+	bool aims = s->kind == SEC_TCP_CLIENT || s->kind == SEC_TCP_SERVER || s->kind == SEC_UDP ||
+		    s->kind == SEC_STDIO;
+	struct wgw_proxy_spec *spec;
+	const char *wrong = NULL;
+	uint32_t idle;
+
+	if (!listens && !aims)
+		return;
+	if (listens && !s->bind) {
+		bad(s, "[%s] in line %u has no BindAddress", s->name, s->section_line);
+		return;
+	}
+	if (listens)
+		wrong = wgw_proxy_add_listener(s->options, kind_of(s->kind), s->bind);
+	else if (!proxy_spec_new(s->options, kind_of(s->kind)))
+		wrong = "too many listeners";
+	if (wrong) {
+		bad(s, "[%s] BindAddress: %s", s->name, wrong);
+		return;
+	}
+	spec = &s->options->specs[s->options->n - 1];
+	if (aims && !set_target(s, spec))
+		return;
+	if (s->kind == SEC_TCP_SERVER && (!s->port || wgw_port_parse(s->port, &spec->port) < 0 ||
+					  spec->port == 0))
+		bad(s, "[%s] ListenPort: a port is needed", s->name);
+	if (s->idle && wgw_number_parse(s->idle, 0, UINT16_MAX, &idle) < 0)
+		bad(s, "[%s] InactivityTimeout: not a number of seconds", s->name);
+	else if (s->idle)
+		spec->idle_s = idle;
+	set_users(s, spec);
+}
+
+static void set_strategy(struct splitter *s, const char *value)
+{
+	if (strcasecmp(value, "ipv4") == 0)
+		s->options->family = AF_INET;
+	else if (strcasecmp(value, "ipv6") == 0)
+		s->options->family = AF_INET6;
+	else if (strcasecmp(value, "auto") != 0)
+		bad(s, "[Resolve] ResolveStrategy: not auto, ipv4 or ipv6");
+}
+
+/* ---- keys ---- */
+
+static void keep(struct splitter *s, char **where, const char *value)
+{
+	wipe(where);
+	*where = strdup(value);
+	s->failed |= !*where;
+}
+
+/* A key of a section of wireproxy's own. */
+static void take_key(struct splitter *s, const char *key, const char *value)
+{
+	const struct {
+		const char *name;
+		char **where;
+	} keys[] = {
+		{"BindAddress", &s->bind}, {"Target", &s->target},     {"ListenPort", &s->port},
+		{"Username", &s->user},	   {"Password", &s->password}, {"InactivityTimeout", &s->idle},
+	};
+	char quoted[WGW_QUOTED_BYTES];
+
+	if (s->kind == SEC_RESOLVE && strcasecmp(key, "ResolveStrategy") == 0) {
+		set_strategy(s, value);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		if (strcasecmp(key, keys[i].name) == 0) {
+			keep(s, keys[i].where, value);
+			return;
+		}
+	}
+	if (strcasecmp(key, "CertFile") == 0 || strcasecmp(key, "KeyFile") == 0)
+		bad(s, "[%s] %s: TLS between client and proxy is not offered; use a unix socket, or "
+		       "a listener on loopback",
+		    s->name, key);
+	else
+		bad(s, "[%s] has no key %s", s->name, wgw_quoted(key, quoted));
+}
+
+/* Expands "$NAME". False after an error was said. */
+static bool expand(struct splitter *s, const char *key, char *value)
+{
+	const char *found;
+
+	if (value[0] != '$')
+		return true;
+	if (value[1] == '$') {
+		memmove(value, value + 1, strlen(value));
+		return true;
+	}
+	found = getenv(value + 1);
+	if (!found || strlen(found) >= VALUE_MAX_BYTES) {
+		/* not by its name: it may be a password that begins with "$" */
+		bad(s, "%.40s: the environment variable that it names is not set", key);
+		return false;
+	}
+	strcpy(value, found);
+	return true;
+}
+
+/* Everything that a [Peer] of a wireproxy file has without saying it. */
+static void end_peer(struct splitter *s)
+{
+	if (s->peer_open && !s->allowed_seen)
+		put_text(s, "AllowedIPs = 0.0.0.0/0, ::/0\n");
+	s->peer_open = false;
+}
+
+static void begin_section(struct splitter *s, const char *name, size_t len, const char *line,
+			  size_t line_len)
+{
+	end_section(s);
+	forget(s);
+	end_peer(s);
+	s->kind = SEC_OTHER;
+	s->section_line = s->line;
+	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
+		if (strlen(sections[i].name) == len && strncasecmp(sections[i].name, name, len) == 0) {
+			s->kind = sections[i].kind;
+			s->name = sections[i].name;
+		}
+	}
+	if (s->kind == SEC_PEER) {
+		s->peer_open = true;
+		s->allowed_seen = false;
+	}
+	if (s->kind <= SEC_PEER || s->kind == SEC_OTHER)
+		put(s, line, line_len);
+	else
+		s->foreign = true;
+	put_text(s, "\n");
+}
+
+static bool is_key(const char *key, size_t len, const char *name)
+{
+	return strlen(name) == len && strncasecmp(key, name, len) == 0;
+}
+
+/* A "key = value" of [Interface], [Peer] or no section; @raw: the whole line. */
+static void take_wg_key(struct splitter *s, const char *key, size_t len, char *value,
+			const char *raw, size_t raw_len)
+{
+	if (s->kind == SEC_ROOT && is_key(key, len, "WGConfig")) {
+		s->foreign = true;
+		keep(s, &s->path, value);
+	} else if (s->kind == SEC_INTERFACE && (is_key(key, len, "CheckAlive") ||
+						is_key(key, len, "CheckAliveInterval"))) {
+		wgw_diag_say(s->diag, WGW_NOTE, "%s:%u: %.*s has no effect: health is judged by "
+		       "handshakes and traffic", s->source, s->line, (int)len, key);
+		s->foreign = true;
+	} else if (value[0] == '$') {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%.*s", (int)len, key);
+		if (expand(s, name, value)) {
+			put_text(s, name);
+			put_text(s, " = ");
+			put_text(s, value);
+		}
+		sodium_memzero(value, strlen(value));
+	} else {
+		put(s, raw, raw_len);
+	}
+	s->allowed_seen |= is_key(key, len, "AllowedIPs");
+	put_text(s, "\n");
+}
+
+/* ---- lines ---- */
+
+static void trim(const char **at, size_t *len)
+{
+	while (*len > 0 && strchr(" \t\r", **at))
+		(*at)++, (*len)--;
+	while (*len > 0 && strchr(" \t\r", (*at)[*len - 1]))
+		(*len)--;
+}
+
+static bool is_quoted(const char *at, size_t len)
+{
+	return len >= 2 && at[0] == '"' && at[len - 1] == '"';
+}
+
+/* Length without a comment; ';' begins one in wireproxy's sections only. */
+static size_t uncommented(const char *at, size_t len, bool semicolon)
+{
+	size_t n = 0;
+
+	while (n < len && at[n] != '#' && !(semicolon && at[n] == ';'))
+		n++;
+	return n;
+}
+
+static void take_line(struct splitter *s, const char *raw, size_t raw_len)
+{
+	const char *at = raw, *eq, *value_at;
+	char value[VALUE_MAX_BYTES], key[64];
+	size_t len = raw_len, key_len, value_len;
+
+	trim(&at, &len);
+	if (len > 1 && at[0] == '[' && memchr(at, ']', len)) {
+		begin_section(s, at + 1, (size_t)((const char *)memchr(at, ']', len) - at) - 1, raw,
+			      raw_len);
+		return;
+	}
+	eq = memchr(at, '=', len);
+	if (len == 0 || at[0] == '#' || (at[0] == ';' && s->kind > SEC_PEER) || !eq) { /* pragmas are comments and stay */
+		put(s, raw, s->kind <= SEC_PEER || s->kind == SEC_OTHER ? raw_len : 0);
+		put_text(s, "\n");
+		return;
+	}
+	key_len = (size_t)(eq - at);
+	value_at = eq + 1;
+	value_len = len - key_len - 1;
+	trim(&at, &key_len);
+	trim(&value_at, &value_len);
+	if (!is_quoted(value_at, value_len))
+		value_len = uncommented(value_at, value_len, s->kind > SEC_PEER);
+	trim(&value_at, &value_len);
+	if (value_len >= sizeof(value) || key_len >= sizeof(key)) {
+		put(s, raw, raw_len); /* of lists; nothing of ours is that long */
+		put_text(s, "\n");
+		s->allowed_seen |= is_key(at, key_len, "AllowedIPs");
+		return;
+	}
+	if (is_quoted(value_at, value_len) && s->kind > SEC_PEER)
+		value_at++, value_len -= 2;
+	memcpy(value, value_at, value_len);
+	value[value_len] = '\0';
+	memcpy(key, at, key_len);
+	key[key_len] = '\0';
+	if (s->kind <= SEC_PEER || s->kind == SEC_OTHER) {
+		take_wg_key(s, key, key_len, value, raw, raw_len);
+	} else {
+		if (expand(s, key, value))
+			take_key(s, key, value);
+		put_text(s, "\n");
+	}
+	sodium_memzero(value, sizeof(value));
+}
+
+/* Path of a file that @source names, beside @source when it is relative. */
+static char *beside(const char *source, const char *path)
+{
+	const char *slash = strrchr(source, '/');
+	char *out = NULL;
+
+	if (path[0] == '/' || !slash)
+		return strdup(path);
+	return asprintf(&out, "%.*s/%s", (int)(slash - source), source, path) < 0 ? NULL : out;
+}
+
+int proxy_wireproxy_split(const char *source, const char *text, size_t len,
+			  struct wgw_proxy_options *o, char **wg, char **path,
+			  struct wgw_diag *diag)
+{
+	struct splitter s = {.source = source, .diag = diag, .options = o, .name = ""};
+	const char *at = text, *end = text + len;
+
+	*wg = *path = NULL;
+	while (at < end) {
+		const char *lf = memchr(at, '\n', (size_t)(end - at));
+
+		s.line++;
+		take_line(&s, at, (size_t)((lf ? lf : end) - at));
+		at = lf ? lf + 1 : end;
+	}
+	end_section(&s);
+	forget(&s);
+	end_peer(&s);
+	put(&s, "", 1);
+	if (s.path)
+		*path = beside(source, s.path);
+	s.failed |= s.path && !*path;
+	free(s.path);
+	*wg = s.wg;
+	return s.failed ? -1 : s.foreign;
+}
+
+/* ---- the file of -c ---- */
+
+static void say_diag(void *ctx, bool is_error, const char *message)
+{
+	(void)ctx;
+	wgw_say(is_error ? WGW_SAY_ERROR : WGW_SAY_WARNING, "%s", message);
+}
+
+static void note_diag(void *ctx, const char *message)
+{
+	(void)ctx;
+	wgw_say(WGW_SAY_INFO, "%s", message);
+}
+
+/* Reads and parses @what; wireproxy's sections are looked for unless @plain. */
+static struct wgw_config *read_file(struct wgw_proxy_options *o, const char *what, bool inner)
+{
+	struct wgw_diag diag = {.say = say_diag, .note = note_diag};
+	struct wgw_config *config = NULL;
+	char *source = NULL, *text, *wg = NULL, *path = NULL;
+	size_t len;
+	int kind = -1;
+
+	text = wgw_config_read(what, &len, &source, &diag);
+	if (text)
+		kind = proxy_wireproxy_split(source, text, len, o, &wg, &path, &diag);
+	if (kind >= 0 && path && inner)
+		wgw_say(WGW_SAY_ERROR, "%s: WGConfig in a file that WGConfig names", source);
+	else if (kind >= 0 && path)
+		config = read_file(o, path, true);
+	else if (kind > 0 || (kind == 0 && inner))
+		config = wgw_config_parse(source, wg, strlen(wg), o->run.lenient, &diag);
+	else if (kind == 0)
+		config = wgw_config_parse(source, text, len, o->run.lenient, &diag);
+	if (wg)
+		wgw_config_wipe(wg, strlen(wg));
+	if (text)
+		wgw_config_wipe(text, len);
+	free(path);
+	free(source);
+	return config;
+}
+
+struct wgw_config *proxy_config_read(struct wgw_proxy_options *o)
+{
+	struct wgw_config *config = read_file(o, o->run.config, false);
+
+	if (strcmp(o->run.config, "-") == 0)
+		wgw_null_stdio(STDIN_FILENO, STDIN_FILENO);
+	return config;
+}
