@@ -5,6 +5,7 @@
 #include "wg/peer.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,13 +16,21 @@
 
 /* ---- life ---- */
 
+/* Strangers can ask for any key by sending it to us, and must not learn from the time that takes
+ * how much of it is right: all peers are looked at, and no branch depends on what is found. */
 struct wg_peer *wg_peer_by_public_key(const struct wg_device *dev,
 				      const uint8_t key[WG_PUBLIC_KEY_BYTES])
 {
-	for (struct wg_peer *peer = dev->peers; peer; peer = peer->next)
-		if (memcmp(peer->handshake.remote_static, key, WG_PUBLIC_KEY_BYTES) == 0)
-			return peer;
-	return NULL;
+	uintptr_t found = 0;
+
+	for (struct wg_peer *peer = dev->peers; peer; peer = peer->next) {
+		unsigned int differs = (unsigned int)sodium_memcmp(peer->handshake.remote_static,
+								   key, WG_PUBLIC_KEY_BYTES);
+
+		/* 0 or 1 less 1: all ones where the keys are equal */
+		found |= (uintptr_t)peer & ((uintptr_t)(differs & 1) - 1);
+	}
+	return (struct wg_peer *)found;
 }
 
 struct wg_peer *wg_peer_add(struct wg_device *dev, const uint8_t public_key[WG_KEY_BYTES])

@@ -3,7 +3,7 @@
  * test_wg_crypto.c - the primitives and the Noise transcript against published answers
  *
  * BLAKE2s: RFC 7693 appendix B and the BLAKE2 reference KAT. KDF: HMAC-BLAKE2s vectors published
- * with wireguard-go. X25519: RFC 7748. AEAD: RFC 8439, draft-irtf-cfrg-xchacha. Transcript: the
+ * with wireguard-go. X25519: RFC 7748, Wycheproof. AEAD: RFC 8439, draft-irtf-cfrg-xchacha. Transcript: the
  * Cacophony vector of Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s.
  */
 #include "tests/unit/test_wg_sim.h"
@@ -154,6 +154,85 @@ START_TEST(x25519_known_answers)
 }
 END_TEST
 
+/* RFC 7748, section 5.2: what comes of a thousand rounds */
+START_TEST(x25519_a_thousand_times)
+{
+	uint8_t k[32] = {9}, u[32] = {9}, out[32];
+
+	for (int i = 1; i <= 1000; i++) {
+		ck_assert(wg_noise_dh(out, k, u));
+		memcpy(u, k, 32);
+		memcpy(k, out, 32);
+		if (i == 1)
+			assert_hex(
+				k, 32,
+				"422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079");
+	}
+	assert_hex(k, 32, "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51");
+}
+END_TEST
+
+/* Facts of Wycheproof's: keys on the curve, on its twist, with limbs at their limits. None of these
+ * may be refused, because none gives zero. */
+START_TEST(x25519_on_curve_and_twist)
+{
+	static const struct {
+		const char *public_key, *private_key, *shared;
+	} facts[] = {
+		{"504a36999f489cd2fdbc08baff3d88fa00569ba986cba22548ffde80f9806829",
+		 "c8a9d5a91091ad851c668b0736c1c9a02936c0d3ad62670858088047ba057475",
+		 "436a2c040cf45fea9b29a0cb81b1f41458f863d0d61b453d0a982720d6d61320"},
+		{"63aa40c6e38346c5caf23a6df0a5e6c80889a08647e551b3563449befcfc9733",
+		 "d85d8c061a50804ac488ad774ac716c3f5ba714b2712e048491379a500211958",
+		 "279df67a7c4611db4708a0e8282b195e5ac0ed6f4b2f292c6fbd0acac30d1332"},
+		{"0200000000000000000000000000000000000000000000000000000000000000",
+		 "d03edde9f3e7b799045f9ac3793d4a9277dadeadc41bec0290f81f744f73775f",
+		 "b87a1722cc6c1e2feecb54e97abd5a22acc27616f78f6e315fd2b73d9f221e57"},
+		{"ffffff030000f8ffff1f0000c0ffffff000000feffff070000f0ffff3f000000",
+		 "105d621e1ef339c3d99245cfb77cd3a5bd0c4427a0e4d8752c3b51f045889b4f",
+		 "61eace52da5f5ecefafa4f199b077ff64f2e3d2a6ece6f8ec0497826b212ef5f"},
+		{"ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff1f",
+		 "68e134092e94e622c8a0cd18aff55be23dabd994ebdee982d90601f6f0f4b369",
+		 "74bfc15e5597e9f5193f941e10a5c008fc89f051392723886a4a8fe5093a7354"},
+		{"00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffff7f",
+		 "80da9f02842247d4ade5ddbac51dbce55ea7dca2844e7f97ab8987ce7fd8bc71",
+		 "bfe183ba3d4157a7b53ef178613db619e27800f85359c0b39a9fd6e32152c208"},
+	};
+
+	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+		uint8_t public_key[32], private_key[32], out[32];
+
+		hex(public_key, 32, facts[i].public_key);
+		hex(private_key, 32, facts[i].private_key);
+		ck_assert(wg_noise_dh(out, private_key, public_key));
+		assert_hex(out, 32, facts[i].shared);
+		/* the highest bit of a public key says nothing */
+		public_key[31] |= 0x80;
+		ck_assert(wg_noise_dh(out, private_key, public_key));
+		assert_hex(out, 32, facts[i].shared);
+	}
+}
+END_TEST
+
+/* 2^255 - 19 + x means x (RFC 7748, section 5), except that 0 and 1 give zero. */
+START_TEST(x25519_not_canonical_keys_mean_their_residue)
+{
+	uint8_t scalar[32], high[32], low[32], a[32], b[32];
+
+	memset(scalar, 0x5a, sizeof(scalar));
+	for (uint8_t x = 2; x < 19; x++) {
+		memset(high, 0xff, sizeof(high));
+		high[0] = (uint8_t)(0xed + x);
+		high[31] = 0x7f;
+		memset(low, 0, sizeof(low));
+		low[0] = x;
+		ck_assert(wg_noise_dh(a, scalar, high));
+		ck_assert(wg_noise_dh(b, scalar, low));
+		ck_assert_mem_eq(a, b, sizeof(a));
+	}
+}
+END_TEST
+
 START_TEST(low_order_points_are_refused)
 {
 	/* all points of order 1, 2, 4 and 8, also in their non-canonical encodings */
@@ -174,6 +253,8 @@ START_TEST(low_order_points_are_refused)
 		memset(out, 1, sizeof(out));
 		ck_assert(!wg_noise_dh(out, scalar, point));
 		ck_assert(sodium_is_zero(out, sizeof(out)));
+		point[31] |= 0x80;
+		ck_assert(!wg_noise_dh(out, scalar, point));
 	}
 }
 END_TEST
@@ -345,18 +426,17 @@ START_TEST(provider_seals_the_transport_messages)
 }
 END_TEST
 
-/* Every length that a packet can have on a path of 1500 bytes, at odd addresses, with the byte
- * behind the tag guarded. */
+/* Every length up to 2048, at odd addresses, with the byte behind the tag guarded. */
 START_TEST(provider_agrees_with_the_reference_at_every_length)
 {
 	const struct wg_aead_provider *provider = wg_aead_providers[_i];
-	uint8_t key[32], a[1600], b[1600];
+	uint8_t key[32], a[2100], b[2100];
 	void *ctx = provider->create();
 
 	if (!ctx)
 		return;
 	memset(key, 0x33, sizeof(key));
-	for (size_t len = 0; len <= 1500; len++) {
+	for (size_t len = 0; len <= 2048; len++) {
 		struct wg_aead_job mine = {.data = a + len % 16, .len = len, .counter = len};
 		struct wg_aead_job reference = {.data = b + len % 16, .len = len, .counter = len};
 
@@ -372,6 +452,72 @@ START_TEST(provider_agrees_with_the_reference_at_every_length)
 		ck_assert(reference.ok);
 		ck_assert_uint_eq(b[len % 16 + len + WG_TAG_BYTES], (uint8_t)len);
 	}
+	provider->destroy(ctx);
+}
+END_TEST
+
+/* Poly1305's limbs at their limits: ciphertexts of ones, zeros and 2^130 - 5 in parts. What is
+ * sealed is the key stream with that in it. */
+START_TEST(provider_agrees_on_ciphertexts_at_the_limits)
+{
+	static const uint8_t fill[][16] = {
+		{0},
+		{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255},
+		{251, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255},
+		{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128},
+		{255, 255, 255, 3, 0, 0, 0, 252, 255, 255, 15, 0, 0, 240, 255, 255},
+	};
+	const struct wg_aead_provider *provider = wg_aead_providers[_i];
+	struct sim sim = {.random = 7};
+	struct sim_node node = {.sim = &sim};
+	uint8_t key[32], a[1024 + 16], b[1024 + 16];
+	void *ctx = provider->create();
+
+	if (!ctx)
+		return;
+	for (size_t n = 0; n < 2000; n++) {
+		size_t len = n * 7 % 1025;
+		struct wg_aead_job mine = {.data = a, .len = len, .counter = n};
+		struct wg_aead_job reference = {.data = b, .len = len, .counter = n};
+
+		sim_random(&node, key, sizeof(key));
+		memset(b, 0, sizeof(b));
+		wg_aead_sodium.seal(NULL, key, &reference, 1);
+		for (size_t i = 0; i < len; i++)
+			b[i] ^= fill[n % 5][i % 16];
+		memcpy(a, b, sizeof(a));
+		provider->seal(ctx, key, &mine, 1);
+		wg_aead_sodium.seal(NULL, key, &reference, 1);
+		for (size_t i = 0; i < len; i++)
+			ck_assert_uint_eq(b[i], fill[n % 5][i % 16]);
+		ck_assert_mem_eq(a, b, len + WG_TAG_BYTES);
+	}
+	provider->destroy(ctx);
+}
+END_TEST
+
+/* Each bit of the tag counts, and the text is not given out when it is wrong. */
+START_TEST(provider_looks_at_every_bit_of_the_tag)
+{
+	const struct wg_aead_provider *provider = wg_aead_providers[_i];
+	uint8_t key[32] = {5}, sealed[64 + 16], buf[64 + 16];
+	struct wg_aead_job job = {.data = sealed, .len = 64, .counter = 9};
+	void *ctx = provider->create();
+
+	if (!ctx)
+		return;
+	memset(sealed, 0x11, 64);
+	wg_aead_sodium.seal(NULL, key, &job, 1);
+	job.data = buf;
+	for (size_t bit = 0; bit < 128; bit++) {
+		memcpy(buf, sealed, sizeof(buf));
+		buf[64 + bit / 8] ^= (uint8_t)(1 << bit % 8);
+		provider->open(ctx, key, &job, 1);
+		ck_assert(!job.ok);
+	}
+	memcpy(buf, sealed, sizeof(buf));
+	provider->open(ctx, key, &job, 1);
+	ck_assert(job.ok);
 	provider->destroy(ctx);
 }
 END_TEST
@@ -463,12 +609,17 @@ static Suite *suite(void)
 	tcase_add_test(t, kdf_known_answers);
 	tcase_add_test(t, hmac_hashes_a_key_longer_than_a_block);
 	tcase_add_test(t, x25519_known_answers);
+	tcase_add_test(t, x25519_a_thousand_times);
+	tcase_add_test(t, x25519_on_curve_and_twist);
+	tcase_add_test(t, x25519_not_canonical_keys_mean_their_residue);
 	tcase_add_test(t, low_order_points_are_refused);
 	tcase_add_test(t, libsodium_aead_known_answers);
 	tcase_add_test(t, noise_transcript_known_answer);
 	tcase_add_test(t, all_zero_static_static_is_refused);
 	tcase_add_loop_test(t, provider_seals_the_transport_messages, 0, n);
 	tcase_add_loop_test(t, provider_agrees_with_the_reference_at_every_length, 0, n);
+	tcase_add_loop_test(t, provider_agrees_on_ciphertexts_at_the_limits, 0, n);
+	tcase_add_loop_test(t, provider_looks_at_every_bit_of_the_tag, 0, n);
 	tcase_add_loop_test(t, provider_by_environment, 0, n);
 	tcase_add_test(t, check_finds_a_wrong_provider);
 	tcase_add_test(t, unknown_provider_counts_as_not_set);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_wg_secrets.c - no key is left in the process's memory when the device is closed
+ *
+ * The test remembers the keys masked, so that its own copies are not what it finds, and reads all
+ * memory that it may write, the stack and libraries' data included.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "tests/unit/test_wg_sim.h"
+#include "wg/aead.h"
+#include "wg/device.h"
+#include "wg/peer.h"
+
+enum { MASK = 0xa5, SECRETS_MAX = 32, SECRET_BYTES = 32, PREFIX_BYTES = 16 };
+
+static struct {
+	const char *name;
+	uint8_t masked[SECRET_BYTES];
+} secrets[SECRETS_MAX];
+static size_t n_secrets;
+
+static void remember(const char *name, const uint8_t key[SECRET_BYTES])
+{
+	ck_assert_uint_lt(n_secrets, SECRETS_MAX);
+	ck_assert(!sodium_is_zero(key, SECRET_BYTES));
+	secrets[n_secrets].name = name;
+	for (size_t i = 0; i < SECRET_BYTES; i++)
+		secrets[n_secrets].masked[i] = key[i] ^ MASK;
+	n_secrets++;
+}
+
+/* Which secret lies at @p, at least half of it; NULL: none */
+static const char *secret_at(const uint8_t *p)
+{
+	for (size_t s = 0; s < n_secrets; s++) {
+		const uint8_t *masked = secrets[s].masked;
+
+		for (int half = 0; half < 2; half++, masked += PREFIX_BYTES) {
+			size_t i = 0;
+
+			while (i < PREFIX_BYTES && (p[i] ^ MASK) == masked[i])
+				i++;
+			if (i == PREFIX_BYTES)
+				return secrets[s].name;
+		}
+	}
+	return NULL;
+}
+
+static sigjmp_buf unreadable;
+
+static void on_fault(int signal)
+{
+	(void)signal;
+	siglongjmp(unreadable, 1);
+}
+
+/* Keys lie at multiples of four bytes, where libraries copy them to, too. */
+__attribute__((no_sanitize("address"))) static unsigned int
+scan(const uint8_t *from, const uint8_t *to, bool say, const char *where)
+{
+	volatile unsigned int found = 0;
+
+	if (sigsetjmp(unreadable, 1))
+		return found;
+	for (const uint8_t *p = from; p + PREFIX_BYTES <= to; p += 4) {
+		const char *name = secret_at(p);
+
+		if (!name)
+			continue;
+		found++;
+		if (say)
+			printf("%s at %p in %s\n", name, (const void *)p, where);
+	}
+	return found;
+}
+
+/* In how many places secrets lie. @say: prints them. */
+static unsigned int count_secrets(bool say)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	unsigned int found = 0;
+
+	ck_assert_ptr_nonnull(maps);
+	signal(SIGSEGV, on_fault);
+	signal(SIGBUS, on_fault);
+	while (fgets(line, sizeof(line), maps)) {
+		uintptr_t from, to;
+		char mode[5];
+
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s", &from, &to, mode) != 3 ||
+		    mode[0] != 'r' || mode[1] != 'w')
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		found += scan((const uint8_t *)from, (const uint8_t *)to, say, line);
+	}
+	fclose(maps);
+	signal(SIGSEGV, SIG_DFL);
+	signal(SIGBUS, SIG_DFL);
+	return found;
+}
+
+static void remember_session(const struct wg_keypair *kp)
+{
+	remember("a sending key", kp->send_key);
+	remember("a receiving key", kp->receive_key);
+}
+
+/* A handshake with a preshared key, packets both ways, a renewal. */
+static void use(struct sim *sim)
+{
+	struct wg_peer *p0 = sim_add_peer(sim, 0, 1, true), *p1 = sim_add_peer(sim, 1, 0, false);
+	uint8_t psk[32];
+
+	sim_random(&sim->nodes[0], psk, sizeof(psk));
+	wg_peer_set_preshared_key(p0, psk);
+	wg_peer_set_preshared_key(p1, psk);
+	remember("the preshared key", psk);
+	sodium_memzero(psk, sizeof(psk));
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 20; i++) {
+			sim_send(sim, 0, 1);
+			sim_send(sim, 1, 0);
+		}
+		remember_session(p0->keypairs.current);
+		sim_advance(sim, 121 * SIM_S);
+	}
+	remember("the static keys' product", p0->handshake.static_static);
+	/* one that is under way when the device is closed */
+	sim_advance(sim, 200 * SIM_S);
+	wg_peer_handshake(p0);
+	remember("an ephemeral key", p0->handshake.ephemeral_private);
+	remember("a chaining key", p0->handshake.transcript.chaining_key);
+}
+
+START_TEST(closed_device_leaves_no_key)
+{
+	struct sim *sim;
+
+	setenv("WGWRAP_AEAD", wg_aead_providers[_i]->name, 1);
+	sim = sim_new();
+	n_secrets = 0;
+	for (int i = 0; i < 2; i++) {
+		remember("a private key", sim->nodes[i].dev->private_key);
+		sodium_memzero(sim->nodes[i].private_key, 32);
+	}
+	use(sim);
+	/* the scan does find what is there: at least one place for each */
+	ck_assert_uint_ge(count_secrets(false), n_secrets);
+	sim_free(sim);
+	ck_assert_uint_eq(count_secrets(true), 0);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("wg_secrets");
+	TCase *t = tcase_create("memory");
+	int n = 0;
+
+	while (wg_aead_providers[n])
+		n++;
+	tcase_set_timeout(t, 120);
+	tcase_add_loop_test(t, closed_device_leaves_no_key, 0, n);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	if (sodium_init() < 0)
+		return 1;
+	return sim_main(suite());
+}
