@@ -17,7 +17,6 @@
 
 enum {
 	ENV_MAX = 16384,	  /* entries; a longer environment is passed as it is */
-	PRELOAD_MAX_BYTES = 8192, /* merged LD_PRELOAD */
 	ARGS_MAX = 4096,	  /* of the execl family */
 };
 
@@ -39,16 +38,8 @@ static size_t count(char *const list[])
 	return n;
 }
 
-/* What @env lacks. */
-struct repair {
-	const char *session; /* an entry to add, or NULL */
-	const char *preload; /* an entry to put in place of the program's own, or NULL */
-	size_t preload_at;   /* where that is; SIZE_MAX: nowhere */
-	char merged[PRELOAD_MAX_BYTES];
-};
-
 /* Our entry, then the program's own. */
-static void merge_preload(struct repair *r, const char *kept, const char *theirs)
+static void merge_preload(struct pre_env *r, const char *kept, const char *theirs)
 {
 	size_t kept_len = strlen(kept);
 	size_t theirs_len = strlen(theirs);
@@ -64,7 +55,7 @@ static void merge_preload(struct repair *r, const char *kept, const char *theirs
 }
 
 /* Finds out what must change. false: nothing. */
-static bool examine(char *const env[], struct repair *r)
+static bool examine(char *const env[], struct pre_env *r)
 {
 	const char *session = pre_kept_session();
 	const char *preload = pre_kept_preload();
@@ -87,7 +78,7 @@ static bool examine(char *const env[], struct repair *r)
 }
 
 /* Writes the repaired copy of @env to @out, which has room for two more. */
-static void apply(char *const env[], const struct repair *r, char **out)
+static void apply(char *const env[], const struct pre_env *r, char **out)
 {
 	size_t n = 0;
 
@@ -100,12 +91,26 @@ static void apply(char *const env[], const struct repair *r, char **out)
 	out[n] = NULL;
 }
 
+bool pre_env_is_lacking(char *const env[])
+{
+	struct pre_env r;
+
+	return examine(env, &r);
+}
+
+char **pre_env_repair(char *const env[], struct pre_env *r, char **out)
+{
+	examine(env, r);
+	apply(env, r, out);
+	return out;
+}
+
 /* Declares `env`, the environment to pass on: @given, repaired if need be. */
 #define REPAIRED_ENV(given)                                                                        \
-	struct repair repair;                                                                      \
+	struct pre_env repair;                                                                      \
 	size_t n_env = count(given);                                                               \
 	bool change = n_env <= ENV_MAX && (pre_enter(), examine(given, &repair));                  \
-	char *copy[change ? n_env + 3 : 1];                                                        \
+	char *copy[change ? n_env + PRE_ENV_MORE : 1];                                                        \
 	char *const *env = given;                                                                  \
 	if (change) {                                                                              \
 		apply(given, &repair, copy);                                                       \

@@ -88,8 +88,8 @@ bool pre_ours(int fd, uint64_t *tag);
 
 enum pre_kind {
 	PRE_KIND_UNKNOWN,
-	PRE_KIND_OTHER,	  /* none of ours */
-	PRE_KIND_STREAM,  /* TCP: it was ours when last seen */
+	PRE_KIND_OTHER,	   /* none of ours */
+	PRE_KIND_STREAM,   /* TCP: it was ours when last seen */
 	PRE_KIND_DATAGRAM, /* UDP or ping, likewise */
 };
 
@@ -124,6 +124,30 @@ static inline void pre_wait_end(int old)
 {
 	pthread_setcanceltype(old, &old);
 }
+
+/* ---- exec.c ---- */
+
+enum {
+	PRE_ENV_MORE = 3, /* entries that a repaired environment may have more, NULL included */
+	PRE_PRELOAD_MAX_BYTES = 8192,
+};
+
+/** struct pre_env - what an environment lacks
+ * @session:	An entry to add, or NULL
+ * @preload:	An entry to put in place of the program's own, or NULL
+ * @preload_at:	Where that is; SIZE_MAX: nowhere
+ * @merged:	Text of @preload
+ */
+struct pre_env {
+	const char *session, *preload;
+	size_t preload_at;
+	char merged[PRE_PRELOAD_MAX_BYTES];
+};
+
+bool pre_env_is_lacking(char *const env[]);
+/* Writes the repaired copy of @env to @out, which has room for PRE_ENV_MORE more. It refers to @r.
+ * Returns @out. */
+char **pre_env_repair(char *const env[], struct pre_env *r, char **out);
 
 /* The session's environment entries, kept from the start ("NAME=value"), or NULL. */
 const char *pre_kept_session(void);

@@ -40,14 +40,14 @@ struct binding {
 	}
 
 static const struct binding bindings[] = {
-	BIND(socket),	    BIND(connect),     BIND(bind),	  BIND(listen),
-	BIND(accept),	    BIND(accept4),     BIND(getsockname), BIND(getpeername),
-	BIND(getsockopt),   BIND(setsockopt),  BIND(shutdown),	  BIND(send),
-	BIND(sendto),	    BIND(sendmsg),     BIND(sendmmsg),	  BIND(recv),
-	BIND(recvfrom),	    BIND(recvmsg),     BIND(recvmmsg),	  BIND(ioctl),
-	BIND(execve),	    BIND(execvpe),     BIND(fexecve),	  BIND(posix_spawn),
-	BIND(posix_spawnp), BIND(getnameinfo), BIND(read),	  BIND(write),
-	BIND(readv),	    BIND(writev),      BIND(fcntl),	  BIND(fcntl64),
+	BIND(socket),	    BIND(connect),     BIND(bind),	     BIND(listen),
+	BIND(accept),	    BIND(accept4),     BIND(getsockname),    BIND(getpeername),
+	BIND(getsockopt),   BIND(setsockopt),  BIND(shutdown),	     BIND(send),
+	BIND(sendto),	    BIND(sendmsg),     BIND(sendmmsg),	     BIND(recv),
+	BIND(recvfrom),	    BIND(recvmsg),     BIND(recvmmsg),	     BIND(ioctl),
+	BIND(execve),	    BIND(execvpe),     BIND(fexecve),	     BIND(posix_spawn),
+	BIND(posix_spawnp), BIND(getnameinfo), BIND(read),	     BIND(write),
+	BIND(readv),	    BIND(writev),      BIND(fcntl),	     BIND(fcntl64),
 	BIND(system),	    BIND(popen),       BIND(if_nametoindex), BIND(if_indextoname),
 };
 

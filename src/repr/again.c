@@ -23,9 +23,9 @@ static const int native_options[] = {
 static const struct {
 	int level, name;
 } kept_options[] = {
-	{SOL_SOCKET, SO_SNDBUF},	 {IPPROTO_IP, IP_TOS},	       {IPPROTO_IP, IP_TTL},
-	{IPPROTO_TCP, TCP_KEEPIDLE},	 {IPPROTO_TCP, TCP_KEEPINTVL}, {IPPROTO_TCP, TCP_KEEPCNT},
-	{IPPROTO_TCP, TCP_USER_TIMEOUT},
+	{SOL_SOCKET, SO_SNDBUF},    {SOL_SOCKET, SO_RCVBUF},	     {IPPROTO_IP, IP_TOS},
+	{IPPROTO_IP, IP_TTL},	    {IPPROTO_TCP, TCP_KEEPIDLE},     {IPPROTO_TCP, TCP_KEEPINTVL},
+	{IPPROTO_TCP, TCP_KEEPCNT}, {IPPROTO_TCP, TCP_USER_TIMEOUT},
 };
 
 void wgw_repr_copy_native(int from, int to)

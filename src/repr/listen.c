@@ -194,8 +194,9 @@ int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int 
 int wgw_repr_accepted(const struct wgw_repr_session *s, int fd, uint64_t listener_tag,
 		      struct stack_addr *peer)
 {
-	const uint64_t inherited = WGW_TAG_V6 | WGW_TAG_V6ONLY | WGW_TAG_NODELAY |
-				   WGW_TAG_MARK_MASK | (UINT64_C(3) << WGW_TAG_KIND_SHIFT);
+	const uint64_t inherited = WGW_TAG_V6 | WGW_TAG_V6ONLY | WGW_TAG_NODELAY | WGW_TAG_CORK |
+				   WGW_TAG_OPTIONS | WGW_TAG_INHERITED | WGW_TAG_MARK_MASK |
+				   (UINT64_C(3) << WGW_TAG_KIND_SHIFT);
 	const char keeper = WGW_KEEPER_BYTE;
 	struct wgw_label label;
 	int rc;

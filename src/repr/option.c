@@ -27,9 +27,16 @@ enum {
 	TCP_STATE_SYN_SENT = 2,
 	TCP_STATE_CLOSE = 7,
 	TCP_STATE_LISTEN = 10,
+	TCP_STATE_CLOSE_WAIT = 8,
 	CONGESTION_NAME_MAX_BYTES = 16,
+	DEVICE_NAME_MAX_BYTES = 16,
+	V4_HEADERS_BYTES = 40, /* IP and TCP, without options */
+	V6_HEADERS_BYTES = 60,
+	MAXSEG_UNCONNECTED_BYTES = 536,
 	IPV6_MIN_MTU_BYTES = 1280, /* RFC 8200 section 5 */
 };
+
+#define CONGESTION_INITIAL "cubic"
 
 /* ---- get ---- */
 
@@ -73,8 +80,68 @@ static int get_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	return value;
 }
 
-static int get_tcp_info(const struct wgw_repr_session *s, int fd, uint64_t tag, void *value,
-			socklen_t *len)
+/* Bytes that were set, of an option that the tunnel process keeps. @value stays when there are none. */
+static bool get_bytes(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
+		      void *value, size_t size)
+{
+	struct wgw_op op;
+
+	if (!(tag & WGW_TAG_OPTIONS))
+		return false;
+	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
+	op.u.option.level = level;
+	op.u.option.name = name;
+	if (wgw_repr_op_call(s, &op, -1) < 0 || op.u.option.len != size)
+		return false;
+	memcpy(value, op.u.option.value, size);
+	return true;
+}
+
+/* The tunnel's, which every path has. */
+static int interface_mtu(const struct wgw_repr_session *s)
+{
+	struct wgw_op op;
+	int rc;
+
+	wgw_repr_op_init(s, &op, WGW_OP_IFADDRS, -1, 0);
+	rc = wgw_repr_op_call(s, &op, -1);
+	return rc < 0 ? rc : (int)op.u.resolved.ttl;
+}
+
+static int get_mtu(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, void *value,
+		   socklen_t *len)
+{
+	struct wgw_label label;
+	bool connected = wgw_tag_kind(tag) == WGW_KIND_TCP
+				 ? wgw_repr_tcp_state(s, fd, tag, &label) == WGW_REPR_CONNECTED
+				 : (tag & WGW_TAG_CONNECTED) != 0;
+	int mtu = connected ? interface_mtu(s) : -ENOTCONN;
+
+	return mtu < 0 ? mtu : put_int(level, mtu, value, len);
+}
+
+/* What fits into a segment to the peer in @label. */
+static int max_segment(const struct wgw_label *label, int mtu)
+{
+	struct stack_addr peer = {0};
+
+	memcpy(peer.ip, label->remote_ip, sizeof(peer.ip));
+	return mtu - (stack_addr_is_v4(&peer) ? V4_HEADERS_BYTES : V6_HEADERS_BYTES);
+}
+
+static int get_max_segment(const struct wgw_repr_session *s, int fd, uint64_t tag, void *value,
+			   socklen_t *len)
+{
+	struct wgw_label label;
+	int size = MAXSEG_UNCONNECTED_BYTES;
+
+	if (wgw_repr_tcp_state(s, fd, tag, &label) == WGW_REPR_CONNECTED)
+		size = max_segment(&label, interface_mtu(s));
+	return put_int(IPPROTO_TCP, size, value, len);
+}
+
+/* The state by what the AF_UNIX socket shows of it. */
+static uint8_t tcp_info_state(enum wgw_repr_tcp_state state, int fd)
 {
 	static const uint8_t states[] = {
 		[WGW_REPR_NEW] = TCP_STATE_CLOSE,
@@ -84,42 +151,53 @@ static int get_tcp_info(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 		[WGW_REPR_FAILED] = TCP_STATE_CLOSE,
 		[WGW_REPR_LOST] = TCP_STATE_CLOSE,
 	};
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	if (state != WGW_REPR_CONNECTED || wgw_raw_poll(&p, 1, 0) != 1)
+		return states[state];
+	if (p.revents & POLLHUP)
+		return TCP_STATE_CLOSE;
+	return p.revents & POLLRDHUP ? TCP_STATE_CLOSE_WAIT : states[state];
+}
+
+/* What a connection looks like that nothing is known about: Linux's own first values. */
+static void fill_tcp_info(struct tcp_info *info, int segment, int mtu)
+{
+	enum { INITIAL_WINDOW = 10, RTO_US = 200000, RTT_US = 1000, REORDERING = 3 };
+
+	info->tcpi_snd_mss = info->tcpi_rcv_mss = info->tcpi_advmss = (uint32_t)segment;
+	info->tcpi_pmtu = (uint32_t)mtu;
+	info->tcpi_rto = RTO_US + RTT_US;
+	info->tcpi_rtt = RTT_US;
+	info->tcpi_rttvar = RTT_US / 2;
+	info->tcpi_snd_cwnd = INITIAL_WINDOW;
+	info->tcpi_snd_ssthresh = INT32_MAX;
+	info->tcpi_reordering = REORDERING;
+	info->tcpi_rcv_space = (uint32_t)(INITIAL_WINDOW * segment);
+}
+
+/* The tunnel process's numbers where it gives them; bounded by the struct of this build. */
+static int get_tcp_info(const struct wgw_repr_session *s, int fd, uint64_t tag, void *value,
+			socklen_t *len)
+{
 	struct wgw_label label;
 	struct tcp_info info = {0};
+	enum wgw_repr_tcp_state state = wgw_repr_tcp_state(s, fd, tag, &label);
 	struct wgw_op op;
-	socklen_t known;
+	size_t known;
+	int mtu;
 
 	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
 	op.u.option.level = IPPROTO_TCP;
 	op.u.option.name = TCP_INFO;
-	if (wgw_repr_op_call(s, &op, -1) == 0) {
+	if (wgw_repr_op_call(s, &op, -1) == 0 && op.u.option.len <= WGW_OPTION_MAX_BYTES) {
 		known = op.u.option.len < sizeof(info) ? op.u.option.len : sizeof(info);
-		memcpy(&info, op.u.option.value,
-		       known < WGW_OPTION_MAX_BYTES ? known : WGW_OPTION_MAX_BYTES);
-	} else {
-		info.tcpi_state = states[wgw_repr_tcp_state(s, fd, tag, &label)];
+		memcpy(&info, op.u.option.value, known);
+	} else if (state == WGW_REPR_CONNECTED && (mtu = interface_mtu(s)) > 0) {
+		fill_tcp_info(&info, max_segment(&label, mtu), mtu);
 	}
+	info.tcpi_state = tcp_info_state(state, fd);
 	return put_value(&info, sizeof(info), value, len);
-}
-
-static int get_mtu(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, void *value,
-		   socklen_t *len)
-{
-	struct wgw_label label;
-	struct wgw_op op;
-	bool connected = wgw_tag_kind(tag) == WGW_KIND_TCP
-				 ? wgw_repr_tcp_state(s, fd, tag, &label) == WGW_REPR_CONNECTED
-				 : (tag & WGW_TAG_CONNECTED) != 0;
-	int mtu, rc;
-
-	if (!connected)
-		return -ENOTCONN;
-	wgw_repr_op_init(s, &op, WGW_OP_IFADDRS, fd, tag);
-	rc = wgw_repr_op_call(s, &op, -1);
-	if (rc < 0)
-		return rc;
-	mtu = (int)op.u.resolved.ttl;
-	return put_int(level, mtu, value, len);
 }
 
 static int get_protocol(uint64_t tag)
@@ -139,7 +217,8 @@ static int get_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 			    void *value, socklen_t *len)
 {
 	const struct ucred nobody = {0, (uid_t)-1, (gid_t)-1};
-	const uint64_t no_pacing = UINT64_MAX;
+	char device[DEVICE_NAME_MAX_BYTES];
+	uint64_t pacing = UINT64_MAX; /* none */
 	bool tcp = wgw_tag_kind(tag) == WGW_KIND_TCP;
 
 	switch (name) {
@@ -156,27 +235,49 @@ static int get_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 	case SO_PEERCRED:
 		return put_value(&nobody, sizeof(nobody), value, len);
 	case SO_MAX_PACING_RATE:
-		return put_value(&no_pacing, *len < sizeof(no_pacing) ? 4 : 8, value, len);
+		get_bytes(s, fd, tag, SOL_SOCKET, name, &pacing, sizeof(pacing));
+		if (*len < sizeof(pacing)) {
+			const uint32_t low = pacing > UINT32_MAX ? UINT32_MAX : (uint32_t)pacing;
+
+			return put_value(&low, sizeof(low), value, len);
+		}
+		return put_value(&pacing, sizeof(pacing), value, len);
+	case SO_BINDTODEVICE:
+		if (!get_bytes(s, fd, tag, SOL_SOCKET, name, device, sizeof(device)) ||
+		    !device[0]) {
+			*len = 0;
+			return 0;
+		}
+		return *len < sizeof(device)
+			       ? -EINVAL
+			       : put_value(device, (socklen_t)strlen(device) + 1, value, len);
 	default:
 		return wgw_raw_getsockopt(fd, SOL_SOCKET, name, value, len);
 	}
 }
 
+/* A bit that is set says the opposite of @initial. */
 static int get_in_tag(uint64_t tag, const struct wgw_repr_option *option, void *value,
 		      socklen_t *len)
 {
-	return put_int(option->level, tag & option->bit ? 1 : 0, value, len);
+	bool on = ((tag & option->bit) != 0) != (option->initial != 0);
+
+	return put_int(option->level, on ? 1 : 0, value, len);
 }
 
 static int get_special(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
 		       void *value, socklen_t *len)
 {
-	static const char congestion[CONGESTION_NAME_MAX_BYTES] = "cubic";
+	char congestion[CONGESTION_NAME_MAX_BYTES] = CONGESTION_INITIAL;
 
 	if (level == IPPROTO_TCP && name == TCP_INFO)
 		return get_tcp_info(s, fd, tag, value, len);
-	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
+	if (level == IPPROTO_TCP && name == TCP_MAXSEG)
+		return get_max_segment(s, fd, tag, value, len);
+	if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
+		get_bytes(s, fd, tag, level, name, congestion, sizeof(congestion));
 		return put_value(congestion, sizeof(congestion), value, len);
+	}
 	if (level == IPPROTO_IP && name == IP_OPTIONS) {
 		*len = 0;
 		return 0;
@@ -209,7 +310,8 @@ int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	case WGW_REPR_OPTION_SPECIAL:
 		return get_special(s, fd, tag, level, name, value, len);
 	default:
-		return -ENOPROTOOPT;
+		return option->initial < 0 ? -ENOPROTOOPT
+					   : put_int(level, option->initial, value, len);
 	}
 }
 
@@ -263,6 +365,7 @@ static bool is_connected(const struct wgw_repr_session *s, int fd, uint64_t tag)
 static int set_in_tag(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		      const struct wgw_repr_option *option, int value)
 {
+	bool set = (value != 0) != (option->initial != 0);
 	int rc;
 
 	if (option->bit == WGW_TAG_V6ONLY && (tag & (WGW_TAG_BOUND | WGW_TAG_CONNECTED)))
@@ -273,8 +376,8 @@ static int set_in_tag(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		if (rc < 0)
 			return rc;
 	}
-	rc = value ? wgw_repr_tag_change(fd, option->bit, 0)
-		   : wgw_repr_tag_change(fd, 0, option->bit);
+	rc = set ? wgw_repr_tag_change(fd, option->bit, 0)
+		 : wgw_repr_tag_change(fd, 0, option->bit);
 	if (rc < 0)
 		return rc;
 	if (option->bit == WGW_TAG_RECVERR && wgw_tag_kind(tag) == WGW_KIND_TCP)
@@ -292,9 +395,40 @@ static int set_native(const struct wgw_repr_session *s, int fd, uint64_t tag, in
 {
 	int rc = wgw_raw_setsockopt(fd, SOL_SOCKET, name, value, len);
 
+	/* SO_REUSEADDR alone is what every server sets: not worth a copy for each connection */
+	if (rc == 0 && name != SO_REUSEADDR && wgw_tag_kind(tag) == WGW_KIND_TCP &&
+	    !(tag & WGW_TAG_INHERITED))
+		rc = wgw_repr_tag_change(fd, WGW_TAG_INHERITED, 0);
 	if (rc == 0 && (name == SO_LINGER || name == SO_KEEPALIVE) && is_connected(s, fd, tag))
 		return set_op(s, fd, tag, SOL_SOCKET, name, value, len);
 	return rc;
+}
+
+/* There is one interface beside the loopback, and every socket is on it. */
+static int set_device(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *value,
+		      socklen_t len)
+{
+	char name[DEVICE_NAME_MAX_BYTES] = {0};
+
+	memcpy(name, value, len < sizeof(name) - 1 ? len : sizeof(name) - 1);
+	if (name[0] && strcmp(name, WGW_REPR_INTERFACE) != 0)
+		return -ENODEV;
+	return set_op(s, fd, tag, SOL_SOCKET, SO_BINDTODEVICE, name, sizeof(name));
+}
+
+static int set_pacing(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *value,
+		      socklen_t len)
+{
+	uint64_t rate;
+	uint32_t low;
+
+	if (len < sizeof(low))
+		return -EINVAL;
+	memcpy(&low, value, sizeof(low));
+	rate = low == UINT32_MAX ? UINT64_MAX : low;
+	if (len >= sizeof(rate))
+		memcpy(&rate, value, sizeof(rate));
+	return set_op(s, fd, tag, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
 }
 
 static int set_socket_level(const struct wgw_repr_session *s, int fd, uint64_t tag, int name,
@@ -313,9 +447,9 @@ static int set_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 	case SO_ATTACH_BPF:
 		return -ENOPROTOOPT;
 	case SO_BINDTODEVICE:
-		return len == 0 || *(const char *)value == '\0' ? 0 : -ENODEV;
+		return set_device(s, fd, tag, value, len);
 	case SO_MAX_PACING_RATE: /* the tag is there */
-		return len < sizeof(int) ? -EINVAL : 0;
+		return set_pacing(s, fd, tag, value, len);
 	case SO_REUSEPORT:
 		if (len < sizeof(on))
 			return -EINVAL;
@@ -327,32 +461,56 @@ static int set_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 	}
 }
 
-static int set_special(int level, int name, const void *value, socklen_t len)
+/* The names that every kernel has; what is used is the stack's own. */
+static int set_congestion(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *value,
+			  socklen_t len)
 {
-	char congestion[CONGESTION_NAME_MAX_BYTES] = {0};
+	char name[CONGESTION_NAME_MAX_BYTES] = {0};
+
+	if (len < 1)
+		return -EINVAL;
+	memcpy(name, value, len < sizeof(name) - 1 ? len : sizeof(name) - 1);
+	if (strcmp(name, CONGESTION_INITIAL) != 0 && strcmp(name, "reno") != 0)
+		return -ENOENT;
+	return set_op(s, fd, tag, IPPROTO_TCP, TCP_CONGESTION, name, sizeof(name));
+}
+
+static int set_max_segment(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			   const struct wgw_repr_option *option, const void *value, socklen_t len)
+{
+	int number;
+
+	if (take_int(IPPROTO_TCP, value, len, &number) < 0 ||
+	    (number && (number < option->min || number > option->max)))
+		return -EINVAL;
+	return set_op(s, fd, tag, IPPROTO_TCP, TCP_MAXSEG, &number, sizeof(number));
+}
+
+static int set_special(const struct wgw_repr_session *s, int fd, uint64_t tag,
+		       const struct wgw_repr_option *option, const void *value, socklen_t len)
+{
 	int number, rc;
 
-	if (level == IPPROTO_IP && name == IP_OPTIONS)
+	if (option->level == IPPROTO_IP && option->name == IP_OPTIONS)
 		return len == 0 ? 0 : -EINVAL;
-	if (level == IPPROTO_IPV6 && name == IPV6_MTU) {
+	if (option->level == IPPROTO_IPV6 && option->name == IPV6_MTU) {
 		/* The size of fragments; the tunnel's MTU decides that */
-		rc = take_int(level, value, len, &number);
+		rc = take_int(option->level, value, len, &number);
 		if (rc < 0)
 			return rc;
 		return number == 0 || number >= IPV6_MIN_MTU_BYTES ? 0 : -EINVAL;
 	}
-	if (level != IPPROTO_TCP || name != TCP_CONGESTION)
-		return -ENOPROTOOPT;
-	if (len < 1)
-		return -EINVAL;
-	memcpy(congestion, value, len < sizeof(congestion) - 1 ? len : sizeof(congestion) - 1);
-	return strcmp(congestion, "cubic") == 0 || strcmp(congestion, "reno") == 0 ? 0 : -ENOENT;
+	if (option->level == IPPROTO_TCP && option->name == TCP_CONGESTION)
+		return set_congestion(s, fd, tag, value, len);
+	if (option->level == IPPROTO_TCP && option->name == TCP_MAXSEG)
+		return set_max_segment(s, fd, tag, option, value, len);
+	return -ENOPROTOOPT;
 }
 
 static int set_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		    const struct wgw_repr_option *option, int value)
 {
-	if (option->name == SO_SNDBUF && option->level == SOL_SOCKET)
+	if (option->level == SOL_SOCKET && (option->name == SO_SNDBUF || option->name == SO_RCVBUF))
 		value = value > option->max / 2 ? option->max : 2 * value; /* as the kernel */
 	else if (value == -1 && (option->flags & WGW_REPR_OPTION_MINUS_RESETS))
 		value = option->initial;
@@ -376,9 +534,9 @@ int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 		return level == SOL_SOCKET ? set_socket_level(s, fd, tag, name, value, len)
 					   : -ENOPROTOOPT;
 	if (option->place == WGW_REPR_OPTION_REFUSED)
-		return -option->initial;
+		return -option->refusal;
 	if (option->place == WGW_REPR_OPTION_SPECIAL)
-		return set_special(level, name, value, len);
+		return set_special(s, fd, tag, option, value, len);
 	if (option->place == WGW_REPR_OPTION_IGNORED)
 		return 0;
 	rc = take_int(level, value, len, &number);

@@ -10,7 +10,7 @@ enum wgw_repr_option_place {
 	WGW_REPR_OPTION_KEPT,	 /* an int at the tunnel process, by cookie */
 	WGW_REPR_OPTION_IGNORED, /* any value is taken, the initial one is read back */
 	WGW_REPR_OPTION_SPECIAL, /* option.c computes it */
-	WGW_REPR_OPTION_REFUSED, /* setting fails with errno @initial, reading with ENOPROTOOPT */
+	WGW_REPR_OPTION_REFUSED, /* setting fails with errno @refusal; reading is @initial, or ENOPROTOOPT when it is negative */
 };
 
 enum { /* which sockets have the option */
@@ -28,6 +28,7 @@ struct wgw_repr_option {
 	int initial;  /* what an untouched socket returns */
 	int min, max; /* WGW_REPR_OPTION_KEPT */
 	uint64_t bit; /* WGW_REPR_OPTION_TAG */
+	int refusal;  /* WGW_REPR_OPTION_REFUSED */
 };
 
 /* The entry for a socket with @tag, or NULL. */

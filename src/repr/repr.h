@@ -22,6 +22,10 @@
 #include "src/repr/wire.h"
 #include "stack/addr.h"
 
+/* The name and index under which programs know the tunnel's interface. */
+#define WGW_REPR_INTERFACE "wg0"
+enum { WGW_REPR_INTERFACE_INDEX = 2, WGW_REPR_LOOPBACK_INDEX = 1 };
+
 /** struct wgw_repr_session - how to reach the tunnel process, from WGW_SESSION_ENV */
 struct wgw_repr_session {
 	uint8_t token[WGW_TOKEN_BYTES];

@@ -51,8 +51,8 @@ static int requeue_through(const struct change *c, char message[MESSAGE_MAX_BYTE
 		if (n == 0 && (!raw || wgw_repr_hung_up(c->fd)))
 			return 0;
 		memcpy(&head, message, sizeof(head));
-		*foreign |= to &&
-			    (memcmp(head.ip, to->ip, sizeof(head.ip)) || head.port != to->port);
+		*foreign |=
+			to && (memcmp(head.ip, to->ip, sizeof(head.ip)) || head.port != to->port);
 		rc = wgw_repr_op_send(c->conversation, &op, message, skip + (size_t)n, -1);
 		if (rc < 0)
 			return rc;

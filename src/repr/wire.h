@@ -262,7 +262,7 @@ enum wgw_op_code {
 	WGW_OP_SHUTDOWN,     /* UDP: u.option.value = SHUT_RD, SHUT_WR or SHUT_RDWR; reply err */
 	WGW_OP_DNS_QUERY,    /* u.dns_query; reply: the DNS response follows in the same message */
 	WGW_OP_IFADDRS,	     /* no body; reply u.resolved (addresses), @ttl: MTU */
-	WGW_OP_ROUTE,	     /* u.name: may a datagram go from @local (or any) to @remote? reply err */
+	WGW_OP_ROUTE, /* u.name: may a datagram go from @local (or any) to @remote? reply err */
 };
 
 struct wgw_wire_addr {

@@ -92,6 +92,55 @@ static void ask(struct scan *open)
 	}
 }
 
+/* ---- one that is in the way ---- */
+
+/** struct recheck - a question about one socket whose address another one wants */
+struct recheck {
+	struct wgw_sockets *sockets;
+	struct wgw_quota *quota;
+	uint64_t cookie, inode;
+	void (*done)(void *arg, bool gone);
+	void *arg;
+};
+
+static void recheck_done(void *arg, const uint64_t *held)
+{
+	struct recheck *r = arg;
+	struct wgw_sock *sock = wgw_sock_find(r->sockets, r->quota->session, r->cookie);
+	bool gone = !sock || sock->role != WGW_ROLE_KEPT;
+
+	if (!gone && (held[0] & 1)) {
+		sock->misses = 0;
+	} else if (!gone) {
+		missed(r->sockets, sock);
+		if (wgw_sock_find(r->sockets, r->quota->session, r->cookie)) {
+			wgw_session_scan(r->quota->session, &r->inode, 1, recheck_done, r);
+			return;
+		}
+		gone = true;
+	}
+	wgw_quota_give(r->sockets, r->quota, &r->quota->scanning);
+	r->done(r->arg, gone);
+	free(r);
+}
+
+void wgw_kept_recheck(struct wgw_sockets *s, struct wgw_kept *kept,
+		      void (*done)(void *arg, bool gone), void *arg)
+{
+	struct recheck *r = calloc(1, sizeof(*r));
+
+	if (!r) {
+		done(arg, false);
+		return;
+	}
+	*r = (struct recheck){s, kept->sock.quota, kept->sock.cookie, kept->sock.inode, done, arg};
+	r->quota->scanning++;
+	r->quota->total++;
+	wgw_session_scan(r->quota->session, &r->inode, 1, recheck_done, r);
+}
+
+/* ---- all, from time to time ---- */
+
 /* Of those pending, whose list is in order of age, the old ones; of those kept all, more rarely. */
 static void abandoned_due(struct wgw_timer *timer)
 {

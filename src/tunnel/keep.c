@@ -174,8 +174,8 @@ void wgw_kept_free(struct wgw_sockets *s, struct wgw_kept *k)
 
 void wgw_kept_become(struct wgw_sockets *s, struct wgw_kept *k, struct wgw_sock *to)
 {
-	to->options = k->sock.options;
-	k->sock.options = NULL;
+	for (const struct wgw_option *o = k->sock.options; o; o = o->next)
+		wgw_option_set(to, o->level, o->name, o->value, o->len);
 	wgw_kept_free(s, k);
 }
 
@@ -210,22 +210,23 @@ bool wgw_addrs_overlap(const struct stack_addr *a, uint32_t a_flags, const struc
 	return !b4 && stack_addr_is_any(b) && !(b_flags & WGW_BIND_V6ONLY);
 }
 
-static bool kept_conflict(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags)
+struct wgw_kept *wgw_kept_conflict(struct wgw_sockets *s, const struct stack_addr *local,
+				   uint32_t flags)
 {
 	for (struct wgw_link *l = s->kept.next; l != &s->kept; l = l->next) {
-		const struct wgw_kept *k = wgw_container(l, struct wgw_kept, link);
+		struct wgw_kept *k = wgw_container(l, struct wgw_kept, link);
 		uint32_t both = flags & k->flags;
 
 		if (k->bound && k->fd < 0 && !(both & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT)) &&
 		    wgw_addrs_overlap(local, flags, &k->local, k->flags))
-			return true;
+			return k;
 	}
-	return false;
+	return NULL;
 }
 
 static bool is_taken(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags)
 {
-	return kept_conflict(s, local, flags) || wgw_listen_conflict(s, local, flags);
+	return wgw_kept_conflict(s, local, flags) || wgw_listen_conflict(s, local, flags);
 }
 
 int wgw_port_choose(struct wgw_sockets *s, struct stack_addr *local, uint32_t flags)

@@ -305,6 +305,8 @@ static struct wgw_conn *inbound(struct wgw_listener *l)
 		free(c);
 		return NULL;
 	}
+	for (const struct wgw_option *o = l->sock.options; o; o = o->next)
+		wgw_option_set(&c->sock, o->level, o->name, o->value, o->len);
 	c->listener = l;
 	c->state = WGW_CONN_DELIVER;
 	c->started = wgw_clock_ns();
@@ -330,6 +332,8 @@ static void on_accept(struct flow_listener *f, struct flow *flow, void *arg)
 	}
 	flow_addrs(flow, &c->local, &c->remote);
 	wgw_flow_own(c, flow);
+	if (c->sock.options)
+		c->far->options(c);
 	/* not inside the stack's callback: the listener may turn out to be gone */
 	wgw_job_queue(l->sockets, &l->job);
 }
@@ -386,6 +390,19 @@ void wgw_listen_identify(struct wgw_conn *c)
 			c->far->options(c);
 	}
 	close(fd);
+}
+
+void wgw_listen_poke(struct wgw_sockets *s)
+{
+	for (struct wgw_link *at = s->conns.next; at != &s->conns; at = at->next) {
+		struct wgw_conn *c = wgw_container(at, struct wgw_conn, link);
+
+		if (c->state != WGW_CONN_OPEN || !c->app.hello)
+			continue;
+		wgw_end_pending(&c->app);
+		if (c->app.hello_fd >= 0)
+			wgw_listen_identify(c);
+	}
 }
 
 /* ---- conflicts, and listeners of this machine ---- */

@@ -24,6 +24,7 @@
 #include "src/session/channel.h"
 #include "src/tunnel/sockets.h"
 
+enum { BIND_RECHECKS_MAX = 8 };
 enum { MESSAGE_BYTES = sizeof(struct wgw_op) + sizeof(struct wgw_dgram) + 65536 };
 
 enum talk_state {
@@ -37,6 +38,7 @@ enum talk_state {
  * struct talk - one conversation
  * @asked:	An answer will be called for: the object stays until then
  * @path:	Descriptor that came with the request, or -1
+ * @tries:	BIND: how many sockets in the way may still be looked at
  */
 struct talk {
 	struct wgw_watch watch;
@@ -48,6 +50,7 @@ struct talk {
 	enum talk_state state;
 	uint32_t uid;
 	bool asked;
+	unsigned int tries;
 	int path;
 	struct wgw_op op;
 };
@@ -264,6 +267,42 @@ static void apply_options(struct wgw_sock *sock)
 	}
 }
 
+static void answer_bind(struct talk *k, unsigned int tries);
+
+static void bind_rechecked(void *arg, bool gone)
+{
+	struct talk *k = arg;
+
+	if (!answered(k))
+		return;
+	if (gone)
+		answer_bind(k, k->tries - 1);
+	else
+		reply_name(k, EADDRINUSE);
+}
+
+/* An address that is taken by a socket that was closed is free on Linux at once; nobody tells us of
+ * the close, so this is when we look. @tries: how many such sockets at most */
+static void answer_bind(struct talk *k, unsigned int tries)
+{
+	struct wgw_kept *other = NULL;
+	struct stack_addr local;
+	int err = do_bind(k);
+
+	if (err == EADDRINUSE && k->op.kind == WGW_KIND_TCP && tries > 0) {
+		addr_from_wire(&k->op.u.bind.addr, &local);
+		other = wgw_kept_conflict(k->sockets, &local, k->op.u.bind.flags);
+	}
+	if (!other) {
+		reply_name(k, err);
+		return;
+	}
+	k->tries = tries;
+	k->state = TALK_WAITING;
+	k->asked = true;
+	wgw_kept_recheck(k->sockets, other, bind_rechecked, k);
+}
+
 static int do_setopt(struct talk *k)
 {
 	struct wgw_sock *sock = talk_sock(k);
@@ -400,7 +439,7 @@ static void perform(struct talk *k)
 {
 	switch (k->op.code) {
 	case WGW_OP_BIND:
-		reply_name(k, do_bind(k));
+		answer_bind(k, BIND_RECHECKS_MAX);
 		break;
 	case WGW_OP_LISTEN:
 		do_listen(k);
@@ -466,6 +505,8 @@ static void enter(struct talk *k, struct wgw_quota *q)
 	 */
 	if (k->op.cookie && !talk_sock(k))
 		wgw_op_poke(s);
+	if (k->op.cookie && k->op.kind == WGW_KIND_TCP && !talk_sock(k))
+		wgw_listen_poke(s);
 	perform(k);
 }
 

@@ -372,6 +372,13 @@ void wgw_tcp_session_over(struct wgw_sockets *s, struct wgw_session *session);
 
 /* abandoned.c ---- */
 
+/* The entry that has @local, as bind(2) sees it, or NULL. */
+struct wgw_kept *wgw_kept_conflict(struct wgw_sockets *s, const struct stack_addr *local,
+				   uint32_t flags);
+/* Finds out whether a process still holds the socket of @kept; if none does, frees it. Calls @done,
+ * maybe at once. */
+void wgw_kept_recheck(struct wgw_sockets *s, struct wgw_kept *kept,
+		      void (*done)(void *arg, bool gone), void *arg);
 /* Something may be abandoned in @after_ms. */
 void wgw_abandoned_watch(struct wgw_sockets *s, uint32_t after_ms);
 
@@ -409,6 +416,8 @@ bool wgw_listen_conflict(struct wgw_sockets *s, const struct stack_addr *local, 
 void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local);
 /* The accepted socket has shown itself: enters it into the table. */
 void wgw_listen_identify(struct wgw_conn *c);
+/* Looks whether accepted connections can be identified: an operation has named one. */
+void wgw_listen_poke(struct wgw_sockets *s);
 /* A connection that waited in state DELIVER waits no more. */
 void wgw_listen_waiting_over(struct wgw_conn *c);
 void wgw_listen_session_over(struct wgw_sockets *s, struct wgw_session *session);

@@ -223,6 +223,8 @@ static inline void fake_answer(struct fake_tunnel *t, struct wgw_op *op, int fd,
 		memset(&out.u, 0, sizeof(out.u));
 		out.u.resolved.ttl = 1420;
 		break;
+	case WGW_OP_ROUTE:
+		break;
 	default:
 		out.err = EPROTO;
 	}
