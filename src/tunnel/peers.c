@@ -344,6 +344,11 @@ struct wgw_peer *wgw_peers_find(const struct wgw_peers *e, const uint8_t public_
 	return p;
 }
 
+bool wgw_peer_has_rival(const struct wgw_peer *p)
+{
+	return p->conflict_said_at && now_of(p->owner) - p->conflict_said_at < CONFLICT_QUIET_NS;
+}
+
 /* ---- changes ---- */
 
 struct wgw_peer *wgw_peers_add(struct wgw_peers *e, const uint8_t public_key[WG_KEY_BYTES])

@@ -24,7 +24,6 @@ struct wgw_peers;
  * @handshakes, @retries, @gave_up, @roamed, @resolved: how often
  * @bad_datagrams: rx_bad_mac of the device when the last replacement was seen
  * @silent_said: The user was told that it does not answer
- * @conflict:	The last sessions were lost to another user of our key
  */
 struct wgw_peer {
 	struct wgw_peer *next;
@@ -35,7 +34,7 @@ struct wgw_peer {
 	struct wg_endpoint candidates[WGW_ENDPOINTS_MAX];
 	unsigned int n, at;
 	unsigned int attempts;
-	bool up, resolving, removed, silent_said, conflict;
+	bool up, resolving, removed, silent_said;
 	uint64_t resolved_at, replaced_at, conflict_said_at, failed_said_at;
 	uint64_t bad_datagrams;
 	uint32_t handshakes, retries, gave_up, roamed, resolved;
@@ -44,6 +43,9 @@ struct wgw_peer {
 /* In order of addition; NULL @prev: the first. */
 struct wgw_peer *wgw_peers_next(const struct wgw_peers *e, const struct wgw_peer *prev);
 struct wgw_peer *wgw_peers_find(const struct wgw_peers *e, const uint8_t public_key[WG_KEY_BYTES]);
+
+/* Whether sessions were lost lately to another user of our key. */
+bool wgw_peer_has_rival(const struct wgw_peer *p);
 
 /* Adds a peer without anything. NULL: out of memory, or the key is our own. */
 struct wgw_peer *wgw_peers_add(struct wgw_peers *e, const uint8_t public_key[WG_KEY_BYTES]);

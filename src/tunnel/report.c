@@ -59,10 +59,10 @@ static enum wgw_state judge(const struct wgw_peer *p, const struct wg_peer_stats
 			    char reason[REASON_BYTES])
 {
 	bool ever = stats->last_handshake.tv_sec != 0;
-	bool heard = p->owner && stats->rx_bytes > 0;
+	bool heard = stats->rx_bytes > 0;
 
 	reason[0] = '\0';
-	if (p->conflict)
+	if (wgw_peer_has_rival(p))
 		snprintf(reason, REASON_BYTES,
 			 "another client uses this private key; give each its own");
 	if (stats->has_session)

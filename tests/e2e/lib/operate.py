@@ -136,6 +136,10 @@ class Tunnels:
         """What show --json says of one tunnel."""
         return self.json(name)["tunnels"][0]
 
+    def keeper(self, name):
+        """The process that holds a tunnel up."""
+        return [s["pid"] for s in self.tunnel(name)["sessions"] if s["keeper"]][0]
+
     def running(self):
         return self.ok("list", "-q").split()
 

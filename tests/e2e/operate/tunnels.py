@@ -55,7 +55,7 @@ def _(w):
     assert w.tunnel("client")["state"] == "up"
     assert w.fetch()
     sessions = w.tunnel("client")["sessions"]
-    assert [s["keeper"] for s in sessions] == [True], sessions
+    assert [s["keeper"] for s in sessions if s["sockets"] == 0].count(True) == 1, sessions
 
 
 @tap.test("up again changes nothing and leaves one keeper")
@@ -63,7 +63,7 @@ def _(w):
     before = w.tunnel("client")
     w.ok("up", w.client)
     after = w.tunnel("client")
-    assert after["pid"] == before["pid"] and len(after["sessions"]) == 1
+    assert after["pid"] == before["pid"] and [s["keeper"] for s in after["sessions"]].count(True) == 1
 
 
 @tap.test("show has the words of wg show, and why")
@@ -217,7 +217,7 @@ def _(w):
 @tap.test("SIGHUP to the keeper reads the file again")
 def _(w):
     edit(w.client, "PersistentKeepalive = 21", "PersistentKeepalive = 22")
-    os.kill(w.tunnel("client")["sessions"][0]["pid"], signal.SIGHUP)
+    os.kill(w.keeper("client"), signal.SIGHUP)
     t.wait_until("the keepalive changes", lambda: w.tunnel("client")["peers"][0]["persistentKeepalive"] == 22)
 
 
