@@ -24,8 +24,8 @@ enum {
 	WG_HANDSHAKES_LOAD = WG_HANDSHAKES_QUEUED_MAX / 8, /* from here on we are under load */
 	WG_HANDSHAKES_PER_TURN = 8, /* worked on in one wg_device_flush or wg_device_tick */
 	/* Under load, in all */
-	WG_COOKIES_PER_S = 5000,   /* replies */
-	WG_COOKIES_BURST = 256,	   /* of these at once; with the load they fit the queue */
+	WG_COOKIES_PER_S = 5000,    /* replies */
+	WG_COOKIES_BURST = 256,	    /* of these at once; with the load they fit the queue */
 	WG_RECOGNISED_PER_S = 1000, /* handshakes without a cookie of who has tried before */
 	WG_RECOGNISED_BURST = 32,
 };

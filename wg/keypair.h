@@ -25,6 +25,7 @@
  * @is_initiator:	We began the handshake; only the initiator renews by age
  * @send_counter:	Next nonce
  * @replay:		Received counters
+ * @received:		How many
  */
 struct wg_keypair {
 	struct wg_index index;
@@ -36,6 +37,7 @@ struct wg_keypair {
 	bool is_initiator;
 	uint64_t send_counter;
 	struct wg_replay replay;
+	uint64_t received;
 };
 
 enum { WG_KEYPAIR_SLOTS = 4 }; /* one more than are in use at any time */

@@ -214,14 +214,17 @@ void wg_peer_public_key(const struct wg_peer *peer, uint8_t out[WG_KEY_BYTES])
 void wg_peer_stats(const struct wg_peer *peer, struct wg_peer_stats *out)
 {
 	const struct wg_device *dev = peer->dev;
+	const struct wg_keypair *kp = peer->keypairs.current;
 
 	*out = (struct wg_peer_stats){
 		.rx_bytes = peer->rx_bytes,
 		.tx_bytes = peer->tx_bytes,
 		.last_handshake = peer->last_handshake,
 		.handshake_attempts = peer->initiations_sent,
-		.has_session =
-			wg_keypair_may_send(peer->keypairs.current, dev->ops->now(dev->ops_ctx)),
+		.handshake_rtt = peer->handshake_rtt,
+		.session_received = kp ? kp->received : 0,
+		.session_missing = kp ? kp->replay.next - kp->received : 0,
+		.has_session = wg_keypair_may_send(kp, dev->ops->now(dev->ops_ctx)),
 		.endpoint = peer->endpoint,
 	};
 }

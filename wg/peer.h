@@ -30,6 +30,7 @@ struct wg_staged {
  * @staged, @staged_end:	Queue; @staged_end points to where the next one goes
  * @n_staged:			At most WG_STAGED_PACKETS_MAX
  * @initiation_allowed_at:	ns; initiations and responses of ours push it by REKEY_TIMEOUT
+ * @handshake_rtt:		From the last initiation that was answered to its answer, ns
  * @initiations_sent:		Since the last completed handshake
  * @sent_lastminute_initiation:	The session was renewed on receiving, once is enough
  */
@@ -45,6 +46,7 @@ struct wg_peer {
 	struct wg_staged *staged, **staged_end;
 	unsigned int n_staged;
 	uint64_t initiation_allowed_at;
+	uint64_t handshake_rtt;
 	unsigned int initiations_sent;
 	bool sent_lastminute_initiation;
 	uint64_t rx_bytes, tx_bytes;

@@ -111,6 +111,7 @@ static void open_batch(struct wg_device *dev, const struct wg_endpoint *from, ui
 			dev->stats.rx_replayed++;
 			continue;
 		}
+		rx->keypair->received++;
 		peer->rx_bytes += job->len + WG_DATA_OVERHEAD_BYTES;
 		n_data += job->len != 0;
 		rx->jobs[n_good++] = *job;
@@ -285,6 +286,9 @@ static bool take_response(struct wg_device *dev, struct wg_queued_handshake *ite
 
 	if (!peer)
 		return false;
+	/* Initiations push the limit by that much; a response of ours would have ended the handshake. */
+	peer->handshake_rtt =
+		wg_device_now(dev) + WG_REKEY_TIMEOUT_NS - peer->initiation_allowed_at;
 	authenticated_handshake(peer, item);
 	note_replacement(peer);
 	if (!wg_handshake_begin_session(peer))

@@ -93,6 +93,9 @@ struct wg_ops {
  * @tx_bytes:		The same for sent ones
  * @last_handshake:	Wall clock of the last completed handshake, zero: never
  * @handshake_attempts:	Initiations sent since the last completed handshake
+ * @handshake_rtt:	Time between the last initiation that was answered and its answer, ns; 0: none
+ * @session_received:	Datagrams taken in the current session
+ * @session_missing:	Those that were sent before one of them and have not come: lost, or late
  * @has_session:	A current session exists and is not expired
  * @endpoint:		Copy of the current endpoint
  */
@@ -100,6 +103,8 @@ struct wg_peer_stats {
 	uint64_t rx_bytes, tx_bytes;
 	struct timespec last_handshake;
 	unsigned int handshake_attempts;
+	uint64_t handshake_rtt;
+	uint64_t session_received, session_missing;
 	bool has_session;
 	struct wg_endpoint endpoint;
 };
@@ -130,6 +135,8 @@ void wg_device_free(struct wg_device *dev);
  * a peer with the new public key is removed. */
 void wg_device_set_private_key(struct wg_device *dev, const uint8_t private_key[WG_KEY_BYTES]);
 void wg_device_public_key(const struct wg_device *dev, uint8_t out[WG_KEY_BYTES]);
+/* The public key that belongs to @private_key, which is clamped for that. */
+void wg_public_key(uint8_t out[WG_KEY_BYTES], const uint8_t private_key[WG_KEY_BYTES]);
 void wg_device_stats(const struct wg_device *dev, struct wg_device_stats *out);
 
 /* Takes @len bytes that arrived from @from as datagrams of @stride bytes each, the last maybe

@@ -358,6 +358,54 @@ START_TEST(works_where_nothing_can_be_locked)
 }
 END_TEST
 
+static bool lose_every_third(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	(void)from;
+	return d->bytes[0] != WG_MESSAGE_DATA || ++*(unsigned int *)sim->filter_arg % 3;
+}
+
+START_TEST(statistics_tell_loss_and_round_trip)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim = sim_new_pair(&p0, &p1);
+	struct wg_peer_stats stats;
+	unsigned int n = 0;
+
+	wg_peer_stats(p0, &stats);
+	ck_assert_uint_eq(stats.handshake_rtt, 0);
+	ck_assert_uint_eq(stats.session_received + stats.session_missing, 0);
+	ck_assert_int_eq(sim_commit(sim, 0, 1, 100, 1), 0);
+	wg_device_flush(sim->nodes[0].dev);
+	sim->now += 70 * SIM_MS;
+	sim_settle(sim);
+	wg_peer_stats(p0, &stats);
+	ck_assert_uint_eq(stats.handshake_rtt, 70 * SIM_MS);
+	wg_peer_stats(p1, &stats);
+	ck_assert_uint_eq(stats.handshake_rtt, 0);
+	ck_assert_uint_eq(stats.session_received, 1);
+	sim->filter = lose_every_third;
+	sim->filter_arg = &n;
+	for (int i = 0; i < 31; i++)
+		sim_send(sim, 0, 1);
+	wg_peer_stats(p1, &stats);
+	ck_assert_uint_eq(stats.session_received, 1 + 31 - 10);
+	ck_assert_uint_eq(stats.session_missing, 10);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(public_key_without_a_device)
+{
+	struct sim *sim = sim_new();
+	uint8_t key[32];
+
+	sim->nodes[0].private_key[0] |= 7; /* not clamped */
+	wg_public_key(key, sim->nodes[0].private_key);
+	ck_assert_mem_eq(key, sim->nodes[0].public_key, 32);
+	sim_free(sim);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("wg_device");
@@ -378,6 +426,8 @@ static Suite *suite(void)
 	tcase_add_test(t, keys_are_locked_where_the_limit_allows);
 	tcase_add_test(t, works_where_nothing_can_be_locked);
 	tcase_add_test(t, refuses_what_it_cannot_send);
+	tcase_add_test(t, statistics_tell_loss_and_round_trip);
+	tcase_add_test(t, public_key_without_a_device);
 	suite_add_tcase(s, t);
 	return s;
 }
