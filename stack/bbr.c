@@ -16,6 +16,7 @@
  *  - Rounds that lose no more than those 2 % do not lower the short-term bounds. With random loss
  *    each round would set the bandwidth to what it has delivered, a little less than it sent, and
  * 60 rounds at 1 % halve it.
+ *  - After a probe that lost little the next one is 8 rounds away, and no headroom is left.
  *  - While round trips are as short as ever there is no queue that could overflow, so loss is not
  *    taken for congestion up to 10 % (a radio link); above, it is, for the sake of tiny queues.
  */
@@ -35,6 +36,7 @@ enum {
 	LOSS_SEGMENTS_MIN = 3,
 	MIN_SEGMENTS = 4,
 	COEXIST_ROUNDS = 63,
+	CLEAN_ROUNDS = 8,
 	EXTRA_ROUNDS = 5,
 };
 
@@ -99,8 +101,8 @@ static uint64_t with_headroom(const struct flow *f)
 {
 	const struct bbr *b = &f->tx.bbr;
 
-	if (b->inflight_high == UNLIMITED)
-		return UNLIMITED;
+	if (b->inflight_high == UNLIMITED || !b->lossy)
+		return b->inflight_high;
 	return most(b->inflight_high - b->inflight_high / 7, (uint64_t)MIN_SEGMENTS * f->pcb->mss);
 }
 
@@ -228,6 +230,7 @@ static void inflight_too_high(struct flow *f, uint64_t inflight, bool app_limite
 	uint64_t target = least(bdp(f, bw(b), 100), f->tx.cwnd);
 
 	b->probe_samples = false;
+	b->lossy = true;
 	if (!app_limited)
 		b->inflight_high = most(inflight, target * 7 / 10);
 	if (b->state == BBR_UP)
@@ -299,6 +302,7 @@ static void check_startup_loss(struct flow *f)
 	if (b->state != BBR_STARTUP || b->loss_events < STARTUP_LOSS_EVENTS)
 		return;
 	b->full_bw_reached = true;
+	b->lossy = true;
 	b->inflight_high = most(bdp(f, max_bw(b), 100), b->inflight_latest);
 }
 
@@ -401,11 +405,14 @@ static void adapt_upper_bounds(struct flow *f, const struct rate_sample *rs)
 		probe_upward(f, rs);
 }
 
+/* Soon if the last time did no harm: what the path has to offer changes. */
 static bool time_to_probe(const struct flow *f)
 {
 	const struct bbr *b = &f->tx.bbr;
 	uint64_t rounds = least(bdp(f, bw(b), 100) / f->pcb->mss, COEXIST_ROUNDS);
 
+	if (!b->lossy)
+		rounds = least(rounds, CLEAN_ROUNDS);
 	return f->stack->now_ns - b->cycle_ns > b->wait_ns || b->probe_rounds >= most(rounds, 1);
 }
 
@@ -447,8 +454,10 @@ static void update_cycle(struct flow *f, const struct rate_sample *rs)
 		}
 		break;
 	case BBR_UP:
-		if (probed_enough(f))
+		if (probed_enough(f)) {
+			b->lossy = false;
 			start_down(f);
+		}
 		break;
 	default:
 		break;

@@ -109,7 +109,7 @@ struct bbr {
 		BBR_ACKS_FEEDBACK,
 		BBR_ACKS_STOPPING
 	} acks;
-	bool full_bw_reached, round_start, loss_round_start, probe_samples, idle_restart;
+	bool full_bw_reached, lossy, round_start, loss_round_start, probe_samples, idle_restart;
 };
 
 struct cubic {
