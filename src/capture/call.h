@@ -26,6 +26,7 @@ enum wgw_socket_class {
 };
 
 struct wgw_busy;
+struct wgw_copies;
 
 enum { WGW_CALL_KINDS_MAX = 20 };
 
@@ -36,6 +37,7 @@ enum { WGW_CALL_KINDS_MAX = 20 };
  * @threads, @idle: All of them; those that wait for a notification
  * @waiting:	Those whose call waits for the network
  * @count:	Calls that were answered, of each kind
+ * @copies:	Instead of pidfd_getfd; NULL: that works
  * @busy:	Sockets with a call in progress, and accepted connections kept for them
  */
 struct wgw_capture {
@@ -43,7 +45,7 @@ struct wgw_capture {
 	struct wgw_repr_session session;
 	uint64_t *kept;
 	size_t n_kept;
-	bool without_getfd;
+	struct wgw_copies *copies;
 	pthread_mutex_t lock;
 	unsigned int threads, idle, waiting;
 	_Atomic unsigned int count[WGW_CALL_KINDS_MAX];
@@ -121,6 +123,19 @@ void wgw_busy_unlock(struct wgw_call *c);
 void wgw_busy_keep(struct wgw_call *c, int fd);
 /* A connection that was kept, or -1. */
 int wgw_busy_take(struct wgw_call *c);
+
+/* ---- copies.c: descriptors of the program, where it does not let us take them ---- */
+
+struct wgw_copies;
+
+/* @scan: as in struct wgw_capture_options. NULL with errno. */
+struct wgw_copies *wgw_copies_start(wgw_capture_scan *scan);
+/* Keeps a copy of @fd, which a program is about to get; and says that the attempt is over, so that
+ * the copy is dropped when nobody has the socket. */
+void wgw_copies_add(struct wgw_copies *k, int fd);
+void wgw_copies_given(struct wgw_copies *k, int fd);
+/* A new duplicate of the program's descriptor @number; *@what is set when there is none (-1). */
+int wgw_copies_find(struct wgw_copies *k, pid_t tid, int number, enum wgw_socket_class *what);
 
 /* ---- policy.c: sockets that are not ours ---- */
 

@@ -53,12 +53,17 @@ void wgw_capture_probe(struct wgw_capture_probe *probe);
 
 /* ---- listener.c ---- */
 
+/* Sets bit i of @held when a process of the session holds socket @inode[i], or when that cannot be
+ * known; at most WGW_CAPTURE_SCAN_MAX of them. */
+typedef void wgw_capture_scan(const uint64_t *inode, unsigned int n, uint64_t *held);
+enum { WGW_CAPTURE_SCAN_MAX = 512 };
+
 /**
  * struct wgw_capture_options - how to supervise
  * @session:	Value of WGW_SESSION_ENV
  * @listener:	From wgw_filter_install_supervised; owned from here on
  * @kept, @n_kept: inodes of IP sockets that the user lets the command have
- * @without_getfd: As in struct wgw_capture_probe
+ * @without_getfd: As in struct wgw_capture_probe; @scan is needed then
  */
 struct wgw_capture_options {
 	const char *session;
@@ -66,6 +71,7 @@ struct wgw_capture_options {
 	const uint64_t *kept;
 	size_t n_kept;
 	bool without_getfd;
+	wgw_capture_scan *scan;
 };
 
 struct wgw_capture;

@@ -49,7 +49,11 @@ static long begin_again(struct wgw_call *c, const void *address, socklen_t len)
 	if (again < 0)
 		return again;
 	c->give_flags = is_close_on_exec(c, (int)c->args[0]) ? O_CLOEXEC : 0;
+	if (c->capture->copies)
+		wgw_copies_add(c->capture->copies, again);
 	rc = wgw_call_replace(c, again);
+	if (c->capture->copies)
+		wgw_copies_given(c->capture->copies, again);
 	if (rc) {
 		close(again);
 		return rc == -ENOENT ? WGW_CALL_GONE : -ECONNABORTED;

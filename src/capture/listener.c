@@ -223,10 +223,14 @@ static void serve_call(struct wgw_capture *k, const struct seccomp_notif *n)
 	for (size_t i = 0; i < 6; i++)
 		c.args[i] = n->data.args[i];
 	result = handle(&c);
+	if (result == WGW_CALL_GIVE && k->copies)
+		wgw_copies_add(k->copies, c.give);
 	if (result == WGW_CALL_GIVE)
 		sent = send_fd(&c);
 	else if (result != WGW_CALL_GONE)
 		sent = send_value(&c, result);
+	if (result == WGW_CALL_GIVE && k->copies)
+		wgw_copies_given(k->copies, c.give);
 	if (!sent && c.undo)
 		c.undo(&c);
 	/* not before: it would interrupt the call */
@@ -343,7 +347,6 @@ struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 	if (!k)
 		return NULL;
 	k->listener = options->listener;
-	k->without_getfd = options->without_getfd;
 	pthread_mutex_init(&k->lock, NULL);
 	if (!wgw_repr_session_parse(&k->session, options->session)) {
 		errno = EINVAL;
@@ -355,6 +358,11 @@ struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 	if (options->n_kept)
 		memcpy(k->kept, options->kept, options->n_kept * sizeof(*k->kept));
 	k->n_kept = options->n_kept;
+	if (options->without_getfd) {
+		k->copies = wgw_copies_start(options->scan);
+		if (!k->copies)
+			goto fail;
+	}
 	k->threads = k->idle = 1;
 	if (start_thread(k))
 		return k;

@@ -144,9 +144,6 @@ static void round_trip(int listener, struct wgw_capture_probe *probe)
 			errno);
 	else if (!answer_bind(listener, probe))
 		degrade(probe, WGW_CAPTURE_FILTER, "the memory of a program cannot be read", errno);
-	else if (probe->without_getfd)
-		degrade(probe, WGW_CAPTURE_FILTER, "descriptors of a program cannot be taken",
-			EPERM);
 	if (fd >= 0)
 		close(fd);
 }

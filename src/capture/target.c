@@ -106,6 +106,10 @@ int wgw_target_open(struct wgw_call *c)
 	if (errno != EPERM && errno != ENOSYS && errno != EACCES)
 		return -errno;
 	c->what = WGW_SOCKET_UNKNOWN;
+	if (c->capture->copies)
+		c->fd = wgw_copies_find(c->capture->copies, c->tid, (int)c->args[0], &c->what);
+	if (c->fd >= 0)
+		c->what = classify(c);
 	return 0;
 }
 

@@ -218,6 +218,8 @@ _Noreturn static void serve(struct wgw_supervisor *s)
 	_exit(0);
 }
 
+static_assert((int)WGW_CAPTURE_SCAN_MAX == (int)WGW_CH_SCAN_MAX, "one function scans for both");
+
 void wgw_supervisor_leave(struct wgw_supervisor *s)
 {
 	if (s->listener >= 0)
@@ -234,6 +236,7 @@ static void supervise(struct wgw_supervisor *s, const struct wgw_inherited *in, 
 		.kept = in->kept,
 		.n_kept = in->n_kept,
 		.without_getfd = s->launch->capture.without_getfd,
+		.scan = wgw_scan_sockets,
 	};
 
 	s->capture = wgw_capture_start(&options);

@@ -213,7 +213,9 @@ def _(w):
     resolver = w.write("work/resolv.conf", "nameserver 10.9.0.1\n")
     run("mount", "--bind", resolver, "/etc/resolv.conf")
     try:
-        said = w.ok("env", "-i", program(w, "resolve"), "web.test")
+        static = w.path("programs", "resolve_static")
+        run("cc", "-D_GNU_SOURCE", "-static", "-o", static, os.path.join(HERE, "../programs/resolve.c"))
+        said = w.ok("env", "-i", static, "web.test")
         assert set(said.split()) == {"10.9.0.1", "fd09::1"}, said
         musl = musl_programs(w)
         if musl:
@@ -229,10 +231,10 @@ def musl_programs(w):
         tap.diagnose("no musl-gcc: musl is not tested")
         return {}
     made = {}
-    for name in ("client", "resolve"):
+    for name in ("static_client", "resolve"):
         made[name] = w.path("programs", "musl_" + name)
         run("musl-gcc", "-D_GNU_SOURCE", "-Dstrerrorname_np=strerror", "-static", "-O2", "-o", made[name],
-            os.path.join(HERE, f"../programs/static_{name}.c"))
+            os.path.join(HERE, f"../programs/{name}.c"))
     return made
 
 
@@ -241,7 +243,7 @@ def _(w):
     supervised(w)
     echo(w)
     need("musl-gcc")
-    assert w.ok(musl_programs(w)["client"], "10.9.0.1", str(ECHO_PORT), "musl\n") == "musl\n"
+    assert w.ok(musl_programs(w)["static_client"], "10.9.0.1", str(ECHO_PORT), "musl\n") == "musl\n"
 
 
 @test("busybox wget")
@@ -391,6 +393,27 @@ def _(w):
     argv = w.wrap(program(w, "client"), "10.9.0.1", str(ECHO_PORT), "still\n")
     done = w.finish_command([*argv[:1], "--no-new-privs", *argv[1:]], 30)
     assert done.stdout == "still\n", done
+
+
+@test("under a container's filter, without pidfd_getfd")
+def _(w):
+    supervised(w)
+    echo(w)
+    container = w.path("programs", "container_filter")
+
+    def inside(*argv, limit=60):
+        return w.finish_command([container, *w.wrap(*argv)], limit)
+    said = w.finish_command([container, *w.unprivileged(), w.wgwrap, "doctor"], 20).stdout
+    assert "supervised:" in said and "pidfd_getfd" in said, said
+    assert inside(program(w, "client"), "10.9.0.1", str(ECHO_PORT), "copied\n").stdout == "copied\n"
+    assert inside(program(w, "many"), "10.9.0.1", str(ECHO_PORT), "5").stdout == "160 exchanges, 0\n"
+    assert inside(program(w, "udp"), "10.9.0.1", str(ECHO_PORT)).stdout.count("from there") >= 6
+    for path in go_programs(w) if shutil.which("go") else []:
+        assert inside(path, "many", f"10.9.0.1:{ECHO_PORT}").stdout == "100 good\n"
+    # AF_UNIX and netlink go on working, in a static and in a preloaded program
+    code = "import socket; a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [0]); print(len(socket.recv_fds(b, 9, 9)[1]))"
+    assert inside("/usr/bin/python3", "-c", code).stdout == "1\n"
+    assert inside("busybox", "ip", "link").returncode in (0, 127)
 
 
 @test("wgwrap inside wgwrap: the inner tunnel goes through the outer one")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* static_resolve.c - prints the addresses of a name, as libc's own resolver finds them */
+/* resolve.c - prints the addresses of a name, as libc's own resolver finds them */
 #include <netdb.h>
 
 #include "common.h"
