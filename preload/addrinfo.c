@@ -115,7 +115,7 @@ static int find_endpoints(struct answer *a, const char *service)
 {
 	char *end;
 	uint16_t port = service ? (uint16_t)strtoul(service, &end, 10) : 0;
-	bool numeric = service && !*end;
+	bool numeric = service && !*end && (int)strtoul(service, NULL, 10) >= 0;
 
 	if (a->hints.ai_family != AF_UNSPEC && a->hints.ai_family != AF_INET &&
 	    a->hints.ai_family != AF_INET6)

@@ -56,8 +56,6 @@ struct pre_next {
 	int (*fcntl64)(int, int, ...);
 	int (*system)(const char *);
 	FILE *(*popen)(const char *, const char *);
-	unsigned int (*if_nametoindex)(const char *);
-	char *(*if_indextoname)(unsigned int, char *);
 	int (*getnameinfo)(const struct sockaddr *, socklen_t, char *, socklen_t, char *, socklen_t,
 			   int);
 	int (*execve)(const char *, char *const[], char *const[]);

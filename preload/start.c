@@ -48,7 +48,7 @@ static const struct binding bindings[] = {
 	BIND(execve),	    BIND(execvpe),     BIND(fexecve),	     BIND(posix_spawn),
 	BIND(posix_spawnp), BIND(getnameinfo), BIND(read),	     BIND(write),
 	BIND(readv),	    BIND(writev),      BIND(fcntl),	     BIND(fcntl64),
-	BIND(system),	    BIND(popen),       BIND(if_nametoindex), BIND(if_indextoname),
+	BIND(system),	    BIND(popen),
 };
 
 static void bind_functions(void)

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "src/repr/repr.h"
 #include "stack/addr.h"
 
 void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd)
@@ -147,12 +148,22 @@ void wgw_cmsg_put(struct wgw_cmsg_out *out, int level, int type, const void *dat
 	out->left -= used;
 }
 
+/* Which of the two interfaces a datagram came in by. */
+static int interface_of(const uint8_t local_ip[16])
+{
+	struct stack_addr local = {0};
+
+	memcpy(local.ip, local_ip, 16);
+	return stack_addr_is_loopback(&local) ? WGW_REPR_LOOPBACK_INDEX : WGW_REPR_INTERFACE_INDEX;
+}
+
 static void write_ip(struct wgw_cmsg_out *out, uint64_t tag, const struct wgw_dgram *head)
 {
 	struct in_pktinfo info = {0};
 	int ttl = head->ttl;
 
 	if (tag & WGW_TAG_IP_PKTINFO) {
+		info.ipi_ifindex = interface_of(head->local_ip);
 		memcpy(&info.ipi_addr, head->local_ip + 12, 4);
 		info.ipi_spec_dst = info.ipi_addr;
 		wgw_cmsg_put(out, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
@@ -171,6 +182,7 @@ void wgw_cmsg_write(struct wgw_cmsg_out *out, uint64_t tag, const struct wgw_dgr
 
 	memcpy(from.ip, head->ip, 16);
 	if ((tag & WGW_TAG_V6) && (tag & WGW_TAG_IP6_PKTINFO)) { /* IPv4 appears mapped */
+		info.ipi6_ifindex = (unsigned int)interface_of(head->local_ip);
 		memcpy(&info.ipi6_addr, head->local_ip, 16);
 		wgw_cmsg_put(out, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 	}

@@ -261,7 +261,8 @@ enum wgw_op_code {
 	WGW_OP_REVERSE,	     /* u.bind.addr; reply u.resolved with one name in @canonical */
 	WGW_OP_SHUTDOWN,     /* UDP: u.option.value = SHUT_RD, SHUT_WR or SHUT_RDWR; reply err */
 	WGW_OP_DNS_QUERY,    /* u.dns_query; reply: the DNS response follows in the same message */
-	WGW_OP_IFADDRS,	     /* no body; reply u.resolved (addresses), @ttl: MTU */
+	WGW_OP_IFADDRS,	     /* no body; reply u.resolved: addresses, lengths of their prefixes as the
+				bytes of @canonical, MTU as @ttl */
 	WGW_OP_ROUTE, /* u.name: may a datagram go from @local (or any) to @remote? reply err */
 };
 

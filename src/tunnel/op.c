@@ -198,8 +198,10 @@ static void reply_ifaddrs(struct talk *k)
 	uint32_t n = (uint32_t)(list->n < WGW_RESOLVED_MAX ? list->n : WGW_RESOLVED_MAX);
 
 	memset(&k->op.u, 0, sizeof(k->op.u));
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		memcpy(k->op.u.resolved.ip[i], list->at[i].addr.ip, 16);
+		k->op.u.resolved.canonical[i] = (char)list->at[i].bits;
+	}
 	k->op.u.resolved.n = n;
 	k->op.u.resolved.ttl = boot->mtu;
 	reply(k, 0);

@@ -127,7 +127,7 @@ class Places:
         public = [run(wgwrap, "pubkey", input=k + "\n").strip() for k in private]
         for i, name in enumerate(("server", "client")):
             allowed = "10.77.0.2/32, fd77::2/128" if i == 0 else "10.77.0.0/16, fd77::/16"
-            text = (f"[Interface]\nPrivateKey = {private[i]}\nAddress = 10.77.0.{i + 1}/32, fd77::{i + 1}/128\n"
+            text = (f"[Interface]\nPrivateKey = {private[i]}\nAddress = 10.77.0.{i + 1}/24, fd77::{i + 1}/64\n"
                     f"MTU = {TUNNEL_MTU}\nDNS = 10.77.0.1, test\n{f'ListenPort = {PORT}' if i == 0 else ''}\n"
                     f"[Peer]\nPublicKey = {public[1 - i]}\nAllowedIPs = {allowed}\n"
                     f"{f'Endpoint = 127.0.0.1:{PORT}' if i == 1 else ''}\n")

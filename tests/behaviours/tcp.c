@@ -315,13 +315,12 @@ CASE(disconnect_pending)
 
 CASE(bound_connects_again)
 {
-	int fd = tcp_socket(false, 0), port;
+	int fd = tcp_socket(false, 0);
 
-	did("bind", bind_to(fd, "0.0.0.0", 0));
-	port = local_port(fd);
+	did("bind", bind_to(fd, self(false), 0));
 	did("connect", connect_to(fd, host(false), CLOSED_PORT));
 	did("connect", connect_to(fd, host(false), HELLO_PORT));
-	printf("the same port: %d\n", port == local_port(fd));
+	show_names(fd);
 	read_out(fd);
 }
 
