@@ -7,7 +7,7 @@ flood.py - a transfer and a new client while initiations with a right mac1 come 
 	  wgwrap iperf3 -c -R         the server: wireguard-go,   flood.c: one core, IPv4 sources
 	  wgwrap, another key         then wgwrap                 drawn from all unicast addresses
 
-For each server: the transfer's rate before and during the flood, what the server's memory grew by, and how
+For each server: the transfer's rate before and during the flood, what the server's peak of resident memory grew by, and how
 long clients that were not there before need for their first handshake, one after the other. Client, server and flood share the
 machine's cores: read the columns against each other.
 """
@@ -31,10 +31,11 @@ OWN_PORT = 51821
 NEW_CLIENTS = 3
 
 
-def resident_kib(pid):
+def peak_kib(pid):
+    """The most memory that was resident so far."""
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         fields = dict(line.split(":", 1) for line in f)
-    return int(fields["VmRSS"].split()[0])
+    return int(fields["VmHWM"].split()[0])
 
 
 class Flooded:
@@ -130,7 +131,7 @@ def measure(f, server):
     w = f.w
     client = transfer(w, server, CALM_S + FLOOD_S + 4)
     time.sleep(CALM_S)
-    before = resident_kib(server.pid)
+    before = peak_kib(server.pid)
     flood = f.flood(server.port, server.public)
     time.sleep(2)
     end, took = time.monotonic() + FLOOD_S - 4, []
@@ -138,7 +139,7 @@ def measure(f, server):
         if time.monotonic() < end:
             took.append(first_handshake(w, conf, end - time.monotonic() + 1))
     sent = flood.communicate()[0].split()
-    after = resident_kib(server.pid)
+    after = peak_kib(server.pid)
     out, err = client.communicate(timeout=60)
     try:
         rates = [i["sum"]["bits_per_second"] / 1e6 for i in json.loads(out)["intervals"]]

@@ -173,6 +173,10 @@ static Suite *suite(void)
 
 int main(void)
 {
+#ifdef __SANITIZE_ADDRESS__
+	puts("AddressSanitizer keeps freed memory, and forbids to read all of it");
+	return 77;
+#endif
 	if (sodium_init() < 0)
 		return 1;
 	return sim_main(suite());
