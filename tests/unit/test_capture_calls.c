@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_capture_calls.c - supervised system calls: what the filter reports, refuses and lets pass, and
+ * how calls are answered
+ *
+ * A child has the filter and makes plain system calls; this process supervises it and plays the tunnel
+ * process.
+ */
+#include <check.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "src/capture/capture.h"
+#include "src/repr/raw.h"
+#include "tests/unit/fake_tunnel.h"
+
+static struct fake_tunnel tunnel;
+
+/** struct notes - what child and test tell each other */
+static struct notes {
+	_Atomic int step;
+	int err[16];
+} * notes;
+
+static void set_up(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigdelset(&all, SIGALRM); /* the time limit of tests */
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	fake_start(&tunnel);
+	notes = mmap(NULL, sizeof(*notes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	ck_assert_ptr_ne(notes, MAP_FAILED);
+}
+
+static void tear_down(void)
+{
+	fake_stop(&tunnel);
+	munmap(notes, sizeof(*notes));
+}
+
+/** begin() - runs @play in a child with the supervised filter. Its process id; *listener: ours */
+static pid_t begin(int (*play)(void), int *listener)
+{
+	int ends[2];
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0) {
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		alarm(0);
+		*listener = wgw_filter_hand_over();
+		if (write(ends[1], listener, sizeof(*listener)) < 0 || *listener < 0)
+			_exit(99);
+		_exit(play());
+	}
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_eq(read(ends[0], listener, sizeof(*listener)), sizeof(*listener));
+	close(ends[0]);
+	close(ends[1]);
+	ck_assert_int_ge(*listener, 0);
+	return pid;
+}
+
+static struct wgw_capture *supervise(int listener)
+{
+	const struct wgw_capture_options options = {.session = tunnel.env, .listener = listener};
+	struct wgw_capture *capture = wgw_capture_start(&options);
+
+	ck_assert_ptr_nonnull(capture);
+	return capture;
+}
+
+static int end_of(pid_t pid)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status), "killed by signal %d", WTERMSIG(status));
+	return WEXITSTATUS(status);
+}
+
+static int play_supervised(int (*play)(void))
+{
+	int listener;
+	pid_t pid = begin(play, &listener);
+
+	supervise(listener);
+	return end_of(pid);
+}
+
+static int err_of(long result)
+{
+	return result < 0 ? errno : 0;
+}
+
+static struct sockaddr_in destination(void)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET,
+				    .sin_port = htons(443),
+				    .sin_addr.s_addr = htonl(0x0a000001)};
+}
+
+static int join(int fd)
+{
+	struct sockaddr_in to = destination();
+
+	return err_of(syscall(SYS_connect, fd, &to, sizeof(to)));
+}
+
+static void step_to(int n)
+{
+	notes->step = n;
+}
+
+static void wait_step(int n)
+{
+	while (notes->step < n)
+		usleep(1000);
+}
+
+/* ---- the filter ---- */
+
+static int refusals(void)
+{
+	static const struct {
+		long call[4];
+		int err;
+	} table[] = {
+		{{SYS_socket, AF_PACKET, SOCK_RAW, 0}, EAFNOSUPPORT},
+		{{SYS_socket, AF_VSOCK, SOCK_STREAM, 0}, EAFNOSUPPORT},
+		{{SYS_socket, AF_ALG, SOCK_SEQPACKET, 0}, EAFNOSUPPORT},
+		{{SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_GENERIC}, EPROTONOSUPPORT},
+		{{SYS_io_uring_setup, 1, 0, 0}, ENOSYS},
+		{{SYS_io_uring_enter, -1, 0, 0}, ENOSYS},
+		{{SYS_io_uring_register, -1, 0, 0}, ENOSYS},
+		{{SYS_socket, AF_INET, SOCK_RAW, IPPROTO_ICMP}, EPERM},
+		{{SYS_socket, AF_INET, SOCK_STREAM, IPPROTO_SCTP}, EPROTONOSUPPORT},
+#if defined(__x86_64__)
+		{{0x40000000 | SYS_socket, AF_INET, SOCK_STREAM, 0}, ENOSYS},
+#endif
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		const long *c = table[i].call;
+
+		if (err_of(syscall(c[0], c[1], c[2], c[3])) != table[i].err)
+			return (int)i + 1;
+	}
+	return 0;
+}
+
+START_TEST(what_could_leave_is_refused)
+{
+	ck_assert_int_eq(play_supervised(refusals), 0);
+}
+END_TEST
+
+static int passing(void)
+{
+	struct timeval limit = {1, 0};
+	char byte = 0;
+	int pair[2];
+
+	/* nobody answers: what were reported would never return */
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) ||
+	    socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) < 0)
+		return 1;
+	if (setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)))
+		return 2;
+	if (send(pair[0], "x", 1, 0) != 1 || recv(pair[1], &byte, 1, 0) != 1)
+		return 3;
+	if (write(pair[1], "x", 1) != 1 || read(pair[0], &byte, 1) != 1)
+		return 4;
+	/* the system call page: a socket can be named and connected from there */
+	if (!wgw_raw_use_page())
+		return 5;
+	if (wgw_raw_bind(pair[0], &(struct sockaddr){.sa_family = AF_UNIX}, 2) != 0)
+		return 6;
+	return 0;
+}
+
+START_TEST(data_and_the_exempt_page_are_not_reported)
+{
+	int listener;
+	pid_t pid = begin(passing, &listener);
+
+	ck_assert_int_eq(end_of(pid), 0);
+	close(listener);
+}
+END_TEST
+
+static int create_from_page(void)
+{
+	if (!wgw_raw_use_page())
+		return 1;
+	return wgw_raw_socket(AF_INET, SOCK_STREAM, 0) == -ENOSYS ? 0 : 2;
+}
+
+START_TEST(without_a_supervisor_no_socket_is_made)
+{
+	int listener;
+	pid_t pid = begin(create_from_page, &listener);
+
+	close(listener);
+	ck_assert_int_eq(end_of(pid), 0);
+}
+END_TEST
+
+/* ---- sockets ---- */
+
+static int identity(void)
+{
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), value;
+	socklen_t len = sizeof(value);
+
+	if (fd < 0 || fcntl(fd, F_GETFD) != FD_CLOEXEC || !(fcntl(fd, F_GETFL) & O_NONBLOCK))
+		return 1;
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &len) || value != AF_INET6)
+		return 2;
+	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &value, &len) || value != IPPROTO_TCP)
+		return 3;
+	value = 1;
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof(value)))
+		return 4;
+	value = 0;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len) || value != 1)
+		return 5;
+	/* the tag lives in this option */
+	if (setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &value, sizeof(value)) ||
+	    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &len) || value != AF_INET6)
+		return 6;
+	if (err_of(getsockopt(fd, SOL_SOCKET, SO_TYPE, (void *)8, &len)) != EFAULT)
+		return 7;
+	return 0;
+}
+
+START_TEST(a_socket_says_what_the_program_asked_for)
+{
+	ck_assert_int_eq(play_supervised(identity), 0);
+}
+END_TEST
+
+static int blocking_connects(void)
+{
+	struct sockaddr_in name;
+	socklen_t len = sizeof(name);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (join(fd) != 0)
+		return 1;
+	if (getpeername(fd, (struct sockaddr *)&name, &len) || name.sin_port != htons(443))
+		return 2;
+	if (join(fd) != EISCONN)
+		return 3;
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (join(fd) != ECONNREFUSED)
+		return 4;
+	/* once more: the descriptor gets another socket */
+	return join(fd) == 0 ? 0 : 5;
+}
+
+START_TEST(a_blocking_connect_waits_for_its_outcome)
+{
+	struct fake_conn one, two, three;
+	int listener;
+	pid_t pid = begin(blocking_connects, &listener);
+
+	supervise(listener);
+	ck_assert(fake_accept(&tunnel, &one));
+	ck_assert_int_eq(fake_success_label(&tunnel, &one), 0);
+	fake_success_open(&one);
+	fake_success_end(&one);
+	ck_assert(fake_accept(&tunnel, &two));
+	fake_fail(&tunnel, &two, ECONNREFUSED);
+	ck_assert(fake_accept(&tunnel, &three));
+	ck_assert_int_eq(fake_success_label(&tunnel, &three), 0);
+	fake_success_open(&three);
+	fake_success_end(&three);
+	ck_assert_int_eq(end_of(pid), 0);
+}
+END_TEST
+
+static void noticed(int number)
+{
+	(void)number;
+}
+
+static int interrupted_connect(void)
+{
+	struct sigaction act = {.sa_handler = noticed};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	sigaction(SIGUSR1, &act, NULL);
+	step_to(1);
+	if (join(fd) != EINTR)
+		return 1;
+	step_to(2);
+	/* the first attempt goes on; this one waits for it */
+	return join(fd) == 0 ? 0 : 2;
+}
+
+START_TEST(a_signal_ends_the_call_and_not_the_connect)
+{
+	struct fake_conn conn;
+	int listener;
+	pid_t pid = begin(interrupted_connect, &listener);
+
+	supervise(listener);
+	wait_step(1);
+	ck_assert(fake_accept(&tunnel, &conn));
+	while (notes->step < 2) {
+		kill(pid, SIGUSR1);
+		usleep(10000);
+	}
+	usleep(50000);
+	ck_assert_int_eq(fake_success_label(&tunnel, &conn), 0);
+	fake_success_open(&conn);
+	fake_success_end(&conn);
+	ck_assert_int_eq(end_of(pid), 0);
+}
+END_TEST
+
+static int limited(void)
+{
+	struct timeval limit = {0, 100000};
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
+	char byte;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (join(fd) != EINPROGRESS)
+		return 1;
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (err_of(recvfrom(fd, &byte, 1, 0, (struct sockaddr *)&from, &len)) != EAGAIN)
+		return 2;
+	return 0;
+}
+
+START_TEST(time_limits_of_the_program_hold)
+{
+	ck_assert_int_eq(play_supervised(limited), 0);
+}
+END_TEST
+
+static int waiting_when_left_alone(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	step_to(1);
+	if (join(fd) != ENOSYS)
+		return 1;
+	return err_of(socket(AF_INET, SOCK_STREAM, 0)) == ENOSYS ? 0 : 2;
+}
+
+START_TEST(the_end_of_the_supervisor_ends_calls_that_wait)
+{
+	struct fake_conn conn;
+	int listener;
+	pid_t supervisor, pid = begin(waiting_when_left_alone, &listener);
+
+	supervisor = fork();
+	if (supervisor == 0) {
+		supervise(listener);
+		for (;;)
+			pause();
+	}
+	close(listener);
+	wait_step(1);
+	ck_assert(fake_accept(&tunnel, &conn));
+	kill(supervisor, SIGKILL);
+	waitpid(supervisor, NULL, 0);
+	ck_assert_int_eq(end_of(pid), 0);
+}
+END_TEST
+
+static int other_sockets(void)
+{
+	struct sockaddr_un nscd = {.sun_family = AF_UNIX, .sun_path = "/var/run/nscd/socket"};
+	struct sockaddr_un nobody = {.sun_family = AF_UNIX, .sun_path = "/nonexistent/socket"};
+	struct sockaddr_un own = {.sun_family = AF_UNIX};
+	socklen_t len = sizeof(sa_family_t);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), accepted;
+
+	if (err_of(connect(fd, (struct sockaddr *)&nscd, sizeof(nscd))) != ECONNREFUSED)
+		return 1;
+	if (err_of(connect(fd, (struct sockaddr *)&nobody, sizeof(nobody))) != ENOENT)
+		return 2;
+	if (bind(fd, (struct sockaddr *)&own, len) || listen(fd, 1))
+		return 3;
+	len = sizeof(own);
+	if (getsockname(fd, (struct sockaddr *)&own, &len))
+		return 4;
+	accepted = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (connect(accepted, (struct sockaddr *)&own, len))
+		return 5;
+	len = sizeof(own);
+	if (accept(fd, (struct sockaddr *)&own, &len) < 0 || own.sun_family != AF_UNIX)
+		return 6;
+	if (err_of(connect(STDIN_FILENO, (struct sockaddr *)&own, sizeof(own))) != ENOTSOCK ||
+	    err_of(connect(-1, (struct sockaddr *)&own, sizeof(own))) != EBADF)
+		return 7;
+	return 0;
+}
+
+START_TEST(other_sockets_are_the_kernels_but_resolvers_are_not_reached)
+{
+	int null = open("/dev/null", O_RDONLY);
+
+	dup2(null, STDIN_FILENO);
+	ck_assert_int_eq(play_supervised(other_sockets), 0);
+}
+END_TEST
+
+/* An IP socket from outside, put into the child's table before it has the filter. */
+static int outside;
+
+static int use_outside(void)
+{
+	struct sockaddr_in far = destination();
+	struct sockaddr_in near = {.sin_family = AF_INET,
+				   .sin_port = htons(9),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	if (join(outside) != EACCES ||
+	    err_of(sendto(outside, "x", 1, 0, (struct sockaddr *)&far, sizeof(far))) != EACCES ||
+	    err_of(listen(outside, 1)) != EACCES)
+		return 1;
+	return err_of(connect(outside, (struct sockaddr *)&near, sizeof(near))) ? 2 : 0;
+}
+
+START_TEST(an_ip_socket_from_outside_reaches_this_machine_only)
+{
+	outside = socket(AF_INET, SOCK_DGRAM, 0);
+	ck_assert_int_ge(outside, 0);
+	ck_assert_int_eq(play_supervised(use_outside), 0);
+}
+END_TEST
+
+static int quiet(void)
+{
+	return 0;
+}
+
+START_TEST(the_listener_says_when_nobody_is_left)
+{
+	int listener;
+	pid_t pid = begin(quiet, &listener);
+	struct pollfd p = {.fd = listener};
+
+	ck_assert_int_eq(end_of(pid), 0);
+	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ck_assert(p.revents & POLLHUP);
+}
+END_TEST
+
+START_TEST(answered_calls_are_counted)
+{
+	char text[256];
+	int listener;
+	pid_t pid = begin(identity, &listener);
+	struct wgw_capture *capture = supervise(listener);
+
+	wgw_capture_describe(capture, text, sizeof(text));
+	ck_assert_int_eq(end_of(pid), 0);
+	wgw_capture_describe(capture, text, sizeof(text));
+	ck_assert_str_eq(text, "socket 1, getsockopt 5, setsockopt 2");
+}
+END_TEST
+
+int main(void)
+{
+	struct wgw_capture_probe probe;
+	SRunner *runner;
+	TCase *t = tcase_create("calls");
+	Suite *s = suite_create("capture");
+	int failed;
+
+	wgw_capture_probe(&probe);
+	if (probe.level != WGW_CAPTURE_SUPERVISED || probe.without_getfd) {
+		printf("%s\n", probe.why[0] ? probe.why : "pidfd_getfd is refused");
+		return 77;
+	}
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, what_could_leave_is_refused);
+	tcase_add_test(t, data_and_the_exempt_page_are_not_reported);
+	tcase_add_test(t, without_a_supervisor_no_socket_is_made);
+	tcase_add_test(t, a_socket_says_what_the_program_asked_for);
+	tcase_add_test(t, a_blocking_connect_waits_for_its_outcome);
+	tcase_add_test(t, a_signal_ends_the_call_and_not_the_connect);
+	tcase_add_test(t, time_limits_of_the_program_hold);
+	tcase_add_test(t, the_end_of_the_supervisor_ends_calls_that_wait);
+	tcase_add_test(t, other_sockets_are_the_kernels_but_resolvers_are_not_reached);
+	tcase_add_test(t, an_ip_socket_from_outside_reaches_this_machine_only);
+	tcase_add_test(t, the_listener_says_when_nobody_is_left);
+	tcase_add_test(t, answered_calls_are_counted);
+	suite_add_tcase(s, t);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
