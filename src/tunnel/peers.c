@@ -146,6 +146,16 @@ static void set_candidate(struct wg_endpoint *out, const uint8_t ip[16], uint16_
 	}
 }
 
+/* Whether the last initiation was answered: then where it is is known. A session alone may be one
+ * that the peer has forgotten. */
+static bool is_answered(const struct wgw_peer *p)
+{
+	struct wg_peer_stats stats;
+
+	wg_peer_stats(p->wg, &stats);
+	return stats.has_session && stats.handshake_attempts == 0;
+}
+
 static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n)
 {
 	struct wgw_peer *p = arg;
@@ -155,7 +165,7 @@ static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n)
 		peer_free(p);
 		return;
 	}
-	if (eai != 0 || n == 0 || p->up)
+	if (eai != 0 || n == 0 || is_answered(p))
 		return;
 	p->resolved++;
 	p->n = n < WGW_ENDPOINTS_MAX ? n : WGW_ENDPOINTS_MAX;

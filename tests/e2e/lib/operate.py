@@ -125,7 +125,7 @@ class Tunnels:
         """Whether a page comes through the tunnel."""
         try:
             return self.ok("-c", self.client, "--", "curl", "-sS", "--max-time", str(seconds),
-                           "http://10.77.0.1:8000/page") == "hello\n"
+                           "http://10.77.0.1:8000/page", timeout=seconds + LIMIT_S) == "hello\n"
         except AssertionError:
             return False
 

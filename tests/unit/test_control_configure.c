@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_control_configure.c - changes of a running tunnel: set operations, the UAPI's socket, and
+ *	requests over the channel
+ */
+#include "tests/unit/test_tunnel_fakes.h"
+
+#include "src/tunnel/peers.h"
+
+#define KEY_B "4343434343434343434343434343434343434343434343434343434343434343"
+#define KEY_A "4242424242424242424242424242424242424242424242424242424242424242"
+
+static int set(const char *text)
+{
+	unsigned int line;
+
+	return wgw_configure(&core, text, false, &line);
+}
+
+static struct wgw_peer *peer(uint8_t byte)
+{
+	uint8_t key[WG_KEY_BYTES];
+
+	memset(key, byte, sizeof(key));
+	return wgw_peers_find(core.peers, key);
+}
+
+/* Whose packets @address is in the engine, as the first byte of the peer's key; 0: nobody's. */
+static uint8_t owner_of(const char *address)
+{
+	uint8_t ip[4], key[WG_KEY_BYTES];
+	struct wg_peer *p;
+
+	ck_assert_int_eq(inet_pton(AF_INET, address, ip), 1);
+	p = wg_peer_by_allowed_ip(core.t.wg, AF_INET, ip);
+	if (!p)
+		return 0;
+	wg_peer_public_key(p, key);
+	return key[0];
+}
+
+START_TEST(a_peer_is_added_changed_and_removed)
+{
+	ck_assert_int_eq(set("public_key=" KEY_B "\n"
+			     "preshared_key=" KEY_A "\n"
+			     "endpoint=[::1]:4000\n"
+			     "persistent_keepalive_interval=25\n"
+			     "protocol_version=1\n"
+			     "replace_allowed_ips=true\n"
+			     "allowed_ip=10.1.0.0/16\n"
+			     "allowed_ip=fd00::/8\n"),
+			 0);
+	ck_assert_ptr_nonnull(peer(0x43));
+	ck_assert(peer(0x43)->has_preshared_key);
+	ck_assert_uint_eq(peer(0x43)->config.keepalive_s, 25);
+	ck_assert_uint_eq(peer(0x43)->n, 1);
+	ck_assert_uint_eq(owner_of("10.1.2.3"), 0x43);
+	ck_assert_uint_eq(owner_of("10.2.2.3"), 0x42);
+	ck_assert_int_eq(set("public_key=" KEY_B "\nremove=true\n"), 0);
+	ck_assert_ptr_null(peer(0x43));
+	ck_assert_uint_eq(owner_of("10.1.2.3"), 0x42);
+}
+END_TEST
+
+START_TEST(a_prefix_moves_to_the_peer_that_claims_it_last)
+{
+	ck_assert_int_eq(set("public_key=" KEY_B "\nallowed_ip=10.0.0.0/8\n"), 0);
+	ck_assert_uint_eq(owner_of("10.1.2.3"), 0x43);
+	ck_assert_uint_eq(peer(0x42)->config.allowed_ips.n, 0);
+	ck_assert_int_eq(set("public_key=" KEY_B "\nallowed_ip=-10.0.0.0/8\n"), 0);
+	ck_assert_uint_eq(owner_of("10.1.2.3"), 0);
+}
+END_TEST
+
+START_TEST(one_prefix_goes_and_the_others_stay)
+{
+	ck_assert_int_eq(
+		set("public_key=" KEY_B "\nallowed_ip=+10.1.0.0/16\nallowed_ip=10.2.0.0/16\n"), 0);
+	ck_assert_int_eq(set("public_key=" KEY_B "\nallowed_ip=-10.1.0.0/16\n"), 0);
+	ck_assert_uint_eq(owner_of("10.1.0.1"), 0x42);
+	ck_assert_uint_eq(owner_of("10.2.0.1"), 0x43);
+}
+END_TEST
+
+START_TEST(update_only_adds_nobody)
+{
+	ck_assert_int_eq(set("public_key=" KEY_B "\nupdate_only=true\nallowed_ip=10.1.0.0/16\n"),
+			 0);
+	ck_assert_ptr_null(peer(0x43));
+	ck_assert_int_eq(
+		set("public_key=" KEY_A "\nupdate_only=true\npersistent_keepalive_interval=5\n"),
+		0);
+	ck_assert_uint_eq(peer(0x42)->config.keepalive_s, 5);
+}
+END_TEST
+
+START_TEST(replace_peers_removes_those_that_were)
+{
+	ck_assert_int_eq(set("replace_peers=true\npublic_key=" KEY_B "\n"), 0);
+	ck_assert_ptr_null(peer(0x42));
+	ck_assert_ptr_nonnull(peer(0x43));
+}
+END_TEST
+
+START_TEST(a_whole_file_keeps_the_peers_it_names_as_they_are)
+{
+	struct wgw_peer *before = peer(0x42);
+	unsigned int line;
+
+	ck_assert_int_eq(set("public_key=" KEY_B "\n"), 0);
+	ck_assert_int_eq(wgw_configure(&core, "public_key=" KEY_A "\nname=gate\n", true, &line), 0);
+	ck_assert_ptr_eq(peer(0x42), before);
+	ck_assert_str_eq(before->config.name, "gate");
+	ck_assert_ptr_null(peer(0x43));
+}
+END_TEST
+
+START_TEST(a_peer_goes_on_with_its_address_when_that_is_still_a_candidate)
+{
+	struct wg_peer_stats stats;
+
+	ck_assert_int_eq(set("public_key=" KEY_A "\nendpoint=127.0.0.9:9\n"), 0);
+	ck_assert_int_eq(set("public_key=" KEY_A "\ncandidate=127.0.0.8:9\ncandidate=127.0.0.9:9\n"
+			     "endpoint_host=gate.example:9\n"),
+			 0);
+	wg_peer_stats(peer(0x42)->wg, &stats);
+	ck_assert_uint_eq(ntohl(stats.endpoint.to.in.sin_addr.s_addr), 0x7f000009);
+	ck_assert_uint_eq(peer(0x42)->n, 2);
+	ck_assert_str_eq(peer(0x42)->config.endpoint_host, "gate.example");
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	unsigned int line;
+	int err;
+} mistakes[] = {
+	{"bogus=1\n", 1, -EINVAL},
+	{"no equals sign\n", 1, -EINVAL},
+	{"listen_port=65536\n", 1, -EINVAL},
+	{"replace_peers=yes\n", 1, -EINVAL},
+	{"protocol_version=1\n", 1, -EINVAL}, /* of which peer? */
+	{"public_key=00\n", 1, -EINVAL},
+	{"public_key=" KEY_A "00\n", 1, -EINVAL},
+	{"public_key=" KEY_A "\nlisten_port=1\n", 2, -EINVAL},
+	{"public_key=" KEY_A "\nallowed_ip=10.0.0.0/33\n", 2, -EINVAL},
+	{"public_key=" KEY_A "\nendpoint=host.example:1\n", 2, -EINVAL},
+	{"public_key=" KEY_A "\nendpoint=1.2.3.4:0\n", 2, -EINVAL},
+	{"public_key=" KEY_A "\npersistent_keepalive_interval=off\n", 2, -EINVAL},
+	{"public_key=" KEY_A "\nprotocol_version=2\n", 2, -EINVAL},
+	{"public_key=" KEY_A "\nremove=false\n", 2, -EINVAL},
+	{"private_key=" KEY_B "\n", 1, -EPERM},
+	{"public_key=" KEY_A "\nprivate_key=" KEY_B "\n", 2, -EINVAL},
+};
+
+START_TEST(a_mistake_anywhere_changes_nothing)
+{
+	char text[1024];
+	unsigned int line = 0;
+
+	/* what comes before it is in order */
+	snprintf(text, sizeof(text), "%s", mistakes[_i].text);
+	ck_assert_int_eq(wgw_configure(&core, text, false, &line), mistakes[_i].err);
+	ck_assert_uint_eq(line, mistakes[_i].line);
+	snprintf(text, sizeof(text), "replace_peers=true\npublic_key=" KEY_B "\n%sbogus=1\n",
+		 mistakes[_i].text);
+	ck_assert_int_ne(wgw_configure(&core, text, false, &line), 0);
+	ck_assert_ptr_nonnull(peer(0x42));
+	ck_assert_ptr_null(peer(0x43));
+	ck_assert_uint_eq(owner_of("10.1.2.3"), 0x42);
+}
+END_TEST
+
+START_TEST(a_long_line_is_a_mistake)
+{
+	char text[4096] = "public_key=" KEY_A "\nname=";
+
+	memset(text + strlen(text), 'n', 2000);
+	ck_assert_int_eq(set(text), -EINVAL);
+}
+END_TEST
+
+START_TEST(our_own_key_as_a_peer_is_passed_over)
+{
+	uint8_t own[WG_KEY_BYTES];
+	char hex[2 * WG_KEY_BYTES + 1], text[256];
+
+	wg_device_public_key(core.t.wg, own);
+	sodium_bin2hex(hex, sizeof(hex), own, sizeof(own));
+	snprintf(text, sizeof(text), "public_key=%s\nallowed_ip=10.0.0.0/8\n", hex);
+	ck_assert_int_eq(set(text), 0);
+	ck_assert_uint_eq(owner_of("10.1.2.3"), 0x42);
+}
+END_TEST
+
+START_TEST(a_peer_may_go_while_its_name_is_being_resolved)
+{
+	struct wgw_channel_msg msg;
+	int fd = open_session(policy);
+
+	ck_assert_int_eq(
+		set("public_key=" KEY_B "\nendpoint=127.0.0.1:9\nendpoint_host=gate.example:9\n"),
+		0);
+	/* the only candidate is used up: the next retry asks */
+	wgw_peers_event(core.peers, peer(0x43)->wg, WG_EVENT_HANDSHAKE_RETRY);
+	expect(fd, &msg, WGW_CH_HOST_RESOLVE);
+	ck_assert_str_eq(msg.u.host.name, "gate.example");
+	ck_assert_int_eq(set("public_key=" KEY_B "\nremove=true\n"), 0);
+	msg.code = WGW_CH_HOST_RESOLVED;
+	msg.u.host.n = 1;
+	send_fds(fd, &msg, NULL, 0);
+	run_for(50);
+	ck_assert_ptr_null(peer(0x43));
+	close(fd);
+	run_for(20);
+}
+END_TEST
+
+/* ---- requests over the channel ---- */
+
+static struct wgw_channel_msg ask(int fd, enum wgw_control_verb verb, const int *fds, size_t n)
+{
+	struct wgw_channel_msg msg = message(WGW_CH_CONTROL);
+
+	msg.u.control.verb = verb;
+	send_fds(fd, &msg, fds, n);
+	expect(fd, &msg, WGW_CH_CONTROLLED);
+	ck_assert_uint_eq(msg.u.control.verb, verb);
+	return msg;
+}
+
+START_TEST(state_is_written_into_the_askers_file)
+{
+	char text[8192] = "";
+	int fd = connect_channel(), file = text_fd("");
+
+	ck_assert_int_eq(ask(fd, WGW_CONTROL_GET, &file, 1).err, 0);
+	ck_assert_int_gt(pread(file, text, sizeof(text) - 1, 0), 0);
+	ck_assert_ptr_nonnull(strstr(text, "\npublic_key=" KEY_A "\n"));
+	ck_assert_ptr_nonnull(strstr(text, "\nallowed_ip=10.0.0.0/8\n"));
+	ck_assert_ptr_null(strstr(text, "private_key"));
+	ck_assert_ptr_null(strstr(text, "\npreshared_key"));
+	close(file);
+	close(fd);
+	run_for(20);
+}
+END_TEST
+
+START_TEST(a_pipe_instead_of_a_file_is_refused)
+{
+	int fd = connect_channel(), ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(ask(fd, WGW_CONTROL_GET, &ends[1], 1).err, EINVAL);
+	ck_assert_int_eq(ask(fd, WGW_CONTROL_SET, &ends[0], 1).err, EINVAL);
+	ck_assert_int_eq(ask(fd, WGW_CONTROL_GET, NULL, 0).err, EINVAL);
+	ck_assert_int_eq(ask(fd, 999, NULL, 0).err, EOPNOTSUPP);
+	close(ends[0]);
+	close(ends[1]);
+	close(fd);
+	run_for(20);
+}
+END_TEST
+
+START_TEST(reload_refuses_what_cannot_change_and_tells_keepers_of_the_rest)
+{
+	struct wgw_channel_msg msg = message(WGW_CH_KEEP), reply;
+	int keeper = open_session(policy), fd = connect_channel();
+	int fds[2] = {text_fd("public_key=" KEY_A "\n"), text_fd("address 10.0.0.9/32\n")};
+
+	msg.u.opened.pid = 4711;
+	send_fds(keeper, &msg, NULL, 0);
+	reply = ask(fd, WGW_CONTROL_RELOAD, fds, 2);
+	ck_assert_int_eq(reply.err, EBUSY);
+	ck_assert_ptr_nonnull(strstr(reply.u.control.text, "+ address 10.0.0.9/32"));
+	close(fds[1]);
+	fds[1] = text_fd("address 10.0.0.2/32\nlisten-port 0\nmtu 1420\npeer x\n");
+	reply = ask(fd, WGW_CONTROL_RELOAD, fds, 2);
+	ck_assert_int_eq(reply.err, 0);
+	ck_assert_uint_eq(reply.u.control.value, 1);
+	expect(keeper, &msg, WGW_CH_REREAD);
+	/* the same again is no news */
+	ck_assert_uint_eq(ask(fd, WGW_CONTROL_RELOAD, fds, 2).u.control.value, 0);
+	close(fds[0]);
+	close(fds[1]);
+	close(fd);
+	close(keeper);
+	run_for(20);
+}
+END_TEST
+
+START_TEST(down_asks_the_keeper_to_leave_and_counts_the_others)
+{
+	static const uint8_t other_token[WGW_TOKEN_BYTES] = {9};
+	struct wgw_channel_msg msg = message(WGW_CH_KEEP);
+	int keeper = open_session(policy), command = connect_channel(), fd = connect_channel();
+
+	send_fds(keeper, &msg, NULL, 0);
+	send_open(command, settings, policy, other_token, 0);
+	expect(command, &msg, WGW_CH_OPENED);
+	ck_assert_uint_eq(ask(fd, WGW_CONTROL_DOWN, NULL, 0).u.control.value, 1);
+	expect(keeper, &msg, WGW_CH_LEAVE);
+	close(fd);
+	close(command);
+	close(keeper);
+	run_for(20);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("control_configure");
+	TCase *c = tcase_create("changes");
+
+	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_set_timeout(c, 30);
+	tcase_add_test(c, a_peer_is_added_changed_and_removed);
+	tcase_add_test(c, a_prefix_moves_to_the_peer_that_claims_it_last);
+	tcase_add_test(c, one_prefix_goes_and_the_others_stay);
+	tcase_add_test(c, update_only_adds_nobody);
+	tcase_add_test(c, replace_peers_removes_those_that_were);
+	tcase_add_test(c, a_whole_file_keeps_the_peers_it_names_as_they_are);
+	tcase_add_test(c, a_peer_goes_on_with_its_address_when_that_is_still_a_candidate);
+	tcase_add_loop_test(c, a_mistake_anywhere_changes_nothing, 0,
+			    sizeof(mistakes) / sizeof(*mistakes));
+	tcase_add_test(c, a_long_line_is_a_mistake);
+	tcase_add_test(c, our_own_key_as_a_peer_is_passed_over);
+	tcase_add_test(c, a_peer_may_go_while_its_name_is_being_resolved);
+	tcase_add_test(c, state_is_written_into_the_askers_file);
+	tcase_add_test(c, a_pipe_instead_of_a_file_is_refused);
+	tcase_add_test(c, reload_refuses_what_cannot_change_and_tells_keepers_of_the_rest);
+	tcase_add_test(c, down_asks_the_keeper_to_leave_and_counts_the_others);
+	suite_add_tcase(s, c);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
