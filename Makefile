@@ -38,6 +38,7 @@ UNIT_SRCS    := $(sort $(wildcard tests/unit/test_*.c))
 SIM_SRCS     := $(sort $(wildcard tests/sim/*.c))
 PLATFORM_SRCS := $(sort $(wildcard tests/platform/*.c))
 PROGRAM_SRCS := $(sort $(wildcard tests/programs/*.c))
+BEHAVIOUR_SRCS := $(sort $(wildcard tests/behaviours/*.c))
 FUZZ_SRCS    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 MATRIX       := $(sort $(wildcard tests/e2e/matrix/*.py))
 E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/*.sh tests/e2e/front/*.py tests/e2e/proxy/*.py \
@@ -100,6 +101,9 @@ $(BUILD)/tests/bench/flood: tests/bench/flood.c $(BUILD)/libwg.a
 $(BUILD)/tests/platform/%: tests/platform/%.c
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -pthread -o $@ $<
+$(BUILD)/tests/behaviours/%: tests/behaviours/%.c
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -pthread -o $@ $<
 $(BUILD)/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -pthread -o $@ $<
@@ -122,10 +126,13 @@ SIM_TESTS := $(patsubst %.c,$(BUILD)/%,$(SIM_SRCS))
 PLATFORM_TESTS := $(patsubst %.c,$(BUILD)/%,$(PLATFORM_SRCS))
 PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static)
+BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
 RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -o $(BUILD)/tests/logs $(if $(K),-k '$(K)')
 
-check: all $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) $(PROGRAMS)
-	@$(RUN_TESTS) $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) $(E2E_TESTS)
+check: all $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) $(PROGRAMS) $(BEHAVIOURS)
+	@$(RUN_TESTS) $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) tests/behaviours/run.py $(E2E_TESTS)
+behaviours: all $(BEHAVIOURS)
+	@WGWRAP_BUILD=$(abspath $(BUILD)) tests/behaviours/run.py $(CASES)
 check-unit: $(UNIT_TESTS) $(PLATFORM_TESTS)
 	@$(RUN_TESTS) $^
 check-e2e: all $(PROGRAMS)
@@ -205,6 +212,7 @@ help:
 	@echo 'make demo         curl through a tunnel between two processes on loopback'
 	@echo 'make check        all tests; K=PATTERN: those whose name contains it'
 	@echo 'make check-unit   tests/unit and tests/platform; check-e2e: tests/e2e'
+	@echo 'make behaviours   each socket behaviour natively and wrapped, compared; CASES="udp tcp.connect_refused"'
 	@echo 'make matrix       real programs, all of them; check has the quick ones. make deps-matrix first'
 	@echo 'make sim          tests/sim: the engine in virtual time; SEEDS=N FIRST=SEED'
 	@echo 'make bench        tests/bench: ratios, measured side by side'
@@ -215,5 +223,5 @@ help:
 	@echo 'make clean        remove what was built'
 	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir'
 
-.PHONY: all deps deps-matrix matrix check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall clean help
+.PHONY: all deps deps-matrix matrix behaviours check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall clean help
 .DEFAULT_GOAL := all

@@ -236,17 +236,26 @@ def ledger():
     return set(re.findall(r"`([a-z0-9_]+\.[a-z0-9_]+)`", text[text.index("## Accepted differences"):]))
 
 
-def programs(wanted):
+def cases_of(program):
+    with open(os.path.join(HERE, f"{program}.c"), encoding="utf-8") as f:
+        return [f"{program}.{name}" for name in re.findall(r"^CASE\((\w+)\)", f.read(), flags=re.M)]
+
+
+def programs(wanted, pattern):
+    """Those that were asked for, by name or by TEST_PATTERN."""
     found = sorted(f[:-2] for f in os.listdir(HERE) if f.endswith(".c") and f != "server.c")
-    return [p for p in found if not wanted or any(w.split(".")[0] == p for w in wanted)]
+    return [p for p in found if (not wanted or any(w.split(".")[0] == p for w in wanted))
+            and any(pattern in name for name in cases_of(p))]
 
 
 class Report:
-    def __init__(self, verbose):
-        self.verbose = verbose
+    def __init__(self, verbose, pattern):
+        self.verbose, self.pattern = verbose, pattern
         self.lines, self.counts = [], {"equal": 0, "listed": 0, "FAILING": 0}
 
     def say(self, name, native, wrapped, listed):
+        if self.pattern not in name:
+            return
         same = native == wrapped
         word = "equal" if same and not listed else "listed" if not same and listed else "FAILING"
         self.counts[word] += 1
@@ -292,10 +301,14 @@ def main():
         if not find(tool):
             tap.skip_all(f"{tool} is not installed")
     wanted = [a for a in sys.argv[1:] if a != "-v"]
-    report, places = Report("-v" in sys.argv), Places()
+    pattern = os.environ.get("TEST_PATTERN", "")
+    chosen = programs(wanted, pattern)
+    if not chosen:
+        tap.skip_all(f"no case here is called *{pattern}*")
+    report, places = Report("-v" in sys.argv, pattern), Places()
     try:
         places.start_servers()
-        for program in programs(wanted):
+        for program in chosen:
             compare(places, program, wanted, ledger(), report)
     finally:
         places.close()
