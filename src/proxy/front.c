@@ -26,7 +26,9 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
+#include "src/control/notify.h"
 #include "src/proxy/front.h"
+#include "src/proxy/peer.h"
 
 enum { EXIT_FAILED = 1, EXIT_BAD_CONFIG = 3, EXIT_NO_HANDSHAKE = 4 };
 
@@ -76,9 +78,15 @@ int proxy_front_send(const struct proxy_front *f, size_t i, int fd)
 		err = fds[n] < 0 ? fds[n] : 0;
 		n++;
 	}
+	if (f->sockets[i].shared && f->can_tell_users) {
+		msg.u.proxy.check_uid = 1;
+		fds[n] = proxy_peer_open();
+		err = fds[n] < 0 ? fds[n] : 0;
+		n++;
+	}
 	if (!err)
 		err = wgw_channel_send(f->session.channel, &msg, fds, n);
-	if (s->users.n > 0 && fds[n - 1] >= 0)
+	if (n > (fd >= 0) && fds[n - 1] >= 0)
 		close(fds[n - 1]);
 	return err;
 }
@@ -149,6 +157,8 @@ static void take_answer(struct proxy_front *f, const struct wgw_channel_msg *msg
 		wgw_say(s->port || s->path ? WGW_SAY_INFO : WGW_SAY_WARNING, "listening on %s (%s)",
 			f->sockets[msg->id].name, kind_text(s->kind));
 	}
+	if (f->answered == f->options->n && !f->failed)
+		wgw_notify("READY=1");
 }
 
 /* False: the channel has ended. */
@@ -181,6 +191,7 @@ static void stop(struct proxy_front *f)
 		return;
 	}
 	f->stopping = true;
+	wgw_notify("STOPPING=1");
 	for (size_t i = 0; i < f->options->n; i++)
 		proxy_close(&f->options->specs[i], &f->sockets[i]);
 	f->deadline = wgw_clock_ns() + linger_ms * WGW_MS_NS;
@@ -234,6 +245,20 @@ static int open_signals(void)
 
 /* ---- beginning, turns, end ---- */
 
+/* Whether users of this host can be told apart, where that matters. */
+static void check_kernel(struct proxy_front *f)
+{
+	bool matters = false;
+
+	for (size_t i = 0; i < f->options->n; i++)
+		matters |= f->sockets[i].shared;
+	f->can_tell_users = matters && proxy_peer_known();
+	if (matters && !f->can_tell_users)
+		wgw_say(WGW_SAY_WARNING,
+			"this kernel does not tell whose a connection on loopback is: every user of "
+			"this host can use the proxy; --users FILE or a unix socket keeps them out");
+}
+
 /* Everything up to the open channel. 0, or an exit status after an error was said. */
 static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 {
@@ -272,6 +297,7 @@ static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 		return EXIT_FAILED;
 	if (wgw_wait_peers(&f->launch, f->session.channel))
 		return EXIT_NO_HANDSHAKE;
+	check_kernel(f);
 	f->session.signals = open_signals();
 	return f->session.signals < 0 ? EXIT_FAILED : 0;
 }

@@ -23,12 +23,13 @@ struct wgw_proxy_spec *proxy_spec_new(struct wgw_proxy_options *o, enum wgw_prox
  * @name:	Where it listens, for people
  * @at:		Of the remote kinds: where to listen in the tunnel
  * @unlink:	The path was made by us
+ * @shared:	On loopback, without users: other users of this host are to be kept out
  */
 struct proxy_socket {
 	int fd;
 	struct stack_addr at;
 	char name[128];
-	bool unlink;
+	bool unlink, shared;
 };
 
 /* Opens the listener of @s. 0, or -1 after an error was said. */
@@ -52,7 +53,7 @@ struct proxy_front {
 	struct wgw_proxy_options *options;
 	struct proxy_socket *sockets;
 	size_t answered;
-	bool failed, stopping, stopped, reload;
+	bool can_tell_users, failed, stopping, stopped, reload;
 	uint64_t deadline;
 	int status;
 	int result;	   /* STDIO: err of its connect, -1: not yet known */

@@ -154,6 +154,7 @@ struct wgw_proxy {
  * @refs:	The list of services, and clients
  * @watch:	Its listening or UDP socket; fd -1: closed, or none
  * @unknown:	Its clients without a whole request
+ * @diag:	Tells whose a client on loopback is (peer.h), -1: everybody may
  * @listener:	Of -R, else NULL
  * @forward:	Of datagrams, else NULL
  */
@@ -165,6 +166,7 @@ struct proxy_service {
 	enum wgw_proxy_kind kind;
 	struct wgw_watch watch;
 	struct wgw_timer pause;
+	int diag;
 	struct flow_listener *listener;
 	struct proxy_udp_forward *forward;
 	struct proxy_target target;

@@ -151,6 +151,8 @@ static int open_ip(const struct wgw_proxy_options *o, const struct wgw_proxy_spe
 		wgw_say(WGW_SAY_ERROR, "%s: %s", out->name, strerror(errno));
 	else
 		take_name(out);
+	out->shared = is_loopback(list->ai_addr) && s->users.n == 0 && !o->any_user &&
+		      !is_datagram(s->kind);
 	freeaddrinfo(list);
 	return err;
 }

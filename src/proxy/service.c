@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "src/proxy/internal.h"
+#include "src/proxy/peer.h"
 
 /* ---- mixed: the first byte decides ---- */
 
@@ -90,6 +91,8 @@ void proxy_service_put(struct proxy_service *v)
 	if (--v->refs > 0)
 		return;
 	proxy_users_free(&v->users);
+	if (v->diag >= 0)
+		close(v->diag);
 	wgw_session_put(v->session);
 	free(v);
 }
@@ -127,6 +130,33 @@ static void pause_accept(struct proxy_service *v)
 			      wgw_clock_ns() + PROXY_ACCEPT_PAUSE_MS * WGW_MS_NS);
 }
 
+/* On loopback without users: our own user's connections only, and root's. */
+static bool may_enter(struct proxy_service *v, int fd)
+{
+	struct sockaddr_storage peer_ss, local_ss;
+	socklen_t peer_len = sizeof(peer_ss), local_len = sizeof(local_ss);
+	struct stack_addr peer, local;
+	uint32_t uid = UINT32_MAX;
+
+	if (v->diag < 0)
+		return true;
+	if (getpeername(fd, (struct sockaddr *)&peer_ss, &peer_len) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&local_ss, &local_len) < 0)
+		return false;
+	wgw_sockaddr_to(&peer_ss, &peer);
+	wgw_sockaddr_to(&local_ss, &local);
+	if (proxy_peer_uid(v->diag, &peer, &local, &uid) == 0 && (uid == geteuid() || uid == 0))
+		return true;
+	if (uid == UINT32_MAX)
+		wgw_session_say(v->session, 2, "proxy: a client closed before it was looked at");
+	else
+		wgw_session_say(v->session, 1,
+				"proxy: a connection of user %u was refused; --any-user allows the "
+				"other users of this host, --users FILE those with a password",
+				uid);
+	return false;
+}
+
 static void accept_all(struct proxy_service *v)
 {
 	while (v->watch.fd >= 0) {
@@ -137,7 +167,9 @@ static void accept_all(struct proxy_service *v)
 			return;
 		}
 		fd = accept4(v->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0) {
+		if (fd >= 0 && !may_enter(v, fd)) {
+			close(fd);
+		} else if (fd >= 0) {
 			proxy_client_new(v, fd, protocols[v->kind], false);
 		} else if (errno == EAGAIN) {
 			return;
@@ -200,6 +232,7 @@ static struct proxy_service *service_new(struct wgw_session *s, const struct wgw
 	v->id = msg->id;
 	v->watch = (struct wgw_watch){-1, on_listener};
 	v->pause.due = on_pause;
+	v->diag = -1;
 	v->idle_s = msg->u.proxy.idle_s;
 	v->dial.family = msg->u.proxy.family;
 	v->dial.connect_ms = msg->u.proxy.connect_ms;
@@ -292,7 +325,8 @@ static void take_listener(struct wgw_session *s, const struct wgw_channel_msg *m
 	unsigned int with_socket = msg->u.proxy.kind != WGW_PROXY_REMOTE_TCP &&
 				   msg->u.proxy.kind != WGW_PROXY_REMOTE_UDP;
 	struct proxy_service *v = service_find(s, msg->id);
-	int err = n_fds == with_socket + with_users ? 0 : EINVAL;
+	unsigned int with_diag = !with_users && msg->u.proxy.check_uid;
+	int err = n_fds == with_socket + with_users + with_diag ? 0 : EINVAL;
 
 	if (v) {
 		reply.err = n_fds == 1 && with_users ? change_users(v, msg, fds[0]) : EINVAL;
@@ -301,6 +335,10 @@ static void take_listener(struct wgw_session *s, const struct wgw_channel_msg *m
 	}
 	if (!err)
 		v = service_new(s, msg, with_users ? fds[with_socket] : -1, &err);
+	if (!err && with_diag) {
+		v->diag = fds[with_socket];
+		fds[with_socket] = -1;
+	}
 	if (!err)
 		err = service_start(v, msg, &fds[0]);
 	if (!err)

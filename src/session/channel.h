@@ -171,6 +171,8 @@ struct wgw_channel_msg {
 			uint8_t listen_ip[16]; /* of the remote kinds */
 			uint16_t listen_port, target_port;
 			uint32_t n_users;
+			uint32_t check_uid; /* instead of users: the second descriptor is a
+					     * sock_diag socket, other uids are refused */
 			uint8_t user_key[32];
 			char target_host[256];
 		} proxy;
