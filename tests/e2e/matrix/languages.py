@@ -106,7 +106,7 @@ def main():
     ours, theirs = mp.Pipe()
     other = mp.get_context("fork").Process(target=use, args=(theirs,))
     other.start()
-    s = socket.create_connection(("10.9.0.1", 80), 20)
+    s = socket.create_connection(("10.9.0.1", 80))  # a time limit would make it O_NONBLOCK for the other process, too
     ours.send(s)
     s.close()
     other.join()
