@@ -18,13 +18,17 @@
 #include "src/capture/call.h"
 #include "src/repr/raw.h"
 
-enum { KEPT_MAX = 16 };
+enum {
+	KEPT_MAX = 16,
+	KEPT_MS = 10000, /* nobody has accepted since: the listener is gone, or forgotten */
+};
 
 /**
  * struct wgw_busy - a socket in use
  * @cookie:	SO_COOKIE
  * @users:	Calls that hold or want @turn; guarded by the capture's lock
  * @kept, @n_kept: Accepted connections; guarded by @turn
+ * @kept_since:	When the last one came
  */
 struct wgw_busy {
 	struct wgw_busy *next;
@@ -33,8 +37,10 @@ struct wgw_busy {
 	pthread_mutex_t turn;
 	int kept[KEPT_MAX];
 	unsigned int n_kept;
+	int64_t kept_since;
 };
 
+/** find() - the entry of @cookie, made if there is none */
 static struct wgw_busy *find(struct wgw_capture *k, uint64_t cookie)
 {
 	struct wgw_busy *b = k->busy;
@@ -53,18 +59,6 @@ static struct wgw_busy *find(struct wgw_capture *k, uint64_t cookie)
 	return b;
 }
 
-void wgw_busy_lock(struct wgw_call *c)
-{
-	struct wgw_capture *k = c->capture;
-	uint64_t cookie = wgw_repr_cookie(c->fd);
-
-	pthread_mutex_lock(&k->lock);
-	c->busy = find(k, cookie);
-	c->busy->users++;
-	pthread_mutex_unlock(&k->lock);
-	pthread_mutex_lock(&c->busy->turn);
-}
-
 static void forget(struct wgw_capture *k, struct wgw_busy *b)
 {
 	struct wgw_busy **at = &k->busy;
@@ -72,8 +66,36 @@ static void forget(struct wgw_capture *k, struct wgw_busy *b)
 	while (*at != b)
 		at = &(*at)->next;
 	*at = b->next;
+	while (b->n_kept > 0)
+		close(b->kept[--b->n_kept]);
 	pthread_mutex_destroy(&b->turn);
 	free(b);
+}
+
+/** forget_old() - connections that nobody came for */
+static void forget_old(struct wgw_capture *k)
+{
+	int64_t old = wgw_raw_now_ms() - KEPT_MS;
+	struct wgw_busy *b, *next;
+
+	for (b = k->busy; b; b = next) {
+		next = b->next;
+		if (b->users == 0 && b->kept_since < old)
+			forget(k, b);
+	}
+}
+
+void wgw_busy_lock(struct wgw_call *c)
+{
+	struct wgw_capture *k = c->capture;
+	uint64_t cookie = wgw_repr_cookie(c->fd);
+
+	pthread_mutex_lock(&k->lock);
+	forget_old(k);
+	c->busy = find(k, cookie);
+	c->busy->users++;
+	pthread_mutex_unlock(&k->lock);
+	pthread_mutex_lock(&c->busy->turn);
 }
 
 void wgw_busy_unlock(struct wgw_call *c)
@@ -95,6 +117,7 @@ void wgw_busy_keep(struct wgw_call *c, int fd)
 {
 	struct wgw_busy *b = c->busy;
 
+	b->kept_since = wgw_raw_now_ms();
 	if (b->n_kept < KEPT_MAX)
 		b->kept[b->n_kept++] = fd;
 	else

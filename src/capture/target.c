@@ -71,7 +71,7 @@ static bool adopt(struct wgw_call *c)
 	if (!wgw_repr_label(&c->capture->session, c->fd, true, &label) ||
 	    label.outcome != WGW_OUTCOME_ACCEPTED)
 		return false;
-	if (label.reserved[0])
+	if (label.v6)
 		tag |= WGW_TAG_V6;
 	return wgw_repr_tag_change(c->fd, tag, 0) == 0 && wgw_repr_tag(c->fd, &c->tag);
 }

@@ -116,7 +116,7 @@ bool wgw_label_open(const uint8_t key[WGW_LABEL_KEY_BYTES], const void *name, ui
 	memcpy(plain, at + WGW_LABEL_NONCE_BYTES, sizeof(plain));
 	xor_stream(key, at, plain);
 	memcpy(label, plain, sizeof(*label));
-	if (label->reserved[0] || label->reserved[1]) /* another session's key */
+	if (label->v6 > 1 || label->reserved) /* another session's key */
 		return false;
 	return label->outcome == WGW_OUTCOME_CONNECTED || label->outcome == WGW_OUTCOME_FAILED ||
 	       label->outcome == WGW_OUTCOME_ACCEPTED;

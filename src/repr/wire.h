@@ -166,12 +166,17 @@ enum wgw_outcome {
 	WGW_OUTCOME_ACCEPTED = 'A',
 };
 
-/** struct wgw_label - what a label says, before sealing. @err: errno of a failed connect */
+/**
+ * struct wgw_label - what a label says, before sealing
+ * @err:	errno of a failed connect
+ * @v6:		Accepted: the listener is an AF_INET6 socket, so addresses appear v4-mapped
+ */
 struct wgw_label {
 	uint8_t outcome;
 	uint8_t err;
 	uint16_t local_port, remote_port;
-	uint8_t reserved[2];
+	uint8_t v6;
+	uint8_t reserved;
 	uint8_t local_ip[16], remote_ip[16];
 };
 static_assert(sizeof(struct wgw_label) == 40, "label is five SipHash blocks");
@@ -261,9 +266,9 @@ enum wgw_op_code {
 	WGW_OP_REVERSE,	     /* u.bind.addr; reply u.resolved with one name in @canonical */
 	WGW_OP_SHUTDOWN,     /* UDP: u.option.value = SHUT_RD, SHUT_WR or SHUT_RDWR; reply err */
 	WGW_OP_DNS_QUERY,    /* u.dns_query; reply: the DNS response follows in the same message */
-	WGW_OP_IFADDRS,	     /* no body; reply u.resolved: addresses, lengths of their prefixes as the
+	WGW_OP_IFADDRS, /* no body; reply u.resolved: addresses, lengths of their prefixes as the
 				bytes of @canonical, MTU as @ttl */
-	WGW_OP_ROUTE, /* u.name: may a datagram go from @local (or any) to @remote? reply err */
+	WGW_OP_ROUTE,	/* u.name: may a datagram go from @local (or any) to @remote? reply err */
 };
 
 struct wgw_wire_addr {

@@ -112,6 +112,7 @@ static int reach(const struct wgw_listener *l, const struct stack_addr *local,
 	if (*fd < 0)
 		return errno;
 	wgw_label_fill(&label, WGW_OUTCOME_ACCEPTED, 0, local, remote);
+	label.v6 = (l->flags & WGW_BIND_V6) != 0;
 	err = -wgw_label_bind(*fd, key, &label);
 	if (!err && connect(*fd, (struct sockaddr *)&sun, len) < 0)
 		err = errno;
