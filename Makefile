@@ -193,10 +193,17 @@ install: all install-engine
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit; \
 	done
 	install -D -m 644 cmd/completions/wgwrap.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wgwrap
+	install -D -m 644 cmd/completions/wgwrap.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_wgwrap
+	install -D -m 644 cmd/completions/wgwrap.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/wgwrap.fish
+	install -D -m 644 examples/systemd/user/wgwrap@.service $(DESTDIR)$(PREFIX)/lib/systemd/user/wgwrap@.service
+	install -D -m 644 examples/systemd/system/wgwrap@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/wgwrap@.service
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/wgwrap
 	for page in $(MAN_PAGES); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wgwrap
+	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_wgwrap
+	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/wgwrap.fish
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/user/wgwrap@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/wgwrap@.service
 	rm -rf $(DESTDIR)$(PREFIX)/lib/wgwrap $(DESTDIR)$(PREFIX)/include/wgwrap
 	rm -f $(DESTDIR)$(PREFIX)/lib/libwg.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/libwg.pc
 

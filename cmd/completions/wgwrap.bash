@@ -89,10 +89,22 @@ _wgwrap_run()
 	fi
 }
 
+# _wgwrap_running OPTIONS [WORDS]: the tunnels that run, and WORDS
+_wgwrap_running()
+{
+	local word=${COMP_WORDS[COMP_CWORD]}
+
+	if [[ $word == -* ]]; then
+		_wgwrap_words "$word" "$1"
+	else
+		_wgwrap_words "$word" "$(wgwrap list -q 2>/dev/null) ${2-}"
+	fi
+}
+
 _wgwrap()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
-	local commands='run check doctor genkey pubkey genpsk version help'
+	local commands='run proxy nc up down reload list show top health check doctor genkey pubkey genpsk version help'
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ] && [[ $word != -* ]]; then
@@ -109,6 +121,21 @@ _wgwrap()
 			_wgwrap_configs "$word"
 		fi
 		;;
+	up)
+		if [[ $word == -* ]]; then
+			_wgwrap_words "$word" '-c --config --wait --no-wait --mtu --endpoint --listen-port --ipv4 --ipv6
+				--lenient --pcap --log-file --log-format --quiet --verbose --help --foreground --health
+				--any-user --any-address'
+		else
+			_wgwrap_configs "$word"
+		fi
+		;;
+	down | reload) _wgwrap_running '--help' ;;
+	list) _wgwrap_words "$word" '-q --quiet --help' ;;
+	show) _wgwrap_running '--json --help' 'all dump public-key private-key listen-port fwmark peers
+		preshared-keys endpoints allowed-ips latest-handshakes transfer persistent-keepalive' ;;
+	top) _wgwrap_running '-n --count -d --delay --help' ;;
+	health) _wgwrap_running '--metrics --listen --any-user --any-address --help' ;;
 	help) _wgwrap_words "$word" "$commands" ;;
 	esac
 }

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""files.py - units, completions and manual pages say what the program does, and are well-formed"""
+
+import glob
+import os
+import re
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from lib import operate as t  # noqa: E402
+from lib import tap  # noqa: E402
+
+COMPLETIONS = os.path.join(t.ROOT, "cmd/completions")
+
+
+class Files(t.Tunnels):
+    def commands(self):
+        """Names of the subcommands, from the usage."""
+        return re.findall(r"^(?:usage:|      ) wgwrap ([a-z]+)", self.ok("help"), re.M)
+
+    def options(self, command):
+        """Long options that a subcommand has: those it does not call unknown."""
+        with open(os.path.join(t.ROOT, f"cmd/{command}.c"), encoding="utf-8") as f:
+            return set(re.findall(r'^\t+.*?\{"([a-z-]+)", (?:no|required|optional)_argument', f.read(), re.M))
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+def need(tool):
+    if not shutil.which(tool):
+        tap.skip(f"{tool} is not installed")
+
+
+@tap.test("systemd units verify")
+def _(w):
+    need("systemd-analyze")
+    for unit in glob.glob(os.path.join(t.ROOT, "examples/systemd/*/wgwrap@.service")):
+        kind = os.path.basename(os.path.dirname(unit))
+        directory = os.path.join(w.dir, kind)
+        os.mkdir(directory)
+        copy = os.path.join(directory, "wgwrap@office.service")
+        with open(copy, "w", encoding="utf-8") as f:
+            f.write(re.sub(r"(?m)^(Exec\w+=)wgwrap ", rf"\1{t.WGWRAP} ", read(unit)))
+        # a user's manager needs a runtime directory even to look
+        env = dict(os.environ, XDG_RUNTIME_DIR=directory)
+        done = t.run("systemd-analyze", "verify", "--man=no", f"--{kind}", copy, env=env)
+        wrong = [line for line in (done.stdout + done.stderr).splitlines() if "wgwrap@" in line]
+        assert done.returncode == 0 and not wrong, done
+
+
+@tap.test("the system's unit leaves little to attack")
+def _(w):
+    need("systemd-analyze")
+    unit = os.path.join(t.ROOT, "examples/systemd/system/wgwrap@.service")
+    copy = os.path.join(w.dir, "wgwrap@.service")
+    shutil.copy(unit, copy)
+    done = t.run("systemd-analyze", "security", "--offline=true", "--threshold=25", copy)
+    if "nrecognized option" in done.stderr:
+        tap.skip("systemd-analyze is too old to judge a file")
+    assert done.returncode == 0, done.stdout[-400:] + done.stderr
+
+
+@tap.test("completions are well-formed")
+def _(w):
+    for shell in ("bash", "zsh", "fish"):
+        if shutil.which(shell):
+            done = t.run(shell, "-n", os.path.join(COMPLETIONS, f"wgwrap.{shell}"))
+            assert done.returncode == 0, done.stderr
+        else:
+            print(f"# {shell} is not installed")
+
+
+@tap.test("completions and manual know every subcommand")
+def _(w):
+    commands = w.commands()
+    assert {"run", "up", "show", "health"} <= set(commands), commands
+    for path in (*glob.glob(COMPLETIONS + "/*"), os.path.join(t.ROOT, "cmd/wgwrap.1")):
+        words = set(re.findall(r"[a-z]+", read(path)))
+        assert not set(commands) - words, (path, set(commands) - words)
+
+
+@tap.test("completions know every option of what operates tunnels")
+def _(w):
+    for command in ("up", "show", "top", "health", "list"):
+        options = w.options(command) - {"config", "help"}
+        assert options, command
+        for path in glob.glob(COMPLETIONS + "/*"):
+            text = read(path)
+            missing = {o for o in options if not re.search(rf"(?:--|-l ){o}\b", text)}
+            assert not missing, (path, command, missing)
+
+
+@tap.test("the manual knows every option of what operates tunnels")
+def _(w):
+    text = read(os.path.join(t.ROOT, "cmd/wgwrap.1"))
+    for option in (w.options("up") | w.options("health") | w.options("show")) - {"config", "help"}:
+        assert f"Fl -{option}" in text, option
+
+
+@tap.test("bash completes running tunnels")
+def _(w):
+    w.ok("up", w.server)
+    script = (f"source {COMPLETIONS}/wgwrap.bash; COMP_WORDS=(wgwrap show ''); COMP_CWORD=2; _wgwrap; "
+              "printf '%s\\n' \"${COMPREPLY[@]}\"")
+    env = dict(w.env, PATH=f"{t.BUILD}:{os.environ['PATH']}")
+    done = t.run("bash", "-c", script, env=env)
+    assert "server" in done.stdout.split() and "dump" in done.stdout.split(), done
+
+
+@tap.test("fish completes subcommands and running tunnels")
+def _(w):
+    need("fish")
+    env = dict(w.env, PATH=f"{t.BUILD}:{os.environ['PATH']}", HOME=w.dir)
+    source = f"source {COMPLETIONS}/wgwrap.fish; "
+    done = t.run("fish", "-c", source + "complete -C 'wgwrap show s'", env=env)
+    assert "server" in done.stdout.split(), done
+    done = t.run("fish", "-c", source + "complete -C 'wgwrap re'", env=env)
+    assert done.stdout.split() == ["reload"], done
+
+
+@tap.test("mandoc finds nothing wrong with the manual pages")
+def _(w):
+    need("mandoc")
+    pages = glob.glob(os.path.join(t.ROOT, "cmd/*.[1-8]"))
+    done = t.run("mandoc", "-T", "lint", "-W", "warning", *pages)
+    assert done.returncode == 0 and done.stdout == "", done.stdout
+
+
+tap.main(Files)
