@@ -16,7 +16,8 @@
  *  - Rounds that lose no more than those 2 % do not lower the short-term bounds. With random loss
  *    each round would set the bandwidth to what it has delivered, a little less than it sent, and
  * 60 rounds at 1 % halve it.
- *  - After a probe that lost little the next one is 8 rounds away, and no headroom is left.
+ *  - Without a queue, rounds that lose little raise the short-term bounds by an eighth; the next probe
+ *    is 8 rounds away if the last one lost little, and no headroom is left then.
  *  - While round trips are as short as ever there is no queue that could overflow, so loss is not
  *    taken for congestion up to 10 % (a radio link); above, it is, for the sake of tiny queues.
  */
@@ -106,13 +107,16 @@ static uint64_t with_headroom(const struct flow *f)
 	return most(b->inflight_high - b->inflight_high / 7, (uint64_t)MIN_SEGMENTS * f->pcb->mss);
 }
 
+/* The shortest round trip of a round says so: single ones are late for many reasons. */
+static bool queue_seen(const struct bbr *b)
+{
+	return b->last_rtt_ns >= b->min_rtt_ns + b->min_rtt_ns / 32 + QUEUE_NS;
+}
+
 static bool too_many_lost(const struct flow *f, uint64_t lost, uint64_t inflight)
 {
-	const struct bbr *b = &f->tx.bbr;
-	unsigned int parts = LOSS_PARTS;
+	unsigned int parts = queue_seen(&f->tx.bbr) ? LOSS_PARTS : LOSS_PARTS_NO_QUEUE;
 
-	if (b->round_rtt_ns < b->min_rtt_ns + b->min_rtt_ns / 32 + QUEUE_NS)
-		parts = LOSS_PARTS_NO_QUEUE;
 	return lost > inflight / parts && lost >= (uint64_t)LOSS_SEGMENTS_MIN * f->pcb->mss;
 }
 
@@ -275,7 +279,8 @@ static void update_round(struct flow *f, const struct rate_sample *rs)
 	if (b->loss_round_start)
 		b->loss_round_end = f->tx.delivered;
 	if (rs->rtt_ns)
-		b->round_rtt_ns = most(b->round_rtt_ns, rs->rtt_ns);
+		b->round_rtt_ns = least(b->round_rtt_ns, rs->rtt_ns);
+	b->round_bw = most(b->round_bw, rs->rate);
 	b->bw_latest = most(b->bw_latest, rs->rate);
 	b->inflight_latest = most(b->inflight_latest, rs->delivered);
 	b->round_delivered += rs->acked;
@@ -295,14 +300,26 @@ static void lower_short_term(struct flow *f)
 	b->inflight_low = most(b->inflight_latest, b->inflight_low * 7 / 10);
 }
 
+/* A round that lost little gives some of it back. */
+static void raise_short_term(struct bbr *b)
+{
+	if (b->bw_low == UNLIMITED)
+		return;
+	b->bw_low += b->bw_low / 8;
+	b->inflight_low += b->inflight_low / 8;
+	if (b->bw_low >= max_bw(b))
+		reset_short_term(b);
+}
+
 static void check_startup_loss(struct flow *f)
 {
 	struct bbr *b = &f->tx.bbr;
 
 	if (b->state != BBR_STARTUP || b->loss_events < STARTUP_LOSS_EVENTS)
 		return;
+	if (!queue_seen(b) && b->round_lost < b->round_delivered / 4)
+		return;
 	b->full_bw_reached = true;
-	b->lossy = true;
 	b->inflight_high = most(bdp(f, max_bw(b), 100), b->inflight_latest);
 }
 
@@ -317,11 +334,15 @@ static void update_signals(struct flow *f, const struct rate_sample *rs)
 	if (too_many_lost(f, b->round_lost, b->round_delivered + b->round_lost)) {
 		lower_short_term(f);
 		check_startup_loss(f);
+	} else if (!queue_seen(b)) {
+		raise_short_term(b);
 	}
 	reset_signals(b);
 	b->bw_latest = rs->rate;
 	b->inflight_latest = rs->delivered;
-	b->round_rtt_ns = rs->rtt_ns;
+	if (b->round_rtt_ns != UNLIMITED)
+		b->last_rtt_ns = b->round_rtt_ns;
+	b->round_rtt_ns = UNLIMITED;
 }
 
 /* Acknowledgements that come in bursts: how much more than the bandwidth accounts for */
@@ -350,14 +371,15 @@ static void check_full_bw(struct flow *f, const struct rate_sample *rs)
 {
 	struct bbr *b = &f->tx.bbr;
 
-	if (!b->round_start || rs->app_limited || rs->rate == 0)
+	if (!b->round_start || rs->app_limited)
 		return;
-	if (rs->rate >= b->full_bw + b->full_bw / 4) {
-		b->full_bw = rs->rate;
+	if (b->round_bw >= b->full_bw + b->full_bw / 4) {
+		b->full_bw = b->round_bw;
 		b->full_bw_rounds = 0;
 	} else if (++b->full_bw_rounds >= FULL_BW_ROUNDS && b->state == BBR_STARTUP) {
 		b->full_bw_reached = true;
 	}
+	b->round_bw = 0;
 }
 
 /* ---- probing for bandwidth ---- */
@@ -411,7 +433,7 @@ static bool time_to_probe(const struct flow *f)
 	const struct bbr *b = &f->tx.bbr;
 	uint64_t rounds = least(bdp(f, bw(b), 100) / f->pcb->mss, COEXIST_ROUNDS);
 
-	if (!b->lossy)
+	if (!b->lossy && !queue_seen(b))
 		rounds = least(rounds, CLEAN_ROUNDS);
 	return f->stack->now_ns - b->cycle_ns > b->wait_ns || b->probe_rounds >= most(rounds, 1);
 }
@@ -428,7 +450,7 @@ static bool probed_enough(const struct flow *f)
 		return false;
 	if (b->full_bw_rounds >= FULL_BW_ROUNDS)
 		return true;
-	return b->round_rtt_ns >= b->up_rtt_ns + queue;
+	return f->tx.srtt_ns >= b->up_rtt_ns + queue;
 }
 
 static void update_cycle(struct flow *f, const struct rate_sample *rs)
@@ -647,6 +669,8 @@ static void bbr_init(struct flow *f)
 	reset_short_term(b);
 	b->min_rtt_ns = b->probe_rtt_min_ns = f->tx.srtt_ns;
 	b->min_rtt_at_ns = b->probe_rtt_min_at_ns = b->extra_start_ns = f->stack->now_ns;
+	b->round_rtt_ns = UNLIMITED;
+	b->last_rtt_ns = b->min_rtt_ns;
 	b->state = BBR_STARTUP;
 	f->tx.pacing_rate = first_cwnd(f) * NS_PER_S / rtt / 100 * 277;
 }

@@ -550,7 +550,7 @@ static size_t send_room(const struct flow *f)
 	if (!pcb || f->state != FLOW_OPEN || f->shut || pcb->snd_queuelen > TCP_SND_QUEUELEN / 2)
 		return 0;
 	/* what the peer has beyond a hole is in our memory, but not in flight */
-	limit = LWIP_MAX((size_t)f->tx.cwnd * 2 + f->tx.sacked, TX_SPACE_MIN_BYTES);
+	limit = LWIP_MAX((size_t)f->tx.cwnd * 3 + f->tx.sacked, TX_SPACE_MIN_BYTES);
 	limit = LWIP_MIN(limit, TCP_SND_BUF);
 	if (f->unacked >= limit)
 		return 0;

@@ -90,6 +90,14 @@ enum bbr_state {
 	BBR_PROBE_RTT,
 };
 
+/**
+ * struct bbr - see bbr.c
+ * @bw_low, @inflight_low: Short-term bounds after excessive loss, @bw_latest, @inflight_latest what the
+ *		present round has seen
+ * @round_rtt_ns, @last_rtt_ns: Shortest round trip of the present and of the last round
+ * @round_bw, @full_bw, @full_bw_rounds: Does the bandwidth still grow?
+ * @lossy: The last probe lost too much
+ */
 struct bbr {
 	enum bbr_state state;
 	uint64_t bw_filter[2], bw_low, bw_latest;
@@ -97,7 +105,8 @@ struct bbr {
 	uint64_t min_rtt_ns, min_rtt_at_ns, probe_rtt_min_ns, probe_rtt_min_at_ns;
 	uint64_t probe_rtt_done_ns, probe_rtt_round;
 	uint64_t round_end, loss_round_end, rounds, round_lost, round_delivered;
-	uint64_t round_rtt_ns, up_rtt_ns, full_bw, cycle_ns, wait_ns, probe_rounds;
+	uint64_t round_rtt_ns, last_rtt_ns, up_rtt_ns, round_bw, full_bw, cycle_ns, wait_ns,
+		probe_rounds;
 	uint64_t up_step, up_acked;
 	uint64_t extra_start_ns, extra_acked, extra_filter[2];
 	uint32_t prior_cwnd;
