@@ -31,6 +31,7 @@ int cmd_genpsk(int argc, char **argv);
 int cmd_pubkey(int argc, char **argv);
 int cmd_proxy(int argc, char **argv);
 int cmd_nc(int argc, char **argv);
+extern const char cmd_proxy_help[]; /* its options */
 int cmd_up(int argc, char **argv);
 int cmd_down(int argc, char **argv);
 int cmd_reload(int argc, char **argv);

@@ -157,6 +157,8 @@ int cmd_help(int argc, char **argv)
 	}
 	if (!one || one->run == cmd_run)
 		printf("\noptions of run\n%s", run_options);
+	if (one && one->run == cmd_proxy)
+		printf("\noptions, besides those of run\n%s", cmd_proxy_help);
 	return cmd_flush(CMD_OK);
 }
 

@@ -53,6 +53,23 @@ static const struct option nc_options[] = {
 	{NULL, 0, NULL, 0},
 };
 
+const char cmd_proxy_help[] =
+	"  --listen LISTENER      SOCKS and HTTP on one port (default: 1080)\n"
+	"  --socks5 LISTENER, -D  SOCKS 5 and 4a\n"
+	"  --http LISTENER        HTTP: CONNECT and http:// requests\n"
+	"  --sni LISTENER         TLS, to the server that the client names\n"
+	"  -L [ADDR:]PORT:HOST:PORT[:tcp,udp]\n"
+	"                         a port of this host leads to a host in the tunnel\n"
+	"  -R [ADDR:]PORT:HOST:PORT[:tcp,udp]\n"
+	"                         a port in the tunnel leads to a host here\n"
+	"  --users FILE           lines NAME:PASSWORD; others are refused; SIGHUP reads it again\n"
+	"  --any-user             all users of this host may use listeners on loopback\n"
+	"  --allow-open-proxy     a listener beyond loopback may be without users\n"
+	"  --connect-timeout=TIME how long a destination is tried (30s)\n"
+	"  --resolve auto|ipv4|ipv6\n"
+	"  --wait[=TIME]          fail without a handshake in that time (proxy: does not wait)\n"
+	"LISTENER: [ADDR:]PORT or unix:PATH; loopback without ADDR; port 0: any, which is told\n";
+
 enum { WAIT_DEFAULT_MS = 15000 };
 
 /** struct context - the command being parsed */

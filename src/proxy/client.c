@@ -240,6 +240,14 @@ void proxy_client_delay(struct proxy_client *c, uint32_t ms)
 	wgw_timer_set(c->service->proxy->t->loop, &c->timer, wgw_clock_ns() + ms * WGW_MS_NS);
 }
 
+void proxy_client_undelay(struct proxy_client *c)
+{
+	c->delayed = c->late = false;
+	if (!c->known && !c->closing)
+		wgw_timer_set(c->service->proxy->t->loop, &c->timer,
+			      wgw_clock_ns() + PROXY_HANDSHAKE_MS * WGW_MS_NS);
+}
+
 /* ---- connecting ---- */
 
 void proxy_client_known(struct proxy_client *c)

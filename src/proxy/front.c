@@ -342,6 +342,9 @@ void proxy_front_turn(struct proxy_front *f, struct pollfd *extra, size_t n)
 		wgw_restart_begin(s);
 	if (f->reload)
 		reload_users(f);
+	/* --no-restart */
+	if (s->channel < 0 && !s->restart_at && !s->starter && s->starter_fd < 0)
+		f->failed = true;
 	if (f->deadline && f->deadline <= wgw_clock_ns())
 		f->stopped = true;
 }

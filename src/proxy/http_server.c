@@ -296,7 +296,7 @@ static void http_run(struct proxy_client *c)
 		return;
 	}
 	if (c->delayed && c->late) {
-		c->delayed = c->late = false;
+		proxy_client_undelay(c);
 		refuse_user(c);
 	}
 	while (h->state == HTTP_ST_HEAD && !c->delayed && !c->closing && !c->dead && take_head(c, h))

@@ -243,6 +243,8 @@ void proxy_client_finish(struct proxy_client *c);
 void proxy_client_drop(struct proxy_client *c, bool reset);
 /* Runs the protocol again after @ms, with @late set. */
 void proxy_client_delay(struct proxy_client *c, uint32_t ms);
+/* That is over: the time for a request begins anew. */
+void proxy_client_undelay(struct proxy_client *c);
 /* The request is whole: no time limit any more. */
 void proxy_client_known(struct proxy_client *c);
 /* Connects to c->target; the protocol's dialled() is told. */
