@@ -50,8 +50,8 @@ static void by_address(void)
 	char host[NI_MAXHOST], service[NI_MAXSERV];
 
 	inet_pton(AF_INET, "10.9.0.1", &sin.sin_addr);
-	judge("getnameinfo", getnameinfo((struct sockaddr *)&sin, sizeof(sin), host, sizeof(host), service,
-					 sizeof(service), 0) == 0 &&
+	judge("getnameinfo", getnameinfo((struct sockaddr *)&sin, sizeof(sin), host, sizeof(host),
+					 service, sizeof(service), 0) == 0 &&
 				     strcmp(host, "web.test") == 0 && strcmp(service, "http") == 0);
 }
 
@@ -62,8 +62,8 @@ static void old_calls(void)
 	int err = 0;
 
 	judge("gethostbyname_r",
-	      gethostbyname_r("v4.test", &entry, buffer, sizeof(buffer), &found, &err) == 0 && found &&
-		      memcmp(found->h_addr_list[0], "\12\11\0\1", 4) == 0);
+	      gethostbyname_r("v4.test", &entry, buffer, sizeof(buffer), &found, &err) == 0 &&
+		      found && memcmp(found->h_addr_list[0], "\12\11\0\1", 4) == 0);
 	gethostbyname_r("missing.test", &entry, buffer, sizeof(buffer), &found, &err);
 	judge("gethostbyname_r of a missing name", !found && err == HOST_NOT_FOUND);
 }
