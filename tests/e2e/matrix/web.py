@@ -113,9 +113,6 @@ def bare_copy(w, name):
     run("git", "clone", "-q", "--bare", w.path("source"), bare)
     run("git", "-C", bare, "config", "http.receivepack", "true")
     run("git", "-C", bare, "config", "daemon.receivepack", "true")
-    if w.as_root:
-        # Python's CGI server gives up root
-        run("chown", "-R", "nobody:", bare)
     return bare
 
 
@@ -123,6 +120,9 @@ def bare_copy(w, name):
 def _(w):
     need("git")
     bare = bare_copy(w, "smart.git")
+    if w.as_root:
+        # Python's CGI server gives up root
+        run("chown", "-R", "nobody:", bare)
     backend = os.path.join(run("git", "--exec-path").strip(), "git-http-backend")
     os.mkdir(w.path("cgi-bin"))
     os.symlink(backend, w.path("cgi-bin", "git"))
