@@ -146,7 +146,7 @@ sim: $(SIM_TESTS)
 	@for s in $(SIM_TESTS); do echo "$$s $(SEEDS) $(FIRST)" && $$s $(SEEDS) $(FIRST) || exit; done
 
 deps-matrix:
-	sh tests/deps.sh build tests matrix
+	sh tests/deps.sh build tests matrix large
 
 demo: all
 	@WGWRAP_BUILD=$(abspath $(BUILD)) examples/demo.sh

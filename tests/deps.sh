@@ -3,7 +3,7 @@
 #
 # deps.sh - install the Debian packages that are missing; behind `make deps`
 #
-# usage: deps.sh [-n] [build] [tests] [develop]        (default: build tests)
+# usage: deps.sh [-n] [build] [tests] [matrix] [large] [develop]        (default: build tests)
 #
 # Root installs with apt-get, an ordinary user through sudo. Where neither works, and with -n, the
 # missing packages are printed with what each is for, and the status is 1 if there are any.
@@ -49,6 +49,36 @@ packages() {
 	tests    iperf3           iperf3      wrapped client, both ways
 	tests    netcat-openbsd   nc          wrapped client
 	tests    iputils-ping     ping        wrapped client
+	matrix   rsync            rsync       tests/e2e/matrix: client and daemon
+	matrix   mosh             mosh        tests/e2e/matrix: a terminal over UDP
+	matrix   tmux             tmux        tests/e2e/matrix: a session that outlives its client
+	matrix   aria2            aria2c      tests/e2e/matrix: a file over several connections
+	matrix   bind9-host       host        tests/e2e/matrix: names
+	matrix   ldnsutils        drill       tests/e2e/matrix: names
+	matrix   knot-dnsutils    kdig        tests/e2e/matrix: names
+	matrix   unbound          unbound     tests/e2e/matrix: a resolver, wrapped
+	matrix   dnsperf          dnsperf     tests/e2e/matrix: many questions at once
+	matrix   ncat             ncat        tests/e2e/matrix: one of three netcats
+	matrix   netcat-traditional nc.traditional tests/e2e/matrix: one of three netcats
+	matrix   socat            socat       tests/e2e/matrix: all kinds of sockets
+	matrix   haproxy          haproxy     tests/e2e/matrix: a proxy, wrapped
+	matrix   redis-server     redis-server tests/e2e/matrix: client and server
+	matrix   redis-tools      redis-cli   tests/e2e/matrix: client and server
+	matrix   memcached        memcached   tests/e2e/matrix: a server on TCP and UDP
+	matrix   postgresql       psql        tests/e2e/matrix: client and server
+	matrix   perl             perl        tests/e2e/matrix: its sockets
+	matrix   php-cli          php         tests/e2e/matrix: its sockets
+	matrix   ruby             ruby        tests/e2e/matrix: its sockets
+	matrix   python3-pip      -           tests/e2e/matrix: an index behind the tunnel
+	matrix   apt-utils        apt-ftparchive tests/e2e/matrix: a repository behind the tunnel
+	matrix   gdb              gdb         tests/e2e/matrix: a debugger, wrapped
+	matrix   faketime         faketime    tests/e2e/matrix: another preloaded object
+	matrix   libjemalloc2     -           tests/e2e/matrix: another malloc, preloaded
+	matrix   libtcmalloc-minimal4 -       tests/e2e/matrix: another malloc, preloaded
+	large    npm              npm         tests/e2e/matrix: a registry behind the tunnel
+	large    default-jdk-headless javac   tests/e2e/matrix: Java's sockets
+	large    valgrind         valgrind    tests/e2e/matrix: a checker, wrapped
+	large    chromium         chromium    tests/e2e/matrix: a browser
 	develop  clang            clang       make fuzz
 	develop  clang-tidy       clang-tidy  make tidy
 	develop  clang-format     clang-format style

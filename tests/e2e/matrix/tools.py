@@ -5,6 +5,7 @@
 time limit: 300 s
 """
 
+import glob
 import json
 import os
 import shutil
@@ -267,6 +268,53 @@ def _(w):
                      w.path("programs", "resolvers"), "4", "2", limit=120)
     assert done.returncode == 0 and done.stdout == f"{4 * 2 * 10} right, 0 wrong\n", (done.stdout, done.stderr)
     assert "ERROR SUMMARY: 0 errors" in done.stderr, done.stderr
+
+
+def preloadable(name, package):
+    """The path of a shared object for LD_PRELOAD."""
+    found = sorted(glob.glob(f"/usr/lib/*/{name}") + glob.glob(f"/usr/lib/*/faketime/{name}"))
+    if not found:
+        tap.skip(f"{package} is not installed")
+    return found[0]
+
+
+MALLOC = """
+import os, socket, sys, threading
+mapped = open("/proc/self/maps").read()
+assert sys.argv[1] in mapped and "libwgwrap.so" in mapped
+def page():
+    s = socket.create_connection(("v4.test", 80), 20)
+    s.sendall(b"GET /address HTTP/1.0\\r\\n\\r\\n")
+    if not s.makefile().read().endswith("10.9.0.2\\n"):
+        os._exit(1)
+threads = [threading.Thread(target=page) for _ in range(20)]
+for t in threads: t.start()
+for t in threads: t.join()
+if os.fork() == 0:
+    page()
+    os._exit(0)
+print(os.wait()[1])
+"""
+
+
+@row("jemalloc and tcmalloc, preloaded by the user, each with threads and a fork")
+def _(w):
+    servers.web(w)
+    servers.dns(w)
+    for name, package in (("libjemalloc.so.2", "libjemalloc2"), ("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4")):
+        env = w.environment(LD_PRELOAD=preloadable(name, package))
+        assert w.ok(PYTHON, "-c", MALLOC, name, env=env) == "0\n", name
+
+
+@row("libfaketime: by its own command, and in an LD_PRELOAD that replaces ours")
+def _(w):
+    need("faketime")
+    servers.web(w)
+    script = "date +%Y; curl -sS --fail http://10.9.0.1/address"
+    assert w.ok("faketime", "2001-02-03 04:05:06", "sh", "-c", script) == "2001\n10.9.0.2\n"
+    library = preloadable("libfaketime.so.1", "libfaketime")
+    out = w.ok("env", f"LD_PRELOAD={library}", "FAKETIME=@2001-02-03 04:05:06", "sh", "-c", script)
+    assert out == "2001\n10.9.0.2\n", out
 
 
 @row("a program with AddressSanitizer: its runtime stays first, and it still finds the bug")
