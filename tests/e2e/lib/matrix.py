@@ -11,9 +11,9 @@ A row is a real use of a program that nobody changed, and its result is checked.
 import os
 import subprocess
 
-from lib import servers, tap
+from lib import tap
 from lib.serving import peer_says
-from lib.world import find, run
+from lib.world import NOBODY, find, run
 
 PYTHON = "/usr/bin/python3"
 CURL = ("curl", "-sS", "--fail", "--max-time", "40")
@@ -59,7 +59,7 @@ def owned_dir(w, *parts, mode=0o755):
     os.mkdir(path)
     os.chmod(path, mode)
     if w.as_root:
-        os.chown(path, 65534, 65534)
+        os.chown(path, NOBODY, NOBODY)
     return path
 
 

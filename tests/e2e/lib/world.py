@@ -274,11 +274,14 @@ class World:
         return {name: value for name, value in env.items() if value is not None}
 
     def unprivileged(self):
-        """What a wrapped command's argv starts with: no capability, and nobody where we are root."""
-        drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-        if self.as_root:
-            drop += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-        return drop + ["--"]
+        """
+        What a wrapped command's argv starts with: no capability, and nobody where we are root. The ordinary user, who is
+        root in our namespace, is somebody else in one more: programs that behave otherwise as root do not.
+        """
+        if not self.as_root:
+            return ["unshare", "-U", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--"]
+        return ["setpriv", "--bounding-set=-all", "--inh-caps=-all", f"--reuid={NOBODY}", f"--regid={NOBODY}",
+                "--clear-groups", "--"]
 
     def start(self, argv, **kwargs):
         kwargs.setdefault("stdin", subprocess.DEVNULL)

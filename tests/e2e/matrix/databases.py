@@ -111,7 +111,7 @@ def memcached_argv(port):
 @row("memcached: TCP and UDP, a wrapped client and a wrapped server")
 def _(w):
     need("memcached")
-    w.start_server("memcached", memcached_argv(11211), ready=11211)
+    w.start_server("memcached", w.unprivileged() + memcached_argv(11211), ready=11211)
     assert w.ok(PYTHON, "-c", MEMCACHED, "10.9.0.1", "11211") == "good\n"
     child, _ = serve(w, *memcached_argv(11212), ready=11212)
     assert peer_says(w, PYTHON, "-c", MEMCACHED, "10.9.0.2", "11212") == "good\n"
@@ -127,18 +127,11 @@ def postgres_bin(tool):
     return found[-1]
 
 
-def as_user(w):
-    """What puts a command under the wrapped commands' user; PostgreSQL serves nobody called root."""
-    if not w.as_root:
-        tap.skip("PostgreSQL refuses uid 0, and the test's user is mapped to it")
-    return w.unprivileged()
-
-
 def cluster(w, name, port):
-    """A new cluster; returns the server's argv."""
+    """A new cluster of the wrapped commands' user (PostgreSQL refuses root); returns the server's argv."""
     initdb, postgres = postgres_bin("initdb"), postgres_bin("postgres")
     data = owned_dir(w, name, mode=0o700)
-    done = w.finish_command(as_user(w) + [initdb, "-D", data, "-U", "tester", "-A", "trust", "--no-sync", "-E", "UTF8"], 60)
+    done = w.finish_command(w.unprivileged() + [initdb, "-D", data, "-U", "tester", "-A", "trust", "--no-sync", "-E", "UTF8"], 60)
     assert done.returncode == 0, done.stderr
     with open(os.path.join(data, "pg_hba.conf"), "a", encoding="ascii") as f:
         f.write("host all all 0.0.0.0/0 trust\nhost all all ::0/0 trust\n")
@@ -158,7 +151,7 @@ def pgbench(host, port):
 @once
 def postgres(w):
     """PostgreSQL next to the servers, port 5432."""
-    return w.start_server("postgres", as_user(w) + cluster(w, "pg", 5432), ready=5432)
+    return w.start_server("postgres", w.unprivileged() + cluster(w, "pg", 5432), ready=5432)
 
 
 @row("psql: queries, COPY of 10 MB both ways, a cancelled query, refusals")
@@ -192,7 +185,6 @@ def _(w):
 
 @row("PostgreSQL, wrapped: psql and pgbench from the peer")
 def _(w):
-    as_user(w)
     child, log = serve(w, *cluster(w, "pg-inner", 5433), ready="ready to accept connections")
     assert peer_says(w, *ask("10.9.0.2", 5433, "SELECT inet_client_addr()")) == "10.9.0.1\n"
     assert peer_says(w, *ask("fd09::2", 5433, "SELECT inet_client_addr()")) == "fd09::1\n"

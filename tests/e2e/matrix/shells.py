@@ -17,7 +17,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import servers, tap, world  # noqa: E402
-from lib.matrix import CURL, PYTHON, need_root, owned_dir, random_file, row, sha256  # noqa: E402
+from lib.matrix import PYTHON, need_root, owned_dir, random_file, row, sha256  # noqa: E402
 from lib.serving import end, from_peer, peer_says, serve, text_of  # noqa: E402
 from lib.world import find, need, run  # noqa: E402
 
@@ -109,16 +109,16 @@ def _(w):
     tree = owned_dir(w, "work", "tree")
     for i in range(200):
         w.write(f"work/tree/{i}", f"{i}\n" * 1000)
-    os.mkdir(w.path("module"), 0o755)
-    rsyncd = w.write("rsyncd.conf", f"pid file = {w.path('rsyncd.pid')}\n"
-                     f"[module]\npath = {w.path('module')}\nuse chroot = no\nread only = no\n"
-                     + ("uid = 0\ngid = 0\n" if w.as_root else ""))
-    w.start_server("rsyncd", ["rsync", "--daemon", "--no-detach", f"--config={rsyncd}"], ready=873)
-    w.ok("rsync", "-rz", tree + "/", "rsync://10.9.0.1/module/")
-    w.ok("rsync", "-r", "rsync://[fd09::1]/module/", w.path("work", "mirror"))
+    module = owned_dir(w, "module")
+    rsyncd = w.write("rsyncd.conf", f"pid file = {w.path('home', 'rsyncd.pid')}\nuse chroot = no\n"
+                     f"[module]\npath = {module}\nread only = no\n")
+    w.start_server("rsyncd", w.unprivileged() + ["rsync", "--daemon", "--no-detach", "--port=8730",
+                                                 f"--config={rsyncd}"], ready=8730)
+    w.ok("rsync", "-rz", tree + "/", "rsync://10.9.0.1:8730/module/")
+    w.ok("rsync", "-r", "rsync://[fd09::1]:8730/module/", w.path("work", "mirror"))
     run("diff", "-r", tree, w.path("work", "mirror"))
     w.write("work/tree/7", "changed\n")
-    out = w.ok("rsync", "-rt", "--stats", "--checksum", tree + "/", "rsync://10.9.0.1/module/")
+    out = w.ok("rsync", "-rt", "--stats", "--checksum", tree + "/", "rsync://10.9.0.1:8730/module/")
     assert "regular files transferred: 1\n" in out, out
 
 
