@@ -47,6 +47,7 @@ packages() {
 	tests    nodejs           node        wrapped client
 	tests    bind9-dnsutils   dig         wrapped client
 	tests    iperf3           iperf3      wrapped client, both ways
+	tests    proxychains4     proxychains4 client of the SOCKS proxy
 	tests    netcat-openbsd   nc          wrapped client
 	tests    iputils-ping     ping        wrapped client
 	matrix   rsync            rsync       tests/e2e/matrix: client and daemon

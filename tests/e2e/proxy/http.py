@@ -16,7 +16,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import tap  # noqa: E402
-from lib.proxied import SERVER, Proxied, drip, ends_in_reset, read_all, read_exactly  # noqa: E402
+from lib.proxied import SERVER, Proxied, drip, ends_in_reset, key, read_all, read_exactly  # noqa: E402
 from lib.tap import test  # noqa: E402
 
 URL = f"http://{SERVER}:8080"
@@ -125,6 +125,19 @@ def _(w):
             s.sendall(f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             answer = read_response(s)
             assert answer.status == status and text in answer.body.decode(), (line, answer.status, answer.body)
+
+
+@test("503 when no peer answers at all")
+def _(w):
+    conf = w.write("silent.conf", w.client_config().replace(f"127.0.0.1:{w.udp_port}", "127.0.0.1:9")
+                   .replace(w.private[1], key("genkey")))
+    proxy = w.start("--http", "127.0.0.1:0", "--connect-timeout", "1s", conf=conf)
+    for line in (f"CONNECT {SERVER}:80", f"GET http://{SERVER}/"):
+        with w.connect(proxy) as s:
+            s.sendall(f"{line} HTTP/1.1\r\n\r\n".encode())
+            answer = read_response(s)
+            assert answer.status == 503 and b"no peer answers" in answer.body, answer.body
+    assert proxy.stop() == 0
 
 
 @test("every method")

@@ -226,6 +226,16 @@ def _(w):
                 echoes(s)
 
 
+@test("Happy Eyeballs: IPv6 that is not answered costs a moment, not a time-out")
+def _(w):
+    # both.test has 10.9.0.1 and an IPv6 address in AllowedIPs where nobody is
+    start = time.monotonic()
+    with w.connect() as s:
+        assert socks(s, "both.test", ECHO)[0] == 0
+        echoes(s)
+    assert time.monotonic() - start < 2.5
+
+
 @test("Happy Eyeballs: a name whose first address is silent")
 def _(w):
     # long.test has 16 addresses, of which only 10.9.0.1 answers
@@ -407,6 +417,48 @@ def _(w):
         assert socks(s, "0.0.0.0", 0, 3)[0] == 2, "an association needs a port here"
     assert proxy.stop() == 0
     assert not os.path.exists(path)
+
+
+@test("a listener on IPv6's loopback")
+def _(w):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        tap.skip("this host has no ::1")
+    proxy = w.start("--listen", "[::1]:0")
+    with socket.create_connection(("::1", proxy.port()), 10) as s:
+        assert socks(s, SERVER, ECHO)[0] == 0
+        echoes(s)
+    with socket.create_connection(("::1", proxy.port()), 10) as control:
+        code, host, port = socks(control, "::", 0, 3)
+        assert (code, host) == (0, "::1")
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as relay:
+            relay.settimeout(5)
+            relay.connect((host, port))
+            assert ask(relay, SERVER, UDP_ECHO)[2].endswith(b" payload")
+
+
+@test("clients that say nothing keep others waiting for a while, not for ever")
+def _(w):
+    proxy = w.start("--listen", "127.0.0.1:0")
+    idle = []
+    try:
+        for _ in range(1100):
+            idle.append(w.connect(proxy))
+        start = time.monotonic()
+        with w.connect(proxy) as s:
+            s.settimeout(40)
+            assert socks(s, SERVER, ECHO)[0] == 0
+            echoes(s)
+        assert time.monotonic() - start > 3, "none of them counted"
+    except OSError as e:
+        if e.errno == 24:  # EMFILE
+            tap.skip("too few descriptors here")
+        raise
+    finally:
+        for s in idle:
+            s.close()
+    assert proxy.stop() == 0
 
 
 @test("an open listener beyond loopback is refused, with users it is not")
