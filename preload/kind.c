@@ -15,6 +15,7 @@
 enum { KINDS = 65536 }; /* larger numbers are looked at each time */
 
 static _Atomic uint8_t kinds[KINDS];
+static atomic_bool ask_no_more;
 
 void pre_kind_set(int fd, enum pre_kind kind)
 {
@@ -48,6 +49,11 @@ void pre_kind_received(const struct msghdr *msg)
 	}
 }
 
+void pre_kind_ask_no_more(void)
+{
+	atomic_store_explicit(&ask_no_more, true, memory_order_relaxed);
+}
+
 enum pre_kind pre_kind(int fd)
 {
 	enum pre_kind kind = PRE_KIND_UNKNOWN;
@@ -55,6 +61,8 @@ enum pre_kind pre_kind(int fd)
 
 	if (fd >= 0 && fd < KINDS)
 		kind = atomic_load_explicit(&kinds[fd], memory_order_relaxed);
+	if (atomic_load_explicit(&ask_no_more, memory_order_relaxed))
+		return kind == PRE_KIND_DATAGRAM ? kind : PRE_KIND_OTHER;
 	if (kind != PRE_KIND_UNKNOWN)
 		return kind;
 	/* pre_ours() stores it when it is */

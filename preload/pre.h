@@ -96,6 +96,9 @@ enum pre_kind pre_kind(int fd);
 void pre_kind_set(int fd, enum pre_kind kind);
 /* @to is a duplicate of @from. */
 void pre_kind_copy(int from, int to);
+/* The program has a seccomp filter of its own now, or is about to: read and write make no call but themselves on
+ * what is not known to be a datagram socket. It holds for children, too. */
+void pre_kind_ask_no_more(void);
 /* Descriptors came with @msg. */
 void pre_kind_received(const struct msghdr *msg);
 

@@ -317,6 +317,13 @@ def _(w):
     assert out == "2001\n10.9.0.2\n", out
 
 
+@row("a program with a seccomp filter of its own: read and write stay read and write")
+def _(w):
+    servers.web(w)
+    for how in ("prctl", "seccomp"):
+        assert w.ok(w.path("programs", "sandboxed"), "10.9.0.1", how) == "10.9.0.2\n10.9.0.2\n", how
+
+
 @row("a program with AddressSanitizer: its runtime stays first, and it still finds the bug")
 def _(w):
     program = w.path("programs", "sanitized")
