@@ -328,6 +328,7 @@ void demux_gone(struct flow *f)
 	demux_remove(f->stack, f);
 	sender_stop(f);
 	gro_drop(f);
+	flow_tx_dropped(f);
 	f->pcb = NULL;
 	f->held_len = 0;
 	if (f->state != FLOW_TIME_WAIT)
@@ -545,6 +546,9 @@ void demux_input(struct stack *s, const struct ip_packet *p)
 		f = NULL;
 	}
 	if (f) {
+		if (s->rx_bytes >= RX_DROP_BYTES && f->rx_bytes > 0 &&
+		    p->payload_len > (size_t)(p->payload[12] >> 4) * 4)
+			return;
 		touch(f);
 		if (gro_take(f, p))
 			return;

@@ -211,12 +211,21 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 
 	(void)pcb;
 	f->unacked -= len <= f->unacked ? len : f->unacked;
+	len = (u16_t)LWIP_MIN(len, f->tx_queued);
+	f->tx_queued -= len;
+	f->stack->tx_bytes -= len;
 	f->progress = f->tick;
 	if (f->want_write && send_room(f) > 0) {
 		f->want_write = false;
 		events_post(f, FLOW_EVENT_WRITABLE);
 	}
 	return ERR_OK;
+}
+
+void flow_tx_dropped(struct flow *f)
+{
+	f->stack->tx_bytes -= f->tx_queued;
+	f->tx_queued = 0;
 }
 
 static int errno_of(const struct flow *f, err_t err)
@@ -513,10 +522,14 @@ static void open_window(struct flow *f, size_t len)
 {
 	struct tcp_pcb *pcb = f->pcb;
 	u32_t gained, worth;
+	size_t space;
 
 	grow_space(f, len);
-	if (f->rx_space > f->rx_bytes && f->rx_space - f->rx_bytes > pcb->rcv_wnd)
-		pcb->rcv_wnd = (tcpwnd_size_t)(f->rx_space - f->rx_bytes);
+	space = f->rx_space;
+	if (f->stack->rx_bytes >= RX_TOTAL_BYTES)
+		space = LWIP_MIN(space, UINT16_MAX);
+	if (space > f->rx_bytes && space - f->rx_bytes > pcb->rcv_wnd)
+		pcb->rcv_wnd = (tcpwnd_size_t)(space - f->rx_bytes);
 	gained = tcp_update_rcv_ann_wnd(pcb);
 	worth = LWIP_MAX((u32_t)(f->rx_space / 4), 2u * pcb->mss);
 	if (gained >= worth || (gained > 0 && pcb->rcv_ann_right_edge - pcb->rcv_nxt < pcb->mss)) {
@@ -551,6 +564,8 @@ static size_t send_room(const struct flow *f)
 		return 0;
 	/* what the peer has beyond a hole is in our memory, but not in flight */
 	limit = LWIP_MAX((size_t)f->tx.cwnd * 3 + f->tx.sacked, TX_SPACE_MIN_BYTES);
+	if (f->stack->tx_bytes >= TX_TOTAL_BYTES)
+		limit = TX_SPACE_PRESSED_BYTES;
 	limit = LWIP_MIN(limit, TCP_SND_BUF);
 	if (f->unacked >= limit)
 		return 0;
@@ -584,6 +599,8 @@ void flow_send_commit(struct flow *f, size_t len)
 	err = tcp_write(f->pcb, f->stack->scratch, (u16_t)len, TCP_WRITE_FLAG_COPY);
 	if (err == ERR_OK) {
 		f->unacked += len;
+		f->tx_queued += len;
+		f->stack->tx_bytes += len;
 		tcp_output(f->pcb);
 	}
 	demux_leave(f);

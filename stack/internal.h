@@ -86,7 +86,7 @@ enum flow_event {
  * @rx_room:	Free bytes behind the last one, if that is a block of small segments
  * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
  * @rx_epoch:	Bytes consumed since @rx_space grew
- * @unacked:	Bytes committed and not acknowledged
+ * @unacked:	Bytes committed and not acknowledged, @tx_queued: those still in memory
  * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first
  *		round trip
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
@@ -126,7 +126,7 @@ struct flow {
 	struct pbuf *rx_head, *rx_tail;
 	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch;
 
-	size_t unacked;
+	size_t unacked, tx_queued;
 	struct sender tx;
 	uint64_t syn_ns;
 	bool syn_again;
@@ -189,7 +189,7 @@ struct stack {
 	uint8_t hash_key[16], isn_key[16];
 	struct flow **buckets, *last_found;
 	size_t n_buckets, n_flows;
-	size_t rx_bytes; /* received and not consumed, of all connections */
+	size_t rx_bytes, tx_bytes; /* of all connections: unread, unacknowledged */
 	struct flow *ready, **ready_tail;
 	struct flow *touched;
 	struct flow *flows;   /* all of them, in every state */
@@ -325,6 +325,8 @@ void flow_attach(struct flow *f);
 void flow_opened(struct flow *f);
 /* The connection is over with @err; closed() follows once what was received is consumed. */
 void flow_finished(struct flow *f, int err);
+/* What was queued to be sent is gone. */
+void flow_tx_dropped(struct flow *f);
 /* Brings the deadlines that are ours, not lwIP's, up to date. */
 void flow_timeouts(struct flow *f);
 /* Whether one of them has passed, and what closed() says then. */

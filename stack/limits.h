@@ -11,14 +11,19 @@ enum {
 	RX_SPACE_START_BYTES = 512 * 1024,
 	MEMORY_KEPT = 256,	     /* free segments (memory.c) */
 	GRO_BLOCK_BYTES = 32 * 1024, /* segments of a batch that become one */
-	/* Above this, windows do not grow, and new ones are 64 KiB */
-	RX_TOTAL_BYTES = 256 * 1024 * 1024,
+	/* Received and unread bytes of all connections. Above the first, windows neither grow nor open,
+	 * and new ones are 64 KiB; above the second, data for who does not read is dropped as if lost */
+	RX_TOTAL_BYTES = 16 * 1024 * 1024,
+	RX_DROP_BYTES = 32 * 1024 * 1024,
 	/* Small segments are copied together so that they do not pin a buffer each */
 	RX_COALESCE_BYTES = 256,
 	RX_BLOCK_BYTES = 2048,
 
-	/* Committed and unacknowledged bytes of a connection: max(this, 2 * cwnd), TCP_SND_BUF */
+	/* Committed and unacknowledged bytes of a connection: this, or 3 * cwnd, up to TCP_SND_BUF */
 	TX_SPACE_MIN_BYTES = 128 * 1024,
+	/* Those of all connections; above, each has the space below */
+	TX_TOTAL_BYTES = 16 * 1024 * 1024,
+	TX_SPACE_PRESSED_BYTES = 16 * 1024,
 
 	FLOWS_MAX = 65536,
 	TIME_WAIT_MAX = 4096,

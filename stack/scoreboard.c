@@ -15,7 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { RING_AT_FIRST = 16, RING_KEPT = 64 };
+enum { RING_AT_FIRST = 4, RING_KEPT = 16 };
 
 static bool seq_before(uint32_t a, uint32_t b)
 {

@@ -30,6 +30,7 @@ enum {
 	PROBE_ACK_DELAY_NS = 25 * NS_PER_MS, /* RFC 8985: a lone segment's ACK may be delayed */
 	QUANTUM_MAX_BYTES = 256 * 1024,
 	QUANTUM_NS = NS_PER_MS,
+	LATE_MAX_NS = 10 * NS_PER_MS,
 	INITIAL_SEGMENTS = 10, /* RFC 6928 */
 	DUPACKS = 3,
 	PARTIAL_ACKS_MAX = 4,
@@ -65,7 +66,7 @@ static void transmitted(struct flow *f, uint32_t len)
 	t->sent += len;
 	if (!paced(f))
 		return;
-	slack = 2 * time_for(t, sender_quantum(f));
+	slack = 2 * time_for(t, sender_quantum(f)) + t->late_ns;
 	if (t->pace_ns + slack < now)
 		t->pace_ns = now - slack;
 	t->pace_ns += time_for(t, len);
@@ -165,6 +166,8 @@ void stack_sender_output(struct tcp_pcb *pcb)
 
 	if (!t || !t->on)
 		return;
+	/* whoever waited for pacing and was woken late makes up for it; else the estimate would sink */
+	t->late_ns = t->pace_due_ns ? LWIP_MIN(t->min_rtt_ns / 4, (uint64_t)LATE_MAX_NS) : 0;
 	t->pace_due_ns = 0;
 	while (t->lost_list.first) {
 		uint64_t index = t->lost_list.first;

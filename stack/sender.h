@@ -153,6 +153,7 @@ struct sack_block {
  * @recover:	Recovery ends when this is acknowledged
  * @probe_end:	Sequence number after the tail loss probe in flight, if @probing
  * @pace_ns:	When all that was sent has left at the pacing rate
+ * @late_ns:	Burst beyond two quanta that is allowed, because the last wait may have been too long
  * @pace_due_ns: Sending waits until then; 0: it does not wait for pacing
  */
 struct sender {
@@ -175,7 +176,7 @@ struct sender {
 	uint64_t timer_ns, progress_ns, reorder_ns, spurious_ns;
 
 	uint32_t cwnd;
-	uint64_t pacing_rate, pace_ns, pace_due_ns, sent;
+	uint64_t pacing_rate, pace_ns, pace_due_ns, late_ns, sent;
 	const struct cc_ops *cc;
 	union {
 		struct bbr bbr;
