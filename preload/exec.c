@@ -9,6 +9,7 @@
  * written.
  */
 #include "preload/pre.h"
+#include "src/repr/apps.h"
 
 #include <limits.h>
 #include <stdarg.h>
@@ -16,8 +17,8 @@
 #include <unistd.h>
 
 enum {
-	ENV_MAX = 16384,	  /* entries; a longer environment is passed as it is */
-	ARGS_MAX = 4096,	  /* of the execl family */
+	ENV_MAX = 16384, /* entries; a longer environment is passed as it is */
+	ARGS_MAX = 4096, /* of the execl family */
 };
 
 #define SHIM_FILE  "libwgwrap.so"
@@ -61,11 +62,14 @@ static bool examine(char *const env[], struct pre_env *r)
 	const char *preload = pre_kept_preload();
 
 	r->session = session;
+	r->apps = pre_kept_apps();
 	r->preload = preload;
 	r->preload_at = SIZE_MAX;
 	for (size_t i = 0; env && env[i]; i++) {
 		if (starts_with(env[i], SESSION_IS))
 			r->session = NULL;
+		if (starts_with(env[i], WGW_APPS_ENV "="))
+			r->apps = NULL;
 		if (!preload || !starts_with(env[i], PRELOAD_IS))
 			continue;
 		r->preload_at = i;
@@ -74,7 +78,7 @@ static bool examine(char *const env[], struct pre_env *r)
 		else
 			merge_preload(r, preload, env[i] + sizeof(PRELOAD_IS) - 1);
 	}
-	return r->session || r->preload;
+	return r->session || r->apps || r->preload;
 }
 
 /* Writes the repaired copy of @env to @out, which has room for two more. */
@@ -88,6 +92,8 @@ static void apply(char *const env[], const struct pre_env *r, char **out)
 		out[n++] = (char *)r->preload;
 	if (r->session)
 		out[n++] = (char *)r->session;
+	if (r->apps)
+		out[n++] = (char *)r->apps;
 	out[n] = NULL;
 }
 
@@ -107,10 +113,10 @@ char **pre_env_repair(char *const env[], struct pre_env *r, char **out)
 
 /* Declares `env`, the environment to pass on: @given, repaired if need be. */
 #define REPAIRED_ENV(given)                                                                        \
-	struct pre_env repair;                                                                      \
+	struct pre_env repair;                                                                     \
 	size_t n_env = count(given);                                                               \
 	bool change = n_env <= ENV_MAX && (pre_enter(), examine(given, &repair));                  \
-	char *copy[change ? n_env + PRE_ENV_MORE : 1];                                                        \
+	char *copy[change ? n_env + PRE_ENV_MORE : 1];                                             \
 	char *const *env = given;                                                                  \
 	if (change) {                                                                              \
 		apply(given, &repair, copy);                                                       \

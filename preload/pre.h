@@ -129,18 +129,18 @@ static inline void pre_wait_end(int old)
 /* ---- exec.c ---- */
 
 enum {
-	PRE_ENV_MORE = 3, /* entries that a repaired environment may have more, NULL included */
+	PRE_ENV_MORE = 4, /* entries that a repaired environment may have more, NULL included */
 	PRE_PRELOAD_MAX_BYTES = 8192,
 };
 
 /** struct pre_env - what an environment lacks
- * @session:	An entry to add, or NULL
+ * @session, @apps: Entries to add, or NULL
  * @preload:	An entry to put in place of the program's own, or NULL
  * @preload_at:	Where that is; SIZE_MAX: nowhere
  * @merged:	Text of @preload
  */
 struct pre_env {
-	const char *session, *preload;
+	const char *session, *apps, *preload;
 	size_t preload_at;
 	char merged[PRE_PRELOAD_MAX_BYTES];
 };
@@ -153,6 +153,7 @@ char **pre_env_repair(char *const env[], struct pre_env *r, char **out);
 /* The session's environment entries, kept from the start ("NAME=value"), or NULL. */
 const char *pre_kept_session(void);
 const char *pre_kept_preload(void);
+const char *pre_kept_apps(void);
 
 static inline ssize_t pre_result(ssize_t rc)
 {

@@ -6,12 +6,15 @@
  * afterwards: nothing is locked, so fork, vfork and signal handlers need no care.
  */
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "preload/pre.h"
+#include "src/repr/apps.h"
 #include "src/repr/raw.h"
 
 enum { PRELOAD_MAX_BYTES = 4096 };
@@ -28,6 +31,7 @@ static char kept_session[sizeof(WGW_SESSION_ENV) + 1 +
 			 2 * (WGW_TOKEN_BYTES + WGW_LABEL_KEY_BYTES + WGW_ABSTRACT_BYTES) + 8 +
 			 WGW_PATH_PREFIX_MAX_BYTES];
 static char kept_preload[PRELOAD_MAX_BYTES];
+static char kept_apps[PRELOAD_MAX_BYTES];
 
 struct binding {
 	const char *name;
@@ -40,14 +44,14 @@ struct binding {
 	}
 
 static const struct binding bindings[] = {
-	BIND(socket),	    BIND(connect),     BIND(bind),	     BIND(listen),
-	BIND(accept),	    BIND(accept4),     BIND(getsockname),    BIND(getpeername),
-	BIND(getsockopt),   BIND(setsockopt),  BIND(shutdown),	     BIND(send),
-	BIND(sendto),	    BIND(sendmsg),     BIND(sendmmsg),	     BIND(recv),
-	BIND(recvfrom),	    BIND(recvmsg),     BIND(recvmmsg),	     BIND(ioctl),
-	BIND(execve),	    BIND(execvpe),     BIND(fexecve),	     BIND(posix_spawn),
-	BIND(posix_spawnp), BIND(getnameinfo), BIND(read),	     BIND(write),
-	BIND(readv),	    BIND(writev),      BIND(fcntl),	     BIND(fcntl64),
+	BIND(socket),	    BIND(connect),     BIND(bind),	  BIND(listen),
+	BIND(accept),	    BIND(accept4),     BIND(getsockname), BIND(getpeername),
+	BIND(getsockopt),   BIND(setsockopt),  BIND(shutdown),	  BIND(send),
+	BIND(sendto),	    BIND(sendmsg),     BIND(sendmmsg),	  BIND(recv),
+	BIND(recvfrom),	    BIND(recvmsg),     BIND(recvmmsg),	  BIND(ioctl),
+	BIND(execve),	    BIND(execvpe),     BIND(fexecve),	  BIND(posix_spawn),
+	BIND(posix_spawnp), BIND(getnameinfo), BIND(read),	  BIND(write),
+	BIND(readv),	    BIND(writev),      BIND(fcntl),	  BIND(fcntl64),
 	BIND(system),	    BIND(popen),
 };
 
@@ -73,9 +77,22 @@ static void keep(char *kept, size_t size, const char *name, const char *value)
 	memcpy(kept + name_len + 1, value, value_len + 1);
 }
 
+/* Whether this program is outside of the tunnel. When that cannot be told it is not. */
+static bool is_outside(const char *apps)
+{
+	char exe[PATH_MAX];
+	long n = wgw_raw_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)exe,
+			      (long)sizeof(exe) - 1, 0, 0);
+
+	if (n <= 0)
+		return false;
+	exe[n] = '\0';
+	return wgw_apps_outside(apps, exe);
+}
+
 __attribute__((constructor)) static void start(void)
 {
-	const char *session, *preload;
+	const char *session, *preload, *apps;
 
 	if (atomic_load_explicit(&started, memory_order_acquire))
 		return;
@@ -86,6 +103,11 @@ __attribute__((constructor)) static void start(void)
 		have_session = true;
 		if (wgw_raw_use_page())
 			pre_go_direct();
+	}
+	apps = getenv(WGW_APPS_ENV);
+	if (have_session && apps) {
+		keep(kept_apps, sizeof(kept_apps), WGW_APPS_ENV, apps);
+		pre_session.outside = kept_apps[0] && is_outside(apps);
 	}
 	preload = getenv(PRELOAD_ENV);
 	if (preload)
@@ -127,4 +149,9 @@ const char *pre_kept_session(void)
 const char *pre_kept_preload(void)
 {
 	return kept_preload[0] ? kept_preload : NULL;
+}
+
+const char *pre_kept_apps(void)
+{
+	return kept_apps[0] ? kept_apps : NULL;
 }

@@ -108,7 +108,8 @@ int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag)
 	again = wgw_repr_socket(s, tag & WGW_TAG_V6 ? AF_INET6 : AF_INET, type, 0);
 	if (again < 0)
 		return again;
-	wgw_repr_tag_change(again, tag & carried, 0);
+	/* The mark of who made it stays, whoever connects again */
+	wgw_repr_tag_change(again, tag & (carried | WGW_TAG_OUTSIDE), WGW_TAG_OUTSIDE);
 	wgw_repr_copy_native(fd, again);
 	if (tag & WGW_TAG_OPTIONS)
 		copy_kept(s, fd, tag, again);

@@ -199,11 +199,6 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 	rc = wgw_cmsg_read(tag, msg, head, &ancillary);
 	if (rc < 0)
 		return rc;
-	if (given || ancillary) {
-		rc = wgw_repr_may_send(s, fd, tag, given ? &to : NULL, head->local_ip);
-		if (rc < 0)
-			return rc;
-	}
 	if ((tag & WGW_TAG_RAW) && !ancillary && !given)
 		return FORM_BARE;
 	if (tag & WGW_TAG_CONNECTED) {
@@ -215,6 +210,9 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 		if ((tag & WGW_TAG_RAW) && !ancillary && stack_addr_equal(&to, &peer))
 			return FORM_BARE;
 	}
+	rc = wgw_repr_may_send(s, fd, tag, &to, head->local_ip);
+	if (rc < 0)
+		return rc;
 	memcpy(head->ip, to.ip, sizeof(head->ip));
 	head->port = to.port;
 	return tag & WGW_TAG_RAW ? FORM_MARKED : FORM_HEADED;

@@ -35,6 +35,8 @@ static uint32_t bind_flags(int fd, uint64_t tag)
 		flags |= WGW_BIND_V6ONLY;
 	if (tag & WGW_TAG_REUSEPORT)
 		flags |= WGW_BIND_REUSEPORT;
+	if (tag & WGW_TAG_OUTSIDE)
+		flags |= WGW_BIND_OUTSIDE;
 	if (wgw_raw_getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, &len) == 0 && on)
 		flags |= WGW_BIND_REUSEADDR;
 	return flags;

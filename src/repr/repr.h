@@ -32,6 +32,7 @@ struct wgw_repr_session {
 	uint8_t label_key[WGW_LABEL_KEY_BYTES];
 	char abstract[2 * WGW_ABSTRACT_BYTES + 1]; /* hex, as in the name */
 	char path[WGW_PATH_PREFIX_MAX_BYTES + 1];
+	bool outside; /* this program's new sockets are outside of the tunnel; see apps.h */
 };
 
 /* ---- session.c ---- */
@@ -161,7 +162,7 @@ int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, in
 
 /* ---- route.c, errors.c ---- */
 
-/* Whether a datagram may go to @to (NULL: the peer) from @local_ip (all zero: any). 0 or -errno: the
+/* Whether a datagram may go to @to from @local_ip (all zero: any). 0 or -errno: the
  * policy refuses it, or the address is not ours. What was allowed is remembered. */
 int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		      const struct stack_addr *to, const uint8_t local_ip[16]);

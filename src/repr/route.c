@@ -35,20 +35,13 @@ static uint64_t hash_of(const struct stack_addr *to, const uint8_t local_ip[16])
 int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		      const struct stack_addr *to, const uint8_t local_ip[16])
 {
-	static const uint8_t any[16];
-	struct stack_addr local = {0}, peer;
+	struct stack_addr local = {0};
 	struct wgw_op op;
 	uint64_t hash;
 	int rc;
 
-	if (!to && memcmp(local_ip, any, sizeof(any)) == 0)
+	if (tag & WGW_TAG_OUTSIDE) /* the host's routes, which the tunnel process does not know */
 		return 0;
-	if (!to) {
-		rc = wgw_repr_name_op(s, fd, tag, NULL, &peer);
-		if (rc < 0)
-			return rc;
-		to = &peer;
-	}
 	hash = hash_of(to, local_ip);
 	if (atomic_load_explicit(&allowed[hash % SLOTS], memory_order_relaxed) == hash)
 		return 0;

@@ -106,7 +106,8 @@ static int introduce(const struct wgw_repr_session *s, int fd, uint64_t tag)
 	if (rc < 0)
 		return rc;
 	wgw_repr_op_init(s, &op, WGW_OP_UDP_OPEN, fd, tag);
-	op.u.open.flags = tag & WGW_TAG_V6 ? WGW_BIND_V6 : 0;
+	op.u.open.flags = (tag & WGW_TAG_V6 ? WGW_BIND_V6 : 0) |
+			  (tag & WGW_TAG_OUTSIDE ? WGW_BIND_OUTSIDE : 0);
 	return wgw_repr_op_send(fd, &op, NULL, 0, -1);
 }
 
@@ -141,6 +142,8 @@ int wgw_repr_socket(const struct wgw_repr_session *s, int domain, int type, int 
 	tag |= (uint64_t)kind << WGW_TAG_KIND_SHIFT;
 	if (domain == AF_INET6)
 		tag |= WGW_TAG_V6;
+	if (s->outside)
+		tag |= WGW_TAG_OUTSIDE;
 	return kind == WGW_KIND_TCP ? open_stream(tag, flags) : open_datagram(s, tag, flags);
 }
 
@@ -289,6 +292,8 @@ static void make_record(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		record->flags |= WGW_CONNECT_OPTIONS;
 	if (tag & WGW_TAG_V6)
 		record->flags |= WGW_CONNECT_V6;
+	if (tag & WGW_TAG_OUTSIDE)
+		record->flags |= WGW_CONNECT_OUTSIDE;
 	if (wgw_raw_getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff) {
 		record->flags |= WGW_CONNECT_LINGER;
 		record->linger_s =

@@ -113,6 +113,8 @@ enum wgw_kind {
 #define WGW_TAG_REUSEPORT  (UINT64_C(1) << 29) /* AF_UNIX has no SO_REUSEPORT to keep it in */
 #define WGW_TAG_RECVERR	   (UINT64_C(1) << 30) /* IP_RECVERR or IPV6_RECVERR is on */
 
+#define WGW_TAG_OUTSIDE	   (UINT64_C(1) << 31) /* made by a program outside of the tunnel: apps.h */
+
 /* Bits 32-47: counts the changes of a datagram socket's peer; the shim's alone. */
 #define WGW_TAG_GENERATION_SHIFT 32
 #define WGW_TAG_GENERATION_MASK	 (UINT64_C(0xffff) << WGW_TAG_GENERATION_SHIFT)
@@ -208,6 +210,7 @@ enum {
 	WGW_CONNECT_BOUND = 1 << 3,  /* bind() reserved an address under this cookie */
 	WGW_CONNECT_OPTIONS = 1 << 4,
 	WGW_CONNECT_V6 = 1 << 5, /* an AF_INET6 socket (addresses appear v4-mapped) */
+	WGW_CONNECT_OUTSIDE = 1 << 6, /* WGW_TAG_OUTSIDE; heeded when the session has lists of apps */
 };
 
 struct wgw_connect {
@@ -288,7 +291,8 @@ enum { /* u.bind.flags, u.listen.flags, u.open.flags */
        WGW_BIND_V6ONLY = 1 << 1,
        WGW_BIND_REUSEADDR = 1 << 2,
        WGW_BIND_REUSEPORT = 1 << 3,
-       WGW_BIND_RAW = 1 << 4, /* WGW_OP_GO only: WGW_TAG_RAW is set */
+       WGW_BIND_RAW = 1 << 4,	  /* WGW_OP_GO only: WGW_TAG_RAW is set */
+       WGW_BIND_OUTSIDE = 1 << 5, /* as WGW_CONNECT_OUTSIDE */
 };
 
 struct wgw_op {

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "src/repr/apps.h"
 #include "src/session/session.h"
 
 #ifndef WGW_LIBDIR
@@ -136,6 +137,31 @@ static char *session_value(const struct wgw_launch *l)
 	return value;
 }
 
+/** apps_value() - "WGWRAP_APPS=..." as src/repr/apps.h has it; NULL: there are no lists */
+static char *apps_value(const struct wgw_config *config)
+{
+	const struct wgw_strings *const lists[] = {&config->allowed_apps, &config->disallowed_apps};
+	char *value = NULL;
+	size_t size;
+	FILE *out;
+
+	if (!config->allowed_apps.n && !config->disallowed_apps.n)
+		return NULL;
+	out = open_memstream(&value, &size);
+	if (!out)
+		return NULL;
+	fprintf(out, WGW_APPS_ENV "=");
+	for (int i = 0; i < 2; i++) {
+		for (size_t k = 0; k < lists[i]->n; k++)
+			fprintf(out, "%c%s,", i == 0 ? '+' : '-', lists[i]->at[k]);
+	}
+	if (fclose(out)) {
+		free(value);
+		return NULL;
+	}
+	return value;
+}
+
 char **wgw_environ_build(const struct wgw_launch *l)
 {
 	const char *config = l->options->config;
@@ -148,7 +174,7 @@ char **wgw_environ_build(const struct wgw_launch *l)
 		return NULL;
 	while (environ[n])
 		n++;
-	env = calloc(n + 3, sizeof(*env));
+	env = calloc(n + 4, sizeof(*env));
 	if (!env)
 		goto memory;
 	static_assert(WGW_ENVIRON_SESSION == 0, "comes first");
@@ -157,8 +183,11 @@ char **wgw_environ_build(const struct wgw_launch *l)
 		env[out++] = preload_value(library, getenv(PRELOAD));
 	if (!env[0] || !env[out - 1])
 		goto memory;
+	env[out] = apps_value(l->config);
+	out += env[out] != NULL;
 	for (size_t i = 0; i < n; i++) {
 		if (is_variable(environ[i], WGW_SESSION_ENV) ||
+		    is_variable(environ[i], WGW_APPS_ENV) ||
 		    (preload && is_variable(environ[i], PRELOAD)) ||
 		    (secret && is_variable(environ[i], secret)))
 			continue;

@@ -99,6 +99,8 @@ char *wgw_policy_text(const struct wgw_run_options *options, const struct wgw_co
 	for (size_t i = 0; i < config->n_peers; i++)
 		put_prefixes(out, &config->peers[i].disallowed_ips);
 	put_prefixes(out, &options->direct);
+	if (config->allowed_apps.n || config->disallowed_apps.n)
+		fprintf(out, "apps 1\n");
 	put_dns(out, options, config);
 	put_system_resolvers(out);
 	/* the highest level of wgw_say that the session hears */

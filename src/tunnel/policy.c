@@ -88,11 +88,17 @@ static int set_verbose(struct wgw_policy *p, const char *value)
 	return 0;
 }
 
+static int set_apps(struct wgw_policy *p, const char *value)
+{
+	p->apps = strcmp(value, "1") == 0;
+	return p->apps ? 0 : -EINVAL;
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct wgw_policy *p, const char *value);
 } keys[] = {
-	{"direct", set_direct},	  {"dns-mode", set_dns_mode},
+	{"apps", set_apps},	  {"direct", set_direct},	  {"dns-mode", set_dns_mode},
 	{"dns", set_dns},	  {"search", set_search},
 	{"verbose", set_verbose}, {"system-resolver", set_system_resolver},
 };

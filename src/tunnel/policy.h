@@ -23,6 +23,7 @@ enum {
 /**
  * struct wgw_policy - the policy text of src/session/channel.h, parsed
  * @dns:	Name servers with their port, in order; @n_dns of them
+ * @apps:	The user has written lists of programs: those who say that they are outside are direct
  * @system_resolvers: Addresses whose port 53 stands for the tunnel's name servers
  */
 struct wgw_policy {
@@ -33,6 +34,7 @@ struct wgw_policy {
 	struct wgw_strings search;
 	struct wgw_prefixes system_resolvers;
 	int verbose;
+	bool apps;
 };
 
 /* Parses @len bytes of @text. Returns 0, -ENOMEM or -EINVAL with *line set to the number of the

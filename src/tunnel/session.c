@@ -268,6 +268,11 @@ enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr 
 	return wgw_policy_route(&s->policy, &reach, to, &why);
 }
 
+bool wgw_session_has_apps(const struct wgw_session *s)
+{
+	return s->policy.apps;
+}
+
 enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to)
 {
 	const struct wgw_reach reach = {peer_allows, has_source, s->t};

@@ -304,7 +304,9 @@ static int start_far(struct wgw_conn *c, const struct stack_addr *bound, int bou
 		if (!stack_addr_is_loopback(&to))
 			return ECONNREFUSED;
 	}
-	route = wgw_session_route(c->sock.quota->session, &to);
+	route = c->flags & WGW_CONNECT_OUTSIDE && wgw_session_has_apps(c->sock.quota->session)
+			? WGW_ROUTE_DIRECT
+			: wgw_session_route(c->sock.quota->session, &to);
 	if (route == WGW_ROUTE_REFUSED)
 		return ENETUNREACH;
 	err = bound ? check_bound(bound, &to, route == WGW_ROUTE_DIRECT) : 0;

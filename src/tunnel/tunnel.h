@@ -104,6 +104,8 @@ const uint8_t *wgw_session_label_key(const struct wgw_session *s);
 /* Decides for @to; a refusal is said to the user (rate-limited, names the option that allows it).
  * Port 53 of a system resolver's address is rewritten to a tunnel name server in *@to. */
 enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to);
+/* Whether programs that are outside of the tunnel by the user's lists go directly. */
+bool wgw_session_has_apps(const struct wgw_session *s);
 /* The same; a refusal is not said. */
 enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr *to);
 /* One line for the user of this session; @level 0 error, 1 warning, 2 info. */

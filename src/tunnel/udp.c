@@ -283,6 +283,7 @@ static struct wgw_dgram_sock *udp_new(struct wgw_sockets *s, struct wgw_quota *q
 	u->kind = op->kind == WGW_KIND_PING ? WGW_KIND_PING : WGW_KIND_UDP;
 	u->v6 = (op->u.open.flags & WGW_BIND_V6) != 0;
 	u->v6only = (op->u.open.flags & WGW_BIND_V6ONLY) != 0;
+	u->outside = op->u.open.flags & WGW_BIND_OUTSIDE && wgw_session_has_apps(q->session);
 	u->watch = (struct wgw_watch){fd, udp_ready};
 	u->job.run = udp_run;
 	u->kernel[0].watch.fd = u->kernel[1].watch.fd = -1;

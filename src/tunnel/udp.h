@@ -47,6 +47,7 @@ struct udp_kernel {
  * struct wgw_dgram_sock - one UDP or ping socket of an application
  * @watch:	Our end of its SEQPACKET socket
  * @v6:		AF_INET6
+ * @outside:	Of a program that is outside of the tunnel
  * @raw:	Messages are bare payload
  * @held:	WGW_OP_UDP_CONNECT is under way: nothing is sent to the application
  * @requeued, @arrived: what it gave back, and what came meanwhile
@@ -66,7 +67,7 @@ struct wgw_dgram_sock {
 	struct wgw_job job;
 	uint32_t events;
 	enum wgw_kind kind;
-	bool v6, v6only, reuse, raw, held, bound, connected, shut_rd, shut_wr, dead;
+	bool v6, v6only, outside, reuse, raw, held, bound, connected, shut_rd, shut_wr, dead;
 	struct udp_queue requeued, arrived;
 	size_t kept_bytes;
 	struct stack_addr local, remote;

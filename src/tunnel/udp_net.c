@@ -258,7 +258,9 @@ static enum wgw_route route(struct wgw_dgram_sock *u, const struct stack_addr *t
 	if (!u->routed || !stack_addr_equal(to, &u->route_to)) {
 		u->routed = true;
 		u->route_to = u->route_real = *to;
-		u->route = wgw_session_route(u->sock.quota->session, &u->route_real);
+		u->route = u->outside ? WGW_ROUTE_DIRECT
+				      : wgw_session_route(u->sock.quota->session,
+							  &u->route_real);
 		if (!stack_addr_equal(to, &u->route_real))
 			add_alias(u, to, &u->route_real);
 	}
@@ -370,12 +372,12 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 		return -EINVAL;
 	u->reuse = (flags & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT)) != 0;
 	u->v6only = u->v6only || (flags & WGW_BIND_V6ONLY);
-	if (!stack_addr_is_any(local) && !stack_addr_is_loopback(local) &&
+	if (!u->outside && !stack_addr_is_any(local) && !stack_addr_is_loopback(local) &&
 	    !stack_is_local(u->sockets->t->stack, local))
 		return -EADDRNOTAVAIL;
 	u->local = *local;
 	u->bound = true;
-	if (stack_addr_is_loopback(local) && u->kind == WGW_KIND_UDP)
+	if ((u->outside || stack_addr_is_loopback(local)) && u->kind == WGW_KIND_UDP)
 		err = bind_kernel(u, local);
 	else
 		err = need_flow(u);

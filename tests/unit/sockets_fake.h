@@ -66,6 +66,12 @@ enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to)
 	return stack_addr_is_loopback(to) ? WGW_ROUTE_DIRECT : s->route;
 }
 
+bool wgw_session_has_apps(const struct wgw_session *s)
+{
+	(void)s;
+	return false;
+}
+
 void wgw_session_say(struct wgw_session *s, int level, const char *format, ...)
 {
 	(void)level, (void)format;

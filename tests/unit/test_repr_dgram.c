@@ -328,8 +328,12 @@ START_TEST(errors_of_unconnected_sockets_are_told_only_with_recverr)
 	ck_assert_int_eq(wgw_repr_setsockopt(&session, fd, tag_of(fd), IPPROTO_IP, IP_RECVERR, &on,
 					     sizeof(on)),
 			 0);
+	tunnel.error_next = ECONNREFUSED;
 	deliver(end, "", 1, 53, ECONNREFUSED);
 	ck_assert_int_eq(recv_from(fd, text, sizeof(text), NULL, 0), -ECONNREFUSED);
+	/* told meanwhile by SO_ERROR or the error queue: not again */
+	deliver(end, "", 1, 53, ECONNREFUSED);
+	ck_assert_int_eq(recv_from(fd, text, sizeof(text), NULL, 0), -EAGAIN);
 	close(fd);
 }
 END_TEST
