@@ -71,6 +71,8 @@ struct path {
 struct scenario {
 	const char *name;
 	struct path data, acks;
+	double stall_ms,
+		run_ms; /* both ends: means of pauses of the process, and of what is between */
 	unsigned int n_flows, seconds;
 	enum flow_congestion congestion[FLOWS_MAX];
 	double start_s[FLOWS_MAX];
@@ -92,6 +94,7 @@ struct end {
 	struct stack *stack;
 	bool is_far, fed;
 	uint64_t busy_until; /* of the link that leads away from it */
+	uint64_t stall_from, stall_to;
 };
 
 struct stream {
@@ -319,12 +322,34 @@ static void end_open(struct end *e, const struct api *api, const char *addr, boo
 		abort();
 }
 
+static uint64_t random_ms(double mean)
+{
+	return (uint64_t)((double)(random64() >> 11) / (double)(1ull << 52) * mean * NS_PER_MS);
+}
+
+/* When the process runs again that should run at @at: another one has the processor now and then. */
+static uint64_t runs_at(struct end *e, uint64_t at)
+{
+	if (sim.scenario->stall_ms <= 0 || at == UINT64_MAX)
+		return at;
+	while (e->stall_to <= at) {
+		e->stall_from = e->stall_to + random_ms(sim.scenario->run_ms);
+		e->stall_to = e->stall_from + random_ms(sim.scenario->stall_ms);
+	}
+	return at >= e->stall_from ? e->stall_to : at;
+}
+
 static void deliver(void)
 {
 	while (sim.n > 0 && sim.heap[0]->at <= sim.now) {
 		struct packet *p = pop();
 		struct end *e = p->to_far ? &sim.far : &sim.near;
 
+		if (runs_at(e, sim.now) > sim.now) {
+			p->at = runs_at(e, sim.now);
+			push(p);
+			continue;
+		}
 		e->api->stack_input(e->stack, p->data, p->len);
 		e->fed = true;
 		free(p);
@@ -336,7 +361,7 @@ static void serve(struct end *e)
 	if (e->fed)
 		e->api->stack_input_done(e->stack);
 	e->fed = false;
-	if (e->api->stack_next_deadline(e->stack) <= sim.now)
+	if (e->api->stack_next_deadline(e->stack) <= sim.now && runs_at(e, sim.now) == sim.now)
 		e->api->stack_tick(e->stack);
 }
 
@@ -345,11 +370,19 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static uint64_t wakes_at(struct end *e)
+{
+	uint64_t due = e->api->stack_next_deadline(e->stack);
+
+	if (due == UINT64_MAX)
+		return due;
+	return runs_at(e, due > sim.now ? due : sim.now);
+}
+
 static void run_until(uint64_t end)
 {
 	while (sim.now < end) {
-		uint64_t next = earlier(sim.near.api->stack_next_deadline(sim.near.stack),
-					sim.far.api->stack_next_deadline(sim.far.stack));
+		uint64_t next = earlier(wakes_at(&sim.near), wakes_at(&sim.far));
 
 		if (sim.n > 0)
 			next = earlier(next, sim.heap[0]->at);
@@ -484,6 +517,12 @@ static const struct scenario scenarios[] = {
 	 .acks.batch_ms = 2, .bound_all = 0.85},
 	{"batches of 2 ms, loss 1%", PATH(350, 1000, 40, 0.01), ONE(FLOW_BBR, 10),
 	 .data.batch_ms = 2, .acks.batch_ms = 2, .bound_all = 0.8},
+	{"busy processors", PATH(350, 1000, 40, 0), ONE(FLOW_BBR, 10), .stall_ms = 5, .run_ms = 5,
+	 .bound_all = 0.6},
+	{"busy processors, loss 1%", PATH(350, 1000, 40, 0.01), ONE(FLOW_BBR, 10), .stall_ms = 5,
+	 .run_ms = 5, .bound_all = 0.5},
+	{"very busy, loss 1%", PATH(350, 1000, 40, 0.01), ONE(FLOW_BBR, 10), .stall_ms = 20,
+	 .run_ms = 10, .bound_all = 0.3},
 	{"1G 0.1 ms", PATH(1000, 1000, 0.1, 0), ONE(FLOW_BBR, 3), .bound_all = 0.8},
 	{"CUBIC 100M 40ms", PATH(100, 400, 40, 0), ONE(FLOW_CUBIC, 10), .bound_all = 0.85},
 	{"CUBIC 100M 40ms 0.1%", PATH(100, 400, 40, 0.001), ONE(FLOW_CUBIC, 10), .bound_all = 0.08},
