@@ -216,8 +216,10 @@ static int down_one(const struct wgw_rundir *dir, const struct wgw_status *tunne
 	if (err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE)
 		return WGW_EXIT_OK; /* it has ended meanwhile */
 	if (err < 0 || reply.err) {
+		bool says = err == 0 && reply.u.control.text[0];
+
 		wgw_say(WGW_SAY_ERROR, "%s: %s", tunnel->label,
-			strerror(err < 0 ? -err : reply.err));
+			says ? reply.u.control.text : strerror(err < 0 ? -err : reply.err));
 		return WGW_EXIT_RUNTIME;
 	}
 	if (reply.u.control.value == 0)

@@ -46,6 +46,8 @@ enum wgw_channel_code {
 	WGW_CH_RELISTEN,
 	/* u.opened.pid: from now on the session is that keeper's, others are asked to leave */
 	WGW_CH_KEEP,
+	/* err: 0 when it does not, EPERM when it does */
+	WGW_CH_WHOSE_IS = 79,
 	/* u.control, SCM_RIGHTS as the verb says; from whoever operates the tunnel, on a connection
 	 * without a session */
 	WGW_CH_CONTROL = 80,
@@ -79,6 +81,8 @@ enum wgw_channel_code {
 	WGW_CH_LEAVE,
 	/* to a keeper: the file has changed */
 	WGW_CH_REREAD,
+	/* u.opened.pid: does that process belong to your command? */
+	WGW_CH_WHOSE,
 	/* err of the PROXY with the same id; STDIO: of its connect */
 	WGW_CH_PROXIED = 120,
 	/* and no connection is left */

@@ -159,3 +159,18 @@ void wgw_scan_sockets(const uint64_t *inode, unsigned int n, uint64_t *held)
 	if (err)
 		memset(held, 0xff, WGW_CH_SCAN_MAX / 8);
 }
+
+bool wgw_is_descendant(pid_t pid)
+{
+	struct process *list;
+	ssize_t n = list_processes(&list);
+	bool found = n < 0;
+
+	if (n < 0)
+		return true;
+	mark_descendants(list, (size_t)n);
+	for (ssize_t i = 0; i < n && !found; i++)
+		found = list[i].pid == pid && list[i].ours;
+	free(list);
+	return found;
+}

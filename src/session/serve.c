@@ -115,6 +115,11 @@ bool wgw_serve_channel(struct wgw_supervisor *s)
 	case WGW_CH_SCAN:
 		answer_scan(s, &msg);
 		break;
+	case WGW_CH_WHOSE:
+		msg.code = WGW_CH_WHOSE_IS;
+		msg.err = wgw_is_descendant(msg.u.opened.pid) ? EPERM : 0;
+		wgw_channel_send(s->channel, &msg, NULL, 0);
+		break;
 	case WGW_CH_HOST_RESOLVE:
 		answer_resolve(s, &msg);
 		break;

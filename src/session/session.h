@@ -239,6 +239,8 @@ pid_t wgw_command_start(const struct wgw_launch *l, const struct wgw_inherited *
 /* Sets bit i of @held when a descendant of this process holds socket inode @inode[i], or when
  * that cannot be known. */
 void wgw_scan_sockets(const uint64_t *inode, unsigned int n, uint64_t *held);
+/* Whether @pid descends from this process, or cannot be known not to. */
+bool wgw_is_descendant(pid_t pid);
 /* Whether this process has children other than the @n of @but. */
 bool wgw_has_children(const pid_t *but, size_t n);
 

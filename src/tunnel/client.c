@@ -34,6 +34,7 @@ enum {
 
 #define OPEN_TIMEOUT_NS	   (1 * WGW_SEC_NS)
 #define SCAN_TIMEOUT_NS	   (5 * WGW_SEC_NS)
+#define WHOSE_TIMEOUT_NS   (3 * WGW_SEC_NS)
 #define RESOLVE_TIMEOUT_NS (30 * WGW_SEC_NS)
 
 /** struct queued - a message that did not fit into the socket */
@@ -45,7 +46,7 @@ struct queued {
 /**
  * struct request - a question to the supervisor
  * @expiry:	Answers it as unknown
- * @code:	WGW_CH_SCAN or WGW_CH_HOST_RESOLVE, which says which of the two is set
+ * @code:	WGW_CH_SCAN, WGW_CH_HOST_RESOLVE or WGW_CH_WHOSE, which says which one is set
  */
 struct request {
 	struct request *next;
@@ -55,7 +56,17 @@ struct request {
 	uint16_t code;
 	void (*scanned)(void *arg, const uint64_t *held);
 	void (*resolved)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n);
+	void (*whose)(void *arg, int err);
 	void *arg;
+};
+
+/** struct change - a control request that waits for leave; @client NULL: it has gone */
+struct change {
+	struct wgw_client *client;
+	struct wgw_core *core;
+	struct wgw_channel_msg msg;
+	int32_t pid;
+	int fds[OPEN_FDS], n_fds;
 };
 
 struct wgw_client {
@@ -68,19 +79,23 @@ struct wgw_client {
 	struct request *requests;
 	unsigned int n_requests;
 	uint32_t last_id;
+	struct change *change;
 	bool closing, state_told;
 	struct wgw_channel_msg state;
 };
 
 /* ---- end ---- */
 
-static void answer_unknown(struct request *r)
+/* @gone: the session is over, with all its processes. */
+static void answer_unknown(struct request *r, bool gone)
 {
 	uint64_t all[WGW_CH_SCAN_MAX / 64];
 
 	memset(all, 0xff, sizeof(all));
 	if (r->code == WGW_CH_SCAN)
 		r->scanned(r->arg, all);
+	else if (r->code == WGW_CH_WHOSE)
+		r->whose(r->arg, gone ? 0 : ETIMEDOUT);
 	else
 		r->resolved(r->arg, EAI_AGAIN, NULL, 0);
 }
@@ -110,9 +125,11 @@ static void client_free(struct wgw_client *c)
 	while (c->requests) {
 		struct request *r = c->requests;
 
-		answer_unknown(r);
+		answer_unknown(r, true);
 		request_free(c, r);
 	}
+	if (c->change)
+		c->change->client = NULL;
 	while (c->queue) {
 		struct queued *q = c->queue;
 
@@ -425,7 +442,7 @@ static void on_expiry(struct wgw_timer *t)
 	struct request *r = wgw_container(t, struct request, expiry);
 	struct wgw_client *c = r->channel;
 
-	answer_unknown(r);
+	answer_unknown(r, false);
 	request_free(c, r);
 }
 
@@ -490,6 +507,21 @@ bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
 	return true;
 }
 
+bool wgw_client_whose(struct wgw_client *c, int32_t pid, void (*done)(void *arg, int err),
+		      void *arg)
+{
+	struct wgw_channel_msg msg = {.code = WGW_CH_WHOSE};
+	struct request *r = request_new(c, WGW_CH_WHOSE, WHOSE_TIMEOUT_NS, arg);
+
+	if (!r)
+		return false;
+	r->whose = done;
+	msg.id = r->id;
+	msg.u.opened.pid = pid;
+	wgw_client_send(c, &msg);
+	return true;
+}
+
 static void handle_answer(struct wgw_client *c, const struct wgw_channel_msg *msg, uint16_t code)
 {
 	struct request *r = c->requests;
@@ -501,6 +533,8 @@ static void handle_answer(struct wgw_client *c, const struct wgw_channel_msg *ms
 		return;
 	if (code == WGW_CH_SCAN)
 		r->scanned(r->arg, msg->u.scan.held);
+	else if (code == WGW_CH_WHOSE)
+		r->whose(r->arg, msg->err);
 	else
 		r->resolved(r->arg, msg->u.host.eai, msg->u.host.ip,
 			    n < WGW_CH_HOST_MAX ? n : WGW_CH_HOST_MAX);
@@ -508,6 +542,51 @@ static void handle_answer(struct wgw_client *c, const struct wgw_channel_msg *ms
 }
 
 /* ---- control ---- */
+
+/* The inquiry is over: 0, or an errno that means no. */
+static void on_authorised(void *arg, int err)
+{
+	struct change *h = arg;
+	struct wgw_channel_msg reply = {.code = WGW_CH_CONTROLLED, .id = h->msg.id, .err = err};
+
+	reply.u.control.verb = h->msg.u.control.verb;
+	if (err)
+		snprintf(reply.u.control.text, sizeof(reply.u.control.text), "%s",
+			 err == EPERM ? "programs in the tunnel cannot change it"
+				      : "a session does not say whether this is its program");
+	else
+		wgw_control_request(h->core, &h->msg, h->pid, h->fds, h->n_fds, &reply);
+	for (int i = 0; i < h->n_fds; i++)
+		close(h->fds[i]);
+	if (h->client) {
+		h->client->change = NULL;
+		wgw_client_send(h->client, &reply);
+	}
+	free(h);
+}
+
+/* A request that changes something: first, whether the asker may. One at a time. */
+static bool begin_change(struct wgw_client *c, const struct wgw_channel_msg *msg, int32_t pid,
+			 const int *fds, int n_fds)
+{
+	struct change *h = c->change ? NULL : calloc(1, sizeof(*h));
+
+	if (!h)
+		return false;
+	h->client = c;
+	h->core = wgw_core_of(c->t);
+	h->msg = *msg;
+	h->pid = pid;
+	for (int i = 0; i < n_fds; i++) {
+		int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+
+		if (fd >= 0)
+			h->fds[h->n_fds++] = fd;
+	}
+	c->change = h;
+	wgw_control_authorise(h->core, pid, on_authorised, h);
+	return true;
+}
 
 static void handle_control(struct wgw_client *c, const struct wgw_channel_msg *msg, const int *fds,
 			   int n_fds)
@@ -518,16 +597,21 @@ static void handle_control(struct wgw_client *c, const struct wgw_channel_msg *m
 	/* from now on it may ask as often and as late as it likes */
 	wgw_timer_cancel(c->t->loop, &c->end);
 	reply.u.control.verb = msg->u.control.verb;
-	if (own_uid(c->watch.fd, &pid)) {
-		wgw_control_request(wgw_core_of(c->t), msg, pid, fds, n_fds, &reply);
-	} else {
+	if (!own_uid(c->watch.fd, &pid)) {
 		reply.err = EPERM;
 		snprintf(reply.u.control.text, sizeof(reply.u.control.text),
 			 "the tunnel process belongs to another user");
-	}
-	wgw_client_send(c, &reply);
-	if (reply.err == EPERM)
+		wgw_client_send(c, &reply);
 		client_close_soon(c);
+		return;
+	}
+	if (!wgw_control_is_change(msg))
+		wgw_control_request(wgw_core_of(c->t), msg, pid, fds, n_fds, &reply);
+	else if (begin_change(c, msg, pid, fds, n_fds))
+		return;
+	else
+		reply.err = EBUSY;
+	wgw_client_send(c, &reply);
 }
 
 /* ---- receiving ---- */
@@ -586,6 +670,9 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int 
 	case WGW_CH_FLUSH:
 		wgw_session_flush(c->session);
 		return true;
+	case WGW_CH_WHOSE_IS:
+		handle_answer(c, msg, WGW_CH_WHOSE);
+		return true;
 	case WGW_CH_SCANNED:
 		handle_answer(c, msg, WGW_CH_SCAN);
 		return true;
@@ -599,8 +686,8 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int 
 		fds[0] = -1;
 		return true;
 	default:
-		return c->t->proxy_hooks && c->t->proxy_hooks->message(c->t, c->session, msg, fds,
-								       (unsigned int)n_fds);
+		return c->t->proxy_hooks &&
+		       c->t->proxy_hooks->message(c->t, c->session, msg, fds, (unsigned int)n_fds);
 	}
 }
 

@@ -2,7 +2,8 @@
 /*
  * control.c - what a person may ask of a running tunnel, over the sequenced rendezvous
  *
- * Requests come from processes of our own uid only (client.c). State goes into a file that the
+ * Requests come from processes of our own uid only (client.c); those that change something not from
+ * wrapped programs. State goes into a file that the
  * asker has made and passed: so an answer has any size, needs no queue here, and nobody can make
  * this process wait.
  */
@@ -15,6 +16,57 @@
 #include <unistd.h>
 
 #include "src/tunnel/core.h"
+
+/* ---- who may change the tunnel ---- */
+
+/** struct inquiry - a question to all sessions: is it yours? @left: unanswered ones */
+struct inquiry {
+	unsigned int left;
+	int err;
+	void (*done)(void *arg, int err);
+	void *arg;
+};
+
+static void on_whose(void *arg, int err)
+{
+	struct inquiry *q = arg;
+
+	q->err = err ? err : q->err;
+	if (--q->left > 0)
+		return;
+	q->done(q->arg, q->err);
+	free(q);
+}
+
+/* Our own uid is not enough: a wrapped program has it, too. The sessions' supervisors know their
+ * descendants. */
+void wgw_control_authorise(struct wgw_core *core, int32_t pid, void (*done)(void *arg, int err),
+			   void *arg)
+{
+	struct inquiry *q = calloc(1, sizeof(*q));
+
+	if (!q) {
+		done(arg, ENOMEM);
+		return;
+	}
+	*q = (struct inquiry){.left = 1, .done = done, .arg = arg};
+	for (struct wgw_session *s = core->t.sessions; s; s = s->next) {
+		if (!s->channel || s->keeper)
+			continue;
+		if (wgw_client_whose(s->channel, pid, on_whose, q))
+			q->left++;
+		else
+			q->err = EAGAIN;
+	}
+	on_whose(q, 0);
+}
+
+bool wgw_control_is_change(const struct wgw_channel_msg *msg)
+{
+	return msg->u.control.verb != WGW_CONTROL_GET && msg->u.control.verb != WGW_CONTROL_FLOWS;
+}
+
+/* ---- requests ---- */
 
 /* Writes @text, which is freed, into the regular file @fd. Returns 0 or an errno. */
 static int put_into(int fd, char *text)

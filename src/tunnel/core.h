@@ -140,6 +140,9 @@ void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *s
  * did not know. @done runs later, never inside. */
 bool wgw_client_scan(struct wgw_client *c, const uint64_t *inodes, unsigned int n,
 		     void (*done)(void *arg, const uint64_t *held), void *arg);
+/* Asks whether @pid belongs to the session's command; @done gets 0, EPERM: it does, or ETIMEDOUT. */
+bool wgw_client_whose(struct wgw_client *c, int32_t pid, void (*done)(void *arg, int err),
+		      void *arg);
 bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
 			     void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
 			     void *arg);
@@ -178,6 +181,12 @@ int wgw_uapi_init(struct wgw_core *core, int fd);
 
 /* control.c ---- */
 
+/* Whether @pid may change the tunnel: wrapped programs may not. @done gets 0, or an errno that means
+ * no; it runs inside when there is nobody to ask. */
+void wgw_control_authorise(struct wgw_core *core, int32_t pid, void (*done)(void *arg, int err),
+			   void *arg);
+/* Whether a request changes something. */
+bool wgw_control_is_change(const struct wgw_channel_msg *msg);
 /* Answers a WGW_CH_CONTROL in @reply. @pid: who asks, a process of our uid. @fds: what came with
  * it, @n of them, not taken over. */
 void wgw_control_request(struct wgw_core *core, const struct wgw_channel_msg *msg, int32_t pid,

@@ -28,14 +28,24 @@ enum {
 
 #define IDLE_NS (60 * WGW_SEC_NS)
 
+struct talk;
+
+/** struct change - a set operation that waits for leave; @talk NULL: the connection has gone */
+struct change {
+	struct talk *talk;
+	struct wgw_core *core;
+	char *operation;
+};
+
 /** struct talk - one connection. @in: what has come; @out: what is being written */
 struct talk {
+	struct change *change;
 	struct wgw_watch watch;
 	struct wgw_timer idle;
 	struct wgw_uapi *owner;
 	char *in, *out;
 	size_t in_len, in_room, out_at, out_len;
-	bool over;
+	bool over, advancing;
 };
 
 struct wgw_uapi {
@@ -55,6 +65,8 @@ static void talk_free(struct talk *k)
 		sodium_memzero(k->in, k->in_room);
 	free(k->in);
 	free(k->out);
+	if (k->change)
+		k->change->talk = NULL;
 	k->owner->n--;
 	free(k);
 }
@@ -66,6 +78,57 @@ static void on_idle(struct wgw_timer *t)
 
 /* ---- operations ---- */
 
+static void advance(struct talk *k);
+
+static void set_out(struct talk *k, char *text)
+{
+	k->out = text;
+	k->out_at = 0;
+	k->out_len = text ? strlen(text) : 0;
+}
+
+/* The inquiry is over: 0, or an errno that means no. May run inside of begin_change. */
+static void on_authorised(void *arg, int err)
+{
+	struct change *h = arg;
+	struct talk *k = h->talk;
+	unsigned int line;
+	char *text;
+
+	/* wg(8) and others know EPERM */
+	err = err ? -EPERM : wgw_configure(h->core, h->operation, false, &line);
+	sodium_memzero(h->operation, strlen(h->operation));
+	free(h->operation);
+	free(h);
+	if (!k)
+		return;
+	k->change = NULL;
+	set_out(k, asprintf(&text, "errno=%d\n\n", err) < 0 ? NULL : text);
+	if (!k->advancing)
+		advance(k);
+}
+
+static bool begin_change(struct talk *k, const char *operation)
+{
+	struct change *h = calloc(1, sizeof(*h));
+	struct ucred cred = {0};
+	socklen_t len = sizeof(cred);
+
+	if (!h)
+		return false;
+	h->talk = k;
+	h->core = k->owner->core;
+	h->operation = strdup(operation);
+	if (!h->operation) {
+		free(h);
+		return false;
+	}
+	getsockopt(k->watch.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	k->change = h;
+	wgw_control_authorise(h->core, cred.pid, on_authorised, h);
+	return true;
+}
+
 /* The length of the first whole operation in @k->in, 0: there is none yet. */
 static size_t whole_operation(const struct talk *k)
 {
@@ -74,43 +137,38 @@ static size_t whole_operation(const struct talk *k)
 	return end ? (size_t)(end - k->in) + 2 : 0;
 }
 
-/* The answer to @operation, malloc'ed; NULL: no memory, or it is none. */
-static char *answer(struct talk *k, const char *operation)
+/* Answers @operation, now or later. False: no memory, or it is none. */
+static bool answer(struct talk *k, const char *operation)
 {
-	struct wgw_core *core = k->owner->core;
 	char *text = NULL, *state;
-	unsigned int line;
-	int err;
 
-	if (strcmp(operation, "get=1\n\n") == 0) {
-		state = wgw_report_state(core);
-		if (!state || asprintf(&text, "%serrno=0\n\n", state) < 0)
-			text = NULL;
-		free(state);
-	} else if (strncmp(operation, "set=1\n", 6) == 0) {
-		err = wgw_configure(core, operation + 6, false, &line);
-		if (asprintf(&text, "errno=%d\n\n", err) < 0)
-			text = NULL;
-	}
-	return text;
+	if (strncmp(operation, "set=1\n", 6) == 0)
+		return begin_change(k, operation + 6) && (k->change || k->out);
+	if (strcmp(operation, "get=1\n\n") != 0)
+		return false;
+	state = wgw_report_state(k->owner->core);
+	if (!state || asprintf(&text, "%serrno=0\n\n", state) < 0)
+		text = NULL;
+	free(state);
+	set_out(k, text);
+	return text != NULL;
 }
 
 /* Takes the first operation out of @k->in and makes its answer. False: it is none. */
 static bool perform(struct talk *k, size_t len)
 {
 	char *operation = strndup(k->in, len);
+	bool ok = false;
 
 	if (operation) {
-		k->out = answer(k, operation);
+		ok = answer(k, operation);
 		sodium_memzero(operation, strlen(operation));
 	}
 	free(operation);
 	sodium_memzero(k->in, len);
 	memmove(k->in, k->in + len, k->in_len - len);
 	k->in_len -= len;
-	k->out_at = 0;
-	k->out_len = k->out ? strlen(k->out) : 0;
-	return k->out != NULL;
+	return ok;
 }
 
 /* ---- bytes ---- */
@@ -159,31 +217,43 @@ static bool send_out(struct talk *k)
 	return true;
 }
 
-static void on_talk(struct wgw_watch *w, uint32_t events)
+/* Does what can be done with what has come: operations and their answers, one after the other. */
+static void advance(struct talk *k)
 {
-	struct talk *k = wgw_container(w, struct talk, watch);
 	struct wgw_loop *loop = k->owner->core->t.loop;
 	bool ok = true;
 	size_t len;
 
-	if (!k->out && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		ok = receive(k);
+	k->advancing = true;
 	while (ok) {
 		if (k->out)
 			ok = send_out(k);
-		if (k->out || !ok)
+		if (k->out || k->change || !ok)
 			break;
 		len = whole_operation(k);
 		if (len == 0)
 			break;
 		ok = perform(k, len);
 	}
-	if (!ok || (k->over && !k->out)) {
+	k->advancing = false;
+	if (!ok || (k->over && !k->out && !k->change)) {
 		talk_free(k);
 		return;
 	}
-	wgw_loop_mod(loop, &k->watch, k->out ? EPOLLOUT : EPOLLIN);
+	wgw_loop_mod(loop, &k->watch, k->change ? 0 : k->out ? EPOLLOUT : EPOLLIN);
 	wgw_timer_set(loop, &k->idle, wgw_loop_now(loop) + IDLE_NS);
+}
+
+static void on_talk(struct wgw_watch *w, uint32_t events)
+{
+	struct talk *k = wgw_container(w, struct talk, watch);
+
+	/* a hang-up is told even while nothing is asked for */
+	if ((k->change && (events & (EPOLLHUP | EPOLLERR))) ||
+	    (!k->change && !k->out && !receive(k)))
+		talk_free(k);
+	else
+		advance(k);
 }
 
 /* ---- connections ---- */

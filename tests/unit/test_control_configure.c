@@ -289,6 +289,155 @@ START_TEST(reload_refuses_what_cannot_change_and_tells_keepers_of_the_rest)
 }
 END_TEST
 
+/* The session says whether the asker, which is us, is its program. */
+static void answer_whose(int session, int err)
+{
+	struct wgw_channel_msg msg;
+
+	expect(session, &msg, WGW_CH_WHOSE);
+	ck_assert_int_eq(msg.u.opened.pid, getpid());
+	msg.code = WGW_CH_WHOSE_IS;
+	msg.err = err;
+	send_fds(session, &msg, NULL, 0);
+}
+
+START_TEST(a_program_of_a_session_may_look_but_change_nothing)
+{
+	struct wgw_channel_msg msg = message(WGW_CH_CONTROL);
+	int command = open_session(policy), fd = connect_channel();
+	int lines = text_fd("public_key=" KEY_B "\n"), file = text_fd("");
+
+	ck_assert_int_eq(ask(fd, WGW_CONTROL_GET, &file, 1).err, 0);
+	msg.u.control.verb = WGW_CONTROL_SET;
+	send_fds(fd, &msg, &lines, 1);
+	answer_whose(command, EPERM);
+	expect(fd, &msg, WGW_CH_CONTROLLED);
+	ck_assert_int_eq(msg.err, EPERM);
+	ck_assert_ptr_null(peer(0x43));
+	/* nor when nobody can say */
+	msg = message(WGW_CH_CONTROL);
+	msg.u.control.verb = WGW_CONTROL_SET;
+	send_fds(fd, &msg, &lines, 1);
+	expect(command, &msg, WGW_CH_WHOSE);
+	run_for(3500);
+	ck_assert_int_gt(recv(fd, &msg, sizeof(msg), MSG_DONTWAIT), 0);
+	ck_assert_int_eq(msg.err, ETIMEDOUT);
+	ck_assert_ptr_null(peer(0x43));
+	/* but when the session has ended meanwhile */
+	msg = message(WGW_CH_CONTROL);
+	msg.u.control.verb = WGW_CONTROL_SET;
+	send_fds(fd, &msg, &lines, 1);
+	expect(command, &msg, WGW_CH_WHOSE);
+	close(command);
+	expect(fd, &msg, WGW_CH_CONTROLLED);
+	ck_assert_int_eq(msg.err, 0);
+	ck_assert_ptr_nonnull(peer(0x43));
+	close(file);
+	close(lines);
+	close(fd);
+	run_for(20);
+}
+END_TEST
+
+START_TEST(an_asker_may_go_before_the_sessions_have_answered)
+{
+	struct wgw_channel_msg msg = message(WGW_CH_CONTROL);
+	int command = open_session(policy), fd = connect_channel();
+	int lines = text_fd("public_key=" KEY_B "\n");
+
+	msg.u.control.verb = WGW_CONTROL_SET;
+	send_fds(fd, &msg, &lines, 1);
+	send_fds(fd, &msg, &lines, 1); /* one at a time */
+	expect(fd, &msg, WGW_CH_CONTROLLED);
+	ck_assert_int_eq(msg.err, EBUSY);
+	close(fd);
+	run_for(20);
+	answer_whose(command, 0);
+	run_for(20);
+	ck_assert_ptr_nonnull(peer(0x43));
+	close(lines);
+	close(command);
+	run_for(20);
+}
+END_TEST
+
+/* ---- the UAPI's socket ---- */
+
+static int uapi_connect(void)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	socklen_t len = sizeof(sun);
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&sun, sizeof(sa_family_t)), 0);
+	ck_assert_int_eq(listen(listener, 4), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&sun, &len), 0);
+	ck_assert_int_eq(wgw_uapi_init(&core, listener), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sun, len), 0);
+	return fd;
+}
+
+static void uapi_send(int fd, const char *text)
+{
+	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* What has come within a moment. */
+static const char *uapi_answer(int fd)
+{
+	static char text[16384];
+	ssize_t n;
+
+	run_for(50);
+	n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	text[n > 0 ? n : 0] = '\0';
+	return n == 0 ? "closed" : text;
+}
+
+START_TEST(operations_may_come_byte_by_byte_and_several_at_once)
+{
+	static const char one[] = "set=1\npublic_key=" KEY_B "\n\n";
+	int fd = uapi_connect();
+
+	for (const char *at = one; *at; at++) {
+		ck_assert_int_eq(send(fd, at, 1, MSG_NOSIGNAL), 1);
+		if (at - one < 20)
+			run_for(1);
+	}
+	ck_assert_str_eq(uapi_answer(fd), "errno=0\n\n");
+	uapi_send(fd, "set=1\npublic_key=" KEY_B "\nremove=true\n\nset=1\nbogus=1\n\nset=1\n\n");
+	ck_assert_str_eq(uapi_answer(fd), "errno=0\n\nerrno=-22\n\nerrno=0\n\n");
+	ck_assert_ptr_null(peer(0x43));
+	uapi_send(fd, "get=1\n\n");
+	ck_assert_ptr_nonnull(strstr(uapi_answer(fd), "\npublic_key=" KEY_A "\n"));
+	uapi_send(fd, "get=2\n\n");
+	ck_assert_str_eq(uapi_answer(fd), "closed");
+	close(fd);
+}
+END_TEST
+
+START_TEST(the_uapi_asks_the_sessions_before_it_changes_anything)
+{
+	int command = open_session(policy), fd = uapi_connect();
+
+	uapi_send(fd, "set=1\npublic_key=" KEY_B "\n\nget=1\n\n");
+	ck_assert_str_eq(uapi_answer(fd), "");
+	answer_whose(command, EPERM);
+	ck_assert_int_eq(strncmp(uapi_answer(fd), "errno=-1\n\n", 10), 0);
+	ck_assert_ptr_null(peer(0x43));
+	uapi_send(fd, "set=1\npublic_key=" KEY_B "\n\n");
+	run_for(20);
+	close(fd); /* does not wait for the answer */
+	run_for(20);
+	answer_whose(command, 0);
+	run_for(20);
+	ck_assert_ptr_nonnull(peer(0x43));
+	close(command);
+	run_for(20);
+}
+END_TEST
+
 START_TEST(down_asks_the_keeper_to_leave_and_counts_the_others)
 {
 	static const uint8_t other_token[WGW_TOKEN_BYTES] = {9};
@@ -298,7 +447,13 @@ START_TEST(down_asks_the_keeper_to_leave_and_counts_the_others)
 	send_fds(keeper, &msg, NULL, 0);
 	send_open(command, settings, policy, other_token, 0);
 	expect(command, &msg, WGW_CH_OPENED);
-	ck_assert_uint_eq(ask(fd, WGW_CONTROL_DOWN, NULL, 0).u.control.value, 1);
+	msg = message(WGW_CH_CONTROL);
+	msg.u.control.verb = WGW_CONTROL_DOWN;
+	send_fds(fd, &msg, NULL, 0);
+	answer_whose(command, 0);
+	expect(fd, &msg, WGW_CH_CONTROLLED);
+	ck_assert_int_eq(msg.err, 0);
+	ck_assert_uint_eq(msg.u.control.value, 1);
 	expect(keeper, &msg, WGW_CH_LEAVE);
 	close(fd);
 	close(command);
@@ -329,6 +484,10 @@ static Suite *suite(void)
 	tcase_add_test(c, state_is_written_into_the_askers_file);
 	tcase_add_test(c, a_pipe_instead_of_a_file_is_refused);
 	tcase_add_test(c, reload_refuses_what_cannot_change_and_tells_keepers_of_the_rest);
+	tcase_add_test(c, a_program_of_a_session_may_look_but_change_nothing);
+	tcase_add_test(c, an_asker_may_go_before_the_sessions_have_answered);
+	tcase_add_test(c, operations_may_come_byte_by_byte_and_several_at_once);
+	tcase_add_test(c, the_uapi_asks_the_sessions_before_it_changes_anything);
 	tcase_add_test(c, down_asks_the_keeper_to_leave_and_counts_the_others);
 	suite_add_tcase(s, c);
 	return s;

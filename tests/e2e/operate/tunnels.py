@@ -263,6 +263,22 @@ def _(w):
     assert theirs[7] == ours[7] == "7" and theirs[2:5] == ours[2:5], (theirs, ours)
 
 
+@tap.test("a wrapped program sees its tunnel but cannot change it")
+def _(w):
+    before = w.ok("show", "client", "dump").splitlines()[0]
+    wrapped = ("-c", w.client, "--", t.WGWRAP)
+    assert w.ok(*wrapped, "show", "client", "public-key").strip() == w.keys["client_public"]
+    for command in ("down", "reload"):
+        status, _, err = w.wgwrap(*wrapped, command, "client")
+        assert status == 1 and "cannot change" in err, w.last
+    sock = os.path.join(w.env["WGWRAP_RUNTIME_DIR"], w.tunnel("client")["id"] + ".sock")
+    script = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
+              "s.sendall(b'set=1\\nreplace_peers=true\\n\\n'); print(s.recv(100))")
+    out = w.ok("-c", w.client, "--", "python3", "-c", script, sock)
+    assert out == "b'errno=-1\\n\\n'\n", out
+    assert w.ok("show", "client", "dump").splitlines()[0] == before and w.fetch()
+
+
 @tap.test("top shows a connection and its rate")
 def _(w):
     with open(os.path.join(w.dir, "web/big"), "wb") as f:
