@@ -4,8 +4,8 @@
  *
  * lwIP queues and builds segments and takes acknowledged ones off its queues; when a segment may
  * leave, which ones are lost and when they leave again is decided here. From the end of the
- *handshake on lwIP's own congestion window, duplicate ACK count and retransmission timer are not
- *used.
+ * handshake on lwIP's own congestion window, duplicate ACK count and retransmission timer are not
+ * used.
  *
  *   an ACK: stack_sender_ack -> scoreboard (what is delivered) -> recovery.c (what is lost)
  *	     -> congestion controller (cwnd, pacing rate)

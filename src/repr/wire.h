@@ -6,29 +6,29 @@
  * kernel does not know about it:
  *
  *   tag	64 bits in SO_MAX_PACING_RATE of the application's socket (the kernel stores any
- *		value on AF_UNIX and does nothing with it). Written by the shim, shared by dup, fork
- *and descriptor passing. Says that the socket is ours, and what kind it is.
- *   label	abstract name bound to the application's socket when a TCP connect has ended
- *(success or failure), and to the tunnel process's end of an accepted connection. Sealed. connect
- *record  what a TCP connect queues into the socket itself; see below.
+ *		value on AF_UNIX and does nothing with it). Written by the shim, shared by dup, fork and
+ *		descriptor passing. Says that the socket is ours, and what kind it is.
+ *   label	abstract name bound to the application's socket when a TCP connect has ended (success
+ *		or failure), and to the tunnel process's end of an accepted connection. Sealed.
+ *   connect record  what a TCP connect queues into the socket itself; see below.
  *   operations	short SEQPACKET conversations with the tunnel process: one connection, one request,
  *		one reply (struct wgw_op). The socket is named by its SO_COOKIE.
  *
- * TCP connect, application side: connect(2) to the stream rendezvous; SO_SNDBUF=1; one byte 'F'
- *with the socket's own descriptor as SCM_RIGHTS; struct wgw_connect padded with zeros until send
- *gives EAGAIN; then WGW_TAG_FILLED is set in the tag. Tunnel process: accept, receive the
- *descriptor, peek the record, connect. When the outcome is known and WGW_TAG_FILLED is set:
+ * TCP connect, application side: connect(2) to the stream rendezvous; SO_SNDBUF=1; one byte 'F' with
+ * the socket's own descriptor as SCM_RIGHTS; struct wgw_connect padded with zeros until send gives
+ * EAGAIN; then WGW_TAG_FILLED is set in the tag. Tunnel process: accept, receive the descriptor,
+ * peek the record, connect. When the outcome is known and WGW_TAG_FILLED is set:
  *   success: FIONREAD tells how many bytes are record; bind the label; raise SO_SNDBUF; close the
  *	duplicate. The record stays queued; its last byte is the first keeper.
  *   failure: bind the label (outcome WGW_OUTCOME_FAILED and the errno); close, record unread.
  *
- * Accepted TCP connection: the tunnel process binds a label (WGW_OUTCOME_ACCEPTED) to a stream
- *socket and connects it to the application's listener. After accept(2) the shim sets the tag, sends
- *one byte 'F' with the descriptor as SCM_RIGHTS, then one plain byte 'K', the keeper. Without them
+ * Accepted TCP connection: the tunnel process binds a label (WGW_OUTCOME_ACCEPTED) to a stream socket
+ * and connects it to the application's listener. After accept(2) the shim sets the tag, sends one
+ * byte 'F' with the descriptor as SCM_RIGHTS, then one plain byte 'K', the keeper. Without them
  * (unhooked accept) the first byte of data becomes the keeper.
  *
- * Keeper: the tunnel process leaves the last forwarded byte unread in its receive queue. It reads
- *it only to hand over a FIN. Closing with it unread is ECONNRESET at the application.
+ * Keeper: the tunnel process leaves the last forwarded byte unread in its receive queue. It reads it
+ * only to hand over a FIN. Closing with it unread is ECONNRESET at the application.
  *
  * UDP and ICMP echo: a SEQPACKET socket, connected to the sequenced rendezvous at socket(), whose
  * first message is WGW_OP_UDP_OPEN (no reply). With WGW_TAG_RAW in the tag every message is bare
@@ -37,24 +37,25 @@
  * so order is kept. WGW_OP_UDP_CONNECT replies after it has stopped sending; the application side
  * reads what is still queued with headers and returns each message as WGW_OP_REQUEUE on the same
  * conversation, sets or clears WGW_TAG_RAW, and ends with WGW_OP_GO, which says by WGW_BIND_RAW
- * what the tag is now. (When it was RAW before, what is queued is bare: it is returned with a
- *header whose source is the old peer.) Without WGW_OP_GO the tunnel process goes on when the
- *conversation closes, with the mode it had. On a RAW socket a message with a descriptor attached
- *(SCM_RIGHTS, any descriptor; plain writes cannot forge it) is special. To the tunnel process: it
- *starts with struct wgw_dgram (sendto with an address on a connected socket). From it: empty, an
- *ICMP error came; WGW_OP_GETOPT of SOL_SOCKET, SO_ERROR says which and clears it. A reply with an
- *error ends the conversation. After WGW_OP_GO the tunnel process closes it when it has changed
- *over; the application side waits for that. A connected socket need not have WGW_TAG_RAW: the shim
- * leaves it out when the program wants what only struct wgw_dgram says, and may connect again to
- *the same peer to change it.
+ * what the tag is now. (When it was RAW before, what is queued is bare: it is returned with a header
+ * whose source is the old peer.) Without WGW_OP_GO the tunnel process goes on when the conversation
+ * closes, with the mode it had.
+ * On a RAW socket a message with a descriptor attached (SCM_RIGHTS, any descriptor; plain writes
+ * cannot forge it) is special. To the tunnel process: it starts with struct wgw_dgram (sendto with an
+ * address on a connected socket). From it: empty, an ICMP error came; WGW_OP_GETOPT of SOL_SOCKET,
+ * SO_ERROR says which and clears it.
+ * A reply with an error ends the conversation. After WGW_OP_GO the tunnel process closes it when it has
+ * changed over; the application side waits for that. A connected socket need not have WGW_TAG_RAW: the shim
+ * leaves it out when the program wants what only struct wgw_dgram says, and may connect again to the
+ * same peer to change it.
  *
- * Every operation is one message: the whole struct wgw_op, then (REQUEUE, the reply to DNS_QUERY)
- *the bytes that belong to it. The tunnel process keeps every option that WGW_OP_SETOPT gives it,
- *also those that change nothing there; WGW_OP_GETOPT of one it does not have is an error, and the
- *asker knows the default.
+ * Every operation is one message: the whole struct wgw_op, then (REQUEUE, the reply to DNS_QUERY) the
+ * bytes that belong to it. The tunnel process keeps every option that WGW_OP_SETOPT gives it, also
+ * those that change nothing there; WGW_OP_GETOPT of one it does not have is an error, and the asker
+ * knows the default.
  *
- * Every request carries the session's token; an unknown one is dropped. All integers are in host
- *order (both sides are on one machine), addresses as in stack/addr.h.
+ * Every request carries the session's token; an unknown one is dropped. All integers are in host order
+ * (both sides are on one machine), addresses as in stack/addr.h.
  */
 #ifndef SRC_REPR_WIRE_H
 #define SRC_REPR_WIRE_H
@@ -286,13 +287,14 @@ enum {
 	WGW_OPTION_MAX_BYTES = 256,
 };
 
-enum { /* u.bind.flags, u.listen.flags, u.open.flags */
-       WGW_BIND_V6 = 1 << 0,
-       WGW_BIND_V6ONLY = 1 << 1,
-       WGW_BIND_REUSEADDR = 1 << 2,
-       WGW_BIND_REUSEPORT = 1 << 3,
-       WGW_BIND_RAW = 1 << 4,	  /* WGW_OP_GO only: WGW_TAG_RAW is set */
-       WGW_BIND_OUTSIDE = 1 << 5, /* as WGW_CONNECT_OUTSIDE */
+/* u.bind.flags, u.listen.flags, u.open.flags */
+enum {
+	WGW_BIND_V6 = 1 << 0,
+	WGW_BIND_V6ONLY = 1 << 1,
+	WGW_BIND_REUSEADDR = 1 << 2,
+	WGW_BIND_REUSEPORT = 1 << 3,
+	WGW_BIND_RAW = 1 << 4,	  /* WGW_OP_GO only: WGW_TAG_RAW is set */
+	WGW_BIND_OUTSIDE = 1 << 5, /* as WGW_CONNECT_OUTSIDE */
 };
 
 struct wgw_op {
@@ -303,8 +305,7 @@ struct wgw_op {
 	uint8_t kind;  /* enum wgw_kind */
 	uint8_t reserved[3];
 	uint64_t cookie; /* of the socket spoken about */
-	uint64_t inode;	 /* its st_ino: what is kept for it is dropped when nobody holds it any more
-			  */
+	uint64_t inode;	 /* its st_ino: what is kept for it goes when nobody holds it any more */
 	uint8_t token[WGW_TOKEN_BYTES];
 	union {
 		struct {
@@ -345,8 +346,9 @@ struct wgw_op {
 	} u;
 };
 
-enum { /* u.resolve.flags */
-       WGW_RESOLVE_NO_SEARCH = 1 << 0,
+/* u.resolve.flags */
+enum {
+	WGW_RESOLVE_NO_SEARCH = 1 << 0,
 };
 
 #endif

@@ -145,7 +145,7 @@ void wgw_channel_print(const struct wgw_channel_msg *msg);
  * @again:	Not the first time
  * @open_flags:	WGW_CH_*, besides what @options ask for
  * @busy:	NULL, or what to do when a tunnel with other settings runs: 0: try again, -1: an
- *error was said
+ *		error was said
  */
 struct wgw_launch {
 	const struct wgw_run_options *options;
