@@ -104,7 +104,7 @@ class Tunnels:
 
     def start(self, *args, **kwargs):
         """Starts wgwrap in the background."""
-        child = subprocess.Popen([WGWRAP, *args], env=self.env, stdin=subprocess.DEVNULL,
+        child = subprocess.Popen([WGWRAP, *args], env=self.env, stdin=kwargs.pop("stdin", subprocess.DEVNULL),
                                  stdout=kwargs.pop("stdout", subprocess.DEVNULL), **kwargs)
         self.children.append(child)
         return child
