@@ -57,8 +57,8 @@ const char *proxy_result_text(enum proxy_result r)
 		[PROXY_TIMEOUT] = "no answer in time",
 		[PROXY_DOWN] = "the tunnel is down: no peer answers",
 		[PROXY_NO_HOST] = "host unreachable",
-		[PROXY_NO_ROUTE] = "no route: not in any peer's AllowedIPs, or no tunnel address of "
-				   "that family",
+		[PROXY_NO_ROUTE] =
+			"no route: no AllowedIPs hold it, or no tunnel address is of its family",
 		[PROXY_FORBIDDEN] = "loopback, link-local and multicast addresses are not proxied",
 		[PROXY_NO_NAME] = "the name has no address",
 		[PROXY_NO_DNS] = "the name servers do not answer",
@@ -171,8 +171,7 @@ static void interleave(struct candidate *at, size_t n)
 	for (size_t i = 1; i < n; i++) {
 		size_t j = i;
 
-		while (j < n &&
-		       stack_addr_is_v4(&at[j].to) == stack_addr_is_v4(&at[i - 1].to))
+		while (j < n && stack_addr_is_v4(&at[j].to) == stack_addr_is_v4(&at[i - 1].to))
 			j++;
 		if (j == n)
 			return;
@@ -298,7 +297,7 @@ static void on_deadline(struct wgw_timer *timer)
 static int weight(enum proxy_result r)
 {
 	static const int weights[PROXY_RESULTS] = {
-		[PROXY_REFUSED] = 6, [PROXY_RESET] = 7,	  [PROXY_TIMEOUT] = 5, [PROXY_DOWN] = 5,
+		[PROXY_REFUSED] = 6, [PROXY_RESET] = 7,	   [PROXY_TIMEOUT] = 5, [PROXY_DOWN] = 5,
 		[PROXY_NO_HOST] = 4, [PROXY_NO_ROUTE] = 3, [PROXY_LIMIT] = 2,
 	};
 

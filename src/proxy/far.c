@@ -123,8 +123,7 @@ static int connect_kernel(struct proxy_far *far)
 	far->watch.ready = on_event;
 	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)
 		return errno;
-	return -wgw_loop_add(far->t->loop, &far->watch,
-			     EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	return -wgw_loop_add(far->t->loop, &far->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
 /* ---- both ---- */

@@ -254,9 +254,10 @@ static void check_kernel(struct proxy_front *f)
 		matters |= f->sockets[i].shared;
 	f->can_tell_users = matters && proxy_peer_known();
 	if (matters && !f->can_tell_users)
-		wgw_say(WGW_SAY_WARNING,
-			"this kernel does not tell whose a connection on loopback is: every user of "
-			"this host can use the proxy; --users FILE or a unix socket keeps them out");
+		wgw_say(WGW_SAY_WARNING, "this kernel does not tell whose a connection on loopback "
+					 "is: every user of "
+					 "this host can use the proxy; --users FILE or a unix "
+					 "socket keeps them out");
 }
 
 /* Everything up to the open channel. 0, or an exit status after an error was said. */

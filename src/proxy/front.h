@@ -56,7 +56,7 @@ struct proxy_front {
 	bool can_tell_users, failed, stopping, stopped, reload;
 	uint64_t deadline;
 	int status;
-	int result;	   /* STDIO: err of its connect, -1: not yet known */
+	int result;			    /* STDIO: err of its connect, -1: not yet known */
 	char reason[WGW_CH_TEXT_MAX_BYTES]; /* and why it failed */
 };
 

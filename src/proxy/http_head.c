@@ -229,8 +229,9 @@ bool http_head_has(const struct http_head *h, const char *name, const char *toke
 
 bool http_head_is_hop(const struct http_head *h, const struct http_header *field)
 {
-	static const char *const names[] = {"Connection", "Keep-Alive", "TE", "Upgrade",
-					    "Proxy-Connection", "Proxy-Authorization"};
+	static const char *const names[] = {
+		"Connection", "Keep-Alive",	  "TE",
+		"Upgrade",    "Proxy-Connection", "Proxy-Authorization"};
 	char name[256];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -245,8 +246,8 @@ bool http_head_is_hop(const struct http_head *h, const struct http_header *field
 	return http_head_has(h, "Connection", name) || http_head_has(h, "Proxy-Connection", name);
 }
 
-int http_head_credentials(const struct http_head *h, char *buf, size_t size,
-			  struct http_text *name, struct http_text *password)
+int http_head_credentials(const struct http_head *h, char *buf, size_t size, struct http_text *name,
+			  struct http_text *password)
 {
 	const struct http_text *value = http_head_get(h, "Proxy-Authorization");
 	const char *at, *end, *colon;

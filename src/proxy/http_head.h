@@ -64,8 +64,8 @@ const struct http_text *http_head_get(const struct http_head *h, const char *nam
 bool http_head_has(const struct http_head *h, const char *name, const char *token);
 /* User and password of Proxy-Authorization: Basic. Returns 1, 0: there is none, -EINVAL: malformed.
  * @buf keeps the texts. */
-int http_head_credentials(const struct http_head *h, char *buf, size_t size,
-			  struct http_text *name, struct http_text *password);
+int http_head_credentials(const struct http_head *h, char *buf, size_t size, struct http_text *name,
+			  struct http_text *password);
 
 /* Splits an absolute-form target "http://authority/path?query". *path points into @url (empty: "/").
  * 0, or -EINVAL: another scheme or form. */

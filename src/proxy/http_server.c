@@ -34,16 +34,11 @@ static const struct {
 	int status;
 	const char *reason;
 } answers[PROXY_RESULTS] = {
-	[PROXY_OK] = {200, "Connection established"},
-	[PROXY_REFUSED] = {502, "Bad Gateway"},
-	[PROXY_RESET] = {502, "Bad Gateway"},
-	[PROXY_TIMEOUT] = {504, "Gateway Timeout"},
-	[PROXY_DOWN] = {503, "Service Unavailable"},
-	[PROXY_NO_HOST] = {502, "Bad Gateway"},
-	[PROXY_NO_ROUTE] = {502, "Bad Gateway"},
-	[PROXY_FORBIDDEN] = {403, "Forbidden"},
-	[PROXY_NO_NAME] = {502, "Bad Gateway"},
-	[PROXY_NO_DNS] = {502, "Bad Gateway"},
+	[PROXY_OK] = {200, "Connection established"}, [PROXY_REFUSED] = {502, "Bad Gateway"},
+	[PROXY_RESET] = {502, "Bad Gateway"},	      [PROXY_TIMEOUT] = {504, "Gateway Timeout"},
+	[PROXY_DOWN] = {503, "Service Unavailable"},  [PROXY_NO_HOST] = {502, "Bad Gateway"},
+	[PROXY_NO_ROUTE] = {502, "Bad Gateway"},      [PROXY_FORBIDDEN] = {403, "Forbidden"},
+	[PROXY_NO_NAME] = {502, "Bad Gateway"},	      [PROXY_NO_DNS] = {502, "Bad Gateway"},
 	[PROXY_LIMIT] = {503, "Service Unavailable"},
 };
 
@@ -72,7 +67,8 @@ static void http_next(struct http *h)
 	h->request_len = h->request_at = h->request_ready = 0;
 	h->response_len = h->response_at = h->parsed = h->ready = h->body_at = 0;
 	h->reply_len = 0;
-	h->responded = h->reused = h->retried = h->upgrade = h->contents_only = h->until_end = false;
+	h->responded = h->reused = h->retried = h->upgrade = h->contents_only = h->until_end =
+		false;
 	h->reply_parsed = false;
 	h->state = HTTP_ST_HEAD;
 }
@@ -185,7 +181,8 @@ static bool take_head(struct proxy_client *c, struct http *h)
 		proxy_client_consume(c, 2);
 	n = http_head_length(in, c->in_len);
 	if (n == 0 && c->in_len == PROXY_HEAD_MAX_BYTES)
-		answer(c, 431, "Request Header Fields Too Large", "", "the head is too long", false);
+		answer(c, 431, "Request Header Fields Too Large", "", "the head is too long",
+		       false);
 	if (n == 0)
 		return false;
 	if (n < 0 || http_head_parse(&h->head, HTTP_REQUEST, false, in, (size_t)n) < 0) {
@@ -299,7 +296,8 @@ static void http_run(struct proxy_client *c)
 		proxy_client_undelay(c);
 		refuse_user(c);
 	}
-	while (h->state == HTTP_ST_HEAD && !c->delayed && !c->closing && !c->dead && take_head(c, h))
+	while (h->state == HTTP_ST_HEAD && !c->delayed && !c->closing && !c->dead &&
+	       take_head(c, h))
 		;
 	if (h->state == HTTP_ST_EXCHANGE)
 		run_exchange(c, h);

@@ -20,20 +20,20 @@
 
 /* Limits; what is one past them waits or is refused. */
 enum {
-	PROXY_HANDSHAKE_MS = 10000,	   /* for a request to be whole */
-	PROXY_CONNECT_MS = 30000,	   /* default of a connect */
-	PROXY_STAGGER_MS = 250,		   /* RFC 8305 section 5 */
-	PROXY_CANDIDATES_MAX = 8,	   /* addresses of one name that are tried */
-	PROXY_UNKNOWN_MAX = 1024,	   /* connections of a session without a whole request */
-	PROXY_HEAD_MAX_BYTES = 64 * 1024,  /* of a request, or an HTTP response's head */
-	PROXY_OUT_BYTES = 1024,		   /* replies that wait for room */
-	PROXY_BIND_MS = 120000,		   /* BIND waits so long for its connection */
-	PROXY_BAD_USER_MS = 300,	   /* before a wrong password is answered */
+	PROXY_HANDSHAKE_MS = 10000,	  /* for a request to be whole */
+	PROXY_CONNECT_MS = 30000,	  /* default of a connect */
+	PROXY_STAGGER_MS = 250,		  /* RFC 8305 section 5 */
+	PROXY_CANDIDATES_MAX = 8,	  /* addresses of one name that are tried */
+	PROXY_UNKNOWN_MAX = 1024,	  /* connections of a session without a whole request */
+	PROXY_HEAD_MAX_BYTES = 64 * 1024, /* of a request, or an HTTP response's head */
+	PROXY_OUT_BYTES = 1024,		  /* replies that wait for room */
+	PROXY_BIND_MS = 120000,		  /* BIND waits so long for its connection */
+	PROXY_BAD_USER_MS = 300,	  /* before a wrong password is answered */
 	PROXY_ACCEPT_PAUSE_MS = 50,
 	PROXY_STOP_EVERY_MS = 50,
-	PROXY_UDP_IDLE_S = 300,		   /* of an association */
-	PROXY_UDP_SENDERS_MAX = 1024,	   /* of a forward; the oldest is forgotten */
-	PROXY_WINNERS = 256,		   /* names whose good address is remembered */
+	PROXY_UDP_IDLE_S = 300,		    /* of an association */
+	PROXY_UDP_SENDERS_MAX = 1024,	    /* of a forward; the oldest is forgotten */
+	PROXY_WINNERS = 256,		    /* names whose good address is remembered */
 	PROXY_TAIL_MAX_BYTES = 1024 * 1024, /* kept of a connection that has ended */
 };
 

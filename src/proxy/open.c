@@ -132,7 +132,8 @@ static int open_ip(const struct wgw_proxy_options *o, const struct wgw_proxy_spe
 	}
 	if (!is_loopback(list->ai_addr) && s->users.n == 0 && !o->allow_open) {
 		wgw_say(WGW_SAY_ERROR,
-			"%s: not loopback, and without users everybody who reaches it could use the "
+			"%s: not loopback, and without users everybody who reaches it could use "
+			"the "
 			"tunnel; give --users FILE, a unix socket, or --allow-open-proxy",
 			out->name);
 		freeaddrinfo(list);

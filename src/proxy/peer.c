@@ -72,7 +72,8 @@ int proxy_peer_uid(int fd, const struct stack_addr *peer, const struct stack_add
 	n = recv(fd, &answer, sizeof(answer), MSG_DONTWAIT);
 	if (n < 0)
 		return -errno;
-	if (!NLMSG_OK(&answer.header, (size_t)n) || answer.header.nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+	if (!NLMSG_OK(&answer.header, (size_t)n) ||
+	    answer.header.nlmsg_type != SOCK_DIAG_BY_FAMILY ||
 	    answer.header.nlmsg_len < NLMSG_LENGTH(sizeof(*found)))
 		return -ENOENT;
 	found = NLMSG_DATA(&answer.header);

@@ -17,15 +17,15 @@ int wgw_proxy_init(struct wgw_tunnel *t);
 
 /* What a listener serves; part of the channel's protocol. */
 enum wgw_proxy_kind {
-	WGW_PROXY_MIXED = 1,  /* SOCKS or HTTP, by the first byte */
+	WGW_PROXY_MIXED = 1, /* SOCKS or HTTP, by the first byte */
 	WGW_PROXY_SOCKS,
 	WGW_PROXY_HTTP,
 	WGW_PROXY_TCP,	      /* to one destination in the tunnel */
 	WGW_PROXY_UDP,	      /* the same for datagrams */
 	WGW_PROXY_REMOTE_TCP, /* listens in the tunnel, goes to a destination of the host */
 	WGW_PROXY_REMOTE_UDP,
-	WGW_PROXY_SNI,	      /* TLS, to the name in the ClientHello */
-	WGW_PROXY_STDIO,      /* one connection that is there already */
+	WGW_PROXY_SNI,	 /* TLS, to the name in the ClientHello */
+	WGW_PROXY_STDIO, /* one connection that is there already */
 };
 
 enum { WGW_PROXY_LISTENERS_MAX = 256 };

@@ -48,7 +48,7 @@ static void forward_run(struct proxy_client *c)
 static void tell_stdio(struct proxy_client *c, enum proxy_result r)
 {
 	struct proxy_service *v = c->service;
-	struct wgw_channel_msg msg = {.code = WGW_CH_PROXIED, .id = v->id, .err = r};
+	struct wgw_channel_msg msg = {.code = WGW_CH_PROXIED, .id = v->id, .err = (int32_t)r};
 
 	snprintf(msg.u.say.text, sizeof(msg.u.say.text), "%s", proxy_result_text(r));
 	if (v->session->channel)
@@ -74,9 +74,8 @@ void proxy_say_result(struct proxy_service *v, const char *from, const struct pr
 {
 	const char *colon = strchr(to->name, ':');
 
-	wgw_session_say(v->session, 2, "proxy: %s to %s%s%s:%u: %s", from,
-			colon ? "[" : "", to->name, colon ? "]" : "", to->addr.port,
-			proxy_result_text(r));
+	wgw_session_say(v->session, 2, "proxy: %s to %s%s%s:%u: %s", from, colon ? "[" : "",
+			to->name, colon ? "]" : "", to->addr.port, proxy_result_text(r));
 }
 
 /* ---- life ---- */
@@ -118,9 +117,9 @@ static void service_close(struct proxy_service *v)
 /* ---- accepting ---- */
 
 static const struct proxy_protocol *const protocols[] = {
-	[WGW_PROXY_MIXED] = &proxy_mixed,   [WGW_PROXY_SOCKS] = &proxy_socks,
-	[WGW_PROXY_HTTP] = &proxy_http,	    [WGW_PROXY_TCP] = &proxy_forward,
-	[WGW_PROXY_SNI] = &proxy_sni,	    [WGW_PROXY_STDIO] = &proxy_forward,
+	[WGW_PROXY_MIXED] = &proxy_mixed, [WGW_PROXY_SOCKS] = &proxy_socks,
+	[WGW_PROXY_HTTP] = &proxy_http,	  [WGW_PROXY_TCP] = &proxy_forward,
+	[WGW_PROXY_SNI] = &proxy_sni,	  [WGW_PROXY_STDIO] = &proxy_forward,
 };
 
 static void pause_accept(struct proxy_service *v)
@@ -396,8 +395,7 @@ static void stop_due(struct wgw_timer *timer)
 	struct wgw_channel_msg msg = {.code = WGW_CH_PROXY_STOPPED};
 
 	if (s->channel && has_connections(s)) {
-		wgw_timer_set(s->t->loop, timer,
-			      wgw_clock_ns() + PROXY_STOP_EVERY_MS * WGW_MS_NS);
+		wgw_timer_set(s->t->loop, timer, wgw_clock_ns() + PROXY_STOP_EVERY_MS * WGW_MS_NS);
 		return;
 	}
 	if (s->channel)

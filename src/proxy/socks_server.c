@@ -57,7 +57,8 @@ static void reply(struct proxy_client *c, enum socks5_code code, const struct st
 	size_t n;
 
 	if (s->version == SOCKS4_VERSION)
-		n = socks4_put_reply(out, code == SOCKS5_OK ? SOCKS4_GRANTED : SOCKS4_FAILED, bound);
+		n = socks4_put_reply(out, code == SOCKS5_OK ? SOCKS4_GRANTED : SOCKS4_FAILED,
+				     bound);
 	else
 		n = socks5_put_reply(out, code, bound);
 	proxy_client_reply(c, out, n);
@@ -228,9 +229,8 @@ static void run_bind(struct proxy_client *c, struct socks *s)
 static bool take_request(struct proxy_client *c, struct socks *s)
 {
 	struct socks_request request;
-	ssize_t n = s->version == SOCKS4_VERSION
-			    ? socks4_parse_request(c->in, c->in_len, &request)
-			    : socks5_parse_request(c->in, c->in_len, &request);
+	ssize_t n = s->version == SOCKS4_VERSION ? socks4_parse_request(c->in, c->in_len, &request)
+						 : socks5_parse_request(c->in, c->in_len, &request);
 
 	if (n == 0)
 		return false;
@@ -284,8 +284,7 @@ static struct socks *socks_new(struct proxy_client *c)
 		return NULL;
 	}
 	/* SOCKS 4 has no password: not where there are users. */
-	if (c->in[0] != SOCKS5_VERSION &&
-	    (c->in[0] != SOCKS4_VERSION || c->service->users.n > 0)) {
+	if (c->in[0] != SOCKS5_VERSION && (c->in[0] != SOCKS4_VERSION || c->service->users.n > 0)) {
 		proxy_client_drop(c, false);
 		return NULL;
 	}

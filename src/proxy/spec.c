@@ -171,7 +171,8 @@ static const char *add_one(struct wgw_proxy_options *o, enum wgw_proxy_kind kind
 	s->target_host = host_of(host);
 	if (s->target_host && (kind == WGW_PROXY_TCP || kind == WGW_PROXY_UDP) &&
 	    is_loopback(s->target_host))
-		return "the destination is in the tunnel, where there is no loopback (-R goes to this "
+		return "the destination is in the tunnel, where there is no loopback (-R goes to "
+		       "this "
 		       "host)";
 	if (path) {
 		s->path = strndup(path, f[0].len);

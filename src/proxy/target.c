@@ -8,7 +8,8 @@
 #include "src/config/config.h"
 #include "src/proxy/target.h"
 
-static_assert((int)PROXY_NAME_BYTES >= (int)WGW_ADDR_TEXT_BYTES, "an address fits where a name does");
+static_assert((int)PROXY_NAME_BYTES >= (int)WGW_ADDR_TEXT_BYTES,
+	      "an address fits where a name does");
 
 void proxy_target_set_addr(struct proxy_target *t, const struct stack_addr *addr)
 {

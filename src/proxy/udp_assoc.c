@@ -193,8 +193,7 @@ static void on_idle(struct wgw_timer *timer)
 		return;
 	}
 	a->used = false;
-	wgw_timer_set(a->session->t->loop, timer,
-		      wgw_clock_ns() + PROXY_UDP_IDLE_S * WGW_SEC_NS);
+	wgw_timer_set(a->session->t->loop, timer, wgw_clock_ns() + PROXY_UDP_IDLE_S * WGW_SEC_NS);
 }
 
 /* ---- life ---- */

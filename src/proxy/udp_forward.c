@@ -84,8 +84,9 @@ static void take_address(struct proxy_udp_forward *f, int eai, const uint8_t (*i
 		struct stack_addr to = {.port = f->service->target.addr.port};
 
 		memcpy(to.ip, ip[i], 16);
-		if (!host && (proxy_route(f->service->session, &to, i + 1 < n, &direct) != PROXY_OK ||
-			      direct))
+		if (!host &&
+		    (proxy_route(f->service->session, &to, i + 1 < n, &direct) != PROXY_OK ||
+		     direct))
 			continue;
 		f->to = to;
 		f->known = true;
@@ -221,7 +222,8 @@ static bool sender_open(struct sender *s)
 	if (!f->flow) {
 		if (stack_addr_is_v4(&f->to))
 			memcpy(any.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-		s->flow = flow_udp_new(f->service->proxy->t->stack, &any, false, false, &ops, s, &err);
+		s->flow = flow_udp_new(f->service->proxy->t->stack, &any, false, false, &ops, s,
+				       &err);
 		if (s->flow)
 			flow_udp_connect(s->flow, &f->to);
 		return s->flow;

@@ -44,11 +44,16 @@ static const struct {
 	const char *name;
 	enum section_kind kind;
 } sections[] = {
-	{"Interface", SEC_INTERFACE},	     {"Peer", SEC_PEER},
-	{"Socks5", SEC_SOCKS5},		     {"http", SEC_HTTP},
-	{"TCPClientTunnel", SEC_TCP_CLIENT}, {"TCPServerTunnel", SEC_TCP_SERVER},
-	{"UDPProxyTunnel", SEC_UDP},	     {"STDIOTunnel", SEC_STDIO},
-	{"SNI", SEC_SNI},		     {"Resolve", SEC_RESOLVE},
+	{"Interface", SEC_INTERFACE},
+	{"Peer", SEC_PEER},
+	{"Socks5", SEC_SOCKS5},
+	{"http", SEC_HTTP},
+	{"TCPClientTunnel", SEC_TCP_CLIENT},
+	{"TCPServerTunnel", SEC_TCP_SERVER},
+	{"UDPProxyTunnel", SEC_UDP},
+	{"STDIOTunnel", SEC_STDIO},
+	{"SNI", SEC_SNI},
+	{"Resolve", SEC_RESOLVE},
 };
 
 enum { VALUE_MAX_BYTES = 4096 };
@@ -151,9 +156,9 @@ static enum wgw_proxy_kind kind_of(enum section_kind kind)
 
 static bool set_target(struct splitter *s, struct wgw_proxy_spec *spec)
 {
-	const char *wrong = s->target ? wgw_endpoint_parse(s->target, &spec->target_host,
-							   &spec->target_port)
-				      : "is missing";
+	const char *wrong =
+		s->target ? wgw_endpoint_parse(s->target, &spec->target_host, &spec->target_port)
+			  : "is missing";
 
 	if (wrong)
 		bad(s, "[%s] Target: %s", s->name, wrong);
@@ -200,8 +205,8 @@ static void end_section(struct splitter *s)
 	spec = &s->options->specs[s->options->n - 1];
 	if (aims && !set_target(s, spec))
 		return;
-	if (s->kind == SEC_TCP_SERVER && (!s->port || wgw_port_parse(s->port, &spec->port) < 0 ||
-					  spec->port == 0))
+	if (s->kind == SEC_TCP_SERVER &&
+	    (!s->port || wgw_port_parse(s->port, &spec->port) < 0 || spec->port == 0))
 		bad(s, "[%s] ListenPort: a port is needed", s->name);
 	if (s->idle && wgw_number_parse(s->idle, 0, UINT16_MAX, &idle) < 0)
 		bad(s, "[%s] InactivityTimeout: not a number of seconds", s->name);
@@ -236,8 +241,9 @@ static void take_key(struct splitter *s, const char *key, const char *value)
 		const char *name;
 		char **where;
 	} keys[] = {
-		{"BindAddress", &s->bind}, {"Target", &s->target},     {"ListenPort", &s->port},
-		{"Username", &s->user},	   {"Password", &s->password}, {"InactivityTimeout", &s->idle},
+		{"BindAddress", &s->bind},  {"Target", &s->target},
+		{"ListenPort", &s->port},   {"Username", &s->user},
+		{"Password", &s->password}, {"InactivityTimeout", &s->idle},
 	};
 	char quoted[WGW_QUOTED_BYTES];
 
@@ -252,8 +258,9 @@ static void take_key(struct splitter *s, const char *key, const char *value)
 		}
 	}
 	if (strcasecmp(key, "CertFile") == 0 || strcasecmp(key, "KeyFile") == 0)
-		bad(s, "[%s] %s: TLS between client and proxy is not offered; use a unix socket, or "
-		       "a listener on loopback",
+		bad(s,
+		    "[%s] %s: TLS between client and proxy is not offered; use a unix socket, or "
+		    "a listener on loopback",
 		    s->name, key);
 	else
 		bad(s, "[%s] has no key %s", s->name, wgw_quoted(key, quoted));
@@ -297,7 +304,8 @@ static void begin_section(struct splitter *s, const char *name, size_t len, cons
 	s->kind = SEC_OTHER;
 	s->section_line = s->line;
 	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
-		if (strlen(sections[i].name) == len && strncasecmp(sections[i].name, name, len) == 0) {
+		if (strlen(sections[i].name) == len &&
+		    strncasecmp(sections[i].name, name, len) == 0) {
 			s->kind = sections[i].kind;
 			s->name = sections[i].name;
 		}
@@ -325,10 +333,12 @@ static void take_wg_key(struct splitter *s, const char *key, size_t len, char *v
 	if (s->kind == SEC_ROOT && is_key(key, len, "WGConfig")) {
 		s->foreign = true;
 		keep(s, &s->path, value);
-	} else if (s->kind == SEC_INTERFACE && (is_key(key, len, "CheckAlive") ||
-						is_key(key, len, "CheckAliveInterval"))) {
-		wgw_diag_say(s->diag, WGW_NOTE, "%s:%u: %.*s has no effect: health is judged by "
-		       "handshakes and traffic", s->source, s->line, (int)len, key);
+	} else if (s->kind == SEC_INTERFACE &&
+		   (is_key(key, len, "CheckAlive") || is_key(key, len, "CheckAliveInterval"))) {
+		wgw_diag_say(s->diag, WGW_NOTE,
+			     "%s:%u: %.*s has no effect: health is judged by "
+			     "handshakes and traffic",
+			     s->source, s->line, (int)len, key);
 		s->foreign = true;
 	} else if (value[0] == '$') {
 		char name[64];
@@ -385,7 +395,8 @@ static void take_line(struct splitter *s, const char *raw, size_t raw_len)
 		return;
 	}
 	eq = memchr(at, '=', len);
-	if (len == 0 || at[0] == '#' || (at[0] == ';' && s->kind > SEC_PEER) || !eq) { /* pragmas are comments and stay */
+	if (len == 0 || at[0] == '#' || (at[0] == ';' && s->kind > SEC_PEER) ||
+	    !eq) { /* pragmas are comments and stay */
 		put(s, raw, s->kind <= SEC_PEER || s->kind == SEC_OTHER ? raw_len : 0);
 		put_text(s, "\n");
 		return;

@@ -72,9 +72,11 @@ static void http(enum http_parser_type type, const uint8_t *data, size_t size)
 	n = http_head_length(copy, size);
 	must(n <= (ssize_t)size);
 	if (n > 0 && http_head_parse(&h, type, false, copy, (size_t)n) == 0) {
-		must(!(http_head_get(&h, "Content-Length") && http_head_get(&h, "Transfer-Encoding")));
+		must(!(http_head_get(&h, "Content-Length") &&
+		       http_head_get(&h, "Transfer-Encoding")));
 		for (size_t i = 0; i < h.n; i++) {
-			must(h.at[i].name.at >= copy && h.at[i].name.at + h.at[i].name.len <= copy + n);
+			must(h.at[i].name.at >= copy &&
+			     h.at[i].name.at + h.at[i].name.len <= copy + n);
 			must(!memchr(h.at[i].value.at, '\n', h.at[i].value.len));
 			http_head_is_hop(&h, &h.at[i]);
 		}

@@ -65,7 +65,12 @@ START_TEST(targets)
 		{"ho/st:80", 0, NULL, 0, false},
 		{"h\tst:80", 0, NULL, 0, false},
 		{"", 80, NULL, 0, false},
-		{"b\xc3\xbc" "cher.example:80", 0, "b\xc3\xbc" "cher.example", 80, true},
+		{"b\xc3\xbc"
+		 "cher.example:80",
+		 0,
+		 "b\xc3\xbc"
+		 "cher.example",
+		 80, true},
 		{"xn--bcher-kva.example:80", 0, "xn--bcher-kva.example", 80, true},
 	};
 
@@ -131,12 +136,13 @@ START_TEST(socks5_requests)
 	ck_assert_int_eq(r.command, SOCKS_CONNECT);
 	ck_assert_str_eq(r.target.name, "10.0.0.1");
 	ck_assert_uint_eq(r.target.addr.port, 80);
-	whole_only(socks5_parse_request, BYTES("\5\1\xff\3\4host\x01\xbb"), &r); /* RSV is ignored */
+	whole_only(socks5_parse_request, BYTES("\5\1\xff\3\4host\x01\xbb"),
+		   &r); /* RSV is ignored */
 	ck_assert_int_eq(r.code, SOCKS5_OK);
 	ck_assert(r.target.is_name);
 	ck_assert_uint_eq(r.target.addr.port, 443);
-	whole_only(socks5_parse_request,
-		   BYTES("\5\2\0\4\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0"), &r);
+	whole_only(socks5_parse_request, BYTES("\5\2\0\4\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0"),
+		   &r);
 	ck_assert_int_eq(r.code, SOCKS5_OK); /* BIND, port 0 */
 	ck_assert_str_eq(r.target.name, "fd00::1");
 	whole_only(socks5_parse_request, BYTES("\5\1\0\1\x0a\0\0\1\0\0"), &r);
@@ -228,14 +234,17 @@ START_TEST(socks5_datagrams)
 	struct proxy_target t;
 	uint8_t fragment;
 
-	ck_assert_int_eq(socks5_parse_udp(BYTES("\0\0\0\1\x0a\0\0\1\0\x35payload"), &t, &fragment), 10);
+	ck_assert_int_eq(socks5_parse_udp(BYTES("\0\0\0\1\x0a\0\0\1\0\x35payload"), &t, &fragment),
+			 10);
 	ck_assert_int_eq(fragment, 0);
 	ck_assert_int_eq(socks5_parse_udp(BYTES("\0\0\x81\3\1a\0\x35"), &t, &fragment), 8);
 	ck_assert_int_eq(fragment, 0x81);
-	ck_assert_int_eq(socks5_parse_udp(BYTES("\0\1\0\1\x0a\0\0\1\0\x35"), &t, &fragment), -EPROTO);
+	ck_assert_int_eq(socks5_parse_udp(BYTES("\0\1\0\1\x0a\0\0\1\0\x35"), &t, &fragment),
+			 -EPROTO);
 	ck_assert_int_eq(socks5_parse_udp(BYTES("\0\0\0\1\x0a\0\0\1\0\0"), &t, &fragment), -EPROTO);
 	ck_assert_int_eq(socks5_parse_udp(BYTES("\0\0\0\1\x0a\0\0\1\0"), &t, &fragment), -EPROTO);
-	ck_assert_int_eq(socks5_parse_udp(BYTES("\0\0\0\7\x0a\0\0\1\0\x35"), &t, &fragment), -EPROTO);
+	ck_assert_int_eq(socks5_parse_udp(BYTES("\0\0\0\7\x0a\0\0\1\0\x35"), &t, &fragment),
+			 -EPROTO);
 	ck_assert_int_eq(socks5_parse_udp(BYTES(""), &t, &fragment), -EPROTO);
 }
 END_TEST
@@ -337,9 +346,10 @@ END_TEST
 
 START_TEST(fields_of_a_head)
 {
-	static const char text[] = "POST http://a/ HTTP/1.1\r\nhost: a\r\nConnection: x-Drop ,close\r\n"
-				   "X-Drop: 1\r\nX-Empty:\r\nX-Keep:  v \t\r\nContent-Length: 3\r\n"
-				   "TE: trailers\r\n\r\n";
+	static const char text[] =
+		"POST http://a/ HTTP/1.1\r\nhost: a\r\nConnection: x-Drop ,close\r\n"
+		"X-Drop: 1\r\nX-Empty:\r\nX-Keep:  v \t\r\nContent-Length: 3\r\n"
+		"TE: trailers\r\n\r\n";
 	struct http_head h;
 	unsigned int kept = 0;
 
@@ -362,15 +372,15 @@ START_TEST(bodies_end_where_they_end)
 	struct http_head h;
 	size_t contents;
 
-	ck_assert_int_eq(parse(&h, HTTP_REQUEST,
-			       "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
-			 0);
+	ck_assert_int_eq(
+		parse(&h, HTTP_REQUEST, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+		0);
 	ck_assert_int_eq(http_body_take(&h, chunks, sizeof(chunks) - 1, NULL),
 			 sizeof(chunks) - 1 - 3);
 	ck_assert(h.complete);
-	ck_assert_int_eq(parse(&h, HTTP_RESPONSE,
-			       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
-			 0);
+	ck_assert_int_eq(
+		parse(&h, HTTP_RESPONSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+		0);
 	ck_assert_int_eq(http_body_take(&h, chunks, sizeof(chunks) - 1, &contents),
 			 sizeof(chunks) - 1 - 3);
 	ck_assert_uint_eq(contents, 5);
@@ -380,9 +390,8 @@ START_TEST(bodies_end_where_they_end)
 	ck_assert(!h.complete);
 	ck_assert_int_eq(http_body_take(&h, (char[]){"cdGET"}, 5, NULL), 2);
 	ck_assert(h.complete);
-	ck_assert_int_eq(parse(&h, HTTP_REQUEST,
-			       "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
-			 0);
+	ck_assert_int_eq(
+		parse(&h, HTTP_REQUEST, "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), 0);
 	ck_assert_int_eq(http_body_take(&h, (char[]){"zz\r\n"}, 4, NULL), -EPROTO);
 }
 END_TEST
@@ -410,10 +419,14 @@ START_TEST(credentials_of_a_head)
 		int result;
 		const char *name, *password;
 	} cases[] = {
-		{"Basic dXNlcjpwYXNz", 1, "user", "pass"}, {"basic  dTo=", 1, "u", ""},
-		{"Basic OnA=", 1, "", "p"},		   {"Basic dXNlcg==", -EINVAL, "", ""},
-		{"Basic !", -EINVAL, "", ""},		   {"Bearer x", -EINVAL, "", ""},
-		{"Basic", -EINVAL, "", ""},		   {"", -EINVAL, "", ""},
+		{"Basic dXNlcjpwYXNz", 1, "user", "pass"},
+		{"basic  dTo=", 1, "u", ""},
+		{"Basic OnA=", 1, "", "p"},
+		{"Basic dXNlcg==", -EINVAL, "", ""},
+		{"Basic !", -EINVAL, "", ""},
+		{"Bearer x", -EINVAL, "", ""},
+		{"Basic", -EINVAL, "", ""},
+		{"", -EINVAL, "", ""},
 	};
 	struct http_text name, password;
 	char text[256], buf[64];
@@ -442,12 +455,17 @@ START_TEST(absolute_targets)
 		const char *url, *name, *path;
 		uint16_t port;
 	} cases[] = {
-		{"http://a/", "a", "/", 80},	     {"HTTP://a:81/b?c#d", "a", "/b?c#d", 81},
-		{"http://a", "a", "", 80},	     {"http://a?x", "a", "?x", 80},
+		{"http://a/", "a", "/", 80},
+		{"HTTP://a:81/b?c#d", "a", "/b?c#d", 81},
+		{"http://a", "a", "", 80},
+		{"http://a?x", "a", "?x", 80},
 		{"http://[fd00::1]:8080/", "fd00::1", "/", 8080},
-		{"https://a/", NULL, NULL, 0},	     {"/", NULL, NULL, 0},
-		{"http://", NULL, NULL, 0},	     {"http:///x", NULL, NULL, 0},
-		{"http://u:p@a/", NULL, NULL, 0},    {"http://a:0/", NULL, NULL, 0},
+		{"https://a/", NULL, NULL, 0},
+		{"/", NULL, NULL, 0},
+		{"http://", NULL, NULL, 0},
+		{"http:///x", NULL, NULL, 0},
+		{"http://u:p@a/", NULL, NULL, 0},
+		{"http://a:0/", NULL, NULL, 0},
 		{"*", NULL, NULL, 0},
 	};
 
@@ -474,14 +492,20 @@ static size_t hello(uint8_t *out, size_t piece, const char *name)
 	uint8_t body[512] = {1, 0, 0, 0, 3, 3};
 	size_t n = 6 + 32, len = name ? strlen(name) : 0, at = 0, total = 0;
 
-	body[n++] = 0;			     /* session id */
-	memcpy(body + n, "\0\2\x13\1", 4);   /* cipher suites */
-	memcpy(body + n + 4, "\1\0", 2);     /* compression */
+	body[n++] = 0;			   /* session id */
+	memcpy(body + n, "\0\2\x13\1", 4); /* cipher suites */
+	memcpy(body + n + 4, "\1\0", 2);   /* compression */
 	n += 6;
 	if (name) {
-		const uint8_t extensions[] = {0, (uint8_t)(len + 9 + 6), 0, 10, 0, 2, 0, 0,
-					      0, 0, 0, (uint8_t)(len + 5), 0, (uint8_t)(len + 3),
-					      0, 0, (uint8_t)len};
+		const uint8_t extensions[] = {0,	   (uint8_t)(len + 9 + 6),
+					      0,	   10,
+					      0,	   2,
+					      0,	   0,
+					      0,	   0,
+					      0,	   (uint8_t)(len + 5),
+					      0,	   (uint8_t)(len + 3),
+					      0,	   0,
+					      (uint8_t)len};
 
 		memcpy(body + n, extensions, sizeof(extensions));
 		n += sizeof(extensions);
@@ -551,11 +575,22 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		targets, names_up_to_their_limit, socks5_requests, socks4_requests,
-		socks5_greetings_and_credentials, socks_replies, socks5_datagrams,
-		users_are_checked_with_their_passwords, heads_end_where_they_end,
-		heads_that_two_readers_read_differently, fields_of_a_head, bodies_end_where_they_end,
-		responses_without_a_body, credentials_of_a_head, absolute_targets, server_names,
+		targets,
+		names_up_to_their_limit,
+		socks5_requests,
+		socks4_requests,
+		socks5_greetings_and_credentials,
+		socks_replies,
+		socks5_datagrams,
+		users_are_checked_with_their_passwords,
+		heads_end_where_they_end,
+		heads_that_two_readers_read_differently,
+		fields_of_a_head,
+		bodies_end_where_they_end,
+		responses_without_a_body,
+		credentials_of_a_head,
+		absolute_targets,
+		server_names,
 		damaged_hellos_are_no_hellos,
 	};
 	Suite *suite = suite_create("proxy_messages");

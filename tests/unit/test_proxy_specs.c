@@ -61,7 +61,8 @@ static const struct {
 	{"a:80:h:81", false, 1, "a", "h", 80, 81, WGW_PROXY_TCP},
 	{":80:h:81", false, 1, "*", "h", 80, 81, WGW_PROXY_TCP},
 	{"[::1]:80:[fd00::1]:81", false, 1, "::1", "fd00::1", 80, 81, WGW_PROXY_TCP},
-	{"127.0.0.1:8080:192.168.4.1:80:TCP", false, 1, "127.0.0.1", "192.168.4.1", 8080, 80, WGW_PROXY_TCP},
+	{"127.0.0.1:8080:192.168.4.1:80:TCP", false, 1, "127.0.0.1", "192.168.4.1", 8080, 80,
+	 WGW_PROXY_TCP},
 	{"8080:192.168.4.1:80:UDP", false, 1, NULL, "192.168.4.1", 8080, 80, WGW_PROXY_UDP},
 	{"8080:192.168.4.1:80:tcp,udp", false, 2, NULL, "192.168.4.1", 8080, 80, WGW_PROXY_TCP},
 	{"8080:localhost:80:udp", true, 1, NULL, "localhost", 8080, 80, WGW_PROXY_REMOTE_UDP},
@@ -121,7 +122,8 @@ static int split(const char *text, struct wgw_proxy_options *o, char **wg, char 
 
 START_TEST(a_plain_file_is_left_as_it_is)
 {
-	static const char text[] = "# c\n[Interface]\nPrivateKey = $x\n\n[Peer]\nAllowedIPs = ::/0\n";
+	static const char text[] =
+		"# c\n[Interface]\nPrivateKey = $x\n\n[Peer]\nAllowedIPs = ::/0\n";
 	struct wgw_proxy_options o;
 	char *wg, *path;
 
@@ -136,10 +138,11 @@ END_TEST
 
 START_TEST(sections_become_listeners_and_lines_stay_where_they_are)
 {
-	static const char text[] = "[Interface]\nprivatekey = $SECRET # c\nCheckAlive = 1.1.1.1\n[Peer]\n"
-				   "AllowedIPs = ::/0\n[socks5]\nbindaddress = 127.0.0.1:1 # c\n"
-				   "Username = u\nPassword = \"p # ; q\"\n[Peer]\nPublicKey = k\n"
-				   "[SNI]\nBindAddress = [::1]:443\n[Resolve]\nResolveStrategy = IPv6\n";
+	static const char text[] =
+		"[Interface]\nprivatekey = $SECRET # c\nCheckAlive = 1.1.1.1\n[Peer]\n"
+		"AllowedIPs = ::/0\n[socks5]\nbindaddress = 127.0.0.1:1 # c\n"
+		"Username = u\nPassword = \"p # ; q\"\n[Peer]\nPublicKey = k\n"
+		"[SNI]\nBindAddress = [::1]:443\n[Resolve]\nResolveStrategy = IPv6\n";
 	struct wgw_proxy_options o;
 	char *wg, *path;
 
@@ -193,7 +196,8 @@ START_TEST(what_is_wrong_is_said_without_secrets)
 		{"[Socks5]\nBindAddress = 1\nPassword = $hunter2\n", "Password"},
 		{"[STDIOTunnel]\n", "Target"},
 		{"[TCPServerTunnel]\nListenPort = 0\nTarget = a:1\n", "ListenPort"},
-		{"[UDPProxyTunnel]\nBindAddress = 1\nTarget = a:1\nInactivityTimeout = x\n", "Inactivity"},
+		{"[UDPProxyTunnel]\nBindAddress = 1\nTarget = a:1\nInactivityTimeout = x\n",
+		 "Inactivity"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
