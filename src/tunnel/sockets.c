@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -287,6 +288,23 @@ static void accept_one(struct wgw_sockets *s, const struct wgw_acceptor *a, int 
 		wgw_op_accepted(s, fd, cred.uid);
 }
 
+static void accept_pause(struct wgw_sockets *s)
+{
+	s->accept_paused = true;
+	wgw_timer_set(s->t->loop, &s->accept_timer,
+		      wgw_clock_ns() + WGW_ACCEPT_PAUSE_MS * WGW_MS_NS);
+}
+
+/*
+ * Each connection that was accepted and not looked at brings another descriptor, which the kernel
+ * drops when there is no room for it: those come first, and the others wait in the backlog. Numbers
+ * are given out from below, so the latest, @fd, tells how many are in use.
+ */
+static bool is_nearly_full(const struct wgw_sockets *s, int fd)
+{
+	return (rlim_t)fd + s->unknown_own + WGW_DESCRIPTORS_SPARE > s->descriptors_max;
+}
+
 static void accept_all(struct wgw_acceptor *a)
 {
 	struct wgw_sockets *s = a->sockets;
@@ -296,13 +314,13 @@ static void accept_all(struct wgw_acceptor *a)
 
 		if (fd >= 0) {
 			accept_one(s, a, fd);
+			if (is_nearly_full(s, fd))
+				accept_pause(s);
 		} else if (errno == EAGAIN) {
 			return;
 		} else if (errno != ECONNABORTED && errno != EINTR) {
 			/* EMFILE, ENFILE, ENOMEM: some of ours have to close first */
-			s->accept_paused = true;
-			wgw_timer_set(s->t->loop, &s->accept_timer,
-				      wgw_clock_ns() + WGW_ACCEPT_PAUSE_MS * WGW_MS_NS);
+			accept_pause(s);
 		}
 	}
 }
@@ -375,12 +393,14 @@ static int acceptor_start(struct wgw_sockets *s, struct wgw_acceptor *a, int fd,
 int wgw_sockets_init(struct wgw_tunnel *t)
 {
 	struct wgw_sockets *s = calloc(1, sizeof(*s));
+	struct rlimit limit;
 	int err = 0;
 
 	if (!s)
 		return -ENOMEM;
 	s->t = t;
 	s->own_uid = getuid();
+	s->descriptors_max = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
 	s->jobs_tail = &s->jobs;
 	s->table_size = TABLE_FIRST;
 	s->table = calloc(s->table_size, sizeof(struct wgw_sock *));

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 
 #include "src/base/loop.h"
@@ -41,6 +42,7 @@ enum {
 	WGW_KEPT_OPTIONS_MAX = 24,   /* options of one socket */
 	WGW_KEPT_OPTION_BYTES = 64,  /* longest value that is kept */
 	WGW_ACCEPT_PAUSE_MS = 50,    /* after accept4 failed for want of descriptors */
+	WGW_DESCRIPTORS_SPARE = 32,  /* kept free for what accepted connections bring with them */
 	WGW_FILLED_FIRST_US = 250,   /* first wait for WGW_TAG_FILLED; doubled up to: */
 	WGW_FILLED_LAST_MS = 100,
 	WGW_ABANDONED_AFTER_MS = 1000, /* age at which a pending connect is looked for */
@@ -167,6 +169,7 @@ struct wgw_sockets {
 	struct wgw_quota *quotas;
 	struct wgw_sock **table;
 	size_t table_size, table_n;
+	rlim_t descriptors_max;
 	uint32_t own_uid;
 	unsigned int unknown_own;
 	struct wgw_unknown unknown[WGW_UNKNOWN_UIDS_MAX];
