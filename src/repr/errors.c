@@ -15,10 +15,11 @@
 #include "src/repr/cmsg.h"
 #include "src/repr/raw.h"
 
-enum { /* RFC 792, RFC 4443 */
-       ICMP_UNREACHABLE = 3,
-       ICMP6_UNREACHABLE = 1,
-       ICMP6_TOO_BIG = 2,
+/* RFC 792, RFC 4443 */
+enum {
+	ICMP_UNREACHABLE = 3,
+	ICMP6_UNREACHABLE = 1,
+	ICMP6_TOO_BIG = 2,
 };
 
 struct icmp_error {

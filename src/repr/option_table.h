@@ -13,12 +13,13 @@ enum wgw_repr_option_place {
 	WGW_REPR_OPTION_REFUSED, /* setting fails with errno @refusal; reading is @initial, or ENOPROTOOPT when it is negative */
 };
 
-enum { /* which sockets have the option */
-       WGW_REPR_OPTION_ON_TCP = 1 << 0,
-       WGW_REPR_OPTION_ON_DATAGRAM = 1 << 1,
-       WGW_REPR_OPTION_ON_V6_ONLY = 1 << 2,   /* AF_INET6 sockets only */
-       WGW_REPR_OPTION_MINUS_RESETS = 1 << 3, /* -1 means the initial value */
-       WGW_REPR_OPTION_ON_ANY = WGW_REPR_OPTION_ON_TCP | WGW_REPR_OPTION_ON_DATAGRAM,
+/* which sockets have the option */
+enum {
+	WGW_REPR_OPTION_ON_TCP = 1 << 0,
+	WGW_REPR_OPTION_ON_DATAGRAM = 1 << 1,
+	WGW_REPR_OPTION_ON_V6_ONLY = 1 << 2,   /* AF_INET6 sockets only */
+	WGW_REPR_OPTION_MINUS_RESETS = 1 << 3, /* -1 means the initial value */
+	WGW_REPR_OPTION_ON_ANY = WGW_REPR_OPTION_ON_TCP | WGW_REPR_OPTION_ON_DATAGRAM,
 };
 
 struct wgw_repr_option {

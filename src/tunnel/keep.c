@@ -21,9 +21,10 @@
 
 #include "src/tunnel/sockets.h"
 
-enum { /* as Linux's ip_local_port_range */
-       EPHEMERAL_FIRST = 32768,
-       EPHEMERAL_LAST = 60999,
+/* as Linux's ip_local_port_range */
+enum {
+	EPHEMERAL_FIRST = 32768,
+	EPHEMERAL_LAST = 60999,
 };
 
 /* ---- options ---- */
