@@ -52,15 +52,15 @@ static int direct_listen(int fd, int backlog)
 	return (int)pre_result(wgw_raw_listen(fd, backlog));
 }
 
-/* An accept without an address is not reported. */
+/* An accept with this for an address is not reported; the kernel does not look at it. */
 static int direct_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	int accepted, rc;
 
-	if (!addr || !len || is_ip(fd))
+	if (is_ip(fd) || (addr && !len))
 		return libc.accept4(fd, addr, len, flags);
-	accepted = libc.accept4(fd, NULL, NULL, flags);
-	if (accepted < 0)
+	accepted = libc.accept4(fd, NULL, (socklen_t *)WGW_RAW_PAGE_ADDRESS, flags);
+	if (accepted < 0 || !addr)
 		return accepted;
 	rc = wgw_raw_getpeername(accepted, addr, len);
 	if (rc == -ENOTCONN) { /* gone already; it had no name that matters */

@@ -170,18 +170,45 @@ static void report(struct program *p, uint32_t nr)
 	close_call(p, at);
 }
 
-/** report_address() - reported when the pointer in @argument, to an address, is not NULL */
-static void report_address(struct program *p, uint32_t nr, unsigned int argument)
+/** report_unless_null() - the end of a part: reported when pointer @argument is not NULL */
+static void report_unless_null(struct program *p, unsigned int argument)
 {
-	unsigned short at = call(p, nr);
-
-	exempt_page(p);
 	load_low(p, argument);
 	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0));
 	answer(p, SECCOMP_RET_USER_NOTIF);
 	load_high(p, argument);
 	answer_if(p, 0, SECCOMP_RET_ALLOW);
 	answer(p, SECCOMP_RET_USER_NOTIF);
+}
+
+/** report_transfer() - sendto(2), recvfrom(2): reported with an address, or flags that mean something
+ * else on AF_UNIX */
+static void report_transfer(struct program *p, uint32_t nr)
+{
+	unsigned short at = call(p, nr);
+
+	exempt_page(p);
+	load_low(p, 3);
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K,
+					    MSG_OOB | MSG_ERRQUEUE | MSG_FASTOPEN, 0, 1));
+	answer(p, SECCOMP_RET_USER_NOTIF);
+	report_unless_null(p, 4);
+	close_call(p, at);
+}
+
+/** report_accept() - not reported when the preloaded library calls libc, whose wait is a
+ * cancellation point: it gives no address, and this address for its length, which the kernel then
+ * does not look at */
+static void report_accept(struct program *p, uint32_t nr)
+{
+	unsigned short at = call(p, nr);
+
+	exempt_page(p);
+	load_high(p, 2);
+	answer_unless(p, 0, SECCOMP_RET_USER_NOTIF);
+	load_low(p, 2);
+	answer_unless(p, WGW_RAW_PAGE_ADDRESS, SECCOMP_RET_USER_NOTIF);
+	report_unless_null(p, 1);
 	close_call(p, at);
 }
 
@@ -223,11 +250,11 @@ static void reports(struct program *p)
 	report(p, __NR_recvmsg);
 	report(p, __NR_recvmmsg);
 #ifdef __NR_accept
-	report_address(p, __NR_accept, 1);
+	report_accept(p, __NR_accept);
 #endif
-	report_address(p, __NR_accept4, 1);
-	report_address(p, __NR_sendto, 4);
-	report_address(p, __NR_recvfrom, 4);
+	report_accept(p, __NR_accept4);
+	report_transfer(p, __NR_sendto);
+	report_transfer(p, __NR_recvfrom);
 	report_options(p, __NR_getsockopt, got, COUNT(got));
 	report_options(p, __NR_setsockopt, set, COUNT(set));
 }

@@ -201,12 +201,16 @@ int wgw_repr_accepted(const struct wgw_repr_session *s, int fd, uint64_t listene
 				   (UINT64_C(3) << WGW_TAG_KIND_SHIFT);
 	const char keeper = WGW_KEEPER_BYTE;
 	struct wgw_label label;
+	uint64_t tag;
 	int rc;
 
 	if (!wgw_repr_label(s, fd, true, &label) || label.outcome != WGW_OUTCOME_ACCEPTED)
 		return -ECONNABORTED;
 	memcpy(peer->ip, label.remote_ip, 16);
 	peer->port = label.remote_port;
+	/* the supervisor was here already, for another preloaded library's accept(2) */
+	if (wgw_repr_tag(fd, &tag))
+		return 0;
 	rc = wgw_repr_tag_change(fd, WGW_TAG_MAGIC | WGW_TAG_ACCEPTED | (listener_tag & inherited),
 				 0);
 	if (rc < 0)
