@@ -127,7 +127,7 @@ PLATFORM_TESTS := $(patsubst %.c,$(BUILD)/%,$(PLATFORM_SRCS))
 PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static)
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
-RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -o $(BUILD)/tests/logs $(if $(K),-k '$(K)')
+RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -t 300 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)')
 
 check: all $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) $(PROGRAMS) $(BEHAVIOURS)
 	@$(RUN_TESTS) $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) tests/behaviours/run.py $(E2E_TESTS)
