@@ -19,7 +19,7 @@
  *  - Without a queue, rounds that lose little raise the short-term bounds by an eighth; the next probe
  *    is 8 rounds away if the last one lost little, and no headroom is left then.
  *  - While round trips are as short as ever there is no queue that could overflow, so loss is not
- *    taken for congestion up to 10 % (a radio link); above, it is, for the sake of tiny queues.
+ *    taken for congestion up to a quarter (radio links, receivers that sleep); above, it is, for the sake of tiny queues.
  */
 #include "stack/internal.h"
 
@@ -32,7 +32,7 @@ enum {
 	FULL_BW_ROUNDS = 3,
 	STARTUP_LOSS_EVENTS = 6,
 	LOSS_PARTS = 50, /* a flight may lose a 50th */
-	LOSS_PARTS_NO_QUEUE = 10,
+	LOSS_PARTS_NO_QUEUE = 4,
 	QUEUE_NS = NS_PER_MS, /* round trips longer than the least by this and a 32nd: a queue */
 	LOSS_SEGMENTS_MIN = 3,
 	MIN_SEGMENTS = 4,
@@ -316,8 +316,6 @@ static void check_startup_loss(struct flow *f)
 	struct bbr *b = &f->tx.bbr;
 
 	if (b->state != BBR_STARTUP || b->loss_events < STARTUP_LOSS_EVENTS)
-		return;
-	if (!queue_seen(b) && b->round_lost < b->round_delivered / 4)
 		return;
 	b->full_bw_reached = true;
 	b->inflight_high = most(bdp(f, max_bw(b), 100), b->inflight_latest);

@@ -31,7 +31,8 @@ enum {
 	QUANTUM_MAX_BYTES = 256 * 1024,
 	QUANTUM_NS = NS_PER_MS,
 	LATE_MAX_NS = 10 * NS_PER_MS,
-	INITIAL_SEGMENTS = 10, /* RFC 6928 */
+	LATE_BURST_BYTES = 192 * 1024, /* more than that overflows sockets whose owner sleeps */
+	INITIAL_SEGMENTS = 10,	       /* RFC 6928 */
 	DUPACKS = 3,
 	PARTIAL_ACKS_MAX = 4,
 };
@@ -61,12 +62,16 @@ static bool paced(const struct flow *f)
 static void transmitted(struct flow *f, uint32_t len)
 {
 	struct sender *t = &f->tx;
-	uint64_t now = f->stack->now_ns, slack;
+	uint64_t now = f->stack->now_ns, slack, late;
 
 	t->sent += len;
 	if (!paced(f))
 		return;
-	slack = 2 * time_for(t, sender_quantum(f)) + t->late_ns;
+	slack = 2 * time_for(t, sender_quantum(f));
+	if (t->late) {
+		late = LWIP_MIN(t->min_rtt_ns / 4, (uint64_t)LATE_MAX_NS);
+		slack += LWIP_MIN(late, time_for(t, LATE_BURST_BYTES));
+	}
 	if (t->pace_ns + slack < now)
 		t->pace_ns = now - slack;
 	t->pace_ns += time_for(t, len);
@@ -167,7 +172,7 @@ void stack_sender_output(struct tcp_pcb *pcb)
 	if (!t || !t->on)
 		return;
 	/* whoever waited for pacing and was woken late makes up for it; else the estimate would sink */
-	t->late_ns = t->pace_due_ns ? LWIP_MIN(t->min_rtt_ns / 4, (uint64_t)LATE_MAX_NS) : 0;
+	t->late = t->pace_due_ns != 0;
 	t->pace_due_ns = 0;
 	while (t->lost_list.first) {
 		uint64_t index = t->lost_list.first;

@@ -153,11 +153,12 @@ struct sack_block {
  * @recover:	Recovery ends when this is acknowledged
  * @probe_end:	Sequence number after the tail loss probe in flight, if @probing
  * @pace_ns:	When all that was sent has left at the pacing rate
- * @late_ns:	Burst beyond two quanta that is allowed, because the last wait may have been too long
+ * @late:	Sending waited for pacing: a longer burst makes up for it
  * @pace_due_ns: Sending waits until then; 0: it does not wait for pacing
  */
 struct sender {
-	bool on, probing, probe_again, reno, sack_seen, timer_is_probe, reordering_seen, forced;
+	bool on, probing, probe_again, reno, sack_seen, timer_is_probe, reordering_seen, forced,
+		late;
 	enum { TX_OPEN, TX_RECOVERY, TX_TIMEOUT } phase;
 
 	struct tx_seg *ring;
@@ -176,7 +177,7 @@ struct sender {
 	uint64_t timer_ns, progress_ns, reorder_ns, spurious_ns;
 
 	uint32_t cwnd;
-	uint64_t pacing_rate, pace_ns, pace_due_ns, late_ns, sent;
+	uint64_t pacing_rate, pace_ns, pace_due_ns, sent;
 	const struct cc_ops *cc;
 	union {
 		struct bbr bbr;
