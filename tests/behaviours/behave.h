@@ -157,7 +157,7 @@ static inline const char *address_text(const union address *a, socklen_t len)
 	else if (a->any.sa_family == AF_INET6)
 		inet_ntop(AF_INET6, &a->in6.sin6_addr, ip, sizeof(ip));
 	snprintf(out, sizeof(text[0]), "%s/%u %s ", ip, (unsigned int)len,
-		 a->any.sa_family == AF_INET    ? "v4"
+		 a->any.sa_family == AF_INET	? "v4"
 		 : a->any.sa_family == AF_INET6 ? "v6"
 						: "other");
 	snprintf(out + strlen(out), sizeof(text[0]) - strlen(out), port >= 10000 ? "some" : "%d",

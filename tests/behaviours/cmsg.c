@@ -81,8 +81,8 @@ static void echo_with(bool v6, int level, int name, int connected)
 		did("connect", connect_to(fd, host(v6), ECHO_UDP_PORT));
 	did("set", set_int(fd, level, name, 1));
 	printf("get %d\n", get_int(fd, level, name));
-	said("sendto", connected ? send(fd, "hello", 5, 0)
-				 : send_to(fd, host(v6), ECHO_UDP_PORT, "hello"));
+	said("sendto",
+	     connected ? send(fd, "hello", 5, 0) : send_to(fd, host(v6), ECHO_UDP_PORT, "hello"));
 	receive(fd, 512, 0);
 	did("unset", set_int(fd, level, name, 0));
 	said("sendto", send_to(fd, host(v6), ECHO_UDP_PORT, "hello"));

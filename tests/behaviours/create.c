@@ -68,7 +68,8 @@ CASE(what_it_is)
 
 		printf("type %d domain %d protocol %d accepting %d\n",
 		       get_int(fd, SOL_SOCKET, SO_TYPE), get_int(fd, SOL_SOCKET, SO_DOMAIN),
-		       get_int(fd, SOL_SOCKET, SO_PROTOCOL), get_int(fd, SOL_SOCKET, SO_ACCEPTCONN));
+		       get_int(fd, SOL_SOCKET, SO_PROTOCOL),
+		       get_int(fd, SOL_SOCKET, SO_ACCEPTCONN));
 		printf("isfdtype %d, S_ISSOCK %d\n", isfdtype(fd, S_IFSOCK),
 		       fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode));
 		printf("access mode %d\n", fcntl(fd, F_GETFL) & O_ACCMODE);

@@ -50,7 +50,8 @@ static void show_list(const struct addrinfo *list)
 		printf("  %s type %d protocol %d flags %x%s%s\n",
 		       address_text((const union address *)a->ai_addr, a->ai_addrlen),
 		       a->ai_socktype, a->ai_protocol, (unsigned int)a->ai_flags,
-		       a->ai_canonname ? " canonical " : "", a->ai_canonname ? a->ai_canonname : "");
+		       a->ai_canonname ? " canonical " : "",
+		       a->ai_canonname ? a->ai_canonname : "");
 }
 
 static void ask(const char *node, const char *service, int family, int type, int flags)
@@ -238,7 +239,8 @@ CASE(gethostbyname_small_buffer)
 	char buffer[16];
 	int err = 0;
 
-	printf("%s\n", err_name(gethostbyname_r("v4.test", &h, buffer, sizeof(buffer), &result, &err)));
+	printf("%s\n",
+	       err_name(gethostbyname_r("v4.test", &h, buffer, sizeof(buffer), &result, &err)));
 	printf("result %d h_errno %d\n", result != NULL, err);
 }
 
@@ -309,8 +311,9 @@ CASE(res_search_call)
 CASE(dns_by_hand)
 {
 	/* to the system's resolver, as dig and Go do: an A query for web.test */
-	static const unsigned char query[] = {0x12, 0x34, 1, 0,   0,   1,   0, 0,   0,   0,   0,   0,   3,
-					      'w',  'e',  'b', 4, 't', 'e', 's', 't', 0, 0, 1, 0, 1};
+	static const unsigned char query[] = {0x12, 0x34, 1,   0, 0,   1,   0,	 0, 0,
+					      0,    0,	  0,   3, 'w', 'e', 'b', 4, 't',
+					      'e',  's',  't', 0, 0,   1,   0,	 1};
 	unsigned char answer[512];
 	int fd = udp_socket(false);
 

@@ -66,10 +66,12 @@ static void start(const char *way, const char *what, bool cleared)
 	fflush(stdout);
 	if (strcmp(way, "posix_spawn") == 0) {
 		rc = posix_spawn(&pid, program, NULL, NULL, argv, env);
-		printf("posix_spawn: %s\n", err_name(rc));
+		if (rc) /* the child is printing */
+			printf("posix_spawn: %s\n", err_name(rc));
 	} else if (strcmp(way, "posix_spawnp") == 0) {
 		rc = posix_spawnp(&pid, program, NULL, NULL, argv, env);
-		printf("posix_spawnp: %s\n", err_name(rc));
+		if (rc) /* the child is printing */
+			printf("posix_spawnp: %s\n", err_name(rc));
 	} else if (strcmp(way, "vfork") == 0) {
 		pid = vfork();
 		if (pid == 0) {
@@ -107,7 +109,7 @@ static void start(const char *way, const char *what, bool cleared)
 
 CASE(exec_family)
 {
-	static const char *const ways[] = {"execve", "execv",	"execvp", "execvpe",  "execl",
+	static const char *const ways[] = {"execve", "execv",  "execvp",  "execvpe",  "execl",
 					   "execle", "execlp", "fexecve", "execveat", "syscall"};
 
 	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
@@ -118,9 +120,9 @@ CASE(exec_family)
 
 CASE(cleared_environment)
 {
-	static const char *const ways[] = {"execve",  "execvpe",     "execle",	     "fexecve",
-					   "execveat", "posix_spawn", "posix_spawnp", "vfork",
-					   "syscall"};
+	static const char *const ways[] = {"execve",	   "execvpe",  "execle",
+					   "fexecve",	   "execveat", "posix_spawn",
+					   "posix_spawnp", "vfork",    "syscall"};
 
 	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
 		printf("%s\n", ways[i]);

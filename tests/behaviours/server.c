@@ -257,7 +257,8 @@ static void udp_answer(int fd, int other, int port)
 		return;
 	data[n] = '\0';
 	if (port != 7006) {
-		sendto(port == 7004 ? other : fd, data, (size_t)n, 0, (struct sockaddr *)&from, len);
+		sendto(port == 7004 ? other : fd, data, (size_t)n, 0, (struct sockaddr *)&from,
+		       len);
 		return;
 	}
 	for (int i = 0; i < atoi(data); i++) {
@@ -303,8 +304,8 @@ int main(void)
 	setrlimit(RLIMIT_NOFILE, &r);
 	signal(SIGPIPE, SIG_IGN);
 	for (int i = 0; i < N; i++)
-		p[i] = (struct pollfd){make_socket(i < FIRST_UDP ? SOCK_STREAM : SOCK_DGRAM, ports[i]),
-				       POLLIN, 0};
+		p[i] = (struct pollfd){
+			make_socket(i < FIRST_UDP ? SOCK_STREAM : SOCK_DGRAM, ports[i]), POLLIN, 0};
 	other = make_socket(SOCK_DGRAM, 7005);
 	printf("ready\n");
 	fflush(stdout);

@@ -336,7 +336,8 @@ CASE(source_port_and_address)
 	did("ask", send(fd, "whoami\n", 7, 0));
 	n = recv(fd, seen, sizeof(seen) - 1, 0);
 	snprintf(mine, sizeof(mine), "%s %d", self(false), local_port(fd));
-	printf("answered %d, the server sees what getsockname says: %d\n", n > 0, !strcmp(seen, mine));
+	printf("answered %d, the server sees what getsockname says: %d\n", n > 0,
+	       !strcmp(seen, mine));
 }
 
 CASE(foreign_source)
@@ -346,8 +347,7 @@ CASE(foreign_source)
 	did("bind to another's address", bind_to(fd, "192.0.2.77", 0));
 	did("bind to loopback", bind_to(fd, "127.0.0.1", 0));
 	did("bind again", bind_to(fd, self(false), 0));
-	did("bind after connect",
-	    (fd = server(false, "echo"), bind_to(fd, self(false), 0)));
+	did("bind after connect", (fd = server(false, "echo"), bind_to(fd, self(false), 0)));
 }
 
 CASE(self_connect_to_own_address)
