@@ -198,7 +198,7 @@ unlisted=$'ipv4\nipv6\nquiet\nverbose' # in the usage by their short form
 named=$({ "$wgwrap" help run | grep -oE -- '--[a-z0-9-]+' | sed 's/^--//'; echo "$unlisted"; } | sort -u)
 [ "$named" = "$options" ]
 result $? 'the usage names the options' "$(diff <(echo "$options") <(echo "$named"))"
-named=$(sed -n '/^\.Ss Options of run/,/^\.S[hs] [^O]/p' "$root/cmd/wgwrap.1" | grep -E '^\.It Fl' | grep -oE ' -[a-z0-9-]{2,}' | sed 's/^ -//' | sort -u)
+named=$(awk '/^\.S[sh]/ { on = /Options of run/ } on' "$root/cmd/wgwrap.1" | grep -E '^\.It Fl' | grep -oE ' -[a-z0-9-]{2,}' | sed 's/^ -//' | sort -u)
 [ "$named" = "$options" ]
 result $? 'the manual names the options' "$(diff <(echo "$options") <(echo "$named"))"
 named=$(sed -n "/'-c --config/,/--version'/p" "$root/cmd/completions/wgwrap.bash" | grep -oE -- '--[a-z0-9-]+' | sed 's/^--//' | sort -u)
