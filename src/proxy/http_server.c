@@ -122,6 +122,18 @@ static void drop_far(struct http *h, bool reset)
 	h->far = NULL;
 }
 
+/* Between requests: a host that has closed, or says something unasked, is not kept. */
+static void look_at_idle_far(struct http *h)
+{
+	bool fin = false;
+	char byte;
+
+	if (!h->far)
+		return;
+	if (proxy_far_read(h->far, &byte, 1, &fin) > 0 || fin || h->far->state != PROXY_FAR_OPEN)
+		drop_far(h, false);
+}
+
 /* Starts the exchange: on the connection that is at hand, or a new one. */
 static void start(struct proxy_client *c, struct http *h)
 {
@@ -296,6 +308,8 @@ static void http_run(struct proxy_client *c)
 		proxy_client_undelay(c);
 		refuse_user(c);
 	}
+	if (h->state == HTTP_ST_HEAD)
+		look_at_idle_far(h);
 	while (h->state == HTTP_ST_HEAD && !c->delayed && !c->closing && !c->dead &&
 	       take_head(c, h))
 		;
