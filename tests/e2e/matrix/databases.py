@@ -131,7 +131,8 @@ def cluster(w, name, port):
     """A new cluster of the wrapped commands' user (PostgreSQL refuses root); returns the server's argv."""
     initdb, postgres = postgres_bin("initdb"), postgres_bin("postgres")
     data = owned_dir(w, name, mode=0o700)
-    done = w.finish_command(w.unprivileged() + [initdb, "-D", data, "-U", "tester", "-A", "trust", "--no-sync", "-E", "UTF8"], 60)
+    done = w.finish_command(w.unprivileged() + [initdb, "-D", data, "-U", "tester", "-A", "trust", "--no-sync", "-E",
+                                                "UTF8"], 60)
     assert done.returncode == 0, done.stderr
     with open(os.path.join(data, "pg_hba.conf"), "a", encoding="ascii") as f:
         f.write("host all all 0.0.0.0/0 trust\nhost all all ::0/0 trust\n")
