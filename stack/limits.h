@@ -22,7 +22,7 @@ enum {
 	/* Committed and unacknowledged bytes of a connection: this, or 3 * cwnd, up to TCP_SND_BUF */
 	TX_SPACE_MIN_BYTES = 128 * 1024,
 	/* Those of all connections; above, each has the space below */
-	TX_TOTAL_BYTES = 16 * 1024 * 1024,
+	TX_TOTAL_BYTES = 20 * 1024 * 1024,
 	TX_SPACE_PRESSED_BYTES = 16 * 1024,
 
 	FLOWS_MAX = 65536,

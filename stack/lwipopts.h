@@ -65,7 +65,7 @@
 #define LWIP_WND_SCALE		1
 #define TCP_RCV_SCALE		7	   /* 65535 << 7 holds TCP_WND; Linux's usual value */
 #define TCP_WND			((8U << 20) - 128) /* flow.c starts lower */
-#define TCP_SND_BUF		(8U << 20) /* flow.c uses less */
+#define TCP_SND_BUF		(16U << 20) /* flow.c uses less */
 #define TCP_SND_QUEUELEN	65000	   /* pbufs; u16_t */
 #define TCP_SNDLOWAT		(1U << 15)
 #define TCP_OVERSIZE		TCP_MSS
