@@ -33,6 +33,7 @@ int cmd_proxy(int argc, char **argv);
 int cmd_nc(int argc, char **argv);
 extern const char cmd_proxy_help[]; /* its options */
 int cmd_up(int argc, char **argv);
+extern const char cmd_up_help[], cmd_health_help[];
 int cmd_down(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_list(int argc, char **argv);

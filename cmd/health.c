@@ -9,6 +9,13 @@
 
 enum { OPT_LISTEN = 256, OPT_ANY_USER, OPT_ANY_ADDRESS, OPT_METRICS };
 
+const char cmd_health_help[] =
+	"  --metrics              print metrics for Prometheus\n"
+	"  --listen ADDRESS:PORT|PATH\n"
+	"                         serve /livez, /readyz and /metrics over HTTP\n"
+	"  --any-user             to other users of this host, too\n"
+	"  --any-address          to other hosts, too\n";
+
 static bool print(const struct wgw_status *s)
 {
 	printf("%s: %s%s%s\n", s->label ? s->label : s->name, wgw_state_word(s->state),

@@ -159,6 +159,10 @@ int cmd_help(int argc, char **argv)
 		printf("\noptions of run\n%s", run_options);
 	if (one && one->run == cmd_proxy)
 		printf("\noptions, besides those of run\n%s", cmd_proxy_help);
+	if (one && one->run == cmd_up)
+		printf("\noptions, besides those of run that concern the tunnel\n%s", cmd_up_help);
+	if (one && one->run == cmd_health)
+		printf("\noptions\n%s", cmd_health_help);
 	return cmd_flush(CMD_OK);
 }
 

@@ -21,6 +21,13 @@ static const struct option own[] = {
 	{NULL, 0, NULL, 0},
 };
 
+const char cmd_up_help[] =
+	"  --foreground           stay; for systemd (Type=notify) and containers\n"
+	"  --health ADDRESS:PORT|PATH\n"
+	"                         serve /livez, /readyz and /metrics over HTTP\n"
+	"  --any-user             to other users of this host, too\n"
+	"  --any-address          to other hosts, too\n";
+
 static int take(int option, const char *value, void *ctx)
 {
 	struct wgw_up_options *o = ctx;
