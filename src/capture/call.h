@@ -33,6 +33,7 @@ enum { WGW_CALL_KINDS_MAX = 20 };
 /**
  * struct wgw_capture - one session's supervision
  * @listener:	Notifications
+ * @apps:	Which programs use the tunnel (src/repr/apps.h), NULL: all
  * @lock:	Guards what follows
  * @threads, @idle: All of them; those that wait for a notification
  * @waiting:	Those whose call waits for the network
@@ -43,6 +44,7 @@ enum { WGW_CALL_KINDS_MAX = 20 };
 struct wgw_capture {
 	int listener;
 	struct wgw_repr_session session;
+	char *apps;
 	uint64_t *kept;
 	size_t n_kept;
 	struct wgw_copies *copies;
@@ -87,6 +89,10 @@ enum {
 	WGW_CALL_GONE,		     /* nobody waits for an answer any more */
 };
 
+/* What makes messages of a connected datagram socket have headers. Here they never have: calls
+ * without an address are not reported, and would be sent and read as they are. */
+#define WGW_CALL_HEADED (WGW_TAG_ANCILLARY | WGW_TAG_RECVERR)
+
 typedef long wgw_call_handler(struct wgw_call *c);
 
 /* ---- listener.c ---- */
@@ -107,6 +113,8 @@ int wgw_call_replace(struct wgw_call *c, int fd);
 /* Opens @c->pidfd and @c->fd and finds out what it is. 0 or -errno (-EBADF as the kernel). */
 int wgw_target_open(struct wgw_call *c);
 void wgw_target_close(struct wgw_call *c);
+/* Whether the user has put the program outside of the tunnel. */
+bool wgw_target_is_outside(const struct wgw_call *c);
 /* Copies. 0 or -EFAULT. */
 int wgw_target_read(const struct wgw_call *c, uint64_t from, void *to, size_t len);
 int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, size_t len);

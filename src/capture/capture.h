@@ -61,12 +61,14 @@ enum { WGW_CAPTURE_SCAN_MAX = 512 };
 /**
  * struct wgw_capture_options - how to supervise
  * @session:	Value of WGW_SESSION_ENV
+ * @apps:	Value of WGW_APPS_ENV, NULL: there are no lists
  * @listener:	From wgw_filter_install_supervised; owned from here on
  * @kept, @n_kept: inodes of IP sockets that the user lets the command have
  * @without_getfd: As in struct wgw_capture_probe; @scan is needed then
  */
 struct wgw_capture_options {
 	const char *session;
+	const char *apps;
 	int listener;
 	const uint64_t *kept;
 	size_t n_kept;

@@ -104,7 +104,8 @@ long wgw_call_connect(struct wgw_call *c)
 		rc = wgw_outside_connect(c, &address, (socklen_t)len);
 		return rc ? rc : WGW_CALL_CONTINUE;
 	}
-	rc = wgw_repr_connect_begin(&c->capture->session, c->fd, c->tag, &address, (socklen_t)len);
+	rc = wgw_repr_connect_begin(&c->capture->session, c->fd, c->tag & ~WGW_CALL_HEADED,
+				    &address, (socklen_t)len);
 	if (rc == -ECONNABORTED)
 		rc = begin_again(c, &address, (socklen_t)len);
 	if (wgw_tag_kind(c->tag) != WGW_KIND_TCP)

@@ -355,6 +355,9 @@ struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 	k->kept = calloc(options->n_kept + 1, sizeof(*k->kept));
 	if (!k->kept)
 		goto fail;
+	k->apps = options->apps ? strdup(options->apps) : NULL;
+	if (options->apps && !k->apps)
+		goto fail;
 	if (options->n_kept)
 		memcpy(k->kept, options->kept, options->n_kept * sizeof(*k->kept));
 	k->n_kept = options->n_kept;
@@ -367,6 +370,7 @@ struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 	if (start_thread(k))
 		return k;
 fail:
+	free(k->apps);
 	free(k->kept);
 	free(k);
 	return NULL;

@@ -11,10 +11,12 @@
 
 long wgw_call_socket(struct wgw_call *c)
 {
+	struct wgw_repr_session session = c->capture->session;
 	int type = (int)c->args[1];
-	int fd = wgw_repr_socket(&c->capture->session, (int)c->args[0], type | SOCK_CLOEXEC,
-				 (int)c->args[2]);
+	int fd;
 
+	session.outside = wgw_target_is_outside(c);
+	fd = wgw_repr_socket(&session, (int)c->args[0], type | SOCK_CLOEXEC, (int)c->args[2]);
 	if (fd < 0)
 		return fd;
 	c->give = fd;

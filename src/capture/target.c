@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "src/capture/call.h"
+#include "src/repr/apps.h"
 #include "src/repr/raw.h"
 
 #ifndef PIDFD_THREAD
@@ -120,6 +121,21 @@ void wgw_target_close(struct wgw_call *c)
 	if (c->pidfd >= 0)
 		close(c->pidfd);
 	c->fd = c->pidfd = -1;
+}
+
+bool wgw_target_is_outside(const struct wgw_call *c)
+{
+	char path[32], exe[PATH_MAX];
+	ssize_t len;
+
+	if (!c->capture->apps)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)c->tid);
+	len = readlink(path, exe, sizeof(exe) - 1);
+	if (len < 0 || !wgw_call_valid(c))
+		return false; /* in the tunnel when in doubt */
+	exe[len] = '\0';
+	return wgw_apps_outside(c->capture->apps, exe);
 }
 
 int wgw_target_read(const struct wgw_call *c, uint64_t from, void *to, size_t len)

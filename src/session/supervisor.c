@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
+#include "src/repr/apps.h"
 #include "src/session/session.h"
 
 void wgw_supervisor_report(struct wgw_supervisor *s, enum wgw_report_kind kind, int value)
@@ -227,11 +228,24 @@ void wgw_supervisor_leave(struct wgw_supervisor *s)
 	s->listener = -1;
 }
 
+/** value_of() - a variable of the command's environment, NULL: it is not there */
+static const char *value_of(char **environment, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; *environment; environment++) {
+		if (strncmp(*environment, name, len) == 0 && (*environment)[len] == '=')
+			return *environment + len + 1;
+	}
+	return NULL;
+}
+
 /** supervise() - answers the calls that the filter reports */
 static void supervise(struct wgw_supervisor *s, const struct wgw_inherited *in, char **environment)
 {
 	struct wgw_capture_options options = {
 		.session = environment[WGW_ENVIRON_SESSION] + sizeof(WGW_SESSION_ENV "=") - 1,
+		.apps = value_of(environment, WGW_APPS_ENV),
 		.listener = s->listener,
 		.kept = in->kept,
 		.n_kept = in->n_kept,

@@ -210,6 +210,9 @@ def _(w):
     servers.dns(w)
     for path in go_programs(w) if shutil.which("go") else []:
         assert w.ok(path, "resolve", "web.test").split() == ["10.9.0.1", "fd09::1"]
+    # the system's resolver, asked directly, stands for the tunnel's
+    said = w.ok("getent", "ahostsv4", "web.test", options=["--capture=supervisor"])
+    assert said.split()[0] == "10.9.0.1", said
     resolver = w.write("work/resolv.conf", "nameserver 10.9.0.1\n")
     run("mount", "--bind", resolver, "/etc/resolv.conf")
     try:
