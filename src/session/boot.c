@@ -258,6 +258,7 @@ int wgw_boot_tunnel(struct wgw_launch *l)
 		.settings = l->settings,
 		.mtu = l->mtu,
 		.listen_port = l->listen_port,
+		.family = l->options->family,
 		.stream = {-1, -1},
 		.sequenced = {-1, -1},
 		.uapi = -1,

@@ -188,7 +188,8 @@ static void resolve_again(struct wgw_peer *p)
 		return;
 	p->resolved_at = now;
 	p->resolving = true;
-	wgw_session_host_resolve(s, p->config.endpoint_host, AF_UNSPEC, on_resolved, p);
+	wgw_session_host_resolve(s, p->config.endpoint_host, p->owner->core->t.boot->family,
+				 on_resolved, p);
 }
 
 /* The engine is about to send another initiation: where to? Without the sticky source, which may

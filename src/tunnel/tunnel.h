@@ -25,6 +25,7 @@ enum { WGW_ENDPOINTS_MAX = 8 };
  * @mtu:	Inner MTU in bytes, decided
  * @endpoints:	Resolved addresses per peer (index as config->peers), in the order to try
  * @n_endpoints: How many of them, per peer
+ * @family:	Of the addresses that the peers' names may have: AF_INET, AF_INET6, AF_UNSPEC
  * @listen_port: UDP port, 0: any
  * @stream, @sequenced: listening AF_UNIX sockets by path, and by abstract name
  * @uapi:	Listening stream socket for the cross-platform UAPI; 0 or -1: none
@@ -39,6 +40,7 @@ struct wgw_tunnel_boot {
 	uint16_t mtu;
 	struct wg_endpoint (*endpoints)[WGW_ENDPOINTS_MAX];
 	uint8_t *n_endpoints;
+	int family;
 	uint16_t listen_port;
 	int stream[2], sequenced[2];
 	int uapi;
