@@ -435,6 +435,7 @@ START_TEST(what_waits_to_be_sent_is_bounded_over_all_connections)
 	for (i = 0; i < FLOWS; i++)
 		flow_abort(s[i].flow);
 	wire_forget();
+	memset(s, 0, sizeof(*s));
 	peer_accept(&p, PEER4, 80, &s[0]); /* and all of it is given back */
 	ck_assert_uint_gt(flow_write(s[0].flow, data, sizeof(data)), 100000);
 }
