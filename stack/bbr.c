@@ -13,13 +13,16 @@
  * Loss of more than 2 % of a flight while probing bounds what may be in flight (inflight_high).
  *
  * Where this differs from the draft:
- *  - Rounds that lose no more than those 2 % do not lower the short-term bounds. With random loss
- *    each round would set the bandwidth to what it has delivered, a little less than it sent, and
- * 60 rounds at 1 % halve it.
- *  - Without a queue, rounds that lose little raise the short-term bounds by an eighth; the next probe
- *    is 8 rounds away if the last one lost little, and no headroom is left then.
- *  - While round trips are as short as ever there is no queue that could overflow, so loss is not
- *    taken for congestion up to a quarter (radio links, receivers that sleep); above, it is, for the sake of tiny queues.
+ *
+ *  - Rounds that lose no more than those 2 % do not lower the short-term bounds. With random loss each
+ *    round would set the bandwidth to what it has delivered, a little less than it sent: 60 rounds at
+ *    1 % halve it.
+ *  - Without a queue, rounds that lose little raise those bounds by an eighth; the next probe is 8 rounds
+ *    away if the last one lost little, and no headroom is left then.
+ *  - While the shortest round trip of a round is as short as ever there is no queue that could overflow,
+ *    so loss is not taken for congestion up to a quarter (radio links, receivers that sleep); above, it
+ *    is, for the sake of tiny queues.
+ *  - A probe ends when the queue has grown, not when it has some length.
  */
 #include "stack/internal.h"
 

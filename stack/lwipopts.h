@@ -9,16 +9,16 @@
 #define STACK_LWIPOPTS_H
 
 /* --- environment: one thread, our timers, the C library's allocator --- */
-#define NO_SYS			      1
-#define SYS_LIGHTWEIGHT_PROT	      0
-#define LWIP_TIMERS		      0
-#define MEM_CUSTOM_ALLOCATOR	      1 /* malloc's (memory.c): used only while something is queued */
-#define MEM_CUSTOM_MALLOC	      stack_lwip_malloc
-#define MEM_CUSTOM_FREE		      stack_lwip_free
-#define MEM_CUSTOM_CALLOC	      calloc
-#define MEMP_MEM_MALLOC		      1 /* no fixed pools: limits.h bounds what is allocated */
-#define MEM_ALIGNMENT		      8
-#define LWIP_STATS		      0
+#define NO_SYS			       1
+#define SYS_LIGHTWEIGHT_PROT	       0
+#define LWIP_TIMERS		       0
+#define MEM_CUSTOM_ALLOCATOR	       1 /* malloc's (memory.c): used only while something is queued */
+#define MEM_CUSTOM_MALLOC	       stack_lwip_malloc
+#define MEM_CUSTOM_FREE		       stack_lwip_free
+#define MEM_CUSTOM_CALLOC	       calloc
+#define MEMP_MEM_MALLOC		       1 /* no fixed pools: limits.h bounds what is allocated */
+#define MEM_ALIGNMENT		       8
+#define LWIP_STATS		       0
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1 /* they assume pools */
 
 /* --- what is not there --- */
@@ -60,36 +60,36 @@
 #define CHECKSUM_GEN_TCP   1
 
 /* --- TCP --- */
-#define LWIP_TCP		1
-#define TCP_MSS			8940 /* cap; the MTU decides (9000 - 20 - 20 - 20) */
-#define LWIP_WND_SCALE		1
-#define TCP_RCV_SCALE		7	   /* 65535 << 7 holds TCP_WND; Linux's usual value */
-#define TCP_WND			((8U << 20) - 128) /* flow.c starts lower */
-#define TCP_SND_BUF		(16U << 20) /* flow.c uses less */
-#define TCP_SND_QUEUELEN	65000	   /* pbufs; u16_t */
-#define TCP_SNDLOWAT		(1U << 15)
-#define TCP_OVERSIZE		TCP_MSS
+#define LWIP_TCP		  1
+#define TCP_MSS			  8940 /* cap; the MTU decides (9000 - 20 - 20 - 20) */
+#define LWIP_WND_SCALE		  1
+#define TCP_RCV_SCALE		  7 /* 65535 << 7 holds TCP_WND; Linux's usual value */
+#define TCP_WND			  ((8U << 20) - 128) /* flow.c starts lower */
+#define TCP_SND_BUF		  (16U << 20)	     /* flow.c uses less */
+#define TCP_SND_QUEUELEN	  65000		     /* pbufs; u16_t */
+#define TCP_SNDLOWAT		  (1U << 15)
+#define TCP_OVERSIZE		  TCP_MSS
 #define LWIP_NETIF_TX_SINGLE_PBUF 1 /* a segment is one piece of memory */
-#define LWIP_TCP_SACK_OUT	1   /* loss recovery of downloads */
-#define LWIP_TCP_MAX_SACK_NUM	4
-#define LWIP_TCP_TIMESTAMPS	0 /* lwIP only echoes them */
-#define TCP_QUEUE_OOSEQ		1
-#define TCP_OWN_SENDER		1 /* sender.c decides what leaves (patch 09) */
-#define TCP_OOSEQ_SEGS_MAX(pcb) 6144 /* TCP_WND in segments of 1380 bytes (patch 02) */
-#define TCP_MIN_MSS		88  /* about Linux's tcp_min_snd_mss plus options (patch 04) */
-#define TCP_LISTEN_BACKLOG	0 /* u8_t is too small: listener.c counts */
-#define LWIP_TCP_KEEPALIVE	1
-#define LWIP_CALLBACK_API	1
-#define SO_REUSE		0 /* ports.c decides */
-#define TCP_TTL			64
+#define LWIP_TCP_SACK_OUT	  1 /* loss recovery of downloads */
+#define LWIP_TCP_MAX_SACK_NUM	  4
+#define LWIP_TCP_TIMESTAMPS	  0 /* lwIP only echoes them */
+#define TCP_QUEUE_OOSEQ		  1
+#define TCP_OWN_SENDER		  1    /* sender.c decides what leaves (patch 09) */
+#define TCP_OOSEQ_SEGS_MAX(pcb)	  6144 /* TCP_WND in segments of 1380 bytes (patch 02) */
+#define TCP_MIN_MSS		  88   /* about Linux's tcp_min_snd_mss plus options (patch 04) */
+#define TCP_LISTEN_BACKLOG	  0    /* u8_t is too small: listener.c counts */
+#define LWIP_TCP_KEEPALIVE	  1
+#define LWIP_CALLBACK_API	  1
+#define SO_REUSE		  0 /* ports.c decides */
+#define TCP_TTL			  64
 
 /* The slow timer's tick is 10 ms. demux.c calls it only when a connection is due. */
 #define TCP_TMR_INTERVAL  5
 #define LWIP_TCP_RTO_TIME 1000 /* RFC 6298 2.1 */
 /* demux.c ends a connection by time, as Linux's tcp_retries2, not by this count (u8_t) */
-#define TCP_MAXRTX	  200
-#define TCP_SYNMAXRTX	  200
-#define TCP_MSL		  30000 /* TIME_WAIT 60 s, as Linux */
+#define TCP_MAXRTX    200
+#define TCP_SYNMAXRTX 200
+#define TCP_MSL	      30000 /* TIME_WAIT 60 s, as Linux */
 
 #define LWIP_HOOK_FILENAME "stack/lwip_hooks.h"
 

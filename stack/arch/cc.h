@@ -14,10 +14,10 @@
 #define SSIZE_MAX LONG_MAX /* keeps lwIP from defining ssize_t */
 #endif
 
-#define LWIP_PLATFORM_DIAG(x)  ((void)0)
+#define LWIP_PLATFORM_DIAG(x)	((void)0)
 #define LWIP_PLATFORM_ASSERT(x) stack_lwip_assert(x, __FILE__, __LINE__)
-#define LWIP_RAND()	       stack_lwip_rand()
-#define LWIP_CHKSUM	       stack_lwip_checksum
+#define LWIP_RAND()		stack_lwip_rand()
+#define LWIP_CHKSUM		stack_lwip_checksum
 
 /* An invariant of lwIP is broken: nothing in memory can be trusted any more. Nothing that a peer
  * sends may lead here; see README.md. */
