@@ -7,8 +7,10 @@
  * bandwidth and about two products of both may be in flight. Once in 2 to 3 s, or sooner on short
  * paths, so that loss-based flows get their share, the model is probed:
  *
- *   STARTUP -> DRAIN -> DOWN (a little slower: empty the queue) -> CRUISE -> REFILL -> UP (faster)
- * -> DOWN PROBE_RTT: half a product for 200 ms, if no low round trip was seen for 5 s
+ *   STARTUP -> DRAIN -> DOWN -> CRUISE -> REFILL -> UP -> DOWN ...
+ *
+ * DOWN is a little slower and empties the queue, UP is faster. PROBE_RTT: half a product for 200 ms, if
+ * no low round trip was seen for 5 s.
  *
  * Loss of more than 2 % of a flight while probing bounds what may be in flight (inflight_high).
  *
