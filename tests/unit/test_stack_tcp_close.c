@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* test_stack_tcp_close.c - every way in which a connection ends */
+#include "tests/unit/stack_harness.h"
+
+START_TEST(reset_is_reported_after_the_data)
+{
+	struct seen s = {.keep = true};
+	struct peer p;
+
+	peer_accept(&p, PEER4, 80, &s);
+	peer_send(&p, ACK, "data", 4);
+	peer_send(&p, RST | ACK, NULL, 0);
+	ck_assert_int_eq(s.closed, 1);
+	ck_assert_int_eq(s.err, ECONNRESET);
+	ck_assert_uint_eq(s.len, 4); /* read within closed() */
+	free(s.data);
+}
+END_TEST
+
+START_TEST(close_in_order_waits_for_the_reader)
+{
+	struct seen s = {.keep = true};
+	struct segment g;
+	struct peer p;
+	struct flow *f;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	flow_shutdown(f);
+	g = wire_segment();
+	ck_assert_uint_eq(g.flags, FIN | ACK);
+	ck_assert_uint_eq(flow_unacked(f), 1);
+	p.ack++;
+	peer_send(&p, ACK, NULL, 0);
+	ck_assert_uint_eq(flow_unacked(f), 0);
+	peer_send(&p, ACK, "late", 4);
+	peer_send(&p, FIN | ACK, NULL, 0);
+	h_pass_ms(100);
+	ck_assert_int_eq(s.closed, 0);
+	seen_read(f, &s);
+	h_settle();
+	ck_assert_uint_eq(s.len, 4);
+	ck_assert(s.fin);
+	ck_assert_int_eq(s.closed, 1);
+	ck_assert_int_eq(s.err, 0);
+	wire_forget();
+	peer_raw(&p, FIN | ACK, p.seq - 1, p.ack, NULL, 0, NULL, 0); /* our last ACK was lost */
+	ck_assert_uint_eq(wire_segment().ack, p.seq);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(close_with_unread_bytes_resets)
+{
+	struct seen s = {.keep = true};
+	struct peer p;
+	struct flow *f;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	peer_send(&p, ACK, "unread", 6);
+	flow_close(f);
+	ck_assert_uint_eq(wire_segment().flags & RST, RST);
+	h_settle();
+	ck_assert_int_eq(s.closed, 1);
+	ck_assert_int_eq(s.err, ECONNRESET);
+}
+END_TEST
+
+START_TEST(data_after_close_is_answered_with_reset)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	flow_close(f);
+	ck_assert_uint_eq(wire_segment().flags, FIN | ACK);
+	p.ack++;
+	peer_send(&p, ACK, "more", 4);
+	ck_assert_uint_eq(wire_segment().flags & RST, RST);
+	ck_assert_int_eq(s.closed, 1);
+	ck_assert_int_eq(s.err, ECONNRESET);
+}
+END_TEST
+
+START_TEST(a_closed_flow_does_not_wait_for_ever)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	flow_close(peer_accept(&p, PEER4, 80, &s));
+	p.ack++;
+	peer_send(&p, ACK, NULL, 0);
+	h_pass_ms(59000);
+	ck_assert_int_eq(s.closed, 0);
+	h_pass_ms(2000);
+	ck_assert_int_eq(s.closed, 1);
+	ck_assert_int_eq(s.err, 0);
+}
+END_TEST
+
+START_TEST(passive_close_ends_with_the_last_ack)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	peer_send(&p, FIN | ACK, NULL, 0);
+	ck_assert(s.fin);
+	ck_assert_uint_eq(wire_segment().ack, p.seq);
+	flow_write(f, "bye", 3);
+	ck_assert_uint_eq(wire_segment().len, 3);
+	flow_close(f);
+	ck_assert_uint_eq(wire_segment().flags, FIN | ACK);
+	ck_assert_int_eq(s.closed, 0);
+	p.ack += 4;
+	peer_send(&p, ACK, NULL, 0);
+	ck_assert_int_eq(s.closed, 1);
+	ck_assert_int_eq(s.err, 0);
+}
+END_TEST
+
+START_TEST(abort_says_nothing_more)
+{
+	struct stack_stats stats;
+	struct seen s = {0};
+	struct peer p;
+
+	flow_abort(peer_accept(&p, PEER4, 80, &s));
+	ck_assert_uint_eq(wire_segment().flags & RST, RST);
+	h_pass_ms(1000);
+	ck_assert_int_eq(s.closed, 0);
+	stack_stats(h.stack, &stats);
+	ck_assert_uint_eq(stats.tcp_flows, 0);
+	peer_send(&p, ACK, "x", 1); /* nobody is there */
+	ck_assert_uint_eq(wire_segment().flags & RST, RST);
+}
+END_TEST
+
+static void abort_it(struct flow *f, void *arg)
+{
+	((struct seen *)arg)->readable++;
+	flow_abort(f);
+}
+
+START_TEST(a_callback_may_abort_its_own_flow)
+{
+	static const struct flow_ops ops = {.readable = abort_it, .closed = seen_closed};
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	flow_set_ops(f, &ops, &s);
+	peer_send(&p, FIN | ACK, "x", 1);
+	ck_assert_int_eq(s.readable, 1);
+	ck_assert_int_eq(s.closed, 0);
+}
+END_TEST
+
+static void add(TCase *tc)
+{
+	tcase_add_test(tc, reset_is_reported_after_the_data);
+	tcase_add_test(tc, close_in_order_waits_for_the_reader);
+	tcase_add_test(tc, close_with_unread_bytes_resets);
+	tcase_add_test(tc, data_after_close_is_answered_with_reset);
+	tcase_add_test(tc, a_closed_flow_does_not_wait_for_ever);
+	tcase_add_test(tc, passive_close_ends_with_the_last_ack);
+	tcase_add_test(tc, abort_says_nothing_more);
+	tcase_add_test(tc, a_callback_may_abort_its_own_flow);
+}
+
+int main(void)
+{
+	return h_run("stack tcp close", add);
+}
