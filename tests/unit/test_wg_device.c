@@ -406,6 +406,52 @@ START_TEST(public_key_without_a_device)
 }
 END_TEST
 
+/* ---- traffic class ---- */
+
+static bool mark_ce(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	(void)from;
+	sim_keep(sim, d);
+	d->tos |= 3;
+	return true;
+}
+
+START_TEST(ecn_crosses_the_tunnel_and_dscp_does_not)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct wg_device *a = sim->nodes[0].dev;
+	struct sim_datagram *d;
+	uint8_t *p;
+
+	sim->filter = mark_ce;
+	wg_peer_handshake(wg_peer_next(a, NULL));
+	ck_assert_uint_eq(sim->kept->tos, WG_HANDSHAKE_TOS);
+	sim_settle(sim);
+	p = wg_device_tx_buffer(a, 100);
+	sim_packet(p, 100, 0, 1, 0);
+	p[1] = 0xb8 | 2; /* EF, ECT(0) */
+	ck_assert_int_eq(wg_device_tx_commit(a, 100), 0);
+	wg_device_flush(a);
+	ck_assert_uint_eq(sim->kept->tos, 2);
+	sim_settle(sim);
+	ck_assert_uint_eq(sim->nodes[1].last[1], 0xb8 | 3);
+
+	/* equal lengths, unequal marks */
+	sim->filter = NULL;
+	for (uint8_t ecn = 0; ecn < 4; ecn++) {
+		p = wg_device_tx_buffer(a, 100);
+		sim_packet(p, 100, 0, 1, 0);
+		p[1] = ecn;
+		ck_assert_int_eq(wg_device_tx_commit(a, 100), 0);
+	}
+	wg_device_flush(a);
+	d = sim->queue;
+	for (uint8_t ecn = 0; ecn < 4; ecn++, d = d->next)
+		ck_assert_uint_eq(d->tos, ecn);
+	sim_free(sim);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("wg_device");
@@ -428,6 +474,7 @@ static Suite *suite(void)
 	tcase_add_test(t, refuses_what_it_cannot_send);
 	tcase_add_test(t, statistics_tell_loss_and_round_trip);
 	tcase_add_test(t, public_key_without_a_device);
+	tcase_add_test(t, ecn_crosses_the_tunnel_and_dscp_does_not);
 	suite_add_tcase(s, t);
 	return s;
 }
