@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_wg_attack.c - what others may send us: replays, forgeries, foreign addresses, bad keys
+ * test_wg_attack.c - what others may send us: replays, forgeries, foreign addresses, roaming
  */
 #include "tests/unit/test_wg_sim.h"
 #include "wg/device.h"
