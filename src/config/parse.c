@@ -135,6 +135,9 @@ static void name_peer(struct wgw_parser *p, const char *value)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';
 	}
+	/* the cut may have come behind a blank */
+	for (size_t len = strlen(name); len > 0 && name[len - 1] == ' ';)
+		name[--len] = '\0';
 	free(peer->name);
 	peer->name = name;
 }

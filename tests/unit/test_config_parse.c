@@ -434,6 +434,19 @@ START_TEST(names_of_peers_are_cut_and_cleaned)
 }
 END_TEST
 
+/* Found by fuzz_config: what is printed reads back as the same. */
+START_TEST(a_name_cut_behind_a_blank_has_none_at_its_end)
+{
+	struct wgw_config *c =
+		good(INTERFACE PEER
+		     "# Name = 012345678901234567890123456789012345678901234567890123456789"
+		     "abc first\n");
+
+	ck_assert_uint_eq(strlen(c->peers->name), WGW_CONFIG_NAME_MAX_BYTES - 1);
+	wgw_config_free(c);
+}
+END_TEST
+
 /* ---- secrets ---- */
 
 static const char with_secrets[] = "[Interface]\nPrivateKey = " PRIVATE "\nAddress = 10.8.0.2\n"
@@ -560,6 +573,7 @@ int main(void)
 	tcase_add_test(tc, words_with_spaces_and_semicolons_are_whole_at_every_length);
 	tcase_add_test(tc, values_above_the_limit_are_errors);
 	tcase_add_test(tc, names_of_peers_are_cut_and_cleaned);
+	tcase_add_test(tc, a_name_cut_behind_a_blank_has_none_at_its_end);
 	tcase_add_test(tc, no_slip_puts_a_key_into_a_message);
 	tcase_add_test(tc, keys_in_the_wrong_place_are_not_quoted);
 	tcase_add_test(tc, the_printed_form_is_the_same_configuration_without_secrets);
