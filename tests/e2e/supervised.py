@@ -403,7 +403,7 @@ def _(w):
     supervised(w)
     echo(w)
     argv = w.wrap(program(w, "client"), "10.9.0.1", str(ECHO_PORT), "still\n")
-    done = w.finish_command([*argv[:1], "--no-new-privs", *argv[1:]], 30)
+    done = w.finish_command(["setpriv", "--no-new-privs", "--", *argv], 30)
     assert done.stdout == "still\n", done
 
 
@@ -411,11 +411,12 @@ def _(w):
 def _(w):
     supervised(w)
     echo(w)
-    container = w.path("programs", "container_filter")
+    # the filter refuses unshare(2), too
+    prefix = [*w.unprivileged(), w.path("programs", "container_filter")]
 
     def inside(*argv, limit=60):
-        return w.finish_command([container, *w.wrap(*argv)], limit)
-    said = w.finish_command([container, *w.unprivileged(), w.wgwrap, "doctor"], 20).stdout
+        return w.finish_command([*prefix, *w.wrap(*argv)[len(w.unprivileged()):]], limit)
+    said = w.finish_command([*prefix, w.wgwrap, "doctor"], 20).stdout
     assert "supervised:" in said and "pidfd_getfd" in said, said
     assert inside(program(w, "client"), "10.9.0.1", str(ECHO_PORT), "copied\n").stdout == "copied\n"
     assert inside(program(w, "many"), "10.9.0.1", str(ECHO_PORT), "5").stdout == "160 exchanges, 0\n"
