@@ -126,7 +126,8 @@ class Pair:
         server, client = pair_conf(w)
         self.server = w.start(
             w.inside(w.peer_ns) + w.unprivileged() + [w.wgwrap, "-c", server, "--", "sh", "-c",
-                                                      f"{program(w, 'traffic')} serve 5400 & exec iperf3 -s"],
+                                                      "trap 'kill $t $i' TERM; "
+                                                      f"{program(w, 'traffic')} serve 5400 & t=$!; iperf3 -s & i=$!; wait"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             env=w.environment(XDG_RUNTIME_DIR=w.path("work")))
         read_line(self.server.stdout)
