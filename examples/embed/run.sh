@@ -16,7 +16,9 @@ end() {
 trap end EXIT
 
 # shellcheck disable=SC2046
-"${CC:-cc}" -O2 -D_GNU_SOURCE -o "$dir/embed" "$here/embed.c" $(pkg-config --cflags --libs libwg) ${EMBED_FLAGS:-}
+# CC may be more than one word
+# shellcheck disable=SC2086
+${CC:-cc} -O2 -D_GNU_SOURCE -o "$dir/embed" "$here/embed.c" $(pkg-config --cflags --libs libwg) ${EMBED_FLAGS:-}
 
 key() { head -c 32 /dev/urandom | base64; }
 wgwrap=${WGWRAP:-wgwrap}

@@ -96,7 +96,7 @@ def _(w):
 def _(w):
     child, _ = serve(w, "/usr/bin/python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "8002",
                      ready="Serving HTTP")
-    outside = w.finish_command(["curl", "-sS", "--max-time", "10", "http://127.0.0.1:8002/page"], 20)
+    outside = w.outside("curl", "-sS", "--max-time", "10", "http://127.0.0.1:8002/page")
     assert outside.stdout == "served inside\n", outside
     assert from_peer(w, "curl", "-sS", "--max-time", "10", "http://10.9.0.2:8002/page").returncode == 7
     end(child)

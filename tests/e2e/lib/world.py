@@ -35,6 +35,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(os.path.join(HERE, "../../.."))
 BUILD = os.environ.get("WGWRAP_BUILD", os.path.join(ROOT, "build"))
 INSIDE = "WGWRAP_TEST_INSIDE"
+UNWRAPPED = "WGWRAP_TEST_UNWRAPPED"
 NOBODY = 65534
 PORT = 51820
 # An endpoint's port where nobody answers
@@ -133,7 +134,7 @@ class World:
         self.files()
         self.network()
         self.wireguard()
-        self.sentry = Sentry("out0", set(OUTER.values()), {PORT, SILENT_PORT}, self.is_wgwrap)
+        self.sentry = Sentry("out0", set(OUTER.values()), {PORT, SILENT_PORT}, self.may_hold_sockets)
 
     # ---- files ----
 
@@ -328,6 +329,10 @@ class World:
         """Runs the command on the kernel's stack, next to the same servers."""
         return self.finish_command(self.inside(self.native_ns) + list(argv), limit, **kwargs)
 
+    def outside(self, *argv, limit=LIMIT_S):
+        """Runs an unwrapped command in the client's namespace: the sentry knows its sockets by the environment."""
+        return self.finish_command(list(argv), limit, env=self.environment(**{UNWRAPPED: "1"}))
+
     def finish_command(self, argv, limit, **kwargs):
         kwargs.setdefault("cwd", self.path("work"))
         kwargs.setdefault("env", self.environment())
@@ -367,6 +372,16 @@ class World:
         """Whether @pid is the front, the supervisor or the tunnel process, of this world's copies of wgwrap."""
         try:
             return os.readlink(f"/proc/{pid}/exe").startswith(self.dir + "/") and "wgwrap" in comm(pid)
+        except OSError:
+            return False
+
+    def may_hold_sockets(self, pid):
+        """Whether the sentry lets @pid hold IP sockets: wgwrap's own processes, and what outside() runs."""
+        if self.is_wgwrap(pid):
+            return True
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                return f"{UNWRAPPED}=1".encode() in f.read().split(b"\0")
         except OSError:
             return False
 
