@@ -127,7 +127,9 @@ PLATFORM_TESTS := $(patsubst %.c,$(BUILD)/%,$(PLATFORM_SRCS))
 PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static)
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
-RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -t 300 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)')
+# test programs at a time
+JOBS ?= $(shell nproc)
+RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -j $(JOBS) -t 300 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)')
 
 # QUICK=1: without what takes long and does not depend on who runs it
 ifdef QUICK
@@ -233,7 +235,7 @@ help:
 	@echo 'make tidy         clang-format and clang-tidy'
 	@echo 'make install      DESTDIR=, PREFIX=$(PREFIX); uninstall'
 	@echo 'make clean        remove what was built'
-	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir QUICK=1 (check)'
+	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir JOBS=N QUICK=1 (check)'
 
 .PHONY: all deps deps-matrix matrix behaviours check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall clean help
 .DEFAULT_GOAL := all

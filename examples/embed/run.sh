@@ -15,9 +15,8 @@ end() {
 }
 trap end EXIT
 
-# shellcheck disable=SC2046
 # CC may be more than one word
-# shellcheck disable=SC2086
+# shellcheck disable=SC2046,SC2086
 ${CC:-cc} -O2 -D_GNU_SOURCE -o "$dir/embed" "$here/embed.c" $(pkg-config --cflags --libs libwg) ${EMBED_FLAGS:-}
 
 key() { head -c 32 /dev/urandom | base64; }
