@@ -72,6 +72,7 @@ packages() {
 	matrix   ruby             ruby        tests/e2e/matrix: its sockets
 	matrix   python3-pip      -           tests/e2e/matrix: an index behind the tunnel
 	matrix   apt-utils        apt-ftparchive tests/e2e/matrix: a repository behind the tunnel
+	matrix   python3-socks    -           tests/e2e/proxy: datagrams through ASSOCIATE, pip over SOCKS
 	matrix   gdb              gdb         tests/e2e/matrix: a debugger, wrapped
 	matrix   faketime         faketime    tests/e2e/matrix: another preloaded object
 	matrix   libjemalloc2     -           tests/e2e/matrix: another malloc, preloaded
