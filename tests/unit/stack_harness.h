@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "stack/stack.h"
+#include "tests/unit/run_suite.h"
 
 enum { WIRE_MAX = 16384, WIRE_MTU = 1420 };
 
@@ -510,18 +511,12 @@ static inline int h_run(const char *name, void (*add)(TCase *))
 {
 	Suite *suite = suite_create(name);
 	TCase *tc = tcase_create(name);
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, h_setup, h_teardown);
 	tcase_set_timeout(tc, 60);
 	add(tc);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }
 
 #endif

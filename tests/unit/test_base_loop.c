@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
+#include "tests/unit/run_suite.h"
 
 static struct wgw_loop *loop;
 
@@ -351,11 +352,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite());
 }

@@ -21,6 +21,7 @@
 #include "src/capture/capture.h"
 #include "src/repr/raw.h"
 #include "tests/unit/fake_tunnel.h"
+#include "tests/unit/run_suite.h"
 
 static struct fake_tunnel tunnel;
 
@@ -487,10 +488,8 @@ END_TEST
 int main(void)
 {
 	struct wgw_capture_probe probe;
-	SRunner *runner;
 	TCase *t = tcase_create("calls");
 	Suite *s = suite_create("capture");
-	int failed;
 
 	wgw_capture_probe(&probe);
 	if (probe.level != WGW_CAPTURE_SUPERVISED || probe.without_getfd) {
@@ -512,9 +511,5 @@ int main(void)
 	tcase_add_test(t, the_listener_says_when_nobody_is_left);
 	tcase_add_test(t, answered_calls_are_counted);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -10,6 +10,7 @@
 #include "cmd/cmd.h"
 /* the command line is not part of a library */
 #include "cmd/run.c"
+#include "tests/unit/run_suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
@@ -264,8 +265,6 @@ int main(void)
 {
 	Suite *suite = suite_create("command line");
 	TCase *tc = tcase_create("options of run");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, without_options_the_defaults_hold);
 	tcase_add_test(tc, every_option_arrives);
@@ -275,9 +274,5 @@ int main(void)
 	tcase_add_test(tc, help_and_version_need_nothing_else);
 	tcase_add_test(tc, the_status_is_that_of_the_session);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

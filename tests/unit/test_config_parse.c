@@ -14,6 +14,7 @@
 #include "src/config/config.h"
 #include "src/config/values.h"
 #include "stack/stack.h"
+#include "tests/unit/run_suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
@@ -552,8 +553,6 @@ int main(void)
 {
 	Suite *suite = suite_create("config parse");
 	TCase *tc = tcase_create("files");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
@@ -578,9 +577,5 @@ int main(void)
 	tcase_add_test(tc, keys_in_the_wrong_place_are_not_quoted);
 	tcase_add_test(tc, the_printed_form_is_the_same_configuration_without_secrets);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

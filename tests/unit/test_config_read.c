@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "src/config/config.h"
+#include "tests/unit/run_suite.h"
 
 #define TEXT "[Interface]\nAddress = 10.8.0.2\n"
 
@@ -258,8 +259,6 @@ int main(void)
 {
 	Suite *suite = suite_create("config read");
 	TCase *tc = tcase_create("sources");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, an_environment_variable_is_wiped_where_it_lies);
@@ -274,9 +273,5 @@ int main(void)
 	tcase_add_test(tc, size_has_a_limit);
 	tcase_add_test(tc, without_a_home_the_password_file_says_where_it_is);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

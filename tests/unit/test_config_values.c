@@ -10,6 +10,7 @@
 #include "src/config/config.h"
 #include "src/config/diag.h"
 #include "src/config/values.h"
+#include "tests/unit/run_suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
@@ -388,8 +389,6 @@ int main(void)
 {
 	Suite *suite = suite_create("config values");
 	TCase *tc = tcase_create("values");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, key_text_is_reversible);
 	tcase_add_loop_test(tc, what_is_no_key_is_refused_and_leaves_zeros, 0, COUNT(not_keys));
@@ -405,9 +404,5 @@ int main(void)
 	tcase_add_test(tc, long_text_is_cut);
 	tcase_add_test(tc, near_misses_have_a_suggestion);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -3,6 +3,7 @@
  * test_control_configure.c - changes of a running tunnel: set operations, the UAPI's socket, and
  *	requests over the channel
  */
+#include "tests/unit/run_suite.h"
 #include "tests/unit/test_tunnel_fakes.h"
 
 #include "src/tunnel/peers.h"
@@ -495,11 +496,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite());
 }

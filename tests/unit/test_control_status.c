@@ -9,6 +9,7 @@
 #include "src/control/flows.h"
 #include "src/control/metrics.h"
 #include "src/control/show.h"
+#include "tests/unit/run_suite.h"
 
 #define KEY_A  "0101010101010101010101010101010101010101010101010101010101010101"
 #define KEY_B  "0202020202020202020202020202020202020202020202020202020202020202"
@@ -392,14 +393,7 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner;
-	int failed;
-
 	if (sodium_init() < 0)
 		return 1;
-	runner = srunner_create(suite());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite());
 }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "tests/unit/fake_tunnel.h"
+#include "tests/unit/run_suite.h"
 
 extern char **environ;
 
@@ -428,8 +429,6 @@ static int run_tests(void)
 {
 	Suite *suite = suite_create("preload hooks");
 	TCase *tc = tcase_create("hooks");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 60);
@@ -440,11 +439,7 @@ static int run_tests(void)
 	tcase_add_test(tc, without_a_session_there_is_no_network);
 	tcase_add_test(tc, getaddrinfo_decides_as_libc_does);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }
 
 int main(int argc, char **argv)

@@ -17,6 +17,7 @@
 #include "src/proxy/sni.h"
 #include "src/proxy/socks.h"
 #include "src/proxy/users.h"
+#include "tests/unit/run_suite.h"
 
 #define BYTES(s) ((const uint8_t *)(s)), (sizeof(s) - 1)
 
@@ -594,8 +595,6 @@ int main(void)
 		damaged_hellos_are_no_hellos,
 	};
 	Suite *suite = suite_create("proxy_messages");
-	SRunner *runner;
-	int failed;
 
 	if (sodium_init() < 0)
 		return 1;
@@ -605,9 +604,5 @@ int main(void)
 		tcase_add_test(tc, tests[i]);
 		suite_add_tcase(suite, tc);
 	}
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

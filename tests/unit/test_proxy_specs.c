@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "src/proxy/front.h"
+#include "tests/unit/run_suite.h"
 
 static const struct {
 	const char *text, *host, *path;
@@ -231,8 +232,6 @@ int main(void)
 {
 	Suite *suite = suite_create("proxy specs");
 	TCase *tc = tcase_create("specs");
-	SRunner *runner;
-	int failed;
 
 	if (sodium_init() < 0)
 		return 1;
@@ -246,9 +245,5 @@ int main(void)
 	tcase_add_test(tc, what_is_wrong_is_said_without_secrets);
 	tcase_add_test(tc, there_are_only_so_many_listeners);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "src/repr/apps.h"
+#include "tests/unit/run_suite.h"
 
 static const struct {
 	const char *lists, *exe;
@@ -40,14 +41,8 @@ int main(void)
 {
 	Suite *suite = suite_create("repr apps");
 	TCase *tcase = tcase_create("apps");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tcase, lists_decide, 0, sizeof(cases) / sizeof(*cases));
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -3,30 +3,8 @@
 #include <check.h>
 #include <netinet/in.h>
 
-#include "src/repr/repr.h"
-#include "tests/unit/fake_tunnel.h"
-
-static struct fake_tunnel tunnel;
-static struct wgw_repr_session session;
-
-static void set_up(void)
-{
-	fake_start(&tunnel);
-	ck_assert(wgw_repr_session_parse(&session, tunnel.env));
-}
-
-static void tear_down(void)
-{
-	fake_stop(&tunnel);
-}
-
-static uint64_t tag_of(int fd)
-{
-	uint64_t tag = 0;
-
-	ck_assert(wgw_repr_tag(fd, &tag));
-	return tag;
-}
+#include "tests/unit/repr_fixture.h"
+#include "tests/unit/run_suite.h"
 
 static int udp_socket(int domain)
 {
@@ -475,8 +453,6 @@ int main(void)
 {
 	Suite *suite = suite_create("repr dgram");
 	TCase *tc = tcase_create("dgram");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 20);
@@ -496,9 +472,5 @@ int main(void)
 	tcase_add_test(tc, names_of_datagram_sockets);
 	tcase_add_test(tc, an_unknown_token_gets_no_answer);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -9,30 +9,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#include "src/repr/repr.h"
-#include "tests/unit/fake_tunnel.h"
-
-static struct fake_tunnel tunnel;
-static struct wgw_repr_session session;
-
-static void set_up(void)
-{
-	fake_start(&tunnel);
-	ck_assert(wgw_repr_session_parse(&session, tunnel.env));
-}
-
-static void tear_down(void)
-{
-	fake_stop(&tunnel);
-}
-
-static uint64_t tag_of(int fd)
-{
-	uint64_t tag = 0;
-
-	ck_assert(wgw_repr_tag(fd, &tag));
-	return tag;
-}
+#include "tests/unit/repr_fixture.h"
+#include "tests/unit/run_suite.h"
 
 static int set_int(int fd, int level, int name, int value)
 {
@@ -211,8 +189,6 @@ int main(void)
 {
 	Suite *suite = suite_create("repr option");
 	TCase *tc = tcase_create("option");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 20);
@@ -222,9 +198,5 @@ int main(void)
 	tcase_add_test(tc, limits_and_one_past_them);
 	tcase_add_test(tc, pacing_rate_does_not_reach_the_tag);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

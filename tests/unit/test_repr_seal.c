@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/repr/repr.h"
+#include "tests/unit/run_suite.h"
 
 static const uint8_t key[WGW_LABEL_KEY_BYTES] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3};
 static const uint8_t nonce[WGW_LABEL_NONCE_BYTES] = {2, 7, 1, 8, 2, 8, 1, 8};
@@ -100,17 +101,11 @@ int main(void)
 {
 	Suite *suite = suite_create("repr seal");
 	TCase *tc = tcase_create("seal");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, key_stream_is_siphash_of_nonce_and_block);
 	tcase_add_test(tc, a_label_opens_to_what_was_sealed);
 	tcase_add_test(tc, what_is_not_a_label_does_not_open);
 	tcase_add_test(tc, session_variable);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

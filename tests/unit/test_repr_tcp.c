@@ -7,36 +7,14 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
-#include "src/repr/repr.h"
-#include "tests/unit/fake_tunnel.h"
-
-static struct fake_tunnel tunnel;
-static struct wgw_repr_session session;
-
-static void set_up(void)
-{
-	fake_start(&tunnel);
-	ck_assert(wgw_repr_session_parse(&session, tunnel.env));
-}
-
-static void tear_down(void)
-{
-	fake_stop(&tunnel);
-}
+#include "tests/unit/repr_fixture.h"
+#include "tests/unit/run_suite.h"
 
 static struct sockaddr_in to_v4(void)
 {
 	return (struct sockaddr_in){.sin_family = AF_INET,
 				    .sin_port = htons(443),
 				    .sin_addr.s_addr = htonl(0x0a000001)};
-}
-
-static uint64_t tag_of(int fd)
-{
-	uint64_t tag = 0;
-
-	ck_assert(wgw_repr_tag(fd, &tag));
-	return tag;
 }
 
 static int tcp_socket(int flags)
@@ -519,8 +497,6 @@ int main(void)
 {
 	Suite *suite = suite_create("repr tcp");
 	TCase *tc = tcase_create("tcp");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 20);
@@ -544,9 +520,5 @@ int main(void)
 	tcase_add_test(tc, a_connection_from_elsewhere_is_not_accepted);
 	tcase_add_test(tc, bind_and_listen_report_the_tunnels_errno);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

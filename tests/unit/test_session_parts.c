@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "src/session/session.h"
+#include "tests/unit/run_suite.h"
 
 static char dir[64];
 
@@ -596,11 +597,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite());
 }

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "tests/unit/run_suite.h"
 #include "tests/unit/session_fake.h"
 
 static const char *dir; /* where this program runs from */
@@ -579,17 +580,13 @@ static void move_to_temporary_directory(char *self)
 
 int main(int argc, char **argv)
 {
-	SRunner *runner;
 	char command[PATH_MAX];
 	int failed;
 
 	if (argc < 2)
 		move_to_temporary_directory(argv[0]);
 	dir = argv[1];
-	runner = srunner_create(suite());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	failed = run_suite(suite());
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	if (system(command))
 		failed++;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sockets_tcp.c - TCP sockets of applications: connect, keeper, FIN, RST, back pressure */
+#include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_fake.h"
 
 #include <signal.h>
@@ -543,11 +544,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *r = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite());
 }

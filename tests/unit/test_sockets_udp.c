@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sockets_udp.c - datagram sockets of applications: shapes, order, errors, operations */
+#include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_fake.h"
 
 static const struct stack_addr other_peer = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 8}, 53};
@@ -534,11 +535,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *r = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(r, CK_NORMAL);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite());
 }

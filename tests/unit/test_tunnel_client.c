@@ -2,6 +2,7 @@
 /* test_tunnel_client.c - what passes over an open channel: words, state, questions */
 #include <fcntl.h>
 
+#include "tests/unit/run_suite.h"
 #include "tests/unit/test_tunnel_fakes.h"
 
 /* ---- words ---- */
@@ -355,11 +356,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite());
 }

@@ -18,6 +18,7 @@
 
 #include "src/tunnel/outer.h"
 #include "wg/messages.h"
+#include "tests/unit/run_suite.h"
 
 enum { MTU = 1420, PACKET = 1300, IP_HEADER = 20 };
 
@@ -711,11 +712,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int bad;
-
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return bad ? 1 : 0;
+	return run_suite(suite());
 }

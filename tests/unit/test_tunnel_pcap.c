@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "src/tunnel/core.h"
+#include "tests/unit/run_suite.h"
 
 enum { FILE_HEADER = 24, PACKET_HEADER = 16 };
 
@@ -130,11 +131,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite());
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "src/tunnel/policy.h"
+#include "tests/unit/run_suite.h"
 
 static struct stack_addr addr(const char *text)
 {
@@ -273,11 +274,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite());
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_tunnel_session.c - sessions begin and end: opening a channel, being over, delivering the
  * rest */
+#include "tests/unit/run_suite.h"
 #include "tests/unit/test_tunnel_fakes.h"
 
 /* ---- opening ---- */
@@ -318,11 +319,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite());
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "src/tunnel/tunnel.h"
+#include "tests/unit/run_suite.h"
 
 static const char base[] = "[Interface]\n"
 			   "PrivateKey = AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAUA=\n"
@@ -177,14 +178,7 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner;
-	int failed;
-
 	if (sodium_init() < 0)
 		return 1;
-	runner = srunner_create(suite());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite());
 }

@@ -22,6 +22,7 @@
 
 #include "src/session/channel.h"
 #include "src/tunnel/tunnel.h"
+#include "tests/unit/run_suite.h"
 
 static const char file[] = "[Interface]\n"
 			   "PrivateKey = AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAUA=\n"
@@ -372,11 +373,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite());
 }

@@ -481,5 +481,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	return sim_main(suite());
+	return run_suite(suite());
 }

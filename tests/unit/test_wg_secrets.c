@@ -179,5 +179,5 @@ int main(void)
 #endif
 	if (sodium_init() < 0)
 		return 1;
-	return sim_main(suite());
+	return run_suite(suite());
 }

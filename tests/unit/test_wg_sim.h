@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/run_suite.h"
 #include "wg/bytes.h"
 #include "wg/messages.h"
 #include "wg/wg.h"
@@ -356,17 +357,6 @@ static inline struct sim *sim_new_pair(struct wg_peer **peer0, struct wg_peer **
 	if (peer1)
 		*peer1 = p1;
 	return sim;
-}
-
-static inline int sim_main(Suite *suite)
-{
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
 }
 
 #endif

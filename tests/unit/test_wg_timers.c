@@ -604,5 +604,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-	return sim_main(suite());
+	return run_suite(suite());
 }
