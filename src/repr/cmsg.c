@@ -4,10 +4,16 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 
 #include "src/repr/repr.h"
 #include "stack/addr.h"
+
+/* Newer than some libc headers. */
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
 
 void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd)
 {
@@ -100,6 +106,19 @@ static int read_ip6(const struct cmsghdr *c, struct wgw_dgram *head)
 	}
 }
 
+/* Of level SOL_UDP there is one item. */
+static int read_udp(uint64_t tag, const struct cmsghdr *c, struct wgw_dgram *head)
+{
+	uint16_t size;
+
+	if (wgw_tag_kind(tag) != WGW_KIND_UDP || c->cmsg_type != UDP_SEGMENT ||
+	    c->cmsg_len != CMSG_LEN(sizeof(size)))
+		return -EINVAL;
+	memcpy(&size, CMSG_DATA(c), sizeof(size));
+	head->info = size ? size : (uint32_t)WGW_DGRAM_WHOLE;
+	return 0;
+}
+
 int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head, bool *any)
 {
 	struct msghdr copy = *msg;
@@ -120,7 +139,7 @@ int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head
 		else if (c->cmsg_level == IPPROTO_IPV6)
 			rc = read_ip6(c, head);
 		else
-			rc = -EINVAL; /* UDP_SEGMENT: the program then sends one by one */
+			rc = c->cmsg_level == IPPROTO_UDP ? read_udp(tag, c, head) : -EINVAL;
 		*any = true;
 	}
 	return rc;

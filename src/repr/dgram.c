@@ -28,6 +28,9 @@ enum {
 	ICMP_HEADER_BYTES = 8,
 	PAYLOAD_V4_MAX_BYTES = 65507,
 	PAYLOAD_V6_MAX_BYTES = 65527,
+	HEADERS_V4_BYTES = 28, /* IP and UDP, or ICMP echo */
+	HEADERS_V6_BYTES = 48,
+	UNFRAGMENTED_BYTES = 1280 - HEADERS_V6_BYTES, /* fits into every tunnel's MTU */
 	CONTROL_BYTES = 256, /* a timestamp, and a descriptor as an error mark */
 };
 
@@ -183,12 +186,32 @@ enum form {
 	FORM_MARKED, /* headed, on a socket with WGW_TAG_RAW */
 };
 
-/* Decides how to send, and completes the header. enum form or -errno. */
-static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag,
-			  const struct msghdr *msg, struct wgw_dgram *head)
+/* What Linux checks before it sends @total bytes by a path with @mtu: udp_send_skb() and
+ * __ip_append_data(). */
+static int check_size(uint64_t tag, const struct stack_addr *to, const struct wgw_dgram *head,
+		      size_t total, size_t mtu)
 {
+	bool v4 = stack_addr_is_v4(to);
+	bool split = head->info && head->info != (uint32_t)WGW_DGRAM_WHOLE;
+	size_t largest = mtu - (v4 ? HEADERS_V4_BYTES : HEADERS_V6_BYTES);
+
+	if (split && (head->info < total ? head->info : total) > largest)
+		return -EMSGSIZE;
+	if (split && total > (size_t)head->info * WGW_SEGMENTS_MAX)
+		return -EINVAL;
+	if (!split && total > largest && (tag & (v4 ? WGW_TAG_DONTFRAG4 : WGW_TAG_DONTFRAG6)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* Decides how to send @total bytes, and completes the header. enum form or -errno. */
+static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			  const struct msghdr *msg, size_t total, struct wgw_dgram *head)
+{
+	bool fits = total <= UNFRAGMENTED_BYTES ||
+		    !(tag & (WGW_TAG_DONTFRAG4 | WGW_TAG_DONTFRAG6));
 	struct stack_addr to, peer;
-	bool ancillary;
+	bool ancillary, bare = false;
 	int given = read_destination(tag, msg, &to);
 	int rc;
 
@@ -199,7 +222,7 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 	rc = wgw_cmsg_read(tag, msg, head, &ancillary);
 	if (rc < 0)
 		return rc;
-	if ((tag & WGW_TAG_RAW) && !ancillary && !given)
+	if ((tag & WGW_TAG_RAW) && !ancillary && !given && fits)
 		return FORM_BARE;
 	if (tag & WGW_TAG_CONNECTED) {
 		rc = wgw_repr_peer(s, fd, tag, &peer);
@@ -207,12 +230,17 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 			return rc;
 		if (!given)
 			to = peer;
-		if ((tag & WGW_TAG_RAW) && !ancillary && stack_addr_equal(&to, &peer))
+		bare = (tag & WGW_TAG_RAW) && !ancillary && stack_addr_equal(&to, &peer);
+		if (bare && fits)
 			return FORM_BARE;
 	}
 	rc = wgw_repr_may_send(s, fd, tag, &to, head->local_ip);
+	if (rc > 0)
+		rc = check_size(tag, &to, head, total, (size_t)rc);
 	if (rc < 0)
 		return rc;
+	if (bare)
+		return FORM_BARE;
 	memcpy(head->ip, to.ip, sizeof(head->ip));
 	head->port = to.port;
 	return tag & WGW_TAG_RAW ? FORM_MARKED : FORM_HEADED;
@@ -252,7 +280,7 @@ ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		return total;
 	if (wgw_tag_kind(tag) == WGW_KIND_PING && !is_echo_request(tag, msg, (size_t)total))
 		return -EINVAL;
-	form = prepare_header(s, fd, tag, msg, &head);
+	form = prepare_header(s, fd, tag, msg, (size_t)total, &head);
 	if (form < 0)
 		return form;
 	if (total > (tag & WGW_TAG_V6 ? PAYLOAD_V6_MAX_BYTES : PAYLOAD_V4_MAX_BYTES))

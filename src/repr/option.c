@@ -507,18 +507,47 @@ static int set_special(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	return -ENOPROTOOPT;
 }
 
+static bool forbids_fragments(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
+			      int name)
+{
+	int value = get_kept(s, fd, tag, wgw_repr_option_find(tag, level, name));
+
+	if (name == IPV6_DONTFRAG && level == IPPROTO_IPV6)
+		return value != 0;
+	/* the same numbers for both: ip_sk_ignore_df() */
+	return value >= IP_PMTUDISC_DO && value != IP_PMTUDISC_OMIT;
+}
+
+/* An option that decides whether there may be fragments has changed. */
+static int set_dont_fragment(const struct wgw_repr_session *s, int fd, uint64_t tag, uint64_t bit)
+{
+	bool on = bit == WGW_TAG_DONTFRAG4
+			  ? forbids_fragments(s, fd, tag, IPPROTO_IP, IP_MTU_DISCOVER)
+			  : forbids_fragments(s, fd, tag, IPPROTO_IPV6, IPV6_MTU_DISCOVER) ||
+				    forbids_fragments(s, fd, tag, IPPROTO_IPV6, IPV6_DONTFRAG);
+
+	return on ? wgw_repr_tag_change(fd, bit, 0) : wgw_repr_tag_change(fd, 0, bit);
+}
+
 static int set_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		    const struct wgw_repr_option *option, int value)
 {
+	int rc;
+
 	if (option->level == SOL_SOCKET && (option->name == SO_SNDBUF || option->name == SO_RCVBUF))
 		value = value > option->max / 2 ? option->max : 2 * value; /* as the kernel */
 	else if (value == -1 && (option->flags & WGW_REPR_OPTION_MINUS_RESETS))
 		value = option->initial;
+	else if (option->flags & WGW_REPR_OPTION_BOOL)
+		value = value != 0;
 	else if (value < option->min || value > option->max)
 		return -EINVAL;
 	if (option->level == SOL_SOCKET && value < option->min)
 		value = option->min;
-	return set_op(s, fd, tag, option->level, option->name, &value, sizeof(value));
+	rc = set_op(s, fd, tag, option->level, option->name, &value, sizeof(value));
+	if (rc < 0 || !option->bit || wgw_tag_kind(tag) == WGW_KIND_TCP)
+		return rc;
+	return set_dont_fragment(s, fd, tag | WGW_TAG_OPTIONS, option->bit);
 }
 
 int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,

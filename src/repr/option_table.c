@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -17,9 +18,11 @@
 
 #define TCP	WGW_REPR_OPTION_ON_TCP
 #define DGRAM	WGW_REPR_OPTION_ON_DATAGRAM
+#define UDP	WGW_REPR_OPTION_ON_UDP
 #define ANY	WGW_REPR_OPTION_ON_ANY
 #define V6	WGW_REPR_OPTION_ON_V6_ONLY
 #define RESETS	WGW_REPR_OPTION_MINUS_RESETS
+#define BOOL	WGW_REPR_OPTION_BOOL
 #define KEPT	WGW_REPR_OPTION_KEPT
 #define IGNORED WGW_REPR_OPTION_IGNORED
 #define REFUSED WGW_REPR_OPTION_REFUSED
@@ -45,6 +48,12 @@ enum {
 #endif
 #ifndef TCP_ULP
 #define TCP_ULP 31
+#endif
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
 #endif
 #ifndef TCP_TX_DELAY
 #define TCP_TX_DELAY 37
@@ -93,7 +102,7 @@ static const struct wgw_repr_option table[] = {
 	{IPPROTO_IP, IP_RECVTOS, IN_TAG, ANY, 0, 0, 0, WGW_TAG_IP_TOS, 0},
 	{IPPROTO_IP, IP_RECVERR, IN_TAG, ANY, 0, 0, 0, WGW_TAG_RECVERR, 0},
 	{IPPROTO_IP, IP_RETOPTS, IGNORED, ANY, 0, 0, 0, 0, 0},
-	{IPPROTO_IP, IP_MTU_DISCOVER, KEPT, ANY, IP_PMTUDISC_WANT, 0, 5, 0, 0},
+	{IPPROTO_IP, IP_MTU_DISCOVER, KEPT, ANY, IP_PMTUDISC_WANT, 0, 5, WGW_TAG_DONTFRAG4, 0},
 	{IPPROTO_IP, IP_MTU, SPECIAL, ANY, 0, 0, 0, 0, 0},
 	{IPPROTO_IP, IP_FREEBIND, KEPT, ANY, 0, 0, 1, 0, 0},
 	{IPPROTO_IP, IP_TRANSPARENT, REFUSED, ANY, 0, 0, 0, 0, EPERM},
@@ -124,20 +133,28 @@ static const struct wgw_repr_option table[] = {
 	{IPPROTO_IPV6, IPV6_RECVHOPLIMIT, IN_TAG, ANY | V6, 0, 0, 0, WGW_TAG_IP6_HOPLIMIT, 0},
 	{IPPROTO_IPV6, IPV6_RECVTCLASS, IN_TAG, ANY | V6, 0, 0, 0, WGW_TAG_IP6_TCLASS, 0},
 	{IPPROTO_IPV6, IPV6_RECVERR, IN_TAG, ANY | V6, 0, 0, 0, WGW_TAG_RECVERR, 0},
-	{IPPROTO_IPV6, IPV6_MTU_DISCOVER, KEPT, ANY | V6, IPV6_PMTUDISC_WANT, 0, 5, 0, 0},
+	{IPPROTO_IPV6, IPV6_MTU_DISCOVER, KEPT, ANY | V6, IPV6_PMTUDISC_WANT, 0, 5,
+	 WGW_TAG_DONTFRAG6, 0},
 	{IPPROTO_IPV6, IPV6_MTU, SPECIAL, ANY | V6, 0, 0, 0, 0, 0},
-	{IPPROTO_IPV6, IPV6_DONTFRAG, KEPT, ANY | V6, 0, 0, 1, 0, 0},
+	{IPPROTO_IPV6, IPV6_DONTFRAG, KEPT, ANY | V6, 0, 0, 1, WGW_TAG_DONTFRAG6, 0},
 	{IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, IGNORED, ANY | V6, 1, 0, 0, 0, 0},
 	{IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, IGNORED, ANY | V6, 2, 0, 0, 0, 0},
 	{IPPROTO_IPV6, IPV6_FREEBIND, KEPT, ANY | V6, 0, 0, 1, 0, 0},
 	{IPPROTO_IPV6, IPV6_TRANSPARENT, REFUSED, ANY | V6, 0, 0, 0, 0, EPERM},
 	{IPPROTO_IPV6, IPV6_UNICAST_IF, IGNORED, ANY | V6, 0, 0, 0, 0, 0},
 	{IPPROTO_IP, IP_UNICAST_IF, IGNORED, ANY, 0, 0, 0, 0, 0},
+
+	{IPPROTO_UDP, UDP_SEGMENT, KEPT, UDP, 0, 0, UINT16_MAX, 0, 0},
+	{IPPROTO_UDP, UDP_GRO, KEPT, UDP | BOOL, 0, 0, 1, 0, 0},
+	{IPPROTO_UDP, UDP_NO_CHECK6_TX, KEPT, UDP | BOOL, 0, 0, 1, 0, 0},
+	{IPPROTO_UDP, UDP_NO_CHECK6_RX, KEPT, UDP | BOOL, 0, 0, 1, 0, 0},
 };
 
 const struct wgw_repr_option *wgw_repr_option_find(uint64_t tag, int level, int name)
 {
-	unsigned int on = wgw_tag_kind(tag) == WGW_KIND_TCP ? TCP : DGRAM;
+	unsigned int on = wgw_tag_kind(tag) == WGW_KIND_TCP   ? TCP
+			  : wgw_tag_kind(tag) == WGW_KIND_UDP ? DGRAM | UDP
+							      : DGRAM;
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
 		const struct wgw_repr_option *o = &table[i];

@@ -19,6 +19,8 @@ enum {
 	WGW_REPR_OPTION_ON_DATAGRAM = 1 << 1,
 	WGW_REPR_OPTION_ON_V6_ONLY = 1 << 2,   /* AF_INET6 sockets only */
 	WGW_REPR_OPTION_MINUS_RESETS = 1 << 3, /* -1 means the initial value */
+	WGW_REPR_OPTION_ON_UDP = 1 << 4,
+	WGW_REPR_OPTION_BOOL = 1 << 5, /* any value but 0 means 1 */
 	WGW_REPR_OPTION_ON_ANY = WGW_REPR_OPTION_ON_TCP | WGW_REPR_OPTION_ON_DATAGRAM,
 };
 
@@ -28,7 +30,7 @@ struct wgw_repr_option {
 	unsigned int flags;
 	int initial;  /* what an untouched socket returns */
 	int min, max; /* WGW_REPR_OPTION_KEPT */
-	uint64_t bit; /* WGW_REPR_OPTION_TAG */
+	uint64_t bit; /* WGW_REPR_OPTION_TAG; one WGW_TAG_DONTFRAG4 or 6 of a datagram socket */
 	int refusal;  /* WGW_REPR_OPTION_REFUSED */
 };
 

@@ -162,8 +162,8 @@ int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, in
 
 /* ---- route.c, errors.c ---- */
 
-/* Whether a datagram may go to @to from @local_ip (all zero: any). 0 or -errno: the
- * policy refuses it, or the address is not ours. What was allowed is remembered. */
+/* Whether a datagram may go to @to from @local_ip (all zero: any). The path's MTU in bytes, or -errno:
+ * the policy refuses it, or the address is not ours. What was allowed is remembered. */
 int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		      const struct stack_addr *to, const uint8_t local_ip[16]);
 /* recvmsg(MSG_ERRQUEUE): the oldest ICMP error that was not told yet. 0 or -errno. */

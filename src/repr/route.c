@@ -4,7 +4,8 @@
  *
  * sendto() on a socket without a peer is refused at once on Linux when there is no route. The policy is
  * the tunnel process's: it is asked once for each destination. Only what was allowed is remembered, in a
- * cache that is lost without harm: the policy is asked again for every datagram on its way.
+ * cache that is lost without harm: the policy is asked again for every datagram on its way. The answer
+ * tells the MTU, too, for programs that want to know what does not fit.
  */
 #include "src/repr/repr.h"
 
@@ -13,8 +14,10 @@
 
 enum { SLOTS = 256 };
 
-/* Hashes of destination and source; 0: empty */
+/* Hashes of destination and source, with the MTU in the lowest 16 bits; 0: empty */
 static _Atomic uint64_t allowed[SLOTS];
+
+#define MTU_MASK UINT64_C(0xffff)
 
 static uint64_t mix(uint64_t hash, const uint8_t ip[16])
 {
@@ -29,7 +32,7 @@ static uint64_t hash_of(const struct stack_addr *to, const uint8_t local_ip[16])
 
 	/* port 53 may be somebody else's */
 	hash = (hash ^ (to->port == 53)) * UINT64_C(0x100000001b3);
-	return hash ? hash : 1;
+	return hash & ~MTU_MASK;
 }
 
 int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
@@ -37,20 +40,24 @@ int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
 {
 	struct stack_addr local = {0};
 	struct wgw_op op;
-	uint64_t hash;
+	uint64_t hash, known;
+	_Atomic uint64_t *slot;
 	int rc;
 
 	if (tag & WGW_TAG_OUTSIDE) /* the host's routes, which the tunnel process does not know */
-		return 0;
+		return UINT16_MAX;
 	hash = hash_of(to, local_ip);
-	if (atomic_load_explicit(&allowed[hash % SLOTS], memory_order_relaxed) == hash)
-		return 0;
+	slot = &allowed[(hash >> 16) % SLOTS];
+	known = atomic_load_explicit(slot, memory_order_relaxed);
+	if ((known & ~MTU_MASK) == hash && (known & MTU_MASK))
+		return (int)(known & MTU_MASK);
 	wgw_repr_op_init(s, &op, WGW_OP_ROUTE, fd, tag);
 	memcpy(local.ip, local_ip, sizeof(local.ip));
 	op.u.name.local = wgw_repr_wire_addr(&local);
 	op.u.name.remote = wgw_repr_wire_addr(to);
 	rc = wgw_repr_op_call(s, &op, -1);
-	if (rc == 0)
-		atomic_store_explicit(&allowed[hash % SLOTS], hash, memory_order_relaxed);
-	return rc;
+	if (rc < 0)
+		return rc;
+	atomic_store_explicit(slot, hash | op.u.name.remote.port, memory_order_relaxed);
+	return op.u.name.remote.port;
 }

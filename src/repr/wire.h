@@ -116,9 +116,13 @@ enum wgw_kind {
 
 #define WGW_TAG_OUTSIDE	   (UINT64_C(1) << 31) /* made by a program outside of the tunnel: apps.h */
 
-/* Bits 32-47: counts the changes of a datagram socket's peer; the shim's alone. */
+/* Bits 32-45: counts the changes of a datagram socket's peer; the shim's alone. */
 #define WGW_TAG_GENERATION_SHIFT 32
-#define WGW_TAG_GENERATION_MASK	 (UINT64_C(0xffff) << WGW_TAG_GENERATION_SHIFT)
+#define WGW_TAG_GENERATION_MASK	 (UINT64_C(0x3fff) << WGW_TAG_GENERATION_SHIFT)
+
+/* A datagram socket sends no fragments, by family of the destination; the shim's alone. */
+#define WGW_TAG_DONTFRAG4 (UINT64_C(1) << 46)
+#define WGW_TAG_DONTFRAG6 (UINT64_C(1) << 47)
 
 /* The same bits of a TCP socket; the shim's alone. */
 #define WGW_TAG_DISSOLVED    (UINT64_C(1) << 32) /* connect() told the failure: as a new socket */
@@ -242,6 +246,8 @@ static_assert(sizeof(struct wgw_connect) == 64, "no padding");
  * @local_ip:	From it: the address the datagram came to. To it: source to use, zero: any
  * @ttl, @tos:	From it: as received. To it: 0: the socket's own
  * @err:	From it: not 0: an ICMP error for a datagram sent to @ip, no payload for the program
+ * @info:	From it: with @err, the path's MTU if that was it. To it: the payload is to be sent as
+ *		datagrams of so many bytes (UDP_SEGMENT); 0: as the socket's option says
  */
 struct wgw_dgram {
 	uint32_t magic;
@@ -253,6 +259,11 @@ struct wgw_dgram {
 	uint32_t info;
 };
 static_assert(sizeof(struct wgw_dgram) == 48, "no padding");
+
+enum {
+	WGW_DGRAM_WHOLE = -1, /* @info: as one datagram, whatever the socket's option says */
+	WGW_SEGMENTS_MAX = 128, /* UDP_MAX_SEGMENTS of include/linux/udp.h */
+};
 
 /* ---- operations ---- */
 
@@ -272,7 +283,8 @@ enum wgw_op_code {
 	WGW_OP_DNS_QUERY,    /* u.dns_query; reply: the DNS response follows in the same message */
 	WGW_OP_IFADDRS, /* no body; reply u.resolved: addresses, lengths of their prefixes as the
 				bytes of @canonical, MTU as @ttl */
-	WGW_OP_ROUTE,	/* u.name: may a datagram go from @local (or any) to @remote? reply err */
+	WGW_OP_ROUTE,	/* u.name: may a datagram go from @local (or any) to @remote? reply err, and
+				the MTU as @remote.port */
 };
 
 struct wgw_wire_addr {

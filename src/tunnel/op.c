@@ -362,18 +362,23 @@ static int do_getopt(struct talk *k)
 	return 0;
 }
 
-/* Whether a datagram may be sent: 0 or errno. */
+/* Whether a datagram may be sent: 0 or errno, and the MTU. */
 static int do_route(struct talk *k)
 {
 	struct stack_addr local, remote;
+	enum wgw_route route;
 
 	addr_from_wire(&k->op.u.name.local, &local);
 	addr_from_wire(&k->op.u.name.remote, &remote);
-	if (wgw_session_route(k->quota->session, &remote) == WGW_ROUTE_REFUSED)
+	route = wgw_session_route(k->quota->session, &remote);
+	if (route == WGW_ROUTE_REFUSED)
 		return ENETUNREACH;
 	if (!stack_addr_is_any(&local) && !stack_addr_is_loopback(&local) &&
 	    !stack_is_local(k->sockets->t->stack, &local))
 		return ENETUNREACH;
+	/* of direct ones the kernel knows; it drops what is too large */
+	k->op.u.name.remote.port =
+		route == WGW_ROUTE_TUNNEL ? (uint16_t)k->sockets->t->boot->mtu : UINT16_MAX;
 	return 0;
 }
 

@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,6 +24,11 @@
 #include <unistd.h>
 
 #include "src/tunnel/udp.h"
+
+/* Newer than some libc headers. */
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
 
 static uint8_t buffer[sizeof(struct wgw_dgram) + UDP_MAX_BYTES];
 
@@ -190,6 +196,30 @@ static bool receive(struct wgw_dgram_sock *u, size_t *len, bool *special)
 	return r > 0 || is_message;
 }
 
+/* As one datagram, or as several of which all but the last have the size that the message or the
+ * socket says: the program has one call for them, and so have we. */
+static void send_segments(struct wgw_dgram_sock *u, struct wgw_dgram *header,
+			  const uint8_t *payload, size_t len)
+{
+	struct stack_addr to = {.port = header->port};
+
+	if (header->info == 0)
+		header->info = u->segment;
+	if (header->info == (uint32_t)WGW_DGRAM_WHOLE)
+		header->info = 0;
+	if (header->info && len > (size_t)header->info * WGW_SEGMENTS_MAX) {
+		memcpy(to.ip, header->ip, sizeof(to.ip));
+		udp_error(u, &to, EINVAL, UINT32_MAX);
+		return;
+	}
+	while (header->info && len > header->info) {
+		udp_net_send(u, header, payload, header->info);
+		payload += header->info;
+		len -= header->info;
+	}
+	udp_net_send(u, header, payload, len);
+}
+
 static void send_on(struct wgw_dgram_sock *u, size_t len, bool special)
 {
 	struct wgw_dgram header = {.magic = WGW_WIRE_MAGIC, .port = u->remote.port};
@@ -206,7 +236,7 @@ static void send_on(struct wgw_dgram_sock *u, size_t len, bool special)
 	} else if (!u->connected) {
 		return;
 	}
-	udp_net_send(u, &header, buffer + skip, len - skip);
+	send_segments(u, &header, buffer + skip, len - skip);
 }
 
 static void udp_close(struct wgw_dgram_sock *u)
@@ -442,4 +472,5 @@ void wgw_udp_options(struct wgw_sock *sock)
 	wgw_options_for_flow(sock, &options);
 	u->ttl = options.ttl;
 	u->tos = options.tos;
+	u->segment = (uint16_t)wgw_option_int(sock, IPPROTO_UDP, UDP_SEGMENT, 0);
 }

@@ -54,6 +54,7 @@ struct udp_kernel {
  * @local:	What bind() or the first use chose; @remote: connected to
  * @flow, @ping, @kernel: ways to the network, made when first needed
  * @route_to, @route, @route_real: the last decision of policy
+ * @segment:	UDP_SEGMENT, 0: none
  * @so_error:	ICMP error that was not yet asked for
  * @errors:	With IP_RECVERR: the error queue, a ring of @n_errors from @first_error on
  * @shut_rd, @shut_wr: shutdown(2)
@@ -80,6 +81,7 @@ struct wgw_dgram_sock {
 	struct udp_alias alias[UDP_ALIASES];
 	unsigned int n_alias;
 	uint8_t ttl, tos;
+	uint16_t segment;
 	int so_error;
 	struct wgw_dgram errors[UDP_ERRORS_MAX];
 	unsigned int first_error, n_errors;
@@ -95,7 +97,8 @@ void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, u
 
 /* udp_net.c ---- */
 
-/* Sends on. @header: destination, source, ttl, tos; the payload as it is. */
+/* Sends one datagram on. @header: destination, source, ttl, tos; @info not 0: in one piece or not at
+ * all. */
 void udp_net_send(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const uint8_t *payload,
 		  size_t len);
 int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint32_t flags);

@@ -24,6 +24,8 @@
 enum {
 	ICMP_ID_AT = 4, /* identifier in an echo header, RFC 792 */
 	ICMP_HEADER_BYTES = 8,
+	HEADERS_V4_BYTES = 28, /* IP and UDP */
+	HEADERS_V6_BYTES = 48,
 };
 
 static uint8_t buffer[UDP_MAX_BYTES];
@@ -299,9 +301,12 @@ static void send_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to,
 {
 	struct iovec iov = {(void *)payload, len};
 	uint8_t ttl = h->ttl ? h->ttl : u->ttl, tos = h->tos ? h->tos : u->tos;
+	size_t packet = len + (stack_addr_is_v4(to) ? HEADERS_V4_BYTES : HEADERS_V6_BYTES);
 	int err = need_flow(u);
 
 	ttl = ttl ? ttl : 64;
+	if (h->info && packet > u->sockets->t->boot->mtu)
+		err = -EMSGSIZE;
 	if (!err && u->ping)
 		err = flow_ping_send(u->ping, to, payload, len, ttl, tos);
 	else if (!err)

@@ -3,14 +3,7 @@
 #include "behave.h"
 
 #include <linux/errqueue.h>
-#include <netinet/udp.h>
 
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
 
 static void show_cmsg(struct cmsghdr *c)
 {
@@ -225,21 +218,6 @@ CASE(rights_on_udp)
 	int fd = 1;
 
 	send_with("rights", false, SOL_SOCKET, SCM_RIGHTS, &fd, sizeof(fd));
-}
-
-CASE(segmentation)
-{
-	uint16_t size = 2;
-
-	send_with("one segment size", false, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
-}
-
-CASE(segmentation_option)
-{
-	int fd = udp_socket(false);
-
-	did("UDP_SEGMENT", set_int(fd, IPPROTO_UDP, UDP_SEGMENT, 1200));
-	did("UDP_GRO", set_int(fd, IPPROTO_UDP, UDP_GRO, 1));
 }
 
 /* ---- errors ---- */

@@ -224,6 +224,7 @@ static inline void fake_answer(struct fake_tunnel *t, struct wgw_op *op, int fd,
 		out.u.resolved.ttl = 1420;
 		break;
 	case WGW_OP_ROUTE:
+		out.u.name.remote.port = 1420;
 		break;
 	default:
 		out.err = EPROTO;
