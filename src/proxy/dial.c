@@ -141,6 +141,7 @@ static struct proxy_remembered *remembered(struct proxy_dial *d, uint64_t *hash)
 
 	crypto_shorthash((uint8_t *)hash, (const uint8_t *)d->target.name, strlen(d->target.name),
 			 p->hash_key);
+	*hash ^= (uint64_t)d->options.first; /* who prefers another family has other winners */
 	return &p->winners[*hash % PROXY_WINNERS];
 }
 
@@ -178,6 +179,17 @@ static void interleave(struct candidate *at, size_t n)
 		for (; j > i; j--)
 			swap(&at[j], &at[j - 1]);
 	}
+}
+
+/* What the user prefers comes first; interleave() lets the other family take its turn behind. */
+static void put_family_first(struct proxy_dial *d)
+{
+	size_t i = 0;
+
+	while (i < d->n && (d->options.first == AF_INET) != stack_addr_is_v4(&d->at[i].to))
+		i++;
+	for (; i > 0 && i < d->n; i--)
+		swap(&d->at[i], &d->at[i - 1]);
 }
 
 static void put_winner_first(struct proxy_dial *d)
@@ -241,6 +253,8 @@ static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
 	d->decided = d->n == 0;
 	if (d->n > 0) {
 		d->result = PROXY_OK;
+		if (d->options.first != AF_UNSPEC)
+			put_family_first(d);
 		interleave(d->at, d->n);
 		put_winner_first(d);
 	}

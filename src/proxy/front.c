@@ -61,6 +61,7 @@ int proxy_front_send(const struct proxy_front *f, size_t i, int fd)
 	msg.id = (uint32_t)i;
 	msg.u.proxy.kind = s->kind;
 	msg.u.proxy.family = f->options->family;
+	msg.u.proxy.first = f->options->first;
 	msg.u.proxy.connect_ms = f->options->connect_ms;
 	msg.u.proxy.idle_s = s->idle_s;
 	msg.u.proxy.target_port = s->target_port;
@@ -377,11 +378,13 @@ int wgw_proxy_run(struct wgw_proxy_options *o)
 	for (size_t i = 0; status == 0 && i < o->n && !f.failed; i++) {
 		if (o->specs[i].kind == WGW_PROXY_STDIO) {
 			status = proxy_stdio_run(&f, i);
-			/* without a connection the listeners go on alone */
-			if (status && f.result != 0 && o->n > 1)
+			/* listeners go on alone; who started this sees the end of its output */
+			if (o->n > 1) {
 				status = 0;
-			else
+				wgw_null_stdio(STDIN_FILENO, STDOUT_FILENO);
+			} else {
 				f.stopped = true;
+			}
 		}
 	}
 	while (status == 0 && !f.stopped && !f.failed)

@@ -111,11 +111,12 @@ void proxy_far_free(struct proxy_far *far, bool reset);
 /**
  * struct proxy_dial_options
  * @family:	AF_INET, AF_INET6 or AF_UNSPEC
+ * @first:	The family whose addresses are tried first, AF_UNSPEC: as the resolver has them
  * @connect_ms:	For all of it
  * @host:	The destination is one of this host, named by the user: kernel sockets only
  */
 struct proxy_dial_options {
-	int family;
+	int family, first;
 	uint32_t connect_ms;
 	bool host;
 };

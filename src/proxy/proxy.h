@@ -59,6 +59,7 @@ struct wgw_proxy_spec {
  * @any_user:	--any-user: other users of this host may use listeners on loopback
  * @connect_ms:	--connect-timeout
  * @family:	--resolve: AF_INET, AF_INET6, or AF_UNSPEC for both
+ * @first:	wireproxy's ResolveStrategy: of both families, the one that is tried first
  */
 struct wgw_proxy_options {
 	struct wgw_run_options run;
@@ -67,7 +68,7 @@ struct wgw_proxy_options {
 	const char *users_file;
 	bool allow_open, any_user;
 	uint32_t connect_ms;
-	int family;
+	int family, first;
 };
 
 /* spec.c: these append to @o->specs. Return NULL, or a sentence that says what is wrong. ---- */

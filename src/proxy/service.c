@@ -234,6 +234,7 @@ static struct proxy_service *service_new(struct wgw_session *s, const struct wgw
 	v->diag = -1;
 	v->idle_s = msg->u.proxy.idle_s;
 	v->dial.family = msg->u.proxy.family;
+	v->dial.first = msg->u.proxy.first;
 	v->dial.connect_ms = msg->u.proxy.connect_ms;
 	v->dial.host = v->kind == WGW_PROXY_REMOTE_TCP || v->kind == WGW_PROXY_REMOTE_UDP;
 	v->session = s;

@@ -8,7 +8,8 @@
  * parser of such files, the others blanked so that line numbers stay; sections become listeners.
  *
  * What wireproxy does and wg-quick does not: a value "$NAME" is the environment variable's, "$$" at
- * its beginning is "$"; a [Peer] without AllowedIPs gets everything; CheckAlive in [Interface].
+ * its beginning is "$"; a [Peer] without AllowedIPs gets everything; CheckAlive in [Interface]; [Resolve]
+ * says which family is tried first, not which alone.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -203,6 +204,7 @@ static void end_section(struct splitter *s)
 		return;
 	}
 	spec = &s->options->specs[s->options->n - 1];
+	spec->idle_s = 0; /* wireproxy's default: a sender is never forgotten */
 	if (aims && !set_target(s, spec))
 		return;
 	if (s->kind == SEC_TCP_SERVER &&
@@ -215,12 +217,13 @@ static void end_section(struct splitter *s)
 	set_users(s, spec);
 }
 
+/* A preference, there: names without such an address are reached at the others. */
 static void set_strategy(struct splitter *s, const char *value)
 {
 	if (strcasecmp(value, "ipv4") == 0)
-		s->options->family = AF_INET;
+		s->options->first = AF_INET;
 	else if (strcasecmp(value, "ipv6") == 0)
-		s->options->family = AF_INET6;
+		s->options->first = AF_INET6;
 	else if (strcasecmp(value, "auto") != 0)
 		bad(s, "[Resolve] ResolveStrategy: not auto, ipv4 or ipv6");
 }

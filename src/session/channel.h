@@ -168,8 +168,9 @@ struct wgw_channel_msg {
 		} host;
 		struct wgw_ch_listener listener;
 		struct {
-			uint32_t kind;	       /* enum wgw_proxy_kind, src/proxy/proxy.h */
-			int32_t family;	       /* of destinations: AF_INET, AF_INET6, AF_UNSPEC */
+			uint32_t kind;	/* enum wgw_proxy_kind, src/proxy/proxy.h */
+			int32_t family; /* of destinations: AF_INET, AF_INET6, AF_UNSPEC */
+			int32_t first; /* the family that is tried first; AF_UNSPEC: the resolver's order */
 			uint32_t connect_ms;   /* 0: the default */
 			uint32_t idle_s;       /* of datagram senders, 0: for ever */
 			uint8_t listen_ip[16]; /* of the remote kinds */

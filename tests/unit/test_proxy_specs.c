@@ -158,7 +158,7 @@ START_TEST(sections_become_listeners_and_lines_stay_where_they_are)
 	ck_assert(!proxy_users_check(&o.specs[0].users, "u", 1, "p", 1));
 	ck_assert_int_eq(o.specs[1].kind, WGW_PROXY_SNI);
 	ck_assert_uint_eq(o.specs[1].users.n, 0);
-	ck_assert_int_eq(o.family, AF_INET6);
+	ck_assert_int_eq(o.first, AF_INET6);
 	free(wg);
 	wgw_proxy_options_free(&o);
 }
