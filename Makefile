@@ -19,7 +19,7 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lhttp_parser
 # AEAD providers that are compiled in when their headers are present
 HAVE_OPENSSL := $(shell pkg-config --exists libcrypto 2>/dev/null && echo 1)
-HAVE_IPSECMB := $(shell printf '\#include <intel-ipsec-mb.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1)
+HAVE_IPSECMB := $(shell $(CC) -E -include intel-ipsec-mb.h -x c /dev/null >/dev/null 2>&1 && echo 1)
 ifdef HAVE_OPENSSL
 PKG_CFLAGS += -DWG_HAVE_OPENSSL
 PKG_LIBS   += -lcrypto
