@@ -140,6 +140,8 @@ check: all $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) $(PROGRAMS) $(BEHAVIOURS
 	@$(RUN_TESTS) $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) tests/behaviours/run.py $(E2E_TESTS)
 behaviours: all $(BEHAVIOURS)
 	@WGWRAP_BUILD=$(abspath $(BUILD)) tests/behaviours/run.py $(CASES)
+behaviours-supervised: all $(BEHAVIOURS)
+	@WGWRAP_BUILD=$(abspath $(BUILD)) tests/behaviours/run.py --supervised $(CASES)
 check-unit: $(UNIT_TESTS) $(PLATFORM_TESTS)
 	@$(RUN_TESTS) $^
 check-e2e: all $(PROGRAMS)
@@ -227,6 +229,7 @@ help:
 	@echo 'make check        all tests; K=PATTERN: those whose name contains it'
 	@echo 'make check-unit   tests/unit and tests/platform; check-e2e: tests/e2e'
 	@echo 'make behaviours   each socket behaviour natively and wrapped, compared; CASES="udp tcp.connect_refused"'
+	@echo 'make behaviours-supervised   the same without the shared object: the supervisor answers'
 	@echo 'make matrix       real programs, all of them; check has the quick ones. make deps-matrix first'
 	@echo 'make sim          tests/sim: the engine in virtual time; SEEDS=N FIRST=SEED'
 	@echo 'make bench        tests/bench: ratios, measured side by side'
@@ -237,5 +240,5 @@ help:
 	@echo 'make clean        remove what was built'
 	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir JOBS=N QUICK=1 (check)'
 
-.PHONY: all deps deps-matrix matrix behaviours check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall clean help
+.PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall clean help
 .DEFAULT_GOAL := all

@@ -89,10 +89,6 @@ enum {
 	WGW_CALL_GONE,		     /* nobody waits for an answer any more */
 };
 
-/* What makes messages of a connected datagram socket have headers. Here they never have: calls
- * without an address are not reported, and would be sent and read as they are. */
-#define WGW_CALL_HEADED (WGW_TAG_ANCILLARY | WGW_TAG_RECVERR)
-
 typedef long wgw_call_handler(struct wgw_call *c);
 
 /* ---- listener.c ---- */
@@ -144,6 +140,11 @@ void wgw_copies_add(struct wgw_copies *k, int fd);
 void wgw_copies_given(struct wgw_copies *k, int fd);
 /* A new duplicate of the program's descriptor @number; *@what is set when there is none (-1). */
 int wgw_copies_find(struct wgw_copies *k, pid_t tid, int number, enum wgw_socket_class *what);
+
+/* ---- connect.c ---- */
+
+/* connect(2) on our socket. @wait: as long as the program's own call would; else it is begun. */
+long wgw_call_connect_to(struct wgw_call *c, const void *address, socklen_t len, bool wait);
 
 /* ---- policy.c: sockets that are not ours ---- */
 

@@ -18,8 +18,7 @@
 /** untell() - the outcome did not reach the program */
 static void untell(struct wgw_call *c)
 {
-	if (!(c->tag & WGW_TAG_REPORTED))
-		wgw_repr_tag_change(c->fd, 0, WGW_TAG_REPORTED);
+	wgw_repr_tag_change(c->fd, 0, (WGW_TAG_REPORTED | WGW_TAG_DISSOLVED) & ~c->tag);
 }
 
 /** is_close_on_exec() - of the program's descriptor @number */
@@ -67,7 +66,8 @@ static long begin_again(struct wgw_call *c, const void *address, socklen_t len)
 	return wgw_repr_connect_begin(&c->capture->session, c->fd, c->tag, address, len);
 }
 
-static long wait_for_outcome(struct wgw_call *c)
+/** wait_for_outcome() - @pending: what it says when time is up */
+static long wait_for_outcome(struct wgw_call *c, long pending)
 {
 	int64_t until = wgw_call_until(c, SO_SNDTIMEO);
 
@@ -75,7 +75,7 @@ static long wait_for_outcome(struct wgw_call *c)
 		long rc = wgw_call_wait(c, POLLOUT, until);
 
 		if (rc == 0)
-			return -EINPROGRESS;
+			return pending;
 		if (rc != 1)
 			return rc;
 		if (!wgw_repr_tag(c->fd, &c->tag))
@@ -84,6 +84,20 @@ static long wait_for_outcome(struct wgw_call *c)
 		if (rc != -EALREADY)
 			return rc;
 	}
+}
+
+long wgw_call_connect_to(struct wgw_call *c, const void *address, socklen_t len, bool wait)
+{
+	long rc = wgw_repr_connect_begin(&c->capture->session, c->fd, c->tag, address, len);
+
+	if (rc == -ECONNABORTED)
+		rc = begin_again(c, address, len);
+	if (wgw_tag_kind(c->tag) != WGW_KIND_TCP)
+		return rc;
+	c->undo = untell;
+	if ((rc == -EINPROGRESS || rc == -EALREADY) && wait && !wgw_repr_nonblocking(c->fd))
+		rc = wait_for_outcome(c, rc);
+	return rc;
 }
 
 long wgw_call_connect(struct wgw_call *c)
@@ -104,14 +118,5 @@ long wgw_call_connect(struct wgw_call *c)
 		rc = wgw_outside_connect(c, &address, (socklen_t)len);
 		return rc ? rc : WGW_CALL_CONTINUE;
 	}
-	rc = wgw_repr_connect_begin(&c->capture->session, c->fd, c->tag & ~WGW_CALL_HEADED,
-				    &address, (socklen_t)len);
-	if (rc == -ECONNABORTED)
-		rc = begin_again(c, &address, (socklen_t)len);
-	if (wgw_tag_kind(c->tag) != WGW_KIND_TCP)
-		return rc;
-	c->undo = untell;
-	if ((rc == -EINPROGRESS || rc == -EALREADY) && !wgw_repr_nonblocking(c->fd))
-		rc = wait_for_outcome(c);
-	return rc;
+	return wgw_call_connect_to(c, &address, (socklen_t)len, true);
 }

@@ -352,6 +352,8 @@ struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 		errno = EINVAL;
 		goto fail;
 	}
+	/* calls without an address are not reported: messages are sent and read as they are */
+	k->session.bare = true;
 	k->kept = calloc(options->n_kept + 1, sizeof(*k->kept));
 	if (!k->kept)
 		goto fail;

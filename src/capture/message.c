@@ -153,6 +153,16 @@ static long take_control(const struct wgw_call *c, struct message *m)
 			       m->head.msg_controllen);
 }
 
+/** fast_open() - MSG_FASTOPEN: without a cookie, which we never have, it connects first */
+static long fast_open(struct wgw_call *c, const struct message *m, int flags)
+{
+	if (wgw_tag_kind(c->tag) != WGW_KIND_TCP)
+		return 0;
+	if (!m->msg.msg_name)
+		return -EINVAL;
+	return wgw_call_connect_to(c, m->msg.msg_name, m->msg.msg_namelen, !(flags & MSG_DONTWAIT));
+}
+
 /** send_message() - waits for room as the program's call would */
 static long send_message(struct wgw_call *c, const struct message *m, int flags)
 {
@@ -165,6 +175,12 @@ static long send_message(struct wgw_call *c, const struct message *m, int flags)
 
 		if (!wgw_call_valid(c))
 			return WGW_CALL_GONE;
+		if (flags & MSG_FASTOPEN) {
+			rc = fast_open(c, m, flags);
+			if (rc < 0)
+				return rc;
+			flags &= ~MSG_FASTOPEN;
+		}
 		n = wgw_repr_sendmsg(&c->capture->session, c->fd, c->tag, &m->msg,
 				     flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n == -EPIPE && !(flags & MSG_NOSIGNAL) && wgw_tag_kind(c->tag) == WGW_KIND_TCP)
@@ -397,14 +413,27 @@ static long receive_head(struct wgw_call *c, uint64_t at, int flags, int64_t unt
 	return rc ? rc : n;
 }
 
+/** received_by_kernel() - calls that mean the same on the AF_UNIX socket, or have nothing to receive:
+ * WGW_CALL_CONTINUE or -errno. 0: it is for us */
+static long received_by_kernel(const struct wgw_call *c, int flags)
+{
+	if (c->what != WGW_SOCKET_OURS)
+		return WGW_CALL_CONTINUE;
+	if (wgw_tag_kind(c->tag) != WGW_KIND_TCP)
+		return 0;
+	if (flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	return flags & MSG_OOB ? -EINVAL : WGW_CALL_CONTINUE;
+}
+
 long wgw_call_recvfrom(struct wgw_call *c)
 {
 	struct message m;
 	struct iovec one;
-	long rc, n;
+	long rc = received_by_kernel(c, (int)c->args[3]), n;
 
-	if (c->what != WGW_SOCKET_OURS || wgw_tag_kind(c->tag) == WGW_KIND_TCP)
-		return WGW_CALL_CONTINUE;
+	if (rc)
+		return rc;
 	rc = make_head(&m, &one, c->args[1], c->args[2]);
 	if (rc)
 		return rc;
@@ -418,30 +447,20 @@ long wgw_call_recvfrom(struct wgw_call *c)
 	n = m.data ? receive_message(c, &m, (int)c->args[3], wgw_call_until(c, SO_RCVTIMEO))
 		   : -ENOMEM;
 	rc = n < 0 ? n : scatter(c, &m, (size_t)n);
-	if (rc == 0)
+	if (rc == 0 && c->args[4])
 		rc = wgw_target_write_address(c, c->args[4], c->args[5], &m.name,
 					      m.msg.msg_namelen);
 	release(&m);
 	return rc ? rc : n;
 }
 
-/** is_for_kernel() - calls that mean the same on the AF_UNIX socket. An error queue does not: there
- * is none, and data would be read */
-static bool is_for_kernel(const struct wgw_call *c, int flags)
-{
-	if (c->what != WGW_SOCKET_OURS)
-		return true;
-	return wgw_tag_kind(c->tag) == WGW_KIND_TCP && !(flags & MSG_ERRQUEUE);
-}
-
 long wgw_call_recvmsg(struct wgw_call *c)
 {
 	int flags = (int)c->args[2];
+	long rc = received_by_kernel(c, flags);
 
-	if (is_for_kernel(c, flags))
-		return WGW_CALL_CONTINUE;
-	if (wgw_tag_kind(c->tag) == WGW_KIND_TCP)
-		return -EAGAIN;
+	if (rc)
+		return rc;
 	return receive_head(c, c->args[1], flags, wgw_call_until(c, SO_RCVTIMEO));
 }
 
@@ -451,10 +470,10 @@ long wgw_call_recvmmsg(struct wgw_call *c)
 	int flags = (int)c->args[3];
 	struct timespec limit;
 	int64_t end = -1;
-	long rc = 0;
+	long rc = received_by_kernel(c, flags);
 
-	if (is_for_kernel(c, flags))
-		return WGW_CALL_CONTINUE;
+	if (rc)
+		return rc;
 	if (c->args[4]) {
 		if (wgw_target_read(c, c->args[4], &limit, sizeof(limit)))
 			return -EFAULT;

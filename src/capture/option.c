@@ -55,7 +55,6 @@ long wgw_call_setsockopt(struct wgw_call *c)
 		return -EFAULT;
 	if (!wgw_call_valid(c))
 		return WGW_CALL_GONE;
-	/* as if it had headers already: it must not get any, see WGW_CALL_HEADED */
-	return wgw_repr_setsockopt(&c->capture->session, c->fd, c->tag & ~WGW_TAG_RAW,
-				   (int)c->args[1], (int)c->args[2], value, (socklen_t)len);
+	return wgw_repr_setsockopt(&c->capture->session, c->fd, c->tag, (int)c->args[1],
+				   (int)c->args[2], value, (socklen_t)len);
 }

@@ -102,8 +102,11 @@ static long accept_one(struct wgw_call *c, int flags, struct stack_addr *peer)
 			if (fd < 0)
 				return -errno;
 			rc = wgw_repr_accepted(&c->capture->session, fd, c->tag, peer);
-			if (rc == 0)
+			if (rc == 0) {
+				if (c->tag & WGW_TAG_INHERITED)
+					wgw_repr_copy_native(c->fd, fd);
 				return fd;
+			}
 			close(fd); /* not from the tunnel process: it never happened */
 			continue;
 		}

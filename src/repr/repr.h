@@ -33,6 +33,9 @@ struct wgw_repr_session {
 	char abstract[2 * WGW_ABSTRACT_BYTES + 1]; /* hex, as in the name */
 	char path[WGW_PATH_PREFIX_MAX_BYTES + 1];
 	bool outside; /* this program's new sockets are outside of the tunnel; see apps.h */
+	/* Connected datagram sockets always have WGW_TAG_RAW: nobody is there to add and take off
+	 * headers. Datagrams of another peer than the one connected to are then dropped. */
+	bool bare;
 };
 
 /* ---- session.c ---- */

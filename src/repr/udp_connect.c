@@ -51,8 +51,11 @@ static int requeue_through(const struct change *c, char message[MESSAGE_MAX_BYTE
 		if (n == 0 && (!raw || wgw_repr_hung_up(c->fd)))
 			return 0;
 		memcpy(&head, message, sizeof(head));
-		*foreign |=
-			to && (memcmp(head.ip, to->ip, sizeof(head.ip)) || head.port != to->port);
+		if (to && (memcmp(head.ip, to->ip, sizeof(head.ip)) || head.port != to->port)) {
+			if (c->s->bare)
+				continue;
+			*foreign = true;
+		}
 		rc = wgw_repr_op_send(c->conversation, &op, message, skip + (size_t)n, -1);
 		if (rc < 0)
 			return rc;
@@ -139,6 +142,7 @@ int wgw_repr_udp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			 const struct stack_addr *to)
 {
 	struct change c = {.s = s, .fd = fd, .tag = tag};
+	bool headed = (tag & (WGW_TAG_ANCILLARY | WGW_TAG_RECVERR)) && !s->bare;
 	int rc;
 
 	if (!to && !(tag & WGW_TAG_CONNECTED))
@@ -148,7 +152,7 @@ int wgw_repr_udp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		if (rc < 0)
 			return rc;
 	}
-	return run_change(&c, to, to && !(tag & (WGW_TAG_ANCILLARY | WGW_TAG_RECVERR)));
+	return run_change(&c, to, to && !headed);
 }
 
 int wgw_repr_udp_unraw(const struct wgw_repr_session *s, int fd, uint64_t *tag)
@@ -156,7 +160,7 @@ int wgw_repr_udp_unraw(const struct wgw_repr_session *s, int fd, uint64_t *tag)
 	struct change c = {.s = s, .fd = fd, .tag = *tag};
 	int rc;
 
-	if (!(*tag & WGW_TAG_RAW))
+	if (!(*tag & WGW_TAG_RAW) || s->bare)
 		return 0;
 	rc = wgw_repr_name_op(s, fd, *tag, NULL, &c.old_peer);
 	if (rc == 0)

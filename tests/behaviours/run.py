@@ -3,14 +3,17 @@
 """
 run.py - every case of this folder natively and through the tunnel; the outputs must be equal
 
-usage: run.py [-v] [PROGRAM[.CASE]...]		-v: print the outputs of every case
+usage: run.py [-v] [--supervised] [PROGRAM[.CASE]...]
+	-v		print the outputs of every case
+	--supervised	without the shared object: the supervisor answers every call (--capture=supervisor)
 
 Natively, programs and server run on the kernel's stack, in two network namespaces with a veth between them.
 Wrapped, both are wrapped by a wgwrap each, with the same addresses, and nothing but loopback between those. The programs
 run without capabilities, as nobody where the test is root.
 
 A case that differs must be in the ledger of preload/README.md (as `program.case`), and what is there must
-differ: then it counts as listed. One line per case says equal, listed or FAILING; TAP goes to tests/run.
+differ: then it counts as listed. With --supervised, the ledger is that one and the one of src/capture/README.md, less what the latter
+says is equal. One line per case says equal, listed or FAILING; TAP goes to tests/run.
 
 time limit: 240 s
 """
@@ -34,7 +37,9 @@ from lib.world import BUILD, INSIDE, NOBODY, enter, find, wait_until  # noqa: E4
 LIMIT_S = 150
 PORT = 51820
 TUNNEL_MTU = 1420
-LEDGER = os.path.join(ROOT, "preload/README.md")
+LEDGERS = {"preload": ("preload/README.md", "## Accepted differences"),
+           "capture": ("src/capture/README.md", "## Differences from the shared object")}
+EQUAL_AGAIN = "Equal all the same:"
 NAMES = ("10.77.0.1 hosts.test hosts-alias\nfd77::1 hosts.test\n127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
          "10.77.0.5 only4.hosts.test\nfd77::5 only6.hosts.test\n")
 
@@ -49,8 +54,9 @@ def run(*argv, **kwargs):
 class Places:
     """The two places a program runs in: native and wrapped."""
 
-    def __init__(self):
+    def __init__(self, supervised):
         self.as_root = os.environ[INSIDE] == "root"
+        self.options = ["--capture=supervisor"] if supervised else []
         self.dir = tempfile.mkdtemp(prefix="wgwrap-behaviours-", dir="/tmp")
         os.chmod(self.dir, 0o755)
         self.children = []
@@ -146,7 +152,7 @@ class Places:
             return self.inside(self.native_server) + list(command)
         if side == "native-client":
             return self.inside(self.native_client) + drop + ["--", *command]
-        return drop + ["--", self.path("bin", "wgwrap"), "-c", self.path(f"{side}.conf"), "--", *command]
+        return drop + ["--", self.path("bin", "wgwrap"), "-c", self.path(f"{side}.conf"), *self.options, "--", *command]
 
     def environment(self, side):
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": self.path("home"), "LC_ALL": "C.UTF-8",
@@ -229,11 +235,22 @@ def finish(what, child, out, err, deadline):
     return split(out.read()), err.read()
 
 
-def ledger():
-    """The cases that may differ."""
-    with open(LEDGER, encoding="utf-8") as f:
+def listed(which):
+    """The cases that a ledger names: those that may differ, and those that are equal all the same."""
+    path, title = LEDGERS[which]
+    with open(os.path.join(ROOT, path), encoding="utf-8") as f:
         text = f.read()
-    return set(re.findall(r"`([a-z0-9_]+\.[a-z0-9_]+)`", text[text.index("## Accepted differences"):]))
+    differ, _, equal = text[text.index(title):].partition(EQUAL_AGAIN)
+    return [set(re.findall(r"`([a-z0-9_]+\.[a-z0-9_]+)`", part)) for part in (differ, equal)]
+
+
+def ledger(supervised):
+    """The cases that must differ."""
+    accepted, _ = listed("preload")
+    if not supervised:
+        return accepted
+    more, equal = listed("capture")
+    return (accepted | more) - equal
 
 
 def cases_of(program):
@@ -253,16 +270,16 @@ class Report:
         self.verbose, self.pattern = verbose, pattern
         self.lines, self.counts = [], {"equal": 0, "listed": 0, "FAILING": 0}
 
-    def say(self, name, native, wrapped, listed):
+    def say(self, name, native, wrapped, accepted):
         if self.pattern not in name:
             return
         same = native == wrapped
-        word = "equal" if same and not listed else "listed" if not same and listed else "FAILING"
+        word = "equal" if same and not accepted else "listed" if not same and accepted else "FAILING"
         self.counts[word] += 1
         self.lines.append((word, name))
         n = len(self.lines)
         print(f"{'not ok' if word == 'FAILING' else 'ok'} {n} - {name}: {word}")
-        if same and listed:
+        if same and accepted:
             print("# it is in the ledger, but equal")
         elif word == "FAILING" or self.verbose:
             for title, text in (("native", native), ("wrapped", wrapped)):
@@ -300,16 +317,18 @@ def main():
     for tool in ("ip", "nsenter", "python3", "setpriv"):
         if not find(tool):
             tap.skip_all(f"{tool} is not installed")
-    wanted = [a for a in sys.argv[1:] if a != "-v"]
+    supervised = "--supervised" in sys.argv
+    wanted = [a for a in sys.argv[1:] if not a.startswith("-")]
     pattern = os.environ.get("TEST_PATTERN", "")
     chosen = programs(wanted, pattern)
     if not chosen:
         tap.skip_all(f"no case here is called *{pattern}*")
-    report, places = Report("-v" in sys.argv, pattern), Places()
+    report, places = Report("-v" in sys.argv, pattern), Places(supervised)
     try:
         places.start_servers()
+        accepted = ledger(supervised)
         for program in chosen:
-            compare(places, program, wanted, ledger(), report)
+            compare(places, program, wanted, accepted, report)
     finally:
         places.close()
     report.end()

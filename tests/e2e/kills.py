@@ -120,17 +120,22 @@ def one_round(w, dice):
         raise AssertionError(f"{what}: still there: {left}") from hang
 
 
+def works(w):
+    assert w.ok(w.path("programs", "static_client"), "10.9.0.1", str(PORT), "well\n") == "well\n"
+
+
 @test(f"{ROUNDS} rounds")
 def _(w):
     tap.diagnose(f"WGWRAP_KILL_SEED={SEED}")
     w.start_server("echo", ["python3", "-c", ECHO])
+    works(w)
     dice = random.Random(SEED)
     for number in range(ROUNDS):
         try:
             one_round(w, dice)
         except AssertionError as hang:
             raise AssertionError(f"round {number}: {hang}") from hang
-    assert w.ok(w.path("programs", "static_client"), "10.9.0.1", str(PORT), "well\n") == "well\n"
+    works(w)
 
 
 @test("nothing stays in the runtime directory but what the next start replaces")
