@@ -308,6 +308,7 @@ void demux_leave(struct flow *f)
 		return;
 	}
 	assert(active == f->pcb || waiting == f->pcb);
+	window_settle(f);
 	if (waiting) {
 		if (f->state != FLOW_TIME_WAIT)
 			begin_time_wait(f);
@@ -329,6 +330,7 @@ void demux_gone(struct flow *f)
 	sender_stop(f);
 	gro_drop(f);
 	flow_tx_dropped(f);
+	window_closed(f);
 	f->pcb = NULL;
 	f->held_len = 0;
 	if (f->state != FLOW_TIME_WAIT)

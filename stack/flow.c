@@ -6,11 +6,8 @@
  * copied into segments at once (flow_send_iov lends one buffer to everybody), so a connection
  * that has nothing queued costs about 800 bytes.
  *
- * Windows. The receive window is rx_space minus what is not consumed. rx_space starts at
- * RX_SPACE_START_BYTES and grows fourfold, up to TCP_WND, each time the owner has consumed a whole
- * rx_space while keeping less than a quarter of it unread: a big window costs memory only when
- * the owner does not read, and then it never grew. What may be committed follows the congestion
- * window, so that a slow path does not hide behind megabytes of accepted bytes.
+ * What may be committed follows the congestion window, so that a slow path does not hide behind
+ * megabytes of accepted bytes. What may be received is window.c's.
  *
  * lwIP's callbacks only note what happened (events.c says why).
  */
@@ -277,21 +274,13 @@ void flow_attach(struct flow *f)
 /* First round-trip time (RFC 6298 2.2) and first windows. From here on sender.c sends. */
 void flow_opened(struct flow *f)
 {
-	struct tcp_pcb *pcb = f->pcb;
-
 	f->state = FLOW_OPEN;
 	f->give_up = 0;
 	f->soft_err = 0;
 	if (f->syn_ns != 0 && !f->syn_again)
 		recovery_rtt(&f->tx, f->stack->now_ns - f->syn_ns, f->stack->now_ns);
 	sender_start(f);
-	f->rx_space = LWIP_MIN(pcb->rcv_wnd, (tcpwnd_size_t)RX_SPACE_START_BYTES);
-	if (f->stack->rx_bytes >= RX_TOTAL_BYTES)
-		f->rx_space = LWIP_MIN(f->rx_space, UINT16_MAX);
-	pcb->rcv_wnd = pcb->rcv_ann_wnd = (tcpwnd_size_t)f->rx_space;
-	/* a SYN's window is not scaled, but lwIP counts all of it as announced */
-	if (TCP_SEQ_GT(pcb->rcv_ann_right_edge, pcb->rcv_nxt + UINT16_MAX))
-		pcb->rcv_ann_right_edge = pcb->rcv_nxt + UINT16_MAX;
+	window_open(f);
 }
 
 /* ---- deadlines ---- */
@@ -505,39 +494,6 @@ static void release(struct flow *f, size_t len)
 	}
 }
 
-static void grow_space(struct flow *f, size_t len)
-{
-	size_t most = f->pcb->flags & TF_WND_SCALE ? TCP_WND : UINT16_MAX;
-
-	f->rx_epoch += len;
-	if (f->rx_epoch < f->rx_space)
-		return;
-	f->rx_epoch = 0;
-	if (f->rx_bytes < f->rx_space / 4 && f->stack->rx_bytes < RX_TOTAL_BYTES)
-		f->rx_space = LWIP_MIN(f->rx_space * 4, most);
-}
-
-/* Opens the window; says so at once if that helps a waiting peer. */
-static void open_window(struct flow *f, size_t len)
-{
-	struct tcp_pcb *pcb = f->pcb;
-	u32_t gained, worth;
-	size_t space;
-
-	grow_space(f, len);
-	space = f->rx_space;
-	if (f->stack->rx_bytes >= RX_TOTAL_BYTES)
-		space = LWIP_MIN(space, UINT16_MAX);
-	if (space > f->rx_bytes && space - f->rx_bytes > pcb->rcv_wnd)
-		pcb->rcv_wnd = (tcpwnd_size_t)(space - f->rx_bytes);
-	gained = tcp_update_rcv_ann_wnd(pcb);
-	worth = LWIP_MAX((u32_t)(f->rx_space / 4), 2u * pcb->mss);
-	if (gained >= worth || (gained > 0 && pcb->rcv_ann_right_edge - pcb->rcv_nxt < pcb->mss)) {
-		tcp_ack_now(pcb);
-		tcp_output(pcb);
-	}
-}
-
 void flow_recv_consume(struct flow *f, size_t len)
 {
 	assert(len <= f->rx_bytes);
@@ -545,7 +501,7 @@ void flow_recv_consume(struct flow *f, size_t len)
 	if (f->pcb && f->state == FLOW_OPEN && !f->rx_fin) {
 		stack_clock(f->stack);
 		demux_enter(f);
-		open_window(f, len);
+		window_consumed(f, len);
 		demux_leave(f);
 	}
 	if ((f->state == FLOW_OVER || f->state == FLOW_TIME_WAIT) && f->rx_bytes == 0 && f->ops &&

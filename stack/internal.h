@@ -86,6 +86,7 @@ enum flow_event {
  * @rx_room:	Free bytes behind the last one, if that is a block of small segments
  * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
  * @rx_epoch:	Bytes consumed since @rx_space grew
+ * @ooseq_bytes: Of the stack's rx_bytes, what waits out of order in lwIP
  * @unacked:	Bytes committed and not acknowledged, @tx_queued: those still in memory
  * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first
  *		round trip
@@ -124,7 +125,7 @@ struct flow {
 	bool ack_wanted;
 
 	struct pbuf *rx_head, *rx_tail;
-	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch;
+	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch, ooseq_bytes;
 
 	size_t unacked, tx_queued;
 	struct sender tx;
@@ -189,7 +190,7 @@ struct stack {
 	uint8_t hash_key[16], isn_key[16];
 	struct flow **buckets, *last_found;
 	size_t n_buckets, n_flows;
-	size_t rx_bytes, tx_bytes; /* of all connections: unread, unacknowledged */
+	size_t rx_bytes, tx_bytes; /* of all connections: unread or out of order, unacknowledged */
 	struct flow *ready, **ready_tail;
 	struct flow *touched;
 	struct flow *flows;   /* all of them, in every state */
@@ -316,6 +317,12 @@ void events_unpost(struct flow *f);
 /* Runs the callbacks that are due. Only stack_input_done and stack_tick call it. */
 void events_dispatch(struct stack *s);
 
+/* window.c */
+void window_open(struct flow *f);
+void window_consumed(struct flow *f, size_t len);
+void window_settle(struct flow *f);
+void window_closed(struct flow *f);
+
 /* flow.c */
 struct flow *flow_alloc(struct stack *s);
 void flow_free(struct flow *f);
@@ -323,6 +330,7 @@ void flow_free(struct flow *f);
 void flow_attach(struct flow *f);
 /* The handshake is complete: first windows and round-trip time. */
 void flow_opened(struct flow *f);
+
 /* The connection is over with @err; closed() follows once what was received is consumed. */
 void flow_finished(struct flow *f, int err);
 /* What was queued to be sent is gone. */

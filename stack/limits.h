@@ -7,12 +7,14 @@ enum {
 	PORT_BUCKETS = 1024,
 	SEND_PIECE_BYTES = 64 * 1024 - 1, /* one flow_send_iov; tcp_write takes a u16_t */
 
-	/* Receive window: starts here, grows fourfold up to TCP_WND while the consumer keeps up */
+	/* Receive window: starts here, grows up to TCP_WND while the consumer keeps up (window.c) */
 	RX_SPACE_START_BYTES = 512 * 1024,
+	OOSEQ_PBUFS_MAX = 12288, /* of a connection: TCP_WND in segments of 1380 bytes */
 	MEMORY_KEPT = 256,	     /* free segments (memory.c) */
 	GRO_BLOCK_BYTES = 32 * 1024, /* segments of a batch that become one */
-	/* Received and unread bytes of all connections. Above the first, windows neither grow nor open,
-	 * and new ones are 64 KiB; above the second, data for who does not read is dropped as if lost */
+	/* Received bytes of all connections that are unread or out of order. Above the first, windows
+	 * neither grow nor open, and new ones are 64 KiB; above the second, data for who does not read
+	 * and what is out of order is dropped as if lost */
 	RX_TOTAL_BYTES = 16 * 1024 * 1024,
 	RX_DROP_BYTES = 32 * 1024 * 1024,
 	/* Small segments are copied together so that they do not pin a buffer each */

@@ -10,9 +10,13 @@ u32_t stack_tcp_isn(const ip_addr_t *local, u16_t local_port, const ip_addr_t *r
 		    u16_t remote_port);
 #define LWIP_HOOK_TCP_ISN(local, lport, remote, rport) stack_tcp_isn(local, lport, remote, rport)
 
-/* sender.c (patch 09) */
 struct tcp_pcb;
 struct tcp_seg;
+
+/* window.c: how many pbufs may wait out of order (patch 02) */
+u32_t stack_ooseq_max(const struct tcp_pcb *pcb);
+
+/* sender.c (patch 09) */
 void stack_sender_ack(struct tcp_pcb *pcb, u32_t ackno, int empty);
 void stack_sender_output(struct tcp_pcb *pcb);
 int stack_sender_may_send(struct tcp_pcb *pcb, u32_t len);

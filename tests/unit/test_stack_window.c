@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+/* test_stack_window.c - how much a peer may send, while all is well and while a hole is open */
+#include "tests/unit/stack_harness.h"
+
+enum { PIECE = 1000, MIB = 1 << 20, SCALE = 8, FLOWS = 80 };
+
+static uint8_t piece[PIECE];
+
+/* The last segment that the stack has sent */
+static struct segment last(void)
+{
+	struct segment g = {0};
+
+	while (h.n_taken < h.n_sent)
+		g = wire_segment();
+	h_recycle();
+	return g;
+}
+
+/* Sends behind a hole of one piece as far as the window allows. Returns where it ended. */
+static uint32_t send_behind_a_hole(const struct peer *p, uint32_t window)
+{
+	uint32_t offset;
+
+	for (offset = PIECE; offset + PIECE <= window; offset += PIECE) {
+		struct segment g;
+
+		peer_raw(p, ACK, p->seq + offset, p->ack, NULL, 0, piece, PIECE);
+		g = last();
+		if (g.flags & ACK)
+			window = g.window << SCALE;
+	}
+	return offset;
+}
+
+START_TEST(the_window_grows_behind_a_hole)
+{
+	struct seen s = {0};
+	struct peer p;
+	uint32_t end;
+
+	peer_accept(&p, PEER4, 80, &s);
+	end = send_behind_a_hole(&p, 512 << 10);
+	ck_assert_uint_ge(end, 12288u * PIECE); /* pbufs: limits.h */
+	ck_assert_uint_eq(s.len, 0);
+	peer_send(&p, ACK, piece, PIECE);
+	h_pass_ms(100);
+	ck_assert_uint_eq(s.len, 12289u * PIECE);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(a_peer_without_scaling_gets_no_more_than_it_can_be_told)
+{
+	static const uint8_t options[] = {2, 4, 5, 0x64, 1, 1, 4, 2};
+	struct peer p = {.them = addr(PEER4, 80), .window = 0xffff, .seq = 1};
+	struct seen s = {0};
+	struct segment g;
+	int err;
+
+	s.flow = flow_connect(h.stack, NULL, &p.them, NULL, &seen_ops, &s, &err);
+	g = wire_segment();
+	p.us = g.from;
+	p.ack = g.seq + 1;
+	peer_raw(&p, SYN | ACK, p.seq++, p.ack, options, sizeof(options), NULL, 0);
+	wire_forget();
+	for (int i = 0; i < 1000; i++) {
+		peer_send(&p, ACK, piece, PIECE);
+		g = last();
+		if (g.flags & ACK)
+			ck_assert_uint_gt(g.window, 60000);
+	}
+	ck_assert_uint_eq(s.len, 1000u * PIECE);
+	free(s.data);
+}
+END_TEST
+
+/* What waits behind holes counts for the budget as what nobody reads does. */
+START_TEST(what_waits_behind_holes_is_bounded_for_all_together)
+{
+	static struct seen s[FLOWS];
+	static struct peer p[FLOWS];
+	size_t kept = 0;
+
+	for (uint16_t i = 0; i < FLOWS; i++) {
+		peer_accept(&p[i], PEER4, (uint16_t)(80 + i), &s[i]);
+		last();
+	}
+	/* the windows are what the handshakes gave: 512 KiB each, 40 MiB together */
+	for (int i = 0; i < FLOWS; i++)
+		for (uint32_t offset = PIECE; offset + PIECE <= 512 << 10; offset += PIECE) {
+			peer_raw(&p[i], ACK, p[i].seq + offset, p[i].ack, NULL, 0, piece, PIECE);
+			last();
+		}
+	for (int i = 0; i < FLOWS; i++) { /* what fills the first hole is always taken */
+		peer_send(&p[i], ACK, piece, PIECE);
+		last();
+		ck_assert_uint_ge(s[i].len, PIECE);
+		kept += s[i].len;
+		free(s[i].data);
+		s[i].data = NULL;
+		s[i].keep = true;
+	}
+	ck_assert_uint_le(kept, 33u * MIB);
+	ck_assert_uint_ge(kept, 31u * MIB);
+	/* the budget is free again */
+	memset(&s[0], 0, sizeof(s[0]));
+	peer_accept(&p[0], PEER6, 80, &s[0]);
+	ck_assert_uint_ge(send_behind_a_hole(&p[0], 512 << 10), 8u * MIB);
+	peer_send(&p[0], ACK, piece, PIECE);
+	ck_assert_uint_ge(s[0].len, 8u * MIB);
+	free(s[0].data);
+}
+END_TEST
+
+static void tests(TCase *tc)
+{
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, the_window_grows_behind_a_hole);
+	tcase_add_test(tc, a_peer_without_scaling_gets_no_more_than_it_can_be_told);
+	tcase_add_test(tc, what_waits_behind_holes_is_bounded_for_all_together);
+}
+
+int main(void)
+{
+	return h_run("stack window", tests);
+}
