@@ -137,7 +137,8 @@ SIM_TESTS :=
 E2E_TESTS := $(filter-out $(MATRIX) tests/e2e/operate/recovery.py tests/e2e/wireguard_go.py,$(E2E_TESTS))
 endif
 check: all $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) $(PROGRAMS) $(BEHAVIOURS)
-	@$(RUN_TESTS) $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) tests/behaviours/run.py $(E2E_TESTS)
+	@$(RUN_TESTS) $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) tests/behaviours/run.py \
+		tests/behaviours/supervised.sh $(E2E_TESTS)
 behaviours: all $(BEHAVIOURS)
 	@WGWRAP_BUILD=$(abspath $(BUILD)) tests/behaviours/run.py $(CASES)
 behaviours-supervised: all $(BEHAVIOURS)

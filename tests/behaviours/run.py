@@ -318,6 +318,8 @@ def main():
         if not find(tool):
             tap.skip_all(f"{tool} is not installed")
     supervised = "--supervised" in sys.argv
+    if supervised and "supervised:" not in (said := run(os.path.join(BUILD, "wgwrap"), "doctor")):
+        tap.skip_all(" ".join(said.splitlines()[1].split()))
     wanted = [a for a in sys.argv[1:] if not a.startswith("-")]
     pattern = os.environ.get("TEST_PATTERN", "")
     chosen = programs(wanted, pattern)

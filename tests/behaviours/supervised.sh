@@ -1,0 +1,6 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# supervised.sh - the quick programs of this folder without the shared object; `make behaviours-supervised` runs all
+
+exec "$(dirname "$0")/run.py" --supervised create inbound options process
