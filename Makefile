@@ -81,7 +81,7 @@ $(BUILD)/wgwrap: $(call obj,$(CMD_SRCS)) $(LIBS)
 
 $(BUILD)/preload/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -fPIC -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -c -o $@ $<
+	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -fPIC -fno-builtin -fno-stack-protector -U_FORTIFY_SOURCE -c -o $@ $<
 $(BUILD)/libwgwrap.so: $(patsubst %.c,$(BUILD)/preload/%.o,$(PRELOAD_SRCS))
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,nodelete,-z,now,-z,relro -Wl,-soname,libwgwrap.so -o $@ $^
 

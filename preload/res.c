@@ -54,8 +54,8 @@ static int pre_query(const char *name, int class_, int type, unsigned char *answ
 	ssize_t n;
 
 	pre_enter();
-	if (!pre_have_session() || size < 0 || class_ < 0 || class_ > UINT16_MAX || type < 0 ||
-	    type > UINT16_MAX) {
+	if (!pre_have_session() || size < 0 || class_ < 0 || class_ > (int)UINT16_MAX || type < 0 ||
+	    type > (int)UINT16_MAX) {
 		*code = NO_RECOVERY;
 		return -1;
 	}

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <stdalign.h>
 #include <string.h>
 
 #include "src/repr/cmsg.h"
@@ -303,10 +304,7 @@ struct incoming {
 	ssize_t len;
 	int flags;
 	bool marked;
-	union {
-		struct cmsghdr align;
-		uint8_t bytes[CONTROL_BYTES];
-	} control;
+	alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES];
 	size_t control_len;
 };
 
@@ -333,7 +331,7 @@ static int receive(int fd, uint64_t tag, const struct msghdr *msg, int flags, st
 	struct iovec iov[msg->msg_iovlen + 1];
 	struct msghdr from = {.msg_iov = iov,
 			      .msg_iovlen = msg->msg_iovlen + skip,
-			      .msg_control = &in->control,
+			      .msg_control = in->control,
 			      .msg_controllen = sizeof(in->control)};
 	ssize_t n;
 
@@ -376,7 +374,7 @@ static void write_control(uint64_t tag, struct incoming *in, struct msghdr *msg)
 {
 	struct wgw_cmsg_out out = {msg->msg_control, msg->msg_control ? msg->msg_controllen : 0,
 				   false};
-	struct msghdr from = {.msg_control = &in->control, .msg_controllen = in->control_len};
+	struct msghdr from = {.msg_control = in->control, .msg_controllen = in->control_len};
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&from); c; c = CMSG_NXTHDR(&from, c)) {
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type != SCM_RIGHTS)

@@ -140,15 +140,15 @@ static int add_rules(scmp_filter_ctx ctx)
 		uint64_t family = (uint64_t)socket_families[i];
 
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				       SCMP_A0(SCMP_CMP_EQ, family));
+				       SCMP_A0(SCMP_CMP_EQ, family, 0));
 		if (!err)
 			err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-					       SCMP_A0(SCMP_CMP_EQ, family));
+					       SCMP_A0(SCMP_CMP_EQ, family, 0));
 	}
 	/* how glibc asks for fstat */
 	if (!err)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-				       SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
+				       SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
 	if (!err)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 				       SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));

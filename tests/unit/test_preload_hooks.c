@@ -166,23 +166,29 @@ static int wait_for(pid_t child)
 	return waitpid(child, &status, 0) == child && status == 0 ? 0 : 1;
 }
 
+static int vfork_keeps_the_session(char **argv, char **environment)
+{
+	pid_t child = vfork();
+
+	if (child == 0) {
+		execve(self, argv, environment);
+		_exit(127);
+	}
+	return wait_for(child);
+}
+
 static int role_exec_keeps_the_session(void)
 {
 	char *argv[] = {self, (char *)"has_session", NULL};
 	char *other[] = {(char *)"LD_PRELOAD=", (char *)"A=b", NULL}, *none[] = {NULL};
-	char **const environments[] = {none, other};
 	pid_t child;
 
-	for (int i = 0; i < 2; i++) {
-		child = vfork();
-		if (child == 0) {
-			execve(self, argv, environments[i]);
-			_exit(127);
-		}
-		NEED(wait_for(child) == 0);
-		NEED(posix_spawn(&child, self, NULL, NULL, argv, environments[i]) == 0);
-		NEED(wait_for(child) == 0);
-	}
+	NEED(vfork_keeps_the_session(argv, none) == 0);
+	NEED(vfork_keeps_the_session(argv, other) == 0);
+	NEED(posix_spawn(&child, self, NULL, NULL, argv, none) == 0);
+	NEED(wait_for(child) == 0);
+	NEED(posix_spawn(&child, self, NULL, NULL, argv, other) == 0);
+	NEED(wait_for(child) == 0);
 	clearenv();
 	child = fork();
 	if (child == 0) {
