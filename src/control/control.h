@@ -48,11 +48,13 @@ struct wgw_status *wgw_control_status(int fd);
  * @health:	Served by a child of the keeper when its address is not NULL
  * @reload:	The tunnel runs: its endpoints are resolved again in any case
  * @running_mtu: With @reload: the MTU when the file says none
+ * @running_name: With @reload: its ID, which is not the file's when the private key is another
  */
 struct wgw_up_options {
 	struct wgw_run_options run;
 	bool foreground, reload;
 	uint16_t running_mtu;
+	const char *running_name;
 	struct wgw_health_options health;
 };
 
@@ -68,15 +70,17 @@ int wgw_reload_running(const char *what);
 /* reload.c: brings the running tunnel to what @l says. Returns 0, or -1. */
 int wgw_reload(struct wgw_launch *l);
 
-/** struct wgw_keeper_health - the listener of `wgwrap up --health`, @fd -1: there is none */
+/** struct wgw_keeper_health - the listener of `wgwrap up --health`, @fd -1: there is none; @pid: who
+ * serves it */
 struct wgw_keeper_health {
 	struct wgw_health_options options;
 	int fd;
+	pid_t pid;
 };
 
 /* The process that holds a tunnel up. @said: written once: an exit status as one byte; closed.
  * -1: it stays in the foreground. Does not return. */
 _Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said,
-			       const struct wgw_keeper_health *health);
+			       struct wgw_keeper_health *health);
 
 #endif

@@ -85,12 +85,14 @@ static void take_file(struct wgw_supervisor *s)
 	config = old->source[0] == '/' ? wgw_front_config(&options) : NULL;
 	if (!config)
 		return;
-	if (wgw_launch_init(&fresh, s->launch->options, config) ||
-	    strcmp(fresh.name, s->launch->name) != 0) {
-		wgw_say(WGW_SAY_ERROR, "%s: the private key has changed: that is another tunnel",
-			old->source);
+	if (wgw_launch_init(&fresh, s->launch->options, config)) {
 		wgw_config_free(config);
-	} else if (wgw_reload(&fresh) == 0) {
+		return;
+	}
+	memcpy(fresh.running, s->launch->name, sizeof(fresh.running));
+	if (wgw_reload(&fresh) == 0) {
+		memcpy(s->launch->name, fresh.name, sizeof(fresh.name));
+		memcpy(s->launch->prefix, fresh.prefix, sizeof(fresh.prefix));
 		s->launch->config = config;
 		s->launch->mtu = fresh.mtu;
 		s->launch->listen_port = fresh.listen_port;
@@ -140,10 +142,45 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static void serve(struct wgw_supervisor *s)
+/** start_health() - a child that answers /livez and the like for the tunnel called @name; it ends with
+ * the keeper. Return: its process id, or 0 */
+static pid_t start_health(const struct wgw_keeper_health *health, const char *name)
 {
+	struct wgw_health_options options = health->options;
+	pid_t keeper = getpid(), pid = health->fd < 0 ? -1 : fork();
+	sigset_t none;
+
+	if (pid != 0)
+		return pid > 0 ? pid : 0;
+	options.what = name;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != keeper)
+		_exit(WGW_EXIT_RUNTIME);
+	prctl(PR_SET_NAME, "wgwrap-health");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	wgw_close_others((int[]){health->fd, wgw_say_fd()}, 2);
+	_exit(wgw_health_serve(&options, health->fd));
+}
+
+/** follow_name() - the tunnel has another name when its key was changed */
+static void follow_name(const struct wgw_supervisor *s, struct wgw_keeper_health *health,
+			char name[WGW_TUNNEL_NAME_BYTES])
+{
+	if (strcmp(s->launch->name, name) == 0)
+		return;
+	memcpy(name, s->launch->name, WGW_TUNNEL_NAME_BYTES);
+	if (health->pid)
+		kill(health->pid, SIGTERM);
+	health->pid = start_health(health, name);
+}
+
+static void serve(struct wgw_supervisor *s, struct wgw_keeper_health *health)
+{
+	char name[WGW_TUNNEL_NAME_BYTES];
 	uint64_t every = wgw_notify_watchdog_ns(), watchdog_at = every ? wgw_clock_ns() : 0;
 
+	memcpy(name, s->launch->name, sizeof(name));
 	while (!s->leave) {
 		struct pollfd p[] = {
 			{.fd = s->signals, .events = POLLIN},
@@ -167,6 +204,7 @@ static void serve(struct wgw_supervisor *s)
 			wgw_restart_begin(s);
 		if (s->reread && s->channel >= 0)
 			reread(s);
+		follow_name(s, health, name);
 		if (watchdog_at && watchdog_at <= wgw_clock_ns()) {
 			feed_watchdog(s);
 			watchdog_at = wgw_clock_ns() + every;
@@ -189,26 +227,8 @@ static int heed(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/** start_health() - a child that answers /livez and the like; it ends with the keeper */
-static void start_health(const struct wgw_keeper_health *health)
-{
-	pid_t keeper = getpid();
-	sigset_t none;
-
-	if (health->fd < 0 || fork() != 0)
-		return;
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != keeper)
-		_exit(WGW_EXIT_RUNTIME);
-	prctl(PR_SET_NAME, "wgwrap-health");
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	wgw_close_others((int[]){health->fd, wgw_say_fd()}, 2);
-	_exit(wgw_health_serve(&health->options, health->fd));
-}
-
 _Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said,
-			       const struct wgw_keeper_health *health)
+			       struct wgw_keeper_health *health)
 {
 	struct wgw_supervisor s = {
 		.launch = l, .channel = channel, .front = -1, .starter_fd = -1, .delivered = true};
@@ -223,8 +243,8 @@ _Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said,
 		wgw_say_detach();
 		wgw_null_stdio(STDIN_FILENO, STDERR_FILENO);
 	}
-	start_health(health);
-	wgw_close_others((int[]){channel, s.signals, said, l->dir.fd, wgw_say_fd()}, 5);
+	health->pid = start_health(health, l->name);
+	wgw_close_others((int[]){channel, s.signals, said, l->dir.fd, wgw_say_fd(), health->fd}, 6);
 	if (chdir("/")) {
 		/* it stays where it is */
 	}
@@ -236,7 +256,7 @@ _Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said,
 		close(said);
 	}
 	wgw_notify("READY=1\nSTATUS=The tunnel is up.");
-	serve(&s);
+	serve(&s, health);
 	wgw_notify("STOPPING=1");
 	_exit(WGW_EXIT_OK);
 }

@@ -4,7 +4,8 @@
  *
  * The whole file goes over as a set operation (src/tunnel/configure.c), endpoints resolved anew;
  * the tunnel process takes from it what differs. Sessions with the peers and all connections
- * stay. What the TCP/IP stack was made with, addresses and MTU, cannot change.
+ * stay; a new private key needs new sessions, and gives the tunnel another name. What the TCP/IP stack
+ * was made with, addresses and MTU, cannot change.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -81,6 +82,7 @@ static int set_file(const struct wgw_launch *l, const struct wgw_endpoints *endp
 		return -errno;
 	}
 	setvbuf(out, NULL, _IONBF, 0);
+	put_key(out, "private_key", l->config->private_key);
 	fprintf(out, "listen_port=%u\nfwmark=%u\n", l->listen_port, l->config->fwmark);
 	for (size_t i = 0; i < l->config->n_peers; i++)
 		put_peer(out, &l->config->peers[i], endpoints->at[i], endpoints->n[i]);
@@ -138,10 +140,44 @@ static int ask(const struct wgw_launch *l, int fd, const int fds[2])
 	return 0;
 }
 
+/* Asks the tunnel called @name. Returns 0, or -1 after an error was said. */
+static int ask_by_name(const struct wgw_launch *l, const char *name, const int fds[2])
+{
+	int fd = wgw_control_connect(&l->dir, name), err;
+
+	if (fd < 0) {
+		wgw_say(WGW_SAY_ERROR, "the tunnel process cannot be reached: %s", strerror(-fd));
+		return -1;
+	}
+	err = ask(l, fd, fds);
+	close(fd);
+	return err;
+}
+
+/* Its key becomes another. While the new name is locked nobody starts a tunnel of that name. */
+static int ask_and_rename(struct wgw_launch *l, const int fds[2])
+{
+	int lock = wgw_rundir_lock(&l->dir, l->name, true), err = -1;
+
+	if (lock < 0) {
+		wgw_say(WGW_SAY_ERROR, "%s.lock: %s", l->prefix, strerror(-lock));
+		return -1;
+	}
+	if (wgw_launch_is_taken(l, l->name))
+		wgw_say(WGW_SAY_ERROR, "%s: a tunnel with the new private key runs already",
+			l->config->source);
+	else
+		err = ask_by_name(l, l->running, fds);
+	if (!err)
+		wgw_rundir_rename(&l->dir, l->running, l->name, lock);
+	close(lock);
+	return err;
+}
+
 int wgw_reload(struct wgw_launch *l)
 {
 	struct wgw_endpoints endpoints = {0};
-	int fds[2] = {-1, -1}, fd = -1, err = -1;
+	int fds[2] = {-1, -1}, err = -1;
 
 	if (wgw_endpoints_resolve(l->config, l->options->family, &endpoints))
 		goto out;
@@ -152,18 +188,17 @@ int wgw_reload(struct wgw_launch *l)
 			strerror(fds[0] < 0 ? -fds[0] : -fds[1]));
 		goto out;
 	}
-	fd = wgw_control_connect(&l->dir, l->name);
-	if (fd < 0)
-		wgw_say(WGW_SAY_ERROR, "the tunnel process cannot be reached: %s", strerror(-fd));
+	if (l->running[0] && strcmp(l->running, l->name) != 0)
+		err = ask_and_rename(l, fds);
 	else
-		err = ask(l, fd, fds);
+		err = ask_by_name(l, l->name, fds);
+	if (!err)
+		l->running[0] = '\0';
 out:
 	wgw_endpoints_free(&endpoints);
 	for (int i = 0; i < 2; i++) {
 		if (fds[i] >= 0)
 			close(fds[i]);
 	}
-	if (fd >= 0)
-		close(fd);
 	return err;
 }

@@ -24,7 +24,7 @@ enum { DOWN_TIMEOUT_S = 15, DOWN_LOOK_MS = 20 };
 /* ---- up ---- */
 
 /** start_keeper() - forks it off and waits for its word. Return: exit status */
-static int start_keeper(struct wgw_launch *l, int channel, const struct wgw_keeper_health *health)
+static int start_keeper(struct wgw_launch *l, int channel, struct wgw_keeper_health *health)
 {
 	unsigned char status;
 	int said[2];
@@ -87,7 +87,6 @@ static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
 	int channel, status = WGW_EXIT_OK;
 
 	if (health.options.address) {
-		health.options.what = l->name;
 		health.fd = wgw_health_listen(&health.options);
 		if (health.fd < 0)
 			return WGW_EXIT_RUNTIME;
@@ -143,6 +142,8 @@ int wgw_up(const struct wgw_up_options *options)
 				       "set WGWRAP_RUNTIME_DIR");
 		status = WGW_EXIT_RUNTIME;
 	}
+	if (options->running_name)
+		memcpy(l.running, options->running_name, sizeof(l.running));
 	if (status == WGW_EXIT_OK)
 		status = bring_up(options, &l);
 	wgw_launch_free(&l);
@@ -175,6 +176,7 @@ int wgw_reload_running(const char *what)
 	if (status == WGW_EXIT_OK) {
 		options.run.config = tunnel->source;
 		options.running_mtu = tunnel->mtu;
+		options.running_name = tunnel->name;
 		status = wgw_up(&options);
 	}
 	wgw_tunnels_free(&list);

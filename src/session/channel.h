@@ -83,6 +83,8 @@ enum wgw_channel_code {
 	WGW_CH_REREAD,
 	/* u.opened.pid: does that process belong to your command? */
 	WGW_CH_WHOSE,
+	/* u.keyed: the tunnel's key was changed, and with it the name of its rendezvous has to */
+	WGW_CH_KEYED,
 	/* err of the PROXY with the same id; STDIO: of its connect */
 	WGW_CH_PROXIED = 120,
 	/* and no connection is left */
@@ -167,6 +169,9 @@ struct wgw_channel_msg {
 			uint8_t ip[WGW_CH_HOST_MAX][16];
 		} host;
 		struct wgw_ch_listener listener;
+		struct {
+			uint8_t public_key[32];
+		} keyed;
 		struct {
 			uint32_t kind;	/* enum wgw_proxy_kind, src/proxy/proxy.h */
 			int32_t family; /* of destinations: AF_INET, AF_INET6, AF_UNSPEC */

@@ -11,6 +11,9 @@
  *			of its abstract names, so that a tunnel process that is started again has
  *			the names that running programs know
  *
+ * When the key of a running tunnel is changed, one of its sessions renames these files under the
+ * lock of the new name. Running programs know the old path, and then go by the abstract name.
+ *
  * A connection to <name>.q that is accepted means that one runs. A socket that nobody listens on is
  * what a dead one left behind, and is replaced under the lock.
  */
@@ -38,11 +41,11 @@ enum {
 	BUSY_ATTEMPTS = 4,
 };
 
-/** make_name() - the tunnel's identity as 16 hex digits */
-static void make_name(struct wgw_launch *l)
+/** make_name() - the identity of the tunnel with @public_key, as 16 hex digits */
+static void make_name(char name[WGW_TUNNEL_NAME_BYTES], const uint8_t public_key[WG_KEY_BYTES])
 {
 	const char *enclosing = getenv(WGW_SESSION_ENV);
-	uint8_t public_key[WG_KEY_BYTES], hash[(WGW_TUNNEL_NAME_BYTES - 1) / 2];
+	uint8_t hash[(WGW_TUNNEL_NAME_BYTES - 1) / 2];
 	uint64_t where[3] = {geteuid()};
 	crypto_generichash_state state;
 	struct stat st;
@@ -51,17 +54,35 @@ static void make_name(struct wgw_launch *l)
 		where[1] = st.st_dev;
 		where[2] = st.st_ino;
 	}
-	crypto_scalarmult_base(public_key, l->config->private_key);
 	crypto_generichash_init(&state, NULL, 0, crypto_generichash_BYTES_MIN);
 	crypto_generichash_update(&state, (const uint8_t *)where, sizeof(where));
-	crypto_generichash_update(&state, public_key, sizeof(public_key));
+	crypto_generichash_update(&state, public_key, WG_KEY_BYTES);
 	if (enclosing)
 		crypto_generichash_update(&state, (const uint8_t *)enclosing, strlen(enclosing));
 	static_assert(crypto_generichash_BYTES_MIN >= sizeof(hash), "enough digits");
 	uint8_t full[crypto_generichash_BYTES_MIN];
 	crypto_generichash_final(&state, full, sizeof(full));
 	memcpy(hash, full, sizeof(hash));
-	sodium_bin2hex(l->name, sizeof(l->name), hash, sizeof(hash));
+	sodium_bin2hex(name, WGW_TUNNEL_NAME_BYTES, hash, sizeof(hash));
+}
+
+/** set_name() - from now on the tunnel is called @name */
+static void set_name(struct wgw_launch *l, const char name[WGW_TUNNEL_NAME_BYTES])
+{
+	memmove(l->name, name, WGW_TUNNEL_NAME_BYTES);
+	if (l->dir.fd >= 0)
+		snprintf(l->prefix, sizeof(l->prefix), "%s/%s", l->dir.path, l->name);
+}
+
+/** name_by_config() - the name that belongs to the configuration's key */
+static void name_by_config(struct wgw_launch *l)
+{
+	uint8_t public_key[WG_KEY_BYTES];
+	char name[WGW_TUNNEL_NAME_BYTES];
+
+	crypto_scalarmult_base(public_key, l->config->private_key);
+	make_name(name, public_key);
+	set_name(l, name);
 }
 
 /** make_secrets() - token and label key. The enclosing session's sockets have another mark (wire.h) */
@@ -120,11 +141,9 @@ int wgw_launch_init(struct wgw_launch *l, const struct wgw_run_options *options,
 	}
 	if (apply_options(l))
 		return -1;
-	make_name(l);
 	make_secrets(l);
 	wgw_rundir_open(&l->dir);
-	if (l->dir.fd >= 0)
-		snprintf(l->prefix, sizeof(l->prefix), "%s/%s", l->dir.path, l->name);
+	name_by_config(l);
 	l->settings = wgw_settings_text(config, l->mtu, l->listen_port);
 	l->policy = wgw_policy_text(options, config);
 	if (!l->settings || !l->policy) {
@@ -132,6 +151,43 @@ int wgw_launch_init(struct wgw_launch *l, const struct wgw_run_options *options,
 		return -1;
 	}
 	return 0;
+}
+
+bool wgw_launch_is_taken(const struct wgw_launch *l, const char *name)
+{
+	char prefix[WGW_PATH_PREFIX_MAX_BYTES];
+	int fd;
+
+	snprintf(prefix, sizeof(prefix), "%s/%s", l->dir.path, name);
+	fd = wgw_channel_connect(prefix, NULL);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Sessions of one tunnel hear of the change at the same time. The first renames, the others find
+ * that nothing has the old name any more. */
+void wgw_launch_rename(struct wgw_launch *l, const uint8_t public_key[WG_KEY_BYTES])
+{
+	char name[WGW_TUNNEL_NAME_BYTES];
+	int lock;
+
+	make_name(name, public_key);
+	if (!l->prefix[0] || strcmp(name, l->name) == 0)
+		return;
+	lock = wgw_rundir_lock(&l->dir, name, true);
+	if (lock >= 0 && wgw_launch_is_taken(l, l->name)) {
+		if (wgw_launch_is_taken(l, name)) {
+			wgw_say(WGW_SAY_WARNING, "a tunnel with the new key runs already; this one "
+						 "keeps its ID");
+			close(lock);
+			return;
+		}
+		wgw_rundir_rename(&l->dir, l->name, name, lock);
+	}
+	if (lock >= 0)
+		close(lock);
+	set_name(l, name);
 }
 
 void wgw_launch_free(struct wgw_launch *l)
@@ -183,8 +239,7 @@ static int send_open(const struct wgw_launch *l, int channel)
 		memcpy(msg.u.open.token, l->token, sizeof(l->token));
 		memcpy(msg.u.open.label_key, l->label_key, sizeof(l->label_key));
 		/* whoever starts it again first decides; the others follow */
-		msg.u.open.flags =
-			l->open_flags | (l->options->join || l->again ? WGW_CH_JOIN : 0);
+		msg.u.open.flags = l->open_flags | (l->options->join || l->again ? WGW_CH_JOIN : 0);
 		err = wgw_channel_send(channel, &msg, fds, 2);
 		sodium_memzero(&msg, sizeof(msg));
 	}
@@ -276,6 +331,8 @@ static int start_locked(struct wgw_launch *l)
 {
 	int lock = -1, fd = -ENOENT;
 
+	/* what is started has the configuration's key, whatever the one before was given */
+	name_by_config(l);
 	if (l->prefix[0]) {
 		lock = take_lock(l);
 		if (lock < 0)

@@ -23,6 +23,8 @@ enum { RETRY_MAX_S = 32, STEADY_S = 60 };
 struct started {
 	pid_t tunnel;
 	uint8_t abstract[WGW_ABSTRACT_BYTES];
+	char name[WGW_TUNNEL_NAME_BYTES];
+	char prefix[WGW_PATH_PREFIX_MAX_BYTES];
 };
 
 void wgw_restart_plan(struct wgw_supervisor *s)
@@ -64,6 +66,8 @@ static void pass_channel(const struct wgw_launch *l, int to, int channel)
 			     .msg_controllen = sizeof(control.bytes)};
 
 	memcpy(started.abstract, l->abstract, sizeof(started.abstract));
+	memcpy(started.name, l->name, sizeof(started.name));
+	memcpy(started.prefix, l->prefix, sizeof(started.prefix));
 	control.align.cmsg_level = SOL_SOCKET;
 	control.align.cmsg_type = SCM_RIGHTS;
 	control.align.cmsg_len = CMSG_LEN(sizeof(int));
@@ -128,6 +132,8 @@ void wgw_restart_finish(struct wgw_supervisor *s)
 	memcpy(&s->channel, CMSG_DATA(c), sizeof(int));
 	s->launch->tunnel = started.tunnel;
 	memcpy(s->launch->abstract, started.abstract, sizeof(started.abstract));
+	memcpy(s->launch->name, started.name, sizeof(started.name));
+	memcpy(s->launch->prefix, started.prefix, sizeof(started.prefix));
 	s->up_since = wgw_clock_ns();
 	wgw_listeners_return(s);
 	wgw_say(WGW_SAY_INFO, "the tunnel process runs again");

@@ -148,6 +148,38 @@ static void sweep_one(const struct wgw_rundir *dir, const char *name)
 	close(lock);
 }
 
+/** copy_lock() - the random part of the abstract names, which stay */
+static void copy_lock(const struct wgw_rundir *dir, const char *from, int lock)
+{
+	uint8_t abstract[WGW_ABSTRACT_BYTES];
+	char file[WGW_TUNNEL_NAME_BYTES + 8];
+	int old;
+
+	snprintf(file, sizeof(file), "%s.lock", from);
+	old = openat(dir->fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (old >= 0 && pread(old, abstract, sizeof(abstract), 0) == (ssize_t)sizeof(abstract) &&
+	    pwrite(lock, abstract, sizeof(abstract), 0) < 0)
+		wgw_say(WGW_SAY_WARNING, "%s: %s", file, strerror(errno));
+	if (old >= 0)
+		close(old);
+}
+
+void wgw_rundir_rename(const struct wgw_rundir *dir, const char *from, const char *to, int lock)
+{
+	/* .q is last: by it others find the tunnel */
+	static const char *const kinds[] = {"s", "sock", "q"};
+	char old[WGW_TUNNEL_NAME_BYTES + 8], new[WGW_TUNNEL_NAME_BYTES + 8];
+
+	copy_lock(dir, from, lock);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		snprintf(old, sizeof(old), "%s.%s", from, kinds[i]);
+		snprintf(new, sizeof(new), "%s.%s", to, kinds[i]);
+		if (renameat(dir->fd, old, dir->fd, new))
+			wgw_say(WGW_SAY_WARNING, "%s: %s", old, strerror(errno));
+	}
+	sweep_one(dir, from);
+}
+
 void wgw_rundir_sweep(const struct wgw_rundir *dir, const char *name)
 {
 	const size_t digits = WGW_TUNNEL_NAME_BYTES - 1;

@@ -139,6 +139,9 @@ bool wgw_serve_channel(struct wgw_supervisor *s)
 	case WGW_CH_REREAD:
 		s->reread = true;
 		break;
+	case WGW_CH_KEYED:
+		wgw_launch_rename(s->launch, msg.u.keyed.public_key);
+		break;
 	default: /* STATE and what later versions add */
 		break;
 	}

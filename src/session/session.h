@@ -88,6 +88,8 @@ void wgw_rundir_open(struct wgw_rundir *dir);
 /* Takes the lock <name>.lock. @wait: else -EWOULDBLOCK when it is taken. The descriptor, which
  * holds the lock until it is closed, or -errno. */
 int wgw_rundir_lock(const struct wgw_rundir *dir, const char *name, bool wait);
+/* Gives the rendezvous @from the name @to, whose lock the caller holds as @lock. */
+void wgw_rundir_rename(const struct wgw_rundir *dir, const char *from, const char *to, int lock);
 /* Removes what dead tunnel processes other than @name have left. */
 void wgw_rundir_sweep(const struct wgw_rundir *dir, const char *name);
 
@@ -139,6 +141,7 @@ void wgw_channel_print(const struct wgw_channel_msg *msg);
  *	again when it has died
  * @prefix:	Path prefix of the rendezvous; "": abstract names only, tunnel not shared
  * @name:	Identifies user, network namespace, enclosing session and key
+ * @running:	Of a reload: the name until then, when the key is another; "": @name
  * @abstract:	Random part of the abstract names; @has_abstract: chosen already
  * @capture:	How the command is captured
  * @tunnel:	Process id of the tunnel process reached
@@ -153,6 +156,7 @@ struct wgw_launch {
 	struct wgw_rundir dir;
 	char prefix[WGW_PATH_PREFIX_MAX_BYTES];
 	char name[WGW_TUNNEL_NAME_BYTES];
+	char running[WGW_TUNNEL_NAME_BYTES];
 	uint8_t abstract[WGW_ABSTRACT_BYTES];
 	bool has_abstract;
 	bool again;
@@ -174,6 +178,11 @@ int wgw_launch_init(struct wgw_launch *l, const struct wgw_run_options *options,
 /* Finds or starts the tunnel process and opens a channel. Returns it, or -1 after an error. */
 int wgw_launch_channel(struct wgw_launch *l);
 void wgw_launch_free(struct wgw_launch *l);
+/* Whether a tunnel process answers by @name. */
+bool wgw_launch_is_taken(const struct wgw_launch *l, const char *name);
+/* The running tunnel was given the private key of @public_key: it gets the name that goes with it,
+ * unless it has that by now. */
+void wgw_launch_rename(struct wgw_launch *l, const uint8_t public_key[WG_KEY_BYTES]);
 
 /* boot.c: makes the listeners and starts a tunnel process; returns when it is up. The caller holds
  * the lock. 0, or -1 after an error was said. */

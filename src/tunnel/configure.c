@@ -11,8 +11,10 @@
  *   endpoint_host=HOST:PORT	what is resolved again when the peer falls silent
  *   candidate=ADDRESS:PORT	may be repeated: all its addresses, in the order to try
  *
- * The key of the interface is what it is known by, so private_key may only repeat it. Connections
- * live on: the TCP/IP stack sees nothing of this, and a peer's session stays until it is renewed.
+ * Connections live on: the TCP/IP stack sees nothing of this. A peer's session stays until it is
+ * renewed; a new preshared key counts from the next handshake on. A new private_key ends sending in
+ * all sessions, and the next packet makes a new one. As the key is what a tunnel is known by,
+ * sessions are told the new one (WGW_CH_KEYED): they can rename its rendezvous, this process cannot.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,10 +36,11 @@
  * @skip:	update_only, and there is no such peer
  * @peer:	The current one, with @apply only
  * @n_candidates: of the current peer
+ * @keyed:	The interface has another key than before
  */
 struct change {
 	struct wgw_core *core;
-	bool apply, whole, in_peers, skip;
+	bool apply, whole, in_peers, skip, keyed;
 	uint8_t key[WG_KEY_BYTES];
 	struct wgw_peer *peer;
 	bool update_only, remove;
@@ -99,16 +102,33 @@ static int endpoint_value(const char *value, struct wg_endpoint *out)
 
 /* ---- the interface ---- */
 
+static void change_key(struct change *c, const uint8_t private[WG_KEY_BYTES])
+{
+	uint8_t public[WG_KEY_BYTES], own[WG_KEY_BYTES];
+	struct wgw_peer *self;
+
+	wg_public_key(public, private);
+	wg_device_public_key(c->core->t.wg, own);
+	if (memcmp(public, own, sizeof(own)) == 0)
+		return;
+	/* the engine would remove it by itself, but not what we know of it */
+	self = wgw_peers_find(c->core->peers, public);
+	if (self)
+		wgw_peers_remove(self);
+	wg_device_set_private_key(c->core->t.wg, private);
+	c->keyed = true;
+}
+
+/* All zeros, by which the protocol takes the key away, is refused: a tunnel has one. */
 static int device_key(struct change *c, const char *value)
 {
-	uint8_t private[WG_KEY_BYTES], public[WG_KEY_BYTES], own[WG_KEY_BYTES];
+	uint8_t private[WG_KEY_BYTES];
 	int err = key_value(value, private);
 
-	if (!err) {
-		crypto_scalarmult_base(public, private);
-		wg_device_public_key(c->core->t.wg, own);
-		err = memcmp(public, own, sizeof(own)) == 0 ? 0 : -EPERM;
-	}
+	if (!err && sodium_is_zero(private, sizeof(private)))
+		err = -EINVAL;
+	if (!err && c->apply)
+		change_key(c, private);
 	sodium_memzero(private, sizeof(private));
 	return err;
 }
@@ -379,6 +399,17 @@ static void remove_unnamed(struct change *c)
 	}
 }
 
+static void tell_key(struct wgw_core *core)
+{
+	struct wgw_channel_msg msg = {.code = WGW_CH_KEYED};
+
+	wg_device_public_key(core->t.wg, msg.u.keyed.public_key);
+	for (struct wgw_session *s = core->t.sessions; s; s = s->next) {
+		if (s->channel)
+			wgw_client_send(s->channel, &msg);
+	}
+}
+
 int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned int *line)
 {
 	struct change c = {.core = core, .whole = whole, .port = -1, .mark = -1};
@@ -397,6 +428,8 @@ int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned 
 	if (!err && whole)
 		remove_unnamed(&c);
 	free(c.named);
+	if (c.keyed)
+		tell_key(core);
 	core->state_changed = true;
 	wgw_peers_wake(core->peers);
 	return err;

@@ -119,9 +119,7 @@ static int set(struct wgw_core *core, int fd, bool whole, struct wgw_channel_msg
 	if (!text)
 		return EINVAL;
 	err = wgw_configure(core, text, whole, &line);
-	if (err == -EPERM)
-		snprintf(why, room, "a tunnel's own key cannot change while it runs");
-	else if (err == -EADDRINUSE)
+	if (err == -EADDRINUSE)
 		snprintf(why, room, "the listen port is in use");
 	else if (err == -EINVAL)
 		snprintf(why, room, "line %u is not understood", line);
@@ -133,8 +131,7 @@ static int set(struct wgw_core *core, int fd, bool whole, struct wgw_channel_msg
 /* Whether a settings line is of what cannot change in a running stack. "- address ..." */
 static bool is_fixed(const char *line)
 {
-	return strncmp(line + 2, "address ", 8) == 0 || strncmp(line + 2, "mtu ", 4) == 0 ||
-	       strncmp(line + 2, "interface ", 10) == 0;
+	return strncmp(line + 2, "address ", 8) == 0 || strncmp(line + 2, "mtu ", 4) == 0;
 }
 
 static bool fixed_lines_differ(const char *difference)

@@ -150,7 +150,9 @@ static const struct {
 	{"public_key=" KEY_A "\npersistent_keepalive_interval=off\n", 2, -EINVAL},
 	{"public_key=" KEY_A "\nprotocol_version=2\n", 2, -EINVAL},
 	{"public_key=" KEY_A "\nremove=false\n", 2, -EINVAL},
-	{"private_key=" KEY_B "\n", 1, -EPERM},
+	{"private_key=" KEY_B "00\n", 1, -EINVAL},
+	{"private_key=0000000000000000000000000000000000000000000000000000000000000000\n", 1,
+	 -EINVAL},
 	{"public_key=" KEY_A "\nprivate_key=" KEY_B "\n", 2, -EINVAL},
 };
 
@@ -190,6 +192,54 @@ START_TEST(our_own_key_as_a_peer_is_passed_over)
 	sodium_bin2hex(hex, sizeof(hex), own, sizeof(own));
 	snprintf(text, sizeof(text), "public_key=%s\nallowed_ip=10.0.0.0/8\n", hex);
 	ck_assert_int_eq(set(text), 0);
+	ck_assert_uint_eq(owner_of("10.1.2.3"), 0x42);
+}
+END_TEST
+
+START_TEST(a_new_private_key_is_taken_and_told)
+{
+	uint8_t private[WG_KEY_BYTES], public[WG_KEY_BYTES], own[WG_KEY_BYTES],
+		before[WG_KEY_BYTES];
+	struct wgw_channel_msg msg;
+	int fd = open_session(policy);
+
+	wg_device_public_key(core.t.wg, before);
+	memset(private, 0x43, sizeof(private));
+	wg_public_key(public, private);
+	/* what has a mistake further down changes nothing */
+	ck_assert_int_eq(set("private_key=" KEY_B "\nbogus=1\n"), -EINVAL);
+	wg_device_public_key(core.t.wg, own);
+	ck_assert_mem_eq(own, before, sizeof(own));
+	ck_assert_int_eq(set("private_key=" KEY_B "\n"), 0);
+	wg_device_public_key(core.t.wg, own);
+	ck_assert_mem_eq(own, public, sizeof(own));
+	expect(fd, &msg, WGW_CH_KEYED);
+	ck_assert_mem_eq(msg.u.keyed.public_key, public, sizeof(public));
+	ck_assert_ptr_nonnull(peer(0x42));
+	/* the same again is no change */
+	ck_assert_int_eq(set("private_key=" KEY_B "\n"), 0);
+	run_for(20);
+	while (recv(fd, &msg, sizeof(msg), MSG_DONTWAIT) > 0)
+		ck_assert_int_ne(msg.code, WGW_CH_KEYED);
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_peer_whose_key_becomes_ours_goes)
+{
+	uint8_t private[WG_KEY_BYTES], public[WG_KEY_BYTES];
+	char hex[2 * WG_KEY_BYTES + 1], text[512];
+
+	memset(private, 0x43, sizeof(private));
+	wg_public_key(public, private);
+	sodium_bin2hex(hex, sizeof(hex), public, sizeof(public));
+	snprintf(text, sizeof(text), "public_key=%s\nallowed_ip=10.1.0.0/16\n", hex);
+	ck_assert_int_eq(set(text), 0);
+	ck_assert_uint_eq(owner_of("10.1.2.3"), public[0]);
+	snprintf(text, sizeof(text),
+		 "private_key=" KEY_B "\npublic_key=%s\nallowed_ip=10.3.0.0/16\n", hex);
+	ck_assert_int_eq(set(text), 0);
+	ck_assert_ptr_null(wgw_peers_find(core.peers, public));
 	ck_assert_uint_eq(owner_of("10.1.2.3"), 0x42);
 }
 END_TEST
@@ -481,6 +531,8 @@ static Suite *suite(void)
 			    sizeof(mistakes) / sizeof(*mistakes));
 	tcase_add_test(c, a_long_line_is_a_mistake);
 	tcase_add_test(c, our_own_key_as_a_peer_is_passed_over);
+	tcase_add_test(c, a_new_private_key_is_taken_and_told);
+	tcase_add_test(c, a_peer_whose_key_becomes_ours_goes);
 	tcase_add_test(c, a_peer_may_go_while_its_name_is_being_resolved);
 	tcase_add_test(c, state_is_written_into_the_askers_file);
 	tcase_add_test(c, a_pipe_instead_of_a_file_is_refused);

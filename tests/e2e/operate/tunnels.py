@@ -241,8 +241,94 @@ def _(w):
     assert answer.count("errno=0\n\n") == 3 and answer.count("errno=-22\n\n") == 1, answer
     assert "persistent_keepalive_interval=9\n" in answer.split("errno=")[-2], "the second set left something behind"
     assert uapi(w, "client", "junk\n\n") == ""
-    mine = base64.b64decode(w.word("genkey")).hex()
-    assert uapi(w, "client", f"set=1\nprivate_key={mine}\n\n") == "errno=-1\n\n"
+    assert uapi(w, "client", f"set=1\nprivate_key={'00' * 32}\n\n") == "errno=-22\n\n"
+
+
+def hexadecimal(key):
+    return base64.b64decode(key).hex()
+
+
+def handshake_at(w):
+    """When the client's last handshake was, in whole seconds."""
+    return max(int(line.split()[1]) for line in w.ok("show", "client", "latest-handshakes").splitlines())
+
+
+def change_private_key(w):
+    """Gives the client another private key, by its file, and the server the public one; what reload says."""
+    key = w.word("genkey")
+    public = w.word("pubkey", input=key)
+    edit(w.server, w.keys["client_public"], public)
+    edit(w.client, w.keys["client_key"], key)
+    w.ok("reload", "server")
+    w.keys.update(client_key=key, client_public=public)
+    return w.wgwrap("reload", "client")
+
+
+@tap.test("another preshared key by reload: the session stays, the next handshake uses it")
+def _(w):
+    before = handshake_at(w)
+    new = w.word("genpsk")
+    edit(w.client, w.keys["psk"], new)
+    w.ok("reload", "client")
+    assert w.fetch() and handshake_at(w) == before, "the session did not stay"
+    # only one side has it: a new private key needs a handshake, which fails
+    change_private_key(w)
+    assert not w.fetch(3)
+    edit(w.server, w.keys["psk"], new)
+    w.keys["psk"] = new
+    w.ok("reload", "server")
+    assert w.fetch() and handshake_at(w) > before
+
+
+@tap.test("another private key by reload: the process and connections stay, the ID is another")
+def _(w):
+    before = w.tunnel("client")
+    slow = w.start("-c", w.client, "--", "python3", "-c", SLOW, stdout=subprocess.PIPE)
+    assert slow.stdout.readline() == b"connected\n"
+    status, _, err = change_private_key(w)
+    assert status == 0, err
+    after = w.tunnel("client")
+    assert w.running() == ["client", "server"] and after["pid"] == before["pid"] and after["id"] != before["id"]
+    assert after["publicKey"] == w.keys["client_public"]
+    assert slow.wait(20) == 0, "the connection that was open did not survive"
+    assert w.fetch(), "the file's key does not find the tunnel"
+    assert w.tunnel("client")["pid"] == before["pid"]
+    left = os.listdir(w.env["WGWRAP_RUNTIME_DIR"])
+    assert not [name for name in left if name.startswith(before["id"])], left
+    # its keeper has the file's key, too
+    os.kill(before["pid"], signal.SIGKILL)
+    t.wait_until("another one runs", lambda: "client" in w.running() and w.tunnel("client")["pid"] != before["pid"])
+    assert w.tunnel("client")["publicKey"] == w.keys["client_public"] and w.fetch()
+
+
+@tap.test("UAPI: another private and another preshared key, and back")
+def _(w):
+    key, psk = w.word("genkey"), w.word("genpsk")
+    public = w.word("pubkey", input=key)
+    pid, ident = w.tunnel("client")["pid"], w.tunnel("client")["id"]
+    command = w.start("-c", w.client, "--", "sh", "-c",
+                      "echo up; while read x; do curl -sS --max-time 20 http://10.77.0.1:8000/page; done",
+                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert command.stdout.readline() == b"up\n"
+    peer = hexadecimal(w.keys["server_public"])
+    for key, public, psk in ((key, public, psk), (w.keys["client_key"], w.keys["client_public"], w.keys["psk"])):
+        assert uapi(w, "server", f"set=1\npublic_key={hexadecimal(public)}\npreshared_key={hexadecimal(psk)}\n"
+                    "allowed_ip=10.77.0.2/32\n\n") == "errno=0\n\n"
+        assert uapi(w, "client", f"set=1\nprivate_key={hexadecimal(key)}\npublic_key={peer}\n"
+                    f"preshared_key={hexadecimal(psk)}\n\n") == "errno=0\n\n"
+        t.wait_until("the tunnel has the key's name", lambda: named_by(w, pid, public))
+        command.stdin.write(b"\n")
+        command.stdin.flush()
+        assert command.stdout.readline() == b"hello\n"
+    assert w.tunnel("client")["id"] == ident and w.tunnel("client")["pid"] == pid
+    command.stdin.close()
+    assert command.wait(20) == 0
+
+
+def named_by(w, pid, public):
+    """Whether the tunnel of @pid is there once, with that public key."""
+    tunnels = [tunnel for tunnel in w.json()["tunnels"] if tunnel["pid"] == pid]
+    return len(tunnels) == 1 and tunnels[0]["publicKey"] == public
 
 
 @tap.test("UAPI: wg(8) shows and changes a tunnel")
