@@ -120,7 +120,11 @@ static pid_t start_filtered(const struct wgw_launch *l, const struct wgw_inherit
 		return pid;
 	if (l->options->isolate)
 		isolate(l);
-	err = l->capture.level == WGW_CAPTURE_NONE ? 0 : wgw_filter_install();
+	/* privileges would make ld.so ignore the shared object */
+	if (l->capture.level == WGW_CAPTURE_NONE)
+		err = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
+	else
+		err = wgw_filter_install();
 	if (err)
 		refuse(err);
 	become(l->options, in, environment);

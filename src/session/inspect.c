@@ -6,8 +6,11 @@
  * The shared object gets into a program through ld.so. It does not into: statically linked
  * programs (no PT_INTERP), programs of another architecture or C library, programs whose file
  * capabilities make ld.so ignore LD_PRELOAD (AT_SECURE). Go's runtime makes system calls without
- * libc, however it is linked. Set-user-ID programs lose their privilege under no_new_privs. Scripts
- * are what their #! line names.
+ * libc, however it is linked. Scripts are what their #! line names.
+ *
+ * Set-user-ID and set-group-ID programs run as their caller under no_new_privs, and are then captured like
+ * any other: ping and traceroute need no more, sudo cannot work. Which of them it is, is not
+ * known here; so there is a warning.
  *
  * What cannot be read, or is started later by the command, is not looked at: the filter stays.
  */
@@ -136,22 +139,11 @@ static enum wgw_obstacle judge_elf(int fd, const uint8_t *head, size_t len, char
 	return judge_segments(fd, &eh, why, size);
 }
 
-/** judge_privilege() - set-user-ID and file capabilities */
-static enum wgw_obstacle judge_privilege(int fd, char *why, size_t size)
+/** judge_capabilities() - those of the file */
+static enum wgw_obstacle judge_capabilities(int fd, char *why, size_t size)
 {
 	struct vfs_cap_data cap;
-	struct stat st;
 
-	if (fstat(fd, &st))
-		return WGW_OBSTACLE_NONE;
-	if (((st.st_mode & S_ISUID) && st.st_uid != geteuid()) ||
-	    ((st.st_mode & S_ISGID) && (st.st_mode & S_IXGRP) && st.st_gid != getegid())) {
-		snprintf(why, size,
-			 "is set-%s-ID, and programs in a tunnel cannot gain privileges; "
-			 "wrap the command that needs the network instead",
-			 st.st_mode & S_ISUID ? "user" : "group");
-		return WGW_OBSTACLE_PRIVILEGE;
-	}
 	if (getuid() != 0 &&
 	    fgetxattr(fd, "security.capability", &cap, sizeof(cap)) >= (ssize_t)sizeof(__le32) &&
 	    (cap.magic_etc & VFS_CAP_FLAGS_EFFECTIVE)) {
@@ -190,7 +182,7 @@ static enum wgw_obstacle inspect_at_depth(const char *path, int depth, char *why
 		return WGW_OBSTACLE_NONE;
 	len = pread(fd, head, HEAD_BYTES, 0);
 	if (len >= (ssize_t)SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) {
-		obstacle = judge_privilege(fd, why, size);
+		obstacle = judge_capabilities(fd, why, size);
 		if (obstacle == WGW_OBSTACLE_NONE)
 			obstacle = judge_elf(fd, (uint8_t *)head, (size_t)len, why, size);
 	} else if (len > 0 && depth < SCRIPT_DEPTH_MAX &&
@@ -254,6 +246,18 @@ static char *search_path(const char *file, int *err)
 	}
 }
 
+/** warn_of_privilege() - programs like sudo do not say what it is that stands in their way */
+static void warn_of_privilege(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && (st.st_mode & S_ISUID) && st.st_uid != geteuid())
+		wgw_say(WGW_SAY_WARNING,
+			"%s is set-user-ID, but programs in a tunnel gain no privileges; if it "
+			"needs them, let it start wgwrap instead",
+			path);
+}
+
 int wgw_find_command(const char *file, enum wgw_capture_level level, char **path)
 {
 	enum wgw_obstacle obstacle;
@@ -273,8 +277,10 @@ int wgw_find_command(const char *file, enum wgw_capture_level level, char **path
 	obstacle = wgw_inspect(*path, why, sizeof(why));
 	/* the supervisor captures what the shared object does not reach */
 	if (obstacle == WGW_OBSTACLE_NONE ||
-	    (obstacle == WGW_OBSTACLE_NO_PRELOAD && level == WGW_CAPTURE_SUPERVISED))
+	    (obstacle == WGW_OBSTACLE_NO_PRELOAD && level == WGW_CAPTURE_SUPERVISED)) {
+		warn_of_privilege(*path);
 		return 0;
+	}
 	wgw_say(WGW_SAY_ERROR, "%s %s: it cannot be run in the tunnel%s", *path, why,
 		obstacle == WGW_OBSTACLE_NO_PRELOAD ? " here (see \"wgwrap doctor\")" : "");
 	free(*path);

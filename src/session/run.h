@@ -72,7 +72,7 @@ struct wgw_run_options {
 /* exit statuses of run that are wgwrap's own */
 enum {
 	WGW_EXIT_FAILED = 125,	       /* wgwrap itself failed */
-	WGW_EXIT_NOT_EXECUTABLE = 126, /* or refused: static, setuid */
+	WGW_EXIT_NOT_EXECUTABLE = 126, /* or it cannot be captured */
 	WGW_EXIT_NOT_FOUND = 127,
 };
 

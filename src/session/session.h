@@ -208,7 +208,6 @@ enum wgw_obstacle {
 	WGW_OBSTACLE_NONE,	 /* or the file cannot be read */
 	WGW_OBSTACLE_NO_PRELOAD, /* the shared object does not get into it; the supervisor reaches
 				    it */
-	WGW_OBSTACLE_PRIVILEGE,	 /* it wants privileges that it cannot get */
 	WGW_OBSTACLE_MACHINE,	 /* another architecture, whose system calls the filter refuses */
 };
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import resource
+import shutil
 import subprocess
 import time
 
@@ -361,6 +362,22 @@ def _(w):
     assert child.wait(20) == 5, (child.returncode, child.stderr.read())
     done = w.finish_command(["unshare", "-p", "-f", "--mount-proc", *w.wrap("sh", "-c", "kill -9 $$")], 30)
     assert done.returncode == 128 + 9, done
+
+
+@test("set-user-ID and set-group-ID programs run in the tunnel, without the privilege; of the former a line warns")
+def _(w):
+    if not w.as_root:
+        tap.skip("needs root, to make such files")
+    servers.web(w)
+    for mode, warning in ((0o4755, "set-user-ID"), (0o2755, "")):
+        for name in ("curl", "id"):
+            shutil.copy(shutil.which(name), w.path(name))
+            os.chmod(w.path(name), mode)
+        done = w.wrapped(w.path(CURL[0]), *CURL[1:])
+        assert (done.returncode, done.stdout) == (0, PAGE) and warning in done.stderr, done
+        assert bool(done.stderr) == bool(warning), done
+        for what in ("-u", "-g"):
+            assert w.ok(w.path("id"), what) == f"{world.NOBODY}\n"
 
 
 @test("setuid programs inside cannot gain privileges, and nothing of ours stays behind")
