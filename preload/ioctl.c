@@ -3,7 +3,8 @@
  * ioctl.c - ioctl(2): what an AF_UNIX socket would answer wrongly
  *
  * FIONREAD of a UDP socket is the size of the next datagram; the kernel would count all that are
- * queued, headers included. SIOCOUTQ would count memory, not bytes. SIOCGIF*: interfaces.c.
+ * queued, headers included. SIOCOUTQ would count memory, not bytes that the peer has not acknowledged.
+ * SIOCGIF*: interfaces.c.
  */
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -165,7 +166,7 @@ PRE_EXPORT int ioctl(int fd, unsigned long request, ...)
 	if (request == FIONREAD && pre_ours(fd, &tag) && wgw_tag_kind(tag) != WGW_KIND_TCP)
 		return put(arg, next_datagram(fd, tag));
 	if ((request == SIOCOUTQ || request == SIOCOUTQNSD) && pre_ours(fd, &tag))
-		return put(arg, 0);
+		return put(arg, wgw_repr_unacked(&pre_session, fd, tag, request == SIOCOUTQNSD));
 	rc = interface_request(fd, request, arg);
 	return rc <= 0 ? (int)pre_result(rc) : pre_next.ioctl(fd, request, arg);
 }

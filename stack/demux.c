@@ -552,6 +552,7 @@ void demux_input(struct stack *s, const struct ip_packet *p)
 		    p->payload_len > (size_t)(p->payload[12] >> 4) * 4)
 			return;
 		touch(f);
+		f->rx_segs++;
 		if (gro_take(f, p))
 			return;
 		if (!f->pcb)

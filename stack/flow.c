@@ -172,6 +172,7 @@ static void append(struct flow *f, struct pbuf *p)
 	for (; last->next; last = last->next)
 		len += last->next->len;
 	f->rx_bytes += len;
+	f->rx_total += len;
 	f->stack->rx_bytes += len;
 	if (coalesce(f, p))
 		pbuf_free(p);
@@ -354,6 +355,7 @@ void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu)
 	    !TCP_SEQ_BETWEEN(seq, pcb->lastack, pcb->snd_nxt))
 		return;
 	demux_enter(f);
+	f->path_mtu = (uint16_t)mtu;
 	pcb->mss = (u16_t)mss;
 	pcb->unsent_oversize = 0;
 	tcp_rexmit_rto_prepare(pcb);

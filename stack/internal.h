@@ -90,6 +90,8 @@ enum flow_event {
  * @unacked:	Bytes committed and not acknowledged, @tx_queued: those still in memory
  * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first
  *		round trip
+ * @rx_total, @rx_segs, @tx_segs: Bytes received in order, packets in and out (flow_info)
+ * @path_mtu:	What ICMP has said it is; 0: nothing
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
  * @held:	A pure ACK that a later one of the same batch may replace (egress.c)
@@ -126,6 +128,9 @@ struct flow {
 
 	struct pbuf *rx_head, *rx_tail;
 	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch, ooseq_bytes;
+	uint64_t rx_total;
+	uint32_t rx_segs, tx_segs;
+	uint16_t path_mtu;
 
 	size_t unacked, tx_queued;
 	struct sender tx;

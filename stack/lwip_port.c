@@ -129,6 +129,7 @@ static void note_segment(struct stack *s, const struct pbuf *p)
 
 	if (!f || !f->pcb)
 		return;
+	f->tx_segs++;
 	if (tcp[13] & TCP_SYN) {
 		f->syn_again = f->syn_ns != 0;
 		f->syn_ns = s->now_ns;

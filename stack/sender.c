@@ -139,6 +139,10 @@ static void note_sent(struct flow *f, uint64_t index)
 		t->progress_ns = f->stack->now_ns;
 	}
 	board_sent(t, index, f->stack->now_ns);
+	if (board_at(t, index)->again) {
+		t->resent += tx_len(board_at(t, index));
+		t->resent_segs++;
+	}
 	transmitted(f, tx_len(board_at(t, index)));
 }
 
@@ -308,6 +312,10 @@ static void finish_sample(struct sender *t, struct rate_sample *rs, uint64_t now
 	rs->lost = t->lost - rs->prior_lost;
 	if (interval > 0 && interval >= t->min_rtt_ns)
 		rs->rate = rs->delivered * 1000 * NS_PER_MS / interval;
+	if (rs->rate) {
+		t->rate = rs->rate;
+		t->rate_app_limited = rs->app_limited;
+	}
 }
 
 /* A peer without SACK, or one that does not use it: RFC 6582. One hole per round trip takes for

@@ -153,6 +153,7 @@ struct sack_block {
  * @recover:	Recovery ends when this is acknowledged
  * @probe_end:	Sequence number after the tail loss probe in flight, if @probing
  * @pace_ns:	When all that was sent has left at the pacing rate
+ * @resent:	Bytes sent again, of @sent, in @resent_segs segments; @rate: the last valid sample
  * @late:	Sending waited for pacing: a longer burst makes up for it
  * @pace_due_ns: Sending waits until then; 0: it does not wait for pacing
  */
@@ -177,7 +178,9 @@ struct sender {
 	uint64_t timer_ns, progress_ns, reorder_ns, spurious_ns;
 
 	uint32_t cwnd;
-	uint64_t pacing_rate, pace_ns, pace_due_ns, sent;
+	uint64_t pacing_rate, pace_ns, pace_due_ns, sent, resent, rate;
+	uint32_t resent_segs;
+	bool rate_app_limited;
 	const struct cc_ops *cc;
 	union {
 		struct bbr bbr;

@@ -151,6 +151,32 @@ void flow_send_commit(struct flow *f, size_t len);
 /* Bytes accepted but not yet acknowledged by the peer, our FIN counted as one. Within closed() with
  * an error: what was lost. */
 size_t flow_unacked(const struct flow *f);
+/**
+ * struct flow_info - what is known about a connection; times in ns, 0: not measured
+ * @state:	As in Linux's include/net/tcp_states.h: 1 ESTABLISHED, 2 SYN_SENT, ...
+ * @loss:	0: none under repair, 1: fast recovery, 2: after a timeout
+ * @sack:	The peer has sent SACKs
+ * @app_limited: The last sample of @delivery_rate was limited by the owner
+ * @mss:	Bytes of data in a full segment that we send; @mtu: of the path, as far as known
+ * @cwnd, @ssthresh: Bytes; @ssthresh UINT32_MAX: the controller has none
+ * @inflight, @sacked, @lost: Bytes sent and not cumulatively acknowledged, by what is known of them
+ * @window:	What the peer may send, @peer_window: what we may
+ * @not_sent:	Bytes committed that have not left
+ * @sent, @resent, @acked, @received: Bytes since the connection began, repetitions in the first two
+ * @segments_*:	Packets with the connection's ports, @resent_segments: data that left again
+ */
+struct flow_info {
+	uint8_t state, loss, backoff, send_scale, receive_scale;
+	bool sack, scaling, app_limited;
+	uint32_t mss, mtu, cwnd, ssthresh, peer_window, window;
+	uint32_t inflight, sacked, lost, not_sent, reordering;
+	uint64_t srtt_ns, rttvar_ns, min_rtt_ns, rto_ns;
+	uint64_t pacing_rate, delivery_rate; /* bytes/s */
+	uint64_t sent, resent, acked, received;
+	uint32_t resent_segments, segments_out, segments_in;
+};
+void flow_info(const struct flow *f, struct flow_info *out);
+
 /* Sends FIN after what was committed; receiving goes on. */
 void flow_shutdown(struct flow *f);
 /* The owner is gone: like shutdown, later data is answered with RST as Linux does. Unconsumed

@@ -129,17 +129,6 @@ static int max_segment(const struct wgw_label *label, int mtu)
 	return mtu - (stack_addr_is_v4(&peer) ? V4_HEADERS_BYTES : V6_HEADERS_BYTES);
 }
 
-static int get_max_segment(const struct wgw_repr_session *s, int fd, uint64_t tag, void *value,
-			   socklen_t *len)
-{
-	struct wgw_label label;
-	int size = MAXSEG_UNCONNECTED_BYTES;
-
-	if (wgw_repr_tcp_state(s, fd, tag, &label) == WGW_REPR_CONNECTED)
-		size = max_segment(&label, interface_mtu(s));
-	return put_int(IPPROTO_TCP, size, value, len);
-}
-
 /* The state by what the AF_UNIX socket shows of it. */
 static uint8_t tcp_info_state(enum wgw_repr_tcp_state state, int fd)
 {
@@ -176,28 +165,66 @@ static void fill_tcp_info(struct tcp_info *info, int segment, int mtu)
 	info->tcpi_rcv_space = (uint32_t)(INITIAL_WINDOW * segment);
 }
 
-/* The tunnel process's numbers where it gives them; bounded by the struct of this build. */
+/* The tunnel process's numbers where it has a connection: another program on this machine at the far end
+ * leaves the state only. */
 static int get_tcp_info(const struct wgw_repr_session *s, int fd, uint64_t tag, void *value,
 			socklen_t *len)
 {
 	struct wgw_label label;
-	struct tcp_info info = {0};
+	struct tcp_info head = {0};
 	enum wgw_repr_tcp_state state = wgw_repr_tcp_state(s, fd, tag, &label);
 	struct wgw_op op;
-	size_t known;
-	int mtu;
 
 	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
 	op.u.option.level = IPPROTO_TCP;
 	op.u.option.name = TCP_INFO;
-	if (wgw_repr_op_call(s, &op, -1) == 0 && op.u.option.len <= WGW_OPTION_MAX_BYTES) {
-		known = op.u.option.len < sizeof(info) ? op.u.option.len : sizeof(info);
-		memcpy(&info, op.u.option.value, known);
-	} else if (state == WGW_REPR_CONNECTED && (mtu = interface_mtu(s)) > 0) {
-		fill_tcp_info(&info, max_segment(&label, mtu), mtu);
-	}
-	info.tcpi_state = tcp_info_state(state, fd);
-	return put_value(&info, sizeof(info), value, len);
+	if (state == WGW_REPR_CONNECTED && wgw_repr_op_call(s, &op, -1) == 0 &&
+	    op.u.option.len >= sizeof(head) && op.u.option.len <= sizeof(op.u.option.value))
+		return put_value(op.u.option.value, op.u.option.len, value, len);
+	memset(op.u.option.value, 0, sizeof(op.u.option.value));
+	if (state == WGW_REPR_CONNECTED)
+		fill_tcp_info(&head, max_segment(&label, interface_mtu(s)), interface_mtu(s));
+	head.tcpi_state = tcp_info_state(state, fd);
+	memcpy(op.u.option.value, &head, sizeof(head));
+	return put_value(op.u.option.value, WGW_TCP_INFO_BYTES, value, len);
+}
+
+/* The segment size that the connection uses, which the peer and the path may have made smaller. */
+static int connected_segment(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			     const struct wgw_label *label)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (get_tcp_info(s, fd, tag, &info, &len) == 0 && info.tcpi_snd_mss)
+		return (int)info.tcpi_snd_mss;
+	return max_segment(label, interface_mtu(s));
+}
+
+static int get_max_segment(const struct wgw_repr_session *s, int fd, uint64_t tag, void *value,
+			   socklen_t *len)
+{
+	struct wgw_label label;
+	int size = MAXSEG_UNCONNECTED_BYTES;
+
+	if (wgw_repr_tcp_state(s, fd, tag, &label) == WGW_REPR_CONNECTED)
+		size = connected_segment(s, fd, tag, &label);
+	return put_int(IPPROTO_TCP, size, value, len);
+}
+
+int wgw_repr_unacked(const struct wgw_repr_session *s, int fd, uint64_t tag, bool unsent)
+{
+	struct wgw_op op;
+	int bytes[2];
+
+	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
+	op.u.option.level = IPPROTO_TCP;
+	op.u.option.name = WGW_OPTION_UNACKED;
+	if (wgw_tag_kind(tag) != WGW_KIND_TCP || wgw_repr_op_call(s, &op, -1) < 0 ||
+	    op.u.option.len != sizeof(bytes))
+		return 0;
+	memcpy(bytes, op.u.option.value, sizeof(bytes));
+	return bytes[unsent];
 }
 
 static int get_protocol(uint64_t tag)

@@ -155,6 +155,10 @@ int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
 			const void *value, socklen_t len);
 
+/* Bytes written to a TCP socket and not yet acknowledged by the peer, as SIOCOUTQ counts them, or with
+ * @unsent those that have not left, as SIOCOUTQNSD does. */
+int wgw_repr_unacked(const struct wgw_repr_session *s, int fd, uint64_t tag, bool unsent);
+
 /* ---- dgram.c ---- */
 
 ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,

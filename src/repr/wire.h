@@ -297,6 +297,8 @@ enum {
 	WGW_NAME_MAX_BYTES = 256,
 	WGW_RESOLVED_MAX = 64,
 	WGW_OPTION_MAX_BYTES = 256,
+	WGW_OPTION_UNACKED = -1, /* GETOPT of IPPROTO_TCP: what SIOCOUTQ and SIOCOUTQNSD say, two ints */
+	WGW_TCP_INFO_BYTES = 232, /* struct tcp_info of Linux 5.19, for sockets without a connection */
 };
 
 /* u.bind.flags, u.listen.flags, u.open.flags */

@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,6 +353,19 @@ static int do_getopt(struct talk *k)
 			return EAGAIN;
 		memcpy(k->op.u.option.value, &told, sizeof(told));
 		k->op.u.option.len = sizeof(told);
+		return 0;
+	}
+	if (sock->role == WGW_ROLE_CONN && k->op.u.option.level == IPPROTO_TCP &&
+	    k->op.u.option.name == TCP_INFO)
+		return wgw_conn_tcp_info(wgw_container(sock, struct wgw_conn, sock),
+					 k->op.u.option.value, &k->op.u.option.len);
+	if (sock->role == WGW_ROLE_CONN && k->op.u.option.level == IPPROTO_TCP &&
+	    k->op.u.option.name == WGW_OPTION_UNACKED) {
+		int bytes[2];
+
+		wgw_conn_unacked(wgw_container(sock, struct wgw_conn, sock), bytes);
+		memcpy(k->op.u.option.value, bytes, sizeof(bytes));
+		k->op.u.option.len = sizeof(bytes);
 		return 0;
 	}
 	o = wgw_option_get(sock, k->op.u.option.level, k->op.u.option.name);

@@ -364,6 +364,11 @@ void wgw_conn_outcome(struct wgw_conn *c, int err);
  * ended. */
 void wgw_conn_drop(struct wgw_conn *c);
 void wgw_conn_abort(struct wgw_conn *c);
+/* struct tcp_info of linux/tcp.h into @value (WGW_OPTION_MAX_BYTES). 0 or errno. */
+int wgw_conn_tcp_info(struct wgw_conn *c, uint8_t *value, uint32_t *len);
+/* Bytes that the application has written and the peer has not acknowledged, and of them those that
+ * have not left. */
+void wgw_conn_unacked(struct wgw_conn *c, int bytes[2]);
 /* The application closed so that TCP sends RST: unread data, or SO_LINGER with 0 s. */
 bool wgw_conn_app_reset(const struct wgw_conn *c);
 int wgw_label_bind(int fd, const uint8_t *key, const struct wgw_label *label);

@@ -202,6 +202,101 @@ CASE(tcp_info)
 	printf("both shut, not established: %d\n", info.tcpi_state != 1);
 }
 
+/* netinet/tcp.h's struct tcp_info ends before these: offsets of include/uapi/linux/tcp.h. */
+enum {
+	INFO_BYTES_ACKED_AT = 120,
+	INFO_BYTES_RECEIVED_AT = 128,
+	INFO_MIN_RTT_AT = 148,
+	INFO_BYTES_SENT_AT = 200,
+	INFO_BYTES_RETRANS_AT = 208,
+};
+
+static unsigned long long info_u64(const uint8_t *info, size_t at)
+{
+	uint64_t value;
+
+	memcpy(&value, info + at, sizeof(value));
+	return value;
+}
+
+/* What a transfer leaves in the measurements. */
+CASE(tcp_info_measures)
+{
+	static char data[200000];
+	uint8_t raw[512] = {0};
+	socklen_t len = sizeof(raw);
+	struct tcp_info info;
+	uint32_t min_rtt;
+	int fd = server(false, "echo");
+	size_t sent = 0, got = 0;
+
+	while (got < sizeof(data)) {
+		ssize_t n = send(fd, data + sent, sizeof(data) - sent < 20000 ? sizeof(data) - sent : 20000,
+				 MSG_DONTWAIT);
+
+		sent += n > 0 ? (size_t)n : 0;
+		n = recv(fd, data, sizeof(data), sent < sizeof(data) ? MSG_DONTWAIT : 0);
+		if (n == 0)
+			break;
+		got += n > 0 ? (size_t)n : 0;
+	}
+	printf("echoed %zu\n", got);
+	nap_ms(300);
+	did("get", getsockopt(fd, IPPROTO_TCP, TCP_INFO, raw, &len));
+	printf("the longer struct: %d\n", len >= 224);
+	memcpy(&info, raw, sizeof(info));
+	memcpy(&min_rtt, raw + INFO_MIN_RTT_AT, sizeof(min_rtt));
+	printf("received %llu\n", info_u64(raw, INFO_BYTES_RECEIVED_AT));
+	printf("acknowledged all: %d\n", info_u64(raw, INFO_BYTES_ACKED_AT) >= sizeof(data) &&
+						 info_u64(raw, INFO_BYTES_ACKED_AT) < sizeof(data) + 10);
+	printf("sent, without repetitions: %llu\n",
+	       info_u64(raw, INFO_BYTES_SENT_AT) - info_u64(raw, INFO_BYTES_RETRANS_AT));
+	printf("nothing in flight: %d\n", info.tcpi_unacked == 0 && info.tcpi_lost == 0);
+	printf("rtt %d, rttvar %d, min %d\n", info.tcpi_rtt > 0 && info.tcpi_rtt < 2000000,
+	       info.tcpi_rttvar > 0 && info.tcpi_rttvar < 2000000, min_rtt > 0 && min_rtt <= 1000000);
+	printf("rto above rtt: %d\n", info.tcpi_rto >= 200000 && info.tcpi_rto > info.tcpi_rtt);
+	printf("window at least the first one: %d\n", info.tcpi_snd_cwnd >= 10);
+	printf("segment %d pmtu %u\n", info.tcpi_snd_mss > 1360 && info.tcpi_snd_mss <= 1380,
+	       info.tcpi_pmtu);
+	printf("segment is TCP_MAXSEG: %d\n",
+	       get_int(fd, IPPROTO_TCP, TCP_MAXSEG) == (int)info.tcpi_snd_mss);
+	printf("state %d, loss state %d, retransmits %d\n", info.tcpi_state, info.tcpi_ca_state,
+	       info.tcpi_retransmits);
+}
+
+/* A peer that does not read: what it has not acknowledged is counted. */
+CASE(unacknowledged_bytes)
+{
+	static char data[65536];
+	int fd = server(false, "hold"), n = -1, unsent = -1;
+
+	while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
+	nap_ms(300);
+	while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
+	did("SIOCOUTQ", ioctl(fd, SIOCOUTQ, &n));
+	printf("much: %d\n", n > 10000);
+	did("SIOCOUTQNSD", ioctl(fd, SIOCOUTQNSD, &unsent));
+	printf("some of it has not left: %d\n", unsent > 0 && unsent <= n);
+}
+
+CASE(tcp_info_of_an_accepted_connection)
+{
+	int port, fd = listener_on("0.0.0.0", &port, 5), conn;
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	dial(false, port, "close");
+	conn = accept(fd, NULL, NULL);
+	did("accept", conn);
+	wait_in(conn);
+	nap_ms(100);
+	did("get", getsockopt(conn, IPPROTO_TCP, TCP_INFO, &info, &len));
+	printf("state %d, segment %d, rtt %d\n", info.tcpi_state,
+	       info.tcpi_snd_mss > 1360 && info.tcpi_snd_mss <= 1380, info.tcpi_rtt > 0);
+}
+
 static const struct row ip_rows[] = {
 	ROW(IPPROTO_IP, IP_TOS, 0x10),
 	ROW(IPPROTO_IP, IP_TTL, 33),

@@ -87,6 +87,44 @@ START_TEST(sack_repairs_the_holes_and_nothing_else)
 }
 END_TEST
 
+START_TEST(what_is_measured_can_be_asked_for)
+{
+	enum { NS_PER_MS = 1000000 };
+	struct flow_info info;
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+
+	flow_write(f, data, 20 * MSS);
+	flow_info(f, &info);
+	ck_assert_uint_eq(info.inflight, 10 * MSS);
+	ck_assert_uint_eq(info.not_sent, 10 * MSS);
+	ck_assert_uint_eq(info.cwnd, 10 * MSS);
+	h_pass_ms(RTT_MS);
+	peer_sack(&p, base, (int[]){1, 10}, 2);
+	flow_info(f, &info);
+	ck_assert_uint_eq(info.state, 1);
+	ck_assert_uint_eq(info.mss, MSS);
+	ck_assert_uint_eq(info.sacked, 9 * MSS);
+	ck_assert_uint_eq(info.acked, 0);
+	ck_assert_uint_eq(info.loss, 1);
+	ck_assert_uint_eq(info.resent, MSS);
+	ck_assert_uint_eq(info.resent_segments, 1);
+	ck_assert(info.sack);
+	p.ack = base + 10 * MSS;
+	peer_send(&p, ACK, "hello", 5);
+	flow_info(f, &info);
+	ck_assert_uint_eq(info.acked, 10 * MSS);
+	ck_assert_uint_eq(info.received, 5);
+	ck_assert_uint_eq(info.lost, 0);
+	ck_assert_uint_ge(info.srtt_ns, RTT_MS * NS_PER_MS);
+	ck_assert_uint_le(info.srtt_ns, (RTT_MS + 20) * NS_PER_MS);
+	ck_assert_uint_eq(info.min_rtt_ns, RTT_MS * NS_PER_MS);
+	ck_assert_uint_gt(info.rto_ns, info.srtt_ns);
+}
+END_TEST
+
 START_TEST(a_retransmission_that_is_lost_is_found)
 {
 	struct seen s = {0};
@@ -446,6 +484,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, what_nobody_reads_is_bounded_over_all_connections);
 	tcase_add_test(tc, what_waits_to_be_sent_is_bounded_over_all_connections);
 	tcase_add_test(tc, sack_repairs_the_holes_and_nothing_else);
+	tcase_add_test(tc, what_is_measured_can_be_asked_for);
 	tcase_add_test(tc, a_retransmission_that_is_lost_is_found);
 	tcase_add_test(tc, the_last_segment_is_probed_before_the_timeout);
 	tcase_add_test(tc, a_lost_flight_is_sent_again_in_order_after_the_timeout);
