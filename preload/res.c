@@ -48,8 +48,8 @@ static int host_error_of_eai(ssize_t eai)
 }
 
 /* Returns the response's length, as res_query does: -1 with @code set when there is no answer. */
-static int pre_query(const char *name, int class_, int type, unsigned char *answer, int size,
-		     int *code)
+static int pre_query(const char *name, uint32_t flags, int class_, int type, unsigned char *answer,
+		     int size, int *code)
 {
 	ssize_t n;
 
@@ -59,26 +59,27 @@ static int pre_query(const char *name, int class_, int type, unsigned char *answ
 		*code = NO_RECOVERY;
 		return -1;
 	}
-	n = wgw_repr_dns_query(&pre_session, name, (uint16_t)class_, (uint16_t)type, answer,
+	n = wgw_repr_dns_query(&pre_session, name, flags, (uint16_t)class_, (uint16_t)type, answer,
 			       (size_t)size);
 	*code = n < 0 ? host_error_of_eai(n) : host_error_of_response(answer, n);
 	return *code ? -1 : (int)n;
 }
 
-static int pre_query_plain(const char *name, int class_, int type, unsigned char *answer, int size)
+static int pre_query_plain(const char *name, uint32_t flags, int class_, int type,
+			   unsigned char *answer, int size)
 {
 	int code;
-	int n = pre_query(name, class_, type, answer, size, &code);
+	int n = pre_query(name, flags, class_, type, answer, size, &code);
 
 	h_errno = code;
 	return n;
 }
 
-static int pre_query_state(res_state state, const char *name, int class_, int type,
+static int pre_query_state(res_state state, const char *name, uint32_t flags, int class_, int type,
 			   unsigned char *answer, int size)
 {
 	int code;
-	int n = pre_query(name, class_, type, answer, size, &code);
+	int n = pre_query(name, flags, class_, type, answer, size, &code);
 
 	state->res_h_errno = code;
 	h_errno = code;
@@ -116,8 +117,8 @@ static int pre_send(const unsigned char *query, int len, unsigned char *answer, 
 		errno = EINVAL;
 		return -1;
 	}
-	n = wgw_repr_dns_query(&pre_session, name, (uint16_t)class_, (uint16_t)type, answer,
-			       (size_t)size);
+	n = wgw_repr_dns_query(&pre_session, name, WGW_RESOLVE_NO_SEARCH, (uint16_t)class_,
+			       (uint16_t)type, answer, (size_t)size);
 	if (n < HEADER_BYTES) {
 		errno = ETIMEDOUT;
 		return -1;
@@ -135,20 +136,20 @@ static int pre_send(const unsigned char *query, int len, unsigned char *answer, 
 #undef res_nsearch
 #undef res_nsend
 
-#define QUERY_LIKE(function)                                                                       \
+#define QUERY_LIKE(function, flags)                                                                       \
 	PRE_EXPORT int function(const char *name, int class_, int type, unsigned char *answer,     \
 				int size);                                                         \
 	int function(const char *name, int class_, int type, unsigned char *answer, int size)      \
 	{                                                                                          \
-		return pre_query_plain(name, class_, type, answer, size);                          \
+		return pre_query_plain(name, flags, class_, type, answer, size);                          \
 	}
-#define STATE_QUERY_LIKE(function)                                                                 \
+#define STATE_QUERY_LIKE(function, flags)                                                                 \
 	PRE_EXPORT int function(res_state state, const char *name, int class_, int type,           \
 				unsigned char *answer, int size);                                  \
 	int function(res_state state, const char *name, int class_, int type,                      \
 		     unsigned char *answer, int size)                                              \
 	{                                                                                          \
-		return pre_query_state(state, name, class_, type, answer, size);                   \
+		return pre_query_state(state, name, flags, class_, type, answer, size);                   \
 	}
 #define SEND_LIKE(function)                                                                        \
 	PRE_EXPORT int function(const unsigned char *query, int len, unsigned char *answer,        \
@@ -167,14 +168,14 @@ static int pre_send(const unsigned char *query, int len, unsigned char *answer, 
 		return pre_send(query, len, answer, size);                                         \
 	}
 
-QUERY_LIKE(res_query)
-QUERY_LIKE(__res_query)
-QUERY_LIKE(res_search)
-QUERY_LIKE(__res_search)
-STATE_QUERY_LIKE(res_nquery)
-STATE_QUERY_LIKE(__res_nquery)
-STATE_QUERY_LIKE(res_nsearch)
-STATE_QUERY_LIKE(__res_nsearch)
+QUERY_LIKE(res_query, WGW_RESOLVE_NO_SEARCH)
+QUERY_LIKE(__res_query, WGW_RESOLVE_NO_SEARCH)
+QUERY_LIKE(res_search, 0)
+QUERY_LIKE(__res_search, 0)
+STATE_QUERY_LIKE(res_nquery, WGW_RESOLVE_NO_SEARCH)
+STATE_QUERY_LIKE(__res_nquery, WGW_RESOLVE_NO_SEARCH)
+STATE_QUERY_LIKE(res_nsearch, 0)
+STATE_QUERY_LIKE(__res_nsearch, 0)
 SEND_LIKE(res_send)
 SEND_LIKE(__res_send)
 STATE_SEND_LIKE(res_nsend)

@@ -192,9 +192,9 @@ int wgw_repr_resolve(const struct wgw_repr_session *s, const char *name, int fam
 		     struct wgw_op *op);
 /* Asks for the name of @addr; @name holds WGW_NAME_MAX_BYTES. 0 or an EAI_* code. */
 int wgw_repr_reverse(const struct wgw_repr_session *s, const struct stack_addr *addr, char *name);
-/* A DNS query of any type. Returns the response's length (at most @size are stored), or an EAI_*
+/* A DNS query of any type; @flags: WGW_RESOLVE_NO_SEARCH, or 0 for the search domains, too. Returns the response's length (at most @size are stored), or an EAI_*
  * code (negative). */
-ssize_t wgw_repr_dns_query(const struct wgw_repr_session *s, const char *name, uint16_t class_,
-			   uint16_t type, void *response, size_t size);
+ssize_t wgw_repr_dns_query(const struct wgw_repr_session *s, const char *name, uint32_t flags,
+			   uint16_t class_, uint16_t type, void *response, size_t size);
 
 #endif

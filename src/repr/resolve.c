@@ -74,8 +74,8 @@ int wgw_repr_reverse(const struct wgw_repr_session *s, const struct stack_addr *
 	return name[0] ? 0 : EAI_NONAME;
 }
 
-ssize_t wgw_repr_dns_query(const struct wgw_repr_session *s, const char *name, uint16_t class_,
-			   uint16_t type, void *response, size_t size)
+ssize_t wgw_repr_dns_query(const struct wgw_repr_session *s, const char *name, uint32_t flags,
+			   uint16_t class_, uint16_t type, void *response, size_t size)
 {
 	struct wgw_op op;
 	ssize_t n;
@@ -84,6 +84,7 @@ ssize_t wgw_repr_dns_query(const struct wgw_repr_session *s, const char *name, u
 	wgw_repr_op_init(s, &op, WGW_OP_DNS_QUERY, -1, 0);
 	if (!copy_name(op.u.dns_query.name, name))
 		return EAI_NONAME;
+	op.u.dns_query.flags = flags;
 	op.u.dns_query.class_ = class_;
 	op.u.dns_query.type = type;
 	n = ask(s, &op, response, size);

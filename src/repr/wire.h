@@ -355,6 +355,7 @@ struct wgw_op {
 		} resolved;
 		struct {
 			uint16_t class_, type;
+			uint32_t flags; /* WGW_RESOLVE_* */
 			char name[WGW_NAME_MAX_BYTES];
 		} dns_query;
 	} u;

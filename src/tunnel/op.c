@@ -187,8 +187,9 @@ static void ask_resolver(struct talk *k)
 		break;
 	default:
 		op.u.dns_query.name[WGW_NAME_MAX_BYTES - 1] = '\0';
-		wgw_resolve_raw(t->resolver, session, op.u.dns_query.name, op.u.dns_query.class_,
-				op.u.dns_query.type, queried, k);
+		wgw_resolve_raw(t->resolver, session, op.u.dns_query.name,
+				!(op.u.dns_query.flags & WGW_RESOLVE_NO_SEARCH),
+				op.u.dns_query.class_, op.u.dns_query.type, queried, k);
 	}
 }
 

@@ -402,7 +402,7 @@ static void on_raw(void *arg, int status, int timeouts, unsigned char *response,
 	free(q);
 }
 
-void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *name,
+void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *name, bool search,
 		     uint16_t class_, uint16_t type,
 		     void (*done)(void *arg, int eai, const uint8_t *response, size_t len),
 		     void *arg)
@@ -415,7 +415,7 @@ void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *
 		return;
 	}
 	*q = (struct raw){done, arg};
-	ares_query(ch->ares, name, class_, type, on_raw, q);
+	(search ? ares_search : ares_query)(ch->ares, name, class_, type, on_raw, q);
 	dns_channel_dirty(ch);
 }
 

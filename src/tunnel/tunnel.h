@@ -166,7 +166,8 @@ void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const char *name
 void wgw_resolve_reverse(struct wgw_resolver *r, struct wgw_session *s,
 			 const struct stack_addr *addr,
 			 void (*done)(void *arg, int eai, const char *name), void *arg);
-void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *name,
+/* A query of any type; @search: with the search domains, until one has an answer. */
+void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *name, bool search,
 		     uint16_t class_, uint16_t type,
 		     void (*done)(void *arg, int eai, const uint8_t *response, size_t len), void *arg);
 

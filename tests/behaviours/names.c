@@ -303,9 +303,32 @@ CASE(res_calls)
 CASE(res_search_call)
 {
 	unsigned char answer[8192];
-	int n = res_search("web", ns_c_in, ns_t_a, answer, sizeof(answer));
+	static const char *const names[] = {"web", "web.test", "web.", "web.test.", "nothing",
+					    "a.b.nothing", "v4"};
+	int n;
 
-	printf("%d\n", n > 12);
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		h_errno = 0;
+		n = res_search(names[i], ns_c_in, ns_t_a, answer, sizeof(answer));
+		printf("%s: %d, h_errno %d\n", names[i], n > 12, n > 12 ? 0 : h_errno);
+	}
+	n = res_query("web", ns_c_in, ns_t_a, answer, sizeof(answer));
+	printf("without search: %d, h_errno %d\n", n, h_errno);
+	n = res_search("v4", ns_c_in, ns_t_mx, answer, sizeof(answer));
+	printf("no data: %d, h_errno %d\n", n, h_errno);
+}
+
+/* A query with an unusual header: recursion is not desired. */
+CASE(res_send_keeps_the_question)
+{
+	unsigned char query[512], answer[512] = {0};
+	int q = res_mkquery(ns_o_query, "web.test", ns_c_in, ns_t_a, NULL, 0, NULL, query,
+			    sizeof(query));
+	int n;
+
+	query[2] &= (unsigned char)~1; /* RD */
+	n = res_send(query, q, answer, sizeof(answer));
+	printf("sent %d, recursion desired %d\n", n > 12, answer[2] & 1);
 }
 
 CASE(dns_by_hand)
