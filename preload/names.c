@@ -67,12 +67,42 @@ static int ask_tunnel(const char *name, int family, struct pre_names *names)
 	return 0;
 }
 
+/* What can be reached comes first, then IPv6: what is left of RFC 6724 for the few addresses that
+ * hosts(5) has. The tunnel process puts its own in order. */
+static int rank(const uint8_t ip[16])
+{
+	static const uint8_t any[16];
+	struct stack_addr addr = {0};
+
+	memcpy(addr.ip, ip, 16);
+	if (wgw_repr_may_send(&pre_session, -1, 0, &addr, any) < 0)
+		return 0;
+	return stack_addr_is_v4(&addr) ? 1 : 2;
+}
+
+static void order(struct pre_names *names)
+{
+	for (uint32_t i = 1; i < names->n; i++) {
+		uint8_t ip[16];
+		uint32_t at = i;
+		int r = rank(names->ip[i]);
+
+		memcpy(ip, names->ip[i], 16);
+		for (; at > 0 && rank(names->ip[at - 1]) < r; at--)
+			memcpy(names->ip[at], names->ip[at - 1], 16);
+		memcpy(names->ip[at], ip, 16);
+	}
+}
+
 int pre_names_append(const char *name, int family, struct pre_names *names)
 {
 	if (!*name)
 		return EAI_NONAME;
-	if (pre_hosts_find(name, family, names))
+	if (pre_hosts_find(name, family, names)) {
+		if (family == AF_UNSPEC && pre_have_session())
+			order(names);
 		return 0;
+	}
 	return ask_tunnel(name, family, names);
 }
 

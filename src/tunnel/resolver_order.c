@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * resolver_order.c - destination address selection, RFC 6724
+ * resolver_order.c - destination address selection, RFC 6724 with glibc's table
+ *
+ * The table is what getaddrinfo(3) of glibc uses without a gai.conf(5), the one of RFC 3484 with a label
+ * for fc00::/7: the addresses of one's own network by IPv6 come before IPv4, where RFC 6724 has it the
+ * other way. Programs find here what they find without a tunnel. The host's gai.conf is not read.
  *
  * Rules 1 (unusable destinations last), 2 (scope), 5 (label), 6 (precedence) and 8 (smaller scope)
  * are decided from the address and the tunnel address that would be its source; the others need
@@ -11,18 +15,17 @@
 
 #include "src/tunnel/resolver.h"
 
-/** struct policy - a line of the default table, RFC 6724 section 2.1 */
+/** struct policy - a line of the default table */
 struct policy {
 	uint8_t prefix[16];
 	uint8_t bits, precedence, label;
 };
 
 static const struct policy table[] = {
-	{{[15] = 1}, 128, 50, 0},  {{[10] = 0xff, [11] = 0xff}, 96, 35, 4},
-	{{0x20, 0x02}, 16, 30, 2}, {{0x20, 0x01}, 32, 5, 5},
-	{{0xfc}, 7, 3, 13},	   {{0}, 96, 1, 3},
-	{{0xfe, 0xc0}, 10, 1, 11}, {{0x3f, 0xfe}, 16, 1, 12},
-	{{0}, 0, 40, 1},
+	{{[15] = 1}, 128, 50, 0},  {{[10] = 0xff, [11] = 0xff}, 96, 10, 4},
+	{{0x20, 0x02}, 16, 30, 2}, {{0x20, 0x01}, 32, 40, 7},
+	{{0xfc}, 7, 40, 6},	   {{0}, 96, 20, 3},
+	{{0xfe, 0xc0}, 10, 40, 5}, {{0}, 0, 40, 1},
 };
 
 static bool in_prefix(const uint8_t *ip, const struct policy *p)

@@ -92,6 +92,18 @@ CASE(getaddrinfo_both_families)
 	printf("%d and %d\n", v4, v6);
 }
 
+/* glibc's table, with and without a DNS query; 10.77.0.1 and fd77::1 are both within reach. */
+CASE(getaddrinfo_order)
+{
+	ask("order.test", "80", AF_UNSPEC, SOCK_STREAM, 0);
+	ask("hosts.test", "80", AF_UNSPEC, SOCK_STREAM, 0);
+}
+
+CASE(getaddrinfo_order_by_prefix)
+{
+	ask("prefix.test", "80", AF_UNSPEC, SOCK_STREAM, 0);
+}
+
 CASE(getaddrinfo_many)
 {
 	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *list = NULL;

@@ -378,7 +378,7 @@ START_TEST(raw_query_gives_the_response_as_it_is)
 }
 END_TEST
 
-/* ---- order, RFC 6724 ---- */
+/* ---- order ---- */
 
 START_TEST(order_puts_the_reachable_first_and_is_stable)
 {
@@ -390,7 +390,7 @@ START_TEST(order_puts_the_reachable_first_and_is_stable)
 	a.ip[0][0] = 0x20, a.ip[0][15] = 3;
 	memcpy(a.ip[1], stack_v4_prefix, 12), a.ip[1][12] = 10, a.ip[1][15] = 1;
 	memcpy(a.ip[2], stack_v4_prefix, 12), a.ip[2][12] = 10, a.ip[2][15] = 2;
-	a.ip[3][0] = 0xfc, a.ip[3][15] = 4; /* unique local: lower precedence than global */
+	a.ip[3][0] = 0xfc, a.ip[3][15] = 4;
 	dns_order(NULL, &a);
 	for (int i = 0; i < 4; i++)
 		ck_assert_uint_eq(a.ip[i][15], want[i]);

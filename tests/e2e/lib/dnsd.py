@@ -5,7 +5,7 @@ dnsd.py - a name server for the tests, over UDP and TCP
 
 usage: dnsd.py ADDRESS...
 
-Knows web.test (A and AAAA), v4.test, v6.test, both.test (whose IPv6 address is nobody's), long.test (16 addresses), big.test (a TXT answer of more than 4 KB), alias.test
+Knows web.test (A and AAAA), v4.test, v6.test, both.test (whose IPv6 address is nobody's), order.test, prefix.test (two addresses each), long.test (16), big.test (a TXT answer of more than 4 KB), alias.test
 (CNAME of web.test), slow.test (answers after a second) and the reverse of 10.9.0.1. Everything else does not exist.
 UDP answers that exceed what the question allows (EDNS, else 512 bytes) are cut, with TC set.
 Prints "ready" when it serves.
@@ -36,6 +36,8 @@ ZONE = {
     "v6.test": {AAAA: [address(WEB6)]},
     "slow.test": {A: [address(WEB4)]},
     "both.test": {A: [address(WEB4)], AAAA: [address("fd09:1::1")]},
+    "order.test": {A: [address("10.77.0.1")], AAAA: [address("fd77::1")]},
+    "prefix.test": {AAAA: [address("fd77:1::9"), address("fd77::1")]},
     "long.test": {A: [address(f"10.9.0.{i}") for i in range(1, 17)]},
     "alias.test": {CNAME: [encode_name("web.test")]},
     "big.test": {TXT: [bytes([len(t)]) + t for t in BIG]},
