@@ -212,5 +212,5 @@ int main(void)
 {
 	if (sodium_init() < 0)
 		return 1;
-	return sim_main(suite());
+	return run_suite(suite());
 }
