@@ -86,11 +86,12 @@ static int configuration(const char *what)
 /** program() - how @file would be captured. Return: exit status */
 static int program(const char *file, const struct wgw_capture_probe *probe)
 {
+	const struct wgw_capture_probe best = {.level = WGW_CAPTURE_SUPERVISED};
 	enum wgw_obstacle obstacle;
 	char why[PATH_MAX + 256], *path;
 
 	/* what no level helps against is said by this; the rest is for us to explain */
-	if (wgw_find_command(file, WGW_CAPTURE_SUPERVISED, &path))
+	if (wgw_find_command(file, &best, &path))
 		return CMD_FAILED;
 	obstacle = wgw_inspect(path, why, sizeof(why));
 	if (obstacle == WGW_OBSTACLE_NONE)

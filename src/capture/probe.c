@@ -172,7 +172,8 @@ void wgw_capture_probe(struct wgw_capture_probe *probe)
 	if (listener >= 0)
 		round_trip(listener, probe);
 	else if (listener == -EBUSY)
-		degrade(probe, WGW_CAPTURE_FILTER, "this process is supervised already", EBUSY);
+		degrade(probe, WGW_CAPTURE_FILTER,
+			"another wgwrap, or something like it, supervises this process", EBUSY);
 	else
 		degrade(probe, WGW_CAPTURE_FILTER, "the kernel does not report system calls",
 			-listener);

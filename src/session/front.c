@@ -327,7 +327,7 @@ int wgw_run(const struct wgw_run_options *options)
 	config = wgw_front_config(options);
 	if (!config)
 		return WGW_EXIT_FAILED;
-	status = wgw_find_command(options->command[0], capture.level, &path);
+	status = wgw_find_command(options->command[0], &capture, &path);
 	if (status == 0)
 		status = run_config(options, &in, config, &capture);
 	free(path);

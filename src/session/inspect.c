@@ -258,7 +258,7 @@ static void warn_of_privilege(const char *path)
 			path);
 }
 
-int wgw_find_command(const char *file, enum wgw_capture_level level, char **path)
+int wgw_find_command(const char *file, const struct wgw_capture_probe *capture, char **path)
 {
 	enum wgw_obstacle obstacle;
 	int err = ENOENT;
@@ -277,12 +277,16 @@ int wgw_find_command(const char *file, enum wgw_capture_level level, char **path
 	obstacle = wgw_inspect(*path, why, sizeof(why));
 	/* the supervisor captures what the shared object does not reach */
 	if (obstacle == WGW_OBSTACLE_NONE ||
-	    (obstacle == WGW_OBSTACLE_NO_PRELOAD && level == WGW_CAPTURE_SUPERVISED)) {
+	    (obstacle == WGW_OBSTACLE_NO_PRELOAD && capture->level == WGW_CAPTURE_SUPERVISED)) {
 		warn_of_privilege(*path);
 		return 0;
 	}
-	wgw_say(WGW_SAY_ERROR, "%s %s: it cannot be run in the tunnel%s", *path, why,
-		obstacle == WGW_OBSTACLE_NO_PRELOAD ? " here (see \"wgwrap doctor\")" : "");
+	if (obstacle == WGW_OBSTACLE_NO_PRELOAD)
+		wgw_say(WGW_SAY_ERROR,
+			"%s %s: it cannot be run in the tunnel without a supervisor (%s)", *path,
+			why, capture->why[0] ? capture->why : "--capture");
+	else
+		wgw_say(WGW_SAY_ERROR, "%s %s: it cannot be run in the tunnel", *path, why);
 	free(*path);
 	*path = NULL;
 	return WGW_EXIT_NOT_EXECUTABLE;

@@ -211,9 +211,9 @@ enum wgw_obstacle {
 	WGW_OBSTACLE_MACHINE,	 /* another architecture, whose system calls the filter refuses */
 };
 
-/* Finds @file as execvp does and looks at it. 0: may run at @level, *path is malloc'ed. Else the
- * exit status (126, 127) after the reason was said. */
-int wgw_find_command(const char *file, enum wgw_capture_level level, char **path);
+/* Finds @file as execvp does and looks at it. 0: may run at @capture's level, *path is malloc'ed. Else
+ * the exit status (126, 127) after the reason was said. */
+int wgw_find_command(const char *file, const struct wgw_capture_probe *capture, char **path);
 /* What is in the way of capturing the program at @path by the shared object; @why: a sentence that
  * begins after its name. */
 enum wgw_obstacle wgw_inspect(const char *path, char *why, size_t size);

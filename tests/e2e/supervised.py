@@ -448,7 +448,12 @@ def _(w):
     done = w.wrapped(w.wgwrap, "-c", near, "--", "/usr/bin/python3", "-c", fetch)
     assert done.stdout.startswith("10.8.0.2 "), done
     static = w.wrapped(w.wgwrap, "-c", near, "--", program(w, "client"), "10.8.0.1", "4802", "x")
-    assert static.returncode == 126 and "wgwrap doctor" in static.stderr, static
+    assert static.returncode == 126 and "without a supervisor (another wgwrap" in static.stderr, static
+    # started by the command, nothing stops it before exec: it gets no IP socket of either tunnel
+    started = w.wrapped(w.wgwrap, "-c", near, "--", "sh", "-c", '"$0" 10.9.0.1 "$1" x', program(w, "client"), str(ECHO_PORT))
+    assert started.stdout == "socket: EACCES\n", started
+    escape = w.ok(w.wgwrap, "-c", near, "--", "sh", "-c", '"$0"', program(w, "escape"))
+    assert "CREATED" not in escape, escape
 
 
 world.main()

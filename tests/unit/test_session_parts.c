@@ -317,19 +317,22 @@ START_TEST(inspect_refuses_file_capabilities)
 }
 END_TEST
 
+static const struct wgw_capture_probe filtered = {.level = WGW_CAPTURE_FILTER};
+static const struct wgw_capture_probe supervised = {.level = WGW_CAPTURE_SUPERVISED};
+
 START_TEST(find_command_has_execvp_statuses)
 {
 	char *path;
 
 	setenv("PATH", dir, 1);
-	ck_assert_int_eq(wgw_find_command("nothing-there", WGW_CAPTURE_FILTER, &path), 127);
-	ck_assert_int_eq(wgw_find_command("", WGW_CAPTURE_FILTER, &path), 127);
-	ck_assert_int_eq(wgw_find_command("/no/such/file", WGW_CAPTURE_FILTER, &path), 127);
-	ck_assert_int_eq(wgw_find_command(dir, WGW_CAPTURE_FILTER, &path), 126);
+	ck_assert_int_eq(wgw_find_command("nothing-there", &filtered, &path), 127);
+	ck_assert_int_eq(wgw_find_command("", &filtered, &path), 127);
+	ck_assert_int_eq(wgw_find_command("/no/such/file", &filtered, &path), 127);
+	ck_assert_int_eq(wgw_find_command(dir, &filtered, &path), 126);
 	make_file("plain", "#!/bin/sh\n", 10, 0644);
-	ck_assert_int_eq(wgw_find_command("plain", WGW_CAPTURE_FILTER, &path), 126);
+	ck_assert_int_eq(wgw_find_command("plain", &filtered, &path), 126);
 	make_file("plain", "#!/bin/sh\n", 10, 0755);
-	ck_assert_int_eq(wgw_find_command("plain", WGW_CAPTURE_FILTER, &path), 0);
+	ck_assert_int_eq(wgw_find_command("plain", &filtered, &path), 0);
 	ck_assert_str_eq(path, path_in("plain"));
 	free(path);
 }
@@ -342,13 +345,13 @@ START_TEST(a_supervised_command_need_not_take_the_shared_object)
 
 	setenv("PATH", dir, 1);
 	make_file("static", &im, sizeof(im), 0755);
-	ck_assert_int_eq(wgw_find_command("static", WGW_CAPTURE_FILTER, &path), 126);
-	ck_assert_int_eq(wgw_find_command("static", WGW_CAPTURE_SUPERVISED, &path), 0);
+	ck_assert_int_eq(wgw_find_command("static", &filtered, &path), 126);
+	ck_assert_int_eq(wgw_find_command("static", &supervised, &path), 0);
 	free(path);
 	im.eh.e_machine = EM_386;
 	im.eh.e_ident[EI_CLASS] = ELFCLASS32;
 	make_file("other", &im, sizeof(im), 0755);
-	ck_assert_int_eq(wgw_find_command("other", WGW_CAPTURE_SUPERVISED, &path), 126);
+	ck_assert_int_eq(wgw_find_command("other", &supervised, &path), 126);
 }
 END_TEST
 
