@@ -63,10 +63,18 @@ static bool is_plain(int fd, int flags)
 	return !(flags & ~plain) && pre_started() && pre_kind(fd) == PRE_KIND_STREAM;
 }
 
+/* On what was a connection, a message of whose parts it would look at the data only. */
+static bool is_bare(int fd, const struct msghdr *msg)
+{
+	return pre_started() && pre_kind_is_bare(fd, true) && !msg->msg_name && !msg->msg_control;
+}
+
 PRE_EXPORT ssize_t send(int fd, const void *data, size_t len, int flags)
 {
 	uint64_t tag;
 
+	if (pre_started() && pre_kind_is_bare(fd, false))
+		return pre_next.send(fd, data, len, flags);
 	if (is_plain(fd, flags))
 		return pre_stream_write_end(fd, pre_next.send(fd, data, len, flags | MSG_NOSIGNAL),
 					    flags);
@@ -80,6 +88,8 @@ PRE_EXPORT ssize_t sendto(int fd, const void *data, size_t len, int flags,
 {
 	uint64_t tag;
 
+	if (!addr)
+		return send(fd, data, len, flags);
 	if (!pre_ours(fd, &tag))
 		return pre_next.sendto(fd, data, len, flags, addr, addr_len);
 	return pre_sendto(fd, tag, data, len, flags, addr, addr_len);
@@ -89,6 +99,8 @@ PRE_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	uint64_t tag;
 
+	if (is_bare(fd, msg))
+		return pre_result(wgw_raw_sendmsg(fd, msg, flags));
 	if (!pre_ours(fd, &tag))
 		return pre_next.sendmsg(fd, msg, flags);
 	return pre_sendmsg(fd, tag, msg, flags);
@@ -114,6 +126,8 @@ PRE_EXPORT ssize_t recv(int fd, void *data, size_t len, int flags)
 {
 	uint64_t tag;
 
+	if (pre_started() && pre_kind_is_bare(fd, false))
+		return pre_next.recv(fd, data, len, flags);
 	if (len && is_plain(fd, flags))
 		return pre_stream_read_end(fd, pre_next.recv(fd, data, len, flags));
 	if (!pre_ours(fd, &tag))
@@ -126,6 +140,8 @@ PRE_EXPORT ssize_t recvfrom(int fd, void *restrict data, size_t len, int flags,
 {
 	uint64_t tag;
 
+	if (!addr)
+		return recv(fd, data, len, flags);
 	if (!pre_ours(fd, &tag))
 		return pre_next.recvfrom(fd, data, len, flags, addr, addr_len);
 	return pre_recvfrom(fd, tag, data, len, flags, addr, addr_len);
@@ -137,6 +153,12 @@ PRE_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 	ssize_t n;
 	int old;
 
+	if (is_bare(fd, msg)) {
+		old = pre_wait_begin();
+		n = wgw_raw_recvmsg(fd, msg, flags);
+		pre_wait_end(old);
+		return pre_result(n);
+	}
 	if (!pre_ours(fd, &tag)) {
 		n = pre_next.recvmsg(fd, msg, flags);
 		if (n >= 0)

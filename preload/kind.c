@@ -54,6 +54,17 @@ void pre_kind_ask_no_more(void)
 	atomic_store_explicit(&ask_no_more, true, memory_order_relaxed);
 }
 
+bool pre_kind_is_bare(int fd, bool surely)
+{
+	enum pre_kind kind = PRE_KIND_UNKNOWN;
+
+	if (!atomic_load_explicit(&ask_no_more, memory_order_relaxed))
+		return false;
+	if (fd >= 0 && fd < KINDS)
+		kind = atomic_load_explicit(&kinds[fd], memory_order_relaxed);
+	return surely ? kind == PRE_KIND_STREAM : kind != PRE_KIND_DATAGRAM;
+}
+
 enum pre_kind pre_kind(int fd)
 {
 	enum pre_kind kind = PRE_KIND_UNKNOWN;

@@ -99,6 +99,9 @@ void pre_kind_copy(int from, int to);
 /* The program has a seccomp filter of its own now, or is about to: read and write make no call but themselves on
  * what is not known to be a datagram socket. It holds for children, too. */
 void pre_kind_ask_no_more(void);
+/* Whether a call that moves data on @fd is to be the kernel's own and nothing more, for that reason.
+ * @surely: @fd was a connection of ours when last seen; else: it is not known to be a datagram socket. */
+bool pre_kind_is_bare(int fd, bool surely);
 /* Descriptors came with @msg. */
 void pre_kind_received(const struct msghdr *msg);
 

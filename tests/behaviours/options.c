@@ -270,11 +270,10 @@ CASE(unacknowledged_bytes)
 	static char data[65536];
 	int fd = server(false, "hold"), n = -1, unsent = -1;
 
-	while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
-		;
-	nap_ms(300);
-	while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
-		;
+	for (bool more = true; more; nap_ms(200)) { /* until the peer's buffers are full, too */
+		for (more = false; send(fd, data, sizeof(data), MSG_DONTWAIT) > 0;)
+			more = true;
+	}
 	did("SIOCOUTQ", ioctl(fd, SIOCOUTQ, &n));
 	printf("much: %d\n", n > 10000);
 	did("SIOCOUTQNSD", ioctl(fd, SIOCOUTQNSD, &unsent));

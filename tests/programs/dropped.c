@@ -2,10 +2,10 @@
 /*
  * dropped.c - gives up root, or moves its root, then uses the network; needs root
  *
- * usage: dropped setuid|chroot DIR HOST PORT
+ * usage: dropped setuid|chroot|listen DIR HOST PORT
  *
- * Changes to uid and gid 65534 (and into DIR before that), connects and prints the first line it
- * gets.
+ * Changes to uid and gid 65534 (with chroot and listen: into DIR before that), connects and prints the
+ * first line it gets; or listens, and prints what listen says.
  */
 #include <grp.h>
 
@@ -22,11 +22,15 @@ int main(int argc, char **argv)
 	if (argc < 5)
 		return 2;
 	len = parse_address(&a, argv[3], argv[4]);
-	if (!strcmp(argv[1], "chroot") && (chroot(argv[2]) || chdir("/")))
+	if (strcmp(argv[1], "setuid") && (chroot(argv[2]) || chdir("/")))
 		die("chroot");
 	if (setgroups(0, NULL) || setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
 		die("setresuid");
 	fd = socket(a.any.sa_family, SOCK_STREAM, 0);
+	if (!strcmp(argv[1], "listen")) {
+		printf("%s\n", listen(fd, 5) ? strerrorname_np(errno) : "listens");
+		return 0;
+	}
 	if (fd < 0 || connect(fd, &a.any, len))
 		die("connect");
 	if (write(fd, request, sizeof(request) - 1) < 0)
