@@ -218,6 +218,7 @@ static void on_quiet(struct wgw_timer *t)
 	}
 	core->worked = work;
 	wgw_outer_trim(core->t.outer);
+	stack_trim(core->t.stack);
 	malloc_trim(0);
 }
 

@@ -73,6 +73,7 @@ struct scenario {
 	struct path data, acks;
 	double stall_ms,
 		run_ms; /* both ends: means of pauses of the process, and of what is between */
+	unsigned int socket_packets; /* what a pausing process's socket holds; 0: everything */
 	unsigned int n_flows, seconds;
 	enum flow_congestion congestion[FLOWS_MAX];
 	double start_s[FLOWS_MAX];
@@ -95,6 +96,7 @@ struct end {
 	bool is_far, fed;
 	uint64_t busy_until; /* of the link that leads away from it */
 	uint64_t stall_from, stall_to;
+	unsigned int waiting; /* packets in its socket while it pauses */
 };
 
 struct stream {
@@ -339,6 +341,19 @@ static uint64_t runs_at(struct end *e, uint64_t at)
 	return at >= e->stall_from ? e->stall_to : at;
 }
 
+/* Holds @p until the process of @e runs again, if its socket has room. */
+static void overflow_or_wait(struct end *e, struct packet *p)
+{
+	if (sim.scenario->socket_packets > 0 && e->waiting >= sim.scenario->socket_packets) {
+		sim.dropped++;
+		free(p);
+		return;
+	}
+	e->waiting++;
+	p->at = runs_at(e, sim.now);
+	push(p);
+}
+
 static void deliver(void)
 {
 	while (sim.n > 0 && sim.heap[0]->at <= sim.now) {
@@ -346,10 +361,10 @@ static void deliver(void)
 		struct end *e = p->to_far ? &sim.far : &sim.near;
 
 		if (runs_at(e, sim.now) > sim.now) {
-			p->at = runs_at(e, sim.now);
-			push(p);
+			overflow_or_wait(e, p);
 			continue;
 		}
+		e->waiting = 0;
 		e->api->stack_input(e->stack, p->data, p->len);
 		e->fed = true;
 		free(p);
@@ -523,6 +538,8 @@ static const struct scenario scenarios[] = {
 	 .run_ms = 5, .bound_all = 0.5},
 	{"very busy, loss 1%", PATH(350, 1000, 40, 0.01), ONE(FLOW_BBR, 10), .stall_ms = 20,
 	 .run_ms = 10, .bound_all = 0.3},
+	{"sockets overflow", PATH(700, 4000, 40, 0), ONE(FLOW_BBR, 3), .stall_ms = 20, .run_ms = 20,
+	 .socket_packets = 180, .bound_all = 0.2},
 	{"1G 0.1 ms", PATH(1000, 1000, 0.1, 0), ONE(FLOW_BBR, 3), .bound_all = 0.8},
 	{"CUBIC 100M 40ms", PATH(100, 400, 40, 0), ONE(FLOW_CUBIC, 10), .bound_all = 0.85},
 	{"CUBIC 100M 40ms 0.1%", PATH(100, 400, 40, 0.001), ONE(FLOW_CUBIC, 10), .bound_all = 0.08},
