@@ -148,32 +148,38 @@ static void round_trip(int listener, struct wgw_capture_probe *probe)
 		close(fd);
 }
 
-void wgw_capture_probe(struct wgw_capture_probe *probe)
+/** hand_over() - starts a child whose calls are reported; its listener, or -errno */
+static int hand_over(pid_t *pid)
 {
-	int ends[2], listener = -EIO, err;
-	pid_t pid;
+	int ends[2], listener = -EIO;
 
-	*probe = (struct wgw_capture_probe){.level = WGW_CAPTURE_SUPERVISED};
-	if (!filter_works(&err)) {
-		degrade(probe, WGW_CAPTURE_NONE, "this kernel takes no system call filter", err);
-		return;
-	}
-	if (pipe2(ends, O_CLOEXEC)) {
-		degrade(probe, WGW_CAPTURE_FILTER, "no pipe", errno);
-		return;
-	}
-	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
-	if (pid == 0)
+	*pid = -1;
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	*pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	if (*pid == 0)
 		child(ends[1]);
-	if (pid < 0 || read(ends[0], &listener, sizeof(listener)) != (ssize_t)sizeof(listener))
+	if (*pid < 0 || read(ends[0], &listener, sizeof(listener)) != (ssize_t)sizeof(listener))
 		listener = -EIO;
 	close(ends[0]);
 	close(ends[1]);
+	return listener;
+}
+
+void wgw_capture_probe(struct wgw_capture_probe *probe)
+{
+	int listener, err;
+	pid_t pid;
+
+	*probe = (struct wgw_capture_probe){.level = WGW_CAPTURE_SUPERVISED};
+	listener = hand_over(&pid);
+	/* a child less on every start: what reports calls is a filter, too */
 	if (listener >= 0)
 		round_trip(listener, probe);
+	else if (!filter_works(&err))
+		degrade(probe, WGW_CAPTURE_NONE, "this kernel takes no system call filter", err);
 	else if (listener == -EBUSY)
-		degrade(probe, WGW_CAPTURE_FILTER,
-			"another wgwrap, or something like it, supervises this process", EBUSY);
+		degrade(probe, WGW_CAPTURE_FILTER, "this process is supervised already", EBUSY);
 	else
 		degrade(probe, WGW_CAPTURE_FILTER, "the kernel does not report system calls",
 			-listener);
