@@ -426,6 +426,10 @@ START_TEST(ecn_crosses_the_tunnel_and_dscp_does_not)
 	sim->filter = mark_ce;
 	wg_peer_handshake(wg_peer_next(a, NULL));
 	ck_assert_uint_eq(sim->kept->tos, WG_HANDSHAKE_TOS);
+	sim_give(&sim->nodes[1], &sim->nodes[0].address, sim->kept);
+	wg_device_flush(sim->nodes[1].dev);
+	ck_assert_uint_eq(sim->kept->bytes[0], WG_MESSAGE_RESPONSE);
+	ck_assert_uint_eq(sim->kept->tos, WG_HANDSHAKE_TOS);
 	sim_settle(sim);
 	p = wg_device_tx_buffer(a, 100);
 	sim_packet(p, 100, 0, 1, 0);

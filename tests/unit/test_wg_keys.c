@@ -104,6 +104,24 @@ START_TEST(new_private_key_needs_a_new_session)
 }
 END_TEST
 
+START_TEST(new_private_key_ends_the_handshake_under_way)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0];
+	struct sim_datagram *d = sim_catch_initiation(sim, 0);
+
+	ck_assert_ptr_nonnull(wg_index_find(a->dev, wg_get_le32(d->bytes + 4)));
+	sim_random(a, a->private_key, 32);
+	wg_device_set_private_key(a->dev, a->private_key);
+	ck_assert_int_eq(p0->handshake.state, WG_HANDSHAKE_ZEROED);
+	ck_assert(sodium_is_zero(p0->handshake.ephemeral_private, 32));
+	ck_assert_ptr_null(wg_index_find(a->dev, wg_get_le32(d->bytes + 4)));
+	free(d);
+	sim_free(sim);
+}
+END_TEST
+
 START_TEST(removed_peer_leaves_nothing_behind)
 {
 	struct wg_peer *p0;
@@ -137,6 +155,7 @@ static Suite *suite(void)
 	tcase_add_test(t, own_key_is_never_a_peer);
 	tcase_add_test(t, private_key_is_clamped);
 	tcase_add_test(t, new_private_key_needs_a_new_session);
+	tcase_add_test(t, new_private_key_ends_the_handshake_under_way);
 	tcase_add_test(t, removed_peer_leaves_nothing_behind);
 	suite_add_tcase(s, t);
 	return s;

@@ -157,6 +157,27 @@ START_TEST(closed_device_leaves_no_key)
 }
 END_TEST
 
+/* The devices live on, and so do providers' contexts. */
+START_TEST(ended_session_leaves_no_key)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim;
+
+	setenv("WGWRAP_AEAD", wg_aead_providers[_i]->name, 1);
+	sim = sim_new_pair(&p0, &p1);
+	n_secrets = 0;
+	sim_send(sim, 0, 1);
+	sim_send(sim, 1, 0);
+	remember_session(p0->keypairs.current);
+	ck_assert_uint_ge(count_secrets(false), n_secrets);
+	sim_advance(sim, (WG_ZERO_KEYS_AFTER_NS / SIM_S + 20) * SIM_S);
+	ck_assert_ptr_null(p0->keypairs.current);
+	ck_assert_ptr_null(p1->keypairs.current);
+	ck_assert_uint_eq(count_secrets(true), 0);
+	sim_free(sim);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("wg_secrets");
@@ -166,6 +187,7 @@ static Suite *suite(void)
 	while (wg_aead_providers[n])
 		n++;
 	tcase_set_timeout(t, 120);
+	tcase_add_loop_test(t, ended_session_leaves_no_key, 0, n);
 	tcase_add_loop_test(t, closed_device_leaves_no_key, 0, n);
 	suite_add_tcase(s, t);
 	return s;

@@ -345,6 +345,78 @@ static inline void sim_advance(struct sim *sim, uint64_t ns)
 	}
 }
 
+/* ---- filters ---- */
+
+static inline bool sim_lose_all(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	(void)sim;
+	(void)from;
+	(void)d;
+	return false;
+}
+
+/* Loses what the node at filter_arg sends. */
+static inline bool sim_lose_from(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	(void)d;
+	return from != sim->filter_arg;
+}
+
+/* Loses its initiations only. */
+static inline bool sim_lose_initiations(struct sim *sim, struct sim_node *from,
+					struct sim_datagram *d)
+{
+	return from != sim->filter_arg || d->bytes[0] != WG_MESSAGE_INITIATION;
+}
+
+/* ---- single datagrams ---- */
+
+/* A copy of @d arrives at @node from @from. */
+static inline void sim_give(struct sim_node *node, const struct wg_endpoint *from,
+			    const struct sim_datagram *d)
+{
+	struct sim_datagram *copy = sim_copy(d); /* it is decrypted in place */
+
+	wg_device_receive(node->dev, from, copy->bytes, copy->len, copy->len, copy->tos);
+	free(copy);
+}
+
+/* The only datagram under way; the caller frees it. */
+static inline struct sim_datagram *sim_catch(struct sim *sim)
+{
+	struct sim_datagram *d = sim->queue;
+
+	ck_assert_ptr_nonnull(d);
+	ck_assert_ptr_null(d->next);
+	sim->queue = NULL;
+	sim->end = &sim->queue;
+	return d;
+}
+
+/* A data packet from @from to @to that is caught on its way. */
+static inline struct sim_datagram *sim_catch_data(struct sim *sim, int from, int to)
+{
+	ck_assert_int_eq(sim_commit(sim, from, to, 100, 0x11), 0);
+	wg_device_flush(sim->nodes[from].dev);
+	return sim_catch(sim);
+}
+
+static inline struct sim_datagram *sim_catch_initiation(struct sim *sim, int from)
+{
+	wg_peer_handshake(wg_peer_next(sim->nodes[from].dev, NULL));
+	return sim_catch(sim);
+}
+
+/* Whether the peer is thought to be at @there. */
+static inline bool sim_is_at(const struct wg_peer *peer, const struct wg_endpoint *there)
+{
+	struct wg_peer_stats stats;
+
+	wg_peer_stats(peer, &stats);
+	return stats.endpoint.to.in.sin_addr.s_addr == there->to.in.sin_addr.s_addr &&
+	       stats.endpoint.to.in.sin_port == there->to.in.sin_port;
+}
+
 /* Nodes 0 and 1 know each other; only 0 has an endpoint. */
 static inline struct sim *sim_new_pair(struct wg_peer **peer0, struct wg_peer **peer1)
 {

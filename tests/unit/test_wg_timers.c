@@ -6,21 +6,6 @@
 #include "wg/device.h"
 #include "wg/peer.h"
 
-static bool lose_all(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
-{
-	(void)sim;
-	(void)from;
-	(void)d;
-	return false;
-}
-
-/* Loses what the node at filter_arg sends. */
-static bool lose_from(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
-{
-	(void)d;
-	return from != sim->filter_arg;
-}
-
 START_TEST(initiation_is_retried_20_times_then_given_up)
 {
 	struct wg_peer *p0;
@@ -30,7 +15,7 @@ START_TEST(initiation_is_retried_20_times_then_given_up)
 	struct wg_device_stats device_stats;
 	uint64_t start = sim->now;
 
-	sim->filter = lose_all;
+	sim->filter = sim_lose_all;
 	sim_send(sim, 0, 1);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
 	for (unsigned int n = 2; n <= 20; n++) {
@@ -72,7 +57,7 @@ START_TEST(retries_are_jittered)
 	struct sim_node *a = &sim->nodes[0];
 	uint64_t shortest = UINT64_MAX, longest = 0, last = sim->now;
 
-	sim->filter = lose_all;
+	sim->filter = sim_lose_all;
 	sim_send(sim, 0, 1);
 	for (unsigned int n = 2; n <= 20; n++) {
 		while (a->sent[WG_MESSAGE_INITIATION] < n)
@@ -93,7 +78,7 @@ START_TEST(more_packets_do_not_mean_more_initiations)
 {
 	struct sim *sim = sim_new_pair(NULL, NULL);
 
-	sim->filter = lose_all;
+	sim->filter = sim_lose_all;
 	for (int i = 0; i < 49; i++) {
 		sim_send(sim, 0, 1);
 		wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
@@ -111,7 +96,7 @@ START_TEST(silence_is_told_although_packets_go_on_coming)
 	struct sim *sim = sim_new_pair(&p0, NULL);
 	struct sim_node *a = &sim->nodes[0];
 
-	sim->filter = lose_all;
+	sim->filter = sim_lose_all;
 	p0->endpoint.ifindex = 7;
 	for (int i = 0; i <= 200; i++) {
 		sim_send(sim, 0, 1);
@@ -130,12 +115,12 @@ START_TEST(response_counts_as_an_initiation)
 	struct sim *sim = sim_new_pair(NULL, NULL);
 	struct sim_node *b = &sim->nodes[1];
 
-	sim->filter = lose_from;
+	sim->filter = sim_lose_from;
 	sim->filter_arg = b;
 	wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
 	sim_settle(sim);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
-	sim->nodes[0].sim->filter = lose_all;
+	sim->nodes[0].sim->filter = sim_lose_all;
 	sim_send(sim, 1, 0);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 0);
 	sim->now += 5 * SIM_S;
@@ -153,14 +138,14 @@ START_TEST(attempt_survives_a_response_between)
 
 	sim_add_peer(sim, 0, 1, true);
 	p1 = sim_add_peer(sim, 1, 0, true);
-	sim->filter = lose_from;
+	sim->filter = sim_lose_from;
 	sim->filter_arg = a;
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 3 * SIM_S);
 	wg_peer_handshake(p1);
 	sim_settle(sim);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_RESPONSE], 1);
-	sim->filter = lose_all;
+	sim->filter = sim_lose_all;
 	sim_advance(sim, 4900 * SIM_MS);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
 	sim_advance(sim, 500 * SIM_MS);
@@ -173,7 +158,7 @@ START_TEST(lost_response_is_repaired_by_a_retry)
 {
 	struct sim *sim = sim_new_pair(NULL, NULL);
 
-	sim->filter = lose_from;
+	sim->filter = sim_lose_from;
 	sim->filter_arg = &sim->nodes[1];
 	sim_send(sim, 0, 1);
 	ck_assert_uint_eq(sim->nodes[1].delivered, 0);
@@ -243,14 +228,100 @@ START_TEST(unanswered_data_starts_a_handshake_after_15_s)
 
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 12 * SIM_S);
-	sim->filter = lose_all;
+	p0->endpoint.ifindex = 7;
+	sim->filter = sim_lose_all;
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 8 * SIM_S);
 	sim_send(sim, 0, 1); /* the first unanswered packet counts, not the last */
 	sim_advance(sim, 6900 * SIM_MS);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
+	ck_assert_uint_eq(p0->endpoint.ifindex, 7);
 	sim_advance(sim, 500 * SIM_MS);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	/* our own address may be what no longer works */
+	ck_assert_uint_eq(p0->endpoint.ifindex, 0);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(unanswered_data_waits_a_little_more_or_less)
+{
+	uint64_t shortest = UINT64_MAX, longest = 0;
+
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct wg_peer *p0;
+		struct sim *sim = sim_new_pair(&p0, NULL);
+		uint64_t waits;
+
+		sim->random = seed;
+		sim_send(sim, 0, 1);
+		waits = p0->timers.due[WG_TIMER_NEW_HANDSHAKE] - sim->now;
+		ck_assert_uint_ge(waits, 15 * SIM_S);
+		ck_assert_uint_le(waits, 15 * SIM_S + WG_TIMER_JITTER_MS * SIM_MS);
+		shortest = waits < shortest ? waits : shortest;
+		longest = waits > longest ? waits : longest;
+		sim_free(sim);
+	}
+	ck_assert_uint_gt(longest - shortest, 50 * SIM_MS);
+}
+END_TEST
+
+START_TEST(new_packets_begin_a_new_attempt)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	sim->filter = sim_lose_all;
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 60 * SIM_S);
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 90 * SIM_S);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 0);
+	sim_advance(sim, 30 * SIM_S);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 1);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(giving_up_ends_a_passive_keepalive)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 15 * SIM_S);
+	sim->filter = sim_lose_initiations;
+	sim->filter_arg = a;
+	wg_peer_handshake(p0);
+	while (a->sent[WG_MESSAGE_INITIATION] < 21)
+		sim_advance(sim, SIM_S);
+	sim_send(sim, 1, 0); /* in the old session */
+	ck_assert_uint_ne(p0->timers.due[WG_TIMER_KEEPALIVE], WG_TIMER_OFF);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 0);
+	sim_advance(sim, 6 * SIM_S);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 1);
+	ck_assert_uint_eq(p0->timers.due[WG_TIMER_KEEPALIVE], WG_TIMER_OFF);
+	sim_free(sim);
+}
+END_TEST
+
+/* "Authenticated" are handshakes, too. */
+START_TEST(handshake_proves_that_the_peer_lives)
+{
+	struct wg_peer *p1;
+	struct sim *sim = sim_new_pair(NULL, &p1);
+
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 6 * SIM_S);
+	sim->filter = sim_lose_from;
+	sim->filter_arg = &sim->nodes[1];
+	sim_send(sim, 1, 0);
+	ck_assert_uint_ne(p1->timers.due[WG_TIMER_NEW_HANDSHAKE], WG_TIMER_OFF);
+	wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+	sim_settle(sim);
+	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_RESPONSE], 2);
+	ck_assert_uint_eq(p1->timers.due[WG_TIMER_NEW_HANDSHAKE], WG_TIMER_OFF);
 	sim_free(sim);
 }
 END_TEST
@@ -283,10 +354,14 @@ START_TEST(responder_never_renews_by_age)
 	struct sim_node *b = &sim->nodes[1];
 
 	sim_send(sim, 0, 1);
-	for (int i = 0; i < 16; i++) {
+	sim->filter = sim_lose_initiations; /* the initiator's renewal */
+	sim->filter_arg = &sim->nodes[0];
+	for (int i = 0; i < 17; i++) {
 		sim_advance(sim, 10 * SIM_S);
 		sim_send(sim, 1, 0);
+		sim_send(sim, 0, 1);
 	}
+	ck_assert_uint_eq(b->delivered, 18);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 0);
 	sim_free(sim);
 }
@@ -302,7 +377,7 @@ START_TEST(initiator_renews_by_receiving_after_165_s_once)
 	sim_advance(sim, 164 * SIM_S);
 	sim_send(sim, 1, 0);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
-	sim->filter = lose_from;
+	sim->filter = sim_lose_from;
 	sim->filter_arg = a;
 	sim_advance(sim, 1 * SIM_S);
 	sim_send(sim, 1, 0);
@@ -340,7 +415,7 @@ START_TEST(session_is_dead_after_180_s)
 	sim_advance(sim, 179 * SIM_S);
 	wg_peer_stats(p1, &stats);
 	ck_assert(stats.has_session);
-	sim->filter = lose_from; /* the renewal that the packet brings about */
+	sim->filter = sim_lose_from; /* the renewal that the packet brings about */
 	sim->filter_arg = &sim->nodes[0];
 	sim_send(sim, 1, 0);
 	ck_assert_uint_eq(sim->nodes[0].delivered, 1);
@@ -372,7 +447,7 @@ START_TEST(expired_session_receives_nothing)
 	sim->filter = keep_data;
 	sim_send(sim, 0, 1);
 	ck_assert_ptr_nonnull(sim->kept);
-	sim->filter = lose_all;
+	sim->filter = sim_lose_all;
 	sim_advance(sim, 179 * SIM_S);
 	sim->filter = NULL;
 	sim->now += 1 * SIM_S;
@@ -399,7 +474,7 @@ START_TEST(keys_are_wiped_after_540_s)
 	value = p0->keypairs.current->index.value;
 	index = wg_index_find(sim->nodes[0].dev, value);
 	ck_assert_ptr_eq(index, &p0->keypairs.current->index);
-	sim->filter = lose_all;
+	sim->filter = sim_lose_all;
 	sim_advance(sim, 539 * SIM_S);
 	ck_assert_ptr_nonnull(p0->keypairs.current);
 	sim_advance(sim, 2 * SIM_S);
@@ -464,7 +539,7 @@ START_TEST(persistent_keepalive_goes_on_for_ever)
 	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
 
 	wg_peer_set_keepalive(p0, 25);
-	sim->filter = lose_all;
+	sim->filter = sim_lose_all;
 	sim_advance(sim, 3600 * SIM_S); /* given up many times */
 	ck_assert_uint_gt(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 5);
 	ck_assert_uint_le(a->sent[WG_MESSAGE_INITIATION], 720);
@@ -477,6 +552,27 @@ START_TEST(persistent_keepalive_goes_on_for_ever)
 	ck_assert_uint_ge(a->sent[WG_MESSAGE_INITIATION], 3600 / 150);
 	ck_assert_uint_le(a->sent[WG_MESSAGE_INITIATION], 3600 / 119);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 0);
+	sim_free(sim);
+}
+END_TEST
+
+/* It falls due when a response was just sent, so that there can be neither a packet nor an initiation. */
+START_TEST(persistent_keepalive_comes_back_after_a_response)
+{
+	struct wg_peer *p1;
+	struct sim *sim = sim_new_pair(NULL, &p1);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+	struct sim_datagram *d = sim_catch_initiation(sim, 0);
+
+	wg_peer_set_keepalive(p1, 3);
+	sim_give(b, &a->address, d);
+	free(d);
+	wg_device_flush(b->dev);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	sim_drop_all(sim);
+	sim->filter = sim_lose_all;
+	sim_advance(sim, 7 * SIM_S);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 1);
 	sim_free(sim);
 }
 END_TEST
@@ -538,6 +634,7 @@ END_TEST
 
 START_TEST(message_limits)
 {
+	struct wg_peer_stats stats;
 	struct wg_peer *p0;
 	struct sim *sim = sim_new_pair(&p0, NULL);
 	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
@@ -545,7 +642,7 @@ START_TEST(message_limits)
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 6 * SIM_S);
 	p0->keypairs.current->send_counter = WG_REKEY_AFTER_MESSAGES;
-	sim->filter = lose_from;
+	sim->filter = sim_lose_from;
 	sim->filter_arg = b;
 	sim_send(sim, 0, 1);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
@@ -559,6 +656,8 @@ START_TEST(message_limits)
 	ck_assert_uint_eq(b->delivered, 4);
 	ck_assert_uint_eq(b->last[50], 1);
 	ck_assert_uint_eq(p0->n_staged, 3);
+	wg_peer_stats(p0, &stats);
+	ck_assert(!stats.has_session);
 	sim->filter = NULL;
 	sim_advance(sim, 6 * SIM_S);
 	ck_assert_uint_eq(b->delivered, 7);
@@ -584,6 +683,10 @@ static Suite *suite(void)
 	tcase_add_test(t, passive_keepalive_is_saved_by_data);
 	tcase_add_test(t, passive_keepalive_is_repeated_for_more_data);
 	tcase_add_test(t, unanswered_data_starts_a_handshake_after_15_s);
+	tcase_add_test(t, unanswered_data_waits_a_little_more_or_less);
+	tcase_add_test(t, new_packets_begin_a_new_attempt);
+	tcase_add_test(t, giving_up_ends_a_passive_keepalive);
+	tcase_add_test(t, handshake_proves_that_the_peer_lives);
 	tcase_add_test(t, initiator_renews_by_sending_after_120_s);
 	tcase_add_test(t, responder_never_renews_by_age);
 	tcase_add_test(t, initiator_renews_by_receiving_after_165_s_once);
@@ -594,6 +697,7 @@ static Suite *suite(void)
 	tcase_add_test(t, handshake_secrets_are_wiped_once_a_session_begins);
 	tcase_add_test(t, persistent_keepalive_keeps_its_interval);
 	tcase_add_test(t, persistent_keepalive_goes_on_for_ever);
+	tcase_add_test(t, persistent_keepalive_comes_back_after_a_response);
 	tcase_add_test(t, persistent_keepalive_waits_for_an_endpoint);
 	tcase_add_test(t, both_sides_idle_stay_quiet);
 	tcase_add_test(t, crossed_initiations_settle);
