@@ -118,6 +118,11 @@ int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, si
 int wgw_target_write_address(const struct wgw_call *c, uint64_t to, uint64_t to_len,
 			     const void *address, socklen_t len);
 
+/* ---- memory.c: how that is done. 0 or -errno; -EFAULT: the pointer is bad ---- */
+
+int wgw_memory_read(pid_t tid, uint64_t from, void *to, size_t len);
+int wgw_memory_write(pid_t tid, uint64_t to, const void *from, size_t len);
+
 /* ---- busy.c: one call at a time on each socket ---- */
 
 /* Takes the lock of @c->fd's socket. */

@@ -16,11 +16,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "src/capture/capture.h"
+#include "src/capture/call.h"
 
 enum { ANSWER_MS = 5000 };
 enum { CHILD_FILTERED = 0, CHILD_FAILED = 1 };
@@ -65,7 +64,7 @@ static bool filter_works(int *err)
  * bind(2) with an address in this child's memory */
 _Noreturn static void child(int to)
 {
-	static const struct sockaddr address = {.sa_family = AF_UNIX};
+	struct sockaddr address = {.sa_family = AF_UNIX};
 	int listener, fd;
 
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
@@ -105,10 +104,8 @@ static bool answer_socket(int listener, int fd)
 static bool look(const struct seccomp_notif *n, struct wgw_capture_probe *probe)
 {
 	struct sockaddr address = {0};
-	struct iovec local = {&address, sizeof(address)},
-		     remote = {(void *)(uintptr_t)n->data.args[1], sizeof(address)};
 	int pidfd = (int)syscall(SYS_pidfd_open, n->pid, 0);
-	int fd;
+	int fd, rc;
 
 	if (pidfd < 0)
 		return false;
@@ -117,9 +114,12 @@ static bool look(const struct seccomp_notif *n, struct wgw_capture_probe *probe)
 	if (fd >= 0)
 		close(fd);
 	close(pidfd);
-	if (process_vm_readv((pid_t)n->pid, &local, 1, &remote, 1, 0) != (ssize_t)sizeof(address))
-		return false;
-	return address.sa_family == AF_UNIX;
+	/* written back as it was: answers need that */
+	rc = wgw_memory_read((pid_t)n->pid, n->data.args[1], &address, sizeof(address));
+	if (rc == 0)
+		rc = wgw_memory_write((pid_t)n->pid, n->data.args[1], &address, sizeof(address));
+	errno = -rc;
+	return rc == 0 && address.sa_family == AF_UNIX;
 }
 
 /** answer_bind() - lets the kernel carry it out */
@@ -143,7 +143,8 @@ static void round_trip(int listener, struct wgw_capture_probe *probe)
 		degrade(probe, WGW_CAPTURE_FILTER, "descriptors cannot be given to a program",
 			errno);
 	else if (!answer_bind(listener, probe))
-		degrade(probe, WGW_CAPTURE_FILTER, "the memory of a program cannot be read", errno);
+		degrade(probe, WGW_CAPTURE_FILTER, "the memory of a program cannot be reached",
+			errno);
 	if (fd >= 0)
 		close(fd);
 }

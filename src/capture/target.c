@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "src/capture/call.h"
@@ -140,20 +139,12 @@ bool wgw_target_is_outside(const struct wgw_call *c)
 
 int wgw_target_read(const struct wgw_call *c, uint64_t from, void *to, size_t len)
 {
-	struct iovec local = {to, len}, remote = {(void *)(uintptr_t)from, len};
-
-	if (len == 0)
-		return 0;
-	return process_vm_readv(c->tid, &local, 1, &remote, 1, 0) == (ssize_t)len ? 0 : -EFAULT;
+	return len == 0 || wgw_memory_read(c->tid, from, to, len) == 0 ? 0 : -EFAULT;
 }
 
 int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, size_t len)
 {
-	struct iovec local = {(void *)from, len}, remote = {(void *)(uintptr_t)to, len};
-
-	if (len == 0)
-		return 0;
-	return process_vm_writev(c->tid, &local, 1, &remote, 1, 0) == (ssize_t)len ? 0 : -EFAULT;
+	return len == 0 || wgw_memory_write(c->tid, to, from, len) == 0 ? 0 : -EFAULT;
 }
 
 int wgw_target_write_address(const struct wgw_call *c, uint64_t to, uint64_t to_len,

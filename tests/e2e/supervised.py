@@ -407,7 +407,7 @@ def _(w):
     assert done.stdout == "still\n", done
 
 
-@test("under a container's filter, without pidfd_getfd")
+@test("under a container's filter, without pidfd_getfd and process_vm_readv")
 def _(w):
     supervised(w)
     echo(w)

@@ -23,6 +23,9 @@ int main(int argc, char **argv)
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		REFUSE(SYS_pidfd_getfd, EPERM),
+		/* Docker before 23 */
+		REFUSE(SYS_process_vm_readv, EPERM),
+		REFUSE(SYS_process_vm_writev, EPERM),
 		REFUSE(SYS_unshare, EPERM),
 		REFUSE(SYS_setns, EPERM),
 		REFUSE(SYS_mount, EPERM),
