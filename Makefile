@@ -9,6 +9,8 @@ WARN     += -Werror
 endif
 BUILD    ?= build
 PREFIX   ?= /usr/local
+# of the engine as a static library
+LIBDIR   ?= $(PREFIX)/lib
 STD      := -std=gnu11 -D_GNU_SOURCE -fvisibility=hidden -fPIE
 DEPFLAGS  = -MMD -MP
 # For everything but the shared object, which lives in processes that are not ours
@@ -44,7 +46,7 @@ MATRIX       := $(sort $(wildcard tests/e2e/matrix/*.py))
 E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/*.sh tests/e2e/front/*.py tests/e2e/proxy/*.py \
 	tests/e2e/operate/*.py)) $(MATRIX)
 BENCHES      := $(sort $(wildcard tests/bench/*.sh tests/bench/*.py))
-MAN_PAGES    := $(sort $(wildcard cmd/*.1 cmd/*.5))
+MAN_PAGES    := $(sort $(wildcard cmd/*.1 cmd/*.5 cmd/*.7))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBS := $(BUILD)/libwgw.a $(BUILD)/libstack.a $(BUILD)/libwg.a
@@ -191,11 +193,15 @@ tidy:
 # the engine for other programs: header, static library, pkg-config file
 WG_LIBS := $(shell pkg-config --libs libsodium libb2 2>/dev/null) $(if $(HAVE_OPENSSL),-lcrypto) $(if $(HAVE_IPSECMB),-lIPSec_MB)
 install-engine: $(BUILD)/libwg.a
-	install -D -m 644 $< $(DESTDIR)$(PREFIX)/lib/libwg.a
+	install -D -m 644 $< $(DESTDIR)$(LIBDIR)/libwg.a
 	install -D -m 644 wg/wg.h $(DESTDIR)$(PREFIX)/include/wgwrap/wg/wg.h
-	mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBS@|$(WG_LIBS)|' wg/libwg.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/libwg.pc
+	mkdir -p $(DESTDIR)$(LIBDIR)/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@LIBS@|$(WG_LIBS)|' wg/libwg.pc.in \
+		>$(DESTDIR)$(LIBDIR)/pkgconfig/libwg.pc
+	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/libwg.pc
 
+# Debian's zsh looks for packages' functions elsewhere
+ZSH_FUNCTIONS := $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 install: all install-engine
 	install -D -m 755 $(BUILD)/wgwrap $(DESTDIR)$(PREFIX)/bin/wgwrap
 	install -D -m 755 $(BUILD)/libwgwrap.so $(DESTDIR)$(PREFIX)/lib/wgwrap/libwgwrap.so
@@ -203,24 +209,40 @@ install: all install-engine
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit; \
 	done
 	install -D -m 644 cmd/completions/wgwrap.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wgwrap
-	install -D -m 644 cmd/completions/wgwrap.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_wgwrap
+	install -D -m 644 cmd/completions/wgwrap.zsh $(DESTDIR)$(PREFIX)/share/zsh/$(ZSH_FUNCTIONS)/_wgwrap
 	install -D -m 644 cmd/completions/wgwrap.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/wgwrap.fish
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/wgwrap/LICENSE
+	install -D -m 644 $(LWIP_DIR)/COPYING $(DESTDIR)$(PREFIX)/share/doc/wgwrap/COPYING.lwip
 	install -D -m 644 examples/systemd/user/wgwrap@.service $(DESTDIR)$(PREFIX)/lib/systemd/user/wgwrap@.service
 	install -D -m 644 examples/systemd/system/wgwrap@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/wgwrap@.service
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/wgwrap
 	for page in $(MAN_PAGES); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wgwrap
-	rm -f $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_wgwrap
+	rm -f $(DESTDIR)$(PREFIX)/share/zsh/$(ZSH_FUNCTIONS)/_wgwrap
 	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/wgwrap.fish
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/user/wgwrap@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/wgwrap@.service
-	rm -rf $(DESTDIR)$(PREFIX)/lib/wgwrap $(DESTDIR)$(PREFIX)/include/wgwrap
-	rm -f $(DESTDIR)$(PREFIX)/lib/libwg.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/libwg.pc
+	rm -rf $(DESTDIR)$(PREFIX)/lib/wgwrap $(DESTDIR)$(PREFIX)/include/wgwrap $(DESTDIR)$(PREFIX)/share/doc/wgwrap
+	rm -f $(DESTDIR)$(LIBDIR)/libwg.a $(DESTDIR)$(LIBDIR)/pkgconfig/libwg.pc
+
+# in a copy of the tree, which is no checkout; lwIP as it was fetched and patched here
+DEB_VERSION := $(shell sed -n 's/.*WGWRAP_VERSION "\(.*\)"/\1/p' cmd/cmd.h)
+DEB_TREE := $(BUILD)/deb/wgwrap-$(DEB_VERSION)
+deb: $(LWIP_STAMP)
+	rm -rf $(BUILD)/deb
+	mkdir -p $(DEB_TREE)/build
+	tar -c --exclude=./.git --exclude='./build*' . | tar -x -C $(DEB_TREE)
+	cp -r cmd/debian $(DEB_TREE)/debian
+	cp -r $(LWIP_DIR) $(DEB_TREE)/build/lwip && touch $(DEB_TREE)/build/lwip/.stamp
+	cd $(DEB_TREE) && env -u MAKEFLAGS -u MAKELEVEL -u BUILD -u PREFIX -u WERROR dpkg-buildpackage -us -uc -b
+	@ls $(BUILD)/deb/*.deb
+check-deb: deb
+	tests/deb.sh $(BUILD)/deb
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/deb -prune -o -name '*.d' -type f -print 2>/dev/null)
 endif
 
 help:
@@ -238,8 +260,9 @@ help:
 	@echo 'make fuzz         tests/fuzz, FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)'
 	@echo 'make tidy         clang-format and clang-tidy'
 	@echo 'make install      DESTDIR=, PREFIX=$(PREFIX); uninstall'
+	@echo 'make deb          Debian packages in $(BUILD)/deb; check-deb: lintian, and installed in a copy of the root'
 	@echo 'make clean        remove what was built'
 	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir JOBS=N QUICK=1 (check)'
 
-.PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall clean help
+.PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall deb check-deb clean help
 .DEFAULT_GOAL := all

@@ -1,0 +1,110 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# deb.sh - the packages of `make deb`: judged by lintian, installed, used and removed
+#
+# usage: deb.sh DIRECTORY-WITH-PACKAGES
+#
+# Installing needs root. It is done on an overlay over this system's root, which goes away with the
+# test's mount namespace: this system is not changed.
+
+set -u
+cd "$1" || exit 1
+number=0
+failed=0
+result() { # status name [text]
+	number=$((number + 1))
+	if [ "$1" = 0 ]; then echo "ok $number - $2"; else
+		echo "not ok $number - $2"
+		printf '%s\n' "${3:-}" | sed 's/^/# /'
+		failed=1
+	fi
+}
+skip() { # name reason
+	number=$((number + 1))
+	echo "ok $number - $1 # SKIP $2"
+}
+
+# One copy of each is here: `make deb` starts with an empty directory.
+deb=$(echo "$PWD"/wgwrap_*_*.deb)
+dev=$(echo "$PWD"/libwg-dev_*_*.deb)
+version=$(dpkg-deb -f "$deb" Version)
+
+has=$(dpkg-deb -c "$deb" | awk '{ print $6 }')
+missing=
+for file in bin/wgwrap lib/wgwrap/libwgwrap.so share/man/man1/wgwrap.1.gz share/man/man5/wgwrap.conf.5.gz \
+	share/man/man7/libwgwrap.7.gz lib/systemd/user/wgwrap@.service share/zsh/vendor-completions/_wgwrap \
+	share/bash-completion/completions/wgwrap share/fish/vendor_completions.d/wgwrap.fish; do
+	printf '%s\n' "$has" | grep -qx "./usr/$file" || missing="$missing $file"
+done
+[ -z "$missing" ]
+result $? 'the package holds everything' "missing:$missing"
+
+depends=$(dpkg-deb -f "$deb" Depends)
+for library in libsodium libc-ares libseccomp libhttp-parser; do
+	case $depends in *$library*) ;; *) missing="$missing $library" ;; esac
+done
+[ -z "$missing" ]
+result $? 'it depends on the libraries that it uses' "missing:$missing in $depends"
+
+dpkg-deb --fsys-tarfile "$deb" | tar -xO ./usr/share/doc/wgwrap/copyright | grep -q 'The name of the author may not be used'
+result $? "lwIP's licence is in it"
+
+if command -v lintian >/dev/null; then
+	# run as root, it says that it had rather not be
+	words=$(lintian --fail-on error,warning "$PWD"/*.changes 2>&1 | grep -v '^running with root')
+	[ -z "$words" ]
+	result $? 'lintian finds nothing' "$words"
+else
+	skip 'lintian finds nothing' 'lintian is not installed'
+fi
+
+# Runs $2... where / is an overlay over this system's; nothing of it stays.
+on_overlay() {
+	unshare -m sh -c '
+		set -e
+		mount --make-rprivate /
+		mount -t tmpfs tmpfs "$1"
+		mkdir "$1/upper" "$1/work" "$1/root"
+		mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+		for dir in dev proc sys; do mount --rbind "/$dir" "$1/root/$dir"; done
+		mount -t tmpfs -o mode=1777 tmpfs "$1/root/tmp"
+		mkdir "$1/root/tmp/debs"
+		cp "$2" "$3" "$1/root/tmp/debs"
+		exec chroot "$1/root" sh -c "$4"' sh "$work" "$deb" "$dev" "$1"
+}
+
+used='set -e
+cd /tmp/debs
+list() { find /usr /etc /lib/systemd /var/lib -xdev -not -path "/var/lib/dpkg*" | sort; }
+list >/tmp/before
+dpkg --purge wgwrap libwg-dev >/dev/null 2>&1 || :
+dpkg -i --force-confnew ./*.deb >/tmp/said
+[ "$(/usr/bin/wgwrap version)" = "wgwrap $(dpkg-query -W -f "\${Version}" wgwrap)" ]
+pkg-config --exists libwg
+setpriv --reuid=65534 --regid=65534 --clear-groups env -i PATH=/usr/bin:/bin HOME=/tmp \
+	sh /usr/share/doc/wgwrap/examples/demo.sh >/tmp/demo 2>&1 || { cat /tmp/demo; exit 1; }
+grep "came through a WireGuard tunnel" /tmp/demo
+# what it was built with may be installed for man-db and others to note
+dpkg --purge wgwrap libwg-dev >>/tmp/said
+list >/tmp/after
+diff /tmp/before /tmp/after'
+
+name='installed, the demo run by an ordinary user, removed without a trace'
+if [ "$(id -u)" != 0 ]; then
+	skip "$name" 'needs root'
+elif dpkg-query -W wgwrap >/dev/null 2>&1; then
+	skip "$name" 'wgwrap is installed here'
+else
+	work=$(mktemp -d)
+	if why=$(on_overlay true 2>&1); then
+		words=$(on_overlay "$used" 2>&1) && status=0 || status=$?
+		result $status "$name" "$words"
+	else
+		skip "$name" "no overlay here: $why"
+	fi
+	rmdir "$work"
+fi
+echo "1..$number"
+echo "# $version"
+exit $failed
