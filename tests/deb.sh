@@ -40,6 +40,7 @@ done
 [ -z "$missing" ]
 result $? 'the package holds everything' "missing:$missing"
 
+missing=
 depends=$(dpkg-deb -f "$deb" Depends)
 for library in libsodium libc-ares libseccomp libhttp-parser; do
 	case $depends in *$library*) ;; *) missing="$missing $library" ;; esac
@@ -59,7 +60,8 @@ else
 	skip 'lintian finds nothing' 'lintian is not installed'
 fi
 
-# Runs $2... where / is an overlay over this system's; nothing of it stays.
+# shellcheck disable=SC2016  # the inner shells expand
+# Runs $1 where / is an overlay over this system's; nothing of it stays.
 on_overlay() {
 	unshare -m sh -c '
 		set -e
@@ -74,6 +76,7 @@ on_overlay() {
 		exec chroot "$1/root" sh -c "$4"' sh "$work" "$deb" "$dev" "$1"
 }
 
+# shellcheck disable=SC2016
 used='set -e
 cd /tmp/debs
 list() { find /usr /etc /lib/systemd /var/lib -xdev -not -path "/var/lib/dpkg*" | sort; }
@@ -99,7 +102,7 @@ else
 	work=$(mktemp -d)
 	if why=$(on_overlay true 2>&1); then
 		words=$(on_overlay "$used" 2>&1) && status=0 || status=$?
-		result $status "$name" "$words"
+		result "$status" "$name" "$words"
 	else
 		skip "$name" "no overlay here: $why"
 	fi

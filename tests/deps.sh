@@ -50,6 +50,13 @@ packages() {
 	tests    proxychains4     proxychains4 client of the SOCKS proxy
 	tests    netcat-openbsd   nc          wrapped client
 	tests    iputils-ping     ping        wrapped client
+	tests    mandoc           mandoc      lint of the manual pages
+	tests    systemd          systemd-analyze verifies the units
+	matrix   python3-jsonschema -         the form of show --json
+	matrix   yamllint         yamllint    examples/: their YAML
+	matrix   shellcheck       shellcheck  examples/: the scripts in them
+	matrix   fish             fish        completes wgwrap's words
+	matrix   zsh              zsh         completes wgwrap's words
 	matrix   rsync            rsync       tests/e2e/matrix: client and daemon
 	matrix   mosh             mosh        tests/e2e/matrix: a terminal over UDP
 	matrix   tmux             tmux        tests/e2e/matrix: a session that outlives its client
@@ -84,6 +91,10 @@ packages() {
 	large    podman           podman      tests/e2e/containers.py
 	large    crun             crun        tests/e2e/containers.py: podman's runtime
 	large    docker.io        dockerd     tests/e2e/containers.py
+	large    prometheus       promtool    judges the metrics
+	develop  debhelper        dh          make deb
+	develop  lintian          lintian     make check-deb
+	develop  microsocks       microsocks  make bench: the bound of a SOCKS proxy
 	develop  clang            clang       make fuzz
 	develop  clang-tidy       clang-tidy  make tidy
 	develop  clang-format     clang-format style
