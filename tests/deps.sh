@@ -88,6 +88,7 @@ packages() {
 	large    default-jdk-headless javac   tests/e2e/matrix: Java's sockets
 	large    valgrind         valgrind    tests/e2e/matrix: a checker, wrapped
 	large    chromium         chromium    tests/e2e/matrix: a browser
+	large    rustc            rustc       tests/e2e/supervised.py: Rust's sockets
 	large    podman           podman      tests/e2e/containers.py
 	large    crun             crun        tests/e2e/containers.py: podman's runtime
 	large    docker.io        dockerd     tests/e2e/containers.py

@@ -18,7 +18,7 @@ import time
 
 from lib import servers, tap, world
 from lib.tap import test
-from lib.world import need, run
+from lib.world import find, need, run
 
 world.enter()
 
@@ -204,6 +204,21 @@ def _(w):
         served.communicate(timeout=20)
 
 
+@test("Rust's standard library, statically linked and not: streams, threads, datagrams, a listener")
+def _(w):
+    echo(w)
+    need("rustc")
+    for name, linked in (("rust-static", "+crt-static"), ("rust-dynamic", "-crt-static")):
+        path = w.path("programs", name)
+        run(find("rustc"), "--edition=2021", "-O", "-C", f"target-feature={linked}", "-o", path,
+            os.path.join(HERE, "../programs/rust_net.rs"), env=dict(os.environ, TMPDIR=w.path("work")))
+        if name == "rust-static":
+            supervised(w)
+        for host in ("10.9.0.1", "fd09::1"):
+            said = equal(w, path, host, str(ECHO_PORT))
+            assert "160 of 160" in said and "refused: ConnectionRefused" in said, said
+
+
 @test("names: Go's resolver, glibc's in a static program, musl's, busybox's; nscd is not asked")
 def _(w):
     supervised(w)
@@ -300,6 +315,48 @@ def _(w):
     giver.communicate(timeout=10)
     assert said.count("EACCES\n") == 5, said
     assert re.search("to this machine: (ECONNREFUSED|0)\n", said), said
+
+
+@test("odd ways to a socket: shared tables, memory files, debuggers, filters, namespaces, addresses that change")
+def _(w):
+    supervised(w)
+    echo(w)
+    said = w.ok(program(w, "adversary"), "10.9.0.1", str(ECHO_PORT))
+    wrong = [line for line in said.splitlines() if not line.endswith(": tunnel") and line != "as a pair: EOPNOTSUPP"]
+    assert not wrong and said.count("tunnel") >= 7, said
+
+
+@test("a socket taken from another process of the user goes nowhere")
+def _(w):
+    supervised(w)
+    code = "import socket, time\ns = socket.socket(); print('ready', s.fileno(), flush=True); time.sleep(60)"
+    victim = w.start([*w.inside(w.native_ns), *w.unprivileged(), "python3", "-c", code], stdout=subprocess.PIPE, text=True)
+    ready, number = world.read_line(victim.stdout).split()
+    # who unshares a user namespace is a parent of its own
+    pid = victim.pid if w.as_root else int(run("pgrep", "-P", str(victim.pid)) or victim.pid)
+    said = w.ok(program(w, "adversary"), "192.0.2.1", "9", "steal", str(pid), number)
+    victim.kill()
+    victim.communicate()
+    assert ready and re.fullmatch("opened in /proc: (ENXIO|EACCES)\ntaken by pidfd_getfd: (EACCES|EPERM)\n", said), said
+
+
+@test("a 32-bit program, started by another, gets no system call at all")
+def _(w):
+    need("as", "ld")
+    source = w.write("work/small.s", ".globl _start\n_start:\n" + "".join(
+        f"  mov ${value}, %{register}\n" for value, register in ((359, "eax"), (2, "ebx"), (1, "ecx"), (0, "edx"))) +
+        "  int $0x80\n  mov %eax, %ebx\n  mov $1, %eax\n  int $0x80\n  ud2\n")
+    path = w.path("work", "small")
+    if os.uname().machine != "x86_64":
+        tap.skip("there is no 32-bit entry here")
+    run("as", "--32", "-o", path + ".o", source)
+    run("ld", "-m", "elf_i386", "-o", path, path + ".o")
+    native = w.native(path)
+    if native.returncode not in range(3, 64):
+        tap.skip("this kernel runs no 32-bit programs")
+    assert w.wrapped(path).returncode == 126
+    # even exit(2) is refused: it runs into the trap behind
+    assert w.ok("sh", "-c", f"{path}; echo $?").split()[-1] == str(128 + signal.SIGILL)
 
 
 PYTHON_FETCH = f"import socket\ns = socket.create_connection(('10.9.0.1', {ECHO_PORT}))\ns.sendall(b'kept')\nprint(s.recv(9))"
