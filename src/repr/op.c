@@ -98,7 +98,7 @@ int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op, int pa
 
 int wgw_repr_pass_self(int fd)
 {
-	int64_t until = wgw_raw_now_ms() + IN_FLIGHT_WAIT_MS;
+	int64_t until = 0;
 	char byte = WGW_FD_BYTE;
 	struct iovec iov = {&byte, 1};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -113,6 +113,8 @@ int wgw_repr_pass_self(int fd)
 		/* Too many in flight: the tunnel process is about to take some. */
 		if (n != -ETOOMANYREFS)
 			return -ENETDOWN;
+		if (!until)
+			until = wgw_raw_now_ms() + IN_FLIGHT_WAIT_MS;
 		if (wgw_raw_now_ms() >= until)
 			return -ENOBUFS;
 		wgw_raw_poll(NULL, 0, IN_FLIGHT_NAP_MS);

@@ -53,6 +53,8 @@ int wgw_repr_rendezvous(const struct wgw_repr_session *s, int fd, char which);
 bool wgw_repr_tag(int fd, uint64_t *tag);
 /* Sets and clears bits. */
 int wgw_repr_tag_change(int fd, uint64_t set, uint64_t clear);
+/* Writes a tag as a whole: of a new socket, or one that was read just now. */
+int wgw_repr_tag_put(int fd, uint64_t tag);
 uint64_t wgw_repr_cookie(int fd);
 bool wgw_repr_nonblocking(int fd);
 /* Whether the other end is gone (POLLHUP). */

@@ -23,14 +23,18 @@ bool wgw_repr_tag(int fd, uint64_t *tag)
 	return true;
 }
 
+int wgw_repr_tag_put(int fd, uint64_t tag)
+{
+	return wgw_raw_setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &tag, sizeof(tag));
+}
+
 int wgw_repr_tag_change(int fd, uint64_t set, uint64_t clear)
 {
 	uint64_t tag;
 
 	if (!wgw_repr_tag(fd, &tag))
 		tag = 0;
-	tag = (tag & ~clear) | set;
-	return wgw_raw_setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &tag, sizeof(tag));
+	return wgw_repr_tag_put(fd, (tag & ~clear) | set);
 }
 
 uint64_t wgw_repr_cookie(int fd)

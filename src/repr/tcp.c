@@ -76,7 +76,7 @@ static int open_stream(uint64_t tag, int flags)
 
 	if (fd < 0)
 		return fd;
-	rc = wgw_repr_tag_change(fd, tag, 0);
+	rc = wgw_repr_tag_put(fd, tag);
 	if (rc < 0) {
 		wgw_raw_close(fd);
 		return rc;
@@ -102,7 +102,7 @@ static int introduce(const struct wgw_repr_session *s, int fd, uint64_t tag)
 		return rc == -EAGAIN ? -ENOBUFS : rc;
 	wgw_raw_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
 	wgw_raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-	rc = wgw_repr_tag_change(fd, tag, 0);
+	rc = wgw_repr_tag_put(fd, tag);
 	if (rc < 0)
 		return rc;
 	wgw_repr_op_init(s, &op, WGW_OP_UDP_OPEN, fd, tag);
@@ -154,17 +154,19 @@ enum wgw_repr_tcp_state wgw_repr_tcp_state(const struct wgw_repr_session *s, int
 {
 	struct sockaddr_un un;
 	socklen_t len = sizeof(un);
-	bool over;
+	bool labelled, over;
 
 	if (tag & WGW_TAG_LISTENING)
 		return WGW_REPR_LISTENING;
 	if (tag & WGW_TAG_ACCEPTED)
 		return wgw_repr_label(s, fd, true, label) ? WGW_REPR_CONNECTED : WGW_REPR_LOST;
-	if (wgw_raw_getpeername(fd, &un, &len) < 0 && !wgw_repr_label(s, fd, false, label))
+	/* There is no label before the record is whole, and it does not go away */
+	labelled = wgw_repr_label(s, fd, false, label);
+	if (!labelled && !(tag & WGW_TAG_FILLED) && wgw_raw_getpeername(fd, &un, &len) < 0)
 		return WGW_REPR_NEW;
 	/* The label comes before the hang-up: look in the other order. */
-	over = wgw_repr_hung_up(fd);
-	if (wgw_repr_label(s, fd, false, label))
+	over = !labelled && wgw_repr_hung_up(fd);
+	if (labelled || (over && wgw_repr_label(s, fd, false, label)))
 		return label->outcome == WGW_OUTCOME_FAILED ? WGW_REPR_FAILED : WGW_REPR_CONNECTED;
 	return over ? WGW_REPR_LOST : WGW_REPR_CONNECTING;
 }
@@ -200,7 +202,7 @@ int wgw_repr_connect_result(const struct wgw_repr_session *s, int fd, uint64_t t
 	case WGW_REPR_CONNECTED:
 		if (tag & (WGW_TAG_REPORTED | WGW_TAG_ACCEPTED))
 			return -EISCONN;
-		wgw_repr_tag_change(fd, WGW_TAG_REPORTED, 0);
+		wgw_repr_tag_put(fd, tag | WGW_TAG_REPORTED);
 		return 0;
 	default:
 		if (tag & WGW_TAG_REPORTED)
@@ -255,13 +257,15 @@ static int nap(int ms)
 /* Connects @fd to the stream rendezvous; a full backlog is waited for, but not for ever. */
 static int reach_tunnel(const struct wgw_repr_session *s, int fd)
 {
-	int64_t until = wgw_raw_now_ms() + RENDEZVOUS_WAIT_MS;
+	int64_t until = 0;
 	int rc;
 
 	for (;;) {
 		rc = wgw_repr_rendezvous(s, fd, 's');
 		if (rc != -EAGAIN)
 			return rc;
+		if (!until)
+			until = wgw_raw_now_ms() + RENDEZVOUS_WAIT_MS;
 		if (wgw_raw_now_ms() >= until)
 			return -ENOBUFS;
 		if (nap(RENDEZVOUS_NAP_MS) == -EINTR)
@@ -294,6 +298,8 @@ static void make_record(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		record->flags |= WGW_CONNECT_V6;
 	if (tag & WGW_TAG_OUTSIDE)
 		record->flags |= WGW_CONNECT_OUTSIDE;
+	if (!(tag & WGW_TAG_INHERITED)) /* both are as they are at first */
+		return;
 	if (wgw_raw_getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff) {
 		record->flags |= WGW_CONNECT_LINGER;
 		record->linger_s =
@@ -318,7 +324,8 @@ static int fill(int fd, const struct wgw_connect *record)
 		return n == -EPIPE || n == -ECONNRESET ? -ENETDOWN : -ENOBUFS;
 	for (int round = 0; round < FILL_ROUNDS_MAX; round++) {
 		n = wgw_raw_send(fd, zeros, sizeof(zeros), MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n == -EAGAIN)
+		/* a part: the rest met EAGAIN */
+		if (n == -EAGAIN || (n >= 0 && n < FILL_BYTES))
 			return 0;
 		if (n < 0)
 			return -ENETDOWN;
@@ -382,13 +389,14 @@ static bool handlers_restart(void)
 }
 
 /* SO_SNDTIMEO in ms, or -1. */
-static int send_limit_ms(int fd)
+static int send_limit_ms(int fd, uint64_t tag)
 {
 	struct timeval tv = {0};
 	socklen_t len = sizeof(tv);
 	int64_t ms;
 
-	if (wgw_raw_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len) < 0 ||
+	if (!(tag & WGW_TAG_INHERITED) ||
+	    wgw_raw_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len) < 0 ||
 	    (tv.tv_sec == 0 && tv.tv_usec == 0))
 		return -1;
 	ms = (int64_t)tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000;
@@ -396,31 +404,27 @@ static int send_limit_ms(int fd)
 }
 
 /* Waits for the outcome as a blocking connect does. @pending: what it says when time is up */
-static int wait_for_outcome(const struct wgw_repr_session *s, int fd, int pending)
+static int wait_for_outcome(const struct wgw_repr_session *s, int fd, uint64_t tag, int pending)
 {
-	int limit_ms = send_limit_ms(fd);
-	int64_t until = wgw_raw_now_ms() + limit_ms;
+	int limit_ms = send_limit_ms(fd, tag);
+	int64_t until = limit_ms < 0 ? 0 : wgw_raw_now_ms() + limit_ms;
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	uint64_t tag;
+	int left_ms = limit_ms;
 	int rc;
 
 	for (;;) {
+		rc = wgw_raw_poll(&p, 1, left_ms);
+		if (rc == -EINTR && (limit_ms >= 0 || !handlers_restart()))
+			return -EINTR;
 		if (!wgw_repr_tag(fd, &tag))
 			return -EBADF;
 		rc = wgw_repr_connect_result(s, fd, tag);
 		if (rc != -EALREADY)
 			return rc;
-		if (limit_ms >= 0) {
-			int64_t left = until - wgw_raw_now_ms();
-
-			if (left <= 0)
-				return pending;
-			rc = wgw_raw_poll(&p, 1, (int)left);
-		} else {
-			rc = wgw_raw_poll(&p, 1, -1);
-		}
-		if (rc == -EINTR && (limit_ms >= 0 || !handlers_restart()))
-			return -EINTR;
+		if (limit_ms >= 0)
+			left_ms = (int)(until - wgw_raw_now_ms());
+		if (limit_ms >= 0 && left_ms <= 0)
+			return pending;
 	}
 }
 
@@ -441,15 +445,18 @@ static int read_destination(uint64_t tag, const void *sa, socklen_t len, struct 
 static int tcp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
 		       socklen_t len)
 {
+	const uint64_t not_new = WGW_TAG_FILLED | WGW_TAG_REPORTED | WGW_TAG_ACCEPTED |
+				 WGW_TAG_LISTENING | WGW_TAG_DISSOLVED | WGW_TAG_DISCONNECTED;
 	struct stack_addr to;
-	int rc = wgw_repr_connect_result(s, fd, tag);
+	/* Before the record is whole there can be another thread's connect only: EISCONN below */
+	int rc = tag & not_new ? wgw_repr_connect_result(s, fd, tag) : -ENOTCONN;
 
 	if (rc == -ENOTCONN) {
 		rc = read_destination(tag, sa, len, &to);
 		if (rc == 0)
 			rc = wgw_repr_connect_start(s, fd, tag, &to);
 	}
-	return rc;
+	return rc == -EISCONN && !(tag & not_new) ? -EALREADY : rc;
 }
 
 /*
@@ -504,6 +511,6 @@ int wgw_repr_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, con
 
 	if ((rc == -EINPROGRESS || rc == -EALREADY) && wgw_tag_kind(tag) == WGW_KIND_TCP &&
 	    !wgw_repr_nonblocking(fd))
-		rc = wait_for_outcome(s, fd, rc);
+		rc = wait_for_outcome(s, fd, tag, rc);
 	return rc;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-capture.py - what capturing costs: microseconds a call, side by side, and reported calls a connection
+capture.py - what capturing costs: microseconds a call, side by side; a gigabyte from a direct destination; reported calls
 
 The same program natively (to the servers, by a veth), preloaded, and supervised. Connecting goes to a listener on the
 client's own loopback, so that no round trip of a tunnel is in it.
@@ -10,6 +10,7 @@ client's own loopback, so that no round trip of a tunnel is in it.
 import os
 import re
 import shutil
+import statistics
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
@@ -25,6 +26,21 @@ PORT = 4700
 ROUNDS = 3
 SERVER = f"import socket\ns = socket.create_server(('127.0.0.1', {PORT}), backlog=512)\nprint('ready', flush=True)\n" \
     "while True: s.accept()[0].close()"
+GIGABYTE_PORT = 4701
+GIGABYTE = f"""
+import socket
+s = socket.create_server(('127.0.0.1', {GIGABYTE_PORT}))
+piece = memoryview(bytes(1 << 20))
+print('ready', flush=True)
+while True:
+    c = s.accept()[0]
+    c.recv(4096)
+    c.sendall(b'HTTP/1.0 200 OK\\r\\nContent-Length: 1000000000\\r\\n\\r\\n')
+    left = 1000000000
+    while left:
+        left -= c.send(piece[:left])
+    c.close()
+"""
 
 
 def values(w, argv):
@@ -47,6 +63,23 @@ def costs(w):
     row("microseconds, median (best of three)", " / ".join(ways))
     for i, name in enumerate(MEASURES):
         row(f"  {name}", " / ".join(f"{best[way][i]:.2f}" for way in ways))
+
+
+def direct(w):
+    """A direct destination is relayed: what that costs."""
+    w.start_server("gigabyte", ["python3", "-c", GIGABYTE], ready="ready", ns=0)
+    argv = ["curl", "-sS", "--fail", "--noproxy", "*", "-o", "/dev/null", "-w", "%{time_total} %{size_download}",
+            f"http://127.0.0.1:{GIGABYTE_PORT}/"]
+    ways = {"native": [*w.unprivileged(), *argv], "wrapped": w.wrap(*argv)}
+    times = {way: [] for way in ways}
+    for _ in range(ROUNDS):
+        for way, command in ways.items():
+            total, size = values(w, command)
+            if size != 1e9:
+                raise RuntimeError(f"{way}: {size} bytes")
+            times[way].append(total)
+    native, wrapped = (statistics.median(times[way]) for way in ways)
+    row("1 GB over the host's loopback, native / wrapped", f"{native:.2f} s / {wrapped:.2f} s, {wrapped / native:.2f} times")
 
 
 def reported(w):
@@ -72,6 +105,7 @@ def main():
     w = world.World()
     try:
         costs(w)
+        direct(w)
         reported(w)
     finally:
         w.sentry.stop()

@@ -235,8 +235,12 @@ START_TEST(blocking_connect_keeps_the_send_time_limit)
 {
 	struct timeval limit = {0, 50000};
 	int fd = tcp_socket(0);
+	uint64_t tag;
 
-	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)), 0);
+	ck_assert(wgw_repr_tag(fd, &tag));
+	ck_assert_int_eq(wgw_repr_setsockopt(&session, fd, tag, SOL_SOCKET, SO_SNDTIMEO, &limit,
+					     sizeof(limit)),
+			 0);
 	ck_assert_int_eq(connect_to(fd), -EINPROGRESS);
 	close(fd);
 }
