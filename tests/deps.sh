@@ -53,6 +53,7 @@ packages() {
 	tests    mandoc           mandoc      lint of the manual pages
 	tests    systemd          systemd-analyze verifies the units
 	matrix   python3-jsonschema -         the form of show --json
+	matrix   python3-yaml     -           examples/: their YAML
 	matrix   yamllint         yamllint    examples/: their YAML
 	matrix   shellcheck       shellcheck  examples/: the scripts in them
 	matrix   fish             fish        completes wgwrap's words

@@ -54,6 +54,24 @@ def _(w):
         assert done.returncode == 0 and not wrong, done
 
 
+@tap.test("the drop-in that wraps a service verifies, and replaces its command")
+def _(w):
+    need("systemd-analyze")
+    unit = os.path.join(w.dir, "dropped", "example.service")
+    os.makedirs(unit + ".d")
+    with open(unit, "w", encoding="utf-8") as f:
+        f.write("[Unit]\nDescription=an existing service\n[Service]\nExecStart=/bin/false\n")
+    drop = read(os.path.join(t.ROOT, "examples/systemd/system/example.service.d/wgwrap.conf"))
+    assert "ExecStart=\nExecStart=wgwrap " in drop and "NotifyAccess=all" in drop
+    for text, good in ((drop, True), (drop.replace("LoadCredential=", "LoadCredentials="), False)):
+        with open(os.path.join(unit + ".d", "wgwrap.conf"), "w", encoding="utf-8") as f:
+            f.write(text.replace("=wgwrap ", f"={t.WGWRAP} "))
+        done = t.run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit,
+                     env=dict(os.environ, XDG_RUNTIME_DIR=w.dir))
+        wrong = [line for line in (done.stdout + done.stderr).splitlines() if "example.service" in line]
+        assert good == (not wrong), done
+
+
 @tap.test("the system's unit leaves little to attack")
 def _(w):
     need("systemd-analyze")
