@@ -134,6 +134,22 @@ static bool answer_bind(int listener, struct wgw_capture_probe *probe)
 	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0;
 }
 
+/** yama_forbids() - whether no process may reach into another (scope 2 and 3). In scope 1 an ancestor
+ * may, and the supervisor is one, of daemons too: it is their subreaper. See the kernel's
+ * admin-guide/LSM/Yama.rst. */
+static bool yama_forbids(void)
+{
+	int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
+	char scope = '0';
+
+	if (fd < 0)
+		return false;
+	if (read(fd, &scope, 1) != 1)
+		scope = '0';
+	close(fd);
+	return scope >= '2';
+}
+
 /** round_trip() - one call of each kind through @listener */
 static void round_trip(int listener, struct wgw_capture_probe *probe)
 {
@@ -143,7 +159,10 @@ static void round_trip(int listener, struct wgw_capture_probe *probe)
 		degrade(probe, WGW_CAPTURE_FILTER, "descriptors cannot be given to a program",
 			errno);
 	else if (!answer_bind(listener, probe))
-		degrade(probe, WGW_CAPTURE_FILTER, "the memory of a program cannot be reached",
+		degrade(probe, WGW_CAPTURE_FILTER,
+			yama_forbids()
+				? "kernel.yama.ptrace_scope forbids to reach a program's memory"
+				: "the memory of a program cannot be reached",
 			errno);
 	if (fd >= 0)
 		close(fd);
@@ -180,7 +199,8 @@ void wgw_capture_probe(struct wgw_capture_probe *probe)
 	else if (!filter_works(&err))
 		degrade(probe, WGW_CAPTURE_NONE, "this kernel takes no system call filter", err);
 	else if (listener == -EBUSY)
-		degrade(probe, WGW_CAPTURE_FILTER, "this process is supervised already", EBUSY);
+		degrade(probe, WGW_CAPTURE_FILTER,
+			"another wgwrap, or something like it, supervises this process", EBUSY);
 	else
 		degrade(probe, WGW_CAPTURE_FILTER, "the kernel does not report system calls",
 			-listener);
