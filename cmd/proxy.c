@@ -24,9 +24,9 @@ enum option_id {
 };
 
 static const char *const shared_options[] = {
-	"config", "linger",  "direct",	   "dns",     "mtu",  "endpoint", "listen-port",
-	"ipv4",	  "ipv6",    "join",	   "lenient", "pcap", "log-file", "log-format",
-	"quiet",  "verbose", "no-restart", "help",    NULL,
+	"config",   "linger",	   "direct", "exit-node", "route",	"dns",	   "mtu",
+	"endpoint", "listen-port", "ipv4",   "ipv6",	  "join",	"lenient", "pcap",
+	"log-file", "log-format",  "quiet",  "verbose",	  "no-restart", "help",	   NULL,
 };
 
 static const struct option proxy_options[] = {

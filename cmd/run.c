@@ -30,6 +30,8 @@ enum option_id {
 	OPT_LINGER,
 	OPT_DIRECT,
 	OPT_DNS,
+	OPT_EXIT_NODE,
+	OPT_ROUTE,
 	OPT_MTU,
 	OPT_ENDPOINT,
 	OPT_LISTEN_PORT,
@@ -51,6 +53,8 @@ static const struct option long_options[] = {
 	{"no-wait", no_argument, NULL, OPT_NO_WAIT},
 	{"linger", required_argument, NULL, OPT_LINGER},
 	{"direct", required_argument, NULL, OPT_DIRECT},
+	{"exit-node", required_argument, NULL, OPT_EXIT_NODE},
+	{"route", required_argument, NULL, OPT_ROUTE},
 	{"dns", required_argument, NULL, OPT_DNS},
 	{"mtu", required_argument, NULL, OPT_MTU},
 	{"endpoint", required_argument, NULL, OPT_ENDPOINT},
@@ -203,6 +207,20 @@ static int take_keep_fd(const char *value, struct wgw_run_options *o)
 	return -1;
 }
 
+/** take_route() - the peer is looked for when the file has been read */
+static int take_route(const char *value, struct wgw_run_options *o)
+{
+	const char **routes = reallocarray(o->routes, o->n_routes + 1, sizeof(*routes));
+
+	if (!routes) {
+		cmd_say("out of memory");
+		return owner->failed;
+	}
+	routes[o->n_routes++] = value;
+	o->routes = routes;
+	return -1;
+}
+
 /** take_number() - options whose value is a number or a word. Return: -1, or an exit status */
 static int take_number(int option, const char *value, struct wgw_run_options *o)
 {
@@ -288,6 +306,11 @@ static int take(int option, char *value, struct wgw_run_options *o)
 		return take_prefixes("direct", value, false, &o->direct);
 	case OPT_DNS:
 		return take_dns(value, o);
+	case OPT_EXIT_NODE:
+		o->exit_node = value;
+		return -1;
+	case OPT_ROUTE:
+		return take_route(value, o);
 	case OPT_ENDPOINT:
 		return take_endpoint(value, o);
 	case OPT_CAPTURE:
@@ -424,6 +447,7 @@ void cmd_run_options_free(struct wgw_run_options *o)
 	wgw_prefixes_free(&o->dns);
 	free(o->endpoint_host);
 	free(o->keep_fds);
+	free(o->routes);
 }
 
 int cmd_run(int argc, char **argv)

@@ -9,8 +9,9 @@
 enum { OPT_FOREGROUND = CMD_OWN_OPTION, OPT_HEALTH, OPT_ANY_USER, OPT_ANY_ADDRESS };
 
 static const char *const shared[] = {
-	"config",  "wait", "no-wait",  "mtu",	     "endpoint", "listen-port", "ipv4", "ipv6",
-	"lenient", "pcap", "log-file", "log-format", "quiet",	 "verbose",	"help", NULL,
+	"config",   "exit-node",   "route", "wait",    "no-wait", "mtu",
+	"endpoint", "listen-port", "ipv4",  "ipv6",    "lenient", "pcap",
+	"log-file", "log-format",  "quiet", "verbose", "help",	  NULL,
 };
 
 static const struct option own[] = {

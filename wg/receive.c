@@ -81,7 +81,8 @@ static void deliver(struct wg_peer *peer, uint8_t *packet, size_t len, uint8_t t
 	}
 	family = wg_packet_family(packet, len);
 	if (wg_allowedips_find(&dev->allowed_ips, family, wg_packet_source(packet, family)) !=
-	    peer) {
+		    peer &&
+	    !(dev->ops->admit && dev->ops->admit(dev->ops_ctx, peer, packet, declared))) {
 		dev->stats.rx_source_refused++;
 		return;
 	}

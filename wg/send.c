@@ -343,7 +343,10 @@ int wg_device_tx_commit(struct wg_device *dev, size_t len)
 
 	if (!family)
 		return -EINVAL;
-	peer = wg_allowedips_find(&dev->allowed_ips, family, wg_packet_destination(packet, family));
+	peer = dev->ops->choose ? dev->ops->choose(dev->ops_ctx, packet, len) : NULL;
+	if (!peer)
+		peer = wg_allowedips_find(&dev->allowed_ips, family,
+					  wg_packet_destination(packet, family));
 	if (!peer) {
 		dev->stats.tx_no_peer++;
 		return -ENOKEY;

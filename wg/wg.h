@@ -76,6 +76,10 @@ enum wg_event {
  *		trimmed to its declared length, with the outer ECN bits combined into its own (RFC
  *		6040). @packet is valid and may be changed during the call.
  * @event:	See enum wg_event; may be NULL
+ * @choose:	The peer for the outgoing @packet, which a policy prefers to the one whose allowed
+ *		IPs hold its destination; NULL: that one. May be NULL
+ * @admit:	Whether @packet from @from is taken although its source is outside the peer's allowed
+ *		IPs, because it answers what @choose sends there. May be NULL: no
  */
 struct wg_ops {
 	uint64_t (*now)(void *ctx);
@@ -85,6 +89,8 @@ struct wg_ops {
 			 size_t count, size_t last, uint8_t tos);
 	void (*deliver)(void *ctx, struct wg_peer *from, uint8_t *packet, size_t len);
 	void (*event)(void *ctx, struct wg_peer *peer, enum wg_event event);
+	struct wg_peer *(*choose)(void *ctx, const uint8_t *packet, size_t len);
+	bool (*admit)(void *ctx, const struct wg_peer *from, const uint8_t *packet, size_t len);
 };
 
 /**

@@ -49,7 +49,7 @@ _wgwrap_run()
 			_wgwrap_command $((i + 1))
 			return
 			;;
-		-c | --config | --linger | --direct | --dns | --mtu | --endpoint | --listen-port | \
+		-c | --config | --linger | --direct | --exit-node | --route | --dns | --mtu | --endpoint | --listen-port | \
 			--capture | --keep-fd | --pcap | --log-file | --log-format)
 			[ $((i + 1)) = "$COMP_CWORD" ] && break
 			i=$((i + 2))
@@ -80,7 +80,7 @@ _wgwrap_run()
 	esac
 	[ "$i" -lt "$COMP_CWORD" ] && return
 	if [[ $word == -* ]]; then
-		_wgwrap_words "$word" '-c --config --wait --no-wait --linger --direct --dns --mtu --endpoint
+		_wgwrap_words "$word" '-c --config --wait --no-wait --linger --direct --exit-node --route --dns --mtu --endpoint
 			--listen-port -4 --ipv4 -6 --ipv6 --join --no-restart --lenient --capture --allow-leaks
 			--isolate --keep-fd --pcap
 			--log-file --log-format -q --quiet -v --verbose -h --help -V --version'

@@ -47,6 +47,8 @@ for command in run proxy nc up
     complete -c wgwrap -n $seen -l no-wait -d 'do not wait for a handshake'
     complete -c wgwrap -n $seen -x -l mtu -d 'of the tunnel'
     complete -c wgwrap -n $seen -x -l endpoint -d 'HOST:PORT of the only peer'
+    complete -c wgwrap -n $seen -x -l exit-node -d 'all that has no other way goes to that peer'
+    complete -c wgwrap -n $seen -x -l route -d 'CIDR=PEER: goes to that peer'
     complete -c wgwrap -n $seen -x -l listen-port -d 'UDP port to send from'
     complete -c wgwrap -n $seen -s 4 -l ipv4 -d 'reach the endpoint over IPv4'
     complete -c wgwrap -n $seen -s 6 -l ipv6 -d 'reach the endpoint over IPv6'

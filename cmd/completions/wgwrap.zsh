@@ -48,6 +48,7 @@ _wgwrap()
 		'--listen-port[UDP port to send from]:port'
 		'(-4 --ipv4)'{-4,--ipv4}'[reach the endpoint over IPv4]'
 		'(-6 --ipv6)'{-6,--ipv6}'[reach the endpoint over IPv6]'
+		'--exit-node[all that has no other way]:peer' '*--route[destinations of a peer]:cidr=peer'
 		'--lenient[unknown keys are warnings]' '--pcap[write the packets in the tunnel]:file:_files'
 		'--log-file[own words go there]:file:_files' '--log-format[their form]:format:(human json)'
 		'*'{-q,--quiet}'[fewer words]' '*'{-v,--verbose}'[more words]'

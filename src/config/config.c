@@ -27,6 +27,7 @@ void wgw_config_free(struct wgw_config *config)
 		free(peer->name);
 		free(peer->endpoint_host);
 		wgw_prefixes_free(&peer->allowed_ips);
+		wgw_routes_free(&peer->routes);
 		wgw_prefixes_free(&peer->disallowed_ips);
 		sodium_memzero(peer, sizeof(*peer));
 	}
@@ -53,6 +54,15 @@ static void print_prefixes(FILE *out, const char *key, const struct wgw_prefixes
 		fprintf(out, "%s%s", i ? ", " : key, wgw_prefix_text(&list->at[i], text));
 	if (list->n)
 		fputc('\n', out);
+}
+
+/** print_routes() - one a line */
+static void print_routes(FILE *out, const struct wgw_routes *list)
+{
+	char text[WGW_ROUTE_TEXT_BYTES];
+
+	for (size_t i = 0; i < list->n; i++)
+		fprintf(out, "#@wgwrap:Route = %s\n", wgw_route_text(&list->at[i], text));
 }
 
 static void print_strings(FILE *out, const char *key, const struct wgw_strings *list)
@@ -113,6 +123,7 @@ static void print_peer(FILE *out, const struct wgw_peer_config *peer)
 	if (!sodium_is_zero(peer->preshared_key, WG_KEY_BYTES))
 		fputs("PresharedKey = (hidden)\n", out);
 	print_prefixes(out, "AllowedIPs = ", &peer->allowed_ips);
+	print_routes(out, &peer->routes);
 	print_prefixes(out, "#@ws:DisallowedIPs = ", &peer->disallowed_ips);
 	if (peer->endpoint_host)
 		fprintf(out, "Endpoint = %s%s%s:%u\n", brackets ? "[" : "", peer->endpoint_host,

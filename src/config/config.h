@@ -29,6 +29,23 @@ struct wgw_prefixes {
 	size_t n;
 };
 
+/**
+ * struct wgw_peer_route - destinations that go to a peer: "CIDR[:PROTOCOL[:PORT[-PORT]]]"
+ * @protocol:	IPPROTO_TCP, _UDP or _ICMP (both families'); 0: any
+ * @first_port, @last_port: of the destination, host order; 0: any
+ */
+struct wgw_peer_route {
+	struct wgw_prefix to;
+	uint8_t protocol;
+	uint16_t first_port, last_port;
+};
+
+/** struct wgw_routes - growable list, owned by what contains it */
+struct wgw_routes {
+	struct wgw_peer_route *at;
+	size_t n;
+};
+
 /** struct wgw_strings - growable list of NUL-terminated strings, owned by what contains it */
 struct wgw_strings {
 	char **at;
@@ -41,7 +58,8 @@ struct wgw_strings {
  * @name:		From a "# Name =" or "# friendly_name =" comment, or NULL
  * @public_key:		Required
  * @preshared_key:	All zeros: none
- * @allowed_ips:	In file order
+ * @allowed_ips:	In file order, Route = without a protocol among them
+ * @routes:		Route = with a protocol: goes to this peer whatever the allowed IPs say
  * @disallowed_ips:	WireSock's DisallowedIPs: direct, not tunnelled
  * @endpoint_host:	As written, without brackets: address (with %zone) or name; NULL: none
  * @endpoint_port:	Host order
@@ -53,6 +71,7 @@ struct wgw_peer_config {
 	uint8_t public_key[WG_KEY_BYTES];
 	uint8_t preshared_key[WG_KEY_BYTES];
 	struct wgw_prefixes allowed_ips;
+	struct wgw_routes routes;
 	struct wgw_prefixes disallowed_ips;
 	char *endpoint_host;
 	uint16_t endpoint_port;
@@ -137,6 +156,23 @@ int wgw_prefixes_longest(const struct wgw_prefixes *list, const struct stack_add
 /* Appends. Returns 0 or -ENOMEM. wgw_prefixes_free empties the list. */
 int wgw_prefixes_add(struct wgw_prefixes *list, const struct wgw_prefix *prefix);
 void wgw_prefixes_free(struct wgw_prefixes *list);
+bool wgw_prefix_equal(const struct wgw_prefix *a, const struct wgw_prefix *b);
+/* Takes @prefix out of @list; whether it was there. */
+bool wgw_prefixes_remove(struct wgw_prefixes *list, const struct wgw_prefix *prefix);
+
+/* Parses a route. Returns NULL, or a constant sentence that says what is wrong. Host bits are
+ * cleared. */
+const char *wgw_route_parse(const char *text, struct wgw_peer_route *out);
+/* Whether it is no more than an allowed IP: neither protocol nor ports. */
+bool wgw_route_is_prefix(const struct wgw_peer_route *route);
+bool wgw_route_equal(const struct wgw_peer_route *a, const struct wgw_peer_route *b);
+/* @buf of at least WGW_ROUTE_TEXT_BYTES. Returns @buf. */
+enum { WGW_ROUTE_TEXT_BYTES = 96 };
+char *wgw_route_text(const struct wgw_peer_route *route, char *buf);
+/* Appends what is not there yet. Returns 0 or -ENOMEM. wgw_routes_free empties the list. */
+int wgw_routes_add(struct wgw_routes *list, const struct wgw_peer_route *route);
+void wgw_routes_free(struct wgw_routes *list);
+
 /* Takes "HOST:PORT" ("[V6]:PORT", "NAME:PORT", zone allowed) apart; *host is malloc'ed, without
  * brackets. Returns NULL, or a constant sentence that says what is wrong. */
 const char *wgw_endpoint_parse(const char *text, char **host, uint16_t *port);

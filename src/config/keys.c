@@ -186,6 +186,31 @@ static void set_allowed_ips(struct wgw_parser *p, const struct wgw_key *key, con
 	wgw_prefixes_free(&one);
 }
 
+/** add_claim() - the current peer is to have @prefix */
+static void add_claim(struct wgw_parser *p, const struct wgw_prefix *prefix)
+{
+	struct wgw_claim claim = {
+		.prefix = *prefix, .peer = p->config->n_peers - 1, .line = p->reader.line};
+
+	if (wgw_claims_add(&p->claims, &claim) < 0)
+		p->out_of_memory = true;
+}
+
+/** set_route() - WrapGuard's key. Without a protocol it says what AllowedIPs says */
+static void set_route(struct wgw_parser *p, const struct wgw_key *key, const char *value)
+{
+	char quoted[WGW_QUOTED_BYTES];
+	struct wgw_peer_route route;
+	const char *wrong = wgw_route_parse(value, &route);
+
+	if (wrong)
+		wgw_parser_say(p, WGW_ERROR, key, "%s: %s", wgw_quoted(value, quoted), wrong);
+	else if (wgw_route_is_prefix(&route))
+		add_claim(p, &route.to);
+	else if (wgw_routes_add(&wgw_parser_peer(p)->routes, &route) < 0)
+		p->out_of_memory = true;
+}
+
 static void set_disallowed_ips(struct wgw_parser *p, const struct wgw_key *key, const char *value)
 {
 	add_prefix(p, key, value, &wgw_parser_peer(p)->disallowed_ips);
@@ -362,6 +387,8 @@ static const struct wgw_key keys[] = {
 	/* our own */
 	{"Direct", ANY_SECTION, WGW_PRAGMA, WGW_LIST | WGW_EMPTY, set_direct, NULL},
 	{"DNS", ANY_SECTION, WGW_PRAGMA, 0, set_dns_source, NULL},
+	/* bare it is WrapGuard's */
+	{"Route", WGW_PEER, WGW_BARE | WGW_PRAGMA, WGW_LIST | WGW_EMPTY, set_route, NULL},
 
 	/* WireSock */
 	{"AllowedApps", ANY_SECTION, ANY_WS, WGW_LIST | WGW_EMPTY | WGW_SPACES, set_allowed_apps,
@@ -385,8 +412,6 @@ static const struct wgw_key keys[] = {
 
 	/* others that speak WireGuard's own protocol */
 	{"Reserved", ANY_SECTION, WGW_BARE, WGW_EMPTY, refuse_reserved, NULL},
-	{"Route", WGW_PEER, WGW_BARE, WGW_EMPTY, take_warning,
-	 "ignored: AllowedIPs alone route here"},
 	NOTE("CheckAlive", WGW_INTERFACE, WGW_BARE, WGW_EMPTY, NO_MEANING),
 	NOTE("CheckAliveInterval", WGW_INTERFACE, WGW_BARE, WGW_EMPTY, NO_MEANING),
 

@@ -384,6 +384,11 @@ static int merge_peers(struct wgw_parser *p)
 			    0)
 				p->out_of_memory = true;
 		}
+		for (size_t k = 0; k < peer->routes.n; k++) {
+			if (wgw_routes_add(&same->routes, &peer->routes.at[k]) < 0)
+				p->out_of_memory = true;
+		}
+		wgw_routes_free(&peer->routes);
 		wgw_prefixes_free(&peer->disallowed_ips);
 		move_peer(same, peer);
 	}
@@ -436,7 +441,7 @@ static void check_peers(struct wgw_parser *p)
 				     "%s:%u: [Peer] has this file's own key: PublicKey is the "
 				     "other side's",
 				     config->source, peer->line);
-		if (peer->allowed_ips.n == 0)
+		if (peer->allowed_ips.n == 0 && peer->routes.n == 0)
 			wgw_diag_say(p->diag, WGW_WARNING,
 				     "%s:%u: [Peer] has no AllowedIPs: nothing is sent to it",
 				     config->source, peer->line);

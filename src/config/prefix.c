@@ -131,6 +131,24 @@ int wgw_prefixes_add(struct wgw_prefixes *list, const struct wgw_prefix *prefix)
 	return 0;
 }
 
+bool wgw_prefix_equal(const struct wgw_prefix *a, const struct wgw_prefix *b)
+{
+	return a->bits == b->bits && memcmp(a->addr.ip, b->addr.ip, sizeof(a->addr.ip)) == 0 &&
+	       stack_addr_is_v4(&a->addr) == stack_addr_is_v4(&b->addr);
+}
+
+bool wgw_prefixes_remove(struct wgw_prefixes *list, const struct wgw_prefix *prefix)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (!wgw_prefix_equal(&list->at[i], prefix))
+			continue;
+		list->n--;
+		memmove(&list->at[i], &list->at[i + 1], (list->n - i) * sizeof(*list->at));
+		return true;
+	}
+	return false;
+}
+
 void wgw_prefixes_free(struct wgw_prefixes *list)
 {
 	free(list->at);

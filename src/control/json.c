@@ -91,6 +91,7 @@ static void put_peer(FILE *out, const struct wgw_peer_status *p)
 	put_string(out, "endpoint", p->endpoint);
 	put_string(out, "endpointHost", p->endpoint_host);
 	put_texts(out, "allowedIps", &p->allowed_ips);
+	put_texts(out, "routes", &p->routes);
 	fprintf(out,
 		"\"latestHandshake\":%" PRIu64 ",\"transferRx\":%" PRIu64 ",\"transferTx\":%" PRIu64
 		",\"persistentKeepalive\":%u,",

@@ -50,7 +50,7 @@ static void put_candidate(FILE *out, const struct wg_endpoint *e)
 static void put_peer(FILE *out, const struct wgw_peer_config *p,
 		     const struct wg_endpoint *endpoints, uint8_t n)
 {
-	char text[WGW_ADDR_TEXT_BYTES];
+	char text[WGW_ADDR_TEXT_BYTES], route[WGW_ROUTE_TEXT_BYTES];
 
 	put_key(out, "public_key", p->public_key);
 	put_key(out, "preshared_key", p->preshared_key);
@@ -58,6 +58,9 @@ static void put_peer(FILE *out, const struct wgw_peer_config *p,
 		p->name ? p->name : "", p->keepalive_s);
 	for (size_t i = 0; i < p->allowed_ips.n; i++)
 		fprintf(out, "allowed_ip=%s\n", wgw_prefix_text(&p->allowed_ips.at[i], text));
+	fprintf(out, "replace_routes=true\n");
+	for (size_t i = 0; i < p->routes.n; i++)
+		fprintf(out, "route=%s\n", wgw_route_text(&p->routes.at[i], route));
 	if (!p->endpoint_host)
 		fprintf(out, "endpoint_host=\n");
 	else

@@ -152,6 +152,8 @@ static void put_peer(FILE *out, const struct style *c, const struct wgw_peer_sta
 			named ? ")" : "");
 	}
 	put_list(out, c, "allowed ips", &p->allowed_ips, "(none)");
+	if (p->routes.n > 0)
+		put_list(out, c, "routes", &p->routes, "");
 	put_handshake(out, c, p, now);
 	put_transfer(out, c, p);
 	if (p->keepalive_s) {

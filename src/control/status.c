@@ -191,6 +191,8 @@ static int peer_line(struct wgw_peer_status *p, const char *name, char *value)
 		return string(value, &p->reason);
 	if (strcmp(name, "allowed_ip") == 0)
 		return add_text(value, &p->allowed_ips);
+	if (strcmp(name, "route") == 0)
+		return add_text(value, &p->routes);
 	if (strcmp(name, "state") == 0)
 		return state(value, &p->state);
 	if (strcmp(name, "peer_counter") == 0)
@@ -281,6 +283,7 @@ static void free_peer(struct wgw_peer_status *p)
 	free(p->endpoint_host);
 	free(p->reason);
 	free_texts(&p->allowed_ips);
+	free_texts(&p->routes);
 	free(p->counters.at);
 }
 

@@ -20,6 +20,7 @@
  *   name=TEXT			"# Name =" of the file
  *   has_preshared_key=0|1
  *   endpoint_host=HOST:PORT	as in the file, when that is a name
+ *   route=TEXT			what goes to it before allowed IPs are asked; may be repeated
  *   candidates=N		addresses it has
  *   state=WORD reason=TEXT
  *   peer_counter=NAME N
@@ -71,7 +72,7 @@ struct wgw_peer_status {
 	uint64_t last_handshake_s; /* wall clock, 0: never */
 	uint64_t rx_bytes, tx_bytes;
 	uint16_t keepalive_s;
-	struct wgw_texts allowed_ips;
+	struct wgw_texts allowed_ips, routes;
 	enum wgw_state state;
 	struct wgw_counters counters;
 };

@@ -123,6 +123,8 @@ static int apply_options(struct wgw_launch *l)
 		config->peers[0].endpoint_host = host;
 		config->peers[0].endpoint_port = o->endpoint_port;
 	}
+	if (wgw_routes_apply(o, config))
+		return -1;
 	for (size_t i = 0; i < config->n_peers; i++)
 		l->peers += config->peers[i].endpoint_host != NULL;
 	return 0;

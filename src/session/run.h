@@ -34,6 +34,8 @@ enum wgw_log_format { WGW_LOG_HUMAN, WGW_LOG_JSON };
  * @endpoint_host, @endpoint_port: --endpoint HOST:PORT for a file with one peer; NULL: as the file
  * @listen_port:	--listen-port; -1: as the file
  * @family:		-4/-6: AF_INET, AF_INET6 for the endpoint; AF_UNSPEC: either
+ * @exit_node:		--exit-node PEER, NULL: as the file
+ * @routes:		--route ROUTE=PEER, @n_routes of them, as written
  * @join:		--join: use a running tunnel although its settings differ
  * @no_restart:		--no-restart
  * @lenient:		--lenient: unknown keys are warnings
@@ -58,6 +60,9 @@ struct wgw_run_options {
 	uint16_t endpoint_port;
 	int listen_port;
 	int family;
+	const char *exit_node;
+	const char **routes;
+	unsigned int n_routes;
 	bool join, no_restart, lenient;
 	enum wgw_capture_mode capture;
 	bool allow_leaks, isolate;

@@ -111,6 +111,10 @@ void wgw_endpoints_free(struct wgw_endpoints *e);
 /* The policy lines of channel.h, malloc'ed; NULL without memory. */
 char *wgw_policy_text(const struct wgw_run_options *options, const struct wgw_config *config);
 
+/* routes.c: gives destinations to peers as --exit-node and --route ask. 0, or -1 after an error that
+ * names the option and the peer was said. */
+int wgw_routes_apply(const struct wgw_run_options *options, struct wgw_config *config);
+
 /* ---- channel.c ---- */
 
 /* Connects to the sequenced rendezvous: <prefix>.q, or with @prefix "" the abstract name.

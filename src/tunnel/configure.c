@@ -9,6 +9,7 @@
  *
  *   name=TEXT		as in "# Name ="
  *   endpoint_host=HOST:PORT	what is resolved again when the peer falls silent
+ *   route=ROUTE		may be repeated: "#@wgwrap:Route =" with a protocol; replace_routes=true
  *   candidate=ADDRESS:PORT	may be repeated: all its addresses, in the order to try
  *
  * Connections live on: the TCP/IP stack sees nothing of this. A peer's session stays until it is
@@ -297,6 +298,28 @@ static int replace_allowed_ips(struct change *c, const char *value)
 	return err;
 }
 
+static int replace_routes(struct change *c, const char *value)
+{
+	int err = true_value(value);
+	struct wgw_peer *p = !err && c->apply ? current(c, &err) : NULL;
+
+	if (p)
+		wgw_peer_unroute_all(p);
+	return err;
+}
+
+static int route_line(struct change *c, const char *value)
+{
+	struct wgw_peer_route route;
+	struct wgw_peer *p;
+	int err = 0;
+
+	if (wgw_route_parse(value, &route) || wgw_route_is_prefix(&route))
+		return -EINVAL;
+	p = c->apply ? current(c, &err) : NULL;
+	return p ? wgw_peer_route(p, &route) : err;
+}
+
 static int update_only(struct change *c, const char *value)
 {
 	c->update_only = true;
@@ -338,6 +361,8 @@ static const struct {
 	{"public_key", begin_peer},
 	{"remove", remove_line},
 	{"replace_allowed_ips", replace_allowed_ips},
+	{"replace_routes", replace_routes},
+	{"route", route_line},
 	{"update_only", update_only},
 };
 

@@ -12,6 +12,7 @@
 #include "src/tunnel/tunnel.h"
 
 struct wgw_peers;
+struct wgw_route_table;
 struct wgw_pcap;
 struct wgw_client;
 
@@ -152,6 +153,7 @@ bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
 /* Adds the peers of the boot's configuration to the engine. Returns NULL and *err. */
 struct wgw_peers *wgw_peers_new(struct wgw_core *core, int *err);
 void wgw_peers_free(struct wgw_peers *e);
+struct wgw_route_table *wgw_peers_routes(const struct wgw_peers *e);
 void wgw_peers_event(struct wgw_peers *e, struct wg_peer *peer, enum wg_event event);
 void wgw_peers_send_failed(struct wgw_peers *e, const struct wg_endpoint *to, int err);
 /* Starts handshakes with peers that have an endpoint and no session (a bounded number). */

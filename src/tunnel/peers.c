@@ -24,6 +24,7 @@
 
 #include "src/tunnel/core.h"
 #include "src/tunnel/peers.h"
+#include "src/tunnel/routes.h"
 
 enum {
 	WAKE_MAX = 16, /* handshakes started when a session opens */
@@ -39,6 +40,7 @@ enum {
 struct wgw_peers {
 	struct wgw_core *core;
 	struct wgw_peer *first;
+	struct wgw_route_table *routes;
 };
 
 static uint64_t now_of(const struct wgw_peers *e)
@@ -84,6 +86,7 @@ static void peer_free(struct wgw_peer *p)
 	free(p->config.name);
 	free(p->config.endpoint_host);
 	wgw_prefixes_free(&p->config.allowed_ips);
+	wgw_routes_free(&p->config.routes);
 	free(p);
 }
 
@@ -389,6 +392,7 @@ void wgw_peers_remove(struct wgw_peer *p)
 	while (*at != p)
 		at = &(*at)->next;
 	*at = p->next;
+	wgw_peer_unroute_all(p);
 	wg_peer_remove(p->owner->core->t.wg, p->wg);
 	p->wg = NULL;
 	p->owner->core->state_changed = true;
@@ -456,25 +460,6 @@ void wgw_peer_set_keepalive(struct wgw_peer *p, uint16_t seconds)
 	wg_peer_set_keepalive(p->wg, seconds);
 }
 
-static bool same_prefix(const struct wgw_prefix *a, const struct wgw_prefix *b)
-{
-	return a->bits == b->bits && memcmp(a->addr.ip, b->addr.ip, sizeof(a->addr.ip)) == 0 &&
-	       stack_addr_is_v4(&a->addr) == stack_addr_is_v4(&b->addr);
-}
-
-/* Takes @prefix out of @list; whether it was there. */
-static bool forget_prefix(struct wgw_prefixes *list, const struct wgw_prefix *prefix)
-{
-	for (size_t i = 0; i < list->n; i++) {
-		if (!same_prefix(&list->at[i], prefix))
-			continue;
-		list->n--;
-		memmove(&list->at[i], &list->at[i + 1], (list->n - i) * sizeof(*list->at));
-		return true;
-	}
-	return false;
-}
-
 static int allow_in_engine(struct wgw_peer *p, const struct wgw_prefix *prefix)
 {
 	bool v4 = stack_addr_is_v4(&prefix->addr);
@@ -488,7 +473,7 @@ int wgw_peer_allow(struct wgw_peer *p, const struct wgw_prefix *prefix)
 	int err;
 
 	for (struct wgw_peer *other = p->owner->first; other; other = other->next)
-		forget_prefix(&other->config.allowed_ips, prefix);
+		wgw_prefixes_remove(&other->config.allowed_ips, prefix);
 	err = wgw_prefixes_add(&p->config.allowed_ips, prefix);
 	return err ? err : allow_in_engine(p, prefix);
 }
@@ -497,7 +482,7 @@ int wgw_peer_disallow(struct wgw_peer *p, const struct wgw_prefix *prefix)
 {
 	int err = 0;
 
-	if (!forget_prefix(&p->config.allowed_ips, prefix))
+	if (!wgw_prefixes_remove(&p->config.allowed_ips, prefix))
 		return 0;
 	wg_peer_clear_allowed_ips(p->wg);
 	for (size_t i = 0; i < p->config.allowed_ips.n && !err; i++)
@@ -509,6 +494,30 @@ void wgw_peer_disallow_all(struct wgw_peer *p)
 {
 	wgw_prefixes_free(&p->config.allowed_ips);
 	wg_peer_clear_allowed_ips(p->wg);
+}
+
+struct wgw_route_table *wgw_peers_routes(const struct wgw_peers *e)
+{
+	return e->routes;
+}
+
+int wgw_peer_route(struct wgw_peer *p, const struct wgw_peer_route *route)
+{
+	int err = wgw_routes_add(&p->config.routes, route);
+
+	return err ? err : wgw_route_table_add(p->owner->routes, route, p->wg);
+}
+
+void wgw_peer_unroute_all(struct wgw_peer *p)
+{
+	struct wgw_peers *e = p->owner;
+
+	wgw_routes_free(&p->config.routes);
+	wgw_route_table_clear(e->routes);
+	for (struct wgw_peer *other = e->first; other; other = other->next)
+		for (size_t i = 0; i < other->config.routes.n; i++)
+			/* it had room for all of them before */
+			wgw_route_table_add(e->routes, &other->config.routes.at[i], other->wg);
 }
 
 /* ---- set-up ---- */
@@ -531,6 +540,8 @@ static int add_from_boot(struct wgw_peers *e, size_t i)
 		if (!err)
 			err = allow_in_engine(p, &config->allowed_ips.at[k]);
 	}
+	for (size_t k = 0; k < config->routes.n && !err; k++)
+		err = wgw_peer_route(p, &config->routes.at[k]);
 	if (err)
 		return err;
 	wgw_peer_set_preshared_key(p, config->preshared_key);
@@ -547,6 +558,11 @@ struct wgw_peers *wgw_peers_new(struct wgw_core *core, int *err)
 	if (!e)
 		return NULL;
 	e->core = core;
+	e->routes = wgw_route_table_new();
+	if (!e->routes) {
+		free(e);
+		return NULL;
+	}
 	for (size_t i = 0; i < core->t.boot->config->n_peers; i++) {
 		int rc = add_from_boot(e, i);
 
@@ -567,5 +583,7 @@ void wgw_peers_free(struct wgw_peers *e)
 		e->first = p->next;
 		peer_free(p);
 	}
+	if (e)
+		wgw_route_table_free(e->routes);
 	free(e);
 }

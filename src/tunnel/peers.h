@@ -62,6 +62,9 @@ void wgw_peer_set_keepalive(struct wgw_peer *p, uint16_t seconds);
 int wgw_peer_allow(struct wgw_peer *p, const struct wgw_prefix *prefix);
 int wgw_peer_disallow(struct wgw_peer *p, const struct wgw_prefix *prefix);
 void wgw_peer_disallow_all(struct wgw_peer *p);
+/* Routes with a protocol, src/tunnel/routes.h. Returns 0 or -ENOMEM. */
+int wgw_peer_route(struct wgw_peer *p, const struct wgw_peer_route *route);
+void wgw_peer_unroute_all(struct wgw_peer *p);
 
 /* "1.2.3.4:51820", @buf of WGW_ADDR_TEXT_BYTES. Returns @buf. */
 const char *wgw_endpoint_text(const struct wg_endpoint *endpoint, char *buf);

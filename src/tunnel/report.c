@@ -114,7 +114,7 @@ static void put_host(FILE *out, const struct wgw_peer_config *config)
 
 static void put_peer(FILE *out, const struct wgw_peer *p)
 {
-	char text[WGW_ADDR_TEXT_BYTES], reason[REASON_BYTES];
+	char text[WGW_ADDR_TEXT_BYTES], route[WGW_ROUTE_TEXT_BYTES], reason[REASON_BYTES];
 	struct wg_peer_stats stats;
 
 	wg_peer_stats(p->wg, &stats);
@@ -130,6 +130,8 @@ static void put_peer(FILE *out, const struct wgw_peer *p)
 	for (size_t i = 0; i < p->config.allowed_ips.n; i++)
 		fprintf(out, "allowed_ip=%s\n",
 			wgw_prefix_text(&p->config.allowed_ips.at[i], text));
+	for (size_t i = 0; i < p->config.routes.n; i++)
+		fprintf(out, "route=%s\n", wgw_route_text(&p->config.routes.at[i], route));
 	if (p->config.name)
 		put_text(out, "name", p->config.name);
 	put_host(out, &p->config);

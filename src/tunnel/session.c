@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "src/tunnel/core.h"
+#include "src/tunnel/routes.h"
 
 /* ---- life ---- */
 
@@ -194,6 +195,8 @@ static bool peer_allows(void *ctx, const struct stack_addr *to)
 	struct wgw_tunnel *t = ctx;
 
 	if (t->stack && stack_is_local(t->stack, to))
+		return true;
+	if (wgw_route_table_holds(wgw_peers_routes(wgw_core_of(t)->peers), to))
 		return true;
 	if (stack_addr_is_v4(to))
 		return wg_peer_by_allowed_ip(t->wg, AF_INET, to->ip + 12) != NULL;

@@ -82,13 +82,15 @@ static void add_preshared_key(struct lines *l, const struct wgw_config *config,
 static void add_peer(struct lines *l, const struct wgw_config *config,
 		     const struct wgw_peer_config *peer)
 {
-	char name[KEY_TEXT_BYTES], text[WGW_ADDR_TEXT_BYTES];
+	char name[KEY_TEXT_BYTES], text[WGW_ADDR_TEXT_BYTES], route[WGW_ROUTE_TEXT_BYTES];
 
 	key_text(peer->public_key, name);
 	add(l, "peer %s", name);
 	for (size_t i = 0; i < peer->allowed_ips.n; i++)
 		add(l, "peer %s allowed-ips %s", name,
 		    wgw_prefix_text(&peer->allowed_ips.at[i], text));
+	for (size_t i = 0; i < peer->routes.n; i++)
+		add(l, "peer %s route %s", name, wgw_route_text(&peer->routes.at[i], route));
 	if (peer->endpoint_host)
 		add(l, "peer %s endpoint %s port %u", name, peer->endpoint_host,
 		    peer->endpoint_port);

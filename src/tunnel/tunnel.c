@@ -38,6 +38,7 @@
 
 #include "src/proxy/proxy.h"
 #include "src/tunnel/core.h"
+#include "src/tunnel/routes.h"
 
 enum {
 	FIRST_SESSION_MS = 10000, /* a front that started us and died is not waited for longer */
@@ -97,6 +98,20 @@ static void wg_event(void *ctx, struct wg_peer *peer, enum wg_event event)
 		wgw_peers_event(core->peers, peer, event);
 }
 
+static struct wg_peer *wg_choose(void *ctx, const uint8_t *packet, size_t len)
+{
+	struct wgw_core *core = ctx;
+
+	return wgw_route_table_choose(wgw_peers_routes(core->peers), packet, len);
+}
+
+static bool wg_admit(void *ctx, const struct wg_peer *from, const uint8_t *packet, size_t len)
+{
+	struct wgw_core *core = ctx;
+
+	return wgw_route_table_admit(wgw_peers_routes(core->peers), from, packet, len);
+}
+
 static const struct wg_ops wg_ops = {
 	.now = op_now,
 	.realtime = op_realtime,
@@ -104,6 +119,8 @@ static const struct wg_ops wg_ops = {
 	.transmit = wg_transmit,
 	.deliver = wg_deliver,
 	.event = wg_event,
+	.choose = wg_choose,
+	.admit = wg_admit,
 };
 
 static int stack_output(void *ctx, const struct iovec *iov, int n, size_t len)

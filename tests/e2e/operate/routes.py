@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+routes.py - --exit-node, --route and Route =: which of two peers gets what, and what they may send
+
+	client 10.77.0.2  <->  office 10.77.0.1, 192.0.2.1
+	                  <->  cloud  10.77.0.3, 192.0.2.1
+
+Both peers serve 192.0.2.1: who answers says where the packets went. Needs no privileges.
+
+time limit: 180 s
+"""
+
+import os
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from lib import operate as t  # noqa: E402
+from lib import tap  # noqa: E402
+
+CLIENT = """[Interface]
+PrivateKey = {client_key}
+Address = 10.77.0.2/24
+DNS = 10.77.0.1
+[Peer]
+# Name = office
+PublicKey = {office_public}
+AllowedIPs = 10.77.0.1/32
+Endpoint = 127.0.0.1:{office_port}
+{office}
+[Peer]
+# Name = cloud
+PublicKey = {cloud_public}
+AllowedIPs = 10.77.0.3/32
+Endpoint = 127.0.0.1:{cloud_port}
+{cloud}
+"""
+SERVER = """[Interface]
+PrivateKey = {key}
+Address = {address}/24, 192.0.2.1/32
+ListenPort = {port}
+[Peer]
+PublicKey = {public}
+AllowedIPs = 10.77.0.2/32
+"""
+# who it is, over TCP to 8000 and 8001 and over UDP to 5000; "send PORT TO" sends from 192.0.2.1:PORT
+SERVE = """
+import socket, sys, threading
+name = sys.argv[1].encode()
+def tcp(port):
+    s = socket.create_server(("0.0.0.0", port))
+    while True:
+        c, _ = s.accept()
+        c.sendall(name)
+        c.close()
+def udp():
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("192.0.2.1", 5000))
+    while True:
+        data, peer = s.recvfrom(65536)
+        s.sendto(name + data[:1] * (len(data) - 1), peer)
+for port in (8000, 8001):
+    threading.Thread(target=tcp, args=(port,), daemon=True).start()
+threading.Thread(target=udp, daemon=True).start()
+print("ready", flush=True)
+for line in sys.stdin:
+    port, to = line.split()
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("192.0.2.1", int(port)))
+    s.sendto(name, ("10.77.0.2", int(to)))
+    print("sent", flush=True)
+"""
+ASK = """
+import socket, sys
+how, port, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+if how == "tcp":
+    with socket.create_connection(("192.0.2.1", port), timeout=15) as s:
+        print(s.recv(100).decode())
+else:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect(("192.0.2.1", port))
+    s.settimeout(15)
+    s.send(b"x" * size)
+    answer = s.recv(65536)
+    print(answer.rstrip(b"x").decode(), len(answer))
+"""
+
+
+class Routes(t.Tunnels):
+    def __init__(self):
+        super().__init__()
+        self.ports, self.servers = {}, {}
+        for name, address in (("office", "10.77.0.1"), ("cloud", "10.77.0.3")):
+            key = self.word("genkey")
+            self.keys[f"{name}_public"] = self.word("pubkey", input=key)
+            self.ports[f"{name}_port"] = port = t.free_port()
+            conf = self.write(f"{name}.conf", SERVER, key=key, address=address, port=port,
+                              public=self.keys["client_public"])
+            self.servers[name] = server = self.start("-c", conf, "--", sys.executable, "-c", SERVE, name,
+                                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            assert server.stdout.readline() == b"ready\n"
+        self.conf()
+
+    def conf(self, office="", cloud=""):
+        self.client = self.write("client.conf", CLIENT, office=office, cloud=cloud, **self.ports)
+
+    def ask(self, *options, how="tcp", port=8000, size=6):
+        """Who answers at 192.0.2.1."""
+        return self.ok("-c", self.client, *options, "--", sys.executable, "-c", ASK, how, str(port), str(size)).strip()
+
+    def fails(self, *options):
+        status, _, err = self.wgwrap("-c", self.client, *options, "--", "true")
+        assert status == 125, self.last
+        return err
+
+
+@tap.test("without a route the address belongs to nobody")
+def _(w):
+    status, _, err = w.wgwrap("-c", w.client, "--", sys.executable, "-c", ASK, "tcp", "8000", "6")
+    assert status == 1 and "192.0.2.1 refused: no peer's AllowedIPs hold it" in err, w.last
+
+
+@tap.test("--exit-node: a peer by name, by public key, by tunnel address")
+def _(w):
+    assert w.ask("--exit-node", "office") == "office"
+    assert w.ask("--exit-node", w.keys["cloud_public"]) == "cloud"
+    assert w.ask("--exit-node", "10.77.0.1") == "office"
+
+
+@tap.test("--exit-node takes default routes from the other peer, in halves too")
+def _(w):
+    w.conf(office="AllowedIPs = 0.0.0.0/1, 128.0.0.0/1")
+    assert w.ask() == "office"
+    assert w.ask("--exit-node=cloud") == "cloud"
+    w.conf()
+
+
+@tap.test("--route: the longer prefix counts, an equal one moves")
+def _(w):
+    assert w.ask("--exit-node", "office", "--route", "192.0.2.0/24=cloud") == "cloud"
+    assert w.ask("--route", "192.0.2.0/24=cloud", "--route", "192.0.2.1=office") == "office"
+    w.conf(office="AllowedIPs = 192.0.2.1/32")
+    assert w.ask("--route", "192.0.2.0/24=cloud") == "office"
+    assert "stays with peer office" in w.wgwrap("-c", w.client, "-v", "--route", "192.0.2.0/24=cloud", "--", "true")[2]
+    assert w.ask("--route", "192.0.2.1/32=cloud") == "cloud"
+    w.conf()
+
+
+@tap.test("--route with a protocol and ports goes before allowed IPs, and only for those")
+def _(w):
+    options = ("--route", "192.0.2.0/24=office", "--route", "192.0.2.0/24:tcp:8001-8099=cloud")
+    assert w.ask(*options) == "office"
+    assert w.ask(*options, port=8001) == "cloud"
+    assert w.ask(*options, how="udp", port=5000) == "office 11"
+    assert w.ask("--route", "192.0.2.0/24:udp=cloud", *options, how="udp", port=5000) == "cloud 10"
+
+
+@tap.test("fragments follow their first, both ways")
+def _(w):
+    assert w.ask("--route", "192.0.2.1:udp:5000=cloud", "--exit-node=office", how="udp", port=5000, size=4000) == \
+        "cloud 4004"
+
+
+@tap.test("Route = of the file, as WrapGuard writes it and as a comment; check and show tell it")
+def _(w):
+    w.conf(office="Route = 192.0.2.0/24", cloud="#@wgwrap:Route = 192.0.2.0/24:tcp:8001")
+    out = w.ok("check", w.client)
+    assert "AllowedIPs = 10.77.0.1/32, 192.0.2.0/24\n" in out and "#@wgwrap:Route = 192.0.2.0/24:tcp:8001\n" in out, out
+    assert w.ask() == "office" and w.ask(port=8001) == "cloud"
+    w.ok("up", w.client)
+    peers = {p["name"]: p for p in w.tunnel("client")["peers"]}
+    assert peers["cloud"]["routes"] == ["192.0.2.0/24:tcp:8001"] and peers["office"]["routes"] == [], peers
+    assert "192.0.2.0/24" in peers["office"]["allowedIps"], peers
+    assert "  routes: 192.0.2.0/24:tcp:8001\n" in w.ok("show", "client")
+    w.conf(office="Route = 192.0.2.0/24", cloud="Route = 192.0.2.0/24:tcp:8000")
+    w.ok("reload", "client")
+    assert w.ask() == "cloud" and w.ask(port=8001) == "office"
+    w.ok("down", "client")
+    w.conf()
+
+
+@tap.test("a route lets its peer answer, and send nothing else")
+def _(w):
+    code = ("import socket, sys\n"
+            "s = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]\n"
+            "for x in s: x.bind(('10.77.0.2', 0)); x.settimeout(20)\n"
+            "print(*[x.getsockname()[1] for x in s], flush=True)\n"
+            "print(s[0].recv(99).decode(), flush=True)\n"
+            "s[1].setblocking(False)\n"
+            "try: print(s[1].recv(99))\n"
+            "except BlockingIOError: print('nothing')\n")
+    child = w.start("-c", w.client, "--route", "192.0.2.0/24:udp:6000=cloud", "--", sys.executable, "-c", code,
+                    stdout=subprocess.PIPE)
+    held, refused = child.stdout.readline().decode().split()
+
+    def send(port, to):
+        w.servers["cloud"].stdin.write(f"{port} {to}\n".encode())
+        w.servers["cloud"].stdin.flush()
+        assert w.servers["cloud"].stdout.readline() == b"sent\n"
+
+    # in this order in one tunnel: what was refused would have come before
+    send(6001, refused)
+    send(6000, held)
+    assert child.communicate(timeout=30)[0] == b"cloud\nnothing\n"
+
+
+@tap.test("wgwrap proxy has the same options")
+def _(w):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    proxy = w.start("proxy", "-c", w.client, "-v", "--any-user", "--listen", str(port), "--exit-node", "office",
+                    "--route", "192.0.2.1:tcp:8001=cloud", stderr=subprocess.PIPE)
+    while b"listening on" not in (line := proxy.stderr.readline()):
+        assert line, "the proxy has ended"
+
+    def ask(to):
+        return t.run("curl", "-sS", "--http0.9", "-m", "20", "-x", f"socks5h://127.0.0.1:{port}",
+                     f"http://192.0.2.1:{to}/").stdout
+
+    assert ask(8000) == "office" and ask(8001) == "cloud"
+    w.stop(proxy)
+    proxy.stderr.close()
+
+
+@tap.test("what is wrong with an option is told with its value and the peers there are")
+def _(w):
+    assert "--exit-node home: " in w.fails("--exit-node", "home") and "office, cloud" in w.fails("--exit-node", "home")
+    assert "no peer '10.9.9.9'" in w.fails("--route", "10.0.0.0/8=10.9.9.9")
+    assert "the peer is missing" in w.fails("--route", "10.0.0.0/8")
+    for wrong in ("10.0.0.0/33=office", "10.0.0.0/8:sctp=office", "10.0.0.0/8:tcp:0=office", "10.0.0.0/8:tcp:9-8=office",
+                  "10.0.0.0/8:icmp:1=office", "=office"):
+        assert f"--route {wrong}: " in w.fails("--route", wrong), w.last
+    w.conf(cloud="# Name = office")
+    assert "2 peers called 'office'" in w.fails("--exit-node", "office")
+    w.conf(cloud="Route = 10.0.0.0/8:tcp:http")
+    assert "client.conf:16: Route: " in w.wgwrap("check", w.client)[2], w.last
+
+
+if __name__ == "__main__":
+    tap.main(Routes)
