@@ -3,6 +3,8 @@
 """
 capture.py - what capturing costs: microseconds a call, side by side; a gigabyte from a direct destination; reported calls
 
+usage: capture.py [reported]		reported: the calls alone, no times
+
 The same program natively (to the servers, by a veth), preloaded, and supervised. Connecting goes to a listener on the
 client's own loopback, so that no round trip of a tunnel is in it.
 """
@@ -40,6 +42,15 @@ while True:
     while left:
         left -= c.send(piece[:left])
     c.close()
+"""
+ASYNCIO = """
+import asyncio
+async def fetch():
+    r, w = await asyncio.open_connection('10.9.0.1', 80)
+    w.write(b'GET / HTTP/1.0\\r\\n\\r\\n')
+    assert await r.read()
+    w.close()
+asyncio.run(fetch())
 """
 
 
@@ -86,6 +97,8 @@ def reported(w):
     servers.web(w)
     fetch = {
         "curl, preloaded": (["curl", "-sS", "-o", "/dev/null", "http://10.9.0.1/"], []),
+        "python asyncio, preloaded": (["/usr/bin/python3", "-c", ASYNCIO], []),
+        "node, preloaded": (["node", "-e", "require('http').get('http://10.9.0.1/', r => r.resume())"], []),
         "curl, supervised": (["curl", "-sS", "-o", "/dev/null", "http://10.9.0.1/"], ["--capture=supervisor"]),
         "busybox wget": (["busybox", "wget", "-q", "-O", "/dev/null", "http://10.9.0.1/"], []),
     }
@@ -95,7 +108,9 @@ def reported(w):
                   env=dict(os.environ, GOCACHE=cache, GO111MODULE="off", CGO_ENABLED="0"))
         fetch["Go net/http"] = ([w.path("programs", "go"), "get", "http://10.9.0.1/"], [])
     for name, (argv, options) in fetch.items():
-        if shutil.which(argv[0]):
+        if not shutil.which(argv[0]):
+            row(f"reported calls, {name}", f"{argv[0]} is not installed")
+        else:
             done = w.wrapped(*argv, options=["-vv", *options])
             found = re.search("system calls answered: (.*)", done.stderr)
             row(f"reported calls, {name}", found.group(1) if found else done.stderr)
@@ -104,8 +119,9 @@ def reported(w):
 def main():
     w = world.World()
     try:
-        costs(w)
-        direct(w)
+        if sys.argv[1:] != ["reported"]:
+            costs(w)
+            direct(w)
         reported(w)
     finally:
         w.sentry.stop()
