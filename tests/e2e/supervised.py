@@ -435,7 +435,7 @@ def _(w):
     assert len(lines) == 2 and lines[0].split()[0] == "lo:" and lines[1] == "alone", done
 
 
-@test("gdb and strace around a wrapped static program, strace around wgwrap, bubblewrap inside")
+@test("a wrapped strace, gdb and bubblewrap around a static program")
 def _(w):
     supervised(w)
     echo(w)
@@ -450,9 +450,24 @@ def _(w):
             tap.diagnose(done.stderr.strip())
             continue
         assert "seen\n" in done.stdout, done
-    if shutil.which("strace"):
-        done = w.finish_command([*w.unprivileged(), "strace", "-f", "-o", "/dev/null", *w.wrap(*client)[len(w.unprivileged()):]], 60)
-        assert done.stdout == "seen\n", done
+
+
+@test("wgwrap under strace, under gdb, and in a sandbox of bubblewrap's")
+def _(w):
+    supervised(w)
+    echo(w)
+    wrap = w.wrap(program(w, "client"), "10.9.0.1", str(ECHO_PORT), "seen\n")[len(w.unprivileged()):]
+    sandbox = ["bwrap", "--ro-bind", "/", "/", "--bind", w.dir, w.dir, "--proc", "/proc", "--dev", "/dev", "--unshare-all",
+               "--share-net", "--die-with-parent"]
+    for tool in (["strace", "-f", "-o", "/dev/null"], ["gdb", "-q", "-batch", "-ex", "run", "--args"], sandbox):
+        if not shutil.which(tool[0]) or tool[0] == "bwrap" and not may_unshare(w):
+            tap.diagnose(f"no {tool[0]} here")
+            continue
+        done = w.finish_command([*w.unprivileged(), *tool, *wrap], 60)
+        if "setting up uid map" in done.stderr or "No permissions to creat" in done.stderr:
+            tap.diagnose(done.stderr.strip())
+            continue
+        assert "seen\n" in done.stdout, done
 
 
 @test("no_new_privs and a filter of somebody else are no obstacle")
