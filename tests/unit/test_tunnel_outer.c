@@ -2,7 +2,7 @@
 /*
  * test_tunnel_outer.c - the outer UDP sockets, by two engines on loopback
  *
- * sendmmsg and socket are defined here and pass calls on to the kernel, so that its refusals can be
+ * sendmmsg, socket and bind are defined here and pass calls on to the kernel, so that its refusals can be
  * had without the networks that cause them.
  */
 #include <arpa/inet.h>
@@ -51,14 +51,32 @@ int sendmmsg(int fd, struct mmsghdr *m, unsigned int n, int flags)
 }
 
 static int missing_family;
+static int sockets[8]; /* those that were made last */
+static size_t n_sockets;
 
 int socket(int domain, int type, int protocol)
 {
+	int fd;
+
 	if (missing_family && domain == missing_family) {
 		errno = EAFNOSUPPORT;
 		return -1;
 	}
-	return (int)syscall(SYS_socket, domain, type, protocol);
+	fd = (int)syscall(SYS_socket, domain, type, protocol);
+	sockets[n_sockets++ % 8] = fd;
+	return fd;
+}
+
+static unsigned int taken_ports; /* IPv6 ports that will turn out to be in use */
+
+int bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	if (addr->sa_family == AF_INET6 && taken_ports > 0) {
+		taken_ports--;
+		errno = EADDRINUSE;
+		return -1;
+	}
+	return (int)syscall(SYS_bind, fd, addr, len);
 }
 
 /* ---- two nodes ---- */
@@ -390,6 +408,83 @@ START_TEST(host_without_one_family_gets_the_other)
 }
 END_TEST
 
+START_TEST(port_that_is_free_in_one_family_only_is_not_taken)
+{
+	struct wgw_outer *o;
+	const char *warning;
+	int err = 0;
+
+	if (!wgw_outer_has(a.outer, AF_INET6))
+		return;
+	taken_ports = 20;
+	o = wgw_outer_new(loop, 0, 0, &outer_ops, &a, &err, &warning);
+	ck_assert_ptr_nonnull(o);
+	ck_assert_uint_eq(taken_ports, 0);
+	ck_assert(wgw_outer_has(o, AF_INET) && wgw_outer_has(o, AF_INET6));
+	wgw_outer_free(o);
+	/* a given one is not looked for elsewhere */
+	taken_ports = 1;
+	ck_assert_ptr_null(wgw_outer_new(loop, 40404, 0, &outer_ops, &a, &err, &warning));
+	ck_assert_int_eq(err, EADDRINUSE);
+}
+END_TEST
+
+/* What is too long for a link is to be fragmented on the way, as the kernel's driver has it. */
+START_TEST(datagrams_may_be_fragmented)
+{
+	struct wgw_outer *o;
+	const char *warning;
+	int err = 0;
+	size_t first = n_sockets, looked_at = 0;
+
+	o = wgw_outer_new(loop, 0, 0, &outer_ops, &a, &err, &warning);
+	ck_assert_ptr_nonnull(o);
+	for (size_t i = first; i < n_sockets; i++) {
+		int value = -1, family = 0, fd = sockets[i % 8];
+		socklen_t len = sizeof(int);
+
+		ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len), 0);
+		if (family == AF_INET6)
+			getsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &value, &len);
+		else
+			getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &value, &len);
+		ck_assert_int_eq(value, family == AF_INET6 ? IPV6_PMTUDISC_DONT : IP_PMTUDISC_DONT);
+		looked_at++;
+	}
+	ck_assert_uint_ge(looked_at, 2);
+	wgw_outer_free(o);
+}
+END_TEST
+
+static unsigned int with_source6;
+
+/* Counts what leaves from an address that was chosen, with its interface. */
+static int count_source6(struct mmsghdr *m, unsigned int *n)
+{
+	for (unsigned int i = 0; i < *n; i++)
+		with_source6 += has_control(&m[i].msg_hdr, IPPROTO_IPV6, IPV6_PKTINFO);
+	return 0;
+}
+
+START_TEST(own_ipv6_address_is_told_and_kept)
+{
+	struct wg_endpoint to = loopback(AF_INET6, wgw_outer_port(b.outer));
+
+	if (!wgw_outer_has(a.outer, AF_INET6))
+		return;
+	refuse = count_source6;
+	wg_peer_set_endpoint(a.peer, &to);
+	commit(&a, 1, 0);
+	run_until(1);
+	refuse = NULL;
+	ck_assert_uint_eq(b.got, 1);
+	ck_assert(IN6_IS_ADDR_LOOPBACK(&b.seen.from6));
+	ck_assert_uint_ne(b.seen.ifindex, 0);
+	/* b's response, and what a sent after it */
+	ck_assert_uint_ge(with_source6, 2);
+}
+END_TEST
+
 START_TEST(address_a_datagram_came_to_is_told_and_answers_leave_from_it)
 {
 	struct wg_endpoint to = loopback(AF_INET, wgw_outer_port(b.outer));
@@ -694,6 +789,9 @@ static Suite *suite(void)
 	tcase_add_test(c, both_families_share_one_port);
 	tcase_add_test(c, port_in_use_is_an_error);
 	tcase_add_test(c, host_without_one_family_gets_the_other);
+	tcase_add_test(c, port_that_is_free_in_one_family_only_is_not_taken);
+	tcase_add_test(c, datagrams_may_be_fragmented);
+	tcase_add_test(c, own_ipv6_address_is_told_and_kept);
 	tcase_add_test(c, address_a_datagram_came_to_is_told_and_answers_leave_from_it);
 	tcase_add_test(c, traffic_class_is_sent_and_received);
 	tcase_add_loop_test(c, refused_segmentation_is_met_by_single_datagrams, 0, 3);

@@ -130,8 +130,8 @@ static unsigned int count_indices(struct wg_device *dev)
 
 START_TEST(indices_are_never_shared_and_do_not_pile_up)
 {
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct wg_peer *both[2];
+	struct sim *sim = sim_new_pair(&both[0], &both[1]);
 
 	for (int i = 0; i < 50; i++) {
 		sim_send(sim, 0, 1);
@@ -141,10 +141,13 @@ START_TEST(indices_are_never_shared_and_do_not_pile_up)
 	ck_assert_uint_eq(count_indices(sim->nodes[0].dev), 2);
 	ck_assert_uint_eq(count_indices(sim->nodes[1].dev), 2);
 	ck_assert_uint_eq(count_indices(sim->nodes[2].dev), 0);
-	for (int i = 0; i < WG_KEYPAIR_SLOTS; i++) {
-		const struct wg_keypair *kp = &p0->keypairs.slots[i];
+	for (int i = 0; i < 2 * WG_KEYPAIR_SLOTS; i++) {
+		const struct wg_keypairs *all = &both[i / WG_KEYPAIR_SLOTS]->keypairs;
+		const struct wg_keypair *kp = &all->slots[i % WG_KEYPAIR_SLOTS];
 
-		if (kp != p0->keypairs.current && kp != p0->keypairs.previous)
+		ck_assert_ptr_nonnull(all->current);
+		ck_assert_ptr_nonnull(all->previous);
+		if (kp != all->current && kp != all->previous)
 			ck_assert(sodium_is_zero((const uint8_t *)kp, sizeof(*kp)));
 	}
 	sim_free(sim);
