@@ -58,9 +58,10 @@ static void diagnose(const struct wgw_launch *l, const struct wgw_channel_msg *s
 		wgw_say(WGW_SAY_ERROR,
 			"%s: no answer from %s to our handshake in %g s. Likely: wrong address or "
 			"port; UDP "
-			"is filtered on the way; the peer is down; PublicKey is not its key; or it "
-			"does "
-			"not know our public key %s",
+			"is filtered on the way; the peer is down; PublicKey is not its key; the "
+			"clock of this host is behind an earlier use of this key, by another "
+			"WireGuard program perhaps (some run 27 s ahead); or the peer does not "
+			"know our public key %s",
 			l->config->source, who, l->options->wait_ms / 1000.0, key);
 }
 

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <ucontext.h>
 
 #include "tests/unit/test_wg_sim.h"
 #include "wg/aead.h"
@@ -178,6 +179,109 @@ START_TEST(ended_session_leaves_no_key)
 }
 END_TEST
 
+/* ---- the stack ---- */
+
+enum { STACK_BYTES = 256 * 1024 };
+
+static ucontext_t caller, callee;
+static struct sim *world;
+
+/* Runs @step on a stack of its own. Returns in how many places secrets lie there afterwards. */
+static unsigned int left_on_stack_by(void (*step)(void), const char *name)
+{
+	uint8_t *stack = calloc(1, STACK_BYTES);
+	unsigned int found;
+
+	ck_assert_ptr_nonnull(stack);
+	ck_assert_int_eq(getcontext(&callee), 0);
+	callee.uc_stack.ss_sp = stack;
+	callee.uc_stack.ss_size = STACK_BYTES;
+	callee.uc_link = &caller;
+	makecontext(&callee, step, 0);
+	ck_assert_int_eq(swapcontext(&caller, &callee), 0);
+	found = scan(stack, stack + STACK_BYTES, true, name);
+	free(stack);
+	return found;
+}
+
+/* What initiator and responder drew as ephemeral keys, masked at once */
+static void draw(void *ctx, void *buf, size_t len)
+{
+	sim_random(ctx, buf, len);
+	if (len == SECRET_BYTES) {
+		remember("an ephemeral key", buf);
+		((uint8_t *)buf)[0] &= 248;
+		((uint8_t *)buf)[31] = (uint8_t)((((uint8_t *)buf)[31] & 127) | 64);
+	}
+}
+
+static void begin(void)
+{
+	wg_peer_handshake(wg_peer_next(world->nodes[0].dev, NULL));
+}
+
+/* The datagram under way arrives at node @i. */
+static void take(int i)
+{
+	struct sim_datagram *d = sim_catch(world);
+
+	sim_give(&world->nodes[i], &d->from, d);
+	wg_device_flush(world->nodes[i].dev);
+	free(d);
+}
+
+static void respond(void)
+{
+	take(1);
+}
+
+static void conclude(void)
+{
+	take(0);
+}
+
+static void confirm(void)
+{
+	take(1);
+}
+
+/* The data path's provider is libsodium, which wipes its own stack; what others leave there is theirs. */
+START_TEST(handshake_leaves_no_key_on_the_stack)
+{
+	static struct wg_ops ops;
+	struct wg_peer *p0, *p1;
+	uint8_t psk[32];
+
+	setenv("WGWRAP_AEAD", "libsodium", 1);
+	n_secrets = 0;
+	world = sim_new();
+	ops = sim_ops;
+	ops.random = draw;
+	for (int i = 0; i < 2; i++) {
+		wg_device_free(world->nodes[i].dev);
+		world->nodes[i].dev =
+			wg_device_new(&ops, &world->nodes[i], world->nodes[i].private_key, SIM_MTU);
+		remember("a private key", world->nodes[i].dev->private_key);
+	}
+	p0 = sim_add_peer(world, 0, 1, true);
+	p1 = sim_add_peer(world, 1, 0, true);
+	sim_random(&world->nodes[0], psk, sizeof(psk));
+	remember("the preshared key", psk);
+	wg_peer_set_preshared_key(p0, psk);
+	wg_peer_set_preshared_key(p1, psk);
+	remember("the static keys' product", p0->handshake.static_static);
+
+	ck_assert_uint_eq(left_on_stack_by(begin, "the initiation"), 0);
+	remember("a chaining key", p0->handshake.transcript.chaining_key);
+	ck_assert_uint_eq(left_on_stack_by(respond, "the response"), 0);
+	remember_session(p1->keypairs.next);
+	ck_assert_uint_eq(left_on_stack_by(conclude, "its consumption"), 0);
+	ck_assert_uint_eq(left_on_stack_by(confirm, "the confirmation"), 0);
+	ck_assert_ptr_nonnull(p1->keypairs.current);
+	sim_free(world);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("wg_secrets");
@@ -187,6 +291,7 @@ static Suite *suite(void)
 	while (wg_aead_providers[n])
 		n++;
 	tcase_set_timeout(t, 120);
+	tcase_add_test(t, handshake_leaves_no_key_on_the_stack);
 	tcase_add_loop_test(t, ended_session_leaves_no_key, 0, n);
 	tcase_add_loop_test(t, closed_device_leaves_no_key, 0, n);
 	suite_add_tcase(s, t);
