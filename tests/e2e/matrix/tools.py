@@ -207,6 +207,18 @@ def _(w):
     assert end_["sum_received"]["bytes"] > 1 << 20, end_
 
 
+@row("iperf3: UDP both ways; its datagrams have the size of the connection's segments")
+def _(w):
+    need("iperf3")
+    servers.iperf3(w)
+    for options in ((), ("-R",)):
+        done = w.wrapped("iperf3", "-J", "-c", "10.9.0.1", "-t", "1", "-u", "-b", "10M", *options)
+        end_ = end_of(done)
+        assert end_["sum"]["packets"] > 300 and end_["sum"]["lost_percent"] < 30, (options, end_["sum"])
+        size = json.loads(done.stdout)["start"]["test_start"]["blksize"]
+        assert 1200 < size <= 1380, size
+
+
 @row("iperf3 as a wrapped server: TCP, eight streams, UDP, both ways")
 def _(w):
     need("iperf3")
