@@ -269,6 +269,7 @@ static void schedule(struct flow *f)
 		f->ack_due = f->tick + DELAYED_ACK_TICKS;
 	persist(f);
 	flow_timeouts(f);
+	flow_room_made(f);
 	due = earlier(lwip_due(f), keepalive_due(f));
 	due = earlier(due, earlier(if_set(f->ack_due), if_set(f->persist_due)));
 	due = earlier(due, earlier(if_set(f->give_up), if_set(f->stall_due)));

@@ -213,11 +213,16 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 	f->tx_queued -= len;
 	f->stack->tx_bytes -= len;
 	f->progress = f->tick;
-	if (f->want_write && send_room(f) > 0) {
-		f->want_write = false;
-		events_post(f, FLOW_EVENT_WRITABLE);
-	}
 	return ERR_OK;
+}
+
+/* Something was acknowledged, or has left. A little room is not worth the calls. */
+void flow_room_made(struct flow *f)
+{
+	if (!f->want_write || send_room(f) < SEND_ROOM_MIN_BYTES)
+		return;
+	f->want_write = false;
+	events_post(f, FLOW_EVENT_WRITABLE);
 }
 
 void flow_tx_dropped(struct flow *f)
@@ -516,6 +521,7 @@ void flow_recv_consume(struct flow *f, size_t len)
 static size_t send_room(const struct flow *f)
 {
 	const struct tcp_pcb *pcb = f->pcb;
+	uint32_t unsent, ahead;
 	size_t limit;
 
 	if (!pcb || f->state != FLOW_OPEN || f->shut || pcb->snd_queuelen > TCP_SND_QUEUELEN / 2)
@@ -528,6 +534,12 @@ static size_t send_room(const struct flow *f)
 	if (f->unacked >= limit)
 		return 0;
 	limit = LWIP_MIN(limit - f->unacked, pcb->snd_buf);
+	/* what cannot leave yet waits with the owner: here it would be cold when its turn comes */
+	unsent = pcb->snd_lbb - pcb->snd_nxt;
+	ahead = LWIP_MAX(sender_quantum(f), (uint32_t)TX_AHEAD_MIN_BYTES);
+	if (unsent >= ahead)
+		return 0;
+	limit = LWIP_MIN(limit, ahead - unsent);
 	/* a peer with a tiny MSS must not make lwIP's queue overflow */
 	limit = LWIP_MIN(limit, (size_t)(TCP_SND_QUEUELEN / 4) * LWIP_MIN(pcb->mss, 64));
 	return LWIP_MIN(limit, SEND_PIECE_BYTES);

@@ -340,6 +340,7 @@ void flow_opened(struct flow *f);
 void flow_finished(struct flow *f, int err);
 /* What was queued to be sent is gone. */
 void flow_tx_dropped(struct flow *f);
+void flow_room_made(struct flow *f);
 /* Brings the deadlines that are ours, not lwIP's, up to date. */
 void flow_timeouts(struct flow *f);
 /* Whether one of them has passed, and what closed() says then. */

@@ -10,8 +10,8 @@ enum {
 	/* Receive window: starts here, grows up to TCP_WND while the consumer keeps up (window.c) */
 	RX_SPACE_START_BYTES = 512 * 1024,
 	OOSEQ_PBUFS_MAX = 12288, /* of a connection: TCP_WND in segments of 1380 bytes */
-	MEMORY_KEPT = 256,	     /* free segments (memory.c) */
-	GRO_BLOCK_BYTES = 32 * 1024, /* segments of a batch that become one */
+	MEMORY_KEPT_BYTES = 3 * 1024 * 1024, /* free segments (memory.c) */
+	GRO_BLOCK_BYTES = 32 * 1024,	     /* segments of a batch that become one */
 	/* Received bytes of all connections that are unread or out of order. Above the first, windows
 	 * neither grow nor open, and new ones are 64 KiB; above the second, data for who does not read
 	 * and what is out of order is dropped as if lost */
@@ -23,6 +23,9 @@ enum {
 
 	/* Committed and unacknowledged bytes of a connection: this, or 3 * cwnd, up to TCP_SND_BUF */
 	TX_SPACE_MIN_BYTES = 128 * 1024,
+	/* Committed bytes that have not left yet: this, or what pacing lets go at once */
+	TX_AHEAD_MIN_BYTES = 64 * 1024,
+	SEND_ROOM_MIN_BYTES = 16 * 1024, /* less does not make a full connection writable */
 	/* Those of all connections; above, each has the space below */
 	TX_TOTAL_BYTES = 20 * 1024 * 1024,
 	TX_SPACE_PRESSED_BYTES = 16 * 1024,

@@ -3,8 +3,8 @@
  * memory.c - lwIP's memory: malloc's, with short lists of free blocks
  *
  * Segments come and go by the hundred thousand a second, in bursts: each is a small record and a
- * block of one size, which is just above what malloc keeps cheap. Freed ones are kept, up to
- * MEMORY_KEPT of each kind.
+ * block of one size, which is just above what malloc keeps cheap. Freed ones are kept, as many of
+ * each kind as there are segments in MEMORY_KEPT_BYTES, until stack_trim.
  */
 #include "stack/internal.h"
 
@@ -31,6 +31,7 @@ struct kept {
 
 /* lwIP's allocator has no context; there is one stack (stack_the). */
 static struct kept segments, records = {.size = SMALL_BYTES};
+static unsigned int kept_max;
 
 static void trim(struct kept *k)
 {
@@ -49,6 +50,7 @@ void memory_init(size_t size)
 	memory_trim();
 	segments.size = size;
 	segments.least = size / 2;
+	kept_max = (unsigned int)(MEMORY_KEPT_BYTES / size);
 }
 
 void memory_trim(void)
@@ -77,7 +79,7 @@ void stack_lwip_free(void *p)
 	struct kept *k = size < segments.size ? &records : &segments;
 	struct block *b = p;
 
-	if (k->n >= MEMORY_KEPT || size < k->size || size > 2 * k->size) {
+	if (k->n >= kept_max || size < k->size || size > 2 * k->size) {
 		free(p);
 		return;
 	}

@@ -408,7 +408,8 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 		count_duplicates(f, advanced, empty && !advanced);
 	finish_sample(t, &rs, f->stack->now_ns);
 	rs.newly_lost = (uint32_t)(t->lost - lost_before);
-	if (!pcb->unsent && !t->lost_list.first && t->inflight < t->cwnd)
+	/* who waits for room has more (flow.c) */
+	if (!pcb->unsent && !f->want_write && !t->lost_list.first && t->inflight < t->cwnd)
 		t->app_limited = t->delivered + LWIP_MAX(t->inflight, 1u);
 	if (rs.acked > 0 || rs.newly_lost > 0)
 		t->cc->acked(f, &rs);

@@ -286,6 +286,7 @@ static size_t serve_rounds(struct peer *p, struct flow *f, int rounds, size_t *p
 			size_t before = h.n_sent;
 
 			h_pass_ms(1);
+			flow_write(f, data, sizeof(data));
 			burst = h.n_sent - before > burst ? h.n_sent - before : burst;
 		}
 		while (h.n_taken < h.n_sent) {
@@ -314,6 +315,31 @@ START_TEST(data_is_spread_over_the_round_trip)
 	burst = serve_rounds(&p, f, 8, &per_round);
 	ck_assert_uint_gt(per_round, 40);
 	ck_assert_uint_lt(burst, per_round / 2);
+}
+END_TEST
+
+/* Else it would be cold in the cache when its turn comes, and old when the network is slow. */
+START_TEST(what_cannot_leave_yet_waits_with_its_owner)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	struct iovec iov[2];
+	size_t written, left = 0;
+
+	written = flow_write(f, data, sizeof(data));
+	while (h.n_taken < h.n_sent)
+		left += wire_segment().len;
+	ck_assert_uint_gt(left, 0);
+	ck_assert_uint_le(written - left, 64 << 10); /* TX_AHEAD_MIN_BYTES */
+	ck_assert_int_eq(flow_send_iov(f, iov), 0);
+	ck_assert_int_eq(s.writable, 0);
+	h_pass_ms(RTT_MS);
+	p.ack += (uint32_t)left;
+	peer_send(&p, ACK, NULL, 0);
+	h_pass_ms(RTT_MS);
+	ck_assert_int_ge(s.writable, 1);
+	ck_assert_int_gt(flow_send_iov(f, iov), 0);
 }
 END_TEST
 
@@ -483,6 +509,7 @@ static void add(TCase *tc)
 {
 	tcase_add_test(tc, what_nobody_reads_is_bounded_over_all_connections);
 	tcase_add_test(tc, what_waits_to_be_sent_is_bounded_over_all_connections);
+	tcase_add_test(tc, what_cannot_leave_yet_waits_with_its_owner);
 	tcase_add_test(tc, sack_repairs_the_holes_and_nothing_else);
 	tcase_add_test(tc, what_is_measured_can_be_asked_for);
 	tcase_add_test(tc, a_retransmission_that_is_lost_is_found);
