@@ -69,6 +69,7 @@ _Noreturn static void become(const struct wgw_run_options *options, const struct
 	int err;
 
 	wgw_inherited_restore(in);
+	wgw_environ_address();
 	execvpe(options->command[0], options->command, environment);
 	err = errno;
 	wgw_say(WGW_SAY_ERROR, "%s: %s", options->command[0],

@@ -162,6 +162,38 @@ static char *apps_value(const struct wgw_config *config)
 	return value;
 }
 
+/**
+ * addressed - what systemd addresses to one process by its number (sd_listen_fds(3), sd_watchdog_enabled(3))
+ *
+ * A number that is wgwrap's means its command, which has one only after the fork.
+ */
+static struct {
+	const char *name;
+	char text[32];
+} addressed[] = {{.name = "LISTEN_PID"}, {.name = "WATCHDOG_PID"}};
+
+/** put_addressed() - takes the variable over when it is one of these and for us */
+static char *put_addressed(char *variable)
+{
+	for (size_t i = 0; i < sizeof(addressed) / sizeof(*addressed); i++) {
+		if (is_variable(variable, addressed[i].name) &&
+		    atoi(variable + strlen(addressed[i].name) + 1) == (int)getpid()) {
+			snprintf(addressed[i].text, sizeof(addressed[i].text), "%s", variable);
+			return addressed[i].text;
+		}
+	}
+	return variable;
+}
+
+void wgw_environ_address(void)
+{
+	for (size_t i = 0; i < sizeof(addressed) / sizeof(*addressed); i++) {
+		if (addressed[i].text[0])
+			snprintf(addressed[i].text, sizeof(addressed[i].text), "%s=%d",
+				 addressed[i].name, (int)getpid());
+	}
+}
+
 char **wgw_environ_build(const struct wgw_launch *l)
 {
 	const char *config = l->options->config;
@@ -191,7 +223,7 @@ char **wgw_environ_build(const struct wgw_launch *l)
 		    (preload && is_variable(environ[i], PRELOAD)) ||
 		    (secret && is_variable(environ[i], secret)))
 			continue;
-		env[out++] = environ[i];
+		env[out++] = put_addressed(environ[i]);
 	}
 	return env;
 memory:

@@ -228,6 +228,8 @@ enum { WGW_ENVIRON_SESSION = 0 }; /* where WGW_SESSION_ENV is in it */
 
 /* The command's environment: malloc'ed array. NULL after an error was said. */
 char **wgw_environ_build(const struct wgw_launch *l);
+/* In the command's process: what systemd has addressed to wgwrap is for it now. */
+void wgw_environ_address(void);
 /* Finds libwgwrap.so and a path to it that LD_PRELOAD can carry. -1 after an error was said. */
 int wgw_library_find(const struct wgw_rundir *dir, char path[PATH_MAX]);
 /* Says that a proxy variable points to loopback. */

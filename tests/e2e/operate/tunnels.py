@@ -123,6 +123,29 @@ def _(w):
     assert [len(line.split("\t")) for line in every] == [5, 9, 5, 9]
 
 
+WG_JSON = "/usr/share/doc/wireguard-tools/examples/json/wg-json"
+
+
+@tap.test("dump is read by a script for wg show dump: wireguard-tools' wg-json")
+def _(w):
+    if not os.path.exists(WG_JSON):
+        tap.skip("wireguard-tools is not installed with its examples")
+    wg = os.path.join(w.dir, "bin", "wg")
+    os.makedirs(os.path.dirname(wg))
+    with open(wg, "w", encoding="utf-8") as f:
+        f.write(f'#!/bin/sh\nexec {t.WGWRAP} "$@"\n')
+    os.chmod(wg, 0o755)
+    done = t.run("bash", WG_JSON, env=dict(w.env, PATH=f"{os.path.dirname(wg)}:{os.environ['PATH']}"))
+    theirs = json.loads(done.stdout)
+    assert set(theirs) == {"client", "server"}, done
+    ours = w.tunnel("client")
+    peer = theirs["client"]["peers"][w.keys["server_public"]]
+    assert theirs["client"]["publicKey"] == w.keys["client_public"]
+    assert peer["endpoint"] == f"127.0.0.1:{w.port}" and peer["allowedIps"] == ["10.77.0.0/24"]
+    assert peer["latestHandshake"] == ours["peers"][0]["latestHandshake"], (peer, ours)
+    assert theirs["server"]["peers"][w.keys["client_public"]]["transferRx"] > 0
+
+
 @tap.test("fields are those of wg show")
 def _(w):
     key = w.keys["server_public"]
