@@ -7,9 +7,12 @@ flood.py - a transfer and a new client while initiations with a right mac1 come 
 	  wgwrap iperf3 -c -R         the server: wireguard-go,   flood.c: one core, IPv4 sources
 	  wgwrap, another key         then wgwrap                 drawn from all unicast addresses
 
-For each server: the transfer's rate before and during the flood, what the server's peak of resident memory grew by, and how
-long clients that were not there before need for their first handshake, one after the other. Client, server and flood share the
-machine's cores: read the columns against each other.
+For each server, in one table: the transfer's rate before and during the flood, what the server's peak of resident memory grew
+by, how many initiations the kernel handed to nobody, and how long clients that were not there before need for their first
+handshake, one after the other. Client, server and flood share the machine's cores: read the columns against each other.
+
+FLOOD_S: seconds of each flood; with the default the whole takes under two minutes. FLOOD_SERVERS: "wgwrap", "wireguardgo" or
+both. FLOOD_VERBOSE: each second's rate.
 """
 
 import json
@@ -26,9 +29,11 @@ from lib.world import find, run, wait_until  # pylint: disable=wrong-import-posi
 
 world.enter()
 
-CALM_S, FLOOD_S = 6, int(os.environ.get("FLOOD_S", "40"))
+CALM_S, FLOOD_S = 6, int(os.environ.get("FLOOD_S", "36"))
 OWN_PORT = 51821
 NEW_CLIENTS = 3
+COLUMNS = "{:14} {:>13} {:>8} {:>8} {:>6} {:>12} {:>12} {:>9}   {}"
+HEADS = ("server", "initiations/s", "Mbit/s", "flooded", "kept", "memory, MiB", "growth, MiB", "unread", "new clients")
 
 
 def peak_kib(pid):
@@ -127,47 +132,64 @@ def first_handshake(w, conf, limit):
     return f"{time.monotonic() - began:.1f} s" if done.returncode == 0 else f"not within {limit:.0f} s"
 
 
+def unread(w, port):
+    """How many datagrams to @port the kernel dropped because nobody took them."""
+    dropped = 0
+    for line in w.at(w.peer_ns, "cat", "/proc/net/udp", "/proc/net/udp6").splitlines():
+        fields = line.split()
+        if fields[0] != "sl" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+            dropped += int(fields[-1])
+    return dropped
+
+
+def rates_of(client):
+    """Mbit/s of each second of the transfer, and what iperf3 said."""
+    try:
+        out, err = client.communicate(timeout=60)
+        return [i["sum"]["bits_per_second"] / 1e6 for i in json.loads(out)["intervals"]], out + err
+    except subprocess.TimeoutExpired:
+        client.kill()
+        return [], "it did not end"
+    except (KeyError, ValueError):
+        return [], out + err
+
+
 def measure(f, server):
+    """One row of the table."""
     w = f.w
     client = transfer(w, server, CALM_S + FLOOD_S + 4)
     time.sleep(CALM_S)
-    before = peak_kib(server.pid)
+    before, unread_before = peak_kib(server.pid), unread(w, server.port)
     flood = f.flood(server.port, server.public)
     time.sleep(2)
     end, took = time.monotonic() + FLOOD_S - 4, []
     for conf in server.new_confs:
         if time.monotonic() < end:
             took.append(first_handshake(w, conf, end - time.monotonic() + 1))
-    sent = flood.communicate()[0].split()
-    after = peak_kib(server.pid)
-    out, err = client.communicate(timeout=60)
-    try:
-        rates = [i["sum"]["bits_per_second"] / 1e6 for i in json.loads(out)["intervals"]]
-    except (KeyError, ValueError):
-        rates = []
+    sent, per_second = (int(word) for word in flood.communicate()[0].split())
+    after, lost = peak_kib(server.pid), unread(w, server.port) - unread_before
+    rates, said = rates_of(client)
     if len(rates) < CALM_S + FLOOD_S:
-        print(f"{server.name}: the transfer ended early: {out[-300:]} {err[-300:]}")
-        return
+        return server.name, per_second, "-", "-", "-", "-", "-", "-", "the transfer ended early: " + said[-300:]
+    if os.environ.get("FLOOD_VERBOSE"):
+        print(server.name, [round(r) for r in rates])
     calm = statistics.median(rates[2:CALM_S])
     stormy = statistics.median(rates[CALM_S + 2:CALM_S + FLOOD_S - 1])
-    print(f"{server.name:14} {sent[1]:>8} initiations/s   {calm:6.0f} -> {stormy:6.0f} Mbit/s ({100 * stormy / calm:3.0f} %)"
-          f"   {before} -> {after} KiB ({after - before:+d})   new clients: "
-          f"{', '.join(took)}", flush=True)
-    if os.environ.get("FLOOD_VERBOSE"):
-        print([round(r) for r in rates])
-        for line in w.at(w.peer_ns, "cat", "/proc/net/udp").splitlines()[1:]:
-            print("socket", line.split()[1], "dropped", line.split()[-1])
+    return (server.name, per_second, round(calm), round(stormy), f"{100 * stormy / calm:.0f} %", f"{before / 1024:.1f}",
+            f"{(after - before) / 1024:+.1f}", f"{100 * lost / sent:.0f} %", ", ".join(took))
 
 
 def main():
-    f = Flooded()
+    rows, f = [], Flooded()
     try:
         for kind in (Wgwrap, WireguardGo):
             if kind.__name__.lower() in os.environ.get("FLOOD_SERVERS", "wgwrap wireguardgo"):
                 f.w.end_tunnels()
-                measure(f, kind(f))
+                rows.append(measure(f, kind(f)))
     finally:
         f.w.close()
+    for row in (HEADS, *rows):
+        print(COLUMNS.format(*row).rstrip())
 
 
 main()
