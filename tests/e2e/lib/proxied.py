@@ -59,11 +59,13 @@ class Proxy:
 class Proxied:
     """One wgwrap with servers behind it; proxy() starts another as a proxy."""
 
+    name_servers = (SERVER, "fd09::1")
+
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="wgwrap-proxy-")
         self.children, self.proxies = [], []
         self.configure()
-        for name, argv in (("server", ["proxied_server.py"]), ("dns", ["dnsd.py", SERVER, "fd09::1"])):
+        for name, argv in (("server", ["proxied_server.py"]), ("dns", ["dnsd.py", *self.name_servers])):
             log = open(os.path.join(self.dir, f"{name}.log"), "w+", encoding="utf-8")
             child = subprocess.Popen([WGWRAP, "-c", self.path("server.conf"), sys.executable,
                                       os.path.join(HERE, argv[0]), *argv[1:]], cwd=self.dir,
