@@ -35,8 +35,8 @@ enum { WGW_CALL_KINDS_MAX = 20 };
  * @listener:	Notifications
  * @apps:	Which programs use the tunnel (src/repr/apps.h), NULL: all
  * @lock:	Guards what follows
- * @threads, @idle: All of them; those that wait for a notification
- * @waiting:	Those whose call waits for the network
+ * @threads, @idle: All of them, at most @threads_max; those that wait for a notification
+ * @waiting:	Those whose call waits for the network; at most @waiting_max
  * @count:	Calls that were answered, of each kind
  * @copies:	Instead of pidfd_getfd; NULL: that works
  * @busy:	Sockets with a call in progress, and accepted connections kept for them
@@ -49,7 +49,7 @@ struct wgw_capture {
 	size_t n_kept;
 	struct wgw_copies *copies;
 	pthread_mutex_t lock;
-	unsigned int threads, idle, waiting;
+	unsigned int threads, threads_max, idle, waiting, waiting_max;
 	_Atomic unsigned int count[WGW_CALL_KINDS_MAX];
 	struct wgw_busy *busy;
 };

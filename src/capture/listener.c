@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -27,7 +28,10 @@
 
 enum {
 	THREADS_MAX = 1024,
-	WAITING_MAX = THREADS_MAX - 64, /* the rest is for calls that end by themselves */
+	BRIEF_MAX = 64, /* threads whose calls end by themselves; the others may wait */
+	WAITING_MAX = THREADS_MAX - BRIEF_MAX,
+	WAITING_DESCRIPTORS = 2, /* of a call that waits: wgw_call's pidfd and fd */
+	BRIEF_DESCRIPTORS = 5,	 /* a socket that is made, and a conversation about it */
 	IDLE_MAX = 4,
 	STACK_BYTES = 256 * 1024, /* changing a datagram socket's peer takes 64 KiB of it */
 	LOOK_FIRST_MS = 20,	  /* how soon a waiting call looks whether it is still wanted, */
@@ -76,12 +80,18 @@ int64_t wgw_call_until(const struct wgw_call *c, int option)
 	return wgw_raw_now_ms() + (int64_t)tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000;
 }
 
-static bool begin_wait(struct wgw_capture *k)
+static bool ensure_idle(struct wgw_capture *k);
+
+/** begin_wait() - an eighth of the places is for calls that send or connect: those end some day */
+static bool begin_wait(struct wgw_capture *k, short events)
 {
+	unsigned int max = k->waiting_max - (events & POLLOUT ? 0 : k->waiting_max / 8);
 	bool room;
 
+	if (!ensure_idle(k))
+		return false;
 	pthread_mutex_lock(&k->lock);
-	room = k->waiting < WAITING_MAX;
+	room = k->waiting < max;
 	k->waiting += room;
 	pthread_mutex_unlock(&k->lock);
 	return room;
@@ -122,7 +132,7 @@ long wgw_call_wait(struct wgw_call *c, short events, int64_t until_ms)
 {
 	long rc;
 
-	if (!begin_wait(c->capture))
+	if (!begin_wait(c->capture, events))
 		return -ENOBUFS;
 	wgw_busy_unlock(c);
 	rc = wait_unlocked(c, events, until_ms);
@@ -262,25 +272,36 @@ static bool start_thread(struct wgw_capture *k)
 	return err == 0;
 }
 
-/** leave_idle() - a call has come; another thread takes this one's place when it was the last */
-static void leave_idle(struct wgw_capture *k)
+/** ensure_idle() - starts a thread when nobody listens. false: none can be had */
+static bool ensure_idle(struct wgw_capture *k)
 {
-	bool start;
+	bool start, idle;
 
 	pthread_mutex_lock(&k->lock);
-	k->idle--;
-	start = k->idle == 0 && k->threads < THREADS_MAX;
+	start = k->idle == 0 && k->threads < k->threads_max;
 	if (start) {
 		k->threads++;
 		k->idle++;
 	}
+	idle = k->idle > 0;
 	pthread_mutex_unlock(&k->lock);
-	if (start && !start_thread(k)) {
-		pthread_mutex_lock(&k->lock);
-		k->threads--;
-		k->idle--;
-		pthread_mutex_unlock(&k->lock);
-	}
+	if (!start || start_thread(k))
+		return idle;
+	pthread_mutex_lock(&k->lock);
+	k->threads--;
+	k->idle--;
+	idle = k->idle > 0;
+	pthread_mutex_unlock(&k->lock);
+	return idle;
+}
+
+/** leave_idle() - a call has come; another thread takes this one's place when it was the last */
+static void leave_idle(struct wgw_capture *k)
+{
+	pthread_mutex_lock(&k->lock);
+	k->idle--;
+	pthread_mutex_unlock(&k->lock);
+	ensure_idle(k);
 }
 
 /** enter_idle() - false: enough others are idle */
@@ -340,6 +361,25 @@ static void *serve(void *arg)
 	return NULL;
 }
 
+/** size_for_descriptors() - raises their limit; where it is low all the same, there are fewer threads */
+static void size_for_descriptors(struct wgw_capture *k)
+{
+	struct rlimit limit;
+	rlim_t brief = BRIEF_MAX, waiting = WAITING_MAX;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+		if (limit.rlim_cur / 2 < brief * BRIEF_DESCRIPTORS)
+			brief = limit.rlim_cur / 2 / BRIEF_DESCRIPTORS;
+		limit.rlim_cur -= brief * BRIEF_DESCRIPTORS;
+		if (limit.rlim_cur / WAITING_DESCRIPTORS < waiting)
+			waiting = limit.rlim_cur / WAITING_DESCRIPTORS;
+	}
+	k->waiting_max = (unsigned int)waiting;
+	k->threads_max = (unsigned int)(waiting + brief);
+}
+
 struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 {
 	struct wgw_capture *k = calloc(1, sizeof(*k));
@@ -368,6 +408,7 @@ struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 		if (!k->copies)
 			goto fail;
 	}
+	size_for_descriptors(k);
 	k->threads = k->idle = 1;
 	if (start_thread(k))
 		return k;

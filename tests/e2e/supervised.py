@@ -10,6 +10,7 @@ time limit: 420 s
 
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -119,6 +120,29 @@ def _(w):
     echo(w)
     said = equal(w, program(w, "many"), "10.9.0.1", str(ECHO_PORT), "20")
     assert said == "640 exchanges, 0\n", said
+
+
+def limited(which, values):
+    return lambda: resource.setrlimit(which, values)
+
+
+@test("more calls that wait than the supervisor has threads: some are refused, the others go on")
+def _(w):
+    supervised(w)
+    echo(w)
+    # the usual limit of descriptors, and one that cannot be raised
+    for limits in ((1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]), (400, 400)):
+        said = w.ok(program(w, "limits"), "10.9.0.1", str(ECHO_PORT), "waiting",
+                    preexec_fn=limited(resource.RLIMIT_NOFILE, limits))
+        assert said == "refused: some, other errors: 0\ndone\n", (limits, said)
+
+
+@test("a static process that is not dumpable: nothing reaches anybody, AF_UNIX works")
+def _(w):
+    supervised(w)
+    echo(w)
+    said = w.ok(program(w, "limits"), "10.9.0.1", str(ECHO_PORT), "hidden")
+    assert said == "socket: 0\nconnect: EPERM\nsendto: EPERM\npair: 0\nits name: 0\n", said
 
 
 @test("storms of vfork and posix_spawn")
