@@ -12,7 +12,7 @@ enum { OPT_LISTEN = 256, OPT_ANY_USER, OPT_ANY_ADDRESS, OPT_METRICS };
 const char cmd_health_help[] =
 	"  --metrics              print metrics for Prometheus\n"
 	"  --listen ADDRESS:PORT|PATH\n"
-	"                         serve /livez, /readyz and /metrics over HTTP\n"
+	"                         serve /livez, /readyz, /metrics and a status page at / over HTTP\n"
 	"  --any-user             to other users of this host, too\n"
 	"  --any-address          to other hosts, too\n";
 

@@ -25,7 +25,7 @@ static const struct option own[] = {
 const char cmd_up_help[] =
 	"  --foreground           stay; for systemd (Type=notify) and containers\n"
 	"  --health ADDRESS:PORT|PATH\n"
-	"                         serve /livez, /readyz and /metrics over HTTP\n"
+	"                         serve /livez, /readyz, /metrics and a status page at / over HTTP\n"
 	"  --any-user             to other users of this host, too\n"
 	"  --any-address          to other hosts, too\n";
 

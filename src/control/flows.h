@@ -37,6 +37,11 @@ void wgw_flows_free(struct wgw_flows *f);
 /* Fills in the rates since @before, @seconds ago, and sorts: busy ones first. */
 void wgw_flows_compare(struct wgw_flows *now, const struct wgw_flows *before, double seconds);
 
+struct wgw_rundir;
+struct wgw_status;
+/* What is open in @t; empty when it has ended meanwhile. */
+void wgw_flows_of(const struct wgw_rundir *dir, const struct wgw_status *t, struct wgw_flows *out);
+
 /**
  * struct wgw_top_options - options of `wgwrap top`
  * @what:	As in wgw_tunnels_find, NULL: all

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * health.c - /livez, /readyz and /metrics over HTTP, for those who asked for it
+ * health.c - /livez, /readyz, /metrics and the status page over HTTP, for those who asked for it
  *
  * A process of its own: it asks the tunnel processes as `wgwrap show` does, so nothing that a stranger
  * sends reaches a process that knows keys, and it may be killed or started again at any time. Each
  * connection carries one request and lives for at most CONNECTION_MS.
  *
  * On loopback only processes of the own user and of root are answered, unless other users are
- * allowed; a unix socket has mode 0600.
+ * allowed; a unix socket has mode 0600. A page from elsewhere that is open in the user's browser can
+ * reach loopback as well, under a name that its owner lets point there: on loopback only requests
+ * whose Host is loopback's own are answered.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,18 +28,21 @@
 
 #include "src/control/control.h"
 #include "src/control/metrics.h"
+#include "src/control/page.h"
 
 enum {
 	CONNECTIONS_MAX = 64,
 	CONNECTION_MS = 10000,
 	REQUEST_MAX_BYTES = 8192,
 	PATH_BYTES = 64,
+	HOST_BYTES = 64,
 	BACKLOG = 64,
 	HTTP_OK = 200,
 	HTTP_BAD_REQUEST = 400,
 	HTTP_FORBIDDEN = 403,
 	HTTP_NOT_FOUND = 404,
 	HTTP_BAD_METHOD = 405,
+	HTTP_MISDIRECTED = 421,
 	HTTP_UNAVAILABLE = 503,
 };
 
@@ -49,6 +54,11 @@ struct client {
 	size_t seen;
 	char path[PATH_BYTES];
 	size_t path_len;
+	char host[HOST_BYTES];
+	size_t host_len;
+	char field[sizeof("host")];
+	size_t field_len;
+	bool in_value;
 	bool complete;
 	char *out;
 	size_t out_at, out_len;
@@ -58,6 +68,7 @@ struct server {
 	const struct wgw_health_options *o;
 	struct wgw_rundir dir;
 	int listener, signals;
+	struct wgw_history *history;
 	struct client clients[CONNECTIONS_MAX];
 };
 
@@ -69,6 +80,7 @@ struct answer {
 	const char *type;
 	char *body;
 	size_t len;
+	char policy[WGW_PAGE_POLICY_BYTES];
 };
 
 static const char *status_text(int status)
@@ -84,6 +96,8 @@ static const char *status_text(int status)
 		return "Not Found";
 	case HTTP_BAD_METHOD:
 		return "Method Not Allowed";
+	case HTTP_MISDIRECTED:
+		return "Misdirected Request";
 	default:
 		return "Service Unavailable";
 	}
@@ -125,10 +139,43 @@ static bool put_ready(FILE *out, const struct wgw_tunnels *list)
 	return ready;
 }
 
+/** put_page() - the status page, and the policy it needs */
+static void put_page(FILE *out, struct server *s, const struct wgw_tunnels *list, struct answer *a)
+{
+	struct wgw_flows *flows = calloc(list->n + 1, sizeof(*flows));
+	char nonce[WGW_PAGE_NONCE_BYTES];
+	struct wgw_page page = {list, flows, s->o->version, nonce, time(NULL)};
+
+	if (!flows) {
+		a->status = HTTP_UNAVAILABLE;
+		return;
+	}
+	for (size_t i = 0; i < list->n; i++)
+		wgw_flows_of(&s->dir, list->at[i], &flows[i]);
+	wgw_page_policy(nonce, a->policy);
+	a->type = "text/html; charset=utf-8";
+	wgw_page_html(out, &page);
+	for (size_t i = 0; i < list->n; i++)
+		wgw_flows_free(&flows[i]);
+	free(flows);
+}
+
+static const char *const paths[] = {"/", "/livez", "/readyz", "/metrics", "/status.json"};
+
+static bool is_served(const char *path)
+{
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		if (strcmp(path, paths[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void make_answer(struct server *s, const char *path, struct answer *a)
 {
 	FILE *out = open_memstream(&a->body, &a->len);
 	struct wgw_tunnels list = {0};
+	uint64_t now = wgw_clock_ns() / WGW_MS_NS;
 
 	a->status = HTTP_OK;
 	a->type = "text/plain; charset=utf-8";
@@ -136,13 +183,19 @@ static void make_answer(struct server *s, const char *path, struct answer *a)
 		a->status = HTTP_UNAVAILABLE;
 		return;
 	}
-	if (strcmp(path, "/livez") != 0 && strcmp(path, "/readyz") != 0 &&
-	    strcmp(path, "/metrics") != 0) {
+	if (!is_served(path)) {
 		a->status = HTTP_NOT_FOUND;
-		fprintf(out, "there are /livez, /readyz and /metrics\n");
-	} else if (!tunnels(s, &list)) {
+		fprintf(out, "there are /, /livez, /readyz, /metrics and /status.json\n");
+	} else if (!tunnels(s, &list) && strcmp(path, "/") != 0) {
 		a->status = HTTP_UNAVAILABLE;
 		fprintf(out, "not running\n");
+	} else if (strcmp(path, "/") == 0) {
+		wgw_history_take(s->history, &list, now);
+		put_page(out, s, &list, a);
+	} else if (strcmp(path, "/status.json") == 0) {
+		a->type = "application/json";
+		wgw_history_take(s->history, &list, now);
+		wgw_page_json(out, &list, s->history, now);
 	} else if (strcmp(path, "/livez") == 0) {
 		fprintf(out, "ok\n");
 	} else if (strcmp(path, "/readyz") == 0) {
@@ -170,8 +223,12 @@ static void reply(struct client *c, const struct answer *a, bool head)
 {
 	int len = asprintf(&c->out,
 			   "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-			   "Cache-Control: no-store\r\nConnection: close\r\n%s\r\n%s",
+			   "Cache-Control: no-store\r\nConnection: close\r\n"
+			   "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"
+			   "Cross-Origin-Resource-Policy: same-origin\r\n"
+			   "Content-Security-Policy: %s\r\n%s\r\n%s",
 			   a->status, status_text(a->status), a->type, a->len,
+			   a->policy[0] ? a->policy : "default-src 'none'",
 			   a->status == HTTP_BAD_METHOD ? "Allow: GET, HEAD\r\n" : "",
 			   head || !a->body ? "" : a->body);
 
@@ -183,7 +240,7 @@ static void reply(struct client *c, const struct answer *a, bool head)
 static void reply_error(struct client *c, int status, const char *text)
 {
 	char body[160];
-	struct answer a = {status, "text/plain; charset=utf-8", body, 0};
+	struct answer a = {.status = status, .type = "text/plain; charset=utf-8", .body = body};
 
 	snprintf(body, sizeof(body), "%s\n", text);
 	a.len = strlen(body);
@@ -201,6 +258,33 @@ static int on_url(http_parser *p, const char *at, size_t len)
 	return 0;
 }
 
+/* Names and values may come in pieces. */
+static int on_header(http_parser *p, const char *at, size_t len)
+{
+	struct client *c = p->data;
+
+	if (c->in_value)
+		c->field_len = 0;
+	c->in_value = false;
+	for (size_t i = 0; i < len && c->field_len < sizeof(c->field); i++)
+		c->field[c->field_len++] = at[i];
+	return 0;
+}
+
+static int on_value(http_parser *p, const char *at, size_t len)
+{
+	struct client *c = p->data;
+
+	c->in_value = true;
+	if (c->field_len != strlen("host") || strncasecmp(c->field, "host", c->field_len) != 0)
+		return 0;
+	if (c->host_len + len >= sizeof(c->host))
+		return 1;
+	memcpy(c->host + c->host_len, at, len);
+	c->host_len += len;
+	return 0;
+}
+
 static int on_complete(http_parser *p)
 {
 	struct client *c = p->data;
@@ -210,12 +294,35 @@ static int on_complete(http_parser *p)
 	return 0;
 }
 
+/** is_own_host() - whether the request asks for a host that only this one can be */
+static bool is_own_host(const struct server *s, struct client *c)
+{
+	size_t name;
+	uint8_t ip[16];
+
+	c->host[c->host_len] = '\0';
+	/* no browser leaves it out */
+	if (s->o->any_address || s->o->address[0] == '/' || c->host_len == 0)
+		return true;
+	if (strncmp(c->host, "[::1]", 5) == 0)
+		return c->host[5] == '\0' || c->host[5] == ':';
+	name = strcspn(c->host, ":");
+	c->host[name] = '\0';
+	return strcasecmp(c->host, "localhost") == 0 ||
+	       (inet_pton(AF_INET, c->host, ip) == 1 && ip[0] == 127);
+}
+
 static void perform(struct server *s, struct client *c)
 {
 	struct answer a = {0};
 
 	c->path[c->path_len] = '\0';
 	c->path[strcspn(c->path, "?")] = '\0';
+	if (!is_own_host(s, c)) {
+		reply_error(c, HTTP_MISDIRECTED,
+			    "only localhost and loopback addresses as the host");
+		return;
+	}
 	if (c->parser.method != HTTP_GET && c->parser.method != HTTP_HEAD) {
 		reply_error(c, HTTP_BAD_METHOD, "only GET and HEAD");
 		return;
@@ -228,6 +335,8 @@ static void perform(struct server *s, struct client *c)
 static void client_read(struct server *s, struct client *c)
 {
 	static const http_parser_settings settings = {.on_url = on_url,
+						      .on_header_field = on_header,
+						      .on_header_value = on_value,
 						      .on_message_complete = on_complete};
 	char buf[2048];
 	ssize_t n = recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT);
@@ -370,7 +479,10 @@ int wgw_health_serve(const struct wgw_health_options *o, int fd)
 	struct server *s = calloc(1, sizeof(*s));
 	sigset_t set;
 
-	if (!s) {
+	if (s)
+		s->history = wgw_history_new();
+	if (!s || !s->history) {
+		free(s);
 		wgw_say(WGW_SAY_ERROR, "out of memory");
 		return WGW_EXIT_RUNTIME;
 	}
@@ -394,6 +506,7 @@ int wgw_health_serve(const struct wgw_health_options *o, int fd)
 	close(s->signals);
 	if (s->dir.fd >= 0)
 		close(s->dir.fd);
+	wgw_history_free(s->history);
 	free(s);
 	return WGW_EXIT_OK;
 }

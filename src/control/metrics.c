@@ -130,6 +130,8 @@ static const struct {
 	{"packets_received_total", "counter", "Packets received in the tunnel"},
 	{"packets_sent_total", "counter", "Packets sent in the tunnel"},
 	{"tcp_retransmits_total", "counter", "TCP segments sent again"},
+	{"refused_destinations_total", "counter",
+	 "Times a destination was refused that no peer carries"},
 	{"tcp_connections", "gauge", "TCP connections"},
 	{"tcp_listeners", "gauge", "TCP listeners"},
 	{"udp_sockets", "gauge", "UDP sockets"},

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "src/control/control.h"
+#include "src/control/flows.h"
 
 enum { ANSWER_TIMEOUT_S = 10 };
 
@@ -94,4 +95,17 @@ struct wgw_status *wgw_control_status(int fd)
 	if (!status)
 		errno = line ? EPROTO : ENOMEM;
 	return status;
+}
+
+void wgw_flows_of(const struct wgw_rundir *dir, const struct wgw_status *t, struct wgw_flows *out)
+{
+	int fd = wgw_control_connect(dir, t->name);
+	char *text = fd < 0 ? NULL : wgw_control_text(fd, WGW_CONTROL_FLOWS);
+
+	memset(out, 0, sizeof(*out));
+	if (text)
+		wgw_flows_parse(text, out);
+	free(text);
+	if (fd >= 0)
+		close(fd);
 }

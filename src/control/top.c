@@ -127,21 +127,6 @@ static struct look *remember(struct look **looks, const char name[WGW_TUNNEL_NAM
 	return l;
 }
 
-/** get_flows() - what is open in @t; empty when it has ended meanwhile */
-static void get_flows(const struct wgw_rundir *dir, const struct wgw_status *t,
-		      struct wgw_flows *flows)
-{
-	int fd = wgw_control_connect(dir, t->name);
-	char *text = fd < 0 ? NULL : wgw_control_text(fd, WGW_CONTROL_FLOWS);
-
-	memset(flows, 0, sizeof(*flows));
-	if (text)
-		wgw_flows_parse(text, flows);
-	free(text);
-	if (fd >= 0)
-		close(fd);
-}
-
 static void show_tunnel(struct screen *s, const struct wgw_rundir *dir, const struct wgw_status *t,
 			struct look **looks)
 {
@@ -152,7 +137,7 @@ static void show_tunnel(struct screen *s, const struct wgw_rundir *dir, const st
 
 	if (!before)
 		return;
-	get_flows(dir, t, &flows);
+	wgw_flows_of(dir, t, &flows);
 	seconds = before->at ? (double)(now - before->at) / 1e9 : 0;
 	put_summary(s, t, before, seconds, &rx, &tx);
 	wgw_flows_compare(&flows, &before->flows, seconds);

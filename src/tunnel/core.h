@@ -32,6 +32,7 @@ enum {
  * @quiet:	Set after work, to give memory back once it is over
  * @worked:	Datagrams moved when @quiet was set or memory was given back
  * @input_pending: stack_input was called since the last stack_input_done
+ * @refused:	Destinations that a session's policy refused
  * @state_changed: sessions are told before the loop sleeps
  * @datagrams_received: from any endpoint
  * @started:	When the process began, wgw_clock_ns
@@ -47,6 +48,7 @@ struct wgw_core {
 	struct wgw_timer engine, tcpip, linger, quiet;
 	uint64_t worked;
 	bool input_pending;
+	uint64_t refused;
 	bool state_changed;
 	uint32_t datagrams_received;
 	uint64_t started;

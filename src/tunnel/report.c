@@ -207,6 +207,7 @@ static void put_counters(FILE *out, const struct wgw_core *core)
 		wgw_outer_stats(core->t.outer, &outer);
 	if (core->t.stack)
 		stack_stats(core->t.stack, &stack);
+	put_counter(out, "refused_destinations_total", core->refused);
 	put_counter(out, "dropped_malformed_total", wg.rx_malformed);
 	put_counter(out, "dropped_bad_mac_total", wg.rx_bad_mac);
 	put_counter(out, "dropped_replayed_total", wg.rx_replayed);

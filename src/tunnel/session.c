@@ -282,8 +282,10 @@ enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to)
 	enum wgw_refusal why;
 	enum wgw_route route = wgw_policy_route(&s->policy, &reach, to, &why);
 
-	if (route == WGW_ROUTE_REFUSED)
+	if (route == WGW_ROUTE_REFUSED) {
+		wgw_core_of(s->t)->refused++;
 		say_refusal(s, to, why);
+	}
 	return route;
 }
 
