@@ -6,7 +6,9 @@
  * Everything is tried, nothing is derived from version numbers. Answers go to standard output, one
  * line each.
  */
+#include <elf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,26 +85,154 @@ static int configuration(const char *what)
 	return config ? CMD_OK : CMD_BAD_CONFIG;
 }
 
-/** program() - how @file would be captured. Return: exit status */
+/* ---- a program ---- */
+
+static const struct {
+	uint16_t machine;
+	const char *name;
+} machines[] = {
+	{EM_X86_64, "x86-64"}, {EM_AARCH64, "arm64"}, {EM_386, "i386"},	 {EM_ARM, "arm"},
+	{EM_RISCV, "riscv"},   {EM_PPC64, "ppc64"},   {EM_S390, "s390"},
+};
+
+/** file_kind() - "x86-64, dynamically linked" */
+static void file_kind(const struct wgw_program *p)
+{
+	const char *linked = !p->read_whole ? ""
+			     : p->loader[0] ? ", dynamically linked"
+					    : ", statically linked";
+	char number[32];
+	const char *name = number;
+
+	if (!p->elf) {
+		tell("  file", "not ELF: the kernel, or a shell, decides");
+		return;
+	}
+	snprintf(number, sizeof(number), "machine %u", p->machine);
+	for (size_t i = 0; i < sizeof(machines) / sizeof(*machines); i++) {
+		if (machines[i].machine == p->machine)
+			name = machines[i].name;
+	}
+	printf("%-14s%s, %s bit%s\n", "  file", name, p->elf64 ? "64" : "32",
+	       p->is_loader ? ", the dynamic linker" : linked);
+}
+
+/** libc_kind() - the C library by the name of its dynamic linker, or what is there instead */
+static void libc_kind(const struct wgw_program *p)
+{
+	const char *name = strstr(p->loader, "/ld-musl-")   ? "musl"
+			   : strstr(p->loader, "/ld-linux") ? "glibc"
+							    : "unknown";
+
+	if (!p->read_whole)
+		return;
+	if (p->go)
+		tell("  C library",
+		     p->loader[0] ? "Go's runtime, which makes system calls itself, beside one"
+				  : "none that calls: Go's runtime makes system calls itself");
+	else if (p->loader[0])
+		printf("%-14s%s (%s)\n", "  C library", name, p->loader);
+	else
+		tell("  C library", p->is_loader ? "loads what it is told to" : "linked in");
+}
+
+/** capabilities() - "cap_net_raw, cap_net_admin" */
+static void capabilities(uint64_t set)
+{
+	static const char *const names[] = {
+		[CAP_CHOWN] = "chown",
+		[CAP_DAC_OVERRIDE] = "dac_override",
+		[CAP_KILL] = "kill",
+		[CAP_SETGID] = "setgid",
+		[CAP_SETUID] = "setuid",
+		[CAP_NET_BIND_SERVICE] = "net_bind_service",
+		[CAP_NET_BROADCAST] = "net_broadcast",
+		[CAP_NET_ADMIN] = "net_admin",
+		[CAP_NET_RAW] = "net_raw",
+		[CAP_IPC_LOCK] = "ipc_lock",
+		[CAP_SYS_PTRACE] = "sys_ptrace",
+		[CAP_SYS_ADMIN] = "sys_admin",
+		[CAP_SYS_NICE] = "sys_nice",
+	};
+	const char *separator = "capabilities of the file: ";
+
+	printf("%-14s", "  privileges");
+	for (unsigned int i = 0; i < 64; i++) {
+		if (!(set >> i & 1))
+			continue;
+		if (i < sizeof(names) / sizeof(*names) && names[i])
+			printf("%scap_%s", separator, names[i]);
+		else
+			printf("%scapability %u", separator, i);
+		separator = ", ";
+	}
+	printf("; it does not get them\n");
+}
+
+static void privileges(const struct wgw_program *p)
+{
+	if (p->capabilities)
+		capabilities(p->capabilities);
+	if (p->setuid)
+		printf("%-14sset-user-ID (%u); it runs as its caller\n", "  privileges", p->uid);
+	if (p->setgid)
+		printf("%-14sset-group-ID (%u); it runs in its caller's groups\n", "  privileges",
+		       p->gid);
+	if (!p->capabilities && !p->setuid && !p->setgid)
+		tell("  privileges", "none");
+}
+
+/** failing() - what the program will miss */
+static void failing(const struct wgw_program *p, enum wgw_obstacle obstacle)
+{
+	tell("  will fail", "raw and packet sockets, multicast, SCTP and the like; io_uring is "
+			      "refused, and programs "
+			      "do without");
+	if ((p->setuid && p->uid != geteuid()) || p->capabilities)
+		tell("", "whatever it needs its privileges for; where it needs them, let it start "
+			 "wgwrap instead");
+	if (obstacle == WGW_OBSTACLE_NO_PRELOAD)
+		tell("", "in detail: interfaces shown are the host's, some errnos of send and recv "
+			 "differ, and UDP sockets "
+			 "have no ancillary data once connected");
+}
+
+/** program() - what @file is and how it would be captured. Return: exit status */
 static int program(const char *file, const struct wgw_capture_probe *probe)
 {
 	const struct wgw_capture_probe best = {.level = WGW_CAPTURE_SUPERVISED};
+	char why[PATH_MAX + 256] = "", *path;
 	enum wgw_obstacle obstacle;
-	char why[PATH_MAX + 256], *path;
+	struct wgw_program p;
+	int err;
 
 	/* what no level helps against is said by this; the rest is for us to explain */
 	if (wgw_find_command(file, &best, &path))
 		return CMD_FAILED;
-	obstacle = wgw_inspect(path, why, sizeof(why));
-	if (obstacle == WGW_OBSTACLE_NONE)
-		printf("%-14s%s: captured by the shared object\n", "program", path);
-	else if (probe->level == WGW_CAPTURE_SUPERVISED)
-		printf("%-14s%s: captured by the supervisor: it %s\n", "program", path, why);
-	else
-		printf("%-14s%s: refused: it %s\n", "program", path, why);
+	tell("program", path);
+	err = wgw_program_read(path, &p);
 	free(path);
-	return obstacle == WGW_OBSTACLE_NONE || probe->level == WGW_CAPTURE_SUPERVISED ? CMD_OK
-										       : CMD_FAILED;
+	if (err) {
+		printf("%-14scannot be read (%s): it is started, and the filter holds\n", "  file",
+		       strerror(-err));
+		return CMD_OK;
+	}
+	if (p.n_scripts)
+		printf("%-14sa script, run by %s\n", "  interpreter", p.path);
+	file_kind(&p);
+	libc_kind(&p);
+	privileges(&p);
+	obstacle = wgw_program_judge(&p, why, sizeof(why));
+	if (obstacle == WGW_OBSTACLE_NONE)
+		tell("  captured by", "the shared object");
+	else if (probe->level == WGW_CAPTURE_SUPERVISED)
+		printf("%-14sthe supervisor: it %s\n", "  captured by", why);
+	else
+		printf("%-14snothing, it is refused: it %s\n", "  captured by", why);
+	if (obstacle != WGW_OBSTACLE_NONE && probe->level != WGW_CAPTURE_SUPERVISED)
+		return CMD_FAILED;
+	failing(&p, obstacle);
+	return CMD_OK;
 }
 
 int cmd_doctor(int argc, char **argv)

@@ -17,23 +17,13 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "src/session/session.h"
-
-enum {
-	SCRIPT_DEPTH_MAX = 4, /* as the kernel: BINPRM_BUF_SIZE and its limit of interpreters */
-	HEAD_BYTES = 256,
-	PHDRS_MAX = 64,
-	NOTE_MAX_BYTES = 4096,
-	GO_BUILD_ID_NOTE = 4,
-};
 
 #if defined(__x86_64__)
 #define OUR_MACHINE EM_X86_64
@@ -42,46 +32,6 @@ enum {
 #else
 #error "name this architecture's ELF machine"
 #endif
-
-static bool pread_all(int fd, void *buf, size_t len, uint64_t at)
-{
-	return pread(fd, buf, len, (off_t)at) == (ssize_t)len;
-}
-
-/** is_go() - whether the notes at @ph are Go's build id */
-static bool is_go(int fd, const Elf64_Phdr *ph)
-{
-	_Alignas(4) uint8_t notes[NOTE_MAX_BYTES];
-	size_t len = ph->p_filesz < sizeof(notes) ? ph->p_filesz : sizeof(notes), at = 0;
-
-	if (!pread_all(fd, notes, len, ph->p_offset))
-		return false;
-	while (at + sizeof(Elf64_Nhdr) + 4 <= len) {
-		Elf64_Nhdr note;
-
-		memcpy(&note, notes + at, sizeof(note));
-		if (note.n_type == GO_BUILD_ID_NOTE && note.n_namesz == 4 &&
-		    memcmp(notes + at + sizeof(note), "Go\0", 4) == 0)
-			return true;
-		if (note.n_namesz > len || note.n_descsz > len)
-			return false;
-		at += sizeof(note) + ((note.n_namesz + 3U) & ~3U) + ((note.n_descsz + 3U) & ~3U);
-	}
-	return false;
-}
-
-/** is_loader() - whether @fd is what the kernel loads for PT_INTERP, ld.so itself */
-static bool is_loader(int fd)
-{
-#if defined(__x86_64__)
-	static const char loader[] = "/lib64/ld-linux-x86-64.so.2";
-#else
-	static const char loader[] = "/lib/ld-linux-aarch64.so.1";
-#endif
-	struct stat a, b;
-
-	return !fstat(fd, &a) && !stat(loader, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
 
 /** is_foreign_libc() - whether the shared object, which is linked as we are, cannot be loaded there
  */
@@ -94,113 +44,49 @@ static bool is_foreign_libc(const char *interpreter)
 #endif
 }
 
-/** judge_segments() - what program headers say */
-static enum wgw_obstacle judge_segments(int fd, const Elf64_Ehdr *eh, char *why, size_t size)
+/** judge() - what is in the way of capturing @p, the program itself */
+static enum wgw_obstacle judge(const struct wgw_program *p, char *why, size_t size)
 {
-	char interpreter[PATH_MAX] = "";
-	unsigned int n = eh->e_phnum < PHDRS_MAX ? eh->e_phnum : PHDRS_MAX;
-	bool go = false;
-
-	for (unsigned int i = 0; i < n; i++) {
-		Elf64_Phdr ph;
-
-		if (!pread_all(fd, &ph, sizeof(ph), eh->e_phoff + (uint64_t)i * sizeof(ph)))
-			return WGW_OBSTACLE_NONE;
-		if (ph.p_type == PT_INTERP && ph.p_filesz > 0 && ph.p_filesz < sizeof(interpreter))
-			pread_all(fd, interpreter, ph.p_filesz, ph.p_offset);
-		if (ph.p_type == PT_NOTE)
-			go = go || is_go(fd, &ph);
-	}
-	if (go)
-		snprintf(why, size, "is a Go program, whose system calls do not pass through libc");
-	else if (!interpreter[0] && !is_loader(fd))
-		snprintf(why, size, "is statically linked");
-	else if (is_foreign_libc(interpreter))
-		snprintf(why, size, "is linked with another C library (%s)", interpreter);
-	else
-		return WGW_OBSTACLE_NONE;
-	return WGW_OBSTACLE_NO_PRELOAD;
-}
-
-static enum wgw_obstacle judge_elf(int fd, const uint8_t *head, size_t len, char *why, size_t size)
-{
-	Elf64_Ehdr eh;
-
-	if (len < sizeof(eh))
-		return WGW_OBSTACLE_NONE;
-	memcpy(&eh, head, sizeof(eh));
-	if (eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_machine != OUR_MACHINE) {
-		snprintf(why, size, "is a program for another architecture (%s, machine %u)",
-			 eh.e_ident[EI_CLASS] == ELFCLASS32 ? "32 bit" : "64 bit", eh.e_machine);
-		return WGW_OBSTACLE_MACHINE;
-	}
-	if (eh.e_phentsize != sizeof(Elf64_Phdr))
-		return WGW_OBSTACLE_NONE;
-	return judge_segments(fd, &eh, why, size);
-}
-
-/** judge_capabilities() - those of the file */
-static enum wgw_obstacle judge_capabilities(int fd, char *why, size_t size)
-{
-	struct vfs_cap_data cap;
-
-	if (getuid() != 0 &&
-	    fgetxattr(fd, "security.capability", &cap, sizeof(cap)) >= (ssize_t)sizeof(__le32) &&
-	    (cap.magic_etc & VFS_CAP_FLAGS_EFFECTIVE)) {
+	if (p->elf && p->capabilities_effective && getuid() != 0) {
 		snprintf(why, size,
 			 "has file capabilities, so the dynamic linker ignores LD_PRELOAD; "
 			 "a copy without them works");
 		return WGW_OBSTACLE_NO_PRELOAD;
 	}
-	return WGW_OBSTACLE_NONE;
-}
-
-/** script_interpreter() - what the #! line in @head names, or NULL */
-static char *script_interpreter(char *head, size_t len)
-{
-	char *end, *start;
-
-	if (len < 3 || head[0] != '#' || head[1] != '!')
-		return NULL;
-	head[len] = '\0';
-	end = strchr(head, '\n');
-	if (end)
-		*end = '\0';
-	start = head + 2 + strspn(head + 2, " \t");
-	start[strcspn(start, " \t")] = '\0';
-	return start[0] ? start : NULL;
-}
-
-static enum wgw_obstacle inspect_at_depth(const char *path, int depth, char *why, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	enum wgw_obstacle obstacle = WGW_OBSTACLE_NONE;
-	char head[HEAD_BYTES + 1], *interpreter;
-	ssize_t len;
-
-	if (fd < 0)
-		return WGW_OBSTACLE_NONE;
-	len = pread(fd, head, HEAD_BYTES, 0);
-	if (len >= (ssize_t)SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) {
-		obstacle = judge_capabilities(fd, why, size);
-		if (obstacle == WGW_OBSTACLE_NONE)
-			obstacle = judge_elf(fd, (uint8_t *)head, (size_t)len, why, size);
-	} else if (len > 0 && depth < SCRIPT_DEPTH_MAX &&
-		   (interpreter = script_interpreter(head, (size_t)len))) {
-		char inner[PATH_MAX];
-
-		obstacle = inspect_at_depth(interpreter, depth + 1, inner, sizeof(inner));
-		if (obstacle != WGW_OBSTACLE_NONE)
-			snprintf(why, size, "is a script whose interpreter %s %s", interpreter,
-				 inner);
+	if (p->elf && (!p->elf64 || p->machine != OUR_MACHINE)) {
+		snprintf(why, size, "is a program for another architecture (%s, machine %u)",
+			 p->elf64 ? "64 bit" : "32 bit", p->machine);
+		return WGW_OBSTACLE_MACHINE;
 	}
-	close(fd);
+	if (!p->read_whole)
+		return WGW_OBSTACLE_NONE;
+	if (p->go)
+		snprintf(why, size, "is a Go program, whose system calls do not pass through libc");
+	else if (!p->loader[0] && !p->is_loader)
+		snprintf(why, size, "is statically linked");
+	else if (is_foreign_libc(p->loader))
+		snprintf(why, size, "is linked with another C library (%s)", p->loader);
+	else
+		return WGW_OBSTACLE_NONE;
+	return WGW_OBSTACLE_NO_PRELOAD;
+}
+
+enum wgw_obstacle wgw_program_judge(const struct wgw_program *p, char *why, size_t size)
+{
+	char inner[PATH_MAX];
+	enum wgw_obstacle obstacle =
+		judge(p, p->n_scripts ? inner : why, p->n_scripts ? sizeof(inner) : size);
+
+	if (obstacle != WGW_OBSTACLE_NONE && p->n_scripts)
+		snprintf(why, size, "is a script whose interpreter %s %s", p->path, inner);
 	return obstacle;
 }
 
 enum wgw_obstacle wgw_inspect(const char *path, char *why, size_t size)
 {
-	return inspect_at_depth(path, 0, why, size);
+	struct wgw_program p;
+
+	return wgw_program_read(path, &p) ? WGW_OBSTACLE_NONE : wgw_program_judge(&p, why, size);
 }
 
 /** candidate() - whether @path may be executed; keeps the errno that matters in *err */
@@ -222,8 +108,7 @@ static bool candidate(const char *path, int *err)
 	return false;
 }
 
-/** search_path() - @file in the directories of PATH; malloc'ed, or NULL with *err */
-static char *search_path(const char *file, int *err)
+char *wgw_search_path(const char *file, int *err)
 {
 	const char *list = getenv("PATH");
 
@@ -268,7 +153,7 @@ int wgw_find_command(const char *file, const struct wgw_capture_probe *capture, 
 	if (strchr(file, '/'))
 		*path = candidate(file, &err) ? strdup(file) : NULL;
 	else if (file[0])
-		*path = search_path(file, &err);
+		*path = wgw_search_path(file, &err);
 	if (!*path) {
 		wgw_say(WGW_SAY_ERROR, "%s: %s", file,
 			err == ENOENT ? "command not found" : strerror(err));
