@@ -138,8 +138,9 @@ ifdef QUICK
 SIM_TESTS :=
 E2E_TESTS := $(filter-out $(MATRIX) tests/e2e/operate/recovery.py tests/e2e/wireguard_go.py,$(E2E_TESTS))
 endif
-check: all $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) $(PROGRAMS) $(BEHAVIOURS)
-	@$(RUN_TESTS) $(UNIT_TESTS) $(SIM_TESTS) $(PLATFORM_TESTS) tests/behaviours/run.py \
+REPLAYS := $(patsubst tests/fuzz/fuzz_%.seeds,$(BUILD)/tests/fuzz/replay_%,$(wildcard tests/fuzz/*.seeds))
+check: all $(UNIT_TESTS) $(REPLAYS) $(SIM_TESTS) $(PLATFORM_TESTS) $(PROGRAMS) $(BEHAVIOURS)
+	@$(RUN_TESTS) $(UNIT_TESTS) $(REPLAYS) $(SIM_TESTS) $(PLATFORM_TESTS) tests/behaviours/run.py \
 		tests/behaviours/supervised.sh $(E2E_TESTS)
 behaviours: all $(BEHAVIOURS)
 	@WGWRAP_BUILD=$(abspath $(BUILD)) tests/behaviours/run.py $(CASES)
@@ -171,6 +172,12 @@ asan:
 	+ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		$(MAKE) BUILD=$(BUILD)-asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
 		SANITIZE="-fsanitize=address,undefined" check
+
+# the seeds of fuzz targets, without libFuzzer
+$(BUILD)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -DREPLAY='"tests/fuzz/fuzz_$*.seeds"' -I. $(PKG_CFLAGS) -o $@ $< \
+		$(LIBS) $(PKG_LIBS)
 
 FUZZ_SECONDS ?= 20
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRCS))

@@ -5,8 +5,7 @@
  * What is parsed is printed and parsed again (with a key in place of the hidden one): the second
  * form must be accepted and print the same. Messages are one line each and counted.
  *
- * With libFuzzer's main (make fuzz), or, compiled with -DREPLAY, with one that runs the files it is
- * given.
+ * With libFuzzer's main (make fuzz), or with that of replay.h.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,24 +118,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-#ifdef REPLAY
-int main(int argc, char **argv)
-{
-	static uint8_t data[WGW_CONFIG_MAX_BYTES + 2];
-
-	for (int i = 1; i < argc; i++) {
-		FILE *in = fopen(argv[i], "rb");
-		size_t len;
-
-		if (!in) {
-			perror(argv[i]);
-			return 1;
-		}
-		len = fread(data, 1, sizeof(data), in);
-		fclose(in);
-		LLVMFuzzerTestOneInput(data, len);
-		printf("%s: %zu bytes\n", argv[i], len);
-	}
-	return 0;
-}
-#endif
+#include "tests/fuzz/replay.h"

@@ -10,8 +10,7 @@
  * Whatever is received, what is delivered has the inner source that the peer may use and the length
  * that it declares, and the true peer is heard afterwards.
  *
- * With libFuzzer's main (make fuzz), or, compiled with -DREPLAY, with one that runs the files it is
- * given.
+ * With libFuzzer's main (make fuzz), or with that of replay.h.
  */
 #include <arpa/inet.h>
 #include <sodium.h>
@@ -262,19 +261,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-#ifdef REPLAY
-int main(int argc, char **argv)
-{
-	static uint8_t buf[1 << 16];
-
-	for (int i = 1; i < argc; i++) {
-		FILE *f = fopen(argv[i], "rb");
-
-		if (!f)
-			return 1;
-		LLVMFuzzerTestOneInput(buf, fread(buf, 1, sizeof(buf), f));
-		fclose(f);
-	}
-	return 0;
-}
-#endif
+#include "tests/fuzz/replay.h"
