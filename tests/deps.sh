@@ -94,6 +94,7 @@ packages() {
 	large    crun             crun        tests/e2e/containers.py: podman's runtime
 	large    docker.io        dockerd     tests/e2e/containers.py
 	large    prometheus       promtool    judges the metrics
+	develop  build-essential  -           make deb
 	develop  debhelper        dh          make deb
 	develop  lintian          lintian     make check-deb
 	develop  microsocks       microsocks  make bench: the bound of a SOCKS proxy

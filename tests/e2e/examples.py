@@ -255,7 +255,7 @@ def _(w):
             assert "apt-get upgrade" not in script and "apt-get install -y --no-install-recommends" in script, script
     assert "rm -rf /var/lib/apt/lists/*" in stage("wgwrap")["RUN"]
     copied = next(a for word, a in dockerfile() if word == "RUN" and "make deb" in a)
-    for package in ("debhelper", "dpkg-dev"):
+    for package in ("debhelper", "build-essential"):
         assert package in copied
 
 
