@@ -45,7 +45,7 @@ FUZZ_SRCS    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 MATRIX       := $(sort $(wildcard tests/e2e/matrix/*.py))
 E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/*.sh tests/e2e/front/*.py tests/e2e/proxy/*.py \
 	tests/e2e/operate/*.py)) $(MATRIX)
-BENCHES      := $(sort $(wildcard tests/bench/*.sh tests/bench/*.py))
+BENCHES      := $(filter-out %/figures.py %/sides.py,$(sort $(wildcard tests/bench/*.sh tests/bench/*.py)))
 MAN_PAGES    := $(sort $(wildcard cmd/*.1 cmd/*.5 cmd/*.7))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -97,7 +97,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIBS)
 $(BUILD)/tests/sim/%: tests/sim/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
-$(BUILD)/tests/bench/flood: tests/bench/flood.c $(BUILD)/libwg.a
+$(BUILD)/tests/bench/aead $(BUILD)/tests/bench/flood: $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
 $(BUILD)/tests/platform/%: tests/platform/%.c
@@ -165,7 +165,9 @@ demo: all
 	@WGWRAP_BUILD=$(abspath $(BUILD)) examples/demo.sh
 
 bench: all $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c)))
-	@for b in $(BENCHES); do WGWRAP_BUILD=$(abspath $(BUILD)) $$b || exit; done
+	@rm -rf $(BUILD)/bench && mkdir -p $(BUILD)/bench
+	@failed=; for b in $(BENCHES); do WGWRAP_BUILD=$(abspath $(BUILD)) $$b || failed="$$failed $$b"; done; \
+		tests/bench/figures.py $(BUILD)/bench && test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # Leak checking stays off: processes that end by _exit or a signal are no leaks.
 asan:
@@ -262,7 +264,7 @@ help:
 	@echo 'make behaviours-supervised   the same without the shared object: the supervisor answers'
 	@echo 'make matrix       real programs, all of them; check has the quick ones. make deps-matrix first'
 	@echo 'make sim          tests/sim: the engine in virtual time; SEEDS=N FIRST=SEED'
-	@echo 'make bench        tests/bench: ratios, measured side by side'
+	@echo 'make bench        tests/bench: ratios, measured side by side; build/bench/bench.md'
 	@echo 'make asan         the tests in a build with AddressSanitizer and UBSan'
 	@echo 'make fuzz         tests/fuzz, FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)'
 	@echo 'make tidy         clang-format and clang-tidy'

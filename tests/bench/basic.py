@@ -15,8 +15,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 
+from figures import row, section  # pylint: disable=wrong-import-position
 from lib import servers, world  # pylint: disable=wrong-import-position
-from lib.clients import TunClient, memory_kib, row, seconds  # pylint: disable=wrong-import-position
+from lib.clients import TunClient, memory_kib, seconds  # pylint: disable=wrong-import-position
 from lib.world import wait_until  # pylint: disable=wrong-import-position
 
 world.enter()
@@ -77,6 +78,7 @@ def download(w):
 
 
 def main():
+    section("Start, memory, a download")
     w = world.World()
     try:
         cold_start(w)

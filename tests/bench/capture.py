@@ -17,8 +17,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 
+from figures import row, section  # pylint: disable=wrong-import-position
 from lib import servers, world  # pylint: disable=wrong-import-position
-from lib.clients import row  # pylint: disable=wrong-import-position
 
 world.enter()
 
@@ -117,6 +117,7 @@ def reported(w):
 
 
 def main():
+    section("Calls and connections")
     w = world.World()
     try:
         if sys.argv[1:] != ["reported"]:

@@ -3,160 +3,133 @@
 """
 compare.py - wgwrap side by side with a wireguard-go TUN client, against the same wireguard-go server
 
-usage: compare.py [throughput] [pair] [small] [scale] [lossy]        (default: all)
+usage: compare.py [throughput] [providers] [others] [pair] [small] [lossy]        (default: all)
 
-  throughput	iperf3 up and down, 1 and 8 streams; CPU seconds per GB of the client's own process
+  throughput	iperf3 up and down, 1 and 8 streams; CPU seconds per GB of every process
+  providers	the tunnel process's CPU per byte with each AEAD provider, as a multiple of the AEAD alone
+  others	wireproxy, if it is on PATH; the kernel's loopback
   pair		two wgwraps, no wireguard-go
-  small		start to first byte, one-byte round trips, connections per second
-  scale		cost and memory with 10, 1,000 and 10,000 open connections
+  small		start to first byte, round trips of one byte and of an HTTP request
   lossy		one stream over a relay with delay, loss or a bottleneck
 
 Clients take turns within a round; figures are medians over ROUNDS. The kernel's TCP work is in no figure of
 the TUN client. WIREGUARD_GO names another wireguard-go than the one on PATH.
 """
 
-import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 
+from figures import bar, row, section  # pylint: disable=wrong-import-position
 from lib import servers, world  # pylint: disable=wrong-import-position
-from lib.clients import TunClient, cpu_seconds, highest_kib, memory_kib, row  # pylint: disable=wrong-import-position
-from lib.world import BUILD, read_line, run, wait_until  # pylint: disable=wrong-import-position
+from lib.clients import TunClient, highest_kib  # pylint: disable=wrong-import-position
+from lib.world import BUILD, find, run, wait_until  # pylint: disable=wrong-import-position
+from sides import (  # pylint: disable=wrong-import-position
+    ROUNDS, Pair, Wgwrap, costs, iperf3, median, medians, program, transfer, version)
 
 world.enter()
 
-ROUNDS = int(os.environ.get("ROUNDS", "5"))
-SECONDS = int(os.environ.get("SECONDS", "4"))
 RELAY_PORT = 51821
-PAIR_PORT = 51900
+WAYS = (("up", ()), ("down", ("-R",)))
+STREAMS = (("up, 1 stream", ()), ("down, 1 stream", ("-R",)),
+           ("up, 8 streams", ("-P", "8")), ("down, 8 streams", ("-P", "8", "-R")))
 PATHS = (  # round trip in ms, loss in %, Mbit/s, queue in packets
     (40, 0, 0, 0), (40, 0.1, 0, 0), (40, 1, 0, 0), (200, 0, 0, 0), (200, 0.1, 0, 0), (40, 0, 50, 100))
 
 
-class Wgwrap:
-    """A client that stays up between measurements, as the TUN device does."""
-
-    def __init__(self, w, conf=None):
-        self.w, self.conf = w, conf or w.conf
-        w.wrap("true", conf=self.conf)  # ends the tunnel processes of other files
-        self.keeper = w.start(w.wrap("sleep", "100000", conf=self.conf))
-        wait_until("the tunnel process", w.tunnels)
-        self.pid = w.tunnels()[0]
-
-    def argv(self, *argv):
-        return self.w.wrap(*argv, conf=self.conf)
-
-    def close(self):
-        self.keeper.terminate()
-        self.keeper.wait()
-        self.w.end_tunnels()
-
-
-def program(w, name):
-    return w.path("programs", name)
-
-
-def iperf3(w, argv, host, *options):
-    """One measurement: bits per second received, and bytes."""
-    # a slow path keeps the server busy with the end of the last one
-    for _ in range(20):
-        done = w.finish_command(argv("iperf3", "-c", host, "-t", str(SECONDS), "-J", *options), SECONDS + 60)
-        result = json.loads(done.stdout)
-        if "busy" not in result.get("error", ""):
-            break
-        time.sleep(1)
-    assert "error" not in result, result["error"]
-    end = result["end"]["sum_received"]
-    return end["bits_per_second"], end["bytes"]
-
-
-def median(values):
-    return statistics.median(values)
-
-
-def measured(w, client, pid, *options, host="10.9.0.1"):
-    """Gbit/s and CPU seconds per GB of process @pid."""
-    before = cpu_seconds(pid)
-    rate, count = iperf3(w, client.argv, host, *options)
-    return rate / 1e9, (cpu_seconds(pid) - before) / (count / 1e9)
-
-
 def throughput(w, tun):
+    section("Throughput, and CPU seconds per GB")
     servers.iperf3(w)
-    for name, options in (("up, 1 stream", ()), ("down, 1 stream", ("-R",)),
-                          ("up, 8 streams", ("-P", "8")), ("down, 8 streams", ("-P", "8", "-R"))):
+    for name, options in STREAMS:
         client = Wgwrap(w)
         ours, theirs = [], []
         for _ in range(ROUNDS):
-            ours.append(measured(w, client, client.pid, *options))
-            theirs.append(measured(w, tun, tun.process.pid, *options))
-        rate, cost = (median(column) for column in zip(*ours))
-        other_rate, other_cost = (median(column) for column in zip(*theirs))
-        row(f"{name}: wgwrap", f"{rate:.2f} Gbit/s, {cost:.2f} CPU s/GB, "
-            f"at most {highest_kib(client.pid) / 1024:.0f} MiB")
-        row(f"{name}: wireguard-go TUN client", f"{other_rate:.2f} Gbit/s, {other_cost:.2f} CPU s/GB, "
-            f"at most {highest_kib(tun.process.pid) / 1024:.0f} MiB")
-        row("  ratio", f"{rate / other_rate:.2f} times the throughput, {cost / other_cost:.2f} of the CPU")
+            ours.append(transfer(w, client.argv, {"client": client.pid, "peer": w.wireguard_go.pid}, *options))
+            theirs.append(transfer(w, tun.argv, {"client": tun.process.pid, "peer": w.wireguard_go.pid}, *options))
+        rate, cpu = medians(ours)
+        other_rate, other_cpu = medians(theirs)
+        for who, pid, r, c in (("wgwrap", client.pid, rate, cpu),
+                               ("wireguard-go TUN client", tun.process.pid, other_rate, other_cpu)):
+            row(f"{name}: {who}", f"{r:.2f} Gbit/s; CPU s/GB: {costs(c)}; at most {highest_kib(pid) / 1024:.0f} MiB")
+            bar("Throughput, Gbit/s", name, who, r)
+            bar("CPU seconds per GB of the client", name, who, c["client"])
+        # what all of them together use of the machine, and how fast it would be with no client at all
+        bound = os.cpu_count() * 8 / (sum(cpu.values()) - cpu["client"])
+        row("  ratio", f"{rate / other_rate:.2f} times the throughput, {cpu['client'] / other_cpu['client']:.2f} of the CPU")
+        row("  what bounds it", f"the processes use {sum(cpu.values()) * rate / 8 / os.cpu_count() * 100:.0f} % of "
+            f"{os.cpu_count()} processors; a client that costs nothing would leave room for {bound:.1f} Gbit/s, "
+            f"{bound / other_rate:.2f} times the TUN client's")
         client.close()
 
 
-def pair_conf(w):
-    """Files of a wgwrap that serves in the peer's namespace, and of one that talks to it."""
-    keys = {name: run(w.wgwrap, "genkey").strip() for name in ("server", "client")}
-    pubs = {name: run(w.wgwrap, "pubkey", input=key + "\n").strip() for name, key in keys.items()}
-    server = w.write("pair-server.conf", f"[Interface]\nPrivateKey = {keys['server']}\nAddress = 10.8.0.1/24\n"
-                     f"ListenPort = {PAIR_PORT}\n[Peer]\nPublicKey = {pubs['client']}\nAllowedIPs = 10.8.0.2/32\n", 0o600)
-    client = w.write("pair-client.conf", f"[Interface]\nPrivateKey = {keys['client']}\nAddress = 10.8.0.2/24\n"
-                     f"[Peer]\nPublicKey = {pubs['server']}\nAllowedIPs = 10.8.0.0/24\n"
-                     f"Endpoint = 192.0.2.1:{PAIR_PORT}\n", 0o600)
-    return server, client
+def providers(w, _tun):
+    section("AEAD providers")
+    servers.iperf3(w)
+    bare = {}
+    for line in run(os.path.join(BUILD, "tests/bench/aead")).splitlines():
+        name, seal, opened = line.split()
+        bare[name] = {"up": float(seal), "down": float(opened)}
+    results = {(name, way): [] for name in bare for way, _ in WAYS}
+    for _ in range(ROUNDS):
+        for name in bare:
+            client = Wgwrap(w, WGWRAP_AEAD=name)
+            for way, options in WAYS:
+                results[name, way].append(transfer(w, client.argv, {"client": client.pid}, *options))
+            client.close()
+    for (name, way), measured in results.items():
+        rate, cpu = medians(measured)
+        times = cpu["client"] / bare[name][way]
+        row(f"{name}, {way}", f"{cpu['client']:.2f} CPU s/GB, {times:.2f} times its bare AEAD's {bare[name][way]:.2f}; "
+            f"{rate:.2f} Gbit/s")
+        bar("Times the bare AEAD's CPU", f"{name} {way}", "tunnel process", times)
 
 
-class Pair:
-    """Two wgwraps: servers wrapped in the peer's namespace, a client in the test's own."""
+def wireproxy(w):
+    """wireproxy's TCPClientTunnel carries iperf3; its peer is ours, whose client is not running meanwhile."""
+    w.end_tunnels()
+    conf = w.write("wireproxy.conf", w.config(allowed="10.9.0.0/16") +
+                   "\n[TCPClientTunnel]\nBindAddress = 127.0.0.1:5301\nTarget = 10.9.0.1:5201\n", 0o600)
+    process = w.start([find("wireproxy"), "-c", conf], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until("wireproxy's listener", lambda: ":14B5 " in w.at(0, "cat", "/proc/net/tcp"))
+    for way, options in WAYS:
+        rate, cpu = medians([transfer(w, lambda *argv: list(argv), {"client": process.pid}, "-p", "5301", *options,
+                                      host="127.0.0.1") for _ in range(ROUNDS)])
+        row(f"wireproxy, {way}", f"{rate:.2f} Gbit/s; CPU s/GB: {costs(cpu)}; "
+            f"at most {highest_kib(process.pid) / 1024:.0f} MiB")
+    process.terminate()
+    process.wait()
 
-    def __init__(self, w):
-        self.w = w
-        server, client = pair_conf(w)
-        self.server = w.start(
-            w.inside(w.peer_ns) + w.unprivileged() + [w.wgwrap, "-c", server, "--", "sh", "-c",
-                                                      "trap 'kill $t $i' TERM; "
-                                                      f"{program(w, 'traffic')} serve 5400 & t=$!; iperf3 -s & i=$!; wait"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=w.environment(XDG_RUNTIME_DIR=w.path("work")))
-        read_line(self.server.stdout)
-        self.server_pid = wait_until("the server's tunnel process", w.tunnels)[0]
-        self.conf = client
-        self.keeper = w.start(self.argv("sleep", "100000"))
-        self.client_pid = wait_until("the client's tunnel process",
-                                     lambda: [pid for pid in w.tunnels() if pid != self.server_pid])[0]
-        time.sleep(0.5)
 
-    def argv(self, *argv):
-        return self.w.unprivileged() + [self.w.wgwrap, "-c", self.conf, "--", *argv]
-
-    def close(self):
-        self.keeper.terminate()
-        self.server.terminate()
-        self.keeper.wait()
-        self.server.wait()
-        self.w.end_tunnels()
+def others(w, _tun):
+    section("Others")
+    servers.iperf3(w)
+    if find("wireproxy"):
+        row("wireproxy", version("wireproxy"))
+        wireproxy(w)
+    else:
+        row("wireproxy", "not on PATH")
+    inside = w.inside(w.peer_ns)
+    for way, options in WAYS:
+        rate, cpu = medians([transfer(w, lambda *argv: inside + list(argv), {}, *options, host="127.0.0.1")
+                             for _ in range(ROUNDS)])
+        row(f"kernel's loopback, {way}", f"{rate:.1f} Gbit/s; CPU s/GB: {costs(cpu)}")
 
 
 def pair(w, _tun):
+    section("Two wgwraps")
     both = Pair(w)
-    for name, options in (("up", ()), ("down", ("-R",))):
-        results = [measured(w, both, both.client_pid, *options, host="10.8.0.1") for _ in range(ROUNDS)]
-        rate, cost = (median(column) for column in zip(*results))
-        row(f"two wgwraps, 1 stream {name}", f"{rate:.2f} Gbit/s, {cost:.2f} CPU s/GB of the client's tunnel process")
+    for way, options in WAYS:
+        rate, cpu = medians([transfer(w, both.argv, {"client": both.pid, "server": both.server_pid}, *options,
+                                      host=both.HOST) for _ in range(ROUNDS)])
+        row(f"two wgwraps, 1 stream {way}", f"{rate:.2f} Gbit/s; CPU s/GB: {costs(cpu)}")
     both.close()
 
+
+# ---- small exchanges ----
 
 def figure(done, name):
     for line in done.stdout.splitlines():
@@ -165,8 +138,8 @@ def figure(done, name):
     raise AssertionError(done)
 
 
-def round_trips(w, client):
-    done = w.finish_command(client.argv(program(w, "traffic"), "pingpong", "10.9.0.1", "5400", "3000"), 60)
+def exchanges(w, client, *what):
+    done = w.finish_command(client.argv(program(w, "traffic"), *what), 60)
     return figure(done, "median_us")
 
 
@@ -177,9 +150,7 @@ def first_byte_ms(w, argv):
     return (time.monotonic() - began) * 1000
 
 
-def small(w, tun):
-    w.start_server("traffic", [program(w, "traffic"), "serve", "5400"])
-    first_byte_ms(w, tun.argv)
+def starts(w, tun):
     cold, warm, bare = [], [], []
     for _ in range(ROUNDS):
         w.end_tunnels()
@@ -191,41 +162,31 @@ def small(w, tun):
         bare.append(first_byte_ms(w, lambda *argv: tun.argv(*w.unprivileged(), *argv)))
     row("start to first byte, cold; warm", f"{median(cold):.1f} ms; {median(warm):.1f} ms "
         f"(of which start of the same program in the TUN's namespace {median(bare):.1f} ms)")
-    ours, theirs = [], []
-    for _ in range(ROUNDS):
-        ours.append(round_trips(w, client))
-        theirs.append(round_trips(w, tun))
-    row("one byte there and back: wgwrap; TUN client", f"{median(ours):.0f} us; {median(theirs):.0f} us, "
-        f"{median(ours) / median(theirs):.2f} of it")
+    return client
+
+
+def small(w, tun):
+    section("Small exchanges")
+    w.start_server("traffic", [program(w, "traffic"), "serve", "5400"])
+    with open(w.path("www", "1k"), "wb") as f:
+        f.write(bytes(1024))
+    servers.web(w)
+    first_byte_ms(w, tun.argv)
+    client = starts(w, tun)
+    for name, what in (("one byte there and back", ("pingpong", "10.9.0.1", "5400", "3000")),
+                       ("HTTP request for 1 KiB", ("http", "10.9.0.1", "80", "/1k", "3000"))):
+        ours, theirs = [], []
+        for _ in range(ROUNDS):
+            ours.append(exchanges(w, client, *what))
+            theirs.append(exchanges(w, tun, *what))
+        row(f"{name}: wgwrap; TUN client", f"{median(ours):.0f} us; {median(theirs):.0f} us, "
+            f"{median(ours) / median(theirs):.2f} of it")
+        bar("Round trips, microseconds", name, "wgwrap", median(ours))
+        bar("Round trips, microseconds", name, "wireguard-go TUN client", median(theirs))
     client.close()
 
 
-def connection_rate(w, both, seconds):
-    done = w.finish_command(both.argv(program(w, "traffic"), "connections", "10.8.0.1", "5400", str(seconds), "32"),
-                            seconds + 60)
-    assert done.returncode == 0, done
-    return figure(done, "connections_per_s"), int(figure(done, "failed"))
-
-
-def scale(w, _tun):
-    both = Pair(w)
-    before = memory_kib(both.client_pid, "Pss:")
-    for _ in range(3):
-        rate, failed = connection_rate(w, both, 20)
-        row("connect, one byte each way, close; two wgwraps", f"{rate:.0f} per s, {failed} failed, "
-            f"memory {before / 1024:.1f} to {memory_kib(both.client_pid, 'Pss:') / 1024:.1f} MiB")
-    for count in (10, 1000, 10000):
-        held = w.start(both.argv(program(w, "traffic"), "open", "10.8.0.1", "5400", str(count)),
-                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert read_line(held.stdout, 60) == f"open {count}\n"
-        results = [measured(w, both, both.client_pid, "-R", host="10.8.0.1") for _ in range(ROUNDS)]
-        rate, cost = (median(column) for column in zip(*results))
-        row(f"{count} connections open, 1 stream down", f"{rate:.2f} Gbit/s, {cost:.2f} CPU s/GB, "
-            f"{memory_kib(both.client_pid, 'Pss:') / 1024:.0f} MiB")
-        held.stdin.close()
-        held.wait()
-    both.close()
-
+# ---- lossy paths ----
 
 def relay(w, address, path):
     rtt, loss, rate, queue = path
@@ -233,7 +194,12 @@ def relay(w, address, path):
                                                str(rtt / 2), str(loss), str(rate), str(queue)])
 
 
+def mbit(w, argv, *options):
+    return iperf3(w, argv, "10.9.0.1", *options)["sum_received"]["bits_per_second"] / 1e6
+
+
 def lossy(w, tun):
+    section("Lossy paths")
     servers.iperf3(w)
     for ns in (w.peer_ns, tun.ns):
         w.at(ns, "sysctl", "-qw", "net.ipv4.tcp_congestion_control=bbr",
@@ -244,15 +210,17 @@ def lossy(w, tun):
         relays = [relay(w, address, path) for address in ("192.0.2.1", tun.SERVER)]
         client = Wgwrap(w, conf)
         rtt, loss, rate, queue = path
-        for name, options in (("up", ()), ("down", ("-R",))):
+        for name, options in WAYS:
             ours, theirs = [], []
             for _ in range(ROUNDS):
-                ours.append(measured(w, client, client.pid, *options)[0])
-                theirs.append(measured(w, tun, tun.process.pid, *options)[0])
+                ours.append(mbit(w, client.argv, *options))
+                theirs.append(mbit(w, tun.argv, *options))
             bottleneck = f", {rate} Mbit/s, {queue} packets" if rate else ""
             row(f"{rtt} ms, {loss} % loss{bottleneck}, {name}",
-                f"{median(ours) * 1000:.0f} Mbit/s; Linux (BBR) over wireguard-go {median(theirs) * 1000:.0f}; "
+                f"{median(ours):.0f} Mbit/s; Linux (BBR) over wireguard-go {median(theirs):.0f}; "
                 f"ratio {median(ours) / median(theirs):.2f}")
+            for who, values in (("wgwrap", ours), ("Linux (BBR) over wireguard-go", theirs)):
+                bar(f"Lossy paths, {name}, Mbit/s", f"{rtt} ms, {loss} %{bottleneck and ', 50M'}", who, median(values))
         client.close()
         for child in relays:
             child.send_signal(signal.SIGTERM)
@@ -261,19 +229,20 @@ def lossy(w, tun):
 
 
 def main():
-    parts = {f.__name__: f for f in (throughput, pair, small, scale, lossy)}
+    parts = {f.__name__: f for f in (throughput, providers, others, pair, small, lossy)}
     wanted = sys.argv[1:] or list(parts)
     if not set(wanted) <= set(parts):
         sys.exit(__doc__)
     w = world.World()
     try:
-        for name in ("traffic", "relay"):
-            run("cp", os.path.join(BUILD, "tests/bench", name), program(w, name))
-        version = run(world.find("wireguard-go"), "--version").split("\n", maxsplit=1)[0]
-        row("peer and TUN client", f"{version} ({world.find('wireguard-go')})")
+        section("Compared with")
+        row("peer and TUN client", version("wireguard-go"))
+        row("iperf3", version("iperf3"))
         tun = TunClient(w)
         for name in wanted:
+            began = time.monotonic()
             parts[name](w, tun)
+            print(f"({name} took {time.monotonic() - began:.0f} s)", flush=True)
     finally:
         w.close()
 

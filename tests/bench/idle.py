@@ -17,8 +17,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 
+from figures import row, section  # pylint: disable=wrong-import-position
 from lib import world  # pylint: disable=wrong-import-position
-from lib.clients import memory_kib, row  # pylint: disable=wrong-import-position
+from lib.clients import memory_kib  # pylint: disable=wrong-import-position
 from lib.world import BUILD, comm, read_line, run  # pylint: disable=wrong-import-position
 
 world.enter()
@@ -37,6 +38,7 @@ def wake_ups(pid):
 
 
 def main():
+    section("Idle")
     w = world.World()
     try:
         program = w.path("programs", "traffic")

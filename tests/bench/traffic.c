@@ -4,6 +4,7 @@
  *
  * usage: traffic serve PORT
  *        traffic pingpong HOST PORT COUNT	one connection, COUNT round trips of one byte
+ *        traffic http HOST PORT PATH COUNT	COUNT requests for PATH, one after the other
  *        traffic connections HOST PORT SECONDS PARALLEL	connect, one byte each way, close
  *        traffic open HOST PORT COUNT	opens COUNT connections and keeps them until end of input
  *
@@ -14,7 +15,12 @@
 
 #include "tests/programs/common.h"
 
-enum { EVENTS = 512, PARALLEL_MAX = 1024, BACKLOG = 4096 };
+enum {
+	EVENTS = 512,
+	PARALLEL_MAX = 1024,
+	BACKLOG = 4096,
+	REQUESTS_A_CONNECTION = 500 /* nginx ends it at 1000 */
+};
 
 static uint64_t now_us(void)
 {
@@ -118,6 +124,63 @@ static int pingpong(const union address *a, socklen_t len, size_t count)
 	return 0;
 }
 
+/* Reads one response, whose length must be declared; returns the length of its body. */
+static size_t response(int fd)
+{
+	char buf[16384];
+	size_t have = 0, body;
+	const char *end = NULL, *length;
+
+	do {
+		ssize_t n = recv(fd, buf + have, sizeof(buf) - 1 - have, 0);
+
+		if (n <= 0)
+			die("response");
+		have += (size_t)n;
+		buf[have] = 0;
+		end = strstr(buf, "\r\n\r\n");
+	} while (!end);
+	length = strcasestr(buf, "\r\nContent-Length: ");
+	if (!length || length > end)
+		die("no Content-Length");
+	body = strtoul(length + 18, NULL, 10);
+	for (have -= (size_t)(end + 4 - buf); have < body;) {
+		ssize_t n = recv(fd, buf, sizeof(buf), 0);
+
+		if (n <= 0)
+			die("response");
+		have += (size_t)n;
+	}
+	return body;
+}
+
+static int http(const union address *a, socklen_t len, const char *path, size_t count)
+{
+	uint32_t *us = calloc(count ? count : 1, sizeof(*us));
+	char request[256];
+	int size =
+		snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: server\r\n\r\n", path);
+	int fd = -1;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t start;
+
+		if (i % REQUESTS_A_CONNECTION == 0) {
+			if (fd >= 0)
+				close(fd);
+			fd = connected(a, len);
+		}
+		start = now_us();
+		if (send(fd, request, (size_t)size, 0) != size || response(fd) == 0)
+			die("request");
+		us[i] = (uint32_t)(now_us() - start);
+	}
+	qsort(us, count, sizeof(*us), by_size);
+	printf("median_us %u\np99_us %u\n", us[count / 2], us[count * 99 / 100]);
+	free(us);
+	return 0;
+}
+
 /* One connection of `connections`: connecting, then waiting for its byte. */
 struct attempt {
 	int fd;
@@ -185,7 +248,8 @@ static int connections(const union address *a, socklen_t len, int seconds, int p
 			fds[i].fd = attempts[i].fd;
 		}
 	}
-	printf("connections_per_s %.0f\nfailed %llu\n", (double)done * 1000 / (double)(now_ms() - began), failed);
+	printf("connections_per_s %.0f\nfailed %llu\n",
+	       (double)done * 1000 / (double)(now_ms() - began), failed);
 	return 0;
 }
 
@@ -216,6 +280,8 @@ int main(int argc, char **argv)
 	len = parse_address(&a, argv[2], argv[3]);
 	if (!strcmp(argv[1], "pingpong"))
 		return pingpong(&a, len, (size_t)atol(argv[4]));
+	if (!strcmp(argv[1], "http") && argc == 6)
+		return http(&a, len, argv[4], (size_t)atol(argv[5]));
 	if (!strcmp(argv[1], "connections") && argc == 6)
 		return connections(&a, len, atoi(argv[4]), atoi(argv[5]));
 	if (!strcmp(argv[1], "open"))

@@ -72,7 +72,3 @@ def memory_kib(pid, field):
 def highest_kib(pid):
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
-
-
-def row(what, value):
-    print(f"{what:58} {value}", flush=True)

@@ -363,10 +363,13 @@ class World:
 
     def end_tunnels(self):
         """Kills all tunnel processes: the next command starts afresh, or with another file's settings."""
-        for pid in self.tunnels():
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until("the end of all tunnel processes", lambda: not self.tunnels())
+        def none_left():
+            left = self.tunnels()
+            for pid in left:  # a command that is ending may have started one more
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            return not left
+        wait_until("the end of all tunnel processes", none_left)
 
     def is_wgwrap(self, pid):
         """Whether @pid is the front, the supervisor or the tunnel process, of this world's copies of wgwrap."""
