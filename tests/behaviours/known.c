@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+/* known.c - rows of the ledger in preload/README.md that no other case shows */
+#include <linux/filter.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
+
+#include "behave.h"
+
+/* The descriptor has a new socket behind it. */
+CASE(epoll_after_a_second_connect)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int fd = tcp_socket(false, 0), ep = epoll_create1(0);
+
+	did("add", epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event));
+	did("connect", connect_to(fd, host(false), CLOSED_PORT));
+	did("connect again", connect_to(fd, host(false), HELLO_PORT));
+	wait_in(fd);
+	said("epoll_wait", epoll_wait(ep, &event, 1, 1000));
+	printf("events %x\n", event.events & EPOLLIN);
+}
+
+CASE(writev_after_a_reset)
+{
+	struct iovec iov = {(void *)"x", 1};
+	int fd = tcp_socket(false, 0);
+
+	signal(SIGPIPE, SIG_DFL);
+	did("connect", connect_to(fd, host(false), RESET_PORT));
+	nap_ms(300);
+	said("writev", writev(fd, &iov, 1));
+}
+
+CASE(attached_filter)
+{
+	struct sock_filter all[] = {BPF_STMT(BPF_RET | BPF_K, 0xffffffff)};
+	struct sock_fprog program = {1, all};
+
+	did("attach",
+	    setsockopt(udp_socket(false), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)));
+}
+
+CASE(payload_of_an_error)
+{
+	char data[16], control[512];
+	struct iovec iov = {data, sizeof(data)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	int fd = udp_socket(false);
+
+	set_int(fd, IPPROTO_IP, IP_RECVERR, 1);
+	connect_to(fd, host(false), CLOSED_PORT);
+	send(fd, "hello", 5, 0);
+	nap_ms(200);
+	said("recvmsg", recvmsg(fd, &msg, MSG_ERRQUEUE));
+}
+
+CASE(datagram_read_by_stdio)
+{
+	union address a;
+	socklen_t len = make_address(&a, host(false), ECHO_UDP_PORT);
+	char data[256] = "";
+	int fd = udp_socket(false);
+	FILE *f = fdopen(fd, "r");
+
+	sendto(fd, "hello\n", 6, 0, &a.any, len);
+	wait_in(fd);
+	printf("%d\n", fgets(data, sizeof(data), f) && strcmp(data, "hello\n") == 0);
+}
+
+CASE(bad_pointer)
+{
+	did("connect",
+	    connect(tcp_socket(false, 0), (struct sockaddr *)8, sizeof(struct sockaddr_in)));
+}
+
+CASE(listen_again_after_in_use)
+{
+	int first = tcp_socket(false, 0), second = tcp_socket(false, 0);
+
+	set_int(first, SOL_SOCKET, SO_REUSEADDR, 1);
+	set_int(second, SOL_SOCKET, SO_REUSEADDR, 1);
+	did("bind", bind_to(first, "0.0.0.0", 0));
+	did("bind", bind_to(second, "0.0.0.0", local_port(first)));
+	did("listen", listen(first, 5));
+	did("listen", listen(second, 5));
+	close(first);
+	did("listen again", listen(second, 5));
+}
+
+/* What a dump over netlink names: the host's interfaces are not the tunnel's. */
+CASE(netlink_links)
+{
+	struct {
+		struct nlmsghdr head;
+		struct ifinfomsg body;
+	} request = {{sizeof(request), RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 1, 0}, {0}};
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE), tunnels = 0;
+	static char buffer[65536];
+	bool done = false;
+
+	said("send", send(fd, &request, sizeof(request), 0));
+	while (!done) {
+		ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
+		unsigned int left = (unsigned int)n;
+
+		for (struct nlmsghdr *h = (void *)buffer; NLMSG_OK(h, left);
+		     h = NLMSG_NEXT(h, left)) {
+			unsigned int room = (unsigned int)IFLA_PAYLOAD(h);
+
+			done = done || h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR;
+			if (h->nlmsg_type != RTM_NEWLINK)
+				continue;
+			for (struct rtattr *a = IFLA_RTA(NLMSG_DATA(h)); RTA_OK(a, room);
+			     a = RTA_NEXT(a, room))
+				tunnels += a->rta_type == IFLA_IFNAME &&
+					   strcmp(RTA_DATA(a), "wg0") == 0;
+		}
+		if (n <= 0)
+			break;
+	}
+	printf("wg0 is there: %d\n", tunnels > 0);
+}
