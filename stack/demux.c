@@ -433,6 +433,23 @@ void demux_timer(struct flow *f)
 	demux_leave(f);
 }
 
+void stack_path_restored(struct stack *s, bool (*via)(void *ctx, const struct stack_addr *remote),
+			 void *ctx)
+{
+	for (struct flow *f = s->flows; f; f = f->all_next) {
+		bool syn = f->pcb && f->state == FLOW_CONNECTING && f->pcb->nrtx > 0;
+
+		if (!f->pcb || (!syn && f->tx.backoff == 0) || !via(ctx, &f->remote))
+			continue;
+		demux_enter(f);
+		if (syn) /* the next tick finds it due */
+			f->pcb->rtime = f->pcb->rto;
+		else
+			sender_hurry(f);
+		demux_leave(f);
+	}
+}
+
 void demux_segment(struct pbuf *p, const struct stack_addr *from, const struct stack_addr *to)
 {
 	lwip_port_current(from, to);

@@ -494,6 +494,14 @@ void sender_timer(struct flow *f)
 		tcp_output(f->pcb);
 }
 
+void sender_hurry(struct flow *f)
+{
+	struct sender *t = &f->tx;
+
+	if (t->on && t->backoff > 0 && t->timer_ns && !t->timer_is_probe)
+		t->timer_ns = f->stack->now_ns;
+}
+
 uint64_t sender_due(const struct flow *f)
 {
 	const struct sender *t = &f->tx;

@@ -218,6 +218,8 @@ void board_unsack(struct sender *t);
 
 /* recovery.c */
 void recovery_rtt(struct sender *t, uint64_t rtt_ns, uint64_t now_ns);
+/* A backed-off timeout is due now. */
+void sender_hurry(struct flow *f);
 uint64_t recovery_rto(const struct sender *t);
 void recovery_delivered(struct flow *f, const struct tx_seg *e);
 /* Marks what RACK finds lost and sets reorder_ns. */

@@ -80,6 +80,10 @@ bool stack_is_local(const struct stack *stack, const struct stack_addr *a);
 
 /* Gives back memory that is only kept to be faster next time. */
 void stack_trim(struct stack *stack);
+/* The path to remote ends that @via says true of works again after it did not: connections that wait
+ * for a backed-off retransmission send at once (RFC 6069's reason: the loss was not congestion). */
+void stack_path_restored(struct stack *stack,
+			 bool (*via)(void *ctx, const struct stack_addr *remote), void *ctx);
 
 struct stack_stats {
 	uint64_t rx_packets, tx_packets, rx_fenced, tcp_retransmits;

@@ -35,6 +35,7 @@ enum {
 #define CONFLICT_WINDOW_NS (45 * WGW_SEC_NS)
 #define CONFLICT_QUIET_NS  (600 * WGW_SEC_NS)
 #define RESOLVE_AGAIN_NS   (60 * WGW_SEC_NS)
+#define RESTORED_AGAIN_NS  (5 * WGW_SEC_NS)
 #define FAILED_QUIET_NS	   (60 * WGW_SEC_NS)
 
 struct wgw_peers {
@@ -253,12 +254,35 @@ static void on_gave_up(struct wgw_peer *p)
 	p->silent_said = true;
 }
 
+static bool is_via(void *ctx, const struct stack_addr *to)
+{
+	const struct wgw_peer *p = ctx;
+	bool v4 = stack_addr_is_v4(to);
+
+	return wg_peer_by_allowed_ip(p->owner->core->t.wg, v4 ? AF_INET : AF_INET6,
+				     to->ip + (v4 ? 12 : 0)) == p->wg;
+}
+
+/* A handshake that was due because nothing came back ends the silence, but not the waits of
+ * connections, which have doubled meanwhile. A peer cannot make us send more often than this. */
+static void hurry_connections(struct wgw_peer *p)
+{
+	struct wgw_tunnel *t = &p->owner->core->t;
+	uint64_t now = now_of(p->owner);
+
+	if (!t->stack || (p->restored_at && now - p->restored_at < RESTORED_AGAIN_NS))
+		return;
+	p->restored_at = now;
+	stack_path_restored(t->stack, is_via, p);
+}
+
 static void on_done(struct wgw_peer *p)
 {
 	char text[PEER_TEXT_BYTES];
 
 	p->handshakes++;
 	p->up = true;
+	hurry_connections(p);
 	if (p->silent_said)
 		wgw_core_say(p->owner->core, 1, "%s answers again", peer_text(p, text));
 	p->silent_said = false;

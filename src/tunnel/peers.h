@@ -20,7 +20,7 @@ struct wgw_peers;
  * @candidates:	@n addresses; @at is the one in use
  * @resolving:	Somebody was asked for the name's addresses
  * @removed:	Not a peer any more; goes when the answer has come
- * @resolved_at, @replaced_at, @conflict_said_at, @failed_said_at: times, 0: never
+ * @restored_at, @resolved_at, @replaced_at, @conflict_said_at, @failed_said_at: times, 0: never
  * @handshakes, @retries, @gave_up, @roamed, @resolved: how often
  * @bad_datagrams: rx_bad_mac of the device when the last replacement was seen
  * @silent_said: The user was told that it does not answer
@@ -35,7 +35,7 @@ struct wgw_peer {
 	unsigned int n, at;
 	unsigned int attempts;
 	bool up, resolving, removed, silent_said;
-	uint64_t resolved_at, replaced_at, conflict_said_at, failed_said_at;
+	uint64_t restored_at, resolved_at, replaced_at, conflict_said_at, failed_said_at;
 	uint64_t bad_datagrams;
 	uint32_t handshakes, retries, gave_up, roamed, resolved;
 };

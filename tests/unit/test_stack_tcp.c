@@ -129,6 +129,54 @@ START_TEST(unanswered_syn_backs_off_and_times_out_as_linux)
 }
 END_TEST
 
+static bool is_it(void *ctx, const struct stack_addr *remote)
+{
+	return stack_addr_equal(ctx, remote);
+}
+
+START_TEST(a_syn_that_waits_leaves_at_once_when_the_path_is_restored)
+{
+	struct stack_addr to = addr(PEER4, 80), other = addr(PEER6, 80);
+	struct seen s = {0};
+	int err;
+
+	flow_connect(h.stack, NULL, &to, NULL, &seen_ops, &s, &err);
+	stack_path_restored(h.stack, is_it, &to);
+	h_pass_ms(500);
+	ck_assert_uint_eq(h.n_sent, 1); /* nothing was lost yet */
+	h_pass_ms(7500);
+	ck_assert_uint_eq(h.n_sent, 4); /* at 0, 1, 3, 7 s; the next would be at 15 s */
+	stack_path_restored(h.stack, is_it, &other);
+	h_pass_ms(500);
+	ck_assert_uint_eq(h.n_sent, 4);
+	stack_path_restored(h.stack, is_it, &to);
+	h_pass_ms(200);
+	ck_assert_uint_eq(h.n_sent, 5);
+	h_pass_ms(5000);
+	ck_assert_uint_eq(h.n_sent, 5);
+}
+END_TEST
+
+START_TEST(data_that_waits_leaves_at_once_when_the_path_is_restored)
+{
+	struct seen s = {0};
+	struct peer p;
+	unsigned int n;
+	struct flow *f = peer_accept(&p, PEER4, 80, &s);
+
+	ck_assert_uint_eq(flow_write(f, "x", 1), 1);
+	h_pass_ms(20000);
+	wire_forget();
+	n = (unsigned int)h.n_sent;
+	h_pass_ms(1000);
+	ck_assert_uint_eq(h.n_sent, n);
+	stack_path_restored(h.stack, is_it, &p.them);
+	h_pass_ms(200);
+	ck_assert_uint_eq(h.n_sent, n + 1);
+	ck_assert_uint_eq(wire_segment().len, 1);
+}
+END_TEST
+
 START_TEST(connect_timeout_is_the_callers)
 {
 	struct flow_options o = {.connect_timeout_ms = 500};
@@ -650,6 +698,8 @@ static void add(TCase *tc)
 	tcase_add_test(tc, syn_carries_the_options_of_the_interface);
 	tcase_add_test(tc, refused_by_rst);
 	tcase_add_test(tc, unanswered_syn_backs_off_and_times_out_as_linux);
+	tcase_add_test(tc, a_syn_that_waits_leaves_at_once_when_the_path_is_restored);
+	tcase_add_test(tc, data_that_waits_leaves_at_once_when_the_path_is_restored);
 	tcase_add_test(tc, connect_timeout_is_the_callers);
 	tcase_add_test(tc, local_end_is_as_asked);
 	tcase_add_test(tc, received_bytes_are_acknowledged_within_40_ms);

@@ -94,6 +94,14 @@ bool stack_source_for(const struct stack *stack, const struct stack_addr *to,
 	return stack_addr_is_v4(to) || tunnel_has_v6;
 }
 
+void stack_path_restored(struct stack *stack,
+			 bool (*via)(void *ctx, const struct stack_addr *remote), void *ctx)
+{
+	(void)stack;
+	(void)via;
+	(void)ctx;
+}
+
 void stack_stats(const struct stack *stack, struct stack_stats *out)
 {
 	(void)stack;
