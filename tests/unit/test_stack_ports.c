@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+/* test_stack_ports.c - how long ephemeral ports last, and what TIME_WAIT holds */
+#include "tests/unit/stack_harness.h"
+
+enum {
+	PORTS = 60999 - 32768 + 1, /* Linux's default range */
+	TIME_WAITS = 4096,	   /* limits.h: TIME_WAIT_MAX */
+	CYCLE_NS = 200 * 1000,	   /* 5,000 connections a second */
+};
+
+static struct stack_stats stats(void)
+{
+	struct stack_stats s;
+
+	stack_stats(h.stack, &s);
+	return s;
+}
+
+static int connect_to(const char *them, uint16_t port, struct seen *s)
+{
+	struct stack_addr to = addr(them, port);
+	int err = 0;
+
+	s->flow = flow_connect(h.stack, NULL, &to, NULL, &seen_ops, s, &err);
+	wire_forget();
+	h_recycle();
+	return s->flow ? 0 : err;
+}
+
+START_TEST(each_destination_has_all_ports)
+{
+	static struct seen s[PORTS + 4];
+	static bool used[65536];
+
+	for (int i = 0; i < PORTS; i++) {
+		struct stack_addr local;
+
+		ck_assert_int_eq(connect_to(PEER4, 80, &s[i]), 0);
+		flow_addrs(s[i].flow, &local, NULL);
+		ck_assert(!used[local.port]);
+		used[local.port] = true;
+	}
+	ck_assert_int_eq(connect_to(PEER4, 80, &s[PORTS]), EADDRNOTAVAIL);
+	ck_assert_int_eq(connect_to(PEER4, 81, &s[PORTS]), 0);
+	ck_assert_int_eq(connect_to(PEER6, 80, &s[PORTS + 1]), 0);
+	flow_abort(s[0].flow);
+	ck_assert_int_eq(connect_to(PEER4, 80, &s[PORTS + 2]), 0);
+}
+END_TEST
+
+/* Connects, closes first and so goes through TIME_WAIT. Returns our port. */
+static uint16_t cycle(uint16_t port, uint32_t *isn, uint32_t *end)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	peer_accept(&p, PEER4, port, &s);
+	*isn = p.ack - 1;
+	flow_close(s.flow);
+	p.ack++;
+	*end = p.ack;
+	peer_send(&p, FIN | ACK, NULL, 0);
+	ck_assert_int_eq(s.closed, 1);
+	wire_forget();
+	h_recycle();
+	h.now += CYCLE_NS;
+	return p.us.port;
+}
+
+/* A port that waits is not taken; one whose wait was cut short has a later sequence number, which the
+ * other end takes for a new connection even if it waits itself (RFC 1122 4.2.2.13). */
+START_TEST(connections_that_come_and_go_do_not_run_out_of_ports)
+{
+	static uint32_t ends[65536];
+	static int last[65536];
+
+	for (int i = 1; i <= 2 * PORTS; i++) {
+		uint32_t isn, end;
+		uint16_t port = cycle(80, &isn, &end);
+
+		if (last[port]) {
+			ck_assert_int_gt(i - last[port], TIME_WAITS);
+			ck_assert_int_gt((int32_t)(isn - ends[port]), 0);
+		}
+		last[port] = i;
+		ends[port] = end;
+		ck_assert_uint_eq(stats().tcp_flows, 0);
+	}
+}
+END_TEST
+
+START_TEST(time_wait_lasts_a_minute)
+{
+	uint32_t isn, end;
+	struct peer late = {.us = addr(US4, 0), .them = addr(PEER4, 80), .window = 0xffff};
+
+	late.us.port = cycle(80, &isn, &end);
+	late.ack = end;
+	late.seq = 5000; /* peer_accept's SYN */
+	h_pass_ms(59000);
+	peer_raw(&late, FIN | ACK, late.seq + 1, late.ack, NULL, 0, NULL, 0);
+	ck_assert_uint_eq(wire_segment().flags, ACK); /* again: the last one may have been lost */
+	/* lwIP starts the wait anew (RFC 9293 3.10.7.4); ours ends after the first minute */
+	h_pass_ms(2000);
+	peer_raw(&late, FIN | ACK, late.seq + 1, late.ack, NULL, 0, NULL, 0);
+	wire_forget();
+	peer_raw(&late, FIN | ACK, late.seq + 1, late.ack, NULL, 0, NULL, 0);
+	ck_assert_uint_eq(wire_segment().flags & RST, RST);
+}
+END_TEST
+
+static void tests(TCase *tc)
+{
+	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, each_destination_has_all_ports);
+	tcase_add_test(tc, connections_that_come_and_go_do_not_run_out_of_ports);
+	tcase_add_test(tc, time_wait_lasts_a_minute);
+}
+
+int main(void)
+{
+	return h_run("stack ports", tests);
+}
