@@ -10,12 +10,13 @@ usage: compare.py [throughput] [providers] [others] [pair] [small] [lossy]      
   others	wireproxy, if it is on PATH; the kernel's loopback
   pair		two wgwraps, no wireguard-go
   small		start to first byte, round trips of one byte and of an HTTP request
-  lossy		one stream over a relay with delay, loss or a bottleneck
+  lossy		one stream over a relay with delay, loss or a bottleneck; two that share the bottleneck
 
 Clients take turns within a round; figures are medians over ROUNDS. The kernel's TCP work is in no figure of
 the TUN client. WIREGUARD_GO names another wireguard-go than the one on PATH.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -34,6 +35,9 @@ from sides import (  # pylint: disable=wrong-import-position
 world.enter()
 
 RELAY_PORT = 51821
+SHARED_PORTS = (5401, 5402)
+SHARED_S, SHARED_LATER_S = 20, 2
+SHARED_ROUNDS = (ROUNDS + 2) // 3
 WAYS = (("up", ()), ("down", ("-R",)))
 STREAMS = (("up, 1 stream", ()), ("down, 1 stream", ("-R",)),
            ("up, 8 streams", ("-P", "8")), ("down, 8 streams", ("-P", "8", "-R")))
@@ -188,10 +192,17 @@ def small(w, tun):
 
 # ---- lossy paths ----
 
-def relay(w, address, path):
+def relay(w, path, *addresses):
+    """A path that the tunnels of all @addresses share."""
     rtt, loss, rate, queue = path
-    return w.start_server(f"relay-{address}", [program(w, "relay"), address, str(RELAY_PORT), address, str(world.PORT),
-                                               str(rtt / 2), str(loss), str(rate), str(queue)])
+    pairs = [word for address in addresses for word in (address, str(RELAY_PORT), address, str(world.PORT))]
+    return w.start_server(f"relay-{addresses[0]}", [program(w, "relay"), str(rtt / 2), str(loss), str(rate), str(queue), *pairs])
+
+
+def end_relays(*relays):
+    for child in relays:
+        child.send_signal(signal.SIGTERM)
+        child.wait()
 
 
 def mbit(w, argv, *options):
@@ -207,7 +218,7 @@ def lossy(w, tun):
     conf = w.write("lossy.conf", w.config(endpoint=f"192.0.2.1:{RELAY_PORT}"), 0o600)
     tun.go_through(RELAY_PORT)
     for path in PATHS:
-        relays = [relay(w, address, path) for address in ("192.0.2.1", tun.SERVER)]
+        relays = [relay(w, path, address) for address in ("192.0.2.1", tun.SERVER)]
         client = Wgwrap(w, conf)
         rtt, loss, rate, queue = path
         for name, options in WAYS:
@@ -222,10 +233,51 @@ def lossy(w, tun):
             for who, values in (("wgwrap", ours), ("Linux (BBR) over wireguard-go", theirs)):
                 bar(f"Lossy paths, {name}, Mbit/s", f"{rtt} ms, {loss} %{bottleneck and ', 50M'}", who, median(values))
         client.close()
-        for child in relays:
-            child.send_signal(signal.SIGTERM)
-            child.wait()
+        end_relays(*relays)
+    shared(w, tun, conf)
     tun.go_through(world.PORT)
+
+
+def received(result, since, until):
+    """Mbit/s that an iperf3 server has got between two times of day."""
+    server = result["server_output_json"]
+    start = server["start"]["timestamp"]["timesecs"]
+    slices = [s["sum"] for s in server["intervals"]
+              if start + s["sum"]["start"] >= since and start + s["sum"]["end"] <= until]
+    return sum(s["bytes"] for s in slices) * 8e-6 / sum(s["seconds"] for s in slices) if slices else 0
+
+
+def later_half(w, argvs, host):
+    """Mbit/s of uploads side by side, each begun SHARED_LATER_S after the one before, once all have had time to settle."""
+    began = time.time()
+    commands = []
+    for i, (argv, port) in enumerate(zip(argvs, SHARED_PORTS)):
+        time.sleep(max(0.0, began + i * SHARED_LATER_S - time.time()))
+        commands.append(w.start(argv("iperf3", "-c", host, "-p", str(port), "-t", str(SHARED_S - i * SHARED_LATER_S), "-J",
+                                     "--get-server-output"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    results = [json.loads(child.communicate(timeout=SHARED_S + 60)[0]) for child in commands]
+    return [received(result, began + SHARED_S / 2, began + SHARED_S - 1) for result in results]
+
+
+def shared(w, tun, conf):
+    """Uploads through one bottleneck, next to what two of Linux's do to each other."""
+    for port in SHARED_PORTS:
+        w.start_server(f"iperf3-{port}", ["iperf3", "-s", "-J", "-p", str(port)], ready=port)
+    child = relay(w, (40, 0, 50, 100), "192.0.2.1", tun.SERVER)
+    client = Wgwrap(w, conf)
+    # what the machine does not allow, its namespaces cannot have
+    allowed = w.at(tun.ns, "sysctl", "-n", "net.ipv4.tcp_allowed_congestion_control").split()
+    other = "cubic" if "cubic" in allowed else "reno"
+    flows = {"wgwrap": client.argv} | {
+        f"Linux ({control})": lambda *argv, control=control: tun.argv(*argv, "-C", control) for control in ("bbr", other)}
+    for names in (("wgwrap", "Linux (bbr)"), ("Linux (bbr)", "wgwrap"), ("Linux (bbr)", "Linux (bbr)"),
+                  ("wgwrap", f"Linux ({other})"), (f"Linux ({other})", "wgwrap"),
+                  ("Linux (bbr)", f"Linux ({other})"), (f"Linux ({other})", "Linux (bbr)")):
+        rates = [later_half(w, [flows[name] for name in names], "10.9.0.1") for _ in range(SHARED_ROUNDS)]
+        row(f"50 Mbit/s, 100 packets: {names[0]}, then {names[1]}",
+            " and ".join(f"{median(column):.1f}" for column in zip(*rates)) + " Mbit/s")
+    client.close()
+    end_relays(child)
 
 
 def main():

@@ -2,12 +2,13 @@
 /*
  * relay.c - a path with delay, loss and a bottleneck, for UDP
  *
- * usage: relay ADDRESS PORT TO-ADDRESS TO-PORT DELAY-MS LOSS-PERCENT RATE-MBIT QUEUE-PACKETS [SEED]
+ * usage: relay DELAY-MS LOSS-PERCENT RATE-MBIT QUEUE-PACKETS ADDRESS PORT TO-ADDRESS TO-PORT ...
  *
  * Carries datagrams between the last client that sent to ADDRESS:PORT and TO-ADDRESS:TO-PORT, in both
  * directions alike: each is lost with the given probability; what is not lost waits for the bottleneck
- * (RATE 0: none), is dropped when QUEUE-PACKETS wait there already, and arrives DELAY later. Loss is drawn from
- * SEED. Prints "ready", and at SIGTERM how many datagrams each direction carried, lost and dropped.
+ * (RATE 0: none), is dropped when QUEUE-PACKETS wait there already, and arrives DELAY later. Several pairs
+ * of addresses share all that. Prints "ready", and at SIGTERM how many datagrams each direction carried,
+ * lost and dropped.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,18 +29,33 @@ enum {
 	BATCH = 32,
 	WIRE_OVERHEAD_BYTES = 28, /* IPv4 and UDP headers count at the bottleneck */
 	SOCKET_BUFFER_BYTES = 8 << 20,
+	WAYS_MAX = 4,
+	WAY_ARGS = 4,
+	PATH_ARGS = 4,
+};
+
+/**
+ * struct way - one pair of addresses
+ * @here, @there: sockets towards the client and towards TO-ADDRESS
+ */
+struct way {
+	int here, there;
+	struct sockaddr_in client;
 };
 
 struct slot {
 	uint64_t due_ns;
+	struct way *way;
 	uint32_t len;
 	uint8_t data[DATAGRAM_BYTES];
 };
 
 struct direction {
+	bool up;
 	struct slot *ring;
-	uint32_t head, tail;	/* head: next to leave; both run freely */
-	uint64_t free_at_ns;	/* when the bottleneck has sent all that it has */
+	uint32_t head, tail; /* head: next to leave; both run freely */
+	uint32_t queued;     /* first that the bottleneck has not sent */
+	uint64_t free_at_ns; /* when the bottleneck has sent all that it has */
 	uint64_t carried, lost, dropped;
 };
 
@@ -73,6 +89,16 @@ static uint32_t draw(struct path *p)
 	return (uint32_t)(p->random * UINT64_C(0x2545f4914f6cdd1d) >> 32);
 }
 
+/* How many wait for the bottleneck, whatever their size */
+static uint32_t waiting(const struct path *p, struct direction *d, uint64_t now)
+{
+	if ((int32_t)(d->head - d->queued) > 0)
+		d->queued = d->head;
+	while (d->queued != d->tail && d->ring[d->queued % SLOTS].due_ns - p->delay_ns <= now)
+		d->queued++;
+	return d->tail - d->queued;
+}
+
 /* Decides about the datagram in the ring's next slot. */
 static void enter(struct path *p, struct direction *d, uint32_t len, uint64_t now)
 {
@@ -85,8 +111,7 @@ static void enter(struct path *p, struct direction *d, uint32_t len, uint64_t no
 		return;
 	}
 	if (p->rate_bit_s) {
-		/* what waits there, in packets of this size */
-		if ((start - now) * p->rate_bit_s / 1000000000 / bits >= p->queue) {
+		if (waiting(p, d, now) >= p->queue) {
 			d->dropped++;
 			return;
 		}
@@ -98,30 +123,33 @@ static void enter(struct path *p, struct direction *d, uint32_t len, uint64_t no
 	d->tail++;
 }
 
-/* Takes what has arrived at @fd. @from: where the last one came from, or NULL. */
-static void take(struct path *p, struct direction *d, int fd, struct sockaddr_in *from)
+/* Takes what has arrived for @w. */
+static void take(struct path *p, struct direction *d, struct way *w)
 {
 	for (int i = 0; i < BATCH * 8; i++) {
 		struct slot *s = &d->ring[d->tail % SLOTS];
-		socklen_t from_len = sizeof(*from);
+		socklen_t from_len = sizeof(w->client);
 		ssize_t n;
 
 		if (d->tail - d->head == SLOTS) {
 			fprintf(stderr, "relay: more under way than %d datagrams\n", SLOTS);
 			exit(1);
 		}
-		n = recvfrom(fd, s->data, sizeof(s->data), MSG_DONTWAIT,
-			     (struct sockaddr *)from, from ? &from_len : NULL);
+		n = recvfrom(d->up ? w->here : w->there, s->data, sizeof(s->data), MSG_DONTWAIT,
+			     d->up ? (struct sockaddr *)&w->client : NULL,
+			     d->up ? &from_len : NULL);
 		if (n < 0)
 			return;
+		s->way = w;
 		enter(p, d, (uint32_t)n, now_ns());
 	}
 }
 
-/* Hands over what is due to @to (NULL: @fd is connected). Returns when the next one is due. */
-static uint64_t give(struct direction *d, int fd, const struct sockaddr_in *to)
+/* Hands over what is due. Returns when the next one is due. */
+static uint64_t give(struct direction *d)
 {
 	while (d->head != d->tail) {
+		struct way *w = d->ring[d->head % SLOTS].way;
 		struct mmsghdr msgs[BATCH] = {0};
 		struct iovec iov[BATCH];
 		uint64_t now = now_ns();
@@ -131,21 +159,21 @@ static uint64_t give(struct direction *d, int fd, const struct sockaddr_in *to)
 		while (n < BATCH && d->head + n != d->tail) {
 			struct slot *s = &d->ring[(d->head + n) % SLOTS];
 
-			if (s->due_ns > now)
+			if (s->due_ns > now || s->way != w)
 				break;
 			iov[n] = (struct iovec){s->data, s->len};
 			msgs[n].msg_hdr.msg_iov = &iov[n];
 			msgs[n].msg_hdr.msg_iovlen = 1;
-			if (to) {
-				msgs[n].msg_hdr.msg_name = (void *)to;
-				msgs[n].msg_hdr.msg_namelen = sizeof(*to);
+			if (!d->up) {
+				msgs[n].msg_hdr.msg_name = &w->client;
+				msgs[n].msg_hdr.msg_namelen = sizeof(w->client);
 			}
 			n++;
 		}
 		if (n == 0)
 			return d->ring[d->head % SLOTS].due_ns;
-		sent = sendmmsg(fd, msgs, n, 0);
-		/* an ICMP error of an earlier one stands for one that did not go */
+		sent = sendmmsg(d->up ? w->there : w->here, msgs, n, 0);
+		/* an ICMP error of an earlier one, or no client yet, stands for one that did not go */
 		d->head += sent > 0 ? (uint32_t)sent : 1;
 		d->carried += sent > 0 ? (uint64_t)sent : 0;
 	}
@@ -186,54 +214,70 @@ static void report(const char *name, const struct direction *d)
 	       (unsigned long long)d->lost, (unsigned long long)d->dropped);
 }
 
-int main(int argc, char **argv)
+static void open_way(struct way *w, char **argv)
 {
-	struct direction up = {0}, down = {0};
-	struct sockaddr_in here, there, client = {0};
-	struct path path;
-	struct pollfd fds[2];
+	struct sockaddr_in here = address(argv[0], argv[1]), there = address(argv[2], argv[3]);
 
-	if (argc < 9) {
-		fprintf(stderr, "usage: relay ADDRESS PORT TO-ADDRESS TO-PORT DELAY-MS LOSS-PERCENT "
-				"RATE-MBIT QUEUE-PACKETS [SEED]\n");
-		return 2;
-	}
-	here = address(argv[1], argv[2]);
-	there = address(argv[3], argv[4]);
-	path = (struct path){
-		.delay_ns = (uint64_t)(atof(argv[5]) * 1e6),
-		.loss_2_32 = (uint64_t)(atof(argv[6]) / 100 * 4294967296.0),
-		.rate_bit_s = (uint64_t)(atof(argv[7]) * 1e6),
-		.queue = (uint64_t)atoll(argv[8]),
-		.random = UINT64_C(0x9e3779b97f4a7c15) ^ (argc > 9 ? (uint64_t)atoll(argv[9]) : 1),
-	};
-	up.ring = calloc(SLOTS, sizeof(*up.ring));
-	down.ring = calloc(SLOTS, sizeof(*down.ring));
-	fds[0] = (struct pollfd){udp_socket(), POLLIN, 0};
-	fds[1] = (struct pollfd){udp_socket(), POLLIN, 0};
-	if (!up.ring || !down.ring || bind(fds[0].fd, (struct sockaddr *)&here, sizeof(here)) ||
-	    connect(fds[1].fd, (struct sockaddr *)&there, sizeof(there))) {
+	*w = (struct way){.here = udp_socket(), .there = udp_socket()};
+	if (bind(w->here, (struct sockaddr *)&here, sizeof(here)) ||
+	    connect(w->there, (struct sockaddr *)&there, sizeof(there))) {
 		perror("relay");
-		return 1;
+		exit(1);
 	}
-	signal(SIGTERM, end);
-	puts("ready");
-	fflush(stdout);
-	while (!ended) {
-		uint64_t next_up = give(&up, fds[1].fd, NULL);
-		uint64_t next_down = client.sin_port ? give(&down, fds[0].fd, &client) : UINT64_MAX;
+}
+
+static void run(struct path *path, struct way *ways, nfds_t n_ways)
+{
+	struct direction up = {.up = true, .ring = calloc(SLOTS, sizeof(*up.ring))};
+	struct direction down = {.ring = calloc(SLOTS, sizeof(*down.ring))};
+	struct pollfd fds[2 * WAYS_MAX];
+
+	for (nfds_t i = 0; i < n_ways; i++) {
+		fds[2 * i] = (struct pollfd){ways[i].here, POLLIN, 0};
+		fds[2 * i + 1] = (struct pollfd){ways[i].there, POLLIN, 0};
+	}
+	while (!ended && up.ring && down.ring) {
+		uint64_t next_up = give(&up), next_down = give(&down);
 		uint64_t next = next_up < next_down ? next_up : next_down, now = now_ns();
 		uint64_t wait = next > now ? next - now : 0;
 		struct timespec t = {(time_t)(wait / 1000000000), (long)(wait % 1000000000)};
 
-		if (ppoll(fds, 2, next == UINT64_MAX ? NULL : &t, NULL) < 0)
+		if (ppoll(fds, 2 * n_ways, next == UINT64_MAX ? NULL : &t, NULL) < 0)
 			continue;
-		if (fds[0].revents)
-			take(&path, &up, fds[0].fd, &client);
-		if (fds[1].revents)
-			take(&path, &down, fds[1].fd, NULL);
+		for (nfds_t i = 0; i < n_ways; i++) {
+			if (fds[2 * i].revents)
+				take(path, &up, &ways[i]);
+			if (fds[2 * i + 1].revents)
+				take(path, &down, &ways[i]);
+		}
 	}
 	report("up", &up);
 	report("down", &down);
+}
+
+int main(int argc, char **argv)
+{
+	struct way ways[WAYS_MAX];
+	struct path path;
+	int n_ways = (argc - 1 - PATH_ARGS) / WAY_ARGS;
+
+	if (n_ways < 1 || n_ways > WAYS_MAX || argc != 1 + PATH_ARGS + n_ways * WAY_ARGS) {
+		fprintf(stderr, "usage: relay DELAY-MS LOSS-PERCENT RATE-MBIT QUEUE-PACKETS "
+				"ADDRESS PORT TO-ADDRESS TO-PORT ...\n");
+		return 2;
+	}
+	path = (struct path){
+		.delay_ns = (uint64_t)(atof(argv[1]) * 1e6),
+		.loss_2_32 = (uint64_t)(atof(argv[2]) / 100 * 4294967296.0),
+		.rate_bit_s = (uint64_t)(atof(argv[3]) * 1e6),
+		.queue = (uint64_t)atoll(argv[4]),
+		.random = UINT64_C(0x9e3779b97f4a7c15),
+	};
+	for (int i = 0; i < n_ways; i++)
+		open_way(&ways[i], argv + 1 + PATH_ARGS + i * WAY_ARGS);
+	signal(SIGTERM, end);
+	puts("ready");
+	fflush(stdout);
+	run(&path, ways, (nfds_t)n_ways);
 	return 0;
 }

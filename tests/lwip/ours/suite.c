@@ -27,11 +27,11 @@
 
 #include "stack/lwip_hooks.h"
 
-
 #define BY_SENDER                                                                                  \
 	"lwIP neither retransmits nor has a congestion window: stack/sender.c (test_stack_sender)"
-#define U16   "counts a window in a u16_t; ours is 16 MiB (test_stack_window, sim_stack)"
-#define RUNS  "expects a segment on the queue for each that came; ours are chained (test_stack_window)"
+#define U16 "counts a window in a u16_t; ours is 16 MiB (test_stack_window, sim_stack)"
+#define RUNS                                                                                       \
+	"expects a segment on the queue for each that came; ours are chained (test_stack_window)"
 #define POOLS "expects a pool of 5 connections; ours are bounded by limits.h (test_stack_ports)"
 
 static struct skip {
