@@ -89,6 +89,25 @@ _wgwrap_run()
 	fi
 }
 
+# Options that proxy and nc share with run
+_wgwrap_tunnel='--config --wait --linger --direct --exit-node --route --dns --mtu --endpoint --listen-port --ipv4 --ipv6 --join
+	--no-restart --lenient --pcap --log-file --log-format --quiet --verbose --help --connect-timeout --resolve'
+
+# _wgwrap_proxy OWN-OPTIONS
+_wgwrap_proxy()
+{
+	local word=${COMP_WORDS[COMP_CWORD]}
+
+	case ${COMP_WORDS[COMP_CWORD - 1]} in
+	-c | --config) _wgwrap_configs "$word" ;;
+	--users | --pcap | --log-file) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	--resolve) _wgwrap_words "$word" 'auto ipv4 ipv6' ;;
+	--dns) _wgwrap_words "$word" system ;;
+	--log-format) _wgwrap_words "$word" 'human json' ;;
+	*) [[ $word == -* ]] && _wgwrap_words "$word" "$1 $_wgwrap_tunnel" ;;
+	esac
+}
+
 # _wgwrap_running OPTIONS [WORDS]: the tunnels that run, and WORDS
 _wgwrap_running()
 {
@@ -114,6 +133,11 @@ _wgwrap()
 	case ${COMP_WORDS[1]} in
 	run) _wgwrap_run 2 ;;
 	-*) _wgwrap_run 1 ;;
+	proxy)
+		_wgwrap_proxy '--listen --socks5 --http --sni --dynamic --local --remote --users --any-user
+			--allow-open-proxy'
+		;;
+	nc) _wgwrap_proxy '' ;;
 	check)
 		if [[ $word == -* ]]; then
 			_wgwrap_words "$word" '-q --quiet --lenient --help'

@@ -59,4 +59,25 @@ for command in run proxy nc up
     complete -c wgwrap -n $seen -s q -l quiet -d 'fewer words'
     complete -c wgwrap -n $seen -s v -l verbose -d 'more words'
 end
+for command in proxy nc
+    set -l seen "__fish_seen_subcommand_from $command"
+    complete -c wgwrap -n $seen -x -l connect-timeout -d 'how long a destination is tried'
+    complete -c wgwrap -n $seen -x -l resolve -a 'auto ipv4 ipv6' -d 'addresses that are tried'
+    complete -c wgwrap -n $seen -x -l direct -d 'destinations outside the tunnel'
+    complete -c wgwrap -n $seen -x -l dns -a system -d 'name servers'
+    complete -c wgwrap -n $seen -x -l linger -d 'wait for delivery'
+    complete -c wgwrap -n $seen -l join -d 'use the tunnel process that runs'
+    complete -c wgwrap -n $seen -l no-restart -d 'do not start the tunnel process again'
+end
+set -l seen '__fish_seen_subcommand_from proxy'
+complete -c wgwrap -n $seen -x -l listen -d 'SOCKS and HTTP at [ADDRESS:]PORT or unix:PATH'
+complete -c wgwrap -n $seen -x -s D -l dynamic -d 'SOCKS 5 and 4a'
+complete -c wgwrap -n $seen -x -l socks5 -d 'SOCKS 5 and 4a'
+complete -c wgwrap -n $seen -x -l http -d 'HTTP'
+complete -c wgwrap -n $seen -x -l sni -d 'TLS, to the server that the client names'
+complete -c wgwrap -n $seen -x -s L -l local -d 'a port of this host leads into the tunnel'
+complete -c wgwrap -n $seen -x -s R -l remote -d 'a port of the tunnel leads to this host'
+complete -c wgwrap -n $seen -r -l users -d 'names and passwords'
+complete -c wgwrap -n $seen -l any-user -d 'serve other users of this host'
+complete -c wgwrap -n $seen -l allow-open-proxy -d 'a listener beyond loopback may be without users'
 complete -c wgwrap -n '__fish_seen_subcommand_from run' -f -a '(__fish_complete_subcommand --fcs-skip=2)'

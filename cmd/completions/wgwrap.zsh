@@ -21,7 +21,7 @@ _wgwrap()
 {
 	local context state state_descr line
 	typeset -A opt_args
-	local -a commands shared running
+	local -a commands shared running dialling
 	commands=(
 		'run:run a command in the tunnel'
 		'proxy:serve SOCKS, HTTP and forwards through the tunnel'
@@ -54,6 +54,11 @@ _wgwrap()
 		'*'{-q,--quiet}'[fewer words]' '*'{-v,--verbose}'[more words]'
 		'(-h --help)'{-h,--help}'[print the usage]'
 	)
+	dialling=(
+		'--linger=[wait for delivery]:time' '*--direct=[goes outside]:cidr' '*--dns=[name servers]:address' '--join'
+		'--no-restart' '--connect-timeout=[how long a destination is tried]:time'
+		'--resolve=[addresses that are tried]:family:(auto ipv4 ipv6)'
+	)
 	running=('(-c --config)'{-c,--config}'[the configuration]:configuration:_wgwrap_configs'
 		'(-h --help)'{-h,--help}'[print the usage]' '1:tunnel:_wgwrap_running')
 
@@ -80,7 +85,16 @@ _wgwrap()
 			'--health[serve health over HTTP]:address or path:_files' '--any-user' '--any-address' \
 			'1:configuration:_wgwrap_configs'
 		;;
-	proxy | nc) _arguments $shared '*:argument' ;;
+	proxy)
+		_arguments $shared $dialling '*--listen[SOCKS and HTTP]:listener' \
+			'*'{-D,--dynamic,--socks5}'[SOCKS 5 and 4a]:listener' '*--http[HTTP]:listener' \
+			'*--sni[TLS, to the server that the client names]:listener' \
+			'*'{-L,--local}'[a port of this host leads into the tunnel]:forward' \
+			'*'{-R,--remote}'[a port of the tunnel leads to this host]:forward' \
+			'--users[names and passwords]:file:_files' '--any-user[serve other users of this host]' \
+			'--allow-open-proxy[a listener beyond loopback may be without users]'
+		;;
+	nc) _arguments $shared $dialling '1:host:_hosts' '2:port' ;;
 	check) _arguments '(-q --quiet)'{-q,--quiet} '--lenient' '1:configuration:_wgwrap_configs' ;;
 	down | reload) _arguments $running ;;
 	list) _arguments '(-q --quiet)'{-q,--quiet}'[names only]' ;;

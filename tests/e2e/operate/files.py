@@ -24,7 +24,7 @@ class Files(t.Tunnels):
     def options(self, command):
         """Long options that a subcommand has: those it does not call unknown."""
         with open(os.path.join(t.ROOT, f"cmd/{command}.c"), encoding="utf-8") as f:
-            return set(re.findall(r'^\t+.*?\{"([a-z-]+)", (?:no|required|optional)_argument', f.read(), re.M))
+            return set(re.findall(r'^\t+.*?\{"([a-z0-9-]+)", (?:no|required|optional)_argument', f.read(), re.M))
 
 
 def read(path):
@@ -105,7 +105,7 @@ def _(w):
 
 @tap.test("completions know every option of what operates tunnels")
 def _(w):
-    for command in ("up", "show", "top", "health", "list"):
+    for command in ("up", "show", "top", "health", "list", "proxy"):
         options = w.options(command) - {"config", "help"}
         assert options, command
         for path in glob.glob(COMPLETIONS + "/*"):
@@ -117,6 +117,8 @@ def _(w):
 @tap.test("the manual knows every option of what operates tunnels")
 def _(w):
     text = read(os.path.join(t.ROOT, "cmd/wgwrap.1"))
+    for option in w.options("proxy"):
+        assert re.search(rf"\.It (.* )?-{option}\b", text), option
     for option in (w.options("up") | w.options("health") | w.options("show")) - {"config", "help"}:
         assert f"Fl -{option}" in text, option
 
@@ -140,6 +142,47 @@ def _(w):
     assert "server" in done.stdout.split(), done
     done = t.run("fish", "-c", source + "complete -C 'wgwrap re'", env=env)
     assert done.stdout.split() == ["reload"], done
+
+
+ZSH = r"""
+zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z "PS1=; fpath=($1 \$fpath); autoload -U compinit; compinit -u -D; bindkey '^I' complete-word"
+out=
+# what is typed before the shell reads is not completed: again, then
+try() {
+	for n in {1..60}; do
+		zpty -n -w z "$1"
+		sleep 0.3
+		while zpty -r -t z more; do out+=$more; done
+		[[ $out == *"$2"* ]] && return
+	done
+}
+try $'wgwrap rel\t-x\n' 'reload '
+try $'wgwrap proxy --allow\t\n' --allow-open-proxy
+print -r -- $out
+"""
+
+
+@tap.test("zsh completes subcommands and options")
+def _(w):
+    need("zsh")
+    directory = os.path.join(w.dir, "zsh")
+    os.mkdir(directory)
+    shutil.copy(os.path.join(COMPLETIONS, "wgwrap.zsh"), os.path.join(directory, "_wgwrap"))
+    env = dict(w.env, PATH=f"{t.BUILD}:{os.environ['PATH']}", HOME=w.dir, TERM="dumb", LANG="C.UTF-8")
+    done = t.run("zsh", "-f", "-c", ZSH, "zsh", directory, env=env)
+    assert "reload " in done.stdout and "--allow-open-proxy" in done.stdout, done
+
+
+@tap.test("bash completes the proxy's options")
+def _(w):
+    for text, expected in (("--allow", "--allow-open-proxy"), ("--resolve ip", "ipv4"), ("--soc", "--socks5")):
+        words = ["wgwrap", "proxy", *text.split()]
+        script = (f"source {COMPLETIONS}/wgwrap.bash; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _wgwrap; "
+                  "printf '%s\\n' \"${COMPREPLY[@]}\"")
+        done = t.run("bash", "-c", script)
+        assert expected in done.stdout.split(), done
 
 
 @tap.test("mandoc finds nothing wrong with the manual pages")
