@@ -161,6 +161,71 @@ START_TEST(longest_prefix_decides_over_the_source)
 }
 END_TEST
 
+static struct wg_peer *chosen;
+static bool admits;
+
+static struct wg_peer *choose(void *ctx, const uint8_t *packet, size_t len)
+{
+	(void)ctx;
+	(void)packet;
+	(void)len;
+	return chosen;
+}
+
+static bool admit(void *ctx, const struct wg_peer *from, const uint8_t *packet, size_t len)
+{
+	(void)ctx;
+	(void)packet;
+	(void)len;
+	return admits && from == chosen;
+}
+
+/* A packet as of node 1 from node 2 to node 0 */
+static void send_as_1(struct sim *sim)
+{
+	struct wg_device *dev = sim->nodes[2].dev;
+
+	sim_packet(wg_device_tx_buffer(dev, 100), 100, 1, 0, 0);
+	ck_assert_int_eq(wg_device_tx_commit(dev, 100), 0);
+	sim_settle(sim);
+}
+
+START_TEST(embedder_may_choose_a_peer_and_admit_its_answers)
+{
+	struct wg_ops ops = sim_ops;
+	struct sim *sim = sim_new();
+	struct sim_node *a = &sim->nodes[0];
+	struct wg_device_stats stats;
+	struct wg_peer *p2;
+
+	ops.choose = choose;
+	ops.admit = admit;
+	wg_device_free(a->dev);
+	a->dev = wg_device_new(&ops, a, a->private_key, SIM_MTU);
+	sim_add_peer(sim, 0, 1, true);
+	p2 = sim_add_peer(sim, 0, 2, true);
+	sim_add_peer(sim, 1, 0, false);
+	sim_add_peer(sim, 2, 0, false);
+
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+	chosen = p2;
+	sim_send(sim, 0, 1);
+	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+	ck_assert_uint_eq(sim->nodes[2].delivered, 1);
+
+	send_as_1(sim);
+	wg_device_stats(a->dev, &stats);
+	ck_assert_uint_eq(stats.rx_source_refused, 1);
+	ck_assert_uint_eq(a->delivered, 0);
+	admits = true;
+	send_as_1(sim);
+	ck_assert_uint_eq(a->delivered, 1);
+	ck_assert_ptr_eq(a->last_from, p2);
+	sim_free(sim);
+}
+END_TEST
+
 START_TEST(odd_contents_are_not_delivered)
 {
 	struct wg_peer *p0;
@@ -441,6 +506,7 @@ static Suite *suite(void)
 	tcase_add_test(t, wrong_sizes_and_types_are_malformed);
 	tcase_add_test(t, foreign_source_is_refused_but_proves_life);
 	tcase_add_test(t, longest_prefix_decides_over_the_source);
+	tcase_add_test(t, embedder_may_choose_a_peer_and_admit_its_answers);
 	tcase_add_test(t, odd_contents_are_not_delivered);
 	tcase_add_test(t, replayed_initiation_is_ignored);
 	tcase_add_test(t, older_initiation_is_ignored);
