@@ -223,11 +223,19 @@ def _(w):
 def _(w):
     need("iperf3")
     child, log = serve(w, "iperf3", "-s", "--forceflush", "-p", "5202", ready="Server listening")
+    done = 0
+
+    def ask(*options):
+        # it closes its listener with each test, and says when the next one is there
+        nonlocal done
+        done += 1
+        wait_until("iperf3 to listen again", lambda: text_of(log).count("Server listening") == done)
+        return end_of(from_peer(w, "iperf3", "-J", "-c", "10.9.0.2", "-p", "5202", "-t", "1", *options))
     for options in ((), ("-R",), ("-P", "8"), ("-P", "8", "-R")):
-        end_ = end_of(from_peer(w, "iperf3", "-J", "-c", "10.9.0.2", "-p", "5202", "-t", "1", *options))
+        end_ = ask(*options)
         assert end_["sum_received"]["bytes"] > 1 << 20, (options, text_of(log))
     for options in ((), ("-R",)):
-        end_ = end_of(from_peer(w, "iperf3", "-J", "-c", "10.9.0.2", "-p", "5202", "-t", "1", "-u", "-b", "10M", *options))
+        end_ = ask("-u", "-b", "10M", *options)
         assert end_["sum"]["packets"] > 300 and end_["sum"]["lost_percent"] < 30, (options, end_["sum"])
     end(child)
 
