@@ -16,10 +16,12 @@
 
 enum { LINE_BYTES = 2048 };
 #define PREFIX "wgwrap: "
+#define ERASE  "\r\033[K" /* back to the start of the terminal's line, which is emptied */
 
 static struct {
 	int fd;
 	bool is_file;
+	bool progress; /* the last line can be erased */
 	int verbosity;
 	enum wgw_log_format format;
 } out = {.fd = STDERR_FILENO};
@@ -94,6 +96,37 @@ static size_t plain_line(char line[LINE_BYTES], const char *text)
 	return n;
 }
 
+static void put_line(const char *line, size_t len)
+{
+	if (write(out.fd, line, len) < 0) {
+		/* nobody to tell */
+	}
+}
+
+void wgw_say_progress(const char *format, ...)
+{
+	char line[LINE_BYTES] = ERASE PREFIX;
+	size_t n = strlen(line);
+	int saved = errno;
+	va_list ap;
+
+	if (out.is_file || out.format != WGW_LOG_HUMAN || out.verbosity < 0 || !isatty(out.fd))
+		return;
+	va_start(ap, format);
+	vsnprintf(line + n, sizeof(line) - n, format, ap);
+	va_end(ap);
+	put_line(line, strlen(line));
+	out.progress = true;
+	errno = saved;
+}
+
+void wgw_say_progress_end(void)
+{
+	if (out.progress)
+		put_line(ERASE, strlen(ERASE));
+	out.progress = false;
+}
+
 void wgw_say(int level, const char *format, ...)
 {
 	char text[LINE_BYTES / 2], line[LINE_BYTES];
@@ -112,8 +145,7 @@ void wgw_say(int level, const char *format, ...)
 		len = json_line(line, level, text);
 	else
 		len = plain_line(line, text);
-	if (write(out.fd, line, len) < 0) {
-		/* nobody to tell */
-	}
+	wgw_say_progress_end();
+	put_line(line, len);
 	errno = saved;
 }

@@ -29,6 +29,10 @@ int wgw_say_init(const struct wgw_run_options *options);
 /* One line, "wgwrap: ..." or a JSON object; -q leaves only errors, -v adds WGW_SAY_INFO, -vv
  * WGW_SAY_DEBUG. */
 void wgw_say(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A line of a terminal that the next one takes the place of; elsewhere, and with -q, nothing. */
+void wgw_say_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Takes it away. */
+void wgw_say_progress_end(void);
 /* From now on standard error belongs to others: only a log file is still written. */
 void wgw_say_detach(void);
 /* The descriptor written to, -1: none. It must survive wgw_close_others(). */

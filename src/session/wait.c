@@ -13,6 +13,7 @@
 #include "src/base/loop.h"
 #include "src/session/session.h"
 
+enum { PROGRESS_MS = 1000 };
 enum { KEY_TEXT_BYTES = sodium_base64_ENCODED_LEN(WG_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL) };
 
 /** describe_peers() - "peer [name] at host:port" of the first peer with an endpoint, and how many
@@ -75,6 +76,32 @@ static void say_up(const struct wgw_launch *l, const struct wgw_channel_msg *sta
 		l->config->source, state->u.state.peers_up, state->u.state.peers, who);
 }
 
+/** await() - the next message until @deadline; who is waited for is shown meanwhile. Return: as
+ * wgw_channel_await */
+static int await(const struct wgw_launch *l, int channel, struct wgw_channel_msg *msg,
+		 const struct wgw_channel_msg *state, uint64_t deadline)
+{
+	uint64_t began = deadline - l->options->wait_ms * WGW_MS_NS;
+	char who[512];
+
+	describe_peers(l->config, who, sizeof(who));
+	for (;;) {
+		uint64_t soon = wgw_clock_ns() + PROGRESS_MS * WGW_MS_NS;
+		int err = wgw_channel_await(channel, msg, soon < deadline ? soon : deadline);
+		uint64_t now = wgw_clock_ns();
+
+		if (err != -ETIMEDOUT || now >= deadline) {
+			wgw_say_progress_end();
+			return err;
+		}
+		wgw_say_progress("waiting for %s: %llu s of %g s, %u handshakes sent, %s", who,
+				 (unsigned long long)((now - began) / WGW_SEC_NS),
+				 l->options->wait_ms / 1000.0, state->u.state.attempts,
+				 state->u.state.datagrams_received ? "something answers"
+								   : "no answer");
+	}
+}
+
 int wgw_wait_peers(const struct wgw_launch *l, int channel)
 {
 	uint64_t deadline = wgw_clock_ns() + l->options->wait_ms * WGW_MS_NS;
@@ -84,7 +111,7 @@ int wgw_wait_peers(const struct wgw_launch *l, int channel)
 	if (l->options->wait_ms == 0 || l->peers == 0)
 		return 0;
 	for (;;) {
-		int err = wgw_channel_await(channel, &msg, deadline);
+		int err = await(l, channel, &msg, &state, deadline);
 
 		if (err == -ETIMEDOUT) {
 			diagnose(l, &state);

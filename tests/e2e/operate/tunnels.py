@@ -9,6 +9,7 @@ time limit: 180 s
 import base64
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -45,6 +46,26 @@ def _(w):
     assert w.wgwrap("up", os.path.join(w.dir, "none.conf"))[0] == 3, w.last
     status, _, err = w.wgwrap("up", "--wait=300ms", w.client)
     assert status == 4 and "no answer" in err, w.last
+    t.wait_until("what failed to come up has gone", lambda: w.running() == [])
+
+
+@tap.test("while it waits, a terminal sees for whom and how long; a pipe and -q see nothing")
+def _(w):
+    def on_terminal(*options):
+        main, other = pty.openpty()
+        status = subprocess.run([t.WGWRAP, "up", *options, "--wait=2500ms", w.client], env=w.env, stdin=other, check=False,
+                                stdout=other, stderr=other, timeout=t.LIMIT_S).returncode
+        os.close(other)
+        said = os.read(main, 65536).decode()
+        os.close(main)
+        assert status == 4, said
+        return said
+
+    said = on_terminal()
+    assert f"\r\033[Kwgwrap: waiting for 127.0.0.1:{w.port}: 1 s of 2.5 s, " in said and ", no answer" in said, said
+    assert "2 s of 2.5 s" in said and "\r\033[Kwgwrap: " + w.client + ": no answer" in said, said
+    assert "waiting" not in on_terminal("-q")
+    assert "waiting" not in w.wgwrap("up", "--wait=1500ms", w.client)[2]
     t.wait_until("what failed to come up has gone", lambda: w.running() == [])
 
 
