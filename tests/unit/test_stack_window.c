@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* test_stack_window.c - how much a peer may send, while all is well and while a hole is open */
+#include <malloc.h>
+
 #include "tests/unit/stack_harness.h"
 
 enum { PIECE = 1000, MIB = 1 << 20, SCALE = 8, FLOWS = 80 };
@@ -113,11 +115,31 @@ START_TEST(what_waits_behind_holes_is_bounded_for_all_together)
 }
 END_TEST
 
+START_TEST(what_is_kept_for_the_next_segments_is_given_back)
+{
+	struct seen s = {0};
+	struct peer p;
+	size_t before;
+
+	peer_accept(&p, PEER4, 80, &s);
+	send_behind_a_hole(&p, 512 << 10);
+	peer_send(&p, ACK, piece, PIECE);
+	h_pass_ms(100);
+	ck_assert_uint_gt(s.len, MIB);
+	before = mallinfo2().uordblks;
+	stack_trim(h.stack);
+	if (before > 0) /* else the allocator is not libc's */
+		ck_assert_uint_le(mallinfo2().uordblks + 100 * (size_t)PIECE, before);
+	free(s.data);
+}
+END_TEST
+
 static void tests(TCase *tc)
 {
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, the_window_grows_behind_a_hole);
 	tcase_add_test(tc, a_peer_without_scaling_gets_no_more_than_it_can_be_told);
+	tcase_add_test(tc, what_is_kept_for_the_next_segments_is_given_back);
 	tcase_add_test(tc, what_waits_behind_holes_is_bounded_for_all_together);
 }
 
