@@ -205,8 +205,12 @@ static long handle(struct wgw_call *c)
 			return WGW_CALL_GONE;
 		if (rc)
 			return rc;
-		if (c->what == WGW_SOCKET_OURS)
+		if (c->what == WGW_SOCKET_OURS) {
 			wgw_busy_lock(c);
+			/* a call before this one may have changed it, and taken that back */
+			if (!wgw_repr_tag(c->fd, &c->tag))
+				return -EBADF;
+		}
 	}
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
 		if (calls[i].nr != c->nr)
