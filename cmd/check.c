@@ -34,6 +34,23 @@ static int check(const char *what, bool quiet, bool lenient)
 	return cmd_flush(CMD_OK);
 }
 
+/** struct request - what the command line asks for */
+struct request {
+	const char *what;
+	bool quiet, lenient;
+};
+
+static int take(int option, char *value, void *ctx)
+{
+	struct request *r = ctx;
+
+	if (option == 'c')
+		r->what = value;
+	r->quiet |= option == 'q';
+	r->lenient |= option == 'l';
+	return -1;
+}
+
 int cmd_check(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -43,36 +60,17 @@ int cmd_check(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	char help[] = "help", name[] = "check";
-	const char *what = NULL;
-	bool quiet = false, lenient = false;
-	int option;
+	struct request r = {0};
+	int status;
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":c:qh", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			what = optarg;
-			break;
-		case 'q':
-			quiet = true;
-			break;
-		case 'l':
-			lenient = true;
-			break;
-		case 'h':
-			return cmd_help(2, (char *[]){help, name, NULL});
-		case ':':
-			return cmd_misuse(CMD_USAGE, name, "%s needs a value", argv[optind - 1]);
-		default:
-			return cmd_misuse(CMD_USAGE, name, "unknown option %s", argv[optind - 1]);
-		}
-	}
-	if (!what && optind < argc)
-		what = argv[optind++];
-	if (!what)
-		return cmd_misuse(CMD_USAGE, name, "there is no file to check");
+	status = cmd_words_take(argc, argv, ":c:qh", options, take, &r);
+	if (status >= 0)
+		return status;
+	if (!r.what && optind < argc)
+		r.what = argv[optind++];
+	if (!r.what)
+		return cmd_misuse(CMD_USAGE, "check", "there is no file to check");
 	if (optind < argc)
-		return cmd_misuse(CMD_USAGE, name, "one file at a time");
-	return check(what, quiet, lenient);
+		return cmd_misuse(CMD_USAGE, "check", "one file at a time");
+	return check(r.what, r.quiet, r.lenient);
 }

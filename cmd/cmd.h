@@ -53,6 +53,13 @@ void cmd_diag_init(struct wgw_diag *diag, bool notes);
 /* Ends output to standard output. Returns @status, or CMD_FAILED after saying why. */
 int cmd_flush(int status);
 
+struct option;
+/* Takes the options of a command of its own (argv[0]: its name) apart, up to optind: -h and what is
+ * wrong here, the others by @take, which returns -1 or an exit status. @shorts begins with ':'.
+ * Returns -1, or an exit status after what is wrong was said. */
+int cmd_words_take(int argc, char **argv, const char *shorts, const struct option *options,
+		   int (*take)(int option, char *value, void *ctx), void *ctx);
+
 enum { CMD_OWN_OPTION = 1000 };
 
 /**

@@ -5,6 +5,13 @@
 #include "cmd/cmd.h"
 #include "src/control/control.h"
 
+static int take(int option, char *value, void *ctx)
+{
+	(void)option;
+	*(const char **)ctx = value;
+	return -1;
+}
+
 /** with_tunnel() - takes [NAME|CONF] and calls @act with it. Return: exit status */
 static int with_tunnel(int argc, char **argv, int (*act)(const char *what))
 {
@@ -13,28 +20,16 @@ static int with_tunnel(int argc, char **argv, int (*act)(const char *what))
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	char help[] = "help", *name = argv[0];
 	const char *what = NULL;
-	int option;
+	int status;
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			what = optarg;
-			break;
-		case 'h':
-			return cmd_help(2, (char *[]){help, name, NULL});
-		case ':':
-			return cmd_misuse(CMD_USAGE, name, "%s needs a value", argv[optind - 1]);
-		default:
-			return cmd_misuse(CMD_USAGE, name, "unknown option %s", argv[optind - 1]);
-		}
-	}
+	status = cmd_words_take(argc, argv, ":c:h", options, take, &what);
+	if (status >= 0)
+		return status;
 	if (!what && optind < argc)
 		what = argv[optind++];
 	if (optind < argc)
-		return cmd_misuse(CMD_USAGE, name, "one tunnel at a time");
+		return cmd_misuse(CMD_USAGE, argv[0], "one tunnel at a time");
 	return act(what);
 }
 

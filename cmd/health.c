@@ -9,12 +9,12 @@
 
 enum { OPT_LISTEN = 256, OPT_ANY_USER, OPT_ANY_ADDRESS, OPT_METRICS };
 
-const char cmd_health_help[] =
-	"  --metrics              print metrics for Prometheus\n"
-	"  --listen ADDRESS:PORT|PATH\n"
-	"                         serve /livez, /readyz, /metrics and a status page at / over HTTP\n"
-	"  --any-user             to other users of this host, too\n"
-	"  --any-address          to other hosts, too\n";
+const char cmd_health_help[] = "  --metrics              print metrics for Prometheus\n"
+			       "  --listen ADDRESS:PORT|PATH\n"
+			       "                         serve /livez, /readyz, /metrics and a "
+			       "status page at / over HTTP\n"
+			       "  --any-user             to other users of this host, too\n"
+			       "  --any-address          to other hosts, too\n";
 
 static bool print(const struct wgw_status *s)
 {
@@ -65,6 +65,35 @@ static int run(const struct wgw_health_options *o, bool metrics)
 	return status;
 }
 
+/** struct request - what the command line asks for */
+struct request {
+	struct wgw_health_options o;
+	bool metrics;
+};
+
+static int take(int option, char *value, void *ctx)
+{
+	struct request *r = ctx;
+
+	switch (option) {
+	case 'c':
+		r->o.what = value;
+		break;
+	case OPT_LISTEN:
+		r->o.address = value;
+		break;
+	case OPT_ANY_USER:
+		r->o.any_user = true;
+		break;
+	case OPT_ANY_ADDRESS:
+		r->o.any_address = true;
+		break;
+	default: /* OPT_METRICS */
+		r->metrics = true;
+	}
+	return -1;
+}
+
 int cmd_health(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -76,42 +105,17 @@ int cmd_health(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	char help[] = "help", name[] = "health";
-	struct wgw_health_options o = {.version = WGWRAP_VERSION};
-	bool metrics = false;
-	int option;
+	struct request r = {.o = {.version = WGWRAP_VERSION}};
+	int status;
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			o.what = optarg;
-			break;
-		case OPT_LISTEN:
-			o.address = optarg;
-			break;
-		case OPT_ANY_USER:
-			o.any_user = true;
-			break;
-		case OPT_ANY_ADDRESS:
-			o.any_address = true;
-			break;
-		case OPT_METRICS:
-			metrics = true;
-			break;
-		case 'h':
-			return cmd_help(2, (char *[]){help, name, NULL});
-		case ':':
-			return cmd_misuse(CMD_USAGE, name, "%s needs a value", argv[optind - 1]);
-		default:
-			return cmd_misuse(CMD_USAGE, name, "unknown option %s", argv[optind - 1]);
-		}
-	}
-	if (!o.what && optind < argc)
-		o.what = argv[optind++];
+	status = cmd_words_take(argc, argv, ":c:h", options, take, &r);
+	if (status >= 0)
+		return status;
+	if (!r.o.what && optind < argc)
+		r.o.what = argv[optind++];
 	if (optind < argc)
-		return cmd_misuse(CMD_USAGE, name, "one tunnel at a time, or all");
-	if (metrics && o.address)
-		return cmd_misuse(CMD_USAGE, name, "--listen serves the metrics already");
-	return run(&o, metrics);
+		return cmd_misuse(CMD_USAGE, "health", "one tunnel at a time, or all");
+	if (r.metrics && r.o.address)
+		return cmd_misuse(CMD_USAGE, "health", "--listen serves the metrics already");
+	return run(&r.o, r.metrics);
 }

@@ -41,6 +41,13 @@ static void print(const struct wgw_tunnels *list, bool quiet)
 	}
 }
 
+static int take(int option, char *value, void *ctx)
+{
+	(void)value;
+	*(bool *)ctx |= option == 'q';
+	return -1;
+}
+
 int cmd_list(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -48,26 +55,16 @@ int cmd_list(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	char help[] = "help", name[] = "list";
 	struct wgw_tunnels tunnels;
 	struct wgw_rundir dir;
 	bool quiet = false;
-	int option, err;
+	int status, err;
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":qh", options, NULL)) != -1) {
-		switch (option) {
-		case 'q':
-			quiet = true;
-			break;
-		case 'h':
-			return cmd_help(2, (char *[]){help, name, NULL});
-		default:
-			return cmd_misuse(CMD_USAGE, name, "unknown option %s", argv[optind - 1]);
-		}
-	}
+	status = cmd_words_take(argc, argv, ":qh", options, take, &quiet);
+	if (status >= 0)
+		return status;
 	if (optind < argc)
-		return cmd_misuse(CMD_USAGE, name, "list takes no arguments");
+		return cmd_misuse(CMD_USAGE, "list", "list takes no arguments");
 	wgw_rundir_open(&dir);
 	err = wgw_tunnels_list(&dir, &tunnels);
 	if (dir.fd >= 0)

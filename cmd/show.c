@@ -106,6 +106,17 @@ static int take_words(int n, char **words, struct request *r)
 	return -1;
 }
 
+static int take(int option, char *value, void *ctx)
+{
+	struct request *r = ctx;
+
+	if (option == 'c')
+		r->what = value;
+	else
+		r->json = true;
+	return -1;
+}
+
 int cmd_show(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -114,27 +125,12 @@ int cmd_show(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	char help[] = "help", name[] = "show";
 	struct request r = {.json = false};
-	int option, status;
+	int status;
 
-	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":c:h", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			r.what = optarg;
-			break;
-		case OPT_JSON:
-			r.json = true;
-			break;
-		case 'h':
-			return cmd_help(2, (char *[]){help, name, NULL});
-		case ':':
-			return cmd_misuse(CMD_USAGE, name, "%s needs a value", argv[optind - 1]);
-		default:
-			return cmd_misuse(CMD_USAGE, name, "unknown option %s", argv[optind - 1]);
-		}
-	}
+	status = cmd_words_take(argc, argv, ":c:h", options, take, &r);
+	if (status >= 0)
+		return status;
 	status = take_words(argc - optind, argv + optind, &r);
 	return status < 0 ? show(&r) : status;
 }

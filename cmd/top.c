@@ -10,8 +10,9 @@
 enum { LOOKS_MAX = 1000000, INTERVAL_MIN_MS = 100 };
 
 /** take() - one option with a value. Return: -1, or exit status */
-static int take(int option, const char *value, struct wgw_top_options *o)
+static int take(int option, char *value, void *ctx)
 {
+	struct wgw_top_options *o = ctx;
 	uint32_t n;
 
 	if (option == 'c') {
@@ -39,28 +40,15 @@ int cmd_top(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	char help[] = "help", name[] = "top";
 	struct wgw_top_options o = {.seconds = 1};
-	int option, status = -1;
+	int status;
 
-	opterr = 0;
-	while (status < 0 && (option = getopt_long(argc, argv, ":c:n:d:h", options, NULL)) != -1) {
-		switch (option) {
-		case 'h':
-			return cmd_help(2, (char *[]){help, name, NULL});
-		case ':':
-			return cmd_misuse(CMD_USAGE, name, "%s needs a value", argv[optind - 1]);
-		case '?':
-			return cmd_misuse(CMD_USAGE, name, "unknown option %s", argv[optind - 1]);
-		default:
-			status = take(option, optarg, &o);
-		}
-	}
+	status = cmd_words_take(argc, argv, ":c:n:d:h", options, take, &o);
 	if (status >= 0)
 		return status;
 	if (!o.what && optind < argc)
 		o.what = argv[optind++];
 	if (optind < argc)
-		return cmd_misuse(CMD_USAGE, name, "one tunnel at a time, or all");
+		return cmd_misuse(CMD_USAGE, "top", "one tunnel at a time, or all");
 	return wgw_top(&o);
 }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* words.c - the options of commands that join no tunnel */
+#include <getopt.h>
+
+#include "cmd/cmd.h"
+
+int cmd_words_take(int argc, char **argv, const char *shorts, const struct option *options,
+		   int (*take)(int option, char *value, void *ctx), void *ctx)
+{
+	char help[] = "help", *name = argv[0];
+	int option, status = -1;
+
+	opterr = 0;
+	while (status < 0 && (option = getopt_long(argc, argv, shorts, options, NULL)) != -1) {
+		switch (option) {
+		case 'h':
+			return cmd_help(2, (char *[]){help, name, NULL});
+		case ':':
+			return cmd_misuse(CMD_USAGE, name, "%s needs a value", argv[optind - 1]);
+		case '?':
+			return cmd_misuse(CMD_USAGE, name, "unknown option %s", argv[optind - 1]);
+		default:
+			status = take(option, optarg, ctx);
+		}
+	}
+	return status;
+}
