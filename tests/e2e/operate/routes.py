@@ -182,6 +182,19 @@ def _(w):
     w.conf()
 
 
+@tap.test("a reload keeps what up was told on its command line")
+def _(w):
+    w.ok("up", "--exit-node", "cloud", "--route", "192.0.2.1:tcp:8001=office", w.client)
+    w.conf(office="PersistentKeepalive = 25")
+    w.ok("reload", "client")
+    t.wait_until("the file was read", lambda: w.tunnel("client")["peers"][0]["persistentKeepalive"] == 25)
+    t.wait_until("the routes are there", lambda: [(p["allowedIps"][1:], p["routes"]) for p in w.tunnel("client")["peers"]]
+                 == [([], ["192.0.2.1/32:tcp:8001"]), (["0.0.0.0/0", "::/0"], [])])
+    assert w.ask("--join") == "cloud" and w.ask("--join", port=8001) == "office"
+    w.ok("down", "client")
+    w.conf()
+
+
 @tap.test("a route lets its peer answer, and send nothing else")
 def _(w):
     code = ("import socket, sys\n"
