@@ -51,7 +51,8 @@ says "a set-group-ID program" "$work/setgid" "privileges *set-group-ID ($(id -g)
 } >"$work/i386"
 chmod 755 "$work/i386"
 says "another architecture" "$work/i386" "is a program for another architecture"
-says "what is not there" no-such-program "command not found"
+# PATH may have directories that are not for us: then execvp says so, and doctor too
+says "what is not there" no-such-program "no-such-program: \(command not found\|Permission denied\)"
 if command -v setcap >/dev/null && cp "$(command -v cat)" "$work/capable" && setcap cap_net_raw+ep "$work/capable" 2>/dev/null; then
 	says "file capabilities" "$work/capable" "privileges *capabilities of the file: cap_net_raw"
 else
