@@ -129,7 +129,7 @@ def _(w):
             # root's apt asks as _apt: another user
             done = w.run("apt-get", *options, "-o", f"Acquire::http::Proxy={url}", "update")
             assert "Err:" in done.stdout, done
-            assert f"user {w.uid('_apt')} was refused" in w.proxy().words(), w.proxy().words()
+            w.proxy().wait(f"user {w.uid('_apt')} was refused")
             options += ["-o", "APT::Sandbox::User=root"]
         place = w.path(f"debs-{way.replace(' ', '-')}")
         os.mkdir(place)

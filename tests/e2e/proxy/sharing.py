@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from lib import tap  # noqa: E402
 from lib.proxied import SERVER, WGWRAP, Proxied, read_all, socks  # noqa: E402
 from lib.tap import test  # noqa: E402
+from lib.world import wait_until  # noqa: E402
 
 
 def as_user(uid):
@@ -67,6 +68,8 @@ def _(w):
                 done = subprocess.run(as_user(uid) + [python, "-c", CONNECT, where], capture_output=True, text=True, cwd="/",
                                       timeout=20, check=False)
                 assert done.stdout.strip() and done.stdout.strip() in expected, (uid, where, done)
+            if not options:
+                wait_until("the line", lambda p=log.name: "user 65532 was refused" in w.read(p))
             assert ("user 65532 was refused" in w.read(log.name)) == (not options), w.read(log.name)
         finally:
             child.terminate()
