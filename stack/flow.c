@@ -216,10 +216,14 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 	return ERR_OK;
 }
 
-/* Something was acknowledged, or has left. A little room is not worth the calls. */
+/* Something was acknowledged, or has left. A little room is not worth the calls; with nothing in
+ * flight, when no more acknowledgements come, there is always enough. */
 void flow_room_made(struct flow *f)
 {
-	if (!f->want_write || send_room(f) < SEND_ROOM_MIN_BYTES)
+	bool pressed = f->stack->tx_bytes >= TX_TOTAL_BYTES;
+
+	if (!f->want_write ||
+	    send_room(f) < (pressed ? TX_SPACE_PRESSED_BYTES / 2 : SEND_ROOM_MIN_BYTES))
 		return;
 	f->want_write = false;
 	events_post(f, FLOW_EVENT_WRITABLE);

@@ -25,7 +25,7 @@ enum {
 	TX_SPACE_MIN_BYTES = 128 * 1024,
 	/* Committed bytes that have not left yet: this, or what pacing lets go at once */
 	TX_AHEAD_MIN_BYTES = 64 * 1024,
-	SEND_ROOM_MIN_BYTES = 16 * 1024, /* less does not make a full connection writable */
+	SEND_ROOM_MIN_BYTES = 32 * 1024, /* less does not make a full connection writable */
 	/* Those of all connections; above, each has the space below */
 	TX_TOTAL_BYTES = 20 * 1024 * 1024,
 	TX_SPACE_PRESSED_BYTES = 16 * 1024,
