@@ -19,16 +19,14 @@ SANITIZE ?=
 PKGS      := libsodium libb2 inih libcares libseccomp
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lhttp_parser
-# AEAD providers that are compiled in when their headers are present
+# AEAD providers that are compiled in when their headers are present, and loaded when they are used
 HAVE_OPENSSL := $(shell pkg-config --exists libcrypto 2>/dev/null && echo 1)
 HAVE_IPSECMB := $(shell $(CC) -E -include intel-ipsec-mb.h -x c /dev/null >/dev/null 2>&1 && echo 1)
 ifdef HAVE_OPENSSL
 PKG_CFLAGS += -DWG_HAVE_OPENSSL
-PKG_LIBS   += -lcrypto
 endif
 ifdef HAVE_IPSECMB
 PKG_CFLAGS += -DWG_HAVE_IPSECMB
-PKG_LIBS   += -lIPSec_MB
 endif
 
 WG_SRCS      := $(sort $(wildcard wg/*.c))
@@ -200,7 +198,7 @@ tidy:
 	clang-tidy --quiet $(filter %.c,$(WG_SRCS) $(SRC_SRCS) $(CMD_SRCS)) -- $(STD) -I. $(PKG_CFLAGS)
 
 # the engine for other programs: header, static library, pkg-config file
-WG_LIBS := $(shell pkg-config --libs libsodium libb2 2>/dev/null) $(if $(HAVE_OPENSSL),-lcrypto) $(if $(HAVE_IPSECMB),-lIPSec_MB)
+WG_LIBS := $(shell pkg-config --libs libsodium libb2 2>/dev/null)
 install-engine: $(BUILD)/libwg.a
 	install -D -m 644 $< $(DESTDIR)$(LIBDIR)/libwg.a
 	install -D -m 644 wg/wg.h $(DESTDIR)$(PREFIX)/include/wgwrap/wg/wg.h

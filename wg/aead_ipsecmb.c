@@ -4,27 +4,55 @@
  *
  * Worth having where its AVX2 or AVX-512 code runs; on older processors OpenSSL is as good, so it
  * is not usable there. Jobs may complete later than they are handed in and in any order; all have
- * completed when the batch ends.
+ * completed when the batch ends. The library is loaded when it is asked for.
  */
 #ifdef WG_HAVE_IPSECMB
 
 #include "wg/aead.h"
 
 #include <intel-ipsec-mb.h>
+#include <pthread.h>
 #include <sodium.h>
+
+#include "wg/library.h"
 
 enum { BATCH_MAX = 64 };
 
+/* The library's functions, and whether they were found; the others are pointers in its manager. */
+static struct {
+	bool found;
+	__typeof__(alloc_mb_mgr) *alloc;
+	__typeof__(free_mb_mgr) *free;
+	__typeof__(init_mb_mgr_auto) *init;
+	__typeof__(imb_get_errno) *get_errno;
+} mb;
+
+static void load(void)
+{
+	const struct wg_symbol symbols[] = {
+		{"alloc_mb_mgr", &mb.alloc},
+		{"free_mb_mgr", &mb.free},
+		{"init_mb_mgr_auto", &mb.init},
+		{"imb_get_errno", &mb.get_errno},
+		{NULL, NULL},
+	};
+
+	mb.found = wg_library_load("libIPSec_MB.so.1", symbols);
+}
+
 static void *create(void)
 {
-	IMB_MGR *mgr = alloc_mb_mgr(0);
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	IMB_MGR *mgr;
 	IMB_ARCH arch;
 
+	pthread_once(&once, load);
+	mgr = mb.found ? mb.alloc(0) : NULL;
 	if (!mgr)
 		return NULL;
-	init_mb_mgr_auto(mgr, &arch);
-	if (imb_get_errno(mgr) != 0 || arch < IMB_ARCH_AVX2) {
-		free_mb_mgr(mgr);
+	mb.init(mgr, &arch);
+	if (mb.get_errno(mgr) != 0 || arch < IMB_ARCH_AVX2) {
+		mb.free(mgr);
 		return NULL;
 	}
 	return mgr;
@@ -32,7 +60,7 @@ static void *create(void)
 
 static void destroy(void *ctx)
 {
-	free_mb_mgr(ctx);
+	mb.free(ctx);
 }
 
 /* Hands in @job, whose tag goes to @tag, and marks those that have completed. @nonce and @tag stay
