@@ -7,11 +7,13 @@
  *        traffic http HOST PORT PATH COUNT	COUNT requests for PATH, one after the other
  *        traffic connections HOST PORT SECONDS PARALLEL	connect, one byte each way, close
  *        traffic open HOST PORT COUNT	opens COUNT connections and keeps them until end of input
+ *        traffic start COUNT COMMAND [ARG...]	runs COMMAND COUNT times, from its start to its first line
  *
  * serve answers each byte with the same byte and prints "ready". The others print figures as "name value".
  */
 #include <stdbool.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 
 #include "tests/programs/common.h"
 
@@ -114,8 +116,10 @@ static int pingpong(const union address *a, socklen_t len, size_t count)
 
 		if (send(fd, &byte, 1, 0) != 1 || recv(fd, &byte, 1, 0) != 1)
 			die("exchange");
-		if (i == 0)
+		if (i == 0) {
 			printf("first_byte_us %llu\n", (unsigned long long)(now_us() - began));
+			fflush(stdout);
+		}
 		us[i] = (uint32_t)(now_us() - start);
 	}
 	qsort(us, count, sizeof(*us), by_size);
@@ -267,12 +271,55 @@ static int keep_open(const union address *a, socklen_t len, int count)
 	return 0;
 }
 
+/* Microseconds from the start of @command to its first line on standard output. */
+static uint32_t first_line_us(char **command)
+{
+	int out[2], status;
+	uint64_t began, heard;
+	char buf[256];
+	pid_t child;
+
+	if (pipe2(out, O_CLOEXEC))
+		die("pipe2");
+	began = now_us();
+	child = vfork();
+	if (child == 0) {
+		dup2(out[1], STDOUT_FILENO);
+		execvp(command[0], command);
+		_exit(127);
+	}
+	close(out[1]);
+	if (child < 0 || read(out[0], buf, sizeof(buf)) <= 0)
+		die(command[0]);
+	heard = now_us();
+	while (read(out[0], buf, sizeof(buf)) > 0)
+		;
+	close(out[0]);
+	if (waitpid(child, &status, 0) != child || status != 0)
+		die(command[0]);
+	return (uint32_t)(heard - began);
+}
+
+static int start(size_t count, char **command)
+{
+	uint32_t *us = calloc(count ? count : 1, sizeof(*us));
+
+	for (size_t i = 0; i < count; i++)
+		us[i] = first_line_us(command);
+	qsort(us, count, sizeof(*us), by_size);
+	printf("median_us %u\n", us[count / 2]);
+	free(us);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	union address a;
 	socklen_t len;
 
 	raise_nofile();
+	if (argc >= 4 && !strcmp(argv[1], "start"))
+		return start((size_t)atol(argv[2]), argv + 3);
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		return serve(argv[2]);
 	if (argc < 5)
