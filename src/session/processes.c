@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "src/session/session.h"
@@ -20,14 +21,14 @@ struct process {
 	bool ours;
 };
 
-/** parent_of() - from /proc/PID/stat: the second field behind the last ')' */
-static pid_t parent_of(int proc, const char *pid)
+/** parent_of() - from /proc/PID/stat: the second field behind the last ')'; -1: has gone, or may not look */
+static pid_t parent_of(int proc, pid_t pid)
 {
 	char path[64], text[512], *end;
 	int fd, parent = -1;
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "%.20s/stat", pid);
+	snprintf(path, sizeof(path), "%d/stat", pid);
 	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
@@ -55,7 +56,7 @@ static ssize_t list_processes(struct process **list)
 
 		if (p.pid <= 0)
 			continue;
-		p.parent = parent_of(dirfd(dir), entry->d_name);
+		p.parent = parent_of(dirfd(dir), p.pid);
 		if (n == room) {
 			struct process *more;
 
@@ -98,10 +99,15 @@ static void mark_descendants(struct process *list, size_t n)
 bool wgw_has_children(const pid_t *but, size_t n)
 {
 	struct process *list;
-	ssize_t count = list_processes(&list);
+	siginfo_t info;
 	pid_t self = getpid();
 	bool found = false;
+	ssize_t count;
 
+	/* mostly there are none at all, and this is cheaper than /proc */
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD)
+		return false;
+	count = list_processes(&list);
 	for (ssize_t i = 0; i < count && !found; i++) {
 		bool excepted = false;
 
@@ -160,17 +166,28 @@ void wgw_scan_sockets(const uint64_t *inode, unsigned int n, uint64_t *held)
 		memset(held, 0xff, WGW_CH_SCAN_MAX / 8);
 }
 
+/*
+ * An ancestor that ends in the meantime leaves its children to a process above it: the walk begins again.
+ * One that is missing twice is hidden from us (hidepid), thus another user's, thus not below us.
+ */
 bool wgw_is_descendant(pid_t pid)
 {
-	struct process *list;
-	ssize_t n = list_processes(&list);
-	bool found = n < 0;
+	int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid_t self = getpid(), at = pid, missing = -1;
 
-	if (n < 0)
+	if (proc < 0)
 		return true;
-	mark_descendants(list, (size_t)n);
-	for (ssize_t i = 0; i < n && !found; i++)
-		found = list[i].pid == pid && list[i].ours;
-	free(list);
-	return found;
+	while (at > 1 && at != self) {
+		pid_t parent = parent_of(proc, at);
+
+		if (parent < 0 && at == missing)
+			break;
+		if (parent < 0) {
+			missing = at;
+			parent = pid;
+		}
+		at = parent;
+	}
+	close(proc);
+	return at == self;
 }
