@@ -67,6 +67,7 @@ enum { CMD_OWN_OPTION = 1000 };
  * @name, @misuse, @failed: for messages; exit statuses
  * @shared:	Long names of the options it shares with run, NULL-terminated; NULL: all
  * @own:	Its other options, getopt_long's val a letter or from CMD_OWN_OPTION on; NULL: none
+ * @anywhere:	Options may stand behind other words, too
  * @take:	Takes one of those; returns -1, or an exit status after what is wrong was said
  */
 struct cmd_options {
@@ -74,6 +75,7 @@ struct cmd_options {
 	int misuse, failed;
 	const char *const *shared;
 	const struct option *own;
+	bool anywhere;
 	int (*take)(int option, const char *value, void *ctx);
 	void *ctx;
 };

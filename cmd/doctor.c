@@ -186,8 +186,8 @@ static void privileges(const struct wgw_program *p)
 static void failing(const struct wgw_program *p, enum wgw_obstacle obstacle)
 {
 	tell("  will fail", "raw and packet sockets, multicast, SCTP and the like; io_uring is "
-			      "refused, and programs "
-			      "do without");
+			    "refused, and programs "
+			    "do without");
 	if ((p->setuid && p->uid != geteuid()) || p->capabilities)
 		tell("", "whatever it needs its privileges for; where it needs them, let it start "
 			 "wgwrap instead");

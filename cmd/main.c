@@ -121,7 +121,7 @@ static const char run_options[] =
 	"  --wait[=TIME], --no-wait\n"
 	"                         wait that long for the first handshake (15s)\n"
 	"  --linger=TIME          wait that long for delivery at the end (10s)\n"
-	"  --exit-node PEER       all that has no other way goes to that peer: a name, key or address\n"
+	"  --exit-node PEER       default routes to this peer: its name, key or an address\n"
 	"  --route CIDR[:PROTOCOL[:PORTS]]=PEER\n"
 	"                         that goes to that peer; may be repeated\n"
 	"  --direct CIDR[,...]    goes outside the tunnel; may be repeated\n"

@@ -373,8 +373,9 @@ static void collect(struct option options[OPTIONS_MAX], char shorts[2 * OPTIONS_
 {
 	size_t n = 0, k = 0;
 
-	/* options end at the first word that is none */
-	shorts[k++] = '+';
+	/* without it, getopt_long moves words that are no options to the end */
+	if (!owner->anywhere)
+		shorts[k++] = '+';
 	shorts[k++] = ':';
 	for (const struct option *o = long_options; o->name; o++) {
 		if (!is_shared(o->name))

@@ -25,7 +25,7 @@ static const struct option own[] = {
 const char cmd_up_help[] =
 	"  --foreground           stay; for systemd (Type=notify) and containers\n"
 	"  --health ADDRESS:PORT|PATH\n"
-	"                         serve /livez, /readyz, /metrics and a status page at / over HTTP\n"
+	"                         HTTP: /livez, /readyz, /metrics and, at /, a status page\n"
 	"  --any-user             to other users of this host, too\n"
 	"  --any-address          to other hosts, too\n";
 
@@ -58,6 +58,7 @@ int cmd_up(int argc, char **argv)
 		.failed = CMD_FAILED,
 		.shared = shared,
 		.own = own,
+		.anywhere = true,
 		.take = take,
 		.ctx = &o,
 	};

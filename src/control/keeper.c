@@ -22,14 +22,16 @@
 #include "src/control/control.h"
 #include "src/control/notify.h"
 
-/** reap() - children are those that resolve names and those that start the tunnel process */
-static void reap(struct wgw_supervisor *s)
+/** reap() - children are those that resolve names, those that start the tunnel process, and @health */
+static void reap(struct wgw_supervisor *s, struct wgw_keeper_health *health)
 {
 	pid_t pid;
 
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
 		if (pid == s->starter)
 			s->starter = 0;
+		if (pid == health->pid)
+			health->pid = 0;
 		for (size_t i = 0; i < WGW_RESOLVERS_MAX; i++) {
 			if (s->resolvers[i] == pid)
 				s->resolvers[i] = 0;
@@ -37,14 +39,14 @@ static void reap(struct wgw_supervisor *s)
 	}
 }
 
-static void take_signals(struct wgw_supervisor *s)
+static void take_signals(struct wgw_supervisor *s, struct wgw_keeper_health *health)
 {
 	struct signalfd_siginfo info;
 
 	while (read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		switch (info.ssi_signo) {
 		case SIGCHLD:
-			reap(s);
+			reap(s, health);
 			break;
 		case SIGHUP:
 			s->reread = true;
@@ -163,7 +165,8 @@ static pid_t start_health(const struct wgw_keeper_health *health, const char *na
 	_exit(wgw_health_serve(&options, health->fd));
 }
 
-/** follow_name() - the tunnel has another name when its key was changed */
+/** follow_name() - the tunnel has another name when its key was changed. Who serves health is killed, not
+ * asked to end: it would unlink the unix socket, which its successor goes on listening on */
 static void follow_name(const struct wgw_supervisor *s, struct wgw_keeper_health *health,
 			char name[WGW_TUNNEL_NAME_BYTES])
 {
@@ -171,7 +174,7 @@ static void follow_name(const struct wgw_supervisor *s, struct wgw_keeper_health
 		return;
 	memcpy(name, s->launch->name, WGW_TUNNEL_NAME_BYTES);
 	if (health->pid)
-		kill(health->pid, SIGTERM);
+		kill(health->pid, SIGKILL);
 	health->pid = start_health(health, name);
 }
 
@@ -193,7 +196,7 @@ static void serve(struct wgw_supervisor *s, struct wgw_keeper_health *health)
 		    errno != EINTR)
 			return;
 		if (p[0].revents)
-			take_signals(s);
+			take_signals(s, health);
 		if (p[1].revents && !wgw_serve_channel(s) && !s->leave)
 			wgw_restart_plan(s);
 		if (p[2].revents)

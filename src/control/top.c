@@ -2,8 +2,8 @@
 /*
  * top.c - `wgwrap top`: the open connections, looked at again and again
  *
- * On a terminal each look replaces the one before and is cut to the terminal's size; else they
- * follow each other.
+ * On a terminal each look replaces the one before and is cut to the terminal's size, without the columns
+ * that only a wide one holds; else they follow each other.
  */
 #include <poll.h>
 #include <signal.h>
@@ -19,7 +19,7 @@
 #include "src/control/flows.h"
 #include "src/control/show.h"
 
-enum { ROWS_DEFAULT = 24, COLUMNS_DEFAULT = 80, COLUMNS_MAX = 512 };
+enum { ROWS_DEFAULT = 24, COLUMNS_DEFAULT = 80, COLUMNS_MAX = 512, COLUMNS_WIDE = 133 };
 
 /** struct look - what is remembered of a tunnel between two looks */
 struct look {
@@ -75,11 +75,27 @@ static const char *rate_text(double rate, char buf[WGW_SIZE_BYTES])
 	return buf;
 }
 
+static void put_head(struct screen *s)
+{
+	if (s->columns < COLUMNS_WIDE)
+		put_line(s, "%-5s %7s %-10s %-24s %13s %13s", "PROTO", "PID", "STATE", "REMOTE",
+			 "OUT/S", "IN/S");
+	else
+		put_line(s, "%-5s %7s %-10s %-6s %-24s %-24s %11s %11s %13s %13s", "PROTO", "PID",
+			 "STATE", "WAY", "LOCAL", "REMOTE", "OUT", "IN", "OUT/S", "IN/S");
+}
+
 static void put_flow(struct screen *s, const struct wgw_flow *f)
 {
 	char out[WGW_SIZE_BYTES], in[WGW_SIZE_BYTES], rate_out[WGW_SIZE_BYTES],
 		rate_in[WGW_SIZE_BYTES];
 
+	if (s->columns < COLUMNS_WIDE) {
+		put_line(s, "%-5s %7d %-10s %-24s %13s %13s", f->protocol, f->pid, f->state,
+			 f->remote, rate_text(f->rate_out, rate_out),
+			 rate_text(f->rate_in, rate_in));
+		return;
+	}
 	put_line(s, "%-5s %7d %-10s %-6s %-24s %-24s %11s %11s %13s %13s", f->protocol, f->pid,
 		 f->state, f->direct ? "direct" : "tunnel", f->local, f->remote,
 		 wgw_size_text(f->out, out), wgw_size_text(f->in, in),
@@ -142,8 +158,7 @@ static void show_tunnel(struct screen *s, const struct wgw_rundir *dir, const st
 	put_summary(s, t, before, seconds, &rx, &tx);
 	wgw_flows_compare(&flows, &before->flows, seconds);
 	if (flows.n > 0)
-		put_line(s, "%-5s %7s %-10s %-6s %-24s %-24s %11s %11s %13s %13s", "PROTO", "PID",
-			 "STATE", "WAY", "LOCAL", "REMOTE", "OUT", "IN", "OUT/S", "IN/S");
+		put_head(s);
 	for (size_t i = 0; i < flows.n; i++)
 		put_flow(s, &flows.at[i]);
 	put_line(s, "%s", "");

@@ -84,9 +84,15 @@ static bool is_kept(const struct wgw_launch *l)
 static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
 {
 	struct wgw_keeper_health health = {.options = options->health, .fd = -1};
+	bool kept = !options->foreground && is_kept(l);
 	int channel, status = WGW_EXIT_OK;
 
-	if (health.options.address) {
+	if (health.options.address && kept) {
+		wgw_say(WGW_SAY_WARNING,
+			"%s is up already, and --health is taken when it comes up; see \"wgwrap "
+			"health --listen\", or \"wgwrap down\" first",
+			l->config->source);
+	} else if (health.options.address) {
 		health.fd = wgw_health_listen(&health.options);
 		if (health.fd < 0)
 			return WGW_EXIT_RUNTIME;

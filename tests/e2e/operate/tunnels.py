@@ -7,14 +7,17 @@ time limit: 180 s
 """
 
 import base64
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -420,6 +423,18 @@ def _(w):
         out = w.ok("top", "-n", "2", "-d", "500ms", "client")
         rows = [line for line in out.splitlines() if line.startswith("tcp") and "10.77.0.1:8000" in line]
         assert len(rows) == 2 and re.search(r"[\d.]+ [KM]iB/s$", rows[1]), out
+        # a terminal of 80 columns has the rates, too
+        main, other = pty.openpty()
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        done = subprocess.run([t.WGWRAP, "top", "-n", "2", "-d", "500ms", "client"], env=w.env, check=False, stdout=other,
+                              timeout=t.LIMIT_S)
+        os.close(other)
+        lines = os.read(main, 65536).decode().split("\033[J")[-1].splitlines()
+        os.close(main)
+        assert done.returncode == 0 and max(map(len, lines)) <= 80, lines
+        rows = [line for line in lines if line.startswith("tcp") and "10.77.0.1:8000" in line]
+        assert len(rows) == 1 and re.search(r"( -|[KM]?i?B/s)$", rows[0]), lines
+        assert any(line.endswith(" IN/S") for line in lines), lines
     finally:
         w.stop(load)
 
@@ -496,6 +511,24 @@ def _(w):
 def _(w):
     status, _, err = w.wgwrap("health", "--listen", f"0.0.0.0:{t.free_port()}")
     assert status == 1 and "--any-address" in err, w.last
+
+
+@tap.test("up --health: options behind the file, too; a unix socket outlives another key; up again says what it does not")
+def _(w):
+    def ready():
+        return t.run("curl", "-sS", "--unix-socket", path, "http://localhost/readyz").stdout
+
+    path = os.path.join(w.dir, "health")
+    w.ok("down", "client")
+    w.ok("up", w.client, "--health", path)
+    assert os.stat(path).st_mode & 0o777 == 0o600 and ready() == "client: up\n"
+    status, _, err = w.wgwrap("up", "--health", path, w.client)
+    assert status == 0 and "up already" in err and ready() == "client: up\n", w.last
+    assert change_private_key(w)[0] == 0
+    t.wait_until("health follows", lambda: ready() == "client: up\n")
+    w.ok("down", "client")
+    t.wait_until("the socket has gone", lambda: not os.path.exists(path))
+    w.ok("up", w.client)
 
 
 @tap.test("down with a command running leaves it its tunnel")
