@@ -18,8 +18,15 @@ const char cmd_health_help[] = "  --metrics              print metrics for Prome
 
 static bool print(const struct wgw_status *s)
 {
+	char text[WGW_ALIVE_TEXT_BYTES];
+
 	printf("%s: %s%s%s\n", s->label ? s->label : s->name, wgw_state_word(s->state),
 	       s->reason ? ": " : "", s->reason ? s->reason : "");
+	for (size_t i = 0; i < s->n_alive; i++) {
+		if (s->alive[i].late)
+			printf("%s: %s %s\n", s->label ? s->label : s->name, s->alive[i].address,
+			       wgw_alive_text(&s->alive[i], text));
+	}
 	return wgw_status_is_ready(s);
 }
 

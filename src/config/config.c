@@ -35,6 +35,7 @@ void wgw_config_free(struct wgw_config *config)
 	free(config->source);
 	wgw_prefixes_free(&config->addresses);
 	wgw_prefixes_free(&config->dns);
+	wgw_prefixes_free(&config->check_alive);
 	wgw_prefixes_free(&config->direct);
 	free_strings(&config->search);
 	free_strings(&config->allowed_apps);
@@ -87,6 +88,17 @@ static void print_dns(FILE *out, const struct wgw_config *config)
 		fputc('\n', out);
 }
 
+static void print_alive(FILE *out, const struct wgw_config *config)
+{
+	char text[WGW_ADDR_TEXT_BYTES];
+
+	for (size_t i = 0; i < config->check_alive.n; i++)
+		fprintf(out, "%s%s", i ? ", " : "CheckAlive = ",
+			wgw_addr_text(&config->check_alive.at[i].addr, text));
+	if (config->check_alive.n)
+		fprintf(out, "\nCheckAliveInterval = %u\n", (unsigned int)config->check_alive_s);
+}
+
 static void print_interface(FILE *out, const struct wgw_config *config)
 {
 	uint8_t public_key[WG_KEY_BYTES];
@@ -104,6 +116,7 @@ static void print_interface(FILE *out, const struct wgw_config *config)
 	print_dns(out, config);
 	if (config->mtu)
 		fprintf(out, "MTU = %u\n", (unsigned int)config->mtu);
+	print_alive(out, config);
 	print_prefixes(out, "#@wgwrap:Direct = ", &config->direct);
 	if (config->dns_system)
 		fputs("#@wgwrap:DNS = system\n", out);

@@ -87,6 +87,8 @@ struct wgw_peer_config {
  * @addresses:		Address =, prefix lengths kept; at most STACK_ADDRS_MAX
  * @dns:		DNS = servers (addresses, port 53); @search: DNS = names
  * @mtu:		0: not set
+ * @check_alive:	wireproxy's CheckAlive: addresses that are to answer echo requests
+ * @check_alive_s:	How often they are asked, 1 s or more
  * @peers:		@n_peers of them, duplicates (same public key) merged
  * @direct:		"#@wgwrap:Direct =": prefixes that go outside the tunnel, as --direct
  * @dns_system:		"#@wgwrap:DNS = system": names are resolved by the host, as --dns system
@@ -101,6 +103,8 @@ struct wgw_config {
 	struct wgw_prefixes dns;
 	struct wgw_strings search;
 	uint16_t mtu;
+	struct wgw_prefixes check_alive;
+	uint16_t check_alive_s;
 	struct wgw_peer_config *peers;
 	size_t n_peers;
 	struct wgw_prefixes direct;
@@ -112,6 +116,8 @@ struct wgw_config {
 enum {
 	WGW_CONFIG_MAX_BYTES = 4 * 1024 * 1024,
 	WGW_CONFIG_PEERS_MAX = 4096,
+	WGW_CONFIG_ALIVE_MAX = 64,	/* addresses of CheckAlive */
+	WGW_CONFIG_ALIVE_S = 5,		/* CheckAliveInterval, unless it is said */
 	WGW_CONFIG_NAME_MAX_BYTES = 64, /* of a peer's name; longer ones are cut */
 };
 

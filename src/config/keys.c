@@ -221,6 +221,34 @@ static void set_direct(struct wgw_parser *p, const struct wgw_key *key, const ch
 	add_prefix(p, key, value, &p->config->direct);
 }
 
+static void set_check_alive(struct wgw_parser *p, const struct wgw_key *key, const char *value)
+{
+	struct wgw_prefixes *list = &p->config->check_alive;
+	char quoted[WGW_QUOTED_BYTES];
+	struct wgw_prefix one;
+
+	if (strchr(value, '/') || wgw_address_parse(value, &one) < 0 ||
+	    stack_addr_is_any(&one.addr))
+		wgw_parser_say(p, WGW_ERROR, key, "%s is not an address",
+			       wgw_quoted(value, quoted));
+	else if (list->n == WGW_CONFIG_ALIVE_MAX)
+		wgw_parser_say(p, WGW_ERROR, key, "more than %d addresses", WGW_CONFIG_ALIVE_MAX);
+	else if (wgw_prefixes_longest(list, &one.addr) < 0 && wgw_prefixes_add(list, &one) < 0)
+		p->out_of_memory = true;
+}
+
+static void set_check_alive_interval(struct wgw_parser *p, const struct wgw_key *key,
+				     const char *value)
+{
+	char quoted[WGW_QUOTED_BYTES];
+	uint32_t seconds = 0;
+
+	if (wgw_number_parse(value, 1, UINT16_MAX, &seconds) < 0)
+		wgw_parser_say(p, WGW_ERROR, key, "%s is not a number of seconds from 1 to %d",
+			       wgw_quoted(value, quoted), UINT16_MAX);
+	p->config->check_alive_s = (uint16_t)seconds;
+}
+
 /** set_dns() - what is made of digits and dots or has a colon is a server, all else a search
  * domain, as wg-quick(8) sorts them */
 static void set_dns(struct wgw_parser *p, const struct wgw_key *key, const char *value)
@@ -390,6 +418,10 @@ static const struct wgw_key keys[] = {
 	/* bare it is WrapGuard's */
 	{"Route", WGW_PEER, WGW_BARE | WGW_PRAGMA, WGW_LIST | WGW_EMPTY, set_route, NULL},
 
+	/* wireproxy */
+	{"CheckAlive", WGW_INTERFACE, WGW_BARE, WGW_LIST | WGW_EMPTY, set_check_alive, NULL},
+	{"CheckAliveInterval", WGW_INTERFACE, WGW_BARE, 0, set_check_alive_interval, NULL},
+
 	/* WireSock */
 	{"AllowedApps", ANY_SECTION, ANY_WS, WGW_LIST | WGW_EMPTY | WGW_SPACES, set_allowed_apps,
 	 NULL},
@@ -412,8 +444,6 @@ static const struct wgw_key keys[] = {
 
 	/* others that speak WireGuard's own protocol */
 	{"Reserved", ANY_SECTION, WGW_BARE, WGW_EMPTY, refuse_reserved, NULL},
-	NOTE("CheckAlive", WGW_INTERFACE, WGW_BARE, WGW_EMPTY, NO_MEANING),
-	NOTE("CheckAliveInterval", WGW_INTERFACE, WGW_BARE, WGW_EMPTY, NO_MEANING),
 
 	/* AmneziaWG, with the values that leave WireGuard as it is */
 	AMNEZIA("Jc", WGW_INTERFACE, "0"),

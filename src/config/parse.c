@@ -413,6 +413,12 @@ static void check_interface(struct wgw_parser *p)
 			     "%s: [Interface] has no Address: add the one the peer expects, as in "
 			     "\"Address = 10.0.0.2/32\"",
 			     config->source);
+	if (config->check_alive_s && config->check_alive.n == 0)
+		wgw_diag_say(p->diag, WGW_WARNING,
+			     "%s: CheckAliveInterval without CheckAlive: nothing is asked",
+			     config->source);
+	if (!config->check_alive_s)
+		config->check_alive_s = WGW_CONFIG_ALIVE_S;
 	for (size_t i = 0; i < config->addresses.n; i++)
 		has_v6 |= !stack_addr_is_v4(&config->addresses.at[i].addr);
 	if (has_v6 && config->mtu && config->mtu < MTU_V6_MIN_BYTES)

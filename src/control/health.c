@@ -126,6 +126,7 @@ static bool tunnels(struct server *s, struct wgw_tunnels *list)
 /** put_ready() - a line for each tunnel; whether all are ready */
 static bool put_ready(FILE *out, const struct wgw_tunnels *list)
 {
+	char text[WGW_ALIVE_TEXT_BYTES];
 	bool ready = true;
 
 	for (size_t i = 0; i < list->n; i++) {
@@ -134,6 +135,11 @@ static bool put_ready(FILE *out, const struct wgw_tunnels *list)
 		fprintf(out, "%s: %s%s%s\n", s->label ? s->label : s->name,
 			wgw_state_word(s->state), s->reason ? ": " : "",
 			s->reason ? s->reason : "");
+		for (size_t k = 0; k < s->n_alive; k++) {
+			if (s->alive[k].late)
+				fprintf(out, "%s: %s %s\n", s->label ? s->label : s->name,
+					s->alive[k].address, wgw_alive_text(&s->alive[k], text));
+		}
 		ready = ready && wgw_status_is_ready(s);
 	}
 	return ready;

@@ -102,6 +102,23 @@ static void put_peer(FILE *out, const struct wgw_peer_status *p)
 	fputc('}', out);
 }
 
+static void put_alive(FILE *out, const struct wgw_status *s)
+{
+	fprintf(out, "\"checkAlive\":[");
+	for (size_t i = 0; i < s->n_alive; i++) {
+		const struct wgw_alive_status *a = &s->alive[i];
+
+		fprintf(out, "%s{", i ? "," : "");
+		put_string(out, "address", a->address);
+		if (a->answered)
+			fprintf(out, "\"answeredMsAgo\":%" PRIu64 ",", a->age_ms);
+		else
+			fprintf(out, "\"answeredMsAgo\":null,");
+		fprintf(out, "\"late\":%s}", a->late ? "true" : "false");
+	}
+	fprintf(out, "],");
+}
+
 static void put_tunnel(FILE *out, const struct wgw_status *s)
 {
 	char key[WGW_KEY_TEXT_LEN + 1];
@@ -118,6 +135,7 @@ static void put_tunnel(FILE *out, const struct wgw_status *s)
 	put_texts(out, "searchDomains", &s->search);
 	put_string(out, "state", wgw_state_word(s->state));
 	put_string(out, "reason", s->reason);
+	put_alive(out, s);
 	fprintf(out, "\"pid\":%d,\"uptimeMs\":%" PRIu64 ",\"sessions\":[", s->pid, s->uptime_ms);
 	for (size_t i = 0; i < s->n_sessions; i++)
 		fprintf(out, "%s{\"pid\":%d,\"keeper\":%s,\"sockets\":%" PRIu64 "}", i ? "," : "",

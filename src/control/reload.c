@@ -76,6 +76,7 @@ static void put_peer(FILE *out, const struct wgw_peer_config *p,
 static int set_file(const struct wgw_launch *l, const struct wgw_endpoints *endpoints)
 {
 	int fd = memfd_create("wgwrap-set", MFD_CLOEXEC), copy;
+	char text[WGW_ADDR_TEXT_BYTES];
 	/* unbuffered: no copy of a key stays in stdio's memory */
 	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
 
@@ -87,6 +88,9 @@ static int set_file(const struct wgw_launch *l, const struct wgw_endpoints *endp
 	setvbuf(out, NULL, _IONBF, 0);
 	put_key(out, "private_key", l->config->private_key);
 	fprintf(out, "listen_port=%u\nfwmark=%u\n", l->listen_port, l->config->fwmark);
+	fprintf(out, "alive_interval=%u\n", l->config->check_alive_s);
+	for (size_t i = 0; i < l->config->check_alive.n; i++)
+		fprintf(out, "alive=%s\n", wgw_addr_text(&l->config->check_alive.at[i].addr, text));
 	for (size_t i = 0; i < l->config->n_peers; i++)
 		put_peer(out, &l->config->peers[i], endpoints->at[i], endpoints->n[i]);
 	copy = ferror(out) ? -EIO : fcntl(fd, F_DUPFD_CLOEXEC, 3);

@@ -231,6 +231,19 @@ static void put_drops(FILE *out, const struct style *c, const struct wgw_counter
 		fputc('\n', out);
 }
 
+static void put_alive(FILE *out, const struct style *c, const struct wgw_status *s)
+{
+	char text[WGW_ALIVE_TEXT_BYTES];
+
+	for (size_t i = 0; i < s->n_alive; i++) {
+		const struct wgw_alive_status *a = &s->alive[i];
+
+		put_name(out, c, "alive");
+		fprintf(out, "%s %s%s%s\n", a->address, a->late ? c->red : "",
+			wgw_alive_text(a, text), a->late ? c->plain : "");
+	}
+}
+
 static void put_use(FILE *out, const struct style *c, const struct wgw_status *s)
 {
 	char span[WGW_SPAN_BYTES];
@@ -266,6 +279,7 @@ void wgw_show_tunnel(FILE *out, const struct wgw_status *s, time_t now, bool col
 	put_list(out, c, "search domains", &s->search, NULL);
 	put_name(out, c, "mtu");
 	fprintf(out, "%u\n", s->mtu);
+	put_alive(out, c, s);
 	put_sessions(out, c, s);
 	put_use(out, c, s);
 	if (s->source)

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* status.c - reads the text of status.h */
 #include <errno.h>
+#include <inttypes.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "src/control/status.h"
+
+/* for the way there and back, as wireproxy has it */
+enum { ALIVE_LEEWAY_S = 2 };
 
 static const char *const state_words[WGW_STATES] = {
 	[WGW_STATE_DOWN] = "down",
@@ -121,6 +126,31 @@ static int session(char *value, struct wgw_status *s)
 	return 0;
 }
 
+/** alive() - "ADDR MS|never" */
+static int alive(char *value, struct wgw_status *s)
+{
+	char *space = strchr(value, ' ');
+	struct wgw_alive_status *at;
+
+	if (!space)
+		return -EINVAL;
+	*space = '\0';
+	at = reallocarray(s->alive, s->n_alive + 1, sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	s->alive = at;
+	at += s->n_alive;
+	*at = (struct wgw_alive_status){.answered = strcmp(space + 1, "never") != 0};
+	if (at->answered && number(space + 1, UINT64_MAX, &at->age_ms))
+		return -EINVAL;
+	at->late = !at->answered || at->age_ms > (s->alive_interval_s + ALIVE_LEEWAY_S) * 1000;
+	at->address = strdup(value);
+	if (!at->address)
+		return -ENOMEM;
+	s->n_alive++;
+	return 0;
+}
+
 /* ---- lines ---- */
 
 /** device_number() - keys of the interface whose value is a number. Return: also 1, another key */
@@ -141,6 +171,8 @@ static int device_number(struct wgw_status *s, const char *name, const char *val
 	} else if (strcmp(name, "pid") == 0) {
 		err = number(value, INT32_MAX, &n);
 		s->pid = (int)n;
+	} else if (strcmp(name, "alive_interval_s") == 0) {
+		err = number(value, UINT16_MAX, &s->alive_interval_s);
 	} else if (strcmp(name, "uptime_ms") == 0) {
 		err = number(value, UINT64_MAX, &s->uptime_ms);
 	}
@@ -169,6 +201,8 @@ static int device_line(struct wgw_status *s, const char *name, char *value)
 		return state(value, &s->state);
 	if (strcmp(name, "reason") == 0)
 		return string(value, &s->reason);
+	if (strcmp(name, "alive") == 0)
+		return alive(value, s);
 	if (strcmp(name, "session") == 0)
 		return session(value, s);
 	if (strcmp(name, "counter") == 0)
@@ -300,6 +334,9 @@ void wgw_status_free(struct wgw_status *s)
 	free_texts(&s->addresses);
 	free_texts(&s->dns);
 	free_texts(&s->search);
+	for (size_t i = 0; i < s->n_alive; i++)
+		free(s->alive[i].address);
+	free(s->alive);
 	free(s->counters.at);
 	free(s->sessions);
 	free(s);
@@ -307,7 +344,22 @@ void wgw_status_free(struct wgw_status *s)
 
 bool wgw_status_is_ready(const struct wgw_status *s)
 {
+	for (size_t i = 0; i < s->n_alive; i++) {
+		if (s->alive[i].late)
+			return false;
+	}
 	return s->state >= WGW_STATE_IDLE;
+}
+
+const char *wgw_alive_text(const struct wgw_alive_status *a, char buf[WGW_ALIVE_TEXT_BYTES])
+{
+	if (!a->answered)
+		snprintf(buf, WGW_ALIVE_TEXT_BYTES, "never answered an echo request (CheckAlive)");
+	else
+		snprintf(buf, WGW_ALIVE_TEXT_BYTES,
+			 "%s an echo request %" PRIu64 " s ago (CheckAlive)",
+			 a->late ? "last answered" : "answered", a->age_ms / 1000);
+	return buf;
 }
 
 uint64_t wgw_counter(const struct wgw_counters *counters, const char *name)

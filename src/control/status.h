@@ -14,6 +14,8 @@
  *   own_public_key=HEX
  *   address=ADDR/BITS		may be repeated; dns=ADDR, search=NAME too
  *   state=WORD reason=TEXT	enum wgw_state; why it is not up, empty when it is
+ *   alive_interval_s=N		CheckAliveInterval, when there is a CheckAlive
+ *   alive=ADDR MS|never	one of its addresses, and how long ago it answered
  *   session=PID WORD N		a session's front, "command" or "keeper", its open sockets
  *   counter=NAME N		counts since the start, and gauges
  * Peer, besides those of the protocol:
@@ -77,6 +79,17 @@ struct wgw_peer_status {
 	struct wgw_counters counters;
 };
 
+/**
+ * struct wgw_alive_status - an address that is asked for echoes
+ * @answered:	It has answered, @age_ms ago
+ * @late:	By more than the interval and two seconds, which is when wireproxy says 503
+ */
+struct wgw_alive_status {
+	char *address;
+	bool answered, late;
+	uint64_t age_ms;
+};
+
 struct wgw_session_status {
 	int pid;
 	bool keeper;
@@ -98,6 +111,9 @@ struct wgw_status {
 	struct wgw_texts addresses, dns, search;
 	enum wgw_state state;
 	struct wgw_counters counters;
+	uint64_t alive_interval_s;
+	struct wgw_alive_status *alive;
+	size_t n_alive;
 	struct wgw_session_status *sessions;
 	size_t n_sessions;
 	struct wgw_peer_status *peers;
@@ -110,8 +126,12 @@ struct wgw_status *wgw_status_parse(char *text, unsigned int *bad_line);
 void wgw_status_free(struct wgw_status *s);
 
 /* Whether programs can expect to get through: a session with a peer, or none because none was
- * needed. */
+ * needed; and every address of CheckAlive answers. */
 bool wgw_status_is_ready(const struct wgw_status *s);
+
+/* "does not answer echo requests" and for how long, in @buf. Returns @buf. */
+enum { WGW_ALIVE_TEXT_BYTES = 96 };
+const char *wgw_alive_text(const struct wgw_alive_status *a, char buf[WGW_ALIVE_TEXT_BYTES]);
 
 /* The counter called @name, 0 when there is none. */
 uint64_t wgw_counter(const struct wgw_counters *counters, const char *name);

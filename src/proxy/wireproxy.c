@@ -8,8 +8,7 @@
  * parser of such files, the others blanked so that line numbers stay; sections become listeners.
  *
  * What wireproxy does and wg-quick does not: a value "$NAME" is the environment variable's, "$$" at
- * its beginning is "$"; a [Peer] without AllowedIPs gets everything; CheckAlive in [Interface]; [Resolve]
- * says which family is tried first, not which alone.
+ * its beginning is "$"; a [Peer] without AllowedIPs gets everything; [Resolve] says which family is tried first, not which alone.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -336,13 +335,6 @@ static void take_wg_key(struct splitter *s, const char *key, size_t len, char *v
 	if (s->kind == SEC_ROOT && is_key(key, len, "WGConfig")) {
 		s->foreign = true;
 		keep(s, &s->path, value);
-	} else if (s->kind == SEC_INTERFACE &&
-		   (is_key(key, len, "CheckAlive") || is_key(key, len, "CheckAliveInterval"))) {
-		wgw_diag_say(s->diag, WGW_NOTE,
-			     "%s:%u: %.*s has no effect: health is judged by "
-			     "handshakes and traffic",
-			     s->source, s->line, (int)len, key);
-		s->foreign = true;
 	} else if (value[0] == '$') {
 		char name[64];
 

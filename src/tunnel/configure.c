@@ -12,6 +12,8 @@
  *   route=ROUTE		may be repeated: "#@wgwrap:Route =" with a protocol; replace_routes=true
  *   candidate=ADDRESS:PORT	may be repeated: all its addresses, in the order to try
  *
+ * and the interface, in a whole file: alive_interval=SECONDS, alive=ADDRESS, which may be repeated.
+ *
  * Connections live on: the TCP/IP stack sees nothing of this. A peer's session stays until it is
  * renewed; a new preshared key counts from the next handshake on. A new private_key ends sending in
  * all sessions, and the next packet makes a new one. As the key is what a tunnel is known by,
@@ -37,6 +39,7 @@
  * @skip:	update_only, and there is no such peer
  * @peer:	The current one, with @apply only
  * @n_candidates: of the current peer
+ * @alive, @alive_s: what is to answer, with @apply only; how often
  * @keyed:	The interface has another key than before
  */
 struct change {
@@ -51,6 +54,8 @@ struct change {
 	int64_t mark; /* -1: unchanged */
 	uint8_t (*named)[WG_KEY_BYTES];
 	size_t n_named;
+	struct wgw_prefixes alive;
+	uint32_t alive_s;
 };
 
 /* ---- values ---- */
@@ -142,6 +147,28 @@ static void remove_all(struct change *c)
 		wgw_peers_remove(p);
 }
 
+static int alive_line(struct change *c, const char *value)
+{
+	struct wgw_prefix one;
+	int err = wgw_address_parse(value, &one);
+
+	return err || !c->apply ? err : wgw_prefixes_add(&c->alive, &one);
+}
+
+/* The second reading is over. */
+static int change_alive(struct change *c)
+{
+	struct wgw_config *config = (struct wgw_config *)(uintptr_t)c->core->t.boot->config;
+
+	if (!c->whole || !c->core->alive)
+		return 0;
+	wgw_prefixes_free(&config->check_alive);
+	config->check_alive = c->alive;
+	config->check_alive_s = (uint16_t)c->alive_s;
+	c->alive = (struct wgw_prefixes){0};
+	return wgw_alive_follow(c->core->alive);
+}
+
 static int device_line(struct change *c, const char *name, const char *value)
 {
 	uint32_t n;
@@ -159,6 +186,10 @@ static int device_line(struct change *c, const char *name, const char *value)
 		c->mark = n;
 		return err;
 	}
+	if (c->whole && strcmp(name, "alive") == 0)
+		return alive_line(c, value);
+	if (c->whole && strcmp(name, "alive_interval") == 0)
+		return wgw_number_parse(value, 0, UINT16_MAX, &c->alive_s);
 	if (strcmp(name, "replace_peers") == 0) {
 		err = true_value(value);
 		if (!err && c->apply)
@@ -452,6 +483,8 @@ int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned 
 	err = read_lines(&c, text, line);
 	if (!err && whole)
 		remove_unnamed(&c);
+	err = err ? err : change_alive(&c);
+	wgw_prefixes_free(&c.alive);
 	free(c.named);
 	if (c.keyed)
 		tell_key(core);

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "src/session/channel.h"
 #include "src/tunnel/outer.h"
@@ -14,6 +15,7 @@
 struct wgw_peers;
 struct wgw_route_table;
 struct wgw_pcap;
+struct wgw_alive;
 struct wgw_client;
 
 enum {
@@ -27,6 +29,7 @@ enum {
  * @peers:	The peers' state, peers.c
  * @pcap:	NULL: inner packets are not recorded
  * @input, @flush: first and last work before the loop sleeps
+ * @alive:	CheckAlive
  * @engine, @tcpip: deadlines of wg_device_tick and stack_tick
  * @linger:	Set while no session is left
  * @quiet:	Set after work, to give memory back once it is over
@@ -44,6 +47,7 @@ struct wgw_core {
 	struct wgw_tunnel t;
 	struct wgw_peers *peers;
 	struct wgw_pcap *pcap;
+	struct wgw_alive *alive;
 	struct wgw_before input, flush;
 	struct wgw_timer engine, tcpip, linger, quiet;
 	uint64_t worked;
@@ -204,6 +208,17 @@ struct wgw_pcap *wgw_pcap_new(int fd);
 void wgw_pcap_packet(struct wgw_pcap *p, const struct iovec *iov, int n, size_t len);
 void wgw_pcap_flush(struct wgw_pcap *p);
 void wgw_pcap_free(struct wgw_pcap *p);
+
+/* alive.c ---- */
+
+/* Begins to ask the addresses of the configuration's CheckAlive. NULL without memory. */
+struct wgw_alive *wgw_alive_new(struct wgw_core *core);
+/* The configuration's list or interval has changed. Returns 0 or -ENOMEM. */
+int wgw_alive_follow(struct wgw_alive *a);
+/* Writes the lines alive= and alive_interval_s= of src/control/status.h. */
+void wgw_alive_report(const struct wgw_alive *a, FILE *out);
+/* Before the stack's end. NULL is allowed. */
+void wgw_alive_free(struct wgw_alive *a);
 
 /* sandbox.c ---- */
 

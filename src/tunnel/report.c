@@ -253,6 +253,8 @@ static void put_device(FILE *out, struct wgw_core *core)
 	for (size_t i = 0; i < config->search.n; i++)
 		put_text(out, "search", config->search.at[i]);
 	put_state(out, core->peers);
+	if (core->alive)
+		wgw_alive_report(core->alive, out);
 	put_sessions(out, core);
 	put_counters(out, core);
 }

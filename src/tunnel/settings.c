@@ -142,6 +142,9 @@ char *wgw_settings_text(const struct wgw_config *config, uint16_t mtu, uint16_t 
 	add(&l, "listen-port %u", listen_port);
 	if (config->fwmark)
 		add(&l, "fwmark %u", config->fwmark);
+	for (size_t i = 0; i < config->check_alive.n; i++)
+		add(&l, "check-alive %s every %u s",
+		    wgw_addr_text(&config->check_alive.at[i].addr, text), config->check_alive_s);
 	for (size_t i = 0; i < config->n_peers; i++)
 		add_peer(&l, config, &config->peers[i]);
 	if (!l.failed)

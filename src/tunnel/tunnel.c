@@ -555,6 +555,9 @@ static void start(struct wgw_core *core)
 	start_outer(core);
 	start_engine(core);
 	start_stack(core);
+	core->alive = wgw_alive_new(core);
+	if (!core->alive)
+		fail(boot, "out of memory");
 	start_sockets(core);
 	wgw_loop_before(core->t.loop, &core->flush);
 	if (boot->linger_ms != UINT32_MAX)

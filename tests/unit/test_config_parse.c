@@ -95,15 +95,17 @@ static const char *prefix_text(const struct wgw_prefixes *list, size_t i)
 
 START_TEST(every_value_arrives)
 {
-	struct wgw_config *c = good("[Interface]\nPrivateKey = " PRIVATE "\nListenPort = 51820\n"
-				    "FwMark = 0x2a\nAddress = 10.8.0.2/24, fd00::2/64\nMTU = 1380\n"
-				    "DNS = 10.8.0.1, corp.example\nDNS = fd00::1\n"
-				    "#@wgwrap:Direct = 192.0.2.0/24\n#@wgwrap:DNS = system\n"
-				    "#@ws:AllowedApps = one, a b\nDisallowedApps = two\n"
-				    "\n[Peer]\n# Name = a peer; named\nPublicKey = " PUBLIC "\n"
-				    "PresharedKey = " PRESHARED "\nAllowedIPs = 0.0.0.0/0\n"
-				    "AllowedIPs = ::/0\nDisallowedIPs = 192.168.0.0/16\n"
-				    "Endpoint = [2001:db8::1]:51821\nPersistentKeepalive = 25\n");
+	struct wgw_config *c =
+		good("[Interface]\nPrivateKey = " PRIVATE "\nListenPort = 51820\n"
+		     "FwMark = 0x2a\nAddress = 10.8.0.2/24, fd00::2/64\nMTU = 1380\n"
+		     "DNS = 10.8.0.1, corp.example\nDNS = fd00::1\n"
+		     "#@wgwrap:Direct = 192.0.2.0/24\n#@wgwrap:DNS = system\n"
+		     "CheckAlive = 10.8.0.9, fd00::9, 10.8.0.9\nCheckAliveInterval = 3\n"
+		     "#@ws:AllowedApps = one, a b\nDisallowedApps = two\n"
+		     "\n[Peer]\n# Name = a peer; named\nPublicKey = " PUBLIC "\n"
+		     "PresharedKey = " PRESHARED "\nAllowedIPs = 0.0.0.0/0\n"
+		     "AllowedIPs = ::/0\nDisallowedIPs = 192.168.0.0/16\n"
+		     "Endpoint = [2001:db8::1]:51821\nPersistentKeepalive = 25\n");
 	const struct wgw_peer_config *peer = c->peers;
 	uint8_t key[WG_KEY_BYTES];
 
@@ -121,12 +123,15 @@ START_TEST(every_value_arrives)
 	ck_assert_str_eq(c->search.at[0], "corp.example");
 	ck_assert_str_eq(prefix_text(&c->direct, 0), "192.0.2.0/24");
 	ck_assert(c->dns_system);
+	ck_assert_uint_eq(c->check_alive.n, 2);
+	ck_assert_str_eq(prefix_text(&c->check_alive, 1), "fd00::9/128");
+	ck_assert_uint_eq(c->check_alive_s, 3);
 	ck_assert_uint_eq(c->allowed_apps.n, 2);
 	ck_assert_str_eq(c->allowed_apps.at[1], "a b");
 	ck_assert_str_eq(c->disallowed_apps.at[0], "two");
 
 	ck_assert_uint_eq(c->n_peers, 1);
-	ck_assert_uint_eq(peer->line, 14);
+	ck_assert_uint_eq(peer->line, 16);
 	ck_assert_str_eq(peer->name, "a peer; named");
 	ck_assert_int_eq(wgw_key_parse(PUBLIC, key), 0);
 	ck_assert_mem_eq(peer->public_key, key, sizeof(key));
@@ -246,6 +251,11 @@ static const struct {
 	 "E f:7: MTU: '9000000' is not a number from 576 to 65495"},
 	{INTERFACE "MTU = 575\n" PEER, "E f:4: MTU: '575' is not a number from 576 to 65495"},
 	{INTERFACE "MTU = 65496\n" PEER, "E f:4: MTU: '65496' is not a number from 576 to 65495"},
+	{INTERFACE "CheckAlive = a.test\n" PEER, "E f:4: CheckAlive: 'a.test' is not an address"},
+	{INTERFACE "CheckAliveInterval = 0\n" PEER,
+	 "E f:4: CheckAliveInterval: '0' is not a number of seconds from 1 to 65535"},
+	{INTERFACE "CheckAliveInterval = 3\n" PEER,
+	 "W f: CheckAliveInterval without CheckAlive: nothing is asked"},
 	{INTERFACE "mtuu = 1400\n" PEER, "E f:4: 'mtuu': unknown key; did you mean MTU?"},
 	{INTERFACE "Endpoint = a:1\n" PEER, "E f:4: Endpoint: this key belongs in [Peer]"},
 	{INTERFACE "AllowedIPs\n" PEER, "E f:4: 'AllowedIPs' has no '=': expected KEY = VALUE"},

@@ -29,6 +29,9 @@ static const char text[] = "listen_port=51820\n"
 			   "address=fd00::2/64\n"
 			   "state=up\n"
 			   "reason=\n"
+			   "alive_interval_s=3\n"
+			   "alive=10.0.0.9 5000\n"
+			   "alive=fd00::9 0\n"
 			   "session=12 command 3\n"
 			   "session=13 keeper 0\n"
 			   "counter=dropped_bad_mac_total 4\n"
@@ -112,8 +115,37 @@ START_TEST(all_values_are_read_and_unknown_keys_passed_over)
 	ck_assert_uint_eq(s->peers[0].allowed_ips.n, 2);
 	ck_assert_int_eq(s->peers[1].state, WGW_STATE_DOWN);
 	ck_assert_str_eq(s->peers[1].reason, "never answered");
+	ck_assert_uint_eq(s->n_alive, 2);
+	ck_assert_str_eq(s->alive[1].address, "fd00::9");
 	ck_assert(wgw_status_is_ready(s));
 	wgw_status_free(s);
+}
+END_TEST
+
+START_TEST(an_address_that_answers_late_or_never_is_not_ready)
+{
+	static const struct {
+		const char *text, *words;
+		bool ready;
+	} cases[] = {
+		{"state=up\nalive_interval_s=3\nalive=1.1.1.1 5000\n",
+		 "answered an echo request 5 s ago (CheckAlive)", true},
+		{"state=up\nalive_interval_s=3\nalive=1.1.1.1 5001\n",
+		 "last answered an echo request 5 s ago (CheckAlive)", false},
+		{"state=up\nalive_interval_s=3\nalive=1.1.1.1 never\nalive=1.1.1.2 0\n",
+		 "never answered an echo request (CheckAlive)", false},
+		{"state=down\nalive_interval_s=3\nalive=1.1.1.1 1\n",
+		 "answered an echo request 0 s ago (CheckAlive)", false},
+	};
+	char words[WGW_ALIVE_TEXT_BYTES];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct wgw_status *s = parse(cases[i].text);
+
+		ck_assert_str_eq(wgw_alive_text(&s->alive[0], words), cases[i].words);
+		ck_assert_int_eq(wgw_status_is_ready(s), cases[i].ready);
+		wgw_status_free(s);
+	}
 }
 END_TEST
 
@@ -126,6 +158,8 @@ static const struct {
 	{"listen_port=\n", 1},
 	{"mtu=1x\n", 1},
 	{"label=a\nno equals sign\n", 2},
+	{"alive=1.1.1.1\n", 1},
+	{"alive=1.1.1.1 -\n", 1},
 	{"own_public_key=00\n", 1},
 	{"own_public_key=zz" KEY_A "\n", 1},
 	{"public_key=" KEY_A "00\n", 1},
@@ -375,6 +409,7 @@ static Suite *suite(void)
 	TCase *c = tcase_create("state");
 
 	tcase_add_test(c, all_values_are_read_and_unknown_keys_passed_over);
+	tcase_add_test(c, an_address_that_answers_late_or_never_is_not_ready);
 	tcase_add_loop_test(c, a_mistake_is_found_in_its_line, 0,
 			    sizeof(mistakes) / sizeof(*mistakes));
 	tcase_add_test(c, show_has_the_layout_of_wg);

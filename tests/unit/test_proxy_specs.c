@@ -149,7 +149,8 @@ START_TEST(sections_become_listeners_and_lines_stay_where_they_are)
 
 	ck_assert_int_eq(setenv("SECRET", "k=", 1), 0);
 	ck_assert_int_eq(split(text, &o, &wg, &path), 1);
-	ck_assert_str_eq(wg, "[Interface]\nprivatekey = k=\n\n[Peer]\nAllowedIPs = ::/0\n\n\n\n\n"
+	ck_assert_str_eq(wg, "[Interface]\nprivatekey = k=\nCheckAlive = "
+			     "1.1.1.1\n[Peer]\nAllowedIPs = ::/0\n\n\n\n\n"
 			     "[Peer]\nPublicKey = k\nAllowedIPs = 0.0.0.0/0, ::/0\n\n\n\n\n");
 	ck_assert_uint_eq(o.n, 2);
 	ck_assert_int_eq(o.specs[0].kind, WGW_PROXY_SOCKS);

@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -323,13 +324,49 @@ def _(w):
         assert proxy.stop() == 0
 
 
-@test("CheckAlive is read; options of the command line come on top")
+def health(w, port):
+    """wgwrap health's status and words, and those of /readyz."""
+    done = subprocess.run([WGWRAP, "health", "alive"], capture_output=True, text=True, timeout=30, check=False,
+                          env=w.environment("client"))
+    with socket.create_connection(("127.0.0.1", port), 10) as s:
+        s.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        head, body = read_all(s).decode().split("\r\n\r\n")
+    assert done.returncode == 5 or body == done.stdout, (body, done)
+    return done.returncode, int(head.split(" ")[1]), body
+
+
+@test("CheckAlive: ready while every address answers echo requests in the tunnel")
 def _(w):
-    text = wg_part(w).replace("DNS =", "CheckAlive = 1.1.1.1, 3.3.3.3\nCheckAliveInterval = 3\nDNS =") + \
+    port = free_port()
+    text = wg_part(w).replace("10.9.0.2/32", "10.9.0.2/32, fd09::2/128").replace("10.9.0.0/16", "10.9.0.0/16, fd09::/16")
+    with subprocess.Popen([WGWRAP, "health", "--listen", f"127.0.0.1:{port}"], env=w.environment("client")) as listener:
+        try:
+            for asked, silent in ((f"{SERVER}, fd09::1", None), (f"{SERVER}, 10.9.3.100", "10.9.3.100"),
+                                  ("203.0.113.1", "203.0.113.1")):
+                conf = w.write("alive.conf", text.replace("DNS =", f"CheckAlive = {asked}\nCheckAliveInterval = 1\nDNS =") +
+                               f"[Socks5]\nBindAddress = 127.0.0.1:{free_port()}\n")
+                proxy = w.start(conf=conf, ready="(SOCKS)")
+                if silent:
+                    time.sleep(2)  # an answer would be there by now
+                    status, code, words = health(w, port)
+                    assert (status, code) == (6, 503) and f"{silent} never answered" in words and SERVER not in words, words
+                else:
+                    wait_until("it is ready", lambda: health(w, port)[:2] == (0, 200))
+                    shown = subprocess.run([WGWRAP, "show", "alive"], capture_output=True, text=True, timeout=30, check=True,
+                                           env=w.environment("client")).stdout
+                    assert f"alive: {SERVER} answered" in shown and "alive: fd09::1 answered" in shown, shown
+                assert proxy.stop() == 0
+                wait_until("the tunnel is gone", lambda: health(w, port)[0] == 5)
+        finally:
+            listener.terminate()
+
+
+@test("options of the command line come on top of the file's sections")
+def _(w):
+    text = wg_part(w) + \
         f"[Socks5]\nBindAddress = 127.0.0.1:{free_port()}\n"
-    proxy = w.start("-L", f"0:{SERVER}:{ECHO}", conf=w.write("alive.conf", text), ready="TCP forward")
+    proxy = w.start("-L", f"0:{SERVER}:{ECHO}", conf=w.write("more.conf", text), ready="TCP forward")
     proxy.wait("SOCKS")
-    assert "CheckAlive has no effect" in proxy.words()
     assert proxy.stop() == 0
 
 
