@@ -120,6 +120,7 @@ int demux_insert(struct stack *s, struct flow *f)
 	f->hash_next = *b;
 	*b = f;
 	s->n_flows++;
+	s->flows_at[f->local.port]++;
 	return 0;
 }
 
@@ -133,6 +134,7 @@ static void demux_remove(struct stack *s, struct flow *f)
 	if (s->last_found == f)
 		s->last_found = NULL;
 	s->n_flows--;
+	s->flows_at[f->local.port]--;
 }
 
 void demux_begin(struct flow *f)

@@ -195,6 +195,7 @@ struct stack {
 	uint8_t hash_key[16], isn_key[16];
 	struct flow **buckets, *last_found;
 	size_t n_buckets, n_flows;
+	uint32_t flows_at[UINT16_MAX + 1]; /* how many by local port, in every state */
 	size_t rx_bytes, tx_bytes; /* of all connections: unread or out of order, unacknowledged */
 	struct flow *ready, **ready_tail;
 	struct flow *touched;

@@ -62,3 +62,8 @@ int ports_check_local(const struct stack *s, const struct stack_addr *local)
 {
 	return stack_addr_is_any(local) || stack_is_local(s, local) ? 0 : EADDRNOTAVAIL;
 }
+
+bool stack_port_has_flows(const struct stack *s, uint16_t port)
+{
+	return s->flows_at[port] != 0;
+}

@@ -77,6 +77,8 @@ bool stack_source_for(const struct stack *stack, const struct stack_addr *to,
 		      struct stack_addr *from);
 /* Whether @a (port ignored) is one of our addresses. */
 bool stack_is_local(const struct stack *stack, const struct stack_addr *a);
+/* Whether a TCP connection has the local @port, in any state up to the end of TIME_WAIT. */
+bool stack_port_has_flows(const struct stack *stack, uint16_t port);
 
 /* Gives back memory that is only kept to be faster next time. */
 void stack_trim(struct stack *stack);

@@ -230,6 +230,8 @@ static bool is_taken(struct wgw_sockets *s, const struct stack_addr *local, uint
 	return wgw_kept_conflict(s, local, flags) || wgw_listen_conflict(s, local, flags);
 }
 
+/* As Linux, a port is free that no connection has either: who binds before it connects has no second
+ * choice then. With connections at all of them, any that nobody has bound. */
 int wgw_port_choose(struct wgw_sockets *s, struct stack_addr *local, uint32_t flags)
 {
 	uint32_t n = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1;
@@ -238,8 +240,10 @@ int wgw_port_choose(struct wgw_sockets *s, struct stack_addr *local, uint32_t fl
 	if (local->port != 0)
 		return is_taken(s, local, flags) ? -EADDRINUSE : 0;
 	flags &= ~(uint32_t)(WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT);
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < 2 * n; i++) {
 		local->port = (uint16_t)(EPHEMERAL_FIRST + (at + i) % n);
+		if (i < n && stack_port_has_flows(s->t->stack, local->port))
+			continue;
 		if (!is_taken(s, local, flags))
 			return 0;
 	}

@@ -340,6 +340,29 @@ CASE(source_port_and_address)
 	       !strcmp(seen, mine));
 }
 
+/* Ports of connections that are over but wait are not chosen: the same destination would refuse them. */
+CASE(chosen_port_of_no_old_connection)
+{
+	int failed = 0;
+
+	for (int i = 0; i < 1500; i++) {
+		int fd = tcp_socket(false, 0);
+
+		if (connect_to(fd, host(false), COMMAND_PORT))
+			die("connect");
+		close(fd);
+	}
+	nap_ms(200);
+	for (int i = 0; i < 100; i++) {
+		int fd = tcp_socket(false, 0);
+
+		if (bind_to(fd, self(false), 0) || connect_to(fd, host(false), COMMAND_PORT))
+			failed++;
+		close(fd);
+	}
+	printf("failed: %d of 100\n", failed);
+}
+
 CASE(foreign_source)
 {
 	int fd = tcp_socket(false, 0);

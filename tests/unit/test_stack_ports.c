@@ -89,6 +89,26 @@ START_TEST(connections_that_come_and_go_do_not_run_out_of_ports)
 }
 END_TEST
 
+START_TEST(a_port_has_flows_until_time_wait_is_over)
+{
+	struct seen s = {0};
+	struct stack_addr local;
+	uint32_t isn, end;
+	uint16_t waiting;
+
+	ck_assert_int_eq(connect_to(PEER4, 80, &s), 0);
+	flow_addrs(s.flow, &local, NULL);
+	ck_assert(stack_port_has_flows(h.stack, local.port));
+	flow_abort(s.flow);
+	ck_assert(!stack_port_has_flows(h.stack, local.port));
+	waiting = cycle(80, &isn, &end);
+	ck_assert(stack_port_has_flows(h.stack, waiting));
+	h_pass_ms(61000);
+	stack_tick(h.stack); /* nothing wakes anybody for the end of the wait */
+	ck_assert(!stack_port_has_flows(h.stack, waiting));
+}
+END_TEST
+
 START_TEST(time_wait_lasts_a_minute)
 {
 	uint32_t isn, end;
@@ -114,6 +134,7 @@ static void tests(TCase *tc)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, each_destination_has_all_ports);
 	tcase_add_test(tc, connections_that_come_and_go_do_not_run_out_of_ports);
+	tcase_add_test(tc, a_port_has_flows_until_time_wait_is_over);
 	tcase_add_test(tc, time_wait_lasts_a_minute);
 }
 
