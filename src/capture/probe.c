@@ -3,7 +3,8 @@
  * probe.c - what this machine lets us do
  *
  * Kernel versions do not tell: containers, Yama and other filters change the answer. So every
- * primitive is tried once, on a child that makes one call of each kind.
+ * primitive is tried once, on a child that makes one call of each kind. Some filters kill instead of
+ * refusing (systemd's SystemCallFilter=), so under a filter the trying is a child's, too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -171,22 +172,28 @@ static void round_trip(int listener, struct wgw_capture_probe *probe)
 /** hand_over() - starts a child whose calls are reported; its listener, or -errno */
 static int hand_over(pid_t *pid)
 {
-	int ends[2], listener = -EIO;
+	int ends[2], pidfd = -1, listener = -EIO;
 
 	*pid = -1;
-	if (pipe2(ends, O_CLOEXEC))
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
-	*pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	*pid = (pid_t)syscall(SYS_clone, CLONE_FILES | CLONE_PIDFD | SIGCHLD, 0, &pidfd, 0, 0);
 	if (*pid == 0)
 		child(ends[1]);
+	/* its end is not seen by the pipe, whose other end is in our table, too */
+	struct pollfd p[] = {{.fd = ends[0], .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+	while (*pid > 0 && poll(p, 2, -1) < 0 && errno == EINTR)
+		;
 	if (*pid < 0 || read(ends[0], &listener, sizeof(listener)) != (ssize_t)sizeof(listener))
 		listener = -EIO;
+	if (pidfd >= 0)
+		close(pidfd);
 	close(ends[0]);
 	close(ends[1]);
 	return listener;
 }
 
-void wgw_capture_probe(struct wgw_capture_probe *probe)
+static void probe_here(struct wgw_capture_probe *probe)
 {
 	int listener, err;
 	pid_t pid;
@@ -209,4 +216,46 @@ void wgw_capture_probe(struct wgw_capture_probe *probe)
 		close(listener); /* what the child still waits for then fails */
 	if (pid > 0)
 		wait_status(pid);
+}
+
+/** probe_apart() - in a child, whose end by a signal is an answer, too */
+static void probe_apart(struct wgw_capture_probe *probe)
+{
+	int ends[2], err;
+	ssize_t n = -1;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC)) {
+		degrade(probe, WGW_CAPTURE_NONE, "no pipe can be had", errno);
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		probe_here(probe);
+		_exit(write(ends[1], probe, sizeof(*probe)) != (ssize_t)sizeof(*probe));
+	}
+	close(ends[1]);
+	if (pid > 0) {
+		do
+			n = read(ends[0], probe, sizeof(*probe));
+		while (n < 0 && errno == EINTR);
+		wait_status(pid);
+	}
+	close(ends[0]);
+	if (n == (ssize_t)sizeof(*probe))
+		return;
+	*probe = (struct wgw_capture_probe){.level = WGW_CAPTURE_FILTER};
+	if (filter_works(&err))
+		degrade(probe, WGW_CAPTURE_FILTER,
+			"a filter around wgwrap kills who looks into other processes", EPERM);
+	else
+		degrade(probe, WGW_CAPTURE_NONE, "this kernel takes no system call filter", err);
+}
+
+void wgw_capture_probe(struct wgw_capture_probe *probe)
+{
+	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER)
+		probe_apart(probe);
+	else
+		probe_here(probe);
 }

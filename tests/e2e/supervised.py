@@ -356,9 +356,8 @@ def _(w):
     code = "import socket, time\ns = socket.socket(); print('ready', s.fileno(), flush=True); time.sleep(60)"
     victim = w.start([*w.inside(w.native_ns), *w.unprivileged(), "python3", "-c", code], stdout=subprocess.PIPE, text=True)
     ready, number = world.read_line(victim.stdout).split()
-    # who unshares a user namespace is a parent of its own
-    pid = victim.pid if w.as_root else int(run("pgrep", "-P", str(victim.pid)) or victim.pid)
-    said = w.ok(program(w, "adversary"), "192.0.2.1", "9", "steal", str(pid), number)
+    # nsenter, unshare and setpriv become what they start
+    said = w.ok(program(w, "adversary"), "192.0.2.1", "9", "steal", str(victim.pid), number)
     victim.kill()
     victim.communicate()
     assert ready and re.fullmatch("opened in /proc: (ENXIO|EACCES)\ntaken by pidfd_getfd: (EACCES|EPERM)\n", said), said
@@ -523,6 +522,21 @@ def _(w):
     code = "import socket; a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [0]); print(len(socket.recv_fds(b, 9, 9)[1]))"
     assert inside("/usr/bin/python3", "-c", code).stdout == "1\n"
     assert inside("busybox", "ip", "link").returncode in (0, 127)
+
+
+@test("under a filter that kills who looks into other processes: the shared object, others are refused")
+def _(w):
+    supervised(w)
+    echo(w)
+    prefix = [*w.unprivileged(), w.path("programs", "container_filter"), "-k"]
+    said = w.finish_command([*prefix, w.wgwrap, "doctor"], 20).stdout
+    assert "kills who looks into other processes" in said, said
+
+    def inside(*argv):
+        return w.finish_command([*prefix, *w.wrap(*argv)[len(w.unprivileged()):]], 60)
+    assert inside("/usr/bin/python3", "-c", PYTHON_FETCH).stdout == "b'kept'\n"
+    static = inside(program(w, "client"), "10.9.0.1", str(ECHO_PORT), "x")
+    assert static.returncode == 126 and "kills who looks" in static.stderr, static
 
 
 @test("wgwrap inside wgwrap: the inner tunnel goes through the outer one")

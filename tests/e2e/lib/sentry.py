@@ -58,6 +58,17 @@ def holder(inode):
     return None
 
 
+def is_ending(pid):
+    """Whether a process has no program any more; its descriptors it may still have for a moment."""
+    try:
+        os.readlink(f"/proc/{pid}/exe")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 class Sentry:
     def __init__(self, interface, endpoints, ports, is_tunnel):
         """@is_tunnel(pid): whether that process may hold IP sockets."""
@@ -105,7 +116,9 @@ class Sentry:
                     if who is None:
                         continue
                     self.sockets_seen += 1
-                    if not self.is_tunnel(who[0]) and len(self.sockets) < KEPT:
+                    # what an ending process was can only be told by its name
+                    ours = self.is_tunnel(who[0]) or who[1].startswith("wgwrap") and is_ending(who[0])
+                    if not ours and len(self.sockets) < KEPT:
                         self.sockets.append(f"{table}: {line.strip()} held by {who[1]} ({who[0]})")
             time.sleep(0.05)
 
