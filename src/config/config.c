@@ -33,6 +33,7 @@ void wgw_config_free(struct wgw_config *config)
 	}
 	free(config->peers);
 	free(config->source);
+	free(config->path);
 	wgw_prefixes_free(&config->addresses);
 	wgw_prefixes_free(&config->dns);
 	wgw_prefixes_free(&config->check_alive);

@@ -81,6 +81,7 @@ struct wgw_peer_config {
 /**
  * struct wgw_config - the whole file
  * @source:		Name for messages: path, "standard input" or "environment variable X"
+ * @path:		Where the file is, whatever the working directory; NULL: not known, or no file
  * @private_key:	Clamped
  * @listen_port:	0: any
  * @fwmark:		0: none
@@ -95,7 +96,7 @@ struct wgw_peer_config {
  * @allowed_apps, @disallowed_apps: WireSock's lists
  */
 struct wgw_config {
-	char *source;
+	char *source, *path;
 	uint8_t private_key[WG_KEY_BYTES];
 	uint16_t listen_port;
 	uint32_t fwmark;

@@ -60,6 +60,13 @@ bool proxy_users_check(const struct proxy_users *users, const void *name, size_t
 
 int proxy_users_parse(struct proxy_users *users, const char *text, size_t len, unsigned int *line)
 {
+	static const char mark[] =
+		"\xef\xbb\xbf"; /* of UTF-8, which some editors begin files with */
+
+	if (len >= sizeof(mark) - 1 && memcmp(text, mark, sizeof(mark) - 1) == 0) {
+		text += sizeof(mark) - 1;
+		len -= sizeof(mark) - 1;
+	}
 	*line = 0;
 	while (len > 0) {
 		const char *end = memchr(text, '\n', len);

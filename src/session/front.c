@@ -75,6 +75,9 @@ struct wgw_config *wgw_front_config(const struct wgw_run_options *options)
 	if (text) {
 		config = wgw_config_parse(source, text, len, options->lenient, &diag);
 		wgw_config_wipe(text, len);
+		if (config && strcmp(options->config, "-") != 0 &&
+		    strncmp(options->config, "env:", 4) != 0)
+			config->path = realpath(source, NULL);
 	}
 	free(source);
 	if (strcmp(options->config, "-") == 0)

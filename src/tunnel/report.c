@@ -240,7 +240,8 @@ static void put_device(FILE *out, struct wgw_core *core)
 		fprintf(out, "fwmark=%u\n", config->fwmark);
 	fprintf(out, "wgwrap_status=%d\n", WGW_STATUS_VERSION);
 	put_label(out, config->source ? config->source : "");
-	put_text(out, "source", config->source ? config->source : "");
+	/* others look at it from another directory, and read it again */
+	put_text(out, "source", config->path ? config->path : config->source ? config->source : "");
 	fprintf(out, "pid=%d\nuptime_ms=%llu\nmtu=%u\n", (int)getpid(),
 		(unsigned long long)((wgw_clock_ns() - core->started) / WGW_MS_NS),
 		core->t.boot->mtu);

@@ -254,7 +254,7 @@ END_TEST
 
 START_TEST(users_are_checked_with_their_passwords)
 {
-	static const char text[] = "# comment\n\nann:one\r\nbob:\ncy:a:b";
+	static const char text[] = "\xef\xbb\xbf# comment\n\nann:one\r\nbob:\ncy:a:b";
 	struct proxy_users users = {0};
 	unsigned int line;
 
@@ -272,6 +272,8 @@ START_TEST(users_are_checked_with_their_passwords)
 	ck_assert_int_eq(proxy_users_parse(&users, "a:b\nnobody\n", 11, &line), -EINVAL);
 	ck_assert_uint_eq(line, 2);
 	ck_assert_int_eq(proxy_users_parse(&users, ":b\n", 3, &line), -EINVAL);
+	ck_assert_int_eq(proxy_users_parse(&users, "\xef\xbb\xbfmo:x", 7, &line), 0);
+	ck_assert(proxy_users_check(&users, "mo", 2, "x", 1));
 	proxy_users_free(&users);
 	ck_assert_ptr_null(users.at);
 }

@@ -531,6 +531,19 @@ def _(w):
     w.ok("up", w.client)
 
 
+@tap.test("reload of a tunnel that a command began in another directory, with a relative path")
+def _(w):
+    w.ok("down", "client")
+    command = w.start("-c", "client.conf", "--", "sh", "-c", "echo up; read x", cwd=w.dir, stdin=subprocess.PIPE,
+                      stdout=subprocess.PIPE)
+    assert command.stdout.readline() == b"up\n"
+    w.ok("up", w.client)
+    assert w.tunnel("client")["source"] == w.client
+    w.ok("reload", "client")
+    command.communicate(b"\n", timeout=60)
+    assert w.fetch()
+
+
 @tap.test("down with a command running leaves it its tunnel")
 def _(w):
     w.ok("up", w.client)
