@@ -406,19 +406,32 @@ static bool may_ask(const struct server *s, int fd)
 	return wgw_loopback_peer_uid(fd, &uid) && (uid == geteuid() || uid == 0);
 }
 
+/** place() - a free one; else the oldest connection ends, so that those who only hold places, who need
+ * not be allowed to ask, keep nobody out */
+static struct client *place(struct server *s)
+{
+	struct client *oldest = s->clients;
+
+	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+		struct client *c = &s->clients[i];
+
+		if (c->fd < 0)
+			return c;
+		if (c->deadline < oldest->deadline)
+			oldest = c;
+	}
+	client_close(oldest);
+	return oldest;
+}
+
 static void accept_one(struct server *s)
 {
 	int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct client *c = s->clients, *end = s->clients + CONNECTIONS_MAX;
+	struct client *c;
 
 	if (fd < 0)
 		return;
-	while (c < end && c->fd >= 0)
-		c++;
-	if (c == end) {
-		close(fd);
-		return;
-	}
+	c = place(s);
 	memset(c, 0, sizeof(*c));
 	c->fd = fd;
 	c->deadline = wgw_clock_ns() + CONNECTION_MS * WGW_MS_NS;

@@ -216,6 +216,16 @@ def _(w):
     try:
         t.wait_until("it answers its owner", lambda: status(OWNER) == "200")
         assert status(0) == "200" and status(OTHER) == "403"
+        # who is refused cannot keep others out, either, by holding connections
+        hold = ("import socket, sys; held = [socket.create_connection(('127.0.0.1', %d)) for _ in range(100)]; "
+                "print('held', flush=True); sys.stdin.read()" % port)
+        holder = subprocess.Popen(["python3", "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=OTHER,
+                                  group=OTHER, extra_groups=[], cwd="/")
+        try:
+            assert holder.stdout.readline() == b"held\n"
+            assert status(OWNER) == "200"
+        finally:
+            holder.communicate(timeout=20)
     finally:
         w.stop(server)
 
