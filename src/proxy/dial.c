@@ -115,8 +115,8 @@ static bool is_local_scope(const struct stack_addr *a)
 	return ip[0] == 0xff || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80);
 }
 
-enum proxy_result proxy_route(struct wgw_session *session, struct stack_addr *to, bool quiet,
-			      bool *direct)
+enum proxy_result proxy_route(struct wgw_session *session, struct stack_addr *to, uint8_t protocol,
+			      bool quiet, bool *direct)
 {
 	struct wgw_tunnel *t = session->t;
 	enum wgw_route route;
@@ -124,9 +124,10 @@ enum proxy_result proxy_route(struct wgw_session *session, struct stack_addr *to
 	*direct = false;
 	if (is_local_scope(to))
 		return PROXY_FORBIDDEN;
-	if (stack_is_local(t->stack, to))
-		return PROXY_REFUSED; /* nobody serves there but programs, by other means */
-	route = quiet ? wgw_session_route_quiet(session, to) : wgw_session_route(session, to);
+	if (stack_is_local(t->stack, to)) /* programs in the same tunnel; proxy_own */
+		return protocol == IPPROTO_TCP ? PROXY_OK : PROXY_REFUSED;
+	route = quiet ? wgw_session_route_quiet(session, to, protocol)
+		      : wgw_session_route(session, to, protocol);
 	*direct = route == WGW_ROUTE_DIRECT;
 	if (*direct && is_local_scope(to)) /* --direct does not open the host's loopback */
 		return PROXY_FORBIDDEN;
@@ -218,7 +219,7 @@ static void add_candidate(struct proxy_dial *d, const struct stack_addr *to, boo
 	enum proxy_result r = PROXY_OK;
 
 	if (!d->options.host)
-		r = proxy_route(d->session, &c.to, quiet, &c.direct);
+		r = proxy_route(d->session, &c.to, IPPROTO_TCP, quiet, &c.direct);
 	if (r == PROXY_OK && d->n < PROXY_CANDIDATES_MAX)
 		d->at[d->n++] = c;
 	else if (r != PROXY_OK && d->result == PROXY_OK)
@@ -335,7 +336,7 @@ static void start_next(struct proxy_dial *d)
 		struct candidate *c = &d->at[d->next++];
 		int err = 0;
 
-		c->far = proxy_far_connect(d->session->t, &c->to, c->direct, d->options.connect_ms,
+		c->far = proxy_far_connect(d->session, &c->to, c->direct, d->options.connect_ms,
 					   on_changed, d, &err);
 		if (c->far) {
 			wgw_timer_set(loop, &d->stagger,

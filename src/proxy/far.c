@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * far.c - a connection to a destination: of the stack, or a kernel socket where --direct allows it
+ * far.c - a connection to a destination: of the stack, or a kernel socket where --direct allows it and
+ * towards programs in the same tunnel
  *
  * What reads and writes it is a protocol (HTTP); a connection that is only pumped goes to join.c,
  * which takes flow or descriptor out.
@@ -17,6 +18,8 @@
 #include "src/proxy/internal.h"
 
 enum { READ_PIECES = 8 };
+
+#define FAR_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 static void tell(struct proxy_far *far)
 {
@@ -99,7 +102,8 @@ static void on_event(struct wgw_watch *w, uint32_t events)
 		if (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &far->err, &len) < 0)
 			far->err = errno;
 		len = sizeof(ss);
-		if (!far->err && getsockname(w->fd, (struct sockaddr *)&ss, &len) == 0)
+		if (!far->err && getsockname(w->fd, (struct sockaddr *)&ss, &len) == 0 &&
+		    ss.ss_family != AF_UNIX)
 			wgw_sockaddr_to(&ss, &far->local);
 		far->state = far->err ? PROXY_FAR_OVER : PROXY_FAR_OPEN;
 	}
@@ -123,7 +127,18 @@ static int connect_kernel(struct proxy_far *far)
 	far->watch.ready = on_event;
 	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)
 		return errno;
-	return -wgw_loop_add(far->t->loop, &far->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	return -wgw_loop_add(far->t->loop, &far->watch, FAR_EVENTS);
+}
+
+/* 0 or errno. */
+static int connect_own(struct proxy_far *far, struct wgw_session *session)
+{
+	int err = proxy_own(session, &far->remote, &far->local, &far->watch.fd);
+
+	if (err)
+		return err;
+	far->watch.ready = on_event;
+	return -wgw_loop_add(far->t->loop, &far->watch, FAR_EVENTS);
 }
 
 /* ---- both ---- */
@@ -141,11 +156,12 @@ static struct proxy_far *far_new(struct wgw_tunnel *t, void (*changed)(void *arg
 	return far;
 }
 
-struct proxy_far *proxy_far_connect(struct wgw_tunnel *t, const struct stack_addr *to, bool direct,
-				    uint32_t timeout_ms, void (*changed)(void *arg), void *arg,
-				    int *err)
+struct proxy_far *proxy_far_connect(struct wgw_session *session, const struct stack_addr *to,
+				    bool direct, uint32_t timeout_ms, void (*changed)(void *arg),
+				    void *arg, int *err)
 {
 	const struct flow_options options = {.nodelay = true, .connect_timeout_ms = timeout_ms};
+	struct wgw_tunnel *t = session->t;
 	struct proxy_far *far = far_new(t, changed, arg);
 
 	if (!far) {
@@ -155,6 +171,8 @@ struct proxy_far *proxy_far_connect(struct wgw_tunnel *t, const struct stack_add
 	far->remote = *to;
 	if (direct) {
 		*err = connect_kernel(far);
+	} else if (stack_is_local(t->stack, to)) {
+		*err = connect_own(far, session);
 	} else {
 		far->flow = flow_connect(t->stack, NULL, to, &options, &flow_ops, far, err);
 		*err = far->flow ? 0 : *err < 0 ? -*err : *err;

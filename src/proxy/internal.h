@@ -88,10 +88,11 @@ struct proxy_far {
 	size_t tail_at, tail_len;
 };
 
-/* Starts connecting to @to over the stack, or @direct by a kernel socket. NULL and *err (errno). */
-struct proxy_far *proxy_far_connect(struct wgw_tunnel *t, const struct stack_addr *to, bool direct,
-				    uint32_t timeout_ms, void (*changed)(void *arg), void *arg,
-				    int *err);
+/* Starts connecting to @to: over the stack, @direct by a kernel socket, at the tunnel's own addresses to
+ * a wrapped program's listener. NULL and *err (errno). */
+struct proxy_far *proxy_far_connect(struct wgw_session *session, const struct stack_addr *to,
+				    bool direct, uint32_t timeout_ms, void (*changed)(void *arg),
+				    void *arg, int *err);
 /* Owns @f, which a listener accepted (inside its accept callback). NULL: no memory, @f aborted. */
 struct proxy_far *proxy_far_accepted(struct wgw_tunnel *t, struct flow *f,
 				     void (*changed)(void *arg), void *arg);
@@ -132,8 +133,8 @@ struct proxy_dial *proxy_dial(struct wgw_session *session, const struct proxy_ta
 void proxy_dial_cancel(struct proxy_dial *d);
 /* Whether and where @to may be reached by a client of a proxy. PROXY_OK and *direct, or why not.
  * @quiet: the user is not told of a refusal. */
-enum proxy_result proxy_route(struct wgw_session *session, struct stack_addr *to, bool quiet,
-			      bool *direct);
+enum proxy_result proxy_route(struct wgw_session *session, struct stack_addr *to, uint8_t protocol,
+			      bool quiet, bool *direct);
 
 /* ---- service.c: listeners ---- */
 
@@ -282,6 +283,10 @@ void proxy_udp_stop(struct proxy_service *v);
 
 /* ---- join.c ---- */
 
+/* Connects to a wrapped program's listener at @to, one of the tunnel's own addresses. Returns 0, *local
+ * and *fd, a socket whose other end is pumped; or errno. */
+int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct stack_addr *local,
+	      int *fd);
 /* Pumps between @fd and @far, beginning with @early. Takes both over, also when it fails; @keeps: @fd
  * is our own front's end. 0 or errno. */
 int proxy_join(struct wgw_session *session, int fd, bool keeps, struct proxy_far *far,

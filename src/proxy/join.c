@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "src/proxy/internal.h"
@@ -78,6 +79,44 @@ static int put_early(struct wgw_conn *c, const void *early, size_t len)
 		at += n;
 		len -= n;
 	}
+	return 0;
+}
+
+/* The listener's end follows the keeper rule, as any program's does: only the pump knows it. So there
+ * is a pump between it and a socket that far.c can use like another. */
+int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct stack_addr *local,
+	      int *fd)
+{
+	struct wgw_sockets *s = session->t->sockets;
+	int pair[2], listener = -1, err;
+	struct wgw_conn *c = conn_for(session, &err);
+
+	if (!c)
+		return err;
+	*local = c->remote = *to;
+	local->port = 0;
+	err = -wgw_port_choose(s, local, 0);
+	c->local = *local;
+	if (!err && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+		err = errno;
+	if (err) {
+		wgw_conn_abort(c);
+		return err;
+	}
+	err = wgw_listen_local(s, session, to, local, &listener);
+	if (!err)
+		err = wgw_relay_own(c, listener, true);
+	if (!err)
+		err = -wgw_conn_attach(c, pair[0]);
+	if (err) {
+		close(pair[0]);
+		close(pair[1]);
+		wgw_conn_abort(c);
+		return err == ENOENT ? ECONNREFUSED : err == EAGAIN ? ETIMEDOUT : err;
+	}
+	c->app.keeps = false;
+	wgw_conn_kick(c);
+	*fd = pair[1];
 	return 0;
 }
 

@@ -96,7 +96,7 @@ static void send_to(struct proxy_assoc *a, const struct stack_addr *asked, const
 	struct stack_addr to = *asked;
 	bool direct;
 
-	if (proxy_route(a->session, &to, false, &direct) != PROXY_OK || direct)
+	if (proxy_route(a->session, &to, IPPROTO_UDP, false, &direct) != PROXY_OK || direct)
 		return;
 	if (!stack_addr_equal(&to, asked)) {
 		a->asked = *asked;
@@ -119,7 +119,8 @@ static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
 	}
 	for (uint32_t i = 0; w->assoc && eai == 0 && i < n; i++) {
 		memcpy(to.ip, ip[i], 16);
-		if (proxy_route(w->assoc->session, &to, true, &direct) != PROXY_OK || direct)
+		if (proxy_route(w->assoc->session, &to, IPPROTO_UDP, true, &direct) != PROXY_OK ||
+		    direct)
 			continue;
 		send_to(w->assoc, &to, w->payload, w->len);
 		break;

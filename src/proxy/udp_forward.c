@@ -84,9 +84,9 @@ static void take_address(struct proxy_udp_forward *f, int eai, const uint8_t (*i
 		struct stack_addr to = {.port = f->service->target.addr.port};
 
 		memcpy(to.ip, ip[i], 16);
-		if (!host &&
-		    (proxy_route(f->service->session, &to, i + 1 < n, &direct) != PROXY_OK ||
-		     direct))
+		if (!host && (proxy_route(f->service->session, &to, IPPROTO_UDP, i + 1 < n,
+					  &direct) != PROXY_OK ||
+			      direct))
 			continue;
 		f->to = to;
 		f->known = true;

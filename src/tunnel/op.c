@@ -385,7 +385,7 @@ static int do_route(struct talk *k)
 
 	addr_from_wire(&k->op.u.name.local, &local);
 	addr_from_wire(&k->op.u.name.remote, &remote);
-	route = wgw_session_route(k->quota->session, &remote);
+	route = wgw_session_route(k->quota->session, &remote, 0);
 	if (route == WGW_ROUTE_REFUSED)
 		return ENETUNREACH;
 	if (!stack_addr_is_any(&local) && !stack_addr_is_loopback(&local) &&

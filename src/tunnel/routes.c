@@ -248,11 +248,14 @@ static const struct entry *find(const struct wgw_route_table *t, const struct st
 	return NULL;
 }
 
-bool wgw_route_table_holds(const struct wgw_route_table *t, const struct stack_addr *to)
+bool wgw_route_table_holds(const struct wgw_route_table *t, const struct stack_addr *to,
+			   uint8_t protocol)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct wgw_peer_route *r = &t->at[i].route;
 
+		if (protocol && r->protocol && r->protocol != protocol)
+			continue;
 		if ((!to->port || holds_port(r, to->port)) && wgw_prefix_contains(&r->to, to))
 			return true;
 	}

@@ -21,8 +21,9 @@ void wgw_route_table_clear(struct wgw_route_table *t);
 int wgw_route_table_add(struct wgw_route_table *t, const struct wgw_peer_route *route,
 			struct wg_peer *peer);
 
-/* Whether some route holds @to's address and, if it has one, its port, in some protocol. */
-bool wgw_route_table_holds(const struct wgw_route_table *t, const struct stack_addr *to);
+/* Whether some route holds @to's address and, if it has one, its port, in @protocol (0: in some). */
+bool wgw_route_table_holds(const struct wgw_route_table *t, const struct stack_addr *to,
+			   uint8_t protocol);
 /* The peer of an outgoing IP packet of @len bytes, or NULL: no route holds it. */
 struct wg_peer *wgw_route_table_choose(struct wgw_route_table *t, const uint8_t *packet,
 				       size_t len);

@@ -190,13 +190,20 @@ void wgw_core_tell_state(struct wgw_core *core)
 
 /* ---- routing ---- */
 
+/** struct asked - what a decision is for, besides the address. @protocol as in wgw_session_route */
+struct asked {
+	struct wgw_tunnel *t;
+	uint8_t protocol;
+};
+
 static bool peer_allows(void *ctx, const struct stack_addr *to)
 {
-	struct wgw_tunnel *t = ctx;
+	const struct asked *asked = ctx;
+	struct wgw_tunnel *t = asked->t;
 
 	if (t->stack && stack_is_local(t->stack, to))
 		return true;
-	if (wgw_route_table_holds(wgw_peers_routes(wgw_core_of(t)->peers), to))
+	if (wgw_route_table_holds(wgw_peers_routes(wgw_core_of(t)->peers), to, asked->protocol))
 		return true;
 	if (stack_addr_is_v4(to))
 		return wg_peer_by_allowed_ip(t->wg, AF_INET, to->ip + 12) != NULL;
@@ -205,10 +212,10 @@ static bool peer_allows(void *ctx, const struct stack_addr *to)
 
 static bool has_source(void *ctx, const struct stack_addr *to)
 {
-	struct wgw_tunnel *t = ctx;
+	const struct asked *asked = ctx;
 	struct stack_addr from;
 
-	return stack_source_for(t->stack, to, &from);
+	return stack_source_for(asked->t->stack, to, &from);
 }
 
 /* Whether the refusal of @ip is to be said; remembers it. */
@@ -263,9 +270,11 @@ static void say_refusal(struct wgw_session *s, const struct stack_addr *to, enum
 		wgw_session_say(s, 0, "further refused destinations are not listed");
 }
 
-enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr *to)
+enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr *to,
+				       uint8_t protocol)
 {
-	const struct wgw_reach reach = {peer_allows, has_source, s->t};
+	struct asked asked = {s->t, protocol};
+	const struct wgw_reach reach = {peer_allows, has_source, &asked};
 	enum wgw_refusal why;
 
 	return wgw_policy_route(&s->policy, &reach, to, &why);
@@ -276,9 +285,10 @@ bool wgw_session_has_apps(const struct wgw_session *s)
 	return s->policy.apps;
 }
 
-enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to)
+enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to, uint8_t protocol)
 {
-	const struct wgw_reach reach = {peer_allows, has_source, s->t};
+	struct asked asked = {s->t, protocol};
+	const struct wgw_reach reach = {peer_allows, has_source, &asked};
 	enum wgw_refusal why;
 	enum wgw_route route = wgw_policy_route(&s->policy, &reach, to, &why);
 

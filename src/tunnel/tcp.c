@@ -306,7 +306,7 @@ static int start_far(struct wgw_conn *c, const struct stack_addr *bound, int bou
 	}
 	route = c->flags & WGW_CONNECT_OUTSIDE && wgw_session_has_apps(c->sock.quota->session)
 			? WGW_ROUTE_DIRECT
-			: wgw_session_route(c->sock.quota->session, &to);
+			: wgw_session_route(c->sock.quota->session, &to, IPPROTO_TCP);
 	if (route == WGW_ROUTE_REFUSED)
 		return ENETUNREACH;
 	err = bound ? check_bound(bound, &to, route == WGW_ROUTE_DIRECT) : 0;

@@ -103,13 +103,14 @@ enum wgw_route {
 
 struct wgw_session *wgw_session_by_token(struct wgw_tunnel *t, const uint8_t *token);
 const uint8_t *wgw_session_label_key(const struct wgw_session *s);
-/* Decides for @to; a refusal is said to the user (rate-limited, names the option that allows it).
+/* Decides for @to in @protocol (IPPROTO_TCP, _UDP, _ICMP; 0: whichever); a refusal is said to the user (rate-limited, names the option that allows it).
  * Port 53 of a system resolver's address is rewritten to a tunnel name server in *@to. */
-enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to);
+enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to, uint8_t protocol);
 /* Whether programs that are outside of the tunnel by the user's lists go directly. */
 bool wgw_session_has_apps(const struct wgw_session *s);
 /* The same; a refusal is not said. */
-enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr *to);
+enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr *to,
+				       uint8_t protocol);
 /* One line for the user of this session; @level 0 error, 1 warning, 2 info. */
 void wgw_session_say(struct wgw_session *s, int level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -169,6 +170,7 @@ void wgw_resolve_reverse(struct wgw_resolver *r, struct wgw_session *s,
 /* A query of any type; @search: with the search domains, until one has an answer. */
 void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *name, bool search,
 		     uint16_t class_, uint16_t type,
-		     void (*done)(void *arg, int eai, const uint8_t *response, size_t len), void *arg);
+		     void (*done)(void *arg, int eai, const uint8_t *response, size_t len),
+		     void *arg);
 
 #endif

@@ -261,8 +261,9 @@ static enum wgw_route route(struct wgw_dgram_sock *u, const struct stack_addr *t
 		u->routed = true;
 		u->route_to = u->route_real = *to;
 		u->route = u->outside ? WGW_ROUTE_DIRECT
-				      : wgw_session_route(u->sock.quota->session,
-							  &u->route_real);
+				      : wgw_session_route(u->sock.quota->session, &u->route_real,
+							  u->kind == WGW_KIND_PING ? IPPROTO_ICMP
+										   : IPPROTO_UDP);
 		if (!stack_addr_equal(to, &u->route_real))
 			add_alias(u, to, &u->route_real);
 	}

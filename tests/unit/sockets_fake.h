@@ -61,8 +61,9 @@ const uint8_t *wgw_session_label_key(const struct wgw_session *s)
 	return fake_key;
 }
 
-enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to)
+enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to, uint8_t protocol)
 {
+	(void)protocol;
 	return stack_addr_is_loopback(to) ? WGW_ROUTE_DIRECT : s->route;
 }
 

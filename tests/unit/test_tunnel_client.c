@@ -54,7 +54,7 @@ START_TEST(refusal_is_said_once_per_address_and_names_the_option)
 	for (uint16_t i = 0; i < 5; i++) {
 		struct stack_addr to = v4("192.0.2.7", i);
 
-		ck_assert_int_eq((int)wgw_session_route(s, &to), WGW_ROUTE_REFUSED);
+		ck_assert_int_eq((int)wgw_session_route(s, &to, 0), WGW_ROUTE_REFUSED);
 	}
 	ck_assert_int_gt(recv(fd, &msg, sizeof(msg), MSG_DONTWAIT), 0);
 	ck_assert_ptr_nonnull(strstr(msg.u.say.text, "192.0.2.7"));
@@ -77,7 +77,7 @@ START_TEST(memory_of_refusals_is_bounded)
 
 			snprintf(text, sizeof(text), "192.0.%d.%d", i / 200, i % 200);
 			to = v4(text, 1);
-			ck_assert_int_eq((int)wgw_session_route(s, &to), WGW_ROUTE_REFUSED);
+			ck_assert_int_eq((int)wgw_session_route(s, &to, 0), WGW_ROUTE_REFUSED);
 			said += lines_waiting(fd, "--direct");
 		}
 	}
@@ -94,7 +94,7 @@ START_TEST(missing_family_is_said_once)
 	for (uint8_t i = 0; i < 5; i++) {
 		struct stack_addr to = {.ip = {0x20, 0x01, [15] = i}, .port = 443};
 
-		ck_assert_int_eq((int)wgw_session_route(s, &to), WGW_ROUTE_REFUSED);
+		ck_assert_int_eq((int)wgw_session_route(s, &to, 0), WGW_ROUTE_REFUSED);
 	}
 	ck_assert_uint_eq(lines_waiting(fd, "no IPv6 address"), 1);
 	close(fd);
@@ -107,8 +107,8 @@ START_TEST(allowed_destination_goes_into_the_tunnel)
 	struct wgw_session *s = wgw_session_by_token(&core.t, token);
 	struct stack_addr inside = v4("10.9.9.9", 80), loopback = v4("127.0.0.1", 80);
 
-	ck_assert_int_eq((int)wgw_session_route(s, &inside), WGW_ROUTE_TUNNEL);
-	ck_assert_int_eq((int)wgw_session_route(s, &loopback), WGW_ROUTE_DIRECT);
+	ck_assert_int_eq((int)wgw_session_route(s, &inside, 0), WGW_ROUTE_TUNNEL);
+	ck_assert_int_eq((int)wgw_session_route(s, &loopback, 0), WGW_ROUTE_DIRECT);
 	ck_assert_uint_eq(lines_waiting(fd, ""), 0);
 	close(fd);
 }

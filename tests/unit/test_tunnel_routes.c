@@ -168,11 +168,13 @@ START_TEST(the_longest_prefix_counts_then_the_fewest_ports_then_the_last)
 	ck_assert_ptr_null(choose(t, "11.0.0.1", IPPROTO_TCP, 443));
 	ck_assert_ptr_null(choose(t, "10.0.0.1", IPPROTO_ICMP, 443));
 	inet_pton(AF_INET6, "fd00::1", to.ip);
-	ck_assert(!wgw_route_table_holds(t, &to));
+	ck_assert(!wgw_route_table_holds(t, &to, 0));
 	to.port = 443;
-	ck_assert(wgw_route_table_holds(t, &to));
+	ck_assert(wgw_route_table_holds(t, &to, 0));
+	ck_assert(wgw_route_table_holds(t, &to, IPPROTO_TCP));
+	ck_assert(!wgw_route_table_holds(t, &to, IPPROTO_UDP));
 	wgw_route_table_clear(t);
-	ck_assert(!wgw_route_table_holds(t, &to));
+	ck_assert(!wgw_route_table_holds(t, &to, 0));
 	ck_assert_ptr_null(choose(t, "10.1.0.1", IPPROTO_TCP, 80));
 	wgw_route_table_free(t);
 }

@@ -158,6 +158,13 @@ def _(w):
     assert w.ask("--route", "192.0.2.0/24:udp=cloud", *options, how="udp", port=5000) == "cloud 10"
 
 
+@tap.test("what only a route of another protocol holds is refused at once, not waited for")
+def _(w):
+    for route, how in (("192.0.2.1:udp=office", "tcp"), ("192.0.2.1:tcp=office", "udp")):
+        status, _, err = w.wgwrap("-c", w.client, "--route", route, "--", sys.executable, "-c", ASK, how, "8000", "6")
+        assert status == 1 and "Network is unreachable" in err and "192.0.2.1 refused" in err, w.last
+
+
 @tap.test("fragments follow their first, both ways")
 def _(w):
     assert w.ask("--route", "192.0.2.1:udp:5000=cloud", "--exit-node=office", how="udp", port=5000, size=4000) == \

@@ -9,13 +9,14 @@ time limit: 300 s
 import os
 import socket
 import struct
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import tap  # noqa: E402
-from lib.proxied import (SERVER, Proxied, drip, ends_in_reset, read_address, read_all, read_exactly,  # noqa: E402
+from lib.proxied import (SERVER, WGWRAP, Proxied, drip, ends_in_reset, read_address, read_all, read_exactly,  # noqa: E402
                          read_reply, socks, socks_address, socks_request)
 from lib.tap import test  # noqa: E402
 
@@ -274,6 +275,53 @@ def _(w):
     start = time.monotonic()
     assert proxy.stop() == 0
     assert time.monotonic() - start < 8, "nothing was left to drain"
+
+
+OWN = """
+import http.server, socket, sys, threading
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.client_address[0].encode())
+    def log_message(self, *a):
+        pass
+web = http.server.HTTPServer(("10.9.0.2", 8090), Page)
+threading.Thread(target=web.serve_forever, daemon=True).start()
+count = socket.create_server(("10.9.0.2", 8091))
+print("ready", flush=True)
+while True:
+    s, _ = count.accept()
+    n = 0
+    while data := s.recv(65536):
+        n += len(data)
+    s.sendall(b"%d\\n" % n)
+    s.close()
+"""
+
+
+@test("the tunnel's own address: a program that is wrapped with the same file; 05 where none listens")
+def _(w):
+    proxy = w.proxy()
+    with subprocess.Popen([WGWRAP, "-c", w.conf, "--", sys.executable, "-c", OWN], stdout=subprocess.PIPE,
+                          env=w.environment("client")) as program:
+        try:
+            assert program.stdout.readline() == b"ready\n"
+            for size in (0, 5, 3000000):
+                with w.connect(proxy) as s:
+                    assert socks(s, "10.9.0.2", 8091)[0] == 0
+                    s.sendall(b"x" * size)
+                    s.shutdown(socket.SHUT_WR)
+                    assert read_all(s) == b"%d\n" % size
+            for scheme in ("socks5h", "http"):
+                done = w.curl("http://10.9.0.2:8090/", scheme=scheme)
+                assert done.stdout == "10.9.0.2", done
+            with w.connect(proxy) as s:
+                assert socks(s, "10.9.0.2", 8092)[0] == 5
+            with w.connect(proxy) as s:
+                assert socks(s, "fd09::2", 8091)[0] == 5
+        finally:
+            program.terminate()
 
 
 @test("back-pressure: a client that does not read does not fill the proxy's memory")
