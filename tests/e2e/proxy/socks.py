@@ -77,10 +77,11 @@ def _(w):
             assert read_all(s) == b"\5\xff", greeting
 
 
-@test("a handshake that does not go on is dropped")
+@test("a handshake that does not go on is dropped, and a head of HTTP that does not")
 def _(w):
-    with w.connect() as s:
+    with w.connect() as s, w.connect() as head:
         s.sendall(b"\5\1\0")
+        head.sendall(b"GET http://web.test/ HTTP/1.1\r\nHost:")
         assert read_exactly(s, 2) == b"\5\0"
         s.settimeout(20)
         start = time.monotonic()
@@ -89,6 +90,11 @@ def _(w):
         except ConnectionResetError:
             pass
         assert time.monotonic() - start > 5
+        try:
+            answer = read_all(head)
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 408 "), answer
+        except ConnectionResetError:
+            pass
 
 
 # ---- users ----
@@ -124,6 +130,15 @@ def _(w):
             assert s.recv(1) == b""
     proxy.wait("wrong user name or password")
     assert "secret" not in proxy.words()
+
+
+@test("users: greeting with GSSAPI first, credentials, request and data at once; RSV is not looked at")
+def _(w):
+    with w.connect(with_users(w)) as s:
+        s.sendall(b"\5\3\1\0\2" + b"\1\5alice\6secret" + b"\5\1\x4d" + socks_address(SERVER, ECHO) + b"early")
+        assert read_exactly(s, 4) == b"\5\2\1\0"
+        assert read_reply(s)[0] == 0
+        assert read_exactly(s, 5) == b"early"
 
 
 @test("users: nothing else is let in: no method, SOCKS 4, HTTP")
@@ -408,12 +423,43 @@ def _(w):
             pass
 
 
-@test("UDP: 8,000 bytes in one datagram")
+@test("UDP: 8,000 and 65,000 bytes in one datagram")
 def _(w):
-    control, relay = associate(w)
-    data = os.urandom(8000)
-    with control, relay:
-        assert ask(relay, SERVER, UDP_ECHO, data)[2].endswith(data)
+    for size in (8000, 65000):
+        control, relay = associate(w)
+        data = os.urandom(size)
+        with control, relay:
+            assert ask(relay, SERVER, UDP_ECHO, data)[2].endswith(data)
+
+
+@test("UDP: the relay is at the listener's address alone, for the client's address and the port it named alone")
+def _(w):
+    with w.connect() as control, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as relay, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
+        datagram = b"\0\0\0" + socks_address(SERVER, UDP_ECHO) + b"first"
+        relay.bind(("127.0.0.1", 0))
+        relay.settimeout(5)
+        code, host, at = socks(control, "0.0.0.0", relay.getsockname()[1], 3)
+        assert (code, host) == (0, "127.0.0.1")
+        other.bind(("127.0.0.2", 0))
+        for stranger in (other, port):  # before the client itself
+            stranger.sendto(datagram, (host, at))
+        relay.connect((host, at))
+        assert ask(relay, SERVER, UDP_ECHO)[2].endswith(b" payload")
+        for stranger in (other, port):
+            stranger.settimeout(0.2)
+            try:
+                assert not stranger.recv(100)
+            except TimeoutError:
+                pass
+        other.connect(("127.0.0.2", at))
+        other.send(datagram)
+        try:
+            other.recv(100)
+            raise AssertionError("the relay is at another address of the host, too")
+        except ConnectionRefusedError:
+            pass
 
 
 @test("UDP: the association ends with its control connection")
@@ -448,6 +494,22 @@ def _(w):
         assert read_address(s) == (SERVER, int(line)), line
         assert read_exactly(s, 7) == b"called\n"
         echoes(s)
+
+
+@test("BIND: a connection from a host that was not named does not count")
+def _(w):
+    with w.connect() as s, w.connect() as caller:
+        code, host, port = socks(s, "10.9.1.1", 0, 2)
+        assert (code, host) == (0, "10.9.0.2")
+        assert socks(caller, SERVER, CALL)[0] == 0
+        caller.sendall(f"{host} {port}\n".encode())
+        caller.recv(100)  # its connect has ended, one way or the other
+        s.settimeout(0.5)
+        try:
+            assert not s.recv(10), "a second reply"
+            raise AssertionError("the listener is given up")
+        except TimeoutError:
+            pass
 
 
 # ---- listeners ----
