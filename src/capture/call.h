@@ -111,7 +111,7 @@ int wgw_target_open(struct wgw_call *c);
 void wgw_target_close(struct wgw_call *c);
 /* Whether the user has put the program outside of the tunnel. */
 bool wgw_target_is_outside(const struct wgw_call *c);
-/* Copies. 0 or -EFAULT. */
+/* Copies. 0 or -EFAULT; writes fail when nobody waits any more. */
 int wgw_target_read(const struct wgw_call *c, uint64_t from, void *to, size_t len);
 int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, size_t len);
 /* Writes an address as the kernel does: what fits at @to, the full length at @to_len. */

@@ -75,7 +75,7 @@ int64_t wgw_call_until(const struct wgw_call *c, int option)
 	socklen_t len = sizeof(tv);
 
 	if (wgw_raw_getsockopt(c->fd, SOL_SOCKET, option, &tv, &len) < 0 ||
-	    (tv.tv_sec == 0 && tv.tv_usec == 0))
+	    (tv.tv_sec == 0 && tv.tv_usec == 0) || tv.tv_sec > INT64_MAX / 2000)
 		return -1;
 	return wgw_raw_now_ms() + (int64_t)tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000;
 }

@@ -477,7 +477,10 @@ long wgw_call_recvmmsg(struct wgw_call *c)
 	if (c->args[4]) {
 		if (wgw_target_read(c, c->args[4], &limit, sizeof(limit)))
 			return -EFAULT;
-		end = wgw_raw_now_ms() + limit.tv_sec * 1000 + limit.tv_nsec / 1000000;
+		if (limit.tv_sec < 0 || limit.tv_nsec < 0 || limit.tv_nsec >= 1000000000)
+			return -EINVAL;
+		if (limit.tv_sec < INT64_MAX / 2000)
+			end = wgw_raw_now_ms() + limit.tv_sec * 1000 + limit.tv_nsec / 1000000;
 	}
 	for (i = 0; i < n; i++) {
 		rc = receive_head(c, message_at(c, i), flags & ~MSG_WAITFORONE,

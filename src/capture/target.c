@@ -142,8 +142,12 @@ int wgw_target_read(const struct wgw_call *c, uint64_t from, void *to, size_t le
 	return len == 0 || wgw_memory_read(c->tid, from, to, len) == 0 ? 0 : -EFAULT;
 }
 
+/* Nothing is written for a call that a signal has ended: its buffers are then used for something
+ * else. The answer does not reach the program either, so what was done is kept or taken back. */
 int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, size_t len)
 {
+	if (!wgw_call_valid(c))
+		return -EFAULT;
 	return len == 0 || wgw_memory_write(c->tid, to, from, len) == 0 ? 0 : -EFAULT;
 }
 

@@ -111,7 +111,7 @@ def _(w):
     supervised(w)
     echo(w)
     said = equal(w, program(w, "signals"), "10.9.0.1", str(ECHO_PORT), "10.9.1.1")
-    assert said.count("EINTR") == 3 and "0 of 300 wrong" in said, said
+    assert said.count("EINTR") == 4 and "0 of 300 wrong" in said, said
 
 
 @test("a static program with 32 threads")

@@ -13,6 +13,9 @@
 /* Not more often: where the machine is busy no call would end between two signals */
 enum { CONNECTS = 300, PERIOD_MS = 20 };
 
+/* In ms, and 64 bits, that is not half a second */
+#define AGES_S (UINT64_MAX / 1000 + 1)
+
 static volatile sig_atomic_t caught;
 
 static void catch (int number)
@@ -93,6 +96,13 @@ static void limited(const union address *nowhere, socklen_t len)
 	bind(udp, &(struct sockaddr){.sa_family = AF_INET}, sizeof(struct sockaddr));
 	setsockopt(udp, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	printf("recvfrom: %s\n", recvfrom(udp, &byte, 1, 0, &from.any, &from_len) < 0
+					 ? err_name(errno)
+					 : "a datagram");
+	handle(0);
+	limit = (struct timeval){AGES_S, 0};
+	setsockopt(udp, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	alarm_in(800, 0);
+	printf("for ages: %s\n", recvfrom(udp, &byte, 1, 0, &from.any, &from_len) < 0
 					 ? err_name(errno)
 					 : "a datagram");
 	close(fd);
