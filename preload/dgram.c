@@ -12,6 +12,8 @@
 
 #include "src/repr/raw.h"
 
+enum { DAY_S = 24 * 60 * 60 };
+
 static ssize_t pre_sendmsg(int fd, uint64_t tag, const struct msghdr *msg, int flags)
 {
 	ssize_t n = wgw_repr_sendmsg(&pre_session, fd, tag, msg, flags);
@@ -186,8 +188,12 @@ PRE_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 			pre_kind_received(&msgs[k].msg_hdr);
 		return got_others;
 	}
-	if (limit)
-		until = wgw_raw_now_ms() + limit->tv_sec * 1000 + limit->tv_nsec / 1000000;
+	if (limit && (limit->tv_sec < 0 || limit->tv_nsec < 0 || limit->tv_nsec > 999999999))
+		return (int)pre_result(-EINVAL);
+	if (limit) /* a day is as good as for ever, and does not overflow */
+		until = wgw_raw_now_ms() +
+			(limit->tv_sec > DAY_S ? DAY_S : (int64_t)limit->tv_sec) * 1000 +
+			limit->tv_nsec / 1000000;
 	for (i = 0; i < n; i++) {
 		ssize_t got = wgw_repr_recvmsg(&pre_session, fd, tag, &msgs[i].msg_hdr,
 					       flags & ~MSG_WAITFORONE);

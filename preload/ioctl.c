@@ -165,8 +165,10 @@ PRE_EXPORT int ioctl(int fd, unsigned long request, ...)
 			wgw_raw_call(SYS_ioctl, fd, (long)request, (long)arg, 0, 0, 0));
 	if (request == FIONREAD && pre_ours(fd, &tag) && wgw_tag_kind(tag) != WGW_KIND_TCP)
 		return put(arg, next_datagram(fd, tag));
-	if ((request == SIOCOUTQ || request == SIOCOUTQNSD) && pre_ours(fd, &tag))
-		return put(arg, wgw_repr_unacked(&pre_session, fd, tag, request == SIOCOUTQNSD));
+	if ((request == SIOCOUTQ || request == SIOCOUTQNSD) && pre_ours(fd, &tag)) {
+		rc = wgw_repr_unacked(&pre_session, fd, tag, request == SIOCOUTQNSD);
+		return rc < 0 ? (int)pre_result(rc) : put(arg, (int)rc);
+	}
 	rc = interface_request(fd, request, arg);
 	return rc <= 0 ? (int)pre_result(rc) : pre_next.ioctl(fd, request, arg);
 }

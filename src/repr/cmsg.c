@@ -139,7 +139,7 @@ int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head
 		else if (c->cmsg_level == IPPROTO_IPV6)
 			rc = read_ip6(c, head);
 		else
-			rc = c->cmsg_level == IPPROTO_UDP ? read_udp(tag, c, head) : -EINVAL;
+			rc = c->cmsg_level == IPPROTO_UDP ? read_udp(tag, c, head) : 0;
 		*any = true;
 	}
 	return rc;

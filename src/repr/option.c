@@ -214,14 +214,19 @@ static int get_max_segment(const struct wgw_repr_session *s, int fd, uint64_t ta
 
 int wgw_repr_unacked(const struct wgw_repr_session *s, int fd, uint64_t tag, bool unsent)
 {
+	struct wgw_label label;
 	struct wgw_op op;
 	int bytes[2];
 
+	if (tag & WGW_TAG_LISTENING)
+		return -EINVAL;
+	if (wgw_tag_kind(tag) != WGW_KIND_TCP ||
+	    wgw_repr_tcp_state(s, fd, tag, &label) != WGW_REPR_CONNECTED)
+		return 0;
 	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
 	op.u.option.level = IPPROTO_TCP;
 	op.u.option.name = WGW_OPTION_UNACKED;
-	if (wgw_tag_kind(tag) != WGW_KIND_TCP || wgw_repr_op_call(s, &op, -1) < 0 ||
-	    op.u.option.len != sizeof(bytes))
+	if (wgw_repr_op_call(s, &op, -1) < 0 || op.u.option.len != sizeof(bytes))
 		return 0;
 	memcpy(bytes, op.u.option.value, sizeof(bytes));
 	return bytes[unsent];

@@ -158,7 +158,7 @@ int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 			const void *value, socklen_t len);
 
 /* Bytes written to a TCP socket and not yet acknowledged by the peer, as SIOCOUTQ counts them, or with
- * @unsent those that have not left, as SIOCOUTQNSD does. */
+ * @unsent those that have not left, as SIOCOUTQNSD does. -EINVAL for a listener. */
 int wgw_repr_unacked(const struct wgw_repr_session *s, int fd, uint64_t tag, bool unsent);
 
 /* ---- dgram.c ---- */

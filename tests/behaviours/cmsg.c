@@ -323,3 +323,21 @@ CASE(ping)
 	request[0] = 3;
 	said("not an echo request", send(fd, request, sizeof(request), 0));
 }
+
+CASE(items_of_other_protocols_are_ignored)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {.cmsg_level = IPPROTO_TCP, .cmsg_type = 1, .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct iovec iov = {"hello", 5};
+	union address to;
+	struct msghdr msg = {.msg_name = &to, .msg_iov = &iov, .msg_iovlen = 1,
+			     .msg_control = &control, .msg_controllen = sizeof(control)};
+	char data[8];
+	int fd = udp_socket(false);
+
+	msg.msg_namelen = make_address(&to, host(false), ECHO_UDP_PORT);
+	said("sendmsg", sendmsg(fd, &msg, 0));
+	said("answer", recv(fd, data, sizeof(data), 0));
+}

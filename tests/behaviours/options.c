@@ -561,3 +561,34 @@ CASE(cookies_differ)
 	getsockopt(tcp_socket(false, 0), SOL_SOCKET, SO_COOKIE, &b, &len);
 	printf("differ %d\n", a != b);
 }
+
+/* What the kernel takes as true, programs set to other numbers than 1. */
+CASE(any_number_is_true)
+{
+	static const struct {
+		int level, name;
+	} options[] = {
+		{IPPROTO_IP, IP_FREEBIND},	   {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
+		{IPPROTO_IP, IP_MULTICAST_LOOP},   {IPPROTO_IPV6, IPV6_DONTFRAG},
+		{IPPROTO_IPV6, IPV6_FREEBIND},
+	};
+	int fd = udp_socket(true);
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+		did("set to 7", set_int(fd, options[i].level, options[i].name, 7));
+		said("get", get_int(fd, options[i].level, options[i].name));
+		did("set to 0", set_int(fd, options[i].level, options[i].name, 0));
+		said("get", get_int(fd, options[i].level, options[i].name));
+	}
+}
+
+CASE(sizes_of_queues_without_a_connection)
+{
+	int port, n = -1, fd = listener_on("0.0.0.0", &port, 5);
+
+	did("SIOCOUTQ of a listener", ioctl(fd, SIOCOUTQ, &n));
+	fd = tcp_socket(false, SOCK_NONBLOCK);
+	did("connect", connect_to(fd, BLACKHOLE4, 80));
+	did("SIOCOUTQ while connecting", ioctl(fd, SIOCOUTQ, &n));
+	printf("%d bytes\n", n);
+}

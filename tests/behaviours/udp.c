@@ -484,3 +484,16 @@ CASE(threads_small_stack)
 	for (int i = 0; i < 20; i++)
 		receive(fd, 0);
 }
+
+CASE(recvmmsg_limits)
+{
+	static const struct timespec limits[] = {{-1, 0}, {0, -1}, {0, 1000000000}, {INT64_MAX, 0}};
+	struct mmsghdr m = {0};
+	int fd = echo_socket(false);
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		struct timespec limit = limits[i];
+
+		said("recvmmsg", recvmmsg(fd, &m, 1, MSG_DONTWAIT, &limit));
+	}
+}

@@ -81,7 +81,9 @@ result $status "a proxy on loopback is warned about"
 
 # shellcheck disable=SC2016
 if [ "$(id -u)" = 0 ]; then
-	is "the supervisor's working directory is /" / "$(run sh -c 'readlink /proc/$PPID/cwd' 2>"$work/log")"
+	# the supervisor changes it beside the command's start
+	cwd='for n in $(seq 100); do d=$(readlink /proc/$PPID/cwd); [ "$d" = / ] && break; sleep 0.1; done; echo "$d"'
+	is "the supervisor's working directory is /" / "$(run sh -c "$cwd" 2>"$work/log")"
 	skip "the command cannot look into the supervisor" "root can"
 else
 	skip "the supervisor's working directory is /" "only root may see it"
