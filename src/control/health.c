@@ -535,7 +535,6 @@ int wgw_health_serve(const struct wgw_health_options *o, int fd)
 static int listen_unix(const char *path)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	struct stat st;
 	int fd, err;
 	mode_t old;
 
@@ -545,8 +544,7 @@ static int listen_unix(const char *path)
 	}
 	strcpy(sun.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* what an earlier one has left */
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid())
+	if (wgw_unix_is_stale(&sun))
 		unlink(path);
 	old = umask(0177);
 	err = fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) || listen(fd, BACKLOG);

@@ -24,21 +24,6 @@ static bool is_datagram(enum wgw_proxy_kind kind)
 	return kind == WGW_PROXY_UDP;
 }
 
-/* A socket that nobody listens at, left behind by a process that was killed. */
-static bool is_stale(const struct sockaddr_un *sun)
-{
-	struct stat st;
-	int fd, err;
-
-	if (lstat(sun->sun_path, &st) || !S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
-		return false;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	err = fd >= 0 && connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) ? errno : 0;
-	if (fd >= 0)
-		close(fd);
-	return err == ECONNREFUSED;
-}
-
 static int open_unix(const struct wgw_proxy_spec *s, struct proxy_socket *out)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
@@ -52,7 +37,7 @@ static int open_unix(const struct wgw_proxy_spec *s, struct proxy_socket *out)
 		return -1;
 	}
 	strcpy(sun.sun_path, s->path);
-	if (is_stale(&sun))
+	if (wgw_unix_is_stale(&sun))
 		unlink(sun.sun_path);
 	out->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	old = umask(0177);

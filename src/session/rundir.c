@@ -17,7 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "src/session/session.h"
@@ -199,4 +201,18 @@ void wgw_rundir_sweep(const struct wgw_rundir *dir, const char *name)
 	}
 	if (list)
 		closedir(list);
+}
+
+bool wgw_unix_is_stale(const struct sockaddr_un *sun)
+{
+	struct stat st;
+	int fd, err;
+
+	if (lstat(sun->sun_path, &st) || !S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	err = fd >= 0 && connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	return err == ECONNREFUSED;
 }

@@ -96,6 +96,10 @@ int wgw_rundir_lock(const struct wgw_rundir *dir, const char *name, bool wait);
 void wgw_rundir_rename(const struct wgw_rundir *dir, const char *from, const char *to, int lock);
 /* Removes what dead tunnel processes other than @name have left. */
 void wgw_rundir_sweep(const struct wgw_rundir *dir, const char *name);
+/* Whether @sun's path is a socket of this user at which nobody listens: left behind by a process that was
+ * killed. */
+struct sockaddr_un;
+bool wgw_unix_is_stale(const struct sockaddr_un *sun);
 
 /* ---- endpoint.c, policy.c ---- */
 

@@ -524,6 +524,7 @@ def _(w):
     assert os.stat(path).st_mode & 0o777 == 0o600 and ready() == "client: up\n"
     status, _, err = w.wgwrap("up", "--health", path, w.client)
     assert status == 0 and "up already" in err and ready() == "client: up\n", w.last
+    assert w.wgwrap("health", "--listen", path)[0] == 1 and "in use" in w.last and ready() == "client: up\n", w.last
     assert change_private_key(w)[0] == 0
     t.wait_until("health follows", lambda: ready() == "client: up\n")
     w.ok("down", "client")
