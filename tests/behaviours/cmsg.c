@@ -339,5 +339,5 @@ CASE(items_of_other_protocols_are_ignored)
 
 	msg.msg_namelen = make_address(&to, host(false), ECHO_UDP_PORT);
 	said("sendmsg", sendmsg(fd, &msg, 0));
-	said("answer", recv(fd, data, sizeof(data), 0));
+	said("answer", recvfrom(fd, data, sizeof(data), 0, &to.any, &msg.msg_namelen));
 }
