@@ -91,6 +91,8 @@ static int set_file(const struct wgw_launch *l, const struct wgw_endpoints *endp
 	fprintf(out, "alive_interval=%u\n", l->config->check_alive_s);
 	for (size_t i = 0; i < l->config->check_alive.n; i++)
 		fprintf(out, "alive=%s\n", wgw_addr_text(&l->config->check_alive.at[i].addr, text));
+	for (size_t i = 0; i < l->config->dns.n; i++)
+		fprintf(out, "dns=%s\n", wgw_addr_text(&l->config->dns.at[i].addr, text));
 	for (size_t i = 0; i < l->config->n_peers; i++)
 		put_peer(out, &l->config->peers[i], endpoints->at[i], endpoints->n[i]);
 	copy = ferror(out) ? -EIO : fcntl(fd, F_DUPFD_CLOEXEC, 3);

@@ -12,7 +12,8 @@
  *   route=ROUTE		may be repeated: "#@wgwrap:Route =" with a protocol; replace_routes=true
  *   candidate=ADDRESS:PORT	may be repeated: all its addresses, in the order to try
  *
- * and the interface, in a whole file: alive_interval=SECONDS, alive=ADDRESS, which may be repeated.
+ * and the interface, in a whole file: alive_interval=SECONDS, and, repeated, alive=ADDRESS and dns=ADDRESS,
+ * which is told to those who ask: which servers a session asks is its own.
  *
  * Connections live on: the TCP/IP stack sees nothing of this. A peer's session stays until it is
  * renewed; a new preshared key counts from the next handshake on. A new private_key ends sending in
@@ -40,6 +41,7 @@
  * @peer:	The current one, with @apply only
  * @n_candidates: of the current peer
  * @alive, @alive_s: what is to answer, with @apply only; how often
+ * @dns:	Name servers, with @apply only
  * @keyed:	The interface has another key than before
  */
 struct change {
@@ -54,7 +56,7 @@ struct change {
 	int64_t mark; /* -1: unchanged */
 	uint8_t (*named)[WG_KEY_BYTES];
 	size_t n_named;
-	struct wgw_prefixes alive;
+	struct wgw_prefixes alive, dns;
 	uint32_t alive_s;
 };
 
@@ -147,20 +149,25 @@ static void remove_all(struct change *c)
 		wgw_peers_remove(p);
 }
 
-static int alive_line(struct change *c, const char *value)
+static int address_line(struct change *c, struct wgw_prefixes *list, const char *value)
 {
 	struct wgw_prefix one;
 	int err = wgw_address_parse(value, &one);
 
-	return err || !c->apply ? err : wgw_prefixes_add(&c->alive, &one);
+	return err || !c->apply ? err : wgw_prefixes_add(list, &one);
 }
 
 /* The second reading is over. */
-static int change_alive(struct change *c)
+static int change_lists(struct change *c)
 {
 	struct wgw_config *config = (struct wgw_config *)(uintptr_t)c->core->t.boot->config;
 
-	if (!c->whole || !c->core->alive)
+	if (!c->whole)
+		return 0;
+	wgw_prefixes_free(&config->dns);
+	config->dns = c->dns;
+	c->dns = (struct wgw_prefixes){0};
+	if (!c->core->alive)
 		return 0;
 	wgw_prefixes_free(&config->check_alive);
 	config->check_alive = c->alive;
@@ -187,7 +194,9 @@ static int device_line(struct change *c, const char *name, const char *value)
 		return err;
 	}
 	if (c->whole && strcmp(name, "alive") == 0)
-		return alive_line(c, value);
+		return address_line(c, &c->alive, value);
+	if (c->whole && strcmp(name, "dns") == 0)
+		return address_line(c, &c->dns, value);
 	if (c->whole && strcmp(name, "alive_interval") == 0)
 		return wgw_number_parse(value, 0, UINT16_MAX, &c->alive_s);
 	if (strcmp(name, "replace_peers") == 0) {
@@ -483,8 +492,9 @@ int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned 
 	err = read_lines(&c, text, line);
 	if (!err && whole)
 		remove_unnamed(&c);
-	err = err ? err : change_alive(&c);
+	err = err ? err : change_lists(&c);
 	wgw_prefixes_free(&c.alive);
+	wgw_prefixes_free(&c.dns);
 	free(c.named);
 	if (c.keyed)
 		tell_key(core);

@@ -179,14 +179,25 @@ static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n)
 	p->at = p->n - 1;
 }
 
+/* Who resolves names of the host for us: a keeper, or the oldest session. The newest may be one that waits
+ * for this very peer, and answers when it has waited. */
+static struct wgw_session *who_resolves(struct wgw_peer *p)
+{
+	struct wgw_session *found = NULL;
+
+	for (struct wgw_session *s = p->owner->core->t.sessions; s; s = s->next) {
+		if (s->channel && (!found || !found->keeper))
+			found = s;
+	}
+	return found;
+}
+
 /* Asks for the name's addresses again, if there is somebody to ask. */
 static void resolve_again(struct wgw_peer *p)
 {
-	struct wgw_session *s = p->owner->core->t.sessions;
+	struct wgw_session *s = who_resolves(p);
 	uint64_t now = now_of(p->owner);
 
-	while (s && !s->channel)
-		s = s->next;
 	if (!s || p->resolving || !p->config.endpoint_host || !is_name(p->config.endpoint_host) ||
 	    (p->resolved_at && now - p->resolved_at < RESOLVE_AGAIN_NS))
 		return;
@@ -363,8 +374,12 @@ void wgw_peers_wake(struct wgw_peers *e)
 		/* A session ends by age without an event. */
 		wg_peer_stats(p->wg, &stats);
 		p->up = stats.has_session;
-		if (!p->up && started++ < WAKE_MAX)
-			wg_peer_handshake(p->wg);
+		if (p->up || started++ >= WAKE_MAX)
+			continue;
+		wg_peer_handshake(p->wg);
+		/* It may have moved meanwhile, and somebody waits: known before the first retry. */
+		if (p->handshakes > 0)
+			resolve_again(p);
 	}
 }
 

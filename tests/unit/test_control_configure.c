@@ -116,19 +116,23 @@ START_TEST(a_whole_file_keeps_the_peers_it_names_as_they_are)
 }
 END_TEST
 
-START_TEST(a_whole_file_says_who_is_to_answer)
+START_TEST(a_whole_file_says_who_is_to_answer_and_the_name_servers)
 {
 	const struct wgw_config *own = core.t.boot->config;
 	unsigned int line, before = alive_followed;
 
 	core.alive = (struct wgw_alive *)&line; /* only whether there is one counts */
-	ck_assert_int_eq(wgw_configure(&core, "alive_interval=2\nalive=1.1.1.1\nalive=fd00::9\n",
-				       true, &line),
-			 0);
+	ck_assert_int_eq(
+		wgw_configure(&core,
+			      "alive_interval=2\nalive=1.1.1.1\nalive=fd00::9\ndns=1.1.1.2\n", true,
+			      &line),
+		0);
 	ck_assert_uint_eq(own->check_alive.n, 2);
 	ck_assert_uint_eq(own->check_alive_s, 2);
+	ck_assert_uint_eq(own->dns.n, 1);
 	ck_assert_int_eq(wgw_configure(&core, "alive=no\n", true, &line), -EINVAL);
 	ck_assert_int_eq(set("alive=1.1.1.1\n"), -EINVAL);
+	ck_assert_int_eq(set("dns=1.1.1.1\n"), -EINVAL);
 	ck_assert_uint_eq(own->check_alive.n, 2);
 	ck_assert_int_eq(wgw_configure(&core, "alive_interval=5\n", true, &line), 0);
 	ck_assert_uint_eq(own->check_alive.n, 0);
@@ -547,7 +551,7 @@ static Suite *suite(void)
 	tcase_add_test(c, update_only_adds_nobody);
 	tcase_add_test(c, replace_peers_removes_those_that_were);
 	tcase_add_test(c, a_whole_file_keeps_the_peers_it_names_as_they_are);
-	tcase_add_test(c, a_whole_file_says_who_is_to_answer);
+	tcase_add_test(c, a_whole_file_says_who_is_to_answer_and_the_name_servers);
 	tcase_add_test(c, a_peer_goes_on_with_its_address_when_that_is_still_a_candidate);
 	tcase_add_loop_test(c, a_mistake_anywhere_changes_nothing, 0,
 			    sizeof(mistakes) / sizeof(*mistakes));

@@ -150,6 +150,18 @@ def _(w):
     assert load.communicate(timeout=60)[0] == str(24 << 20).encode() and load.returncode == 0
 
 
+@tap.test("the name is resolved again while a command waits for the peer")
+def _(w):
+    if not w.running():
+        w.up()
+    w.ok("down", "client")
+    w.name("127.0.0.9")
+    w.ok("up", "--no-wait", w.client)
+    w.move("127.0.0.5")
+    w.name("127.0.0.5")
+    w.recovers("a name that moved before the first handshake", 20)
+
+
 @tap.test("the same key on another host is told in one line")
 def _(w):
     """Two clients with one key, each with traffic that needs answers."""

@@ -210,11 +210,12 @@ def _(w):
         f.write("PersistentKeepalive = 21\n[Peer]\nPublicKey = " + w.word("pubkey", input=w.word("genkey")) +
                 "\nAllowedIPs = 10.99.0.0/16\n")
     edit(w.client, "10.77.0.0/24", "10.77.0.0/24, 10.98.0.0/16")
-    edit(w.client, "[Interface]", f"[Interface]\nListenPort = {port}")
+    edit(w.client, "[Interface]", f"[Interface]\nListenPort = {port}\nDNS = 10.77.0.53")
     w.ok("reload", "client")
     now = w.tunnel("client")
     peer = now["peers"][0]
     assert now["pid"] == pid and now["listenPort"] == port and len(now["peers"]) == 2, now
+    assert now["dns"] == ["10.77.0.53", "10.77.0.1"], now
     assert peer["allowedIps"] == ["10.77.0.0/24", "10.98.0.0/16"] and peer["persistentKeepalive"] == 21, peer
     assert slow.wait(20) == 0, "the connection that was open did not survive"
     assert w.fetch()
