@@ -136,20 +136,20 @@ static int pre_send(const unsigned char *query, int len, unsigned char *answer, 
 #undef res_nsearch
 #undef res_nsend
 
-#define QUERY_LIKE(function, flags)                                                                       \
+#define QUERY_LIKE(function, flags)                                                                \
 	PRE_EXPORT int function(const char *name, int class_, int type, unsigned char *answer,     \
 				int size);                                                         \
 	int function(const char *name, int class_, int type, unsigned char *answer, int size)      \
 	{                                                                                          \
-		return pre_query_plain(name, flags, class_, type, answer, size);                          \
+		return pre_query_plain(name, flags, class_, type, answer, size);                   \
 	}
-#define STATE_QUERY_LIKE(function, flags)                                                                 \
+#define STATE_QUERY_LIKE(function, flags)                                                          \
 	PRE_EXPORT int function(res_state state, const char *name, int class_, int type,           \
 				unsigned char *answer, int size);                                  \
 	int function(res_state state, const char *name, int class_, int type,                      \
 		     unsigned char *answer, int size)                                              \
 	{                                                                                          \
-		return pre_query_state(state, name, flags, class_, type, answer, size);                   \
+		return pre_query_state(state, name, flags, class_, type, answer, size);            \
 	}
 #define SEND_LIKE(function)                                                                        \
 	PRE_EXPORT int function(const unsigned char *query, int len, unsigned char *answer,        \

@@ -63,10 +63,10 @@
 #define LWIP_TCP		  1
 #define TCP_MSS			  8940 /* cap; the MTU decides (9000 - 20 - 20 - 20) */
 #define LWIP_WND_SCALE		  1
-#define TCP_RCV_SCALE		  8 /* 65535 << 8 holds TCP_WND */
+#define TCP_RCV_SCALE		  8		      /* 65535 << 8 holds TCP_WND */
 #define TCP_WND			  ((16U << 20) - 256) /* flow.c starts lower */
-#define TCP_SND_BUF		  (16U << 20)	     /* flow.c uses less */
-#define TCP_SND_QUEUELEN	  65000		     /* pbufs; u16_t */
+#define TCP_SND_BUF		  (16U << 20)	      /* flow.c uses less */
+#define TCP_SND_QUEUELEN	  65000		      /* pbufs; u16_t */
 #define TCP_SNDLOWAT		  (1U << 15)
 #define TCP_OVERSIZE		  TCP_MSS
 #define LWIP_NETIF_TX_SINGLE_PBUF 1 /* a segment is one piece of memory */
@@ -74,11 +74,11 @@
 #define LWIP_TCP_MAX_SACK_NUM	  4
 #define LWIP_TCP_TIMESTAMPS	  0 /* lwIP only echoes them */
 #define TCP_QUEUE_OOSEQ		  1
-#define TCP_OWN_SENDER		  1    /* sender.c decides what leaves (patch 09) */
+#define TCP_OWN_SENDER		  1		       /* sender.c decides what leaves (patch 09) */
 #define TCP_OOSEQ_SEGS_MAX(pcb)	  stack_ooseq_max(pcb) /* window.c (patch 02) */
-#define TCP_OOSEQ_RUN_PBUFS	  16   /* a run between holes is few segments (patch 02) */
-#define TCP_MIN_MSS		  88   /* about Linux's tcp_min_snd_mss plus options (patch 04) */
-#define TCP_LISTEN_BACKLOG	  0    /* u8_t is too small: listener.c counts */
+#define TCP_OOSEQ_RUN_PBUFS	  16 /* a run between holes is few segments (patch 02) */
+#define TCP_MIN_MSS		  88 /* about Linux's tcp_min_snd_mss plus options (patch 04) */
+#define TCP_LISTEN_BACKLOG	  0  /* u8_t is too small: listener.c counts */
 #define LWIP_TCP_KEEPALIVE	  1
 #define LWIP_CALLBACK_API	  1
 #define SO_REUSE		  0 /* ports.c decides */

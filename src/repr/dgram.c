@@ -209,8 +209,7 @@ static int check_size(uint64_t tag, const struct stack_addr *to, const struct wg
 static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			  const struct msghdr *msg, size_t total, struct wgw_dgram *head)
 {
-	bool fits = total <= UNFRAGMENTED_BYTES ||
-		    !(tag & (WGW_TAG_DONTFRAG4 | WGW_TAG_DONTFRAG6));
+	bool fits = total <= UNFRAGMENTED_BYTES || !(tag & (WGW_TAG_DONTFRAG4 | WGW_TAG_DONTFRAG6));
 	struct stack_addr to, peer;
 	bool ancillary, bare = false;
 	int given = read_destination(tag, msg, &to);

@@ -302,8 +302,8 @@ static void make_record(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		return;
 	if (wgw_raw_getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff) {
 		record->flags |= WGW_CONNECT_LINGER;
-		record->linger_s =
-			(uint16_t)(linger.l_linger > (int)UINT16_MAX ? (int)UINT16_MAX : linger.l_linger);
+		record->linger_s = (uint16_t)(linger.l_linger > (int)UINT16_MAX ? (int)UINT16_MAX
+										: linger.l_linger);
 	}
 	len = sizeof(on);
 	if (wgw_raw_getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &len) == 0 && on)

@@ -114,7 +114,7 @@ enum wgw_kind {
 #define WGW_TAG_REUSEPORT  (UINT64_C(1) << 29) /* AF_UNIX has no SO_REUSEPORT to keep it in */
 #define WGW_TAG_RECVERR	   (UINT64_C(1) << 30) /* IP_RECVERR or IPV6_RECVERR is on */
 
-#define WGW_TAG_OUTSIDE	   (UINT64_C(1) << 31) /* made by a program outside of the tunnel: apps.h */
+#define WGW_TAG_OUTSIDE (UINT64_C(1) << 31) /* made by a program outside of the tunnel: apps.h */
 
 /* Bits 32-45: counts the changes of a datagram socket's peer; the shim's alone. */
 #define WGW_TAG_GENERATION_SHIFT 32
@@ -215,7 +215,8 @@ enum {
 	WGW_CONNECT_BOUND = 1 << 3,  /* bind() reserved an address under this cookie */
 	WGW_CONNECT_OPTIONS = 1 << 4,
 	WGW_CONNECT_V6 = 1 << 5, /* an AF_INET6 socket (addresses appear v4-mapped) */
-	WGW_CONNECT_OUTSIDE = 1 << 6, /* WGW_TAG_OUTSIDE; heeded when the session has lists of apps */
+	WGW_CONNECT_OUTSIDE =
+		1 << 6, /* WGW_TAG_OUTSIDE; heeded when the session has lists of apps */
 };
 
 struct wgw_connect {
@@ -261,7 +262,7 @@ struct wgw_dgram {
 static_assert(sizeof(struct wgw_dgram) == 48, "no padding");
 
 enum {
-	WGW_DGRAM_WHOLE = -1, /* @info: as one datagram, whatever the socket's option says */
+	WGW_DGRAM_WHOLE = -1,	/* @info: as one datagram, whatever the socket's option says */
 	WGW_SEGMENTS_MAX = 128, /* UDP_MAX_SEGMENTS of include/linux/udp.h */
 };
 
@@ -297,8 +298,10 @@ enum {
 	WGW_NAME_MAX_BYTES = 256,
 	WGW_RESOLVED_MAX = 64,
 	WGW_OPTION_MAX_BYTES = 256,
-	WGW_OPTION_UNACKED = -1, /* GETOPT of IPPROTO_TCP: what SIOCOUTQ and SIOCOUTQNSD say, two ints */
-	WGW_TCP_INFO_BYTES = 232, /* struct tcp_info of Linux 5.19, for sockets without a connection */
+	WGW_OPTION_UNACKED =
+		-1, /* GETOPT of IPPROTO_TCP: what SIOCOUTQ and SIOCOUTQNSD say, two ints */
+	WGW_TCP_INFO_BYTES =
+		232, /* struct tcp_info of Linux 5.19, for sockets without a connection */
 };
 
 /* u.bind.flags, u.listen.flags, u.open.flags */
@@ -307,7 +310,7 @@ enum {
 	WGW_BIND_V6ONLY = 1 << 1,
 	WGW_BIND_REUSEADDR = 1 << 2,
 	WGW_BIND_REUSEPORT = 1 << 3,
-	WGW_BIND_RAW = 1 << 4,	  /* WGW_OP_GO only: WGW_TAG_RAW is set */
+	WGW_BIND_RAW = 1 << 4,	   /* WGW_OP_GO only: WGW_TAG_RAW is set */
 	WGW_BIND_OUTSIDE = 1 << 5, /* as WGW_CONNECT_OUTSIDE */
 };
 

@@ -98,9 +98,13 @@ static const struct {
 	const char *name;
 	int (*set)(struct wgw_policy *p, const char *value);
 } keys[] = {
-	{"apps", set_apps},	  {"direct", set_direct},	  {"dns-mode", set_dns_mode},
-	{"dns", set_dns},	  {"search", set_search},
-	{"verbose", set_verbose}, {"system-resolver", set_system_resolver},
+	{"apps", set_apps},
+	{"direct", set_direct},
+	{"dns-mode", set_dns_mode},
+	{"dns", set_dns},
+	{"search", set_search},
+	{"verbose", set_verbose},
+	{"system-resolver", set_system_resolver},
 };
 
 /* Takes a line "KEY VALUE" apart, in place. */

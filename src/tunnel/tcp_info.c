@@ -47,8 +47,8 @@ static void fill_sending(const struct flow_info *in, struct tcp_info *out)
 	out->tcpi_sacked = sacked;
 	out->tcpi_lost = lost;
 	out->tcpi_snd_cwnd = segments(in->cwnd, in->mss);
-	out->tcpi_snd_ssthresh = in->ssthresh == UINT32_MAX ? INFINITE_SSTHRESH
-							    : segments(in->ssthresh, in->mss);
+	out->tcpi_snd_ssthresh =
+		in->ssthresh == UINT32_MAX ? INFINITE_SSTHRESH : segments(in->ssthresh, in->mss);
 	out->tcpi_total_retrans = in->resent_segments;
 	out->tcpi_pacing_rate = in->pacing_rate ? in->pacing_rate : UINT64_MAX;
 	out->tcpi_max_pacing_rate = UINT64_MAX;
@@ -70,8 +70,8 @@ static void fill(const struct flow_info *in, struct tcp_info *out)
 	*out = (struct tcp_info){.tcpi_state = in->state};
 	out->tcpi_ca_state = in->loss == 0 ? OPEN : in->loss == 1 ? RECOVERY : LOSS;
 	out->tcpi_retransmits = out->tcpi_backoff = in->backoff;
-	out->tcpi_options = (uint8_t)((in->sack ? TCPI_OPT_SACK : 0) |
-				      (in->scaling ? TCPI_OPT_WSCALE : 0));
+	out->tcpi_options =
+		(uint8_t)((in->sack ? TCPI_OPT_SACK : 0) | (in->scaling ? TCPI_OPT_WSCALE : 0));
 	out->tcpi_snd_wscale = in->send_scale & 15u;
 	out->tcpi_rcv_wscale = in->receive_scale & 15u;
 	out->tcpi_rto = us(in->rto_ns);
@@ -105,8 +105,8 @@ int wgw_conn_tcp_info(struct wgw_conn *c, uint8_t *value, uint32_t *len)
 	if (c->flow) {
 		flow_info(c->flow, &known);
 		fill(&known, &info);
-	} else if (!by_kernel(c) || getsockopt(c->far_end.watch.fd, IPPROTO_TCP, TCP_INFO, &info,
-					       &size) < 0) {
+	} else if (!by_kernel(c) ||
+		   getsockopt(c->far_end.watch.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0) {
 		return ENOPROTOOPT;
 	}
 	memcpy(value, &info, sizeof(info));

@@ -4,7 +4,6 @@
 
 #include <linux/errqueue.h>
 
-
 static void show_cmsg(struct cmsghdr *c)
 {
 	union address a = {0};
@@ -329,11 +328,16 @@ CASE(items_of_other_protocols_are_ignored)
 	union {
 		struct cmsghdr head;
 		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {.head = {.cmsg_level = IPPROTO_TCP, .cmsg_type = 1, .cmsg_len = CMSG_LEN(sizeof(int))}};
+	} control = {.head = {.cmsg_level = IPPROTO_TCP,
+			      .cmsg_type = 1,
+			      .cmsg_len = CMSG_LEN(sizeof(int))}};
 	struct iovec iov = {"hello", 5};
 	union address to;
-	struct msghdr msg = {.msg_name = &to, .msg_iov = &iov, .msg_iovlen = 1,
-			     .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {.msg_name = &to,
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
 	char data[8];
 	int fd = udp_socket(false);
 

@@ -315,8 +315,8 @@ CASE(res_calls)
 CASE(res_search_call)
 {
 	unsigned char answer[8192];
-	static const char *const names[] = {"web", "web.test", "web.", "web.test.", "nothing",
-					    "a.b.nothing", "v4"};
+	static const char *const names[] = {"web",     "web.test",    "web.", "web.test.",
+					    "nothing", "a.b.nothing", "v4"};
 	int n;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

@@ -138,9 +138,9 @@ CASE(option_values)
 static void refused(const char *what, ssize_t n)
 {
 	printf("%s: %s\n", what,
-	       n >= 0					? "sent"
+	       n >= 0				      ? "sent"
 	       : errno == EINVAL || errno == EMSGSIZE ? "refused"
-							: err_name(errno));
+						      : err_name(errno));
 }
 
 CASE(too_much)

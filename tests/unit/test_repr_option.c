@@ -177,8 +177,7 @@ START_TEST(pacing_rate_does_not_reach_the_tag)
 			 0);
 	ck_assert_uint_eq(tag_of(fd), before | WGW_TAG_OPTIONS); /* and nothing else */
 	ck_assert_int_eq(wgw_repr_getsockopt(&session, fd, tag_of(fd), SOL_SOCKET,
-					     SO_MAX_PACING_RATE,
-					     &rate, &len),
+					     SO_MAX_PACING_RATE, &rate, &len),
 			 0);
 	ck_assert_uint_eq(rate, 125000);
 	close(fd);

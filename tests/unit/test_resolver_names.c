@@ -369,7 +369,8 @@ END_TEST
 START_TEST(raw_query_gives_the_response_as_it_is)
 {
 	start();
-	wgw_resolve_raw(fake_tunnel.resolver, &fake_session, "nope.example", false, 1, 16, on_raw, NULL);
+	wgw_resolve_raw(fake_tunnel.resolver, &fake_session, "nope.example", false, 1, 16, on_raw,
+			NULL);
 	fake_run(20);
 	ck_assert_uint_eq(got.calls, 1);
 	ck_assert_int_eq(got.eai, 0);

@@ -10,9 +10,9 @@
 #include "stack/lwipopts.h"
 
 #undef LWIP_STATS
-#define LWIP_STATS 1
-#define MEM_STATS  1
-#define MEMP_STATS 1
+#define LWIP_STATS	  1
+#define MEM_STATS	  1
+#define MEMP_STATS	  1
 #define PBUF_POOL_BUFSIZE 600 /* they want chains; ours follows TCP_MSS and is not used */
 #undef LWIP_TIMERS
 #define LWIP_TIMERS 1 /* the tests name its pool */
