@@ -9,7 +9,8 @@ usage: run.py [-v] [--supervised] [PROGRAM[.CASE]...]
 
 Natively, programs and server run on the kernel's stack, in two network namespaces with a veth between them.
 Wrapped, both are wrapped by a wgwrap each, with the same addresses, and nothing but loopback between those. The programs
-run without capabilities, as nobody where the test is root.
+run without capabilities, as nobody where the test is root. A sentry looks for IP sockets that a wrapped process holds
+itself; there are to be none.
 
 A case that differs must be in the ledger of preload/README.md (as `program.case`), and what is there must
 differ: then it counts as listed. With --supervised, the ledger is that one and the one of src/capture/README.md, less what the latter
@@ -32,6 +33,7 @@ ROOT = os.path.abspath(os.path.join(HERE, "../.."))
 sys.path.insert(0, os.path.join(ROOT, "tests/e2e"))
 
 from lib import tap  # noqa: E402  pylint: disable=wrong-import-position
+from lib.sentry import SocketSentry  # noqa: E402  pylint: disable=wrong-import-position
 from lib.world import BUILD, INSIDE, NOBODY, enter, find, wait_until  # noqa: E402  pylint: disable=wrong-import-position
 
 LIMIT_S = 150
@@ -65,6 +67,13 @@ class Places:
         self.network()
         self.names()
         self.configure()
+        self.sentry = SocketSentry(self.is_wgwrap)
+
+    def is_wgwrap(self, pid):
+        try:
+            return os.readlink(f"/proc/{pid}/exe") == self.path("bin", "wgwrap")
+        except OSError:
+            return False
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
@@ -288,6 +297,16 @@ class Report:
                     print(f"#   {line}")
         sys.stdout.flush()
 
+    def sentry(self, sentry):
+        """Nothing seen at all means that it does not work."""
+        sentry.stop()
+        found = sentry.sockets if sentry.sockets_seen else ["no IP socket was seen at all"]
+        self.counts["FAILING"] += bool(found)
+        self.lines.append(("FAILING" if found else "ok", "sentry"))
+        print(f"{'not ok' if found else 'ok'} {len(self.lines)} - only the tunnel processes had IP sockets")
+        for line in found:
+            print(f"# {line}")
+
     def end(self):
         print(f"1..{len(self.lines)}")
         print(f"# {self.counts['equal']} equal, {self.counts['listed']} listed, {self.counts['FAILING']} failing")
@@ -334,6 +353,7 @@ def main():
         accepted = ledger(supervised)
         for program in chosen:
             compare(places, program, wanted, accepted, report)
+        report.sentry(places.sentry)
     finally:
         places.close()
     report.end()

@@ -69,34 +69,19 @@ def is_ending(pid):
     return False
 
 
-class Sentry:
-    def __init__(self, interface, endpoints, ports, is_tunnel):
-        """@is_tunnel(pid): whether that process may hold IP sockets."""
-        self.endpoints, self.ports, self.is_tunnel = endpoints, ports, is_tunnel
-        self.packets_seen, self.sockets_seen = 0, 0
-        self.leaks, self.sockets = [], []
-        self.stopping = False
-        self.raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
-        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 20)
-        self.raw.bind((interface, ETH_P_ALL))
-        self.raw.settimeout(0.2)
-        self.threads = [threading.Thread(target=t, daemon=True) for t in (self.watch_packets, self.watch_sockets)]
-        for thread in self.threads:
-            thread.start()
+class SocketSentry:
+    """Watches the namespace's IP sockets."""
 
-    def watch_packets(self):
-        while not self.stopping:
-            try:
-                packet, where = self.raw.recvfrom(128)
-            except (TimeoutError, socket.timeout):
-                continue
-            except OSError:
-                return
-            if where[2] != PACKET_OUTGOING:
-                continue
-            self.packets_seen += 1
-            if not packet_is_expected(where[1], packet, self.endpoints, self.ports) and len(self.leaks) < KEPT:
-                self.leaks.append(f"protocol {where[1]:#06x}: {packet[:64].hex()}")
+    def __init__(self, is_tunnel):
+        """@is_tunnel(pid): whether that process may hold IP sockets."""
+        self.is_tunnel = is_tunnel
+        self.sockets_seen, self.sockets = 0, []
+        self.stopping, self.threads = False, []
+        self.watch(self.watch_sockets)
+
+    def watch(self, what):
+        self.threads.append(threading.Thread(target=what, daemon=True))
+        self.threads[-1].start()
 
     def watch_sockets(self):
         known = set()
@@ -127,4 +112,35 @@ class Sentry:
         self.stopping = True
         for thread in self.threads:
             thread.join(2)
+
+
+class Sentry(SocketSentry):
+    """Watches the packets on an interface, too."""
+
+    def __init__(self, interface, endpoints, ports, is_tunnel):
+        self.endpoints, self.ports = endpoints, ports
+        self.packets_seen, self.leaks = 0, []
+        self.raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
+        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 20)
+        self.raw.bind((interface, ETH_P_ALL))
+        self.raw.settimeout(0.2)
+        super().__init__(is_tunnel)
+        self.watch(self.watch_packets)
+
+    def watch_packets(self):
+        while not self.stopping:
+            try:
+                packet, where = self.raw.recvfrom(128)
+            except (TimeoutError, socket.timeout):
+                continue
+            except OSError:
+                return
+            if where[2] != PACKET_OUTGOING:
+                continue
+            self.packets_seen += 1
+            if not packet_is_expected(where[1], packet, self.endpoints, self.ports) and len(self.leaks) < KEPT:
+                self.leaks.append(f"protocol {where[1]:#06x}: {packet[:64].hex()}")
+
+    def stop(self):
+        super().stop()
         self.raw.close()

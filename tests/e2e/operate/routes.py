@@ -54,8 +54,11 @@ def tcp(port):
     s = socket.create_server(("0.0.0.0", port))
     while True:
         c, _ = s.accept()
-        c.sendall(name)
-        c.close()
+        with c: # a close with a request unread would be a reset
+            c.sendall(name)
+            c.shutdown(socket.SHUT_WR)
+            while c.recv(4096):
+                pass
 def udp():
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.bind(("192.0.2.1", 5000))
