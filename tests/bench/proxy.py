@@ -16,8 +16,9 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 
+from figures import row, section  # pylint: disable=wrong-import-position
 from lib import servers, world  # pylint: disable=wrong-import-position
-from lib.clients import cpu_seconds, highest_kib, row, seconds  # pylint: disable=wrong-import-position
+from lib.clients import cpu_seconds, highest_kib, seconds  # pylint: disable=wrong-import-position
 from lib.world import BIG_BYTES, find, wait_until  # pylint: disable=wrong-import-position
 
 world.enter()
@@ -96,6 +97,7 @@ def proxies(w):
 def main():
     w = world.World()
     try:
+        section("Proxies")
         servers.web(w)
         compared = list(proxies(w))
         for _ in range(ROUNDS):
