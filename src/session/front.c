@@ -9,7 +9,7 @@
  *   - Signals sent to the front are relayed; the terminal has sent its own to the whole process
  *     group already.
  *   - When the command stops, so does the front, with the same signal, so that the shell gets the
- *     terminal back; when the front is continued, so is the command.
+ *     terminal back; when one of them is continued, so is the other.
  *   - It ends as the command did: same status, or by the same signal. Before, it waits until what
  *     the command wrote has been delivered.
  *
@@ -181,6 +181,8 @@ static void relay(const struct front *f, const struct signalfd_siginfo *info)
 	};
 	bool sent = info->ssi_code == SI_USER || info->ssi_code == SI_TKILL || report.queued;
 
+	if (info->ssi_signo == SIGCONT && report.pid == f->supervisor)
+		return; /* the command runs already (stops.c) */
 	/* a terminal that hangs up tells the session leader, which the command would be */
 	if (info->ssi_signo == SIGHUP && getsid(0) == getpid())
 		sent = true;

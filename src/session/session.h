@@ -306,7 +306,7 @@ struct wgw_report {
 		WGW_REPORT_DELIVERED, /* what was written has been delivered, or was given up */
 		/* front to supervisor */
 		WGW_REPORT_SIGNAL,   /* @value: signal, from @pid, with @payload if @queued */
-		WGW_REPORT_CONTINUE, /* the front runs again */
+		WGW_REPORT_CONTINUE, /* the front runs again: one answer to each STOPPED */
 		WGW_REPORT_HURRY,    /* do not wait for delivery any longer */
 	} kind;
 	int value;
@@ -321,11 +321,15 @@ enum { WGW_RESOLVERS_MAX = 64 };
  * struct wgw_supervisor - a session's supervisor
  * @channel:	To the tunnel process; -1: it is gone
  * @front:	To the front; -1: it is gone
+ * @front_pid:	Its process id
  * @signals:	signalfd of all signals
  * @listener:	Of the supervised filter; -1: there is none, or nobody is left who has it
  * @capture:	Answers what @listener reports; NULL: nothing does
  * @command:	Process id, 0 after it ended
  * @delivered:	The front was told so
+ * @stopped:	The command is
+ * @stops:	How many STOPPED the front has not answered yet
+ * @rouse_at:	When the front is sent the next SIGCONT, 0: none is due (stops.c)
  * @flush_deadline: When FLUSHED is no longer waited for, 0: not waiting
  * @seen:	Sender of the last signal of each number that came to the group, -1: none
  * @held_back:	Signal the front wants forwarded, kept until it is known that it did not go to the
@@ -343,7 +347,10 @@ struct wgw_supervisor {
 	int listener;
 	struct wgw_capture *capture;
 	pid_t command;
-	bool delivered;
+	pid_t front_pid;
+	bool delivered, stopped;
+	unsigned int stops;
+	uint64_t rouse_at;
 	uint64_t flush_deadline;
 	pid_t seen[NSIG];
 	struct wgw_report held_back;
@@ -390,5 +397,14 @@ void wgw_relay_seen(struct wgw_supervisor *s, int signal, pid_t from);
 void wgw_relay_request(struct wgw_supervisor *s, const struct wgw_report *request);
 /* Sends what is held back; called when @held_until has passed. */
 void wgw_relay_flush(struct wgw_supervisor *s);
+
+/* stops.c: front and command stop and run again together */
+/* The command has stopped by @signal; it runs again, or has ended. */
+void wgw_stops_stopped(struct wgw_supervisor *s, int signal);
+void wgw_stops_running(struct wgw_supervisor *s);
+/* The front has answered one STOPPED. */
+void wgw_stops_answered(struct wgw_supervisor *s);
+/* Sends the front SIGCONT; called when @rouse_at has passed. */
+void wgw_stops_rouse(struct wgw_supervisor *s);
 
 #endif

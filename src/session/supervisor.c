@@ -62,6 +62,7 @@ static void command_ended(struct wgw_supervisor *s, int status)
 	struct wgw_channel_msg msg;
 
 	s->command = 0;
+	wgw_stops_running(s);
 	say_answered(s);
 	wgw_supervisor_report(s, WGW_REPORT_ENDED, status);
 	wgw_channel_prepare(&msg, WGW_CH_FLUSH);
@@ -79,18 +80,18 @@ static void linger_over(struct wgw_supervisor *s)
 	wgw_supervisor_delivered(s);
 }
 
-/** reap() - collects children that ended or stopped */
+/** reap() - collects children that ended, stopped or run again */
 static void reap(struct wgw_supervisor *s)
 {
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
-		if (pid == s->command && WIFSTOPPED(status)) {
-			wgw_supervisor_report(s, WGW_REPORT_STOPPED, WSTOPSIG(status));
-			continue;
-		}
-		if (WIFSTOPPED(status))
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
+		if (pid == s->command && WIFSTOPPED(status))
+			wgw_stops_stopped(s, WSTOPSIG(status));
+		if (pid == s->command && WIFCONTINUED(status))
+			wgw_stops_running(s);
+		if (WIFSTOPPED(status) || WIFCONTINUED(status))
 			continue;
 		if (pid == s->command)
 			command_ended(s, status);
@@ -120,6 +121,7 @@ static void front_gone(struct wgw_supervisor *s)
 {
 	close(s->front);
 	s->front = -1;
+	s->rouse_at = 0;
 	if (s->command)
 		kill(s->command, SIGKILL);
 	wgw_say_detach();
@@ -137,12 +139,14 @@ static void take_front(struct wgw_supervisor *s)
 		front_gone(s);
 		return;
 	}
-	if (report.kind == WGW_REPORT_SIGNAL)
+	if (report.kind == WGW_REPORT_SIGNAL) {
 		wgw_relay_request(s, &report);
-	else if (report.kind == WGW_REPORT_CONTINUE && s->command)
-		kill(s->command, SIGCONT);
-	else if (report.kind == WGW_REPORT_HURRY)
+	} else if (report.kind == WGW_REPORT_CONTINUE) {
+		reap(s); /* a SIGCONT to the whole group has reached the command already */
+		wgw_stops_answered(s);
+	} else if (report.kind == WGW_REPORT_HURRY) {
 		wgw_supervisor_delivered(s);
+	}
 }
 
 /** is_over() - nobody is left who could use the session */
@@ -163,7 +167,7 @@ static bool is_over(struct wgw_supervisor *s)
 /** next_timeout() - ms until the first deadline, -1: none */
 static int next_timeout(const struct wgw_supervisor *s)
 {
-	const uint64_t deadlines[] = {s->flush_deadline, s->held_until, s->restart_at};
+	const uint64_t deadlines[] = {s->flush_deadline, s->held_until, s->restart_at, s->rouse_at};
 	uint64_t now = wgw_clock_ns(), first = 0;
 
 	for (size_t i = 0; i < sizeof(deadlines) / sizeof(*deadlines); i++) {
@@ -184,6 +188,8 @@ static void run_timers(struct wgw_supervisor *s)
 
 	if (s->held_until && s->held_until <= now)
 		wgw_relay_flush(s);
+	if (s->rouse_at && s->rouse_at <= now)
+		wgw_stops_rouse(s);
 	if (s->flush_deadline && s->flush_deadline <= now)
 		linger_over(s);
 	if (s->restart_at && s->restart_at <= now && !s->starter)
@@ -264,8 +270,12 @@ static void supervise(struct wgw_supervisor *s, const struct wgw_inherited *in, 
 _Noreturn void wgw_supervisor_main(struct wgw_launch *l, const struct wgw_inherited *in,
 				   char **environment, int channel, int front)
 {
-	struct wgw_supervisor s = {
-		.launch = l, .channel = channel, .front = front, .listener = -1, .starter_fd = -1};
+	struct wgw_supervisor s = {.launch = l,
+				   .channel = channel,
+				   .front = front,
+				   .front_pid = getppid(),
+				   .listener = -1,
+				   .starter_fd = -1};
 	sigset_t all;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);

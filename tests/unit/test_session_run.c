@@ -393,6 +393,69 @@ START_TEST(front_stops_and_continues_with_the_command)
 }
 END_TEST
 
+static char state_of(pid_t pid)
+{
+	char name[64];
+	const char *text;
+
+	snprintf(name, sizeof(name), "/proc/%d/stat", (int)pid);
+	text = strrchr(text_of(name), ')');
+	return text ? text[2] : '-';
+}
+
+/** start_stopped() - a command that somebody stops, and the front with it; its process id */
+static pid_t start_stopped(void)
+{
+	pid_t command;
+	int status;
+
+	start_shell("trap 'exit 6' TERM; echo $$ >$NOTE; while :; do sleep 0.02; done");
+	EVENTUALLY(strchr(text_of(path_in("note")), '\n'));
+	command = atoi(text_of(path_in("note")));
+	kill(command, SIGSTOP);
+	ck_assert_int_eq(waitpid(front, &status, WUNTRACED), front);
+	ck_assert(WIFSTOPPED(status));
+	return command;
+}
+
+START_TEST(front_is_continued_with_the_command)
+{
+	pid_t command = start_stopped();
+
+	kill(command, SIGCONT);
+	EVENTUALLY(state_of(front) == 'S');
+	kill(command, SIGTERM);
+	EXITS(finish(), 6);
+}
+END_TEST
+
+START_TEST(front_ends_with_a_command_killed_while_stopped)
+{
+	kill(start_stopped(), SIGKILL);
+	ck_assert_int_eq(WTERMSIG(finish()), SIGKILL);
+}
+END_TEST
+
+START_TEST(many_stops_leave_front_and_command_in_one_state)
+{
+	pid_t command = start_stopped();
+
+	/* as cpulimit does */
+	for (int i = 0; i < 200; i++) {
+		kill(command, SIGCONT);
+		usleep((useconds_t)(i % 5) * 1000);
+		kill(command, SIGSTOP);
+		usleep((useconds_t)(i % 7) * 500);
+	}
+	EVENTUALLY(state_of(front) == 'T');
+	ck_assert_int_eq(state_of(command), 'T');
+	kill(-front, SIGCONT); /* as the shell's fg does */
+	EVENTUALLY(state_of(front) == 'S' && state_of(command) != 'T');
+	kill(command, SIGTERM);
+	EXITS(finish(), 6);
+}
+END_TEST
+
 /* ---- the tunnel process ---- */
 
 START_TEST(sessions_share_a_tunnel_process)
@@ -549,6 +612,9 @@ static Suite *suite(void)
 	tcase_add_test(t, signal_to_the_front_reaches_the_command);
 	tcase_add_test(t, signal_to_the_group_is_not_doubled);
 	tcase_add_loop_test(t, front_stops_and_continues_with_the_command, 0, 2);
+	tcase_add_test(t, front_is_continued_with_the_command);
+	tcase_add_test(t, front_ends_with_a_command_killed_while_stopped);
+	tcase_add_test(t, many_stops_leave_front_and_command_in_one_state);
 	tcase_add_test(t, sessions_share_a_tunnel_process);
 	tcase_add_test(t, other_settings_are_refused);
 	tcase_add_test(t, failed_start_says_why);
