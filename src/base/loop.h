@@ -66,6 +66,6 @@ void wgw_loop_stop(struct wgw_loop *loop);
 #define WGW_SEC_NS UINT64_C(1000000000)
 
 /* The object that contains member @member at @ptr */
-#define wgw_container(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define wgw_container(ptr, type, member) ((type *)(((char *)(ptr)) - offsetof(type, member)))
 
 #endif

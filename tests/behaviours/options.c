@@ -169,6 +169,12 @@ CASE(congestion)
 	did("unknown", setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "nothing", 7));
 }
 
+/* What a measurement may be, from @low on and below @end. */
+static bool within(uint64_t value, uint64_t low, uint64_t end)
+{
+	return low <= value && value < end;
+}
+
 CASE(tcp_info)
 {
 	struct tcp_info info;
@@ -187,10 +193,8 @@ CASE(tcp_info)
 	len = sizeof(info);
 	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
 	printf("connected: state %d, mss %d, rtt %d, rto %d, cwnd %d, pmtu %d\n", info.tcpi_state,
-	       info.tcpi_snd_mss > 500 && info.tcpi_snd_mss<1500, info.tcpi_rtt> 0 &&
-		       info.tcpi_rtt < 5000000,
-	       info.tcpi_rto >= 1000 && info.tcpi_rto<60000000, info.tcpi_snd_cwnd> 0 &&
-		       info.tcpi_snd_cwnd < 100000,
+	       within(info.tcpi_snd_mss, 501, 1500), within(info.tcpi_rtt, 1, 5000000),
+	       within(info.tcpi_rto, 1000, 60000000), within(info.tcpi_snd_cwnd, 1, 100000),
 	       info.tcpi_pmtu == 1420);
 	len = 8;
 	did("a short buffer", getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
@@ -231,8 +235,8 @@ CASE(tcp_info_measures)
 	size_t sent = 0, got = 0;
 
 	while (got < sizeof(data)) {
-		ssize_t n = send(fd, data + sent, sizeof(data) - sent < 20000 ? sizeof(data) - sent : 20000,
-				 MSG_DONTWAIT);
+		size_t left = sizeof(data) - sent;
+		ssize_t n = send(fd, data + sent, left < 20000 ? left : 20000, MSG_DONTWAIT);
 
 		sent += n > 0 ? (size_t)n : 0;
 		n = recv(fd, data, sizeof(data), sent < sizeof(data) ? MSG_DONTWAIT : 0);
@@ -247,17 +251,16 @@ CASE(tcp_info_measures)
 	memcpy(&info, raw, sizeof(info));
 	memcpy(&min_rtt, raw + INFO_MIN_RTT_AT, sizeof(min_rtt));
 	printf("received %llu\n", info_u64(raw, INFO_BYTES_RECEIVED_AT));
-	printf("acknowledged all: %d\n", info_u64(raw, INFO_BYTES_ACKED_AT) >= sizeof(data) &&
-						 info_u64(raw, INFO_BYTES_ACKED_AT) < sizeof(data) + 10);
+	printf("acknowledged all: %d\n",
+	       within(info_u64(raw, INFO_BYTES_ACKED_AT), sizeof(data), sizeof(data) + 10));
 	printf("sent, without repetitions: %llu\n",
 	       info_u64(raw, INFO_BYTES_SENT_AT) - info_u64(raw, INFO_BYTES_RETRANS_AT));
 	printf("nothing in flight: %d\n", info.tcpi_unacked == 0 && info.tcpi_lost == 0);
-	printf("rtt %d, rttvar %d, min %d\n", info.tcpi_rtt > 0 && info.tcpi_rtt < 2000000,
-	       info.tcpi_rttvar > 0 && info.tcpi_rttvar < 2000000, min_rtt > 0 && min_rtt <= 1000000);
+	printf("rtt %d, rttvar %d, min %d\n", within(info.tcpi_rtt, 1, 2000000),
+	       within(info.tcpi_rttvar, 1, 2000000), within(min_rtt, 1, 1000001));
 	printf("rto above rtt: %d\n", info.tcpi_rto >= 200000 && info.tcpi_rto > info.tcpi_rtt);
 	printf("window at least the first one: %d\n", info.tcpi_snd_cwnd >= 10);
-	printf("segment %d pmtu %u\n", info.tcpi_snd_mss > 1360 && info.tcpi_snd_mss <= 1380,
-	       info.tcpi_pmtu);
+	printf("segment %d pmtu %u\n", within(info.tcpi_snd_mss, 1361, 1381), info.tcpi_pmtu);
 	printf("segment is TCP_MAXSEG: %d\n",
 	       get_int(fd, IPPROTO_TCP, TCP_MAXSEG) == (int)info.tcpi_snd_mss);
 	printf("state %d, loss state %d, retransmits %d\n", info.tcpi_state, info.tcpi_ca_state,
@@ -293,7 +296,7 @@ CASE(tcp_info_of_an_accepted_connection)
 	nap_ms(100);
 	did("get", getsockopt(conn, IPPROTO_TCP, TCP_INFO, &info, &len));
 	printf("state %d, segment %d, rtt %d\n", info.tcpi_state,
-	       info.tcpi_snd_mss > 1360 && info.tcpi_snd_mss <= 1380, info.tcpi_rtt > 0);
+	       within(info.tcpi_snd_mss, 1361, 1381), info.tcpi_rtt > 0);
 }
 
 static const struct row ip_rows[] = {
@@ -568,8 +571,8 @@ CASE(any_number_is_true)
 	static const struct {
 		int level, name;
 	} options[] = {
-		{IPPROTO_IP, IP_FREEBIND},	   {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
-		{IPPROTO_IP, IP_MULTICAST_LOOP},   {IPPROTO_IPV6, IPV6_DONTFRAG},
+		{IPPROTO_IP, IP_FREEBIND},	 {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
+		{IPPROTO_IP, IP_MULTICAST_LOOP}, {IPPROTO_IPV6, IPV6_DONTFRAG},
 		{IPPROTO_IPV6, IPV6_FREEBIND},
 	};
 	int fd = udp_socket(true);
