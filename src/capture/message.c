@@ -342,6 +342,13 @@ static long receive_message(struct wgw_call *c, struct message *m, int flags, in
 				     flags | MSG_DONTWAIT);
 		if (n >= 0)
 			m->msg = msg;
+		if (n == -EAGAIN && wait && wgw_tag_kind(c->tag) != WGW_KIND_TCP &&
+		    (c->tag & WGW_TAG_SHUT_RD) && !(flags & MSG_ERRQUEUE)) {
+			/* nothing more comes; a poll would say so at once, each time */
+			m->msg.msg_namelen = 0;
+			m->msg.msg_controllen = 0;
+			return 0;
+		}
 		if (n != -EAGAIN || !wait || (flags & MSG_ERRQUEUE))
 			return n;
 		rc = wgw_call_wait(c, POLLIN, until);

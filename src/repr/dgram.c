@@ -127,6 +127,15 @@ static ssize_t total_length(const struct msghdr *msg)
 	return (ssize_t)total;
 }
 
+/* Whether the program has shut this direction, or else the tunnel process is gone. The tag is read
+ * again: the shutdown may have come while we waited. */
+static bool is_shut(int fd, uint64_t direction)
+{
+	uint64_t tag;
+
+	return wgw_repr_tag(fd, &tag) && (tag & direction);
+}
+
 /* Sends the program's buffers after @head (NULL: bare), marked with a descriptor if @mark. */
 static ssize_t send_message(int fd, const struct wgw_dgram *head, bool mark,
 			    const struct msghdr *msg, int flags)
@@ -146,7 +155,7 @@ static ssize_t send_message(int fd, const struct wgw_dgram *head, bool mark,
 		memcpy(iov + skip, msg->msg_iov, msg->msg_iovlen * sizeof(*iov));
 	n = wgw_raw_sendmsg(fd, &out, flags | MSG_NOSIGNAL);
 	if (n == -EPIPE || n == -ECONNRESET || n == -ENOTCONN)
-		return -ENETDOWN;
+		return is_shut(fd, WGW_TAG_SHUT_WR) ? -EPIPE : -ENETDOWN;
 	if (n < 0 || !head)
 		return n;
 	return n - (ssize_t)sizeof(*head);
@@ -323,12 +332,32 @@ static void take_descriptors(struct incoming *in, struct msghdr *msg)
 	}
 }
 
-/* Receives one message. Returns 0, or -errno. */
-static int receive(int fd, uint64_t tag, const struct msghdr *msg, int flags, struct incoming *in)
+enum { NOTHING_MORE = 1 };
+
+/* The end of a datagram socket: its shutdown, as __skb_wait_for_more_packets() in net/core/datagram.c
+ * tells it, or the tunnel process is gone. NOTHING_MORE or -errno. */
+static int end_of(const struct wgw_repr_session *s, int fd, uint64_t tag, int flags)
+{
+	int err;
+
+	if (!is_shut(fd, WGW_TAG_SHUT_RD))
+		return -ENETDOWN;
+	err = wgw_repr_so_error(s, fd, tag);
+	if (err)
+		return -err;
+	return flags & MSG_DONTWAIT || wgw_repr_nonblocking(fd) ? -EAGAIN : NOTHING_MORE;
+}
+
+/* Receives one message. Returns 0, NOTHING_MORE or -errno. */
+static int receive(const struct wgw_repr_session *s, int fd, uint64_t tag, const struct msghdr *msg,
+		   int flags, struct incoming *in)
 {
 	size_t skip = tag & WGW_TAG_RAW ? 0 : 1;
 	struct iovec iov[msg->msg_iovlen + 1];
-	struct msghdr from = {.msg_iov = iov,
+	sa_family_t sender; /* the tunnel process's end has a name; the end of file has none */
+	struct msghdr from = {.msg_name = &sender,
+			      .msg_namelen = sizeof(sender),
+			      .msg_iov = iov,
 			      .msg_iovlen = msg->msg_iovlen + skip,
 			      .msg_control = in->control,
 			      .msg_controllen = sizeof(in->control)};
@@ -346,9 +375,7 @@ static int receive(int fd, uint64_t tag, const struct msghdr *msg, int flags, st
 	take_descriptors(in, &from);
 	in->flags = from.msg_flags & MSG_TRUNC;
 	in->len = n - (ssize_t)(skip * sizeof(in->head));
-	if (n == 0 && !in->marked && wgw_repr_hung_up(fd))
-		return -ENETDOWN;
-	return 0;
+	return n == 0 && from.msg_namelen == 0 ? end_of(s, fd, tag, flags) : 0;
 }
 
 /* An error message was only looked at: take it out of the queue. */
@@ -424,7 +451,13 @@ ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	if (msg->msg_iovlen > IOV_MAX)
 		return -EMSGSIZE;
 	for (;;) {
-		rc = receive(fd, tag, msg, flags & ~MSG_CMSG_CLOEXEC, &in);
+		rc = receive(s, fd, tag, msg, flags & ~MSG_CMSG_CLOEXEC, &in);
+		if (rc == NOTHING_MORE) {
+			msg->msg_namelen = 0;
+			msg->msg_controllen = 0;
+			msg->msg_flags = 0;
+			return 0;
+		}
 		if (rc < 0)
 			return rc;
 		error = tag & WGW_TAG_RAW ? in.marked : in.len < 0 || in.head.err;
@@ -443,10 +476,29 @@ ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	return in.len;
 }
 
+/* As inet_shutdown(): without a peer it is ENOTCONN, and done. */
+static int dgram_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how)
+{
+	uint64_t shut =
+		(how != SHUT_WR ? WGW_TAG_SHUT_RD : 0) | (how != SHUT_RD ? WGW_TAG_SHUT_WR : 0);
+	struct wgw_op op;
+	int rc;
+
+	wgw_repr_op_init(s, &op, WGW_OP_SHUTDOWN, fd, tag);
+	op.u.option.len = sizeof(how);
+	memcpy(op.u.option.value, &how, sizeof(how));
+	rc = wgw_repr_op_call(s, &op, -1);
+	if (rc < 0 && rc != -ENOTCONN)
+		return rc;
+	wgw_repr_tag_change(fd, shut, 0);
+	if (how != SHUT_WR)
+		wgw_raw_shutdown(fd, SHUT_RD);
+	return rc;
+}
+
 int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how)
 {
 	struct wgw_label label;
-	struct wgw_op op;
 
 	if (how < SHUT_RD || how > SHUT_RDWR)
 		return -EINVAL;
@@ -457,10 +509,5 @@ int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, in
 			return -ENOTCONN;
 		return wgw_raw_shutdown(fd, how);
 	}
-	if (!(tag & WGW_TAG_CONNECTED))
-		return -ENOTCONN;
-	wgw_repr_op_init(s, &op, WGW_OP_SHUTDOWN, fd, tag);
-	op.u.option.len = sizeof(how);
-	memcpy(op.u.option.value, &how, sizeof(how));
-	return wgw_repr_op_call(s, &op, -1);
+	return dgram_shutdown(s, fd, tag, how);
 }

@@ -48,7 +48,7 @@ static int requeue_through(const struct change *c, char message[MESSAGE_MAX_BYTE
 			continue;
 		if (n < 0)
 			return 0;
-		if (n == 0 && (!raw || wgw_repr_hung_up(c->fd)))
+		if (n == 0 && (!raw || wgw_repr_ended(c->fd)))
 			return 0;
 		memcpy(&head, message, sizeof(head));
 		if (to && (memcmp(head.ip, to->ip, sizeof(head.ip)) || head.port != to->port)) {

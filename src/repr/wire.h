@@ -49,6 +49,10 @@
  * leaves it out when the program wants what only struct wgw_dgram says, and may connect again to the
  * same peer to change it.
  *
+ * WGW_OP_SHUTDOWN of a datagram socket: the application side shuts its own end for reading after the
+ * reply, which wakes whoever waits there; the tunnel process shuts its end for reading before it,
+ * so that a send is EPIPE. ENOTCONN says that the socket has no peer; it is done all the same.
+ *
  * Every operation is one message: the whole struct wgw_op, then (REQUEUE, the reply to DNS_QUERY) the
  * bytes that belong to it. The tunnel process keeps every option that WGW_OP_SETOPT gives it, also
  * those that change nothing there; WGW_OP_GETOPT of one it does not have is an error, and the asker
@@ -124,7 +128,11 @@ enum wgw_kind {
 #define WGW_TAG_DONTFRAG4 (UINT64_C(1) << 46)
 #define WGW_TAG_DONTFRAG6 (UINT64_C(1) << 47)
 
-/* The same bits of a TCP socket; the shim's alone. */
+/* shutdown(2) of a datagram socket; the shim's alone. Bits that have a meaning for TCP sockets only. */
+#define WGW_TAG_SHUT_RD WGW_TAG_FILLED
+#define WGW_TAG_SHUT_WR WGW_TAG_REPORTED
+
+/* Bits 32-36 of a TCP socket; the shim's alone. */
 #define WGW_TAG_DISSOLVED    (UINT64_C(1) << 32) /* connect() told the failure: as a new socket */
 #define WGW_TAG_DISCONNECTED (UINT64_C(1) << 33) /* by connect(AF_UNSPEC): as a new socket */
 #define WGW_TAG_CORK	     (UINT64_C(1) << 34)
@@ -280,11 +288,11 @@ enum wgw_op_code {
 	WGW_OP_GETOPT,	     /* u.option; reply u.option */
 	WGW_OP_RESOLVE,	     /* u.resolve; reply u.resolved */
 	WGW_OP_REVERSE,	     /* u.bind.addr; reply u.resolved with one name in @canonical */
-	WGW_OP_SHUTDOWN,     /* UDP: u.option.value = SHUT_RD, SHUT_WR or SHUT_RDWR; reply err */
-	WGW_OP_DNS_QUERY,    /* u.dns_query; reply: the DNS response follows in the same message */
-	WGW_OP_IFADDRS, /* no body; reply u.resolved: addresses, lengths of their prefixes as the
+	WGW_OP_SHUTDOWN,  /* u.option.value = SHUT_RD, SHUT_WR or SHUT_RDWR; reply err. See above */
+	WGW_OP_DNS_QUERY, /* u.dns_query; reply: the DNS response follows in the same message */
+	WGW_OP_IFADDRS,	  /* no body; reply u.resolved: addresses, lengths of their prefixes as the
 				bytes of @canonical, MTU as @ttl */
-	WGW_OP_ROUTE,	/* u.name: may a datagram go from @local (or any) to @remote? reply err, and
+	WGW_OP_ROUTE, /* u.name: may a datagram go from @local (or any) to @remote? reply err, and
 				the MTU as @remote.port */
 };
 

@@ -4,9 +4,10 @@
  *
  * Theory of operation
  *
- * Two things outlive their socket without a sign from the kernel: a connect whose outcome is open
- * (we hold a duplicate of the application's socket, so our end sees no hang-up), and what is kept
- * by cookie for a socket that is neither connected nor listening. For both, the session's
+ * Three things outlive their socket without a sign from the kernel: a connect whose outcome is open
+ * (we hold a duplicate of the application's socket, so our end sees no hang-up), what is kept
+ * by cookie for a socket that is neither connected nor listening, and a datagram socket that is shut
+ * both ways (our end looks as if it were closed). For these, the session's
  * supervisor is asked which of the inodes its processes hold. A descriptor on its way between two
  * processes is held by nobody for a moment, so it takes two misses in a row. "Unknown" counts as
  * held.
@@ -15,6 +16,7 @@
 
 #include "src/session/channel.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/udp.h"
 
 /** struct scan - one question to a session: who holds these sockets? */
 struct scan {
@@ -34,6 +36,8 @@ static void missed(struct wgw_sockets *s, struct wgw_sock *sock)
 			wgw_conn_abort(c);
 	} else if (sock->role == WGW_ROLE_KEPT && ++sock->misses >= WGW_ABANDONED_MISSES) {
 		wgw_kept_free(s, wgw_container(sock, struct wgw_kept, sock));
+	} else if (sock->role == WGW_ROLE_DGRAM && ++sock->misses >= WGW_ABANDONED_MISSES) {
+		wgw_udp_abandoned(sock);
 	}
 }
 
@@ -159,11 +163,13 @@ static void abandoned_due(struct wgw_timer *timer)
 		s->kept_next = now + WGW_KEPT_SCAN_MS * WGW_MS_NS;
 		for (struct wgw_link *l = s->kept.next; l != &s->kept; l = l->next)
 			scan_add(s, &open, &wgw_container(l, struct wgw_kept, link)->sock);
+		for (struct wgw_link *l = s->mute.next; l != &s->mute; l = l->next)
+			scan_add(s, &open, &wgw_container(l, struct wgw_dgram_sock, mute)->sock);
 	}
 	ask(open);
 	if (s->pending.next != &s->pending)
 		wgw_timer_set(s->t->loop, timer, now + WGW_ABANDONED_EVERY_MS * WGW_MS_NS);
-	else if (s->kept.next != &s->kept)
+	else if (s->kept.next != &s->kept || s->mute.next != &s->mute)
 		wgw_timer_set(s->t->loop, timer, s->kept_next);
 }
 

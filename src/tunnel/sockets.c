@@ -413,6 +413,7 @@ int wgw_sockets_init(struct wgw_tunnel *t)
 	wgw_list_init(&s->ops);
 	wgw_list_init(&s->kept);
 	wgw_list_init(&s->dgrams);
+	wgw_list_init(&s->mute);
 	for (size_t i = 0; i < WGW_PORT_BUCKETS; i++)
 		wgw_list_init(&s->dgram_ports[i]);
 	wgw_tcp_init(s);

@@ -180,6 +180,7 @@ struct wgw_sockets {
 	struct wgw_link unsent; /* connections with unacknowledged bytes */
 	struct wgw_timer unsent_timer;
 	struct wgw_link dgrams, kept, conns;
+	struct wgw_link mute;			     /* datagram sockets that are shut both ways */
 	struct wgw_link listeners[WGW_PORT_BUCKETS]; /* by port */
 	struct wgw_link dgram_ports[WGW_PORT_BUCKETS];
 	struct wgw_timer listener_timer;
@@ -444,7 +445,10 @@ int wgw_udp_connect(struct wgw_sock *sock, const struct stack_addr *remote);
 void wgw_udp_requeue(struct wgw_sock *sock, const uint8_t *message, size_t len);
 /* Goes on; @raw < 0: as before. */
 void wgw_udp_go(struct wgw_sock *sock, int raw);
+/* shutdown(2). 0 or -ENOTCONN; it is done in both cases. */
 int wgw_udp_shutdown(struct wgw_sock *sock, int how);
+/* No process holds it any more. */
+void wgw_udp_abandoned(struct wgw_sock *sock);
 void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local,
 		   struct stack_addr *remote);
 /* The pending ICMP error, cleared. */

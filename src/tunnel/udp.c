@@ -13,6 +13,10 @@
  * Datagrams that the application does not read in time are dropped, as the kernel does. An end of
  * file and an empty datagram both read as 0: SO_PASSCRED is on, and only a datagram has
  * credentials.
+ *
+ * shutdown(2) is told here, and each side shuts its own end for reading: the application so that its
+ * waits end, we so that its sends fail. Then the events of our end no longer tell when the application
+ * closes; with both directions shut none do, and abandoned.c finds out.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -252,6 +256,7 @@ static void udp_close(struct wgw_dgram_sock *u)
 	wgw_loop_del(s->t->loop, &u->watch);
 	close(u->watch.fd);
 	wgw_list_remove(&u->link);
+	wgw_list_remove(&u->mute);
 	wgw_list_remove(&u->by_port);
 	wgw_options_free(&u->sock);
 	wgw_sock_remove(s, &u->sock);
@@ -275,6 +280,19 @@ static bool drain(struct wgw_dgram_sock *u, unsigned int max)
 	return u->held;
 }
 
+/* Whether the application has closed its end. What our shutdowns look like does not count. */
+static bool is_closed(const struct wgw_dgram_sock *u)
+{
+	if (u->shut_rd && u->shut_wr)
+		return false;
+	return u->events & (u->shut_wr ? EPOLLHUP : EPOLLHUP | EPOLLRDHUP);
+}
+
+void wgw_udp_abandoned(struct wgw_sock *sock)
+{
+	udp_close(wgw_container(sock, struct wgw_dgram_sock, sock));
+}
+
 static void udp_run(struct wgw_job *j)
 {
 	struct wgw_dgram_sock *u = wgw_container(j, struct wgw_dgram_sock, job);
@@ -283,7 +301,7 @@ static void udp_run(struct wgw_job *j)
 		free(u);
 	} else if (!drain(u, UDP_PER_TURN)) {
 		wgw_job_queue(u->sockets, j);
-	} else if (u->events & (EPOLLHUP | EPOLLRDHUP) && !u->held) {
+	} else if (is_closed(u) && !u->held) {
 		udp_close(u);
 	}
 }
@@ -422,12 +440,17 @@ int wgw_udp_shutdown(struct wgw_sock *sock, int how)
 {
 	struct wgw_dgram_sock *u = of(sock);
 
-	if (!u->connected)
-		return -ENOTCONN;
 	drain(u, UDP_DRAIN_MAX);
 	u->shut_rd |= how == SHUT_RD || how == SHUT_RDWR;
-	u->shut_wr |= how == SHUT_WR || how == SHUT_RDWR;
-	return 0;
+	if (how != SHUT_RD && !u->shut_wr) {
+		u->shut_wr = true;
+		shutdown(u->watch.fd, SHUT_RD);
+	}
+	if (u->shut_rd && u->shut_wr && !u->mute.next) {
+		wgw_list_append(&u->sockets->mute, &u->mute);
+		wgw_abandoned_watch(u->sockets, WGW_KEPT_SCAN_MS);
+	}
+	return u->connected ? 0 : -ENOTCONN;
 }
 
 void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local, struct stack_addr *remote)

@@ -58,12 +58,13 @@ struct udp_kernel {
  * @so_error:	ICMP error that was not yet asked for
  * @errors:	With IP_RECVERR: the error queue, a ring of @n_errors from @first_error on
  * @shut_rd, @shut_wr: shutdown(2)
+ * @mute:	In wgw_sockets.mute: both, so our end does not show when it is closed
  * @by_port:	In wgw_sockets.dgram_ports
  */
 struct wgw_dgram_sock {
 	struct wgw_sock sock;
 	struct wgw_sockets *sockets;
-	struct wgw_link link, by_port;
+	struct wgw_link link, by_port, mute;
 	struct wgw_watch watch;
 	struct wgw_job job;
 	uint32_t events;

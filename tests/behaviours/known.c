@@ -72,6 +72,18 @@ CASE(datagram_read_by_stdio)
 	printf("%d\n", fgets(data, sizeof(data), f) && strcmp(data, "hello\n") == 0);
 }
 
+CASE(datagram_after_shutdown)
+{
+	int fd = udp_socket(false);
+	char data[8];
+
+	did("connect", connect_to(fd, host(false), ECHO_UDP_PORT));
+	did("shutdown", shutdown(fd, SHUT_RD));
+	said("send", send(fd, "x", 1, 0));
+	nap_ms(200);
+	said("recv", recv(fd, data, sizeof(data), MSG_DONTWAIT));
+}
+
 CASE(bad_pointer)
 {
 	did("connect",

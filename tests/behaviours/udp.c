@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* udp.c - datagram sockets */
+#include <pthread.h>
+
 #include "behave.h"
 
 #include <sys/ioctl.h>
@@ -458,6 +460,139 @@ CASE(shutdown_of_reading)
 
 	did("shutdown", shutdown(fd, SHUT_RD));
 	said("recv", recv(fd, data, sizeof(data), MSG_DONTWAIT));
+}
+
+struct shutdown_later {
+	int fd, how, err;
+};
+
+static void *shut_later(void *arg)
+{
+	struct shutdown_later *l = arg;
+
+	nap_ms(200);
+	l->err = shutdown(l->fd, l->how) ? errno : 0;
+	return NULL;
+}
+
+/* @call: recv, recvfrom or poll, under way when another thread shuts the socket */
+static void shut_while(const char *call, int fd, int how)
+{
+	struct shutdown_later later = {fd, how, 0};
+	pthread_t thread;
+	char data[8];
+
+	pthread_create(&thread, NULL, shut_later, &later);
+	if (strcmp(call, "recv") == 0)
+		said("recv", recv(fd, data, sizeof(data), 0));
+	else if (strcmp(call, "recvfrom") == 0)
+		said("recvfrom", recvfrom(fd, data, sizeof(data), 0, &(struct sockaddr){0},
+					  &(socklen_t){sizeof(struct sockaddr)}));
+	else
+		said("poll", poll(&(struct pollfd){fd, POLLIN, 0}, 1, 5000));
+	pthread_join(thread, NULL);
+	printf("shutdown: %s\n", err_name(later.err));
+}
+
+/* What a socket says that is shut for reading, or both ways. */
+static void show_shut(int fd)
+{
+	char data[8];
+
+	printf("poll: %s\n", polled(fd, 0));
+	said("recv", recvfrom(fd, data, sizeof(data), 0, &(struct sockaddr){0},
+			      &(socklen_t){sizeof(struct sockaddr)}));
+	said("at once", recvfrom(fd, data, sizeof(data), MSG_DONTWAIT, &(struct sockaddr){0},
+				 &(socklen_t){sizeof(struct sockaddr)}));
+	printf("error: %s\n", so_error(fd));
+	show_names(fd);
+}
+
+CASE(shutdown_wakes_waits)
+{
+	static const char *const calls[] = {"recv", "recvfrom", "poll"};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		shut_while(calls[i], echo_socket(false), SHUT_RD);
+		shut_while(calls[i], echo_socket(true), SHUT_RDWR);
+		shut_while(calls[i], udp_socket(false), SHUT_RD);
+	}
+}
+
+CASE(shutdown_and_after)
+{
+	static const int hows[] = {SHUT_RD, SHUT_WR, SHUT_RDWR};
+	int fd;
+
+	for (size_t i = 0; i < sizeof(hows) / sizeof(*hows); i++) {
+		fd = echo_socket(false);
+		send(fd, "queued", 6, 0);
+		wait_in(fd);
+		did("shutdown", shutdown(fd, hows[i]));
+		receive(fd, 0);		/* what was queued */
+		if (hows[i] != SHUT_RD) /* the echo would come: known.datagram_after_shutdown */
+			said("send", sendto(fd, "x", 1, 0, NULL, 0));
+		said("sendto", send_to(fd, host(false), OTHER_UDP_PORT, "x"));
+		if (hows[i] == SHUT_WR)
+			printf("poll: %s\n", polled(fd, 0));
+		else
+			show_shut(fd);
+		did("again", shutdown(fd, hows[i]));
+		did("connect", connect_to(fd, host(false), OTHER_UDP_PORT));
+		show_names(fd);
+		close(fd);
+	}
+}
+
+CASE(shutdown_without_a_peer)
+{
+	static const int hows[] = {SHUT_RD, SHUT_WR, SHUT_RDWR};
+
+	for (size_t i = 0; i < sizeof(hows) / sizeof(*hows); i++) {
+		int fd = udp_socket(false);
+
+		did("bind", bind_to(fd, "0.0.0.0", 0));
+		did("shutdown", shutdown(fd, hows[i]));
+		said("sendto", send_to(fd, host(false), CLOSED_PORT, "x"));
+		if (hows[i] != SHUT_WR)
+			show_shut(fd);
+	}
+	did("wrong", shutdown(udp_socket(false), 3));
+}
+
+/* An error is told before the end. */
+CASE(shutdown_with_an_error)
+{
+	int fd = udp_socket(false);
+	char data[8];
+
+	did("connect", connect_to(fd, host(false), CLOSED_PORT));
+	said("send", send(fd, "x", 1, 0));
+	nap_ms(200);
+	did("shutdown", shutdown(fd, SHUT_RD));
+	said("recvfrom", recvfrom(fd, data, sizeof(data), 0, &(struct sockaddr){0},
+				  &(socklen_t){sizeof(struct sockaddr)}));
+	said("recvfrom", recvfrom(fd, data, sizeof(data), 0, &(struct sockaddr){0},
+				  &(socklen_t){sizeof(struct sockaddr)}));
+}
+
+/* The port of a socket that was shut both ways is free when it is closed. */
+CASE(shutdown_and_the_port)
+{
+	int fd = udp_socket(false), port;
+
+	did("bind", bind_to(fd, "0.0.0.0", 0));
+	port = local_port(fd);
+	did("shutdown", shutdown(fd, SHUT_RDWR));
+	did("bind another", bind_to(udp_socket(false), "0.0.0.0", port));
+	close(fd);
+	for (int i = 0; i < 100; i++, nap_ms(100)) {
+		fd = udp_socket(false);
+		if (bind_to(fd, "0.0.0.0", port) == 0)
+			break;
+		close(fd);
+	}
+	printf("free: %d\n", local_port(fd) == port);
 }
 
 CASE(fork_shares_the_socket)

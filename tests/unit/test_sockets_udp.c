@@ -17,6 +17,7 @@ static int udp_open(void)
 	op.magic = WGW_WIRE_MAGIC;
 	op.version = WGW_WIRE_VERSION;
 	op.cookie = app_cookie(fd);
+	op.inode = 1;
 	memcpy(op.token, fake_token, WGW_TOKEN_BYTES);
 	ck_assert_int_eq(send(fd, &op, sizeof(op), 0), sizeof(op));
 	return fd;
@@ -127,6 +128,58 @@ START_TEST(plain_write_on_an_unconnected_socket_goes_nowhere)
 			 55);
 	fake_run(5);
 	ck_assert_uint_eq(fake_n_sent, 0);
+}
+END_TEST
+
+static int shutdown_op(int fd, int how)
+{
+	struct wgw_op op = {
+		.code = WGW_OP_SHUTDOWN, .cookie = app_cookie(fd), .u.option.len = sizeof(how)};
+
+	memcpy(op.u.option.value, &how, sizeof(how));
+	app_op(&op, -1);
+	if (how != SHUT_WR)
+		ck_assert_int_eq(shutdown(fd, SHUT_RD), 0);
+	return op.err;
+}
+
+START_TEST(one_direction_shut_shows_the_close_all_the_same)
+{
+	for (int how = SHUT_RD; how <= SHUT_WR; how++) {
+		int fd;
+
+		fake_start();
+		fd = udp_open();
+		fake_run(5);
+		ck_assert_int_eq(shutdown_op(fd, how), ENOTCONN);
+		fake_run(5);
+		ck_assert(wgw_sockets_busy(&fake_tunnel));
+		ck_assert_int_eq(send(fd, "", 0, MSG_NOSIGNAL), how == SHUT_RD ? 0 : -1);
+		close(fd);
+		fake_run(5);
+		ck_assert(!wgw_sockets_busy(&fake_tunnel));
+		ck_assert_uint_eq(fake_session.scans, 0);
+	}
+}
+END_TEST
+
+START_TEST(shut_both_ways_it_lives_until_nobody_holds_it)
+{
+	int fd;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	connected(fd, &app_peer);
+	ck_assert_int_eq(shutdown_op(fd, SHUT_RDWR), 0);
+	fake_run(2500);
+	ck_assert(wgw_sockets_busy(&fake_tunnel)); /* somebody holds it, says the supervisor */
+	ck_assert_uint_gt(fake_session.scans, 0);
+	close(fd);
+	fake_session.nobody_holds = true;
+	fake_run(4500);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+	ck_assert_uint_eq(fake_session.refs, 0);
 }
 END_TEST
 
@@ -514,6 +567,8 @@ static Suite *suite(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, datagrams_pass_with_their_addresses);
 	tcase_add_test(t, plain_write_on_an_unconnected_socket_goes_nowhere);
+	tcase_add_test(t, one_direction_shut_shows_the_close_all_the_same);
+	tcase_add_test(t, shut_both_ways_it_lives_until_nobody_holds_it);
 	tcase_add_test(t, empty_datagrams_are_not_an_end);
 	tcase_add_test(t, what_was_written_before_connect_goes_to_where_it_was_addressed);
 	tcase_add_loop_test(t, write_right_after_connect_has_the_new_shape, 0, 2);
