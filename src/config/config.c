@@ -2,6 +2,7 @@
 /* config.c - the end of a configuration, and how it is shown */
 #include "src/config/config.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,26 @@
 
 #include "src/config/values.h"
 
-static void free_strings(struct wgw_strings *list)
+int wgw_strings_add(struct wgw_strings *list, const char *text)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		return -ENOMEM;
+	if ((list->n & (list->n - 1)) == 0) {
+		char **at = reallocarray(list->at, list->n ? 2 * list->n : 1, sizeof(*at));
+
+		if (!at) {
+			free(copy);
+			return -ENOMEM;
+		}
+		list->at = at;
+	}
+	list->at[list->n++] = copy;
+	return 0;
+}
+
+void wgw_strings_free(struct wgw_strings *list)
 {
 	for (size_t i = 0; i < list->n; i++)
 		free(list->at[i]);
@@ -38,9 +58,9 @@ void wgw_config_free(struct wgw_config *config)
 	wgw_prefixes_free(&config->dns);
 	wgw_prefixes_free(&config->check_alive);
 	wgw_prefixes_free(&config->direct);
-	free_strings(&config->search);
-	free_strings(&config->allowed_apps);
-	free_strings(&config->disallowed_apps);
+	wgw_strings_free(&config->search);
+	wgw_strings_free(&config->allowed_apps);
+	wgw_strings_free(&config->disallowed_apps);
 	sodium_memzero(config, sizeof(*config));
 	free(config);
 }

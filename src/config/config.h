@@ -160,6 +160,9 @@ bool wgw_prefix_contains(const struct wgw_prefix *prefix, const struct stack_add
 /* Longest prefix of the list that holds @addr: its length in bits, or -1. */
 int wgw_prefixes_longest(const struct wgw_prefixes *list, const struct stack_addr *addr);
 
+/* Appends a copy. Returns 0 or -ENOMEM. wgw_strings_free empties the list. */
+int wgw_strings_add(struct wgw_strings *list, const char *text);
+void wgw_strings_free(struct wgw_strings *list);
 /* Appends. Returns 0 or -ENOMEM. wgw_prefixes_free empties the list. */
 int wgw_prefixes_add(struct wgw_prefixes *list, const struct wgw_prefix *prefix);
 void wgw_prefixes_free(struct wgw_prefixes *list);

@@ -42,25 +42,6 @@ void wgw_parser_say(struct wgw_parser *p, enum wgw_severity severity, const stru
 		     key->name, text);
 }
 
-int wgw_strings_add(struct wgw_strings *list, const char *text)
-{
-	char *copy = strdup(text);
-
-	if (!copy)
-		return -ENOMEM;
-	if ((list->n & (list->n - 1)) == 0) {
-		char **at = reallocarray(list->at, list->n ? 2 * list->n : 1, sizeof(*at));
-
-		if (!at) {
-			free(copy);
-			return -ENOMEM;
-		}
-		list->at = at;
-	}
-	list->at[list->n++] = copy;
-	return 0;
-}
-
 /* ---- sections ---- */
 
 /** end_section() - what must be complete when a [Peer] ends */

@@ -64,7 +64,6 @@ void wgw_parser_say(struct wgw_parser *p, enum wgw_severity severity, const stru
 
 /* Appends. Returns 0 or -ENOMEM. */
 int wgw_claims_add(struct wgw_claims *claims, const struct wgw_claim *claim);
-int wgw_strings_add(struct wgw_strings *list, const char *text);
 /* Settles who gets each prefix, as wg(8) does: the last one who names it. A prefix that two peers
  * name is warned about. Fills the peers' allowed_ips. Returns 0 or -ENOMEM. */
 int wgw_claims_settle(struct wgw_claims *claims, struct wgw_config *config, struct wgw_diag *diag);

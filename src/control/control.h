@@ -71,11 +71,12 @@ int wgw_reload_running(const char *what);
 int wgw_reload(struct wgw_launch *l);
 
 /** struct wgw_keeper_health - the listener of `wgwrap up --health`, @fd -1: there is none; @pid: who
- * serves it */
+ * serves it, 0: nobody; @again_at: when somebody shall again, 0: not due */
 struct wgw_keeper_health {
 	struct wgw_health_options options;
 	int fd;
 	pid_t pid;
+	uint64_t again_at;
 };
 
 /* The process that holds a tunnel up. @said: written once: an exit status as one byte; closed.

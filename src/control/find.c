@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "src/control/control.h"
+#include "src/proxy/proxy.h"
 
 enum { DIGITS = WGW_TUNNEL_NAME_BYTES - 1, DIGITS_MIN = 4 };
 
@@ -99,27 +100,12 @@ void wgw_tunnels_free(struct wgw_tunnels *list)
 
 /* ---- which one ---- */
 
-static void say_nothing(void *ctx, bool is_error, const char *message)
-{
-	(void)ctx;
-	(void)is_error;
-	(void)message;
-}
-
 /* The public key of the configuration called @what. */
 static bool key_of_config(const char *what, uint8_t key[WG_KEY_BYTES])
 {
-	struct wgw_diag diag = {.say = say_nothing};
-	char *source = NULL;
-	size_t len;
-	char *text = wgw_config_read(what, &len, &source, &diag);
-	struct wgw_config *config = NULL;
+	const struct wgw_run_options as = {.config = what, .lenient = true};
+	struct wgw_config *config = wgw_proxy_tunnel(&as, true);
 
-	if (text) {
-		config = wgw_config_parse(source, text, len, true, &diag);
-		wgw_config_wipe(text, len);
-	}
-	free(source);
 	if (config)
 		crypto_scalarmult_base(key, config->private_key);
 	wgw_config_free(config);

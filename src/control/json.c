@@ -127,6 +127,7 @@ static void put_tunnel(FILE *out, const struct wgw_status *s)
 	put_string(out, "name", s->label);
 	put_string(out, "id", s->name);
 	put_string(out, "source", s->source);
+	put_texts(out, "options", &s->options);
 	put_string(out, "publicKey", wgw_key_text(s->public_key, key));
 	fprintf(out, "\"listenPort\":%u,\"fwmark\":%" PRIu32 ",\"mtu\":%u,", s->listen_port,
 		s->fwmark, s->mtu);

@@ -21,6 +21,9 @@
 
 #include "src/control/control.h"
 #include "src/control/notify.h"
+#include "src/proxy/proxy.h"
+
+enum { HEALTH_AGAIN_S = 1 };
 
 /** reap() - children are those that resolve names, those that start the tunnel process, and @health */
 static void reap(struct wgw_supervisor *s, struct wgw_keeper_health *health)
@@ -30,8 +33,12 @@ static void reap(struct wgw_supervisor *s, struct wgw_keeper_health *health)
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
 		if (pid == s->starter)
 			s->starter = 0;
-		if (pid == health->pid)
+		if (pid == health->pid) {
+			wgw_say(WGW_SAY_WARNING, "the process that serves health ended; it is "
+						 "started again");
 			health->pid = 0;
+			health->again_at = wgw_clock_ns() + HEALTH_AGAIN_S * WGW_SEC_NS;
+		}
 		for (size_t i = 0; i < WGW_RESOLVERS_MAX; i++) {
 			if (s->resolvers[i] == pid)
 				s->resolvers[i] = 0;
@@ -83,8 +90,8 @@ static void take_file(struct wgw_supervisor *s)
 	struct wgw_config *config, *old = s->launch->config;
 	struct wgw_launch fresh;
 
-	options.config = old->source;
-	config = old->source[0] == '/' ? wgw_front_config(&options) : NULL;
+	options.config = old->path;
+	config = old->path ? wgw_proxy_tunnel(&options, false) : NULL;
 	if (!config)
 		return;
 	if (wgw_launch_init(&fresh, s->launch->options, config)) {
@@ -178,6 +185,24 @@ static void follow_name(const struct wgw_supervisor *s, struct wgw_keeper_health
 	health->pid = start_health(health, name);
 }
 
+/** keep_health() - who serves health may have been killed, by hand or for memory */
+static void keep_health(struct wgw_keeper_health *health, const char *name)
+{
+	if (!health->again_at || health->again_at > wgw_clock_ns())
+		return;
+	health->again_at = 0;
+	health->pid = start_health(health, name);
+	if (!health->pid)
+		health->again_at = wgw_clock_ns() + HEALTH_AGAIN_S * WGW_SEC_NS;
+}
+
+/** next_due() - 0: nothing is */
+static uint64_t next_due(const struct wgw_supervisor *s, const struct wgw_keeper_health *health,
+			 uint64_t watchdog_at)
+{
+	return earlier(earlier(s->restart_at, watchdog_at), health->again_at);
+}
+
 static void serve(struct wgw_supervisor *s, struct wgw_keeper_health *health)
 {
 	char name[WGW_TUNNEL_NAME_BYTES];
@@ -191,8 +216,7 @@ static void serve(struct wgw_supervisor *s, struct wgw_keeper_health *health)
 			{.fd = s->starter_fd, .events = POLLIN},
 		};
 
-		if (poll(p, sizeof(p) / sizeof(*p), until(earlier(s->restart_at, watchdog_at))) <
-			    0 &&
+		if (poll(p, sizeof(p) / sizeof(*p), until(next_due(s, health, watchdog_at))) < 0 &&
 		    errno != EINTR)
 			return;
 		if (p[0].revents)
@@ -208,6 +232,7 @@ static void serve(struct wgw_supervisor *s, struct wgw_keeper_health *health)
 		if (s->reread && s->channel >= 0)
 			reread(s);
 		follow_name(s, health, name);
+		keep_health(health, name);
 		if (watchdog_at && watchdog_at <= wgw_clock_ns()) {
 			feed_watchdog(s);
 			watchdog_at = wgw_clock_ns() + every;

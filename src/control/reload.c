@@ -93,6 +93,8 @@ static int set_file(const struct wgw_launch *l, const struct wgw_endpoints *endp
 		fprintf(out, "alive=%s\n", wgw_addr_text(&l->config->check_alive.at[i].addr, text));
 	for (size_t i = 0; i < l->config->dns.n; i++)
 		fprintf(out, "dns=%s\n", wgw_addr_text(&l->config->dns.at[i].addr, text));
+	for (size_t i = 0; i < l->config->search.n; i++)
+		fprintf(out, "search=%s\n", l->config->search.at[i]);
 	for (size_t i = 0; i < l->config->n_peers; i++)
 		put_peer(out, &l->config->peers[i], endpoints->at[i], endpoints->n[i]);
 	copy = ferror(out) ? -EIO : fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -125,6 +127,11 @@ static void say_refusal(const struct wgw_launch *l, const struct wgw_channel_msg
 			"%s: addresses and MTU cannot change while the tunnel runs: \"wgwrap "
 			"down\", then \"wgwrap up\". What differs (- running, + file):\n%.*s",
 			l->config->source, len, text);
+	else if (reply->err == ENODATA)
+		wgw_say(WGW_SAY_ERROR,
+			"%s has no [Peer], and the running tunnel has: is the file whole? The "
+			"tunnel stays as it is; \"wgwrap down\" ends it",
+			l->config->source);
 	else
 		wgw_say(WGW_SAY_ERROR, "%s: the running tunnel refuses: %s%s%s", l->config->source,
 			strerror(reply->err), len ? ": " : "", text);

@@ -284,6 +284,7 @@ void wgw_show_tunnel(FILE *out, const struct wgw_status *s, time_t now, bool col
 	put_use(out, c, s);
 	if (s->source)
 		put_field(out, c, "configuration", s->source);
+	put_list(out, c, "options", &s->options, NULL);
 	put_field(out, c, "id", s->name);
 	put_peers(out, c, s, now);
 }

@@ -189,6 +189,8 @@ static int device_line(struct wgw_status *s, const char *name, char *value)
 		return string(value, &s->label);
 	if (strcmp(name, "source") == 0)
 		return string(value, &s->source);
+	if (strcmp(name, "option") == 0)
+		return add_text(value, &s->options);
 	if (strcmp(name, "own_public_key") == 0)
 		return key(value, s->public_key);
 	if (strcmp(name, "address") == 0)
@@ -331,6 +333,7 @@ void wgw_status_free(struct wgw_status *s)
 	free(s->label);
 	free(s->source);
 	free(s->reason);
+	free_texts(&s->options);
 	free_texts(&s->addresses);
 	free_texts(&s->dns);
 	free_texts(&s->search);

@@ -10,6 +10,7 @@
  *   wgwrap_status=1		version of what follows
  *   label=NAME			what people call it: the file's name without .conf
  *   source=TEXT		where the configuration came from
+ *   option=TEXT		what the command line added, as it is written there; may be repeated
  *   pid=N uptime_ms=N mtu=N
  *   own_public_key=HEX
  *   address=ADDR/BITS		may be repeated; dns=ADDR, search=NAME too
@@ -108,7 +109,7 @@ struct wgw_status {
 	uint16_t mtu, listen_port;
 	uint32_t fwmark;
 	uint8_t public_key[WG_KEY_BYTES];
-	struct wgw_texts addresses, dns, search;
+	struct wgw_texts options, addresses, dns, search;
 	enum wgw_state state;
 	struct wgw_counters counters;
 	uint64_t alive_interval_s;

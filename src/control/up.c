@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "src/control/control.h"
+#include "src/proxy/proxy.h"
 
 enum { DOWN_TIMEOUT_S = 15, DOWN_LOOK_MS = 20 };
 
@@ -67,27 +68,55 @@ static bool has_keeper(const struct wgw_status *tunnel)
 	return false;
 }
 
-/** is_kept() - whether the tunnel has a keeper already, which then stays */
-static bool is_kept(const struct wgw_launch *l)
+/** struct kept - whether the tunnel has a keeper already, which then stays; with the options of this
+ * command and its file? */
+struct kept {
+	bool is, same_options, same_file;
+};
+
+static struct kept look(const struct wgw_launch *l)
 {
 	int fd = wgw_control_connect(&l->dir, l->name);
 	struct wgw_status *status = fd < 0 ? NULL : wgw_control_status(fd);
-	bool kept = has_keeper(status);
+	struct kept kept = {.is = has_keeper(status)};
 
+	kept.same_options =
+		kept.is && wgw_options_are(status->options.at, status->options.n, l->options);
+	kept.same_file = kept.is && l->config->path && status->source &&
+			 strcmp(status->source, l->config->path) == 0;
 	wgw_status_free(status);
 	if (fd >= 0)
 		close(fd);
 	return kept;
 }
 
+/** refuse_file() - another file's settings would stay until its keeper reads its own again */
+static int refuse_file(struct wgw_launch *l)
+{
+	wgw_say(WGW_SAY_ERROR,
+		"%s: a tunnel with this key is up from another file, which says something else "
+		"(\"wgwrap show\" tells which); \"wgwrap down\" it first",
+		l->config->source);
+	return -1;
+}
+
 /** bring_up() - Return: exit status */
 static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
 {
 	struct wgw_keeper_health health = {.options = options->health, .fd = -1};
-	bool kept = !options->foreground && is_kept(l);
+	struct kept kept = options->foreground ? (struct kept){0} : look(l);
 	int channel, status = WGW_EXIT_OK;
 
-	if (health.options.address && kept) {
+	/* its keeper would bring back what it was told */
+	if (kept.is && !kept.same_options) {
+		wgw_say(WGW_SAY_ERROR,
+			"%s is up already, with other options (\"wgwrap show\" tells them); "
+			"\"wgwrap "
+			"reload\" keeps those, \"wgwrap down\" first takes these",
+			l->config->source);
+		return WGW_EXIT_RUNTIME;
+	}
+	if (health.options.address && kept.is) {
 		wgw_say(WGW_SAY_WARNING,
 			"%s is up already, and --health is taken when it comes up; see \"wgwrap "
 			"health --listen\", or \"wgwrap down\" first",
@@ -97,7 +126,7 @@ static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
 		if (health.fd < 0)
 			return WGW_EXIT_RUNTIME;
 	}
-	l->busy = wgw_reload;
+	l->busy = kept.is && !kept.same_file ? refuse_file : wgw_reload;
 	if (options->reload && wgw_reload(l))
 		return WGW_EXIT_RUNTIME;
 	channel = wgw_launch_channel(l);
@@ -107,23 +136,12 @@ static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
 		status = WGW_EXIT_NO_HANDSHAKE;
 	else if (options->foreground)
 		wgw_keeper_main(l, channel, -1, &health);
-	else if (!is_kept(l))
+	else if (!options->reload && !look(l).is)
 		status = start_keeper(l, channel, &health);
 	close(channel);
 	if (health.fd >= 0)
 		close(health.fd);
 	return status;
-}
-
-/** name_absolutely() - the keeper reads the file again from another directory */
-static void name_absolutely(struct wgw_config *config)
-{
-	char *path = realpath(config->source, NULL);
-
-	if (path) {
-		free(config->source);
-		config->source = path;
-	}
 }
 
 int wgw_up(const struct wgw_up_options *options)
@@ -136,10 +154,9 @@ int wgw_up(const struct wgw_up_options *options)
 		return WGW_EXIT_RUNTIME;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	wgw_front_heed_signals();
-	config = wgw_front_config(&options->run);
+	config = wgw_proxy_tunnel(&options->run, false);
 	if (!config)
 		return WGW_EXIT_CONFIG;
-	name_absolutely(config);
 	if (options->reload && config->mtu == 0)
 		config->mtu = options->running_mtu;
 	status = wgw_launch_init(&l, &options->run, config) ? WGW_EXIT_RUNTIME : WGW_EXIT_OK;
@@ -180,11 +197,20 @@ int wgw_reload_running(const char *what)
 		status = WGW_EXIT_RUNTIME;
 	}
 	if (status == WGW_EXIT_OK) {
+		status = WGW_EXIT_RUNTIME;
 		options.run.config = tunnel->source;
 		options.running_mtu = tunnel->mtu;
 		options.running_name = tunnel->name;
-		status = wgw_up(&options);
+		if (wgw_options_take(tunnel->options.at, tunnel->options.n, &options.run))
+			wgw_say(WGW_SAY_ERROR,
+				"%s: the running tunnel has options that this "
+				"version of wgwrap does not know",
+				tunnel->label);
+		else
+			status = wgw_up(&options);
 	}
+	free(options.run.endpoint_host);
+	free(options.run.routes);
 	wgw_tunnels_free(&list);
 	return status;
 }

@@ -83,6 +83,10 @@ const char *wgw_proxy_add_forward(struct wgw_proxy_options *o, bool remote, cons
 const char *wgw_proxy_add_stdio(struct wgw_proxy_options *o, const char *host, const char *port);
 void wgw_proxy_options_free(struct wgw_proxy_options *o);
 
+/* wireproxy.c: the tunnel of the file that @run->config names, which may be one of wireproxy's; its
+ * listeners are passed over. NULL after an error was said, unless @quiet. */
+struct wgw_config *wgw_proxy_tunnel(const struct wgw_run_options *run, bool quiet);
+
 /* front.c: `wgwrap proxy`, until a signal ends it; with a STDIO connection (`wgwrap nc`) until that
  * has ended. Returns an exit status of subcommands. */
 int wgw_proxy_run(struct wgw_proxy_options *options);

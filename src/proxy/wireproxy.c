@@ -478,26 +478,41 @@ static void note_diag(void *ctx, const char *message)
 	wgw_say(WGW_SAY_INFO, "%s", message);
 }
 
-/* Reads and parses @what; wireproxy's sections are looked for unless @plain. */
-static struct wgw_config *read_file(struct wgw_proxy_options *o, const char *what, bool inner)
+static void say_nothing(void *ctx, bool is_error, const char *message)
 {
-	struct wgw_diag diag = {.say = say_diag, .note = note_diag};
+	(void)ctx, (void)is_error, (void)message;
+}
+
+/* Where others can read it again: the outer file, of two. */
+static void set_path(struct wgw_config *config, const char *what, const char *source)
+{
+	if (!config || strcmp(what, "-") == 0 || strncmp(what, "env:", 4) == 0)
+		return;
+	free(config->path);
+	config->path = realpath(source, NULL);
+}
+
+/* Reads and parses @what, adding its listeners to @o. @inner: another file names it. */
+static struct wgw_config *read_file(struct wgw_proxy_options *o, const char *what, bool inner,
+				    struct wgw_diag *diag)
+{
 	struct wgw_config *config = NULL;
 	char *source = NULL, *text, *wg = NULL, *path = NULL;
 	size_t len;
 	int kind = -1;
 
-	text = wgw_config_read(what, &len, &source, &diag);
+	text = wgw_config_read(what, &len, &source, diag);
 	if (text)
-		kind = proxy_wireproxy_split(source, text, len, o, &wg, &path, &diag);
+		kind = proxy_wireproxy_split(source, text, len, o, &wg, &path, diag);
 	if (kind >= 0 && path && inner)
-		wgw_say(WGW_SAY_ERROR, "%s: WGConfig in a file that WGConfig names", source);
+		wgw_diag_say(diag, WGW_ERROR, "%s: WGConfig in a file that WGConfig names", source);
 	else if (kind >= 0 && path)
-		config = read_file(o, path, true);
+		config = read_file(o, path, true, diag);
 	else if (kind > 0 || (kind == 0 && inner))
-		config = wgw_config_parse(source, wg, strlen(wg), o->run.lenient, &diag);
+		config = wgw_config_parse(source, wg, strlen(wg), o->run.lenient, diag);
 	else if (kind == 0)
-		config = wgw_config_parse(source, text, len, o->run.lenient, &diag);
+		config = wgw_config_parse(source, text, len, o->run.lenient, diag);
+	set_path(config, what, source);
 	if (wg)
 		wgw_config_wipe(wg, strlen(wg));
 	if (text)
@@ -509,9 +524,26 @@ static struct wgw_config *read_file(struct wgw_proxy_options *o, const char *wha
 
 struct wgw_config *proxy_config_read(struct wgw_proxy_options *o)
 {
-	struct wgw_config *config = read_file(o, o->run.config, false);
+	struct wgw_diag diag = {.say = say_diag, .note = note_diag};
+	struct wgw_config *config = read_file(o, o->run.config, false, &diag);
 
 	if (strcmp(o->run.config, "-") == 0)
 		wgw_null_stdio(STDIN_FILENO, STDIN_FILENO);
+	return config;
+}
+
+struct wgw_config *wgw_proxy_tunnel(const struct wgw_run_options *run, bool quiet)
+{
+	struct wgw_proxy_options scratch = {.run = *run};
+	struct wgw_diag diag = {.say = quiet ? say_nothing : say_diag,
+				.note = quiet ? NULL : note_diag};
+	struct wgw_config *config = read_file(&scratch, run->config, false, &diag);
+
+	if (config && scratch.n > 0 && !quiet)
+		wgw_say(WGW_SAY_INFO, "%s: what it says of proxies is for \"wgwrap proxy\"",
+			config->path ? config->path : run->config);
+	if (strcmp(run->config, "-") == 0)
+		wgw_null_stdio(STDIN_FILENO, STDIN_FILENO);
+	wgw_proxy_options_free(&scratch);
 	return config;
 }

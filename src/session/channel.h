@@ -19,6 +19,10 @@
  *   search NAME		a search domain, in order
  *   system-resolver ADDR	an address whose port 53 stands for the tunnel's name servers
  *   verbose N			0 quiet .. 2
+ * and what others are told of it:
+ *   name TEXT			where its configuration came from, as it was written
+ *   source TEXT		the same, as others can read it again
+ *   option TEXT		an option of its command line that is the tunnel's (options.c), in order
  *
  * A keeper is a session without a command that holds the tunnel up (`wgwrap up`); a new one takes
  * the place of the one before.

@@ -19,6 +19,15 @@ static void put_prefixes(FILE *out, const struct wgw_prefixes *list)
 		fprintf(out, "direct %s\n", wgw_prefix_text(&list->at[i], text));
 }
 
+/** put_line() - of a text that may be anything, so not as a line of its own */
+static void put_line(FILE *out, const char *name, const char *text)
+{
+	fprintf(out, "%s ", name);
+	for (; text && *text; text++)
+		fputc(*text == '\n' ? '?' : *text, out);
+	fputc('\n', out);
+}
+
 static void put_servers(FILE *out, const struct wgw_prefixes *list)
 {
 	char text[WGW_ADDR_TEXT_BYTES];
@@ -103,6 +112,9 @@ char *wgw_policy_text(const struct wgw_run_options *options, const struct wgw_co
 		fprintf(out, "apps 1\n");
 	put_dns(out, options, config);
 	put_system_resolvers(out);
+	put_line(out, "name", config->source);
+	put_line(out, "source", config->path ? config->path : config->source);
+	wgw_options_put(out, options);
 	/* the highest level of wgw_say that the session hears */
 	fprintf(out, "verbose %d\n", options->verbosity > 1 ? 2 : options->verbosity + 1);
 	if (fclose(out)) {

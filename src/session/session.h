@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "src/capture/capture.h"
@@ -118,6 +119,13 @@ void wgw_endpoints_free(struct wgw_endpoints *e);
 
 /* The policy lines of channel.h, malloc'ed; NULL without memory. */
 char *wgw_policy_text(const struct wgw_run_options *options, const struct wgw_config *config);
+
+/* options.c: the options that are the tunnel's, as lines of the policy text. */
+void wgw_options_put(FILE *out, const struct wgw_run_options *o);
+/* Takes @n of them, without "option ", into @o, which borrows the texts but endpoint_host. 0 or -errno. */
+int wgw_options_take(char *const *lines, size_t n, struct wgw_run_options *o);
+/* Whether @o has these and no others. */
+bool wgw_options_are(char *const *lines, size_t n, const struct wgw_run_options *o);
 
 /* routes.c: gives destinations to peers as --exit-node and --route ask. 0, or -1 after an error that
  * names the option and the peer was said. */

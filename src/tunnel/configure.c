@@ -12,8 +12,8 @@
  *   route=ROUTE		may be repeated: "#@wgwrap:Route =" with a protocol; replace_routes=true
  *   candidate=ADDRESS:PORT	may be repeated: all its addresses, in the order to try
  *
- * and the interface, in a whole file: alive_interval=SECONDS, and, repeated, alive=ADDRESS and dns=ADDRESS,
- * which is told to those who ask: which servers a session asks is its own.
+ * and the interface, in a whole file: alive_interval=SECONDS, and, repeated, alive=ADDRESS, dns=ADDRESS and
+ * search=NAME, which are told to those who ask: which servers a session asks is its own.
  *
  * Connections live on: the TCP/IP stack sees nothing of this. A peer's session stays until it is
  * renewed; a new preshared key counts from the next handshake on. A new private_key ends sending in
@@ -41,7 +41,7 @@
  * @peer:	The current one, with @apply only
  * @n_candidates: of the current peer
  * @alive, @alive_s: what is to answer, with @apply only; how often
- * @dns:	Name servers, with @apply only
+ * @dns, @search: Name servers and search domains, with @apply only
  * @keyed:	The interface has another key than before
  */
 struct change {
@@ -57,6 +57,7 @@ struct change {
 	uint8_t (*named)[WG_KEY_BYTES];
 	size_t n_named;
 	struct wgw_prefixes alive, dns;
+	struct wgw_strings search;
 	uint32_t alive_s;
 };
 
@@ -157,6 +158,13 @@ static int address_line(struct change *c, struct wgw_prefixes *list, const char 
 	return err || !c->apply ? err : wgw_prefixes_add(list, &one);
 }
 
+static int search_line(struct change *c, const char *name)
+{
+	if (!*name)
+		return -EINVAL;
+	return c->apply ? wgw_strings_add(&c->search, name) : 0;
+}
+
 /* The second reading is over. */
 static int change_lists(struct change *c)
 {
@@ -167,6 +175,9 @@ static int change_lists(struct change *c)
 	wgw_prefixes_free(&config->dns);
 	config->dns = c->dns;
 	c->dns = (struct wgw_prefixes){0};
+	wgw_strings_free(&config->search);
+	config->search = c->search;
+	c->search = (struct wgw_strings){0};
 	if (!c->core->alive)
 		return 0;
 	wgw_prefixes_free(&config->check_alive);
@@ -197,6 +208,8 @@ static int device_line(struct change *c, const char *name, const char *value)
 		return address_line(c, &c->alive, value);
 	if (c->whole && strcmp(name, "dns") == 0)
 		return address_line(c, &c->dns, value);
+	if (c->whole && strcmp(name, "search") == 0)
+		return search_line(c, value);
 	if (c->whole && strcmp(name, "alive_interval") == 0)
 		return wgw_number_parse(value, 0, UINT16_MAX, &c->alive_s);
 	if (strcmp(name, "replace_peers") == 0) {
@@ -495,6 +508,7 @@ int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned 
 	err = err ? err : change_lists(&c);
 	wgw_prefixes_free(&c.alive);
 	wgw_prefixes_free(&c.dns);
+	wgw_strings_free(&c.search);
 	free(c.named);
 	if (c.keyed)
 		tell_key(core);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "src/tunnel/core.h"
+#include "src/tunnel/peers.h"
 
 /* ---- who may change the tunnel ---- */
 
@@ -145,6 +146,13 @@ static bool fixed_lines_differ(const char *difference)
 	return false;
 }
 
+/* A file that an editor is just writing ends somewhere, most likely before its peers. */
+static bool loses_all_peers(struct wgw_core *core, const char *settings)
+{
+	return wgw_peers_next(core->peers, NULL) && strncmp(settings, "peer ", 5) != 0 &&
+	       !strstr(settings, "\npeer ");
+}
+
 /* The file has changed: @fds are the set operation that brings the new peers, and the new settings
  * text. Keepers but @pid, who asks, learn of it. Returns 0 or an errno. */
 static int reload(struct wgw_core *core, int32_t pid, const int *fds, struct wgw_channel_msg *reply)
@@ -164,6 +172,10 @@ static int reload(struct wgw_core *core, int32_t pid, const int *fds, struct wgw
 		memcpy(reply->u.control.text, difference, sizeof(difference));
 		free(settings);
 		return EBUSY;
+	}
+	if (loses_all_peers(core, settings)) {
+		free(settings);
+		return ENODATA;
 	}
 	err = set(core, fds[0], true, reply);
 	if (err) {

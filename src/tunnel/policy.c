@@ -16,20 +16,6 @@ enum { DNS_PORT = 53 };
 
 /* ---- parsing ---- */
 
-static int add_string(struct wgw_strings *list, const char *text)
-{
-	char **at = reallocarray(list->at, list->n + 1, sizeof(*at));
-
-	if (!at)
-		return -ENOMEM;
-	list->at = at;
-	at[list->n] = strdup(text);
-	if (!at[list->n])
-		return -ENOMEM;
-	list->n++;
-	return 0;
-}
-
 static int add_prefix(struct wgw_prefixes *list, const char *text)
 {
 	struct wgw_prefix prefix;
@@ -64,7 +50,7 @@ static int set_dns(struct wgw_policy *p, const char *value)
 
 static int set_search(struct wgw_policy *p, const char *value)
 {
-	return add_string(&p->search, value);
+	return wgw_strings_add(&p->search, value);
 }
 
 static int set_dns_mode(struct wgw_policy *p, const char *value)
@@ -94,17 +80,37 @@ static int set_apps(struct wgw_policy *p, const char *value)
 	return p->apps ? 0 : -EINVAL;
 }
 
+static int set_string(char **at, const char *value)
+{
+	free(*at);
+	*at = strdup(value);
+	return *at ? 0 : -ENOMEM;
+}
+
+static int set_name(struct wgw_policy *p, const char *value)
+{
+	return set_string(&p->name, value);
+}
+
+static int set_source(struct wgw_policy *p, const char *value)
+{
+	return set_string(&p->source, value);
+}
+
+static int set_option(struct wgw_policy *p, const char *value)
+{
+	return wgw_strings_add(&p->options, value);
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct wgw_policy *p, const char *value);
 } keys[] = {
-	{"apps", set_apps},
-	{"direct", set_direct},
-	{"dns-mode", set_dns_mode},
-	{"dns", set_dns},
-	{"search", set_search},
-	{"verbose", set_verbose},
-	{"system-resolver", set_system_resolver},
+	{"apps", set_apps},	    {"direct", set_direct},
+	{"dns-mode", set_dns_mode}, {"dns", set_dns},
+	{"name", set_name},	    {"option", set_option},
+	{"search", set_search},	    {"source", set_source},
+	{"verbose", set_verbose},   {"system-resolver", set_system_resolver},
 };
 
 /* Takes a line "KEY VALUE" apart, in place. */
@@ -151,9 +157,10 @@ void wgw_policy_free(struct wgw_policy *policy)
 {
 	wgw_prefixes_free(&policy->direct);
 	wgw_prefixes_free(&policy->system_resolvers);
-	for (size_t i = 0; i < policy->search.n; i++)
-		free(policy->search.at[i]);
-	free(policy->search.at);
+	wgw_strings_free(&policy->search);
+	wgw_strings_free(&policy->options);
+	free(policy->name);
+	free(policy->source);
 	memset(policy, 0, sizeof(*policy));
 }
 

@@ -25,6 +25,7 @@ enum {
  * @dns:	Name servers with their port, in order; @n_dns of them
  * @apps:	The user has written lists of programs: those who say that they are outside are direct
  * @system_resolvers: Addresses whose port 53 stands for the tunnel's name servers
+ * @name, @source: Where its configuration came from, NULL: not told; @options: what it adds to that
  */
 struct wgw_policy {
 	enum wgw_policy_dns dns_mode;
@@ -35,6 +36,8 @@ struct wgw_policy {
 	struct wgw_prefixes system_resolvers;
 	int verbose;
 	bool apps;
+	char *name, *source;
+	struct wgw_strings options;
 };
 
 /* Parses @len bytes of @text. Returns 0, -ENOMEM or -EINVAL with *line set to the number of the

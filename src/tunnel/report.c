@@ -228,6 +228,32 @@ static void put_counters(FILE *out, const struct wgw_core *core)
 	put_counter(out, "udp_sockets", stack.udp_flows);
 }
 
+/** told_by() - the session that says where the configuration comes from: the keeper, else the oldest */
+static const struct wgw_session *told_by(const struct wgw_core *core)
+{
+	const struct wgw_session *found = NULL;
+
+	for (const struct wgw_session *s = core->t.sessions; s; s = s->next) {
+		if (s->channel && s->policy.name && s->policy.source &&
+		    (!found || !found->keeper || s->keeper))
+			found = s;
+	}
+	return found;
+}
+
+/** put_source() - others look at it from another directory, and read it again */
+static void put_source(FILE *out, const struct wgw_core *core)
+{
+	const struct wgw_config *config = core->t.boot->config;
+	const char *name = config->source ? config->source : "";
+	const struct wgw_session *s = told_by(core);
+
+	put_label(out, s ? s->policy.name : name);
+	put_text(out, "source", s ? s->policy.source : config->path ? config->path : name);
+	for (size_t i = 0; s && i < s->policy.options.n; i++)
+		put_text(out, "option", s->policy.options.at[i]);
+}
+
 static void put_device(FILE *out, struct wgw_core *core)
 {
 	const struct wgw_config *config = core->t.boot->config;
@@ -239,9 +265,7 @@ static void put_device(FILE *out, struct wgw_core *core)
 	if (config->fwmark)
 		fprintf(out, "fwmark=%u\n", config->fwmark);
 	fprintf(out, "wgwrap_status=%d\n", WGW_STATUS_VERSION);
-	put_label(out, config->source ? config->source : "");
-	/* others look at it from another directory, and read it again */
-	put_text(out, "source", config->path ? config->path : config->source ? config->source : "");
+	put_source(out, core);
 	fprintf(out, "pid=%d\nuptime_ms=%llu\nmtu=%u\n", (int)getpid(),
 		(unsigned long long)((wgw_clock_ns() - core->started) / WGW_MS_NS),
 		core->t.boot->mtu);

@@ -529,6 +529,53 @@ END_TEST
 
 /* ---- descriptors ---- */
 
+/* The options of @text, a line each, read into @o, give @text again. */
+static void options_are_kept(char **lines, size_t n, struct wgw_run_options *o)
+{
+	ck_assert_int_eq(wgw_options_take(lines, n, o), 0);
+	ck_assert(wgw_options_are(lines, n, o));
+	for (size_t i = 0; i < n; i++)
+		ck_assert(!wgw_options_are(lines, i, o));
+	free(o->endpoint_host);
+	free(o->routes);
+}
+
+START_TEST(options_are_told_and_taken_again)
+{
+	struct wgw_run_options none = {.listen_port = -1, .family = AF_UNSPEC}, o = none;
+	char *all[] = {"--exit-node=the office",
+		       "--route=10.0.0.0/8:tcp:1-9=a=b",
+		       "--route=::/0=x",
+		       "--endpoint=[fd00::1]:5",
+		       "--mtu=1280",
+		       "--listen-port=0",
+		       "--ipv6",
+		       "--lenient"};
+	char *few[] = {"--endpoint=peer.example:51820", "--ipv4"};
+	static char *const bad[] = {"--mtu",
+				    "--mtu=x",
+				    "--mtu=65536",
+				    "--listen-port=-1",
+				    "--ipv5",
+				    "--endpoint=x",
+				    "--exit-nodes=a",
+				    "--e=a",
+				    "",
+				    "="};
+
+	options_are_kept(all, sizeof(all) / sizeof(*all), &o);
+	o = none;
+	options_are_kept(few, sizeof(few) / sizeof(*few), &o);
+	ck_assert(wgw_options_are(NULL, 0, &none));
+	ck_assert(!wgw_options_are(few, 2, &none));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		o = none;
+		ck_assert_msg(wgw_options_take(&bad[i], 1, &o) == -EINVAL, "%s", bad[i]);
+		free(o.endpoint_host);
+	}
+}
+END_TEST
+
 START_TEST(close_others_keeps_what_is_listed)
 {
 	int fds[6];
@@ -589,6 +636,7 @@ static Suite *suite(void)
 	tcase_add_test(t, sweep_removes_only_what_is_dead);
 	tcase_add_test(t, policy_chooses_dns);
 	tcase_add_test(t, policy_lists_direct_destinations);
+	tcase_add_test(t, options_are_told_and_taken_again);
 	tcase_add_test(t, close_others_keeps_what_is_listed);
 	tcase_add_test(t, inherited_sockets_are_found);
 	suite_add_tcase(s, t);

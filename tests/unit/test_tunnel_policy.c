@@ -105,6 +105,10 @@ static const char full_policy[] = "direct 10.9.0.0/16\n"
 				  "dns-mode tunnel\n"
 				  "dns 10.0.0.53\n"
 				  "dns fd00::53\n"
+				  "name my office.conf\n"
+				  "option --exit-node=office gateway\n"
+				  "option --ipv4\n"
+				  "source /etc/my office.conf\n"
 				  "search corp.example\n"
 				  "system-resolver 127.0.0.53\n"
 				  "system-resolver 192.168.1.1\n"
@@ -210,6 +214,11 @@ START_TEST(text_is_parsed_in_order)
 	ck_assert_uint_eq(p.system_resolvers.n, 3);
 	ck_assert_int_eq(p.dns_mode, WGW_POLICY_DNS_TUNNEL);
 	ck_assert_int_eq(p.verbose, 1);
+	ck_assert_str_eq(p.name, "my office.conf");
+	ck_assert_str_eq(p.source, "/etc/my office.conf");
+	ck_assert_uint_eq(p.options.n, 2);
+	ck_assert_str_eq(p.options.at[0], "--exit-node=office gateway");
+	ck_assert_str_eq(p.options.at[1], "--ipv4");
 	wgw_policy_free(&p);
 }
 END_TEST

@@ -205,6 +205,54 @@ def _(w):
     w.conf()
 
 
+BUSY = """
+import select, socket, sys
+asked = 0
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.connect(("192.0.2.1", 5000))
+udp.settimeout(15)
+print("begins", flush=True)
+while not select.select([0], [], [], 0)[0]:
+    with socket.create_connection(("192.0.2.1", 8001), timeout=15) as s:
+        assert s.recv(100) == b"office"
+    for _ in range(20):
+        udp.send(b"x")
+        assert udp.recv(100) == b"cloud"
+    asked += 21
+print(asked)
+"""
+
+
+@tap.test("20 reloads while routes of the command line are in use: nothing is refused, dropped or led astray")
+def _(w):
+    w.ok("up", "--exit-node", "cloud", "--route", "192.0.2.1:tcp:8001=office", w.client)
+    busy = w.start("-c", w.client, "--join", "--", sys.executable, "-c", BUSY, stdin=subprocess.PIPE,
+                   stdout=subprocess.PIPE)
+    assert busy.stdout.readline() == b"begins\n"
+    for _ in range(20):
+        w.ok("reload", "client")
+        assert busy.poll() is None, "the program has failed"
+    out, _ = busy.communicate(b"\n", timeout=60)
+    assert busy.returncode == 0 and int(out) > 100, out
+    now = w.tunnel("client")
+    assert now["options"] == ["--exit-node=cloud", "--route=192.0.2.1:tcp:8001=office"], now
+    assert "  options: --exit-node=cloud, --route=192.0.2.1:tcp:8001=office\n" in w.ok("show", "client")
+    lost = {k: v for k, v in now["counters"].items() if v and k.startswith(("dropped_", "refused_", "tcp_retransmits"))}
+    assert not lost, lost
+    w.ok("down", "client")
+
+
+@tap.test("a reload keeps -4; up with other options than the tunnel was brought up with is refused, not undone later")
+def _(w):
+    w.ok("up", "-4", w.client)
+    w.ok("reload", "client")
+    assert w.tunnel("client")["options"] == ["--ipv4"]
+    w.ok("up", "-4", w.client)
+    status, _, err = w.wgwrap("up", "--exit-node", "cloud", w.client)
+    assert status == 1 and "other options" in err and "wgwrap down" in err, w.last
+    w.ok("down", "client")
+
+
 @tap.test("a route lets its peer answer, and send nothing else")
 def _(w):
     code = ("import socket, sys\n"

@@ -210,12 +210,13 @@ def _(w):
         f.write("PersistentKeepalive = 21\n[Peer]\nPublicKey = " + w.word("pubkey", input=w.word("genkey")) +
                 "\nAllowedIPs = 10.99.0.0/16\n")
     edit(w.client, "10.77.0.0/24", "10.77.0.0/24, 10.98.0.0/16")
-    edit(w.client, "[Interface]", f"[Interface]\nListenPort = {port}\nDNS = 10.77.0.53")
+    edit(w.client, "[Interface]", f"[Interface]\nListenPort = {port}\nDNS = 10.77.0.53, lab.example")
     w.ok("reload", "client")
     now = w.tunnel("client")
     peer = now["peers"][0]
     assert now["pid"] == pid and now["listenPort"] == port and len(now["peers"]) == 2, now
     assert now["dns"] == ["10.77.0.53", "10.77.0.1"], now
+    assert now["searchDomains"] == ["lab.example", "corp.example"], now
     assert peer["allowedIps"] == ["10.77.0.0/24", "10.98.0.0/16"] and peer["persistentKeepalive"] == 21, peer
     assert slow.wait(20) == 0, "the connection that was open did not survive"
     assert w.fetch()
@@ -256,6 +257,10 @@ def _(w):
         f.write(good.replace("10.77.0.2/24", "10.77.0.9/24"))
     status, _, err = w.wgwrap("reload", "client")
     assert status == 1 and "10.77.0.9/24" in err and "wgwrap down" in err, w.last
+    with open(w.client, "w", encoding="utf-8") as f: # as an editor that is still writing
+        f.write(good[:good.index("[Peer]")])
+    status, _, err = w.wgwrap("reload", "client")
+    assert status == 1 and "no [Peer]" in err, w.last
     assert w.ok("show", "client", "allowed-ips") == before
     with open(w.client, "w", encoding="utf-8") as f:
         f.write(good)
@@ -514,6 +519,11 @@ def _(w):
     assert status == 1 and "--any-address" in err, w.last
 
 
+def helper(keeper):
+    """The child of a keeper that serves health."""
+    return int(t.run("pgrep", "-P", str(keeper)).stdout.split()[0])
+
+
 @tap.test("up --health: options behind the file, too; a unix socket outlives another key; up again says what it does not")
 def _(w):
     def ready():
@@ -525,6 +535,8 @@ def _(w):
     assert os.stat(path).st_mode & 0o777 == 0o600 and ready() == "client: up\n"
     status, _, err = w.wgwrap("up", "--health", path, w.client)
     assert status == 0 and "up already" in err and ready() == "client: up\n", w.last
+    os.kill(helper(w.keeper("client")), signal.SIGKILL)
+    t.wait_until("another process serves health", lambda: ready() == "client: up\n")
     assert w.wgwrap("health", "--listen", path)[0] == 1 and "in use" in w.last and ready() == "client: up\n", w.last
     assert change_private_key(w)[0] == 0
     t.wait_until("health follows", lambda: ready() == "client: up\n")
@@ -544,6 +556,31 @@ def _(w):
     w.ok("reload", "client")
     command.communicate(b"\n", timeout=60)
     assert w.fetch()
+
+
+@tap.test("a tunnel is called as its keeper's file is, else as the first command's; reload keeps up nothing that was not")
+def _(w):
+    w.ok("down", "client")
+    with open(w.client, encoding="utf-8") as f:
+        office = w.write("office.conf", f.read())
+    first = w.start("-c", w.client, "--", "sh", "-c", "echo up; read x", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert first.stdout.readline() == b"up\n"
+    w.ok("reload", "client")
+    assert [s["keeper"] for s in w.tunnel("client")["sessions"]] == [False]
+    second = w.start("-c", office, "--", "sh", "-c", "echo up; read x", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert second.stdout.readline() == b"up\n" and w.tunnel("client")["source"] == w.client
+    first.communicate(b"\n", timeout=60)
+    t.wait_until("the other's name is its name", lambda: "office" in w.running())
+    w.ok("up", office)
+    second.communicate(b"\n", timeout=60)
+    assert w.tunnel("office")["source"] == office
+    edit(office, "[Peer]", "[Peer]\nPersistentKeepalive = 23")
+    w.ok("reload", office)
+    assert w.tunnel("office")["peers"][-1]["persistentKeepalive"] == 23
+    status, _, err = w.wgwrap("up", w.client)
+    assert status == 1 and "another file" in err, w.last
+    assert w.tunnel("office")["peers"][-1]["persistentKeepalive"] == 23
+    w.ok("down", "office")
 
 
 @tap.test("down with a command running leaves it its tunnel")

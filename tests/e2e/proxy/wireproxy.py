@@ -216,6 +216,36 @@ def _(w):
         assert proxy.stop() == 0
 
 
+def reloads(w, name, text):
+    """The file is edited and read again, by somebody who only knows that one tunnel runs."""
+    env = w.environment("client", OFFICE_KEY=w.private[1])
+    for seconds in (25, 24):
+        w.write(name, text.replace("# PersistentKeepalive = 25", f"PersistentKeepalive = {seconds}"))
+        done = subprocess.run([WGWRAP, "reload"], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done
+        shown = subprocess.run([WGWRAP, "show", "all", "persistent-keepalive"], env=env, capture_output=True, text=True,
+                               check=True).stdout
+        assert shown.split()[-1] == str(seconds), shown
+    w.write(name, text)
+
+
+@test("a file with sections of wireproxy's is reloaded; up takes its tunnel alone")
+def _(w):
+    p = Ports()
+    with p.host:
+        text = wg_part(w) + sections(p)
+        conf = w.write("whole.conf", text)
+        proxy = all_up(w, conf, "(HTTP)")
+        check(w, p)
+        reloads(w, "whole.conf", text)
+        check(w, p)
+        assert proxy.stop() == 0
+    env = w.environment("client")
+    for words in (["up", "whole.conf"], ["down", "whole.conf"]):
+        done = subprocess.run([WGWRAP, *words], env=env, capture_output=True, text=True, check=False, cwd=w.dir)
+        assert done.returncode == 0, done
+
+
 @test("WGConfig names a provider's file, bare and with its path; $NAME is the environment's; no AllowedIPs is everything")
 def _(w):
     w.write("inner.conf", wg_part(w, "PrivateKey = $OFFICE_KEY", allowed=False))
@@ -224,6 +254,8 @@ def _(w):
         with p.host:
             proxy = all_up(w, w.write("outer.conf", f"# the file that was downloaded\nWGConfig = {name}\n" + sections(p)),
                            "(HTTP)", OFFICE_KEY=w.private[1])
+            check(w, p)
+            reloads(w, "inner.conf", wg_part(w, "PrivateKey = $OFFICE_KEY", allowed=False))
             check(w, p)
             assert proxy.stop() == 0
 
