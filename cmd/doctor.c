@@ -50,10 +50,15 @@ static void isolation(void)
 	tell("--isolate", text);
 }
 
-/** machine() - what does not depend on the program */
-static void machine(struct wgw_capture_probe *probe)
+/** machine() - what does not depend on the program; Return: exit status */
+static int machine(struct wgw_capture_probe *probe)
 {
-	wgw_capture_probe(probe);
+	int err = wgw_capture_probe(probe);
+
+	if (err) {
+		cmd_say("cannot start a process: %s", strerror(-err));
+		return CMD_FAILED;
+	}
 	tell("capture", levels[probe->level]);
 	if (probe->why[0])
 		tell("", probe->why);
@@ -61,6 +66,7 @@ static void machine(struct wgw_capture_probe *probe)
 		tell("", "descriptors of programs cannot be taken (pidfd_getfd), so the supervisor "
 			 "keeps copies: closing is seen a moment later");
 	isolation();
+	return probe->level == WGW_CAPTURE_NONE ? CMD_FAILED : CMD_OK;
 }
 
 /** configuration() - Return: exit status */
@@ -240,13 +246,12 @@ int cmd_doctor(int argc, char **argv)
 	static const char *const shared[] = {"config", "help", NULL};
 	static const struct cmd_options doctor = {
 		.name = "doctor", .misuse = CMD_USAGE, .failed = CMD_FAILED, .shared = shared};
-	struct wgw_capture_probe probe;
+	struct wgw_capture_probe probe = {0};
 	struct wgw_run_options o;
 	int status = cmd_options_take(&doctor, argc, argv, &o);
 
 	if (status < 0) {
-		machine(&probe);
-		status = probe.level == WGW_CAPTURE_NONE ? CMD_FAILED : CMD_OK;
+		status = machine(&probe);
 		if (o.config && configuration(o.config))
 			status = CMD_BAD_CONFIG;
 		if (argv[optind] && program(argv[optind], &probe) && status == CMD_OK)

@@ -48,8 +48,8 @@ struct wgw_capture_probe {
 };
 
 /* Tries every primitive once in a child. The caller must not hold secrets: the child is dumpable.
- */
-void wgw_capture_probe(struct wgw_capture_probe *probe);
+ * Returns 0, or -errno: there is no child to try on. */
+int wgw_capture_probe(struct wgw_capture_probe *probe);
 
 /* ---- listener.c ---- */
 

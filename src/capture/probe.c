@@ -48,17 +48,20 @@ static int wait_status(pid_t pid)
 	return status;
 }
 
-/** filter_works() - whether the fail-closed filter can be had */
-static bool filter_works(int *err)
+/** try_filter() - whether the fail-closed filter can be had: *err is 0, or why not.
+ * Return: 0, or -errno when it cannot be tried */
+static int try_filter(int *err)
 {
 	pid_t pid = fork();
 	int status;
 
+	if (pid < 0)
+		return -errno;
 	if (pid == 0)
 		_exit(-wgw_filter_install());
-	status = pid < 0 ? -1 : wait_status(pid);
-	*err = pid < 0 ? errno : WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
-	return *err == 0;
+	status = wait_status(pid);
+	*err = WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
+	return 0;
 }
 
 /** child() - installs the filter and makes the calls that are then answered: socket(2), and
@@ -169,93 +172,108 @@ static void round_trip(int listener, struct wgw_capture_probe *probe)
 		close(fd);
 }
 
-/** hand_over() - starts a child whose calls are reported; its listener, or -errno */
-static int hand_over(pid_t *pid)
+/** hand_over() - starts a child whose calls are reported. @listener: its listener, or the -errno
+ * that it got. Return: its process id, or -errno when there is none */
+static pid_t hand_over(int *listener)
 {
-	int ends[2], pidfd = -1, listener = -EIO;
+	int ends[2], pidfd = -1;
+	pid_t pid;
 
-	*pid = -1;
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
-	*pid = (pid_t)syscall(SYS_clone, CLONE_FILES | CLONE_PIDFD | SIGCHLD, 0, &pidfd, 0, 0);
-	if (*pid == 0)
+	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | CLONE_PIDFD | SIGCHLD, 0, &pidfd, 0, 0);
+	if (pid == 0)
 		child(ends[1]);
+	if (pid < 0)
+		pid = -errno;
 	/* its end is not seen by the pipe, whose other end is in our table, too */
 	struct pollfd p[] = {{.fd = ends[0], .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
-	while (*pid > 0 && poll(p, 2, -1) < 0 && errno == EINTR)
+	while (pid > 0 && poll(p, 2, -1) < 0 && errno == EINTR)
 		;
-	if (*pid < 0 || read(ends[0], &listener, sizeof(listener)) != (ssize_t)sizeof(listener))
-		listener = -EIO;
+	if (pid < 0 || read(ends[0], listener, sizeof(*listener)) != (ssize_t)sizeof(*listener))
+		*listener = -EIO;
 	if (pidfd >= 0)
 		close(pidfd);
 	close(ends[0]);
 	close(ends[1]);
-	return listener;
+	return pid;
 }
 
-static void probe_here(struct wgw_capture_probe *probe)
+/** without_listener() - what there is when calls are not reported, because of @why and @reason;
+ * 0 or -errno */
+static int without_listener(struct wgw_capture_probe *probe, const char *why, int reason)
 {
-	int listener, err;
-	pid_t pid;
+	int refused = 0, err = try_filter(&refused);
 
-	*probe = (struct wgw_capture_probe){.level = WGW_CAPTURE_SUPERVISED};
-	listener = hand_over(&pid);
+	if (err == 0 && refused)
+		degrade(probe, WGW_CAPTURE_NONE, "this kernel takes no system call filter",
+			refused);
+	else if (err == 0)
+		degrade(probe, WGW_CAPTURE_FILTER, why, reason);
+	return err;
+}
+
+static int probe_here(struct wgw_capture_probe *probe)
+{
+	int listener, err = 0;
+	pid_t pid = hand_over(&listener);
+
+	if (pid < 0)
+		return pid;
+	*probe = (struct wgw_capture_probe){.level = WGW_CAPTURE_SUPERVISED,
+					    .nested = listener == -EBUSY};
 	/* a child less on every start: what reports calls is a filter, too */
 	if (listener >= 0)
 		round_trip(listener, probe);
-	else if (!filter_works(&err))
-		degrade(probe, WGW_CAPTURE_NONE, "this kernel takes no system call filter", err);
-	else if (listener == -EBUSY)
-		degrade(probe, WGW_CAPTURE_FILTER,
-			"another wgwrap, or something like it, supervises this process", EBUSY);
 	else
-		degrade(probe, WGW_CAPTURE_FILTER, "the kernel does not report system calls",
-			-listener);
-	probe->nested = listener == -EBUSY;
+		err = without_listener(probe,
+				       probe->nested ? "another wgwrap, or something like it, "
+						       "supervises this process"
+						     : "the kernel does not report system calls",
+				       -listener);
 	if (listener >= 0)
 		close(listener); /* what the child still waits for then fails */
-	if (pid > 0)
-		wait_status(pid);
+	wait_status(pid);
+	return err;
 }
 
 /** probe_apart() - in a child, whose end by a signal is an answer, too */
-static void probe_apart(struct wgw_capture_probe *probe)
+static int probe_apart(struct wgw_capture_probe *probe)
 {
-	int ends[2], err;
-	ssize_t n = -1;
+	int ends[2], status, err;
+	ssize_t n;
 	pid_t pid;
 
-	if (pipe2(ends, O_CLOEXEC)) {
-		degrade(probe, WGW_CAPTURE_NONE, "no pipe can be had", errno);
-		return;
-	}
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
 	pid = fork();
+	err = pid < 0 ? -errno : 0;
 	if (pid == 0) {
-		probe_here(probe);
-		_exit(write(ends[1], probe, sizeof(*probe)) != (ssize_t)sizeof(*probe));
+		err = probe_here(probe);
+		if (err == 0 && write(ends[1], probe, sizeof(*probe)) != (ssize_t)sizeof(*probe))
+			err = -EIO;
+		_exit(-err);
 	}
 	close(ends[1]);
-	if (pid > 0) {
-		do
-			n = read(ends[0], probe, sizeof(*probe));
-		while (n < 0 && errno == EINTR);
-		wait_status(pid);
-	}
+	do
+		n = read(ends[0], probe, sizeof(*probe));
+	while (n < 0 && errno == EINTR);
 	close(ends[0]);
+	if (err)
+		return err;
+	status = wait_status(pid);
 	if (n == (ssize_t)sizeof(*probe))
-		return;
-	*probe = (struct wgw_capture_probe){.level = WGW_CAPTURE_FILTER};
-	if (filter_works(&err))
-		degrade(probe, WGW_CAPTURE_FILTER,
-			"a filter around wgwrap kills who looks into other processes", EPERM);
-	else
-		degrade(probe, WGW_CAPTURE_NONE, "this kernel takes no system call filter", err);
+		return 0;
+	if (WIFEXITED(status))
+		return -WEXITSTATUS(status);
+	*probe = (struct wgw_capture_probe){0};
+	return without_listener(
+		probe, "a filter around wgwrap kills who looks into other processes", EPERM);
 }
 
-void wgw_capture_probe(struct wgw_capture_probe *probe)
+int wgw_capture_probe(struct wgw_capture_probe *probe)
 {
 	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER)
-		probe_apart(probe);
-	else
-		probe_here(probe);
+		return probe_apart(probe);
+	return probe_here(probe);
 }

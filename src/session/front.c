@@ -41,13 +41,14 @@ enum {
  * @session:	Socket to the supervisor
  * @signals:	signalfd
  * @supervisor:	Process id
+ * @failed:	The supervisor has said why there is no session
  * @ended, @status: The command has ended, with this wait status
  * @deadline:	When the end is no longer waited for, 0: not set
  */
 struct front {
 	int session, signals;
 	pid_t supervisor;
-	bool ended, delivered, lost;
+	bool ended, delivered, lost, failed;
 	int status;
 	uint64_t ended_at, deadline;
 };
@@ -197,18 +198,29 @@ static void relay(const struct front *f, const struct signalfd_siginfo *info)
 		send_report(f, &report);
 }
 
+/** reap() - collects @which, or -1: any child; as PID 1, not only the supervisor arrives here */
+static void reap(struct front *f, pid_t which, int options)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(which, &status, options)) > 0) {
+		if (pid != f->supervisor)
+			continue;
+		f->supervisor = 0;
+		f->failed = WIFEXITED(status) && WEXITSTATUS(status) == WGW_EXIT_FAILED;
+	}
+}
+
 static void take_signals(struct front *f)
 {
 	struct signalfd_siginfo info;
 
 	while (read(f->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		if (info.ssi_signo != SIGCHLD) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(f, -1, WNOHANG);
+		else
 			relay(f, &info);
-			continue;
-		}
-		/* as PID 1, other children arrive here, too */
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
 	}
 }
 
@@ -284,8 +296,11 @@ static int run_session(struct wgw_launch *l, const struct wgw_inherited *in, cha
 	stand_for_command(&f, l->options->linger_ms);
 	if (f.ended)
 		return end_like(f.status);
-	wgw_say(WGW_SAY_ERROR,
-		"the session's supervisor was killed; the command has lost its network");
+	if (f.supervisor)
+		reap(&f, f.supervisor, 0);
+	if (!f.failed)
+		wgw_say(WGW_SAY_ERROR,
+			"the session's supervisor was killed; the command has lost its network");
 	return WGW_EXIT_FAILED;
 }
 

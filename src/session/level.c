@@ -6,6 +6,8 @@
  * reach. Where not even that can be had, there is no run, unless the user says that it may
  * leak.
  */
+#include <string.h>
+
 #include "src/session/session.h"
 
 /** apply_mode() - what --capture asks for, within what there is */
@@ -28,7 +30,12 @@ static int apply_mode(const struct wgw_run_options *options, struct wgw_capture_
 
 int wgw_capture_choose(const struct wgw_run_options *options, struct wgw_capture_probe *probe)
 {
-	wgw_capture_probe(probe);
+	int err = wgw_capture_probe(probe);
+
+	if (err) {
+		wgw_say(WGW_SAY_ERROR, "cannot start a process: %s", strerror(-err));
+		return -1;
+	}
 	if (apply_mode(options, probe))
 		return -1;
 	if (probe->level == WGW_CAPTURE_NONE && !options->allow_leaks) {

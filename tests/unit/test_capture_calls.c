@@ -491,7 +491,8 @@ int main(void)
 	TCase *t = tcase_create("calls");
 	Suite *s = suite_create("capture");
 
-	wgw_capture_probe(&probe);
+	if (wgw_capture_probe(&probe))
+		return 1;
 	if (probe.level != WGW_CAPTURE_SUPERVISED || probe.without_getfd) {
 		printf("%s\n", probe.why[0] ? probe.why : "pidfd_getfd is refused");
 		return 77;

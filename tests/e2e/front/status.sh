@@ -67,6 +67,30 @@ is "RLIMIT_MEMLOCK 0" 5 $?
 env -i "$wgwrap" -c "$conf" -- sh -c 'exit 5' 2>"$work/log"
 is "an empty environment" 5 $?
 
+# a user of its own for each limit: tunnel processes live on for a moment, and count
+if [ "$(id -u)" = 0 ]; then
+	bin=$work/bin
+	mkdir "$bin"
+	cp "$wgwrap" "$build/libwgwrap.so" "$bin"
+	chmod 755 "$bin" "$bin"/*
+	for n in 1 2 3 4 5 6 7 8; do
+		user=$((54320 + n))
+		mkdir -m 700 "$work/run-$n"
+		chown $user "$work/run-$n"
+		prlimit --nproc=$n setpriv --reuid=$user --regid=$user --clear-groups \
+			env WGWRAP_RUNTIME_DIR="$work/run-$n" "$bin/wgwrap" -c - -- sh -c "exit 5" <"$conf" >"$work/said" 2>&1
+		echo "$n processes: status $?, lines: $(grep -c '^wgwrap: cannot ' "$work/said") of $(wc -l <"$work/said")"
+		cat "$work/said" >>"$work/log"
+	done >"$work/limits"
+	cat "$work/limits" >>"$work/log"
+	! grep -v -e 'status 5, lines: 0 of 0$' -e 'status 125, lines: 1 of 1$' "$work/limits" &&
+		grep -q 'status 5,' "$work/limits" && grep -q 'status 125,' "$work/limits"
+	result $? "a limit of processes: the command runs, or one line says what could not be started"
+else
+	skip "a limit of processes: the command runs, or one line says what could not be started" \
+		"needs root, to be a user without processes"
+fi
+
 for name in "with space" "with:colon" "with\$dollar"; do
 	mkdir "$work/$name"
 	cp "$wgwrap" "$build/libwgwrap.so" "$work/$name"
