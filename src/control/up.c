@@ -150,10 +150,10 @@ int wgw_up(const struct wgw_up_options *options)
 	struct wgw_launch l;
 	int status;
 
+	wgw_front_heed_signals();
 	if (wgw_say_init(&options->run) || wgw_front_refuse_privileged())
 		return WGW_EXIT_RUNTIME;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	wgw_front_heed_signals();
 	config = wgw_proxy_tunnel(&options->run, false);
 	if (!config)
 		return WGW_EXIT_CONFIG;

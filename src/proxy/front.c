@@ -272,10 +272,10 @@ static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 					     .launch = &f->launch,
 					     .up_since = wgw_clock_ns()};
 	f->launch.dir.fd = -1;
+	wgw_front_heed_signals();
 	if (wgw_say_init(&o->run) || wgw_front_refuse_privileged())
 		return EXIT_FAILED;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	wgw_front_heed_signals();
 	f->config = proxy_config_read(o);
 	if (!f->config)
 		return EXIT_BAD_CONFIG;

@@ -3,9 +3,8 @@
  * boot.c - starts a tunnel process: a fork, not an exec, so that the key never leaves memory
  *
  * A child makes a session of its own (setsid) and forks the tunnel process, which so can never get
- * a terminal and is nobody's job. It keeps its listeners, the ready pipe and the pcap file;
- * everything else is closed, signals are as at boot, the working directory is /. When the pipe
- * brings a zero byte it is up; anything else is a sentence that says why not.
+ * a terminal and is nobody's job. When the ready pipe brings a zero byte it is up; anything else is
+ * a sentence that says why not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -132,33 +129,6 @@ static void close_listeners(const struct wgw_tunnel_boot *boot)
 		close(boot->uapi);
 }
 
-/** become_daemon() - in the grandchild: everything that came from the user's shell goes */
-static void become_daemon(const struct wgw_tunnel_boot *boot)
-{
-	const int keep[] = {boot->stream[0],	boot->stream[1], boot->sequenced[0],
-			    boot->sequenced[1], boot->ready,	 boot->pcap,
-			    boot->uapi};
-	struct sigaction dfl = {.sa_handler = SIG_DFL};
-	struct rlimit limit;
-	sigset_t none;
-
-	for (int n = 1; n < NSIG; n++)
-		sigaction(n, &dfl, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	wgw_null_stdio(0, 2);
-	wgw_close_others(keep, sizeof(keep) / sizeof(*keep));
-	umask(077);
-	prctl(PR_SET_NAME, "wgwrap-tunnel");
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (chdir("/")) {
-		/* it stays where it is */
-	}
-}
-
 /** fork_tunnel() - forks twice; 0 or -errno. Does not return in the tunnel process. */
 static int fork_tunnel(const struct wgw_tunnel_boot *boot)
 {
@@ -172,10 +142,8 @@ static int fork_tunnel(const struct wgw_tunnel_boot *boot)
 
 		setsid();
 		tunnel = fork();
-		if (tunnel == 0) {
-			become_daemon(boot);
+		if (tunnel == 0)
 			wgw_tunnel_main(boot);
-		}
 		_exit(tunnel < 0);
 	}
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)

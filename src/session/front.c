@@ -102,12 +102,15 @@ static void end_by_signal(int number)
 }
 
 /** wgw_front_heed_signals() - PID 1 ignores signals without a handler, so a container could not be
- * stopped while a peer is waited for. exec resets handlers. */
+ * stopped while a peer is waited for. exec resets handlers. A reader of standard error that has
+ * gone and a limit of file sizes are errors of write(2). */
 void wgw_front_heed_signals(void)
 {
 	static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 	struct sigaction end = {.sa_handler = end_by_signal}, old;
 
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	for (size_t i = 0; getpid() == 1 && i < sizeof(numbers) / sizeof(*numbers); i++) {
 		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler == SIG_DFL)
 			sigaction(numbers[i], &end, NULL);
@@ -336,14 +339,16 @@ int wgw_run(const struct wgw_run_options *options)
 	char *path;
 	int status;
 
-	if (wgw_inherited_take(&in) || wgw_say_init(options) || wgw_front_refuse_privileged() ||
+	if (wgw_inherited_take(&in))
+		return WGW_EXIT_FAILED;
+	wgw_front_heed_signals();
+	if (wgw_say_init(options) || wgw_front_refuse_privileged() ||
 	    wgw_inherited_check(&in, options))
 		return WGW_EXIT_FAILED;
 	/* before anything secret is read */
 	if (wgw_capture_choose(options, &capture))
 		return WGW_EXIT_FAILED;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	wgw_front_heed_signals();
 	config = wgw_front_config(options);
 	if (!config)
 		return WGW_EXIT_FAILED;

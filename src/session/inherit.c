@@ -40,8 +40,9 @@ int wgw_inherited_take(struct wgw_inherited *in)
 		}
 		in->stdio_closed |= 1U << fd;
 	}
-	if (sigprocmask(SIG_BLOCK, NULL, &in->mask) || sigaction(SIGCHLD, NULL, &in->chld) ||
-	    sigaction(SIGCHLD, &dfl, NULL)) {
+	if (sigprocmask(SIG_BLOCK, NULL, &in->mask) || sigaction(SIGCHLD, &dfl, &in->chld) ||
+	    sigaction(SIGPIPE, NULL, &in->pipe) || sigaction(SIGXFSZ, NULL, &in->xfsz) ||
+	    getrlimit(RLIMIT_FSIZE, &in->file_size)) {
 		wgw_say(WGW_SAY_ERROR, "signals: %s", strerror(errno));
 		return -1;
 	}
@@ -56,7 +57,10 @@ void wgw_inherited_restore(const struct wgw_inherited *in)
 		if (in->stdio_closed & 1U << fd)
 			close(fd);
 	}
+	setrlimit(RLIMIT_FSIZE, &in->file_size);
 	sigaction(SIGCHLD, &in->chld, NULL);
+	sigaction(SIGPIPE, &in->pipe, NULL);
+	sigaction(SIGXFSZ, &in->xfsz, NULL);
 	sigprocmask(SIG_SETMASK, &in->mask, NULL);
 }
 
@@ -158,58 +162,4 @@ int wgw_inherited_check(struct wgw_inherited *in, const struct wgw_run_options *
 	for (int fd = 0; !err && fd < (int)limit.rlim_max; fd++)
 		err = check_one(in, fd, options);
 	return err;
-}
-
-static int compare_ints(const void *a, const void *b)
-{
-	const int *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-/** close_span() - closes @first to @last, both included */
-static void close_span(unsigned int first, unsigned int last)
-{
-	struct rlimit limit;
-
-	if (first > last || !close_range(first, last, 0))
-		return;
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max > 1 << 20)
-		limit.rlim_max = 1 << 20;
-	for (unsigned int fd = first; fd <= last && fd < limit.rlim_max; fd++)
-		close((int)fd);
-}
-
-void wgw_close_others(const int *keep, size_t n)
-{
-	enum { KEEP_MAX = 32 };
-	int sorted[KEEP_MAX];
-	unsigned int next = STDIO;
-
-	if (n > KEEP_MAX)
-		abort();
-	memcpy(sorted, keep, n * sizeof(*keep));
-	qsort(sorted, n, sizeof(*sorted), compare_ints);
-	for (size_t i = 0; i < n; i++) {
-		if (sorted[i] < (int)next)
-			continue;
-		if (sorted[i] > (int)next)
-			close_span(next, (unsigned int)sorted[i] - 1);
-		next = (unsigned int)sorted[i] + 1;
-	}
-	close_span(next, ~0U);
-}
-
-void wgw_null_stdio(int first, int last)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	for (int fd = first; fd <= last; fd++) {
-		if (null >= 0)
-			dup2(null, fd);
-		else
-			close(fd);
-	}
-	if (null >= STDIO)
-		close(null);
 }

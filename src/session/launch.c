@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,6 +40,7 @@ enum {
 	ATTEMPT_GAP_MS = 50,
 	/* a session with other settings may be about to end: its front has, the rest follows */
 	BUSY_ATTEMPTS = 4,
+	FILE_BYTES = 64 * 1024, /* what settings and policy take, and more */
 };
 
 /** make_name() - the identity of the tunnel with @public_key, as 16 hex digits */
@@ -130,6 +132,27 @@ static int apply_options(struct wgw_launch *l)
 	return 0;
 }
 
+/** allow_files() - settings go to the tunnel process in memory files, to which the limit of file
+ * sizes applies; what it hands out later, too, under the limit it has from us. The command gets its
+ * own back. 0, or -1 after an error was said */
+static int allow_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit))
+		return 0;
+	if (limit.rlim_max < FILE_BYTES) {
+		wgw_say(WGW_SAY_ERROR,
+			"files may have %llu bytes (ulimit -f), and what the tunnel process is "
+			"told needs up to %d",
+			(unsigned long long)limit.rlim_max, FILE_BYTES);
+		return -1;
+	}
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	return 0;
+}
+
 int wgw_launch_init(struct wgw_launch *l, const struct wgw_run_options *options,
 		    struct wgw_config *config)
 {
@@ -141,7 +164,7 @@ int wgw_launch_init(struct wgw_launch *l, const struct wgw_run_options *options,
 		wgw_say(WGW_SAY_ERROR, "no source of random numbers");
 		return -1;
 	}
-	if (apply_options(l))
+	if (allow_files() || apply_options(l))
 		return -1;
 	make_secrets(l);
 	wgw_rundir_open(&l->dir);
@@ -283,6 +306,11 @@ static enum open_result open_channel(struct wgw_launch *l, int channel, bool las
 
 	if (err == -EPIPE || err == -ECONNRESET)
 		return OPEN_AGAIN;
+	if (err) {
+		wgw_say(WGW_SAY_ERROR, "cannot hand the settings to the tunnel process: %s",
+			strerror(-err));
+		return OPEN_FAILED;
+	}
 	while (err == 0) {
 		err = wgw_channel_await(channel, &msg, deadline);
 		if (err == 0)

@@ -14,8 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
+#include "src/base/descriptors.h"
 #include "src/capture/capture.h"
 #include "src/session/channel.h"
 #include "src/session/run.h"
@@ -44,14 +46,16 @@ int wgw_say_fd(void);
 /**
  * struct wgw_inherited - what the process was started with
  * @stdio_closed:	Bit n: descriptor n (0-2) was closed
- * @mask, @chld:	Signal mask and the disposition of SIGCHLD
+ * @mask, @chld, @pipe, @xfsz: Signal mask and the dispositions of SIGCHLD, SIGPIPE, SIGXFSZ
+ * @file_size:	RLIMIT_FSIZE
  * @close, @n_close:	Inherited IP sockets that the command must not get
  * @kept, @n_kept:	inodes of those that it gets all the same (--keep-fd)
  */
 struct wgw_inherited {
 	unsigned int stdio_closed;
 	sigset_t mask;
-	struct sigaction chld;
+	struct sigaction chld, pipe, xfsz;
+	struct rlimit file_size;
 	int *close;
 	size_t n_close;
 	uint64_t *kept;
@@ -65,10 +69,6 @@ int wgw_inherited_take(struct wgw_inherited *in);
 int wgw_inherited_check(struct wgw_inherited *in, const struct wgw_run_options *options);
 /* In the command's process, right before exec: gives back what take changed. */
 void wgw_inherited_restore(const struct wgw_inherited *in);
-/* Closes every descriptor but the @n of @keep (-1 entries are allowed) and the standard ones. */
-void wgw_close_others(const int *keep, size_t n);
-/* Puts /dev/null on the standard descriptors from @first to @last. */
-void wgw_null_stdio(int first, int last);
 
 /* ---- rundir.c ---- */
 
@@ -212,7 +212,7 @@ int wgw_boot_tunnel(struct wgw_launch *l);
 
 /* -1 after an error was said when the process has privileges of a set-user-ID file. */
 int wgw_front_refuse_privileged(void);
-/* As PID 1: the usual signals end the process. */
+/* As PID 1, the usual signals end the process; a message that cannot be written never does. */
 void wgw_front_heed_signals(void);
 /* Reads and parses what -c names; NULL after an error was said. */
 struct wgw_config *wgw_front_config(const struct wgw_run_options *options);

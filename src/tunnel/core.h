@@ -206,7 +206,8 @@ void wgw_control_request(struct wgw_core *core, const struct wgw_channel_msg *ms
 struct wgw_pcap *wgw_pcap_new(int fd);
 /* Records an inner packet; @iov in @n pieces, @len bytes together. */
 void wgw_pcap_packet(struct wgw_pcap *p, const struct iovec *iov, int n, size_t len);
-void wgw_pcap_flush(struct wgw_pcap *p);
+/* Returns 0, or, once, the errno that has ended the recording. */
+int wgw_pcap_flush(struct wgw_pcap *p);
 void wgw_pcap_free(struct wgw_pcap *p);
 
 /* alive.c ---- */
@@ -219,6 +220,12 @@ int wgw_alive_follow(struct wgw_alive *a);
 void wgw_alive_report(const struct wgw_alive *a, FILE *out);
 /* Before the stack's end. NULL is allowed. */
 void wgw_alive_free(struct wgw_alive *a);
+
+/* daemon.c ---- */
+
+/* Lets go of everything that came from the user's shell. @boot: a copy whose descriptors may be
+ * renumbered */
+void wgw_daemon_become(struct wgw_tunnel_boot *boot);
 
 /* sandbox.c ---- */
 

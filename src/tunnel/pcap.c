@@ -36,12 +36,13 @@ struct packet_header {
 static_assert(sizeof(struct packet_header) == 16, "as the format says");
 
 struct wgw_pcap {
-	int fd; /* -1: recording has ended */
+	int fd;	 /* -1: recording has ended */
+	int err; /* why, until it was told */
 	size_t used;
 	uint8_t buffer[BUFFER_BYTES];
 };
 
-void wgw_pcap_flush(struct wgw_pcap *p)
+static void write_out(struct wgw_pcap *p)
 {
 	size_t at = 0;
 
@@ -52,11 +53,23 @@ void wgw_pcap_flush(struct wgw_pcap *p)
 			at += (size_t)n;
 		else if (n < 0 && errno == EAGAIN)
 			break;
-		else if (n == 0 || errno != EINTR)
+		else if (n == 0 || errno != EINTR) {
+			p->err = n == 0 ? EIO : errno;
 			p->fd = -1;
+		}
 	}
 	p->used -= at;
 	memmove(p->buffer, p->buffer + at, p->used);
+}
+
+int wgw_pcap_flush(struct wgw_pcap *p)
+{
+	int err;
+
+	write_out(p);
+	err = p->err;
+	p->err = 0;
+	return err;
 }
 
 struct wgw_pcap *wgw_pcap_new(int fd)
@@ -73,10 +86,11 @@ struct wgw_pcap *wgw_pcap_new(int fd)
 	if (!p)
 		return NULL;
 	p->fd = fd;
+	p->err = 0;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	memcpy(p->buffer, &header, sizeof(header));
 	p->used = sizeof(header);
-	wgw_pcap_flush(p);
+	write_out(p);
 	return p;
 }
 
@@ -91,7 +105,7 @@ void wgw_pcap_packet(struct wgw_pcap *p, const struct iovec *iov, int n, size_t 
 	if (p->fd < 0 || len > SNAP_BYTES)
 		return;
 	if (p->used + sizeof(header) + len > BUFFER_BYTES)
-		wgw_pcap_flush(p);
+		write_out(p);
 	if (p->used + sizeof(header) + len > BUFFER_BYTES)
 		return;
 	clock_gettime(CLOCK_REALTIME, &ts);
@@ -109,6 +123,6 @@ void wgw_pcap_free(struct wgw_pcap *p)
 {
 	if (!p)
 		return;
-	wgw_pcap_flush(p);
+	write_out(p);
 	free(p);
 }

@@ -24,16 +24,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "src/proxy/proxy.h"
@@ -239,13 +234,21 @@ static void on_quiet(struct wgw_timer *t)
 	malloc_trim(0);
 }
 
+static void flush_recording(struct wgw_core *core)
+{
+	int err = wgw_pcap_flush(core->pcap);
+
+	if (err)
+		wgw_core_say(core, 1, "--pcap: %s: nothing more is recorded", strerror(err));
+}
+
 static bool before_flush(struct wgw_before *b)
 {
 	struct wgw_core *core = wgw_container(b, struct wgw_core, flush);
 
 	wg_device_flush(core->t.wg);
 	if (core->pcap)
-		wgw_pcap_flush(core->pcap);
+		flush_recording(core);
 	if (core->state_changed)
 		wgw_core_tell_state(core);
 	watch_for_quiet(core);
@@ -320,116 +323,6 @@ static void on_linger(struct wgw_timer *t)
 		linger_for(core, BUSY_AGAIN_MS);
 	else
 		wgw_loop_stop(core->t.loop);
-}
-
-/* ---- becoming a clean daemon ---- */
-
-static int compare_ints(const void *a, const void *b)
-{
-	const int *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static void close_from_to(int first, int last)
-{
-	if (first > last)
-		return;
-#ifdef SYS_close_range
-	if (syscall(SYS_close_range, (unsigned int)first, (unsigned int)last, 0) == 0)
-		return;
-#endif
-	if (last > sysconf(_SC_OPEN_MAX))
-		last = (int)sysconf(_SC_OPEN_MAX);
-	for (int fd = first; fd <= last; fd++)
-		close(fd);
-}
-
-/* Closes all descriptors but 0-2 and those of @keep (sorted). */
-static void close_others(const int *keep, size_t n)
-{
-	int first = 3;
-
-	for (size_t i = 0; i < n; i++) {
-		if (keep[i] < first)
-			continue;
-		close_from_to(first, keep[i] - 1);
-		first = keep[i] + 1;
-	}
-	close_from_to(first, INT32_MAX);
-}
-
-/* Moves *@fd out of the way of 0-2, which will be /dev/null. */
-static void move_up(int *fd)
-{
-	if (*fd >= 0 && *fd <= 2)
-		*fd = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
-}
-
-static void null_stdio(void)
-{
-	/* In a root without devices: a descriptor that neither reads nor writes. */
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null < 0)
-		null = open("/", O_PATH | O_CLOEXEC);
-	for (int fd = 0; fd <= 2; fd++)
-		if (null >= 0 && null != fd)
-			dup2(null, fd);
-	if (null > 2)
-		close(null);
-}
-
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
-static void default_signals(void)
-{
-	sigset_t none;
-
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, sig == SIGPIPE ? SIG_IGN : SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* @boot: a copy whose descriptors may be renumbered */
-static void become_daemon(struct wgw_tunnel_boot *boot)
-{
-	int *const fds[] = {&boot->stream[0],	 &boot->stream[1], &boot->sequenced[0],
-			    &boot->sequenced[1], &boot->ready,	   &boot->pcap,
-			    &boot->uapi};
-	enum { N = sizeof(fds) / sizeof(fds[0]) };
-	int keep[N];
-
-	default_signals();
-	if (boot->uapi == 0)
-		boot->uapi = -1;
-	umask(077);
-	if (chdir("/") < 0) {
-		/* Not even root is searchable: then there is no cwd to hold busy either. */
-	}
-	for (size_t i = 0; i < N; i++) {
-		move_up(fds[i]);
-		keep[i] = *fds[i];
-	}
-	/* The rendezvous is accepted from until nobody waits. */
-	for (size_t i = 0; i < 2; i++) {
-		fcntl(boot->stream[i], F_SETFL, O_NONBLOCK);
-		fcntl(boot->sequenced[i], F_SETFL, O_NONBLOCK);
-	}
-	qsort(keep, N, sizeof(keep[0]), compare_ints);
-	null_stdio();
-	close_others(keep, N);
-	raise_descriptor_limit();
-	prctl(PR_SET_NAME, "wgwrap-tunnel");
 }
 
 /* ---- start ---- */
@@ -583,7 +476,7 @@ _Noreturn void wgw_tunnel_main(const struct wgw_tunnel_boot *boot)
 	struct wgw_core *core;
 	const char up = '\0';
 
-	become_daemon(&own);
+	wgw_daemon_become(&own);
 	if (sodium_init() < 0)
 		fail(&own, "libsodium cannot start");
 	core = calloc(1, sizeof(*core));

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "src/session/session.h"
+#include "src/tunnel/core.h"
 
 enum { FAKE_CHANNELS = 8, FAKE_IDLE_MS = 300, FAKE_LIFE_S = 25, NEVER = -1 };
 
@@ -171,9 +172,12 @@ static void fake_accept(struct pollfd p[FAKE_CHANNELS + 2])
 
 _Noreturn void wgw_tunnel_main(const struct wgw_tunnel_boot *boot)
 {
+	struct wgw_tunnel_boot own = *boot;
 	struct pollfd p[FAKE_CHANNELS + 2];
 	bool asked = false;
 
+	boot = &own;
+	wgw_daemon_become(&own);
 	alarm(FAKE_LIFE_S);
 	if (fake.boot_fails) {
 		dprintf(boot->ready, "no socket for the tunnel");

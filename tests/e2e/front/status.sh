@@ -64,6 +64,15 @@ is "ulimit -n 64" 5 $?
 # shellcheck disable=SC3045
 (ulimit -l 0 && run sh -c 'exit 5') 2>"$work/log"
 is "RLIMIT_MEMLOCK 0" 5 $?
+# shellcheck disable=SC3045
+said=$( (ulimit -S -f 0 && run sh -c 'ulimit -S -f && exit 5') 2>&1 || echo $?)
+is "ulimit -S -f 0, which the command has, too" "0,5" "$(echo "$said" | paste -sd,)"
+said=$( (ulimit -f 0 && run true) 2>&1 || echo $?)
+case $said in "wgwrap: files may have 0 bytes "*125) status=0 ;; *) status=1 ;; esac
+echo "$said" >"$work/log"
+result $status "ulimit -f 0: one line says why not"
+(echo warned | http_proxy=http://127.0.0.1:8080/ run cat >"$work/said") 2>&1 | :
+is "standard error that nobody reads" warned "$(cat "$work/said")"
 env -i "$wgwrap" -c "$conf" -- sh -c 'exit 5' 2>"$work/log"
 is "an empty environment" 5 $?
 
