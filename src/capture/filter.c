@@ -52,7 +52,7 @@
 #error "load_low takes the first half of an argument"
 #endif
 
-enum { X32_BIT = 0x40000000, CODE_MAX = 256 };
+enum { X32_BIT = 0x40000000, CODE_MAX = 288 };
 
 /** struct program - a filter while it is written */
 struct program {
@@ -232,14 +232,14 @@ static void report_options(struct program *p, uint32_t nr, const uint32_t *names
 /** reports() - what means something else on our sockets than on AF_UNIX sockets */
 static void reports(struct program *p)
 {
-	static const uint32_t got[] = {SO_ERROR,    SO_TYPE,	  SO_DOMAIN,
-				       SO_PROTOCOL, SO_REUSEPORT, SO_SNDBUF,
-				       SO_RCVBUF,   SO_PEERCRED,  SO_MAX_PACING_RATE};
+	static const uint32_t got[] = {SO_ERROR,	   SO_TYPE,	SO_DOMAIN,     SO_PROTOCOL,
+				       SO_REUSEPORT,	   SO_SNDBUF,	SO_RCVBUF,     SO_PEERCRED,
+				       SO_MAX_PACING_RATE, SO_PEERNAME, SO_PEERGROUPS, SO_PASSCRED};
 	static const uint32_t set[] = {SO_SNDBUF,	 SO_SNDBUFFORCE,  SO_REUSEPORT,
 				       SO_LINGER,	 SO_KEEPALIVE,	  SO_ZEROCOPY,
 				       SO_BINDTODEVICE,	 SO_INCOMING_CPU, SO_MAX_PACING_RATE,
 				       SO_ATTACH_FILTER, SO_ATTACH_BPF,	  SO_RCVBUF,
-				       SO_RCVBUFFORCE};
+				       SO_RCVBUFFORCE,	 SO_PASSCRED};
 
 	report(p, __NR_connect);
 	report(p, __NR_bind);

@@ -3,6 +3,7 @@
 #include "src/repr/cmsg.h"
 
 #include <errno.h>
+#include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -106,6 +107,55 @@ static int read_ip6(const struct cmsghdr *c, struct wgw_dgram *head)
 	}
 }
 
+/* As __sock_cmsg_send(): nobody here may mark packets; the rest has no meaning in the tunnel. */
+static int read_socket(const struct cmsghdr *c)
+{
+	const uint32_t stamps = SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_TX_SOFTWARE |
+				SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_ACK;
+	const int priority_max = 6; /* beyond, only with a capability */
+	uint32_t value;
+
+	if (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_CREDENTIALS)
+		return 0;
+	if (c->cmsg_type == SO_MARK)
+		return -EPERM;
+	if (c->cmsg_len != CMSG_LEN(sizeof(value)))
+		return -EINVAL;
+	memcpy(&value, CMSG_DATA(c), sizeof(value));
+	switch (c->cmsg_type) {
+	case SO_PRIORITY:
+		return value <= (uint32_t)priority_max ? 0 : -EPERM;
+	case SO_TIMESTAMPING:
+		return value & ~stamps ? -EINVAL : 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* CMSG_OK() of the kernel: the item is within the buffer. */
+static bool is_whole(const struct msghdr *msg, const struct cmsghdr *c)
+{
+	size_t at = (size_t)((const uint8_t *)c - (const uint8_t *)msg->msg_control);
+
+	return c->cmsg_len >= sizeof(*c) && c->cmsg_len <= msg->msg_controllen - at;
+}
+
+int wgw_cmsg_check_stream(const struct msghdr *msg)
+{
+	struct msghdr copy = *msg;
+	int rc = 0;
+
+	if (!msg->msg_control || !msg->msg_controllen)
+		return 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c && rc == 0; c = CMSG_NXTHDR(&copy, c)) {
+		if (!is_whole(msg, c))
+			return -EINVAL;
+		if (c->cmsg_level == SOL_SOCKET)
+			rc = read_socket(c);
+	}
+	return rc;
+}
+
 /* Of level SOL_UDP there is one item. */
 static int read_udp(uint64_t tag, const struct cmsghdr *c, struct wgw_dgram *head)
 {
@@ -128,10 +178,12 @@ int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head
 	if (!msg->msg_control || !msg->msg_controllen)
 		return 0;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c && rc == 0; c = CMSG_NXTHDR(&copy, c)) {
-		if (c->cmsg_len < sizeof(*c))
+		if (!is_whole(msg, c))
 			return -EINVAL;
-		if (c->cmsg_level == SOL_SOCKET)
-			continue; /* marks and timestamps have no meaning here */
+		if (c->cmsg_level == SOL_SOCKET) {
+			rc = read_socket(c);
+			continue;
+		}
 		if (c->cmsg_level == IPPROTO_IPV6 && !(tag & WGW_TAG_V6))
 			continue;
 		if (c->cmsg_level == IPPROTO_IP)

@@ -19,8 +19,11 @@ union wgw_fd_control {
 void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd);
 
 /* Puts what the program's ancillary data ask for into @head. @any: set when there was something
- * that only a header can carry. 0, or -EINVAL as Linux answers unknown or malformed items. */
+ * that only a header can carry. 0, or -EINVAL or -EPERM as Linux answers unknown, malformed or privileged
+ * items. */
 int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head, bool *any);
+/* The same of a TCP socket, on which no item has an effect: 0 or -errno as well. */
+int wgw_cmsg_check_stream(const struct msghdr *msg);
 
 /** struct wgw_cmsg_out - a program's control buffer while it is filled */
 struct wgw_cmsg_out {

@@ -81,6 +81,9 @@ static ssize_t tcp_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t ta
 
 	if (flags & MSG_OOB)
 		return -EOPNOTSUPP;
+	n = wgw_cmsg_check_stream(msg);
+	if (n < 0)
+		return n;
 	if (flags & MSG_FASTOPEN) {
 		n = fast_open(s, fd, tag, msg, flags);
 		if (n < 0)
@@ -282,7 +285,7 @@ ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 
 	if (wgw_tag_kind(tag) == WGW_KIND_TCP)
 		return tcp_sendmsg(s, fd, tag, msg, flags);
-	if (flags & MSG_OOB)
+	if (flags & (MSG_OOB | MSG_MORE)) /* a part of a datagram has no form here: see UDP_CORK */
 		return -EOPNOTSUPP;
 	total = total_length(msg);
 	if (total < 0)

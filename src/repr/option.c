@@ -14,6 +14,7 @@
  */
 #include "src/repr/repr.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -35,6 +36,11 @@ enum {
 	MAXSEG_UNCONNECTED_BYTES = 536,
 	IPV6_MIN_MTU_BYTES = 1280, /* RFC 8200 section 5 */
 };
+
+/* Newer than some libc headers. */
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51
+#endif
 
 #define CONGESTION_INITIAL "cubic"
 
@@ -205,10 +211,14 @@ static int get_max_segment(const struct wgw_repr_session *s, int fd, uint64_t ta
 			   socklen_t *len)
 {
 	struct wgw_label label;
-	int size = MAXSEG_UNCONNECTED_BYTES;
+	int size = 0;
 
 	if (wgw_repr_tcp_state(s, fd, tag, &label) == WGW_REPR_CONNECTED)
 		size = connected_segment(s, fd, tag, &label);
+	else
+		get_bytes(s, fd, tag, IPPROTO_TCP, TCP_MAXSEG, &size, sizeof(size));
+	if (!size)
+		size = MAXSEG_UNCONNECTED_BYTES;
 	return put_int(IPPROTO_TCP, size, value, len);
 }
 
@@ -244,6 +254,19 @@ static int get_protocol(uint64_t tag)
 	}
 }
 
+/* As getpeername(), but a short buffer is an error: sk_getsockopt(). */
+static int get_peer_name(const struct wgw_repr_session *s, int fd, uint64_t tag, void *value,
+			 socklen_t *len)
+{
+	struct sockaddr_storage sa;
+	socklen_t size = sizeof(sa);
+	int rc = wgw_repr_getpeername(s, fd, tag, &sa, &size);
+
+	if (rc < 0)
+		return -ENOTCONN;
+	return size < *len ? -EINVAL : put_value(&sa, size, value, len);
+}
+
 /* The options of SOL_SOCKET that the AF_UNIX socket would answer wrongly. */
 static int get_socket_level(const struct wgw_repr_session *s, int fd, uint64_t tag, int name,
 			    void *value, socklen_t *len)
@@ -266,6 +289,8 @@ static int get_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 		return put_int(SOL_SOCKET, tag & WGW_TAG_REUSEPORT ? 1 : 0, value, len);
 	case SO_PEERCRED:
 		return put_value(&nobody, sizeof(nobody), value, len);
+	case SO_PEERNAME:
+		return get_peer_name(s, fd, tag, value, len);
 	case SO_MAX_PACING_RATE:
 		get_bytes(s, fd, tag, SOL_SOCKET, name, &pacing, sizeof(pacing));
 		if (*len < sizeof(pacing)) {
@@ -310,7 +335,7 @@ static int get_special(const struct wgw_repr_session *s, int fd, uint64_t tag, i
 		get_bytes(s, fd, tag, level, name, congestion, sizeof(congestion));
 		return put_value(congestion, sizeof(congestion), value, len);
 	}
-	if (level == IPPROTO_IP && name == IP_OPTIONS) {
+	if (level == IPPROTO_IP && (name == IP_OPTIONS || name == IP_PKTOPTIONS)) {
 		*len = 0;
 		return 0;
 	}
@@ -342,7 +367,7 @@ int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	case WGW_REPR_OPTION_SPECIAL:
 		return get_special(s, fd, tag, level, name, value, len);
 	default:
-		return option->initial < 0 ? -ENOPROTOOPT
+		return option->initial < 0 ? option->initial
 					   : put_int(level, option->initial, value, len);
 	}
 }
@@ -561,25 +586,111 @@ static int set_dont_fragment(const struct wgw_repr_session *s, int fd, uint64_t 
 	return on ? wgw_repr_tag_change(fd, bit, 0) : wgw_repr_tag_change(fd, 0, bit);
 }
 
+/* Twice what was asked for; a negative number is a large one: sock_setsockopt(). */
+static int buffer_size(const struct wgw_repr_option *option, int value)
+{
+	if (value < 0 || value > option->max / 2)
+		return option->max;
+	return 2 * value < option->min ? option->min : 2 * value;
+}
+
+/* The time until a SYN+ACK was sent often enough to wait @seconds: secs_to_retrans() of net/ipv4/tcp.c and
+ * its reverse. */
+static int defer_seconds(int seconds)
+{
+	enum { FIRST_RTO_S = 1, RTO_MAX_S = 120, RETRIES_MAX = 255 };
+	int rto = FIRST_RTO_S, total = FIRST_RTO_S;
+
+	if (seconds <= 0)
+		return 0;
+	for (int retries = 1; total < seconds && retries < RETRIES_MAX; retries++) {
+		rto = 2 * rto < RTO_MAX_S ? 2 * rto : RTO_MAX_S;
+		total += rto;
+	}
+	return total;
+}
+
+/* What do_tcp_setsockopt() makes of values that it does not refuse. */
+static int tcp_value(const struct wgw_repr_option *option, int value)
+{
+	enum { FIN_TIMEOUT_MAX_S = 120, WINDOW_CLAMP_MIN_BYTES = 1152 };
+
+	switch (option->name) {
+	case TCP_DEFER_ACCEPT:
+		return defer_seconds(value);
+	case TCP_LINGER2:
+		if (value <= 0)
+			return value < 0 ? -1 : option->initial;
+		return value < FIN_TIMEOUT_MAX_S ? value : FIN_TIMEOUT_MAX_S;
+	case TCP_WINDOW_CLAMP:
+		return value && value < WINDOW_CLAMP_MIN_BYTES ? WINDOW_CLAMP_MIN_BYTES : value;
+	default:
+		return value;
+	}
+}
+
+/* Of a range, two ports in one int, the first is not above the last; an interface is one of ours. 0 or
+ * -errno. */
+static int check_ip(const struct wgw_repr_option *option, int value)
+{
+	uint32_t first = (uint32_t)value & UINT16_MAX, last = (uint32_t)value >> 16;
+
+	if (option->level == IPPROTO_IP && option->name == IP_LOCAL_PORT_RANGE)
+		return first && last && first > last ? -EINVAL : 0;
+	if (option->name == (option->level == IPPROTO_IP ? IP_UNICAST_IF : IPV6_UNICAST_IF))
+		return ntohl((uint32_t)value) > WGW_REPR_INTERFACE_INDEX ? -EADDRNOTAVAIL : 0;
+	return 0;
+}
+
+/* Replaces *@value by what Linux makes of it. 0 or -errno. */
+static int check_kept(uint64_t tag, const struct wgw_repr_option *option, int *value)
+{
+	const int ecn = 3;
+	bool tcp = wgw_tag_kind(tag) == WGW_KIND_TCP;
+
+	if (option->level == SOL_SOCKET && (option->name == SO_SNDBUF || option->name == SO_RCVBUF))
+		*value = buffer_size(option, *value);
+	else if (*value == -1 && (option->flags & WGW_REPR_OPTION_MINUS_RESETS))
+		*value = option->initial;
+	else if (option->flags & WGW_REPR_OPTION_BOOL)
+		*value = *value != 0;
+	else if (option->flags & WGW_REPR_OPTION_OCTET)
+		*value &= tcp ? UINT8_MAX & ~ecn : UINT8_MAX;
+	else if (*value > option->max && (option->flags & WGW_REPR_OPTION_CLAMPED))
+		*value = option->max;
+	else if (*value < option->min || *value > option->max)
+		return option->refusal ? -option->refusal : -EINVAL;
+	else if (option->level == IPPROTO_TCP)
+		*value = tcp_value(option, *value);
+	else if (tcp && option->level == IPPROTO_IPV6 && option->name == IPV6_TCLASS)
+		*value &= ~ecn;
+	return option->level == SOL_SOCKET ? 0 : check_ip(option, *value);
+}
+
 static int set_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		    const struct wgw_repr_option *option, int value)
 {
 	int rc;
 
-	if (option->level == SOL_SOCKET && (option->name == SO_SNDBUF || option->name == SO_RCVBUF))
-		value = value > option->max / 2 ? option->max : 2 * value; /* as the kernel */
-	else if (value == -1 && (option->flags & WGW_REPR_OPTION_MINUS_RESETS))
-		value = option->initial;
-	else if (option->flags & WGW_REPR_OPTION_BOOL)
-		value = value != 0;
-	else if (value < option->min || value > option->max)
-		return -EINVAL;
-	if (option->level == SOL_SOCKET && value < option->min)
-		value = option->min;
+	rc = check_kept(tag, option, &value);
+	if (rc < 0)
+		return rc;
 	rc = set_op(s, fd, tag, option->level, option->name, &value, sizeof(value));
 	if (rc < 0 || !option->bit || wgw_tag_kind(tag) == WGW_KIND_TCP)
 		return rc;
 	return set_dont_fragment(s, fd, tag | WGW_TAG_OPTIONS, option->bit);
+}
+
+static int refuse(const struct wgw_repr_option *option, const void *value, socklen_t len)
+{
+	int number;
+
+	if ((int)len < option->min)
+		return -EINVAL;
+	if ((option->flags & WGW_REPR_OPTION_OFF) &&
+	    take_int(option->level, value, len, &number) == 0 && number == 0)
+		return 0;
+	return -option->refusal;
 }
 
 int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
@@ -595,14 +706,16 @@ int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 		return level == SOL_SOCKET ? set_socket_level(s, fd, tag, name, value, len)
 					   : -ENOPROTOOPT;
 	if (option->place == WGW_REPR_OPTION_REFUSED)
-		return -option->refusal;
+		return refuse(option, value, len);
 	if (option->place == WGW_REPR_OPTION_SPECIAL)
 		return set_special(s, fd, tag, option, value, len);
-	if (option->place == WGW_REPR_OPTION_IGNORED)
+	if (option->place == WGW_REPR_OPTION_IGNORED && option->max == 0)
 		return 0;
 	rc = take_int(level, value, len, &number);
 	if (rc < 0)
 		return rc;
+	if (option->place == WGW_REPR_OPTION_IGNORED)
+		return number < option->min || number > option->max ? -EINVAL : 0;
 	return option->place == WGW_REPR_OPTION_TAG ? set_in_tag(s, fd, tag, option, number)
 						    : set_kept(s, fd, tag, option, number);
 }

@@ -6,11 +6,11 @@
 #include <stdint.h>
 
 enum wgw_repr_option_place {
-	WGW_REPR_OPTION_TAG,	 /* a bit of the tag */
-	WGW_REPR_OPTION_KEPT,	 /* an int at the tunnel process, by cookie */
-	WGW_REPR_OPTION_IGNORED, /* any value is taken, the initial one is read back */
+	WGW_REPR_OPTION_TAG,  /* a bit of the tag */
+	WGW_REPR_OPTION_KEPT, /* an int at the tunnel process, by cookie */
+	WGW_REPR_OPTION_IGNORED, /* any value is taken (with @max, up to that), the initial one is read back */
 	WGW_REPR_OPTION_SPECIAL, /* option.c computes it */
-	WGW_REPR_OPTION_REFUSED, /* setting fails with errno @refusal; reading is @initial, or ENOPROTOOPT when it is negative */
+	WGW_REPR_OPTION_REFUSED, /* setting fails with errno @refusal, or EINVAL of less than @min bytes */
 };
 
 /* which sockets have the option */
@@ -21,6 +21,10 @@ enum {
 	WGW_REPR_OPTION_MINUS_RESETS = 1 << 3, /* -1 means the initial value */
 	WGW_REPR_OPTION_ON_UDP = 1 << 4,
 	WGW_REPR_OPTION_BOOL = 1 << 5, /* any value but 0 means 1 */
+	WGW_REPR_OPTION_OCTET =
+		1 << 6, /* the low byte of any value; of TCP without the two ECN bits */
+	WGW_REPR_OPTION_CLAMPED = 1 << 7, /* more than @max means @max */
+	WGW_REPR_OPTION_OFF = 1 << 8,	  /* WGW_REPR_OPTION_REFUSED: but 0 is taken */
 	WGW_REPR_OPTION_ON_ANY = WGW_REPR_OPTION_ON_TCP | WGW_REPR_OPTION_ON_DATAGRAM,
 };
 
@@ -28,10 +32,10 @@ struct wgw_repr_option {
 	int level, name;
 	enum wgw_repr_option_place place;
 	unsigned int flags;
-	int initial;  /* what an untouched socket returns */
+	int initial;  /* what an untouched socket returns, or -errno */
 	int min, max; /* WGW_REPR_OPTION_KEPT */
 	uint64_t bit; /* WGW_REPR_OPTION_TAG; one WGW_TAG_DONTFRAG4 or 6 of a datagram socket */
-	int refusal;  /* WGW_REPR_OPTION_REFUSED */
+	int refusal;  /* WGW_REPR_OPTION_REFUSED; else of a value out of range, 0: EINVAL */
 };
 
 /* The entry for a socket with @tag, or NULL. */

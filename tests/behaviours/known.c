@@ -84,6 +84,25 @@ CASE(datagram_after_shutdown)
 	said("recv", recv(fd, data, sizeof(data), MSG_DONTWAIT));
 }
 
+CASE(corked_datagrams)
+{
+	int fd = udp_socket(false);
+
+	did("connect", connect_to(fd, host(false), ECHO_UDP_PORT));
+	said("part", send(fd, "x", 1, MSG_MORE));
+	did("cork", set_int(fd, IPPROTO_UDP, 1, 1));
+}
+
+CASE(obsolete_options)
+{
+	static const uint8_t no_operation[4] = {1};
+	int fd = udp_socket(true), value = 1;
+
+	did("2292PKTINFO", set_int(fd, IPPROTO_IPV6, IPV6_2292PKTINFO, value));
+	did("2292HOPLIMIT", set_int(fd, IPPROTO_IPV6, IPV6_2292HOPLIMIT, value));
+	did("IP options", setsockopt(udp_socket(false), IPPROTO_IP, IP_OPTIONS, no_operation, 4));
+}
+
 CASE(bad_pointer)
 {
 	did("connect",
