@@ -113,6 +113,10 @@ $(BUILD)/tests/bench/%: tests/bench/%.c
 $(BUILD)/tests/programs/sanitized: tests/programs/sanitized.c
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -fsanitize=address -o $@ $<
+# clocks for tests, preloaded
+$(BUILD)/tests/shifted/%.so: tests/shifted/%.c
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -fPIC -shared -o $@ $<
 # what the shared object cannot reach
 $(BUILD)/tests/programs/static_%: tests/programs/static_%.c
 	@mkdir -p $(@D)
@@ -125,7 +129,8 @@ UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT_SRCS))
 SIM_TESTS := $(patsubst %.c,$(BUILD)/%,$(SIM_SRCS))
 PLATFORM_TESTS := $(patsubst %.c,$(BUILD)/%,$(PLATFORM_SRCS))
 PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
-	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static)
+	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static) \
+	$(BUILD)/tests/shifted/clock.so
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
 # test programs at a time
 JOBS ?= $(shell nproc)

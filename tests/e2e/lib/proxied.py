@@ -7,6 +7,7 @@ proxied.py - `wgwrap proxy` with servers behind its tunnel, on loopback: needs n
 AllowedIPs are 10.9.0.0/16 and fd09::/16; what is not 10.9.0.1 there swallows packets.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -29,10 +30,10 @@ def key(verb, text=None):
 class Proxy:
     """A running `wgwrap proxy`."""
 
-    def __init__(self, world, options, conf, environment):
+    def __init__(self, world, options, conf, environment, before=()):
         self.log_path = os.path.join(world.dir, f"proxy{len(world.children)}.log")
         self.log = open(self.log_path, "w", encoding="utf-8")
-        self.process = subprocess.Popen([WGWRAP, "proxy", "-c", conf, "-v", *options], env=environment, cwd=world.dir,
+        self.process = subprocess.Popen([*before, WGWRAP, "proxy", "-c", conf, "-v", *options], env=environment, cwd=world.dir,
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         world.children.append(self.process)
         world.proxies.append(self)
@@ -109,8 +110,8 @@ class Proxied:
         env = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
         return dict(env, XDG_RUNTIME_DIR=directory, **more)
 
-    def start(self, *options, conf=None, ready="listening on", **more):
-        proxy = Proxy(self, options, conf or self.conf, self.environment("client", **more))
+    def start(self, *options, conf=None, ready="listening on", before=(), **more):
+        proxy = Proxy(self, options, conf or self.conf, self.environment("client", **more), before)
         if ready:
             proxy.wait(ready)
         return proxy
@@ -120,6 +121,22 @@ class Proxied:
         if not self._proxy or self._proxy.process.poll() is not None:
             self._proxy = self.start("--listen", "127.0.0.1:0", "--connect-timeout", "3s")
         return self._proxy
+
+    def wgwrap(self, *argv, which="client"):
+        """Runs a command about that side's tunnel; its output."""
+        return subprocess.run([WGWRAP, *argv], env=self.environment(which), capture_output=True, text=True, check=True,
+                              timeout=60).stdout
+
+    def tunnel(self, which="client"):
+        """What show --json says of the only tunnel."""
+        return json.loads(self.wgwrap("show", "--json", which=which))["tunnels"][0]
+
+    def stop_all(self):
+        """Ends all proxies, and waits for the end of their tunnel process."""
+        for proxy in self.proxies:
+            if proxy.process.poll() is None:
+                proxy.stop()
+        wait_until("the tunnel has ended", lambda: not self.wgwrap("list", "-q"), 20)
 
     def connect(self, proxy=None, n=0):
         """A connection to a proxy's listener."""

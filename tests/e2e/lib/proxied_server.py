@@ -8,7 +8,8 @@ proxied_server.py - the servers that the tests of proxies reach through the tunn
 	TCP 4008  reads to the end, then tells how many bytes, then finishes: needs half-close
 	TCP 4009  sends "partial" and resets
 	TCP 4012  a line "HOST PORT": connects there, sends "called\\n" and echoes; tells its source port first
-	TCP 4013  the same, and then passes on what comes from either side
+	TCP 4014  reads a byte, then sends 20 of them, one every 5 ms
+	TCP 4013  the same as 4012, and then passes on what comes from either side
 	UDP 4010  answers "SOURCE-PORT PAYLOAD"
 	UDP 4011  the same from another port
 
@@ -23,6 +24,7 @@ import json
 import socket
 import struct
 import threading
+import time
 
 CHUNKS = [b"first ", b"second ", b"x" * 70000, b" last"]
 
@@ -133,6 +135,15 @@ def partial(s):
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+def slowly(s):
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    s.recv(1)
+    for _ in range(20):
+        time.sleep(0.005)
+        s.sendall(b"x")
+    s.recv(1)
+
+
 def relay(s, out):
     def back():
         try:
@@ -201,7 +212,7 @@ def udp(port, other):
 
 
 def main():
-    for port, serve in ((4007, echo), (4008, count), (4009, partial), (4012, call),
+    for port, serve in ((4007, echo), (4008, count), (4009, partial), (4014, slowly), (4012, call),
                         (4013, lambda s: call(s, relay))):
         tcp(port, serve)
     udp(4010, False)
