@@ -8,11 +8,10 @@
  * for the connection arrives. Nothing is lost by that: all packets of a batch have the same time,
  * and what counts singly is never merged: options (SACK), duplicate ACKs, SYN, FIN, RST.
  *
- * A block is as large as the last batches suggest, and shrunk to what it holds in the end.
+ * Where several are expected they are put together in a block of GRO_BLOCK_BYTES. One that is not
+ * full is read in a moment, if little waits; else what is in it waits in memory of its own size.
  */
 #include "stack/internal.h"
-
-#include <stdlib.h>
 
 #include "lwip/pbuf.h"
 #include "lwip/priv/tcp_priv.h"
@@ -52,8 +51,8 @@ static bool begin(struct flow *f, const struct ip_packet *p)
 {
 	size_t room = p->payload_len;
 
-	if (room > TCP_HEADER_BYTES && room < f->gro_room)
-		room = f->gro_room;
+	if (room > TCP_HEADER_BYTES && f->gro_merges)
+		room = LWIP_MAX(room, (size_t)GRO_BLOCK_BYTES);
 	f->gro = pbuf_alloc(PBUF_RAW, (u16_t)room, PBUF_RAM);
 	if (!f->gro)
 		return false;
@@ -78,7 +77,7 @@ static bool merge(struct flow *f, const struct ip_packet *p)
 	} else if (waiting_bytes(f) == 0) {
 		return false;
 	} else if (f->gro->len + len > f->gro_space) {
-		f->gro_room = LWIP_MIN(f->gro_space * 4, (uint32_t)GRO_BLOCK_BYTES);
+		f->gro_merges = true;
 		return false;
 	}
 	memcpy((uint8_t *)f->gro->payload + f->gro->len, p->payload + TCP_HEADER_BYTES, len);
@@ -89,19 +88,20 @@ static bool merge(struct flow *f, const struct ip_packet *p)
 	return true;
 }
 
-/* Gives back what the block has too much. lwIP's memory is malloc's (lwipopts.h). */
-static struct pbuf *shrink(struct flow *f)
+/* What lwIP gets: the block, or, where much waits already and it is not full, what is in it. */
+static struct pbuf *fitting(struct flow *f)
 {
+	const size_t used = f->stack->rx_bytes < GRO_LOOSE_BYTES ? f->gro_space / 8
+								 : f->gro_space - f->gro_space / 4;
 	struct pbuf *p = f->gro, *smaller;
-	size_t offset = (size_t)((uint8_t *)p->payload - (uint8_t *)p);
 
-	if (p->len >= f->gro_space - f->gro_space / 4)
+	if (p->len >= used)
 		return p;
-	f->gro_room -= f->gro_room / 8;
-	smaller = realloc(p, offset + p->len);
+	smaller = pbuf_alloc(PBUF_RAW, p->len, PBUF_RAM);
 	if (!smaller)
 		return p;
-	smaller->payload = (uint8_t *)smaller + offset;
+	memcpy(smaller->payload, p->payload, p->len);
+	pbuf_free(p);
 	return smaller;
 }
 
@@ -118,7 +118,9 @@ void gro_flush(struct flow *f)
 	}
 	/* RFC 9293 3.8.6.3: two full segments are acknowledged at once; here, when the batch ends */
 	f->ack_wanted |= f->gro_segments > 1 && waiting_bytes(f) > 0;
-	p = shrink(f);
+	if (f->gro_segments == 1 && f->gro_space >= GRO_BLOCK_BYTES)
+		f->gro_merges = false;
+	p = fitting(f);
 	f->gro = NULL;
 	f->tx.n_sacks = 0;
 	demux_enter(f);

@@ -80,7 +80,7 @@ enum flow_event {
  * @give_up:	FLOW_CONNECTING: tick of ETIMEDOUT; FIN_WAIT_2 of a closed flow: its end
  * @progress:	Tick of the last acknowledgement that moved, or of the first unacknowledged byte
  * @gro:	Merged segment of this batch (gro.c), of @gro_segments; @gro_next follows it, @gro_space is
- *		its block's size, @gro_room the next one's
+ *		its block's size; @gro_merges: the next one should hold several
  * @ack_wanted:	The end of the batch sends an ACK that lwIP would delay
  * @rx_head:	In-order pbufs not yet consumed; the first @rx_skip bytes are consumed
  * @rx_room:	Free bytes behind the last one, if that is a block of small segments
@@ -122,9 +122,9 @@ struct flow {
 	size_t heap;
 
 	struct pbuf *gro;
-	uint32_t gro_next, gro_space, gro_room;
+	uint32_t gro_next, gro_space;
 	unsigned int gro_segments;
-	bool ack_wanted;
+	bool gro_merges, ack_wanted;
 
 	struct pbuf *rx_head, *rx_tail;
 	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch, ooseq_bytes;

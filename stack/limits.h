@@ -12,6 +12,8 @@ enum {
 	OOSEQ_PBUFS_MAX = 12288, /* of a connection: TCP_WND in segments of 1380 bytes */
 	MEMORY_KEPT_BYTES = 3 * 1024 * 1024, /* free segments (memory.c) */
 	GRO_BLOCK_BYTES = 32 * 1024,	     /* segments of a batch that become one */
+	GRO_KEPT_BYTES = 1024 * 1024,	     /* free blocks of that size (memory.c) */
+	GRO_LOOSE_BYTES = 512 * 1024,	     /* unread in all, while blocks need not be full */
 	/* Received bytes of all connections that are unread or out of order. Above the first, windows
 	 * neither grow nor open, and new ones are 64 KiB; above the second, data for who does not read
 	 * and what is out of order is dropped as if lost */

@@ -134,9 +134,86 @@ START_TEST(what_is_kept_for_the_next_segments_is_given_back)
 }
 END_TEST
 
+/* One input batch of @n segments in which byte k of the connection is k % 251 */
+static void send_batch(struct peer *p, uint32_t *at, int n)
+{
+	uint8_t segment[20 + PIECE] = {0}, packet[PIECE + 100];
+
+	put_be16(segment, p->them.port);
+	put_be16(segment + 2, p->us.port);
+	put_be32(segment + 8, p->ack);
+	segment[12] = 0x50;
+	segment[13] = ACK;
+	put_be16(segment + 14, p->window);
+	for (int i = 0; i < n; i++) {
+		put_be32(segment + 4, p->seq);
+		for (int k = 0; k < PIECE; k++)
+			segment[20 + k] = (uint8_t)((*at)++ % 251);
+		stack_input(h.stack, packet,
+			    wire_ip(packet, &p->them, &p->us, IPPROTO_TCP, segment, sizeof(segment),
+				    16));
+		p->seq += PIECE;
+	}
+	stack_input_done(h.stack);
+	last();
+}
+
+/* Reads all that waits. Return: how many bytes */
+static size_t read_checked(struct flow *f, uint32_t from)
+{
+	struct iovec iov;
+	size_t len = 0;
+	bool fin;
+
+	while (flow_recv_iov(f, &iov, 1, &fin) == 1) {
+		const uint8_t *data = iov.iov_base;
+
+		for (size_t k = 0; k < iov.iov_len; k += 7)
+			ck_assert_uint_eq(data[k], (from + len + k) % 251);
+		len += iov.iov_len;
+		flow_recv_consume(f, iov.iov_len);
+	}
+	return len;
+}
+
+/* Batches of every size, read now or later: blocks that are cut to size must leave no holes. */
+START_TEST(the_heap_does_not_grow_with_batches_of_odd_sizes)
+{
+	enum { READERS = 8, ROUNDS = 3000, BATCH_MAX = 40, UNREAD_MAX = 400 * PIECE };
+	struct seen s[READERS] = {0};
+	struct peer p[READERS];
+	uint32_t at[READERS] = {0}, read[READERS] = {0};
+	size_t before, unread = 0, most = 0;
+
+	for (uint16_t i = 0; i < READERS; i++) {
+		peer_accept(&p[i], PEER4, (uint16_t)(80 + i), &s[i]);
+		s[i].keep = true;
+	}
+	last();
+	mallopt(M_TRIM_THRESHOLD, 64 * MIB); /* as the tunnel process has it */
+	srandom(1);
+	before = mallinfo2().arena;
+	for (int round = 0; round < ROUNDS; round++) {
+		long i = random() % READERS;
+		uint32_t began = at[i];
+
+		send_batch(&p[i], &at[i], random() % 3 ? (int)(random() % BATCH_MAX) + 1 : 1);
+		unread += at[i] - began;
+		most = unread > most ? unread : most;
+		if (at[i] - read[i] < UNREAD_MAX && random() % 8)
+			continue;
+		unread -= at[i] - read[i];
+		read[i] += (uint32_t)read_checked(s[i].flow, read[i]);
+		ck_assert_uint_eq(read[i], at[i]);
+	}
+	ck_assert_uint_le(mallinfo2().arena - before, 2 * most);
+}
+END_TEST
+
 static void tests(TCase *tc)
 {
 	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, the_heap_does_not_grow_with_batches_of_odd_sizes);
 	tcase_add_test(tc, the_window_grows_behind_a_hole);
 	tcase_add_test(tc, a_peer_without_scaling_gets_no_more_than_it_can_be_told);
 	tcase_add_test(tc, what_is_kept_for_the_next_segments_is_given_back);
