@@ -276,7 +276,7 @@ static void schedule(struct flow *f)
 	due = earlier(due, earlier(if_set(f->ack_due), if_set(f->persist_due)));
 	due = earlier(due, earlier(if_set(f->give_up), if_set(f->stall_due)));
 	f->tick_due = due <= f->tick ? f->tick + 1 : due;
-	due = earlier(ns_of(f->tick_due), sender_due(f));
+	due = earlier(ns_of(f->tick_due), earlier(sender_due(f), if_set(f->held_due_ns)));
 	if (due == UINT64_MAX)
 		timers_cancel(f->stack, f);
 	else
@@ -336,6 +336,7 @@ void demux_gone(struct flow *f)
 	window_closed(f);
 	f->pcb = NULL;
 	f->held_len = 0;
+	f->held_due_ns = 0;
 	if (f->state != FLOW_TIME_WAIT)
 		f->stack->stats.tcp_flows--;
 }
@@ -346,7 +347,7 @@ void demux_drop(struct flow *f, bool reset)
 
 	if (!pcb)
 		return;
-	egress_flush_ack(f);
+	acks_flush(f);
 	demux_enter(f);
 	tcp_err(pcb, NULL);
 	tcp_clear_flags(pcb, TF_ACK_DELAY | TF_ACK_NOW); /* lwIP would send it before the RST */
@@ -419,6 +420,8 @@ void demux_timer(struct flow *f)
 		demux_end(f, err);
 		return;
 	}
+	if (f->held_due_ns && f->held_due_ns <= f->stack->now_ns)
+		acks_flush(f);
 	demux_enter(f);
 	if (f->ack_due && f->ack_due <= f->tick) {
 		tcp_ack_now(f->pcb);
@@ -493,7 +496,7 @@ static void forget_waiting(struct stack *s, struct flow *f)
 	flow_free(f);
 }
 
-static void touch(struct flow *f)
+void demux_touch(struct flow *f)
 {
 	struct stack *s = f->stack;
 
@@ -548,7 +551,7 @@ void demux_batch_end(struct stack *s)
 	s->in_batch = false;
 	while ((f = s->touched) != NULL) {
 		demux_untouch(f);
-		egress_flush_ack(f);
+		acks_settle(f);
 	}
 }
 
@@ -571,7 +574,7 @@ void demux_input(struct stack *s, const struct ip_packet *p)
 		if (s->rx_bytes >= RX_DROP_BYTES && f->rx_bytes > 0 &&
 		    p->payload_len > (size_t)(p->payload[12] >> 4) * 4)
 			return;
-		touch(f);
+		demux_touch(f);
 		f->rx_segs++;
 		if (gro_take(f, p))
 			return;

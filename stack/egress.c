@@ -177,59 +177,6 @@ int egress_datagram(struct stack *s, const struct stack_addr *from, const struct
 	return err;
 }
 
-/* ACK number of a segment without data, flags other than ACK, and options; false: it is not one. */
-static bool pure_ack(const uint8_t *tcp, size_t len, uint32_t *ack)
-{
-	*ack = get32(tcp + 8);
-	return len == TCP_HEADER_BYTES && tcp[12] == 0x50 && tcp[13] == 0x10;
-}
-
-void egress_flush_ack(struct flow *f)
-{
-	struct iovec iov = {f->held, f->held_len};
-
-	if (f->held_len == 0)
-		return;
-	f->held_len = 0;
-	egress_packet(f->stack, &f->remote, &iov, 1, iov.iov_len);
-}
-
-/**
- * egress_segment() - a TCP segment leaves
- *
- * Within a batch of input, a pure ACK waits for the end of the batch and is replaced by a later one
- * of the connection that acknowledges more, so a batch of n segments is acknowledged once.
- * Duplicate ACKs and ACKs with SACK blocks mean something each and are all sent.
- */
-void egress_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov,
-		    size_t header_len)
-{
-	struct flow *f = s->current;
-	const uint8_t *tcp = (const uint8_t *)iov->iov_base + header_len;
-	bool pure;
-	uint32_t ack;
-
-	if (!f || !s->in_batch) {
-		egress_packet(s, to, iov, 1, iov->iov_len);
-		return;
-	}
-	pure = pure_ack(tcp, iov->iov_len - header_len, &ack);
-	if (f->held_len > 0) {
-		uint32_t held = get32(f->held + header_len + 8);
-
-		if ((int32_t)(ack - held) > 0 && !(tcp[13] & 0x04))
-			f->held_len = 0;
-		else
-			egress_flush_ack(f);
-	}
-	if (pure) {
-		f->held_len = (uint8_t)iov->iov_len;
-		memcpy(f->held, iov->iov_base, iov->iov_len);
-	} else {
-		egress_packet(s, to, iov, 1, iov->iov_len);
-	}
-}
-
 /** egress_loop_run() - deliver what was sent to ourselves, including what that causes */
 void egress_loop_run(struct stack *s)
 {

@@ -31,6 +31,7 @@ enum {
 	IP6_HEADER_BYTES = 40,
 	UDP_HEADER_BYTES = 8,
 	TCP_HEADER_BYTES = 20,
+	TCP_OPTIONS_MAX_BYTES = 40,
 	ICMP_HEADER_BYTES = 8,
 };
 
@@ -94,7 +95,9 @@ enum flow_event {
  * @path_mtu:	What ICMP has said it is; 0: nothing
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
- * @held:	A pure ACK that a later one of the same batch may replace (egress.c)
+ * @held:	A pure ACK that a later one may replace, which has replaced @held_acks - 1; it has
+ *		blocks, so it may leave after the batch (@held_late), at @held_due_ns, 0: not yet known (acks.c)
+ * @ack_number:	Of the last pure ACK, and how many that have left had the same: @acks_sent
  * @err:	What closed() will say
  * @soft_err:	What ICMP said; replaces ETIMEDOUT
  */
@@ -138,8 +141,11 @@ struct flow {
 	bool syn_again;
 	struct flow_options options;
 
-	uint8_t held[IP6_HEADER_BYTES + TCP_HEADER_BYTES];
-	uint8_t held_len, persist_shift;
+	uint64_t held_due_ns;
+	uint32_t ack_number;
+	uint8_t held[IP6_HEADER_BYTES + TCP_HEADER_BYTES + TCP_OPTIONS_MAX_BYTES];
+	bool held_late;
+	uint8_t held_len, held_acks, acks_sent, persist_shift;
 	int err, soft_err;
 	bool rx_fin, shut, owner_gone, want_write, reset_due, dispatching, dead;
 };
@@ -262,13 +268,17 @@ int egress_packet(struct stack *s, const struct stack_addr *to, const struct iov
 int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
 		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
 		    int n, uint8_t ttl, uint8_t tos);
-/* A TCP segment of the current connection: @iov is one piece, its IP header @header_len bytes. */
-void egress_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov,
-		    size_t header_len);
-/* Sends the flow's held ACK, if any. */
-void egress_flush_ack(struct flow *f);
 void egress_loop_run(struct stack *s);
 void egress_loop_free(struct stack *s);
+
+/* acks.c */
+/* A TCP segment of the current connection: @iov is one piece, its IP header @header_len bytes. */
+void acks_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov,
+		  size_t header_len);
+/* Sends the flow's held ACK, if any. */
+void acks_flush(struct flow *f);
+/* The same at the end of a batch, unless it may wait. */
+void acks_settle(struct flow *f);
 
 /* ports.c */
 static inline size_t port_bucket(uint16_t port)
@@ -291,6 +301,8 @@ void demux_input(struct stack *s, const struct ip_packet *p);
 struct flow *demux_find(struct stack *s, const struct stack_addr *local,
 			const struct stack_addr *remote);
 int demux_insert(struct stack *s, struct flow *f);
+/* The flow is looked at when the batch ends. */
+void demux_touch(struct flow *f);
 /* Everything that calls lwIP for a connection stands between these two. They do not nest. */
 void demux_enter(struct flow *f);
 void demux_leave(struct flow *f);

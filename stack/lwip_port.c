@@ -156,7 +156,7 @@ static err_t output(struct pbuf *p, const struct stack_addr *from, const struct 
 	iov.iov_base = p->payload;
 	iov.iov_len = p->len;
 	/* What cannot be sent is lost, as on any network: the timers repeat it */
-	egress_segment(s, to, &iov, header_len);
+	acks_segment(s, to, &iov, header_len);
 	return ERR_OK;
 }
 

@@ -9,9 +9,13 @@
  * (RATE 0: none), is dropped when QUEUE-PACKETS wait there already, and arrives DELAY later. Several pairs
  * of addresses share all that. Prints "ready", and at SIGTERM how many datagrams each direction carried,
  * lost and dropped.
+ *
+ * A path costs its users nothing, so this one should cost little: what arrives together is taken by one call
+ * (UDP_GRO), and so leaves what is due together (UDP_SEGMENT).
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -24,9 +28,12 @@
 #include <unistd.h>
 
 enum {
-	SLOTS = 1 << 14, /* datagrams under way in one direction: 600 Mbit/s for 300 ms */
+	SLOTS = 1 << 16, /* datagrams under way in one direction: 2 Gbit/s for 350 ms */
 	DATAGRAM_BYTES = 1664,
-	BATCH = 32,
+	TAKE_BYTES = 512 << 10, /* at once, before what is due leaves */
+	BLOCK_BYTES = 1 << 16,	/* datagrams that arrive together */
+	GIVE_BYTES = 60000,	/* and that leave together */
+	GIVE_DATAGRAMS = 64,	/* UDP_MAX_SEGMENTS of old kernels */
 	WIRE_OVERHEAD_BYTES = 28, /* IPv4 and UDP headers count at the bottleneck */
 	SOCKET_BUFFER_BYTES = 8 << 20,
 	WAYS_MAX = 4,
@@ -123,72 +130,141 @@ static void enter(struct path *p, struct direction *d, uint32_t len, uint64_t no
 	d->tail++;
 }
 
+/* Takes what has arrived together for @w: its length, 0 if nothing has. @segment: that of each datagram but the last */
+static size_t take_block(const struct direction *d, struct way *w, uint8_t *block, size_t *segment)
+{
+	struct iovec iov = {block, BLOCK_BYTES};
+	char control[CMSG_SPACE(sizeof(int))];
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	struct cmsghdr *c;
+	ssize_t n;
+	int size;
+
+	if (d->up) {
+		msg.msg_name = &w->client;
+		msg.msg_namelen = sizeof(w->client);
+	}
+	n = recvmsg(d->up ? w->here : w->there, &msg, MSG_DONTWAIT);
+	if (n <= 0)
+		return 0;
+	*segment = (size_t)n;
+	c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+		memcpy(&size, CMSG_DATA(c), sizeof(size));
+		*segment = (size_t)size;
+	}
+	return (size_t)n;
+}
+
 /* Takes what has arrived for @w. */
 static void take(struct path *p, struct direction *d, struct way *w)
 {
-	for (int i = 0; i < BATCH * 8; i++) {
-		struct slot *s = &d->ring[d->tail % SLOTS];
-		socklen_t from_len = sizeof(w->client);
-		ssize_t n;
+	static uint8_t block[BLOCK_BYTES];
+	size_t taken = 0, n, segment, at;
 
-		if (d->tail - d->head == SLOTS) {
-			fprintf(stderr, "relay: more under way than %d datagrams\n", SLOTS);
-			exit(1);
+	while (taken < TAKE_BYTES && (n = take_block(d, w, block, &segment)) > 0) {
+		uint64_t now = now_ns();
+
+		for (at = 0; at < n; at += segment) {
+			struct slot *s = &d->ring[d->tail % SLOTS];
+			size_t len = n - at < segment ? n - at : segment;
+
+			if (d->tail - d->head == SLOTS || len > DATAGRAM_BYTES) {
+				fprintf(stderr, "relay: %zu bytes after %u datagrams\n", len,
+					d->tail - d->head);
+				exit(1);
+			}
+			memcpy(s->data, block + at, len);
+			s->way = w;
+			enter(p, d, (uint32_t)len, now);
 		}
-		n = recvfrom(d->up ? w->here : w->there, s->data, sizeof(s->data), MSG_DONTWAIT,
-			     d->up ? (struct sockaddr *)&w->client : NULL,
-			     d->up ? &from_len : NULL);
-		if (n < 0)
-			return;
-		s->way = w;
-		enter(p, d, (uint32_t)n, now_ns());
+		taken += n;
 	}
+}
+
+/* How many of the datagrams that are due may leave together: all but the last are of one length. */
+static unsigned int due_together(const struct direction *d, struct iovec *iov)
+{
+	const struct slot *first = &d->ring[d->head % SLOTS];
+	uint64_t now = now_ns();
+	size_t bytes = 0;
+	unsigned int n = 0;
+
+	while (n < GIVE_DATAGRAMS && d->head + n != d->tail) {
+		struct slot *s = &d->ring[(d->head + n) % SLOTS];
+
+		if (s->due_ns > now || s->way != first->way || s->len > first->len ||
+		    bytes + s->len > GIVE_BYTES)
+			break;
+		iov[n++] = (struct iovec){s->data, s->len};
+		bytes += s->len;
+		if (s->len < first->len)
+			break;
+	}
+	return n;
+}
+
+/* Sends @n datagrams of @segment bytes, the last one may be shorter. */
+static bool send_together(const struct direction *d, struct way *w, struct iovec *iov,
+			  unsigned int n, uint16_t segment)
+{
+	char control[CMSG_SPACE(sizeof(segment))] = {0};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n};
+	struct cmsghdr *c;
+
+	if (!d->up) {
+		msg.msg_name = &w->client;
+		msg.msg_namelen = sizeof(w->client);
+	}
+	if (n > 1) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_UDP;
+		c->cmsg_type = UDP_SEGMENT;
+		c->cmsg_len = CMSG_LEN(sizeof(segment));
+		memcpy(CMSG_DATA(c), &segment, sizeof(segment));
+	}
+	return sendmsg(d->up ? w->there : w->here, &msg, 0) >= 0;
 }
 
 /* Hands over what is due. Returns when the next one is due. */
 static uint64_t give(struct direction *d)
 {
+	struct iovec iov[GIVE_DATAGRAMS];
+
 	while (d->head != d->tail) {
-		struct way *w = d->ring[d->head % SLOTS].way;
-		struct mmsghdr msgs[BATCH] = {0};
-		struct iovec iov[BATCH];
-		uint64_t now = now_ns();
-		unsigned int n = 0;
-		int sent;
+		struct slot *first = &d->ring[d->head % SLOTS];
+		unsigned int n = due_together(d, iov);
+		bool sent;
 
-		while (n < BATCH && d->head + n != d->tail) {
-			struct slot *s = &d->ring[(d->head + n) % SLOTS];
-
-			if (s->due_ns > now || s->way != w)
-				break;
-			iov[n] = (struct iovec){s->data, s->len};
-			msgs[n].msg_hdr.msg_iov = &iov[n];
-			msgs[n].msg_hdr.msg_iovlen = 1;
-			if (!d->up) {
-				msgs[n].msg_hdr.msg_name = &w->client;
-				msgs[n].msg_hdr.msg_namelen = sizeof(w->client);
-			}
-			n++;
-		}
 		if (n == 0)
-			return d->ring[d->head % SLOTS].due_ns;
-		sent = sendmmsg(d->up ? w->there : w->here, msgs, n, 0);
-		/* an ICMP error of an earlier one, or no client yet, stands for one that did not go */
-		d->head += sent > 0 ? (uint32_t)sent : 1;
-		d->carried += sent > 0 ? (uint64_t)sent : 0;
+			return first->due_ns;
+		sent = send_together(d, first->way, iov, n, (uint16_t)first->len);
+		if (!sent && n > 1) { /* no UDP_SEGMENT here, or an ICMP error of an earlier one */
+			n = 1;
+			sent = send_together(d, first->way, iov, 1, 0);
+		}
+		/* an ICMP error, or no client yet, stands for one that did not go */
+		d->head += n;
+		d->carried += sent ? n : 0;
 	}
 	return UINT64_MAX;
 }
 
 static int udp_socket(void)
 {
-	const int bytes = SOCKET_BUFFER_BYTES;
+	const int bytes = SOCKET_BUFFER_BYTES, on = 1;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0) {
 		perror("relay: socket");
 		exit(1);
 	}
+	setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on)); /* without it they come one by one */
 	/* more than rmem_max where we may */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+/*
+ * acks.c - which acknowledgements leave
+ *
+ * lwIP answers every segment. What costs is the packet, for us, the path and the peer, so one that a
+ * later one makes superfluous does not leave:
+ *
+ *  - Within a batch of input a pure ACK waits for the end of the batch and is replaced by a later one of the
+ *    connection that says all that it says, so a batch of n segments is acknowledged once.
+ *  - While a hole is open every segment behind it is answered by a duplicate ACK with SACK blocks. From the
+ *    fourth on these wait a twentieth of the round trip, a millisecond at most, for the next one, as Linux's do
+ *    (tcp_comp_sack_delay_ns, tcp_comp_sack_nr). The first three leave at once, for senders that count them.
+ *
+ * A later ACK says as much if its number or its first block covers the first block of the one that waits: all
+ * other blocks were in ACKs that have left. So each block is in the four ACKs or more until as many newer
+ * blocks have come, and one ACK that the path loses does not make a sender repeat what is here.
+ *
+ * What advances the ACK number, a duplicate ACK without blocks and whatever carries data or flags never
+ * waits longer than the batch.
+ */
+#include "stack/internal.h"
+
+#include "lwip/priv/tcp_priv.h"
+
+enum {
+	DUPACKS = 3,
+	HELD_ACKS_MAX = 44,
+	HELD_MAX_NS = 1000 * 1000,
+	HELD_RTT_PARTS = 20,
+	SACK_AT = TCP_HEADER_BYTES + 2, /* behind two NOPs, as lwIP writes it */
+	SACK_KIND = 5,
+};
+
+/* What a pure ACK says: @blocks are the most recently changed ones, the latest first (RFC 2018 4) */
+struct ack {
+	uint32_t number;
+	struct sack_block blocks[SACK_BLOCKS_MAX];
+	unsigned int n;
+};
+
+/* A segment without data, flags other than ACK, and options other than SACK */
+static bool parse(const uint8_t *tcp, size_t len, struct ack *a)
+{
+	const uint8_t *o = tcp + SACK_AT;
+
+	a->number = get32(tcp + 8);
+	a->n = 0;
+	if ((size_t)(tcp[12] >> 4) * 4 != len || tcp[13] != TCP_ACK)
+		return false;
+	if (len == TCP_HEADER_BYTES)
+		return true;
+	if (o[-2] != 1 || o[-1] != 1 || o[0] != SACK_KIND || o[1] + (size_t)SACK_AT != len)
+		return false;
+	for (o += 2; o < tcp + len; o += 8)
+		a->blocks[a->n++] = (struct sack_block){get32(o), get32(o + 4)};
+	return true;
+}
+
+/* Whether @a says all that is news in the @held ACK */
+static bool supersedes(const struct ack *a, const struct ack *held)
+{
+	const struct sack_block *news = held->blocks;
+
+	if (TCP_SEQ_LT(a->number, held->number) || (a->number == held->number && a->n == 0))
+		return false;
+	if (held->n == 0 || TCP_SEQ_LEQ(news->right, a->number))
+		return true;
+	return a->n > 0 && TCP_SEQ_LEQ(a->blocks[0].left, news->left) &&
+	       TCP_SEQ_GEQ(a->blocks[0].right, news->right);
+}
+
+static void forget(struct flow *f)
+{
+	f->held_len = 0;
+	f->held_due_ns = 0;
+}
+
+/** acks_flush() - sends what is held */
+void acks_flush(struct flow *f)
+{
+	struct iovec iov = {f->held, f->held_len};
+
+	if (f->held_len == 0)
+		return;
+	forget(f);
+	if (f->acks_sent <= DUPACKS)
+		f->acks_sent++;
+	egress_packet(f->stack, &f->remote, &iov, 1, iov.iov_len);
+}
+
+static void hold(struct flow *f, const struct ack *a, const struct iovec *iov)
+{
+	f->held_acks = f->held_len > 0 ? f->held_acks + 1 : 1;
+	f->held_late = a->n > 0;
+	if (a->number != f->ack_number)
+		f->acks_sent = 0;
+	f->ack_number = a->number;
+	f->held_len = (uint8_t)iov->iov_len;
+	memcpy(f->held, iov->iov_base, iov->iov_len);
+	demux_touch(f);
+}
+
+/** acks_settle() - the batch is over: what is held leaves, or has a time for that */
+void acks_settle(struct flow *f)
+{
+	struct stack *s = f->stack;
+
+	if (f->held_len == 0)
+		return;
+	if (!f->held_late || f->acks_sent <= DUPACKS || f->held_acks >= HELD_ACKS_MAX) {
+		acks_flush(f);
+		return;
+	}
+	if (f->held_due_ns == 0)
+		f->held_due_ns = s->now_ns + LWIP_MIN(f->tx.srtt_ns / HELD_RTT_PARTS, HELD_MAX_NS);
+	if (f->held_due_ns <= s->now_ns)
+		acks_flush(f);
+	else
+		timers_set(s, f, f->held_due_ns);
+}
+
+/** acks_segment() - a TCP segment of the current connection, if any, leaves, or is held back */
+void acks_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov,
+		  size_t header_len)
+{
+	struct flow *f = s->current;
+	const uint8_t *tcp = (const uint8_t *)iov->iov_base + header_len;
+	struct ack a, held;
+	bool pure = parse(tcp, iov->iov_len - header_len, &a);
+
+	if (f && f->held_len > 0) {
+		parse(f->held + header_len, f->held_len - header_len, &held);
+		if (pure ? !supersedes(&a, &held) :
+			   held.n > 0 || a.number == held.number || (tcp[13] & TCP_RST))
+			acks_flush(f);
+		else if (!pure || !s->in_batch)
+			forget(f);
+	}
+	if (f && pure && s->in_batch)
+		hold(f, &a, iov);
+	else
+		egress_packet(s, to, iov, 1, iov->iov_len);
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+/* test_stack_acks.c - which acknowledgements leave: one of a batch, few behind a hole, and none that is missed */
+#include "tests/unit/stack_harness.h"
+
+enum { PIECE = 1000, RTT_MS = 40, DUPACKS = 3, WITHIN_RTT_US = 100, LATEST_US = 1000 };
+
+static uint8_t piece[PIECE];
+
+/* A connection to a peer that is a round trip away */
+static void begin(struct peer *p, struct seen *s)
+{
+	static const uint8_t options[] = {2, 4, 5, 0x64, 1, 1, 4, 2, 1, 3, 3, 7};
+	struct segment g;
+	int err;
+
+	*p = (struct peer){.them = addr(PEER4, 80), .window = 0xffff, .seq = 1};
+	s->flow = flow_connect(h.stack, NULL, &p->them, NULL, &seen_ops, s, &err);
+	g = wire_segment();
+	p->us = g.from;
+	p->ack = g.seq + 1;
+	h_pass_ms(RTT_MS);
+	peer_raw(p, SYN | ACK, p->seq++, p->ack, options, sizeof(options), NULL, 0);
+	wire_forget();
+}
+
+static void pass_us(uint64_t us)
+{
+	h.now += us * 1000;
+	while (stack_next_deadline(h.stack) <= h.now)
+		stack_tick(h.stack);
+}
+
+static void batch_end(void)
+{
+	h.in_batch = false;
+	stack_input_done(h.stack);
+	h_settle();
+}
+
+static void arrive(const struct peer *p, unsigned int at)
+{
+	peer_raw(p, ACK, p->seq + at * PIECE, p->ack, NULL, 0, piece, PIECE);
+}
+
+static unsigned int n_sent(void)
+{
+	return (unsigned int)(h.n_sent - h.n_taken);
+}
+
+/* Takes what was sent; marks in @known the pieces that it acknowledges. */
+static void learn(const struct peer *p, bool *known, unsigned int n)
+{
+	while (n_sent() > 0) {
+		struct segment g = wire_segment();
+
+		for (unsigned int i = 0; i < n; i++) {
+			uint32_t left = p->seq + i * PIECE, right = left + PIECE;
+
+			known[i] |= (int32_t)(g.ack - right) >= 0;
+			for (unsigned int k = 0; k < g.n_sack; k += 2)
+				known[i] |= (int32_t)(left - g.sack[k]) >= 0 &&
+					    (int32_t)(right - g.sack[k + 1]) <= 0;
+		}
+	}
+}
+
+START_TEST(a_batch_behind_holes_is_answered_once_a_block)
+{
+	bool known[30] = {false};
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	h.in_batch = true;
+	for (unsigned int i = 1; i < 30; i += i % 7 ? 1 : 6) /* not all merge before lwIP */
+		arrive(&p, i);
+	batch_end();
+	pass_us(LATEST_US);
+	ck_assert_uint_eq(n_sent(), 4); /* blocks */
+	learn(&p, known, 30);
+	ck_assert(known[1] && known[7] && known[13] && known[28] && !known[0] && !known[8]);
+	free(s.data);
+}
+END_TEST
+
+/* An ACK has room for four blocks. Each is in four ACKs, because the path may lose some. */
+START_TEST(blocks_are_repeated_when_a_batch_has_many_holes)
+{
+	bool known[41] = {false};
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	h.in_batch = true;
+	for (unsigned int i = 1; i < 41; i += 2)
+		arrive(&p, i);
+	batch_end();
+	pass_us(LATEST_US);
+	ck_assert_uint_eq(n_sent(), 20);
+	learn(&p, known, 41);
+	for (unsigned int i = 0; i < 41; i++)
+		ck_assert_msg(known[i] == (i % 2 == 1), "piece %u", i);
+	/* some of the holes are filled, in another order, and new ones open */
+	h.in_batch = true;
+	for (unsigned int i = 20; i > 2; i -= 6)
+		arrive(&p, i);
+	batch_end();
+	pass_us(LATEST_US);
+	learn(&p, known, 41);
+	ck_assert(known[20] && known[14] && known[8] && !known[0] && !known[4]);
+	h.in_batch = true;
+	arrive(&p, 40);
+	arrive(&p, 0);
+	arrive(&p, 38);
+	arrive(&p, 2);
+	batch_end();
+	pass_us(LATEST_US);
+	learn(&p, known, 41);
+	ck_assert(known[40] && known[0] && known[38] && known[2]);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(behind_a_hole_one_ack_a_millisecond_is_enough)
+{
+	bool known[202] = {false};
+	struct seen s = {0};
+	struct peer p;
+	unsigned int sent;
+
+	begin(&p, &s);
+	for (unsigned int i = 1; i <= DUPACKS; i++) {
+		arrive(&p, i);
+		ck_assert_uint_eq(n_sent(), i); /* a sender that counts has enough now */
+	}
+	wire_forget();
+	for (unsigned int i = DUPACKS + 1; i <= 200; i++) { /* in 20 ms */
+		arrive(&p, i);
+		pass_us(WITHIN_RTT_US);
+	}
+	pass_us(LATEST_US);
+	sent = n_sent();
+	ck_assert_uint_ge(sent, 17);
+	ck_assert_uint_le(sent, 21);
+	learn(&p, known, 202);
+	for (unsigned int i = 1; i < 202; i++)
+		ck_assert_msg(known[i] == (i < 201), "piece %u", i);
+	/* a filled hole is said at once, and what is alone is not kept for long */
+	arrive(&p, 202);
+	arrive(&p, 0);
+	ck_assert_uint_eq(n_sent(), 1);
+	wire_forget();
+	pass_us(LATEST_US);
+	ck_assert_uint_eq(n_sent(), 0);
+	for (unsigned int i = 203; i <= 206; i++)
+		arrive(&p, i);
+	wire_forget();
+	pass_us(LATEST_US);
+	ck_assert_uint_eq(n_sent(), 1);
+	ck_assert_uint_eq(wire_segment().sack[1], p.seq + 207 * PIECE);
+	free(s.data);
+}
+END_TEST
+
+/* What was held back does not leave after the connection has. */
+START_TEST(a_held_ack_goes_with_its_connection)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	for (unsigned int i = 1; i <= DUPACKS + 1; i++)
+		arrive(&p, i);
+	wire_forget();
+	flow_abort(s.flow);
+	h_pass_ms(100);
+	while (n_sent() > 1)
+		wire_segment();
+	ck_assert_uint_eq(wire_segment().flags & RST, RST);
+	free(s.data);
+}
+END_TEST
+
+static void tests(TCase *tc)
+{
+	tcase_add_test(tc, a_batch_behind_holes_is_answered_once_a_block);
+	tcase_add_test(tc, blocks_are_repeated_when_a_batch_has_many_holes);
+	tcase_add_test(tc, behind_a_hole_one_ack_a_millisecond_is_enough);
+	tcase_add_test(tc, a_held_ack_goes_with_its_connection);
+}
+
+int main(void)
+{
+	return h_run("stack acks", tests);
+}
