@@ -130,8 +130,8 @@ void acks_segment(struct stack *s, const struct stack_addr *to, const struct iov
 
 	if (f && f->held_len > 0) {
 		parse(f->held + header_len, f->held_len - header_len, &held);
-		if (pure ? !supersedes(&a, &held) :
-			   held.n > 0 || a.number == held.number || (tcp[13] & TCP_RST))
+		if (pure ? !supersedes(&a, &held)
+			 : held.n > 0 || a.number == held.number || (tcp[13] & TCP_RST))
 			acks_flush(f);
 		else if (!pure || !s->in_batch)
 			forget(f);

@@ -30,10 +30,10 @@
 enum {
 	SLOTS = 1 << 16, /* datagrams under way in one direction: 2 Gbit/s for 350 ms */
 	DATAGRAM_BYTES = 1664,
-	TAKE_BYTES = 512 << 10, /* at once, before what is due leaves */
-	BLOCK_BYTES = 1 << 16,	/* datagrams that arrive together */
-	GIVE_BYTES = 60000,	/* and that leave together */
-	GIVE_DATAGRAMS = 64,	/* UDP_MAX_SEGMENTS of old kernels */
+	TAKE_BYTES = 512 << 10,	  /* at once, before what is due leaves */
+	BLOCK_BYTES = 1 << 16,	  /* datagrams that arrive together */
+	GIVE_BYTES = 60000,	  /* and that leave together */
+	GIVE_DATAGRAMS = 64,	  /* UDP_MAX_SEGMENTS of old kernels */
 	WIRE_OVERHEAD_BYTES = 28, /* IPv4 and UDP headers count at the bottleneck */
 	SOCKET_BUFFER_BYTES = 8 << 20,
 	WAYS_MAX = 4,
