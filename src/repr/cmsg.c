@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cmsg.c - ancillary data of datagrams, between programs and struct wgw_dgram */
+/* cmsg.c - ancillary data: descriptors; of datagrams, between programs and struct wgw_dgram */
 #include "src/repr/cmsg.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
+#include "src/repr/raw.h"
 #include "src/repr/repr.h"
 #include "stack/addr.h"
 
@@ -25,6 +26,26 @@ void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd)
 	memcpy(CMSG_DATA(&control->head), &fd, sizeof(fd));
 	msg->msg_control = control;
 	msg->msg_controllen = sizeof(*control);
+}
+
+int wgw_cmsg_take(struct msghdr *msg, int *fds, int room)
+{
+	int n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, (const uint8_t *)c + at, sizeof(fd));
+			if (n < room)
+				fds[n++] = fd;
+			else
+				wgw_raw_close(fd);
+		}
+	}
+	return n;
 }
 
 /* An int or, as IP_TOS may be, one byte. 0..255, or -1. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cmsg.h - ancillary data of datagrams, between programs and struct wgw_dgram */
+/* cmsg.h - ancillary data: descriptors; of datagrams, between programs and struct wgw_dgram */
 #ifndef SRC_REPR_CMSG_H
 #define SRC_REPR_CMSG_H
 
@@ -17,6 +17,9 @@ union wgw_fd_control {
 
 /* Makes @msg carry @fd. @control must live as long. */
 void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd);
+/* Moves the descriptors that came with @msg to @fds, which has room for @room of them, and closes
+ * the others. Returns how many were moved. */
+int wgw_cmsg_take(struct msghdr *msg, int *fds, int room);
 
 /* Puts what the program's ancillary data ask for into @head. @any: set when there was something
  * that only a header can carry. 0, or -EINVAL or -EPERM as Linux answers unknown, malformed or privileged

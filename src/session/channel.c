@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
+#include "src/repr/cmsg.h"
 #include "src/session/session.h"
 
 enum { FDS_MAX = 4 };
@@ -91,27 +92,6 @@ int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, 
 	return len < 0 ? -errno : 0;
 }
 
-/** take_fd() - the first descriptor that came with a message, the others closed; -1: none */
-static int take_fd(struct msghdr *hdr)
-{
-	int taken = -1;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(hdr); c; c = CMSG_NXTHDR(hdr, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
-			int fd;
-
-			memcpy(&fd, (const char *)c + at, sizeof(fd));
-			if (taken < 0)
-				taken = fd;
-			else
-				close(fd);
-		}
-	}
-	return taken;
-}
-
 int wgw_channel_receive_fd(int fd, struct wgw_channel_msg *msg, int flags, int *passed)
 {
 	union {
@@ -131,7 +111,7 @@ int wgw_channel_receive_fd(int fd, struct wgw_channel_msg *msg, int flags, int *
 		len = recvmsg(fd, &hdr, flags | MSG_CMSG_CLOEXEC);
 	while (len < 0 && errno == EINTR);
 	if (len > 0)
-		*passed = take_fd(&hdr);
+		wgw_cmsg_take(&hdr, passed, 1);
 	if (len < 0)
 		return errno == ECONNRESET ? 0 : -errno;
 	if (len == 0)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
+#include "src/repr/cmsg.h"
 #include "src/session/session.h"
 
 enum { RETRY_MAX_S = 32, STEADY_S = 60 };
@@ -54,24 +55,15 @@ void wgw_restart_plan(struct wgw_supervisor *s)
 /** pass_channel() - in the child: hands @channel to the supervisor */
 static void pass_channel(const struct wgw_launch *l, int to, int channel)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {.bytes = {0}};
+	union wgw_fd_control control;
 	struct started started = {.tunnel = l->tunnel};
 	struct iovec iov = {.iov_base = &started, .iov_len = sizeof(started)};
-	struct msghdr hdr = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.bytes,
-			     .msg_controllen = sizeof(control.bytes)};
+	struct msghdr hdr = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	memcpy(started.abstract, l->abstract, sizeof(started.abstract));
 	memcpy(started.name, l->name, sizeof(started.name));
 	memcpy(started.prefix, l->prefix, sizeof(started.prefix));
-	control.align.cmsg_level = SOL_SOCKET;
-	control.align.cmsg_type = SCM_RIGHTS;
-	control.align.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control.align), &channel, sizeof(int));
+	wgw_cmsg_attach(&hdr, &control, channel);
 	sendmsg(to, &hdr, MSG_NOSIGNAL);
 }
 
@@ -107,29 +99,24 @@ void wgw_restart_begin(struct wgw_supervisor *s)
 
 void wgw_restart_finish(struct wgw_supervisor *s)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
+	union wgw_fd_control control;
 	struct started started;
 	struct iovec iov = {.iov_base = &started, .iov_len = sizeof(started)};
 	struct msghdr hdr = {.msg_iov = &iov,
 			     .msg_iovlen = 1,
-			     .msg_control = control.bytes,
-			     .msg_controllen = sizeof(control.bytes)};
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
 	ssize_t len = recvmsg(s->starter_fd, &hdr, MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = len == (ssize_t)sizeof(started) ? CMSG_FIRSTHDR(&hdr) : NULL;
 
 	close(s->starter_fd);
 	s->starter_fd = -1;
-	if (!c || c->cmsg_type != SCM_RIGHTS) {
+	if (len != (ssize_t)sizeof(started) || wgw_cmsg_take(&hdr, &s->channel, 1) != 1) {
 		unsigned int wait_s = s->restarts > 5 ? RETRY_MAX_S : 1U << (s->restarts - 1);
 
 		s->restarts++;
 		s->restart_at = wgw_clock_ns() + wait_s * WGW_SEC_NS;
 		return;
 	}
-	memcpy(&s->channel, CMSG_DATA(c), sizeof(int));
 	s->launch->tunnel = started.tunnel;
 	memcpy(s->launch->abstract, started.abstract, sizeof(started.abstract));
 	memcpy(s->launch->name, started.name, sizeof(started.name));

@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,42 +21,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "src/tunnel/core.h"
+#include "src/repr/cmsg.h"
+#include "src/tunnel/client.h"
 
 enum {
-	QUEUE_MAX = 256,     /* messages waiting for a reader */
-	REQUESTS_MAX = 1024, /* unanswered questions to the supervisor */
-	OPEN_FDS = 2,	     /* settings, policy */
-	READ_ROUNDS = 16,    /* messages per turn */
+	OPEN_FDS = 2,	  /* settings, policy */
+	QUEUE_MAX = 256,  /* messages waiting for a reader */
+	READ_ROUNDS = 16, /* messages per turn */
 	TEXT_FILE_MAX_BYTES = 8 << 20,
 };
 
-#define OPEN_TIMEOUT_NS	   (1 * WGW_SEC_NS)
-#define SCAN_TIMEOUT_NS	   (5 * WGW_SEC_NS)
-#define WHOSE_TIMEOUT_NS   (3 * WGW_SEC_NS)
-#define RESOLVE_TIMEOUT_NS (30 * WGW_SEC_NS)
+#define OPEN_TIMEOUT_NS (1 * WGW_SEC_NS)
 
 /** struct queued - a message that did not fit into the socket */
 struct queued {
 	struct queued *next;
 	struct wgw_channel_msg msg;
-};
-
-/**
- * struct request - a question to the supervisor
- * @expiry:	Answers it as unknown
- * @code:	WGW_CH_SCAN, WGW_CH_HOST_RESOLVE or WGW_CH_WHOSE, which says which one is set
- */
-struct request {
-	struct request *next;
-	struct wgw_client *channel;
-	struct wgw_timer expiry;
-	uint32_t id;
-	uint16_t code;
-	void (*scanned)(void *arg, const uint64_t *held);
-	void (*resolved)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n);
-	void (*whose)(void *arg, int err);
-	void *arg;
 };
 
 /** struct change - a control request that waits for leave; @client NULL: it has gone */
@@ -69,48 +48,7 @@ struct change {
 	int fds[OPEN_FDS], n_fds;
 };
 
-struct wgw_client {
-	struct wgw_watch watch;
-	struct wgw_timer end; /* new: too late; closing: now */
-	struct wgw_tunnel *t;
-	struct wgw_session *session;
-	struct queued *queue, **queue_end;
-	unsigned int n_queued;
-	struct request *requests;
-	unsigned int n_requests;
-	uint32_t last_id;
-	struct change *change;
-	bool closing, state_told;
-	struct wgw_channel_msg state;
-};
-
 /* ---- end ---- */
-
-/* @gone: the session is over, with all its processes. */
-static void answer_unknown(struct request *r, bool gone)
-{
-	uint64_t all[WGW_CH_SCAN_MAX / 64];
-
-	memset(all, 0xff, sizeof(all));
-	if (r->code == WGW_CH_SCAN)
-		r->scanned(r->arg, all);
-	else if (r->code == WGW_CH_WHOSE)
-		r->whose(r->arg, gone ? 0 : ETIMEDOUT);
-	else
-		r->resolved(r->arg, EAI_AGAIN, NULL, 0);
-}
-
-static void request_free(struct wgw_client *c, struct request *r)
-{
-	struct request **at = &c->requests;
-
-	while (*at != r)
-		at = &(*at)->next;
-	*at = r->next;
-	c->n_requests--;
-	wgw_timer_cancel(c->t->loop, &r->expiry);
-	free(r);
-}
 
 static void client_free(struct wgw_client *c)
 {
@@ -122,12 +60,7 @@ static void client_free(struct wgw_client *c)
 	/* From here on the session asks nothing through us. */
 	if (s)
 		s->channel = NULL;
-	while (c->requests) {
-		struct request *r = c->requests;
-
-		answer_unknown(r, true);
-		request_free(c, r);
-	}
+	wgw_questions_end(c);
 	if (c->change)
 		c->change->client = NULL;
 	while (c->queue) {
@@ -212,22 +145,13 @@ void wgw_client_send(struct wgw_client *c, struct wgw_channel_msg *msg)
 
 void wgw_client_send_fd(struct wgw_client *c, struct wgw_channel_msg *msg, int fd)
 {
-	union {
-		struct cmsghdr align;
-		uint8_t bytes[CMSG_SPACE(sizeof(int))];
-	} control = {.bytes = {0}};
+	union wgw_fd_control control;
 	struct iovec iov = {msg, sizeof(*msg)};
-	struct msghdr h = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control.bytes,
-			   .msg_controllen = sizeof(control.bytes)};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	msg->magic = WGW_WIRE_MAGIC;
 	msg->version = WGW_WIRE_VERSION;
-	control.align.cmsg_level = SOL_SOCKET;
-	control.align.cmsg_type = SCM_RIGHTS;
-	control.align.cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+	wgw_cmsg_attach(&h, &control, fd);
 	if (c->closing || c->queue)
 		return;
 	if (sendmsg(c->watch.fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EPIPE)
@@ -277,54 +201,6 @@ char *wgw_client_read_text(int fd, size_t *len)
 	text[at] = '\0';
 	*len = at;
 	return text;
-}
-
-/* Length of the line at @text, without its newline. */
-static size_t line_len(const char *text)
-{
-	return strcspn(text, "\n");
-}
-
-static const char *line_next(const char *text)
-{
-	text += line_len(text);
-	return *text ? text + 1 : text;
-}
-
-static int line_compare(const char *a, const char *b)
-{
-	size_t la = line_len(a), lb = line_len(b);
-	int d = strncmp(a, b, la < lb ? la : lb);
-
-	return d ? d : (la > lb) - (la < lb);
-}
-
-unsigned int wgw_client_differing_lines(const char *running, const char *theirs, char *out,
-					size_t room)
-{
-	unsigned int n = 0;
-
-	out[0] = '\0';
-	while (*running || *theirs) {
-		int d = !*running ? 1 : !*theirs ? -1 : line_compare(running, theirs);
-		const char *line = d < 0 ? running : theirs;
-		size_t len = line_len(line) + 3;
-
-		if (d != 0) {
-			if (len < room) {
-				snprintf(out, room, "%c %.*s\n", d < 0 ? '-' : '+',
-					 (int)line_len(line), line);
-				out += len;
-				room -= len;
-			}
-			n++;
-		}
-		if (d <= 0)
-			running = line_next(running);
-		if (d >= 0)
-			theirs = line_next(theirs);
-	}
-	return n;
 }
 
 /* Whether a process of our uid is at the other end of @fd; which one. */
@@ -391,7 +267,7 @@ static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 		goto out;
 	}
 	if (!(msg->u.open.flags & WGW_CH_JOIN) &&
-	    wgw_client_differing_lines(running, settings, why, room) > 0) {
+	    wgw_settings_differ(running, settings, why, room) > 0) {
 		err = gives_way(c->t) ? EAGAIN : EBUSY;
 		goto out;
 	}
@@ -433,112 +309,6 @@ static void handle_open(struct wgw_client *c, const struct wgw_channel_msg *msg,
 	wgw_core_say_notes(core, c->session);
 	wgw_peers_wake(core->peers);
 	core->state_changed = true;
-}
-
-/* ---- questions ---- */
-
-static void on_expiry(struct wgw_timer *t)
-{
-	struct request *r = wgw_container(t, struct request, expiry);
-	struct wgw_client *c = r->channel;
-
-	answer_unknown(r, false);
-	request_free(c, r);
-}
-
-static struct request *request_new(struct wgw_client *c, uint16_t code, uint64_t timeout_ns,
-				   void *arg)
-{
-	struct request *r;
-
-	if (c->closing || c->n_requests == REQUESTS_MAX)
-		return NULL;
-	r = calloc(1, sizeof(*r));
-	if (!r)
-		return NULL;
-	r->channel = c;
-	r->id = ++c->last_id;
-	r->code = code;
-	r->arg = arg;
-	r->expiry.due = on_expiry;
-	wgw_timer_set(c->t->loop, &r->expiry, wgw_loop_now(c->t->loop) + timeout_ns);
-	r->next = c->requests;
-	c->requests = r;
-	c->n_requests++;
-	return r;
-}
-
-bool wgw_client_scan(struct wgw_client *c, const uint64_t *inodes, unsigned int n,
-		     void (*done)(void *arg, const uint64_t *held), void *arg)
-{
-	struct wgw_channel_msg msg = {.code = WGW_CH_SCAN};
-	struct request *r;
-
-	if (n > WGW_CH_SCAN_MAX)
-		return false;
-	r = request_new(c, WGW_CH_SCAN, SCAN_TIMEOUT_NS, arg);
-	if (!r)
-		return false;
-	r->scanned = done;
-	msg.id = r->id;
-	msg.u.scan.n = n;
-	memcpy(msg.u.scan.inode, inodes, n * sizeof(*inodes));
-	wgw_client_send(c, &msg);
-	return true;
-}
-
-bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
-			     void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
-			     void *arg)
-{
-	struct wgw_channel_msg msg = {.code = WGW_CH_HOST_RESOLVE};
-	struct request *r;
-
-	if (strlen(name) >= sizeof(msg.u.host.name))
-		return false;
-	r = request_new(c, WGW_CH_HOST_RESOLVE, RESOLVE_TIMEOUT_NS, arg);
-	if (!r)
-		return false;
-	r->resolved = done;
-	msg.id = r->id;
-	msg.u.host.family = family;
-	snprintf(msg.u.host.name, sizeof(msg.u.host.name), "%s", name);
-	wgw_client_send(c, &msg);
-	return true;
-}
-
-bool wgw_client_whose(struct wgw_client *c, int32_t pid, void (*done)(void *arg, int err),
-		      void *arg)
-{
-	struct wgw_channel_msg msg = {.code = WGW_CH_WHOSE};
-	struct request *r = request_new(c, WGW_CH_WHOSE, WHOSE_TIMEOUT_NS, arg);
-
-	if (!r)
-		return false;
-	r->whose = done;
-	msg.id = r->id;
-	msg.u.opened.pid = pid;
-	wgw_client_send(c, &msg);
-	return true;
-}
-
-static void handle_answer(struct wgw_client *c, const struct wgw_channel_msg *msg, uint16_t code)
-{
-	struct request *r = c->requests;
-	uint32_t n = msg->u.host.n;
-
-	while (r && (r->id != msg->id || r->code != code))
-		r = r->next;
-	if (!r) /* expired */
-		return;
-	if (code == WGW_CH_SCAN)
-		r->scanned(r->arg, msg->u.scan.held);
-	else if (code == WGW_CH_WHOSE)
-		r->whose(r->arg, msg->err);
-	else
-		r->resolved(r->arg, msg->u.host.eai, msg->u.host.ip,
-			    n < WGW_CH_HOST_MAX ? n : WGW_CH_HOST_MAX);
-	request_free(c, r);
 }
 
 /* ---- control ---- */
@@ -616,29 +386,6 @@ static void handle_control(struct wgw_client *c, const struct wgw_channel_msg *m
 
 /* ---- receiving ---- */
 
-/* Descriptors of a message into @fds, those too many closed. Returns how many were kept. */
-static int take_fds(struct msghdr *h, int fds[OPEN_FDS])
-{
-	int n = 0;
-
-	for (struct cmsghdr *m = CMSG_FIRSTHDR(h); m; m = CMSG_NXTHDR(h, m)) {
-		size_t count = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(m) + i * sizeof(fd), sizeof(fd));
-			if (n < OPEN_FDS)
-				fds[n++] = fd;
-			else
-				close(fd);
-		}
-	}
-	return n;
-}
-
 /* Returns false when the channel is to end. */
 static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int *fds, int n_fds)
 {
@@ -671,13 +418,9 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int 
 		wgw_session_flush(c->session);
 		return true;
 	case WGW_CH_WHOSE_IS:
-		handle_answer(c, msg, WGW_CH_WHOSE);
-		return true;
 	case WGW_CH_SCANNED:
-		handle_answer(c, msg, WGW_CH_SCAN);
-		return true;
 	case WGW_CH_HOST_RESOLVED:
-		handle_answer(c, msg, WGW_CH_HOST_RESOLVE);
+		wgw_questions_answer(c, msg);
 		return true;
 	case WGW_CH_RELISTEN:
 		if (n_fds != 1)
@@ -710,7 +453,7 @@ static int receive(struct wgw_client *c)
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
-	n_fds = take_fds(&h, fds);
+	n_fds = wgw_cmsg_take(&h, fds, OPEN_FDS);
 	/* What a shorter message leaves out reads as zero. */
 	ok = n >= (ssize_t)offsetof(struct wgw_channel_msg, u) && !(h.msg_flags & MSG_TRUNC) &&
 	     handle(c, &msg, fds, n_fds);

@@ -167,7 +167,7 @@ static int reload(struct wgw_core *core, int32_t pid, const int *fds, struct wgw
 	if (!settings)
 		return EINVAL;
 	reply->u.control.value =
-		wgw_client_differing_lines(running, settings, difference, sizeof(difference));
+		wgw_settings_differ(running, settings, difference, sizeof(difference));
 	if (fixed_lines_differ(difference)) {
 		memcpy(reply->u.control.text, difference, sizeof(difference));
 		free(settings);

@@ -132,24 +132,24 @@ void wgw_core_say_notes(struct wgw_core *core, struct wgw_session *s);
 
 /* The whole text of the regular file @fd, or NULL. malloc'ed, NUL-terminated. */
 char *wgw_client_read_text(int fd, size_t *len);
-/* Writes lines that are in one of two sorted texts only: "- " running, "+ " theirs. Returns their
- * number. */
-unsigned int wgw_client_differing_lines(const char *running, const char *theirs, char *out,
-					size_t room);
-
 /* Queues @msg, whose code, err and id are set. Dropped when the peer does not read. */
 void wgw_client_send(struct wgw_client *c, struct wgw_channel_msg *msg);
 /* The same with a descriptor, which stays the caller's. It cannot be queued: when the peer is behind
  * with reading, it does not get this one. */
 void wgw_client_send_fd(struct wgw_client *c, struct wgw_channel_msg *msg, int fd);
 void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *state);
-/* Takes the request's id, 0: no memory. @timeout_ms: then it is answered as if the supervisor
- * did not know. @done runs later, never inside. */
+
+/* questions.c ---- */
+
+/* Ask the session's supervisor. False: the question cannot be put. @done runs once, later; when
+ * there is no answer in time, as if the supervisor did not know. */
+/* Which of the @n @inodes are held: bit i of @held. */
 bool wgw_client_scan(struct wgw_client *c, const uint64_t *inodes, unsigned int n,
 		     void (*done)(void *arg, const uint64_t *held), void *arg);
-/* Asks whether @pid belongs to the session's command; @done gets 0, EPERM: it does, or ETIMEDOUT. */
+/* Whether @pid belongs to the session's command; @done gets 0, EPERM: it does, or ETIMEDOUT. */
 bool wgw_client_whose(struct wgw_client *c, int32_t pid, void (*done)(void *arg, int err),
 		      void *arg);
+/* What the host's resolver says; @eai: EAI_* or 0. */
 bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
 			     void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
 			     void *arg);

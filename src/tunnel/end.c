@@ -25,6 +25,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/repr/cmsg.h"
 #include "src/tunnel/sockets.h"
 
 enum {
@@ -43,14 +44,10 @@ void wgw_end_init(struct wgw_end *e, int fd, bool keeps,
 /* The shim's 'F' with the descriptor of an accepted socket, if that is what comes first. */
 static void take_hello(struct wgw_end *e)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control;
+	union wgw_fd_control control;
 	char byte;
 	struct iovec iov = {&byte, 1};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	const struct cmsghdr *c;
 
 	/* Peeking without room for descriptors says by MSG_CTRUNC that there are some */
 	if (recvmsg(e->watch.fd, &msg, MSG_PEEK | MSG_DONTWAIT) != 1)
@@ -58,14 +55,12 @@ static void take_hello(struct wgw_end *e)
 	e->hello = false;
 	if (byte != WGW_FD_BYTE || !(msg.msg_flags & MSG_CTRUNC))
 		return;
-	msg.msg_control = control.buf;
-	msg.msg_controllen = sizeof(control.buf);
+	msg.msg_control = &control;
+	msg.msg_controllen = sizeof(control);
 	if (recvmsg(e->watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
 		return;
 	e->keeper_due = true;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(&e->hello_fd, CMSG_DATA(c), sizeof(int));
+	wgw_cmsg_take(&msg, &e->hello_fd, 1);
 }
 
 size_t wgw_end_pending(struct wgw_end *e)

@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/repr/cmsg.h"
 #include "src/session/channel.h"
 #include "src/tunnel/sockets.h"
 
@@ -535,22 +536,18 @@ static void enter(struct talk *k, struct wgw_quota *q)
 /* Reads the request with the descriptor that may come with it. Returns what recvmsg does. */
 static ssize_t take_request(struct talk *k)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control;
+	union wgw_fd_control control;
 	struct iovec iov = {&k->op, sizeof(k->op)};
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
 	};
 	ssize_t r = recvmsg(k->watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *c = r >= 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(&k->path, CMSG_DATA(c), sizeof(int));
+	if (r >= 0)
+		wgw_cmsg_take(&msg, &k->path, 1);
 	return r;
 }
 

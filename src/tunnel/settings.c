@@ -154,3 +154,50 @@ char *wgw_settings_text(const struct wgw_config *config, uint16_t mtu, uint16_t 
 	free(l.at);
 	return out;
 }
+
+/* Length of the line at @text, without its newline. */
+static size_t line_len(const char *text)
+{
+	return strcspn(text, "\n");
+}
+
+static const char *line_next(const char *text)
+{
+	text += line_len(text);
+	return *text ? text + 1 : text;
+}
+
+static int line_compare(const char *a, const char *b)
+{
+	size_t la = line_len(a), lb = line_len(b);
+	int d = strncmp(a, b, la < lb ? la : lb);
+
+	return d ? d : (la > lb) - (la < lb);
+}
+
+unsigned int wgw_settings_differ(const char *running, const char *theirs, char *out, size_t room)
+{
+	unsigned int n = 0;
+
+	out[0] = '\0';
+	while (*running || *theirs) {
+		int d = !*running ? 1 : !*theirs ? -1 : line_compare(running, theirs);
+		const char *line = d < 0 ? running : theirs;
+		size_t len = line_len(line) + 3;
+
+		if (d != 0) {
+			if (len < room) {
+				snprintf(out, room, "%c %.*s\n", d < 0 ? '-' : '+',
+					 (int)line_len(line), line);
+				out += len;
+				room -= len;
+			}
+			n++;
+		}
+		if (d <= 0)
+			running = line_next(running);
+		if (d >= 0)
+			theirs = line_next(theirs);
+	}
+	return n;
+}

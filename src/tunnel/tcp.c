@@ -30,6 +30,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "src/repr/cmsg.h"
 #include "src/tunnel/sockets.h"
 
 /* ---- life ---- */
@@ -327,26 +328,21 @@ static int start_far(struct wgw_conn *c, const struct stack_addr *bound, int bou
 /* Takes 'F' and the descriptor. False: not there yet, or dropped. */
 static bool take_descriptor(struct wgw_conn *c)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control;
-	char byte;
+	union wgw_fd_control control;
+	char byte = 0;
 	struct iovec iov = {&byte, 1};
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
 	};
-	const struct cmsghdr *cmsg;
 	ssize_t r = recvmsg(c->app.watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (r < 0 && errno == EAGAIN)
 		return false;
-	cmsg = r == 1 ? CMSG_FIRSTHDR(&msg) : NULL;
-	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
-		memcpy(&c->dup, CMSG_DATA(cmsg), sizeof(int));
+	if (r >= 0)
+		wgw_cmsg_take(&msg, &c->dup, 1);
 	if (c->dup < 0 || byte != WGW_FD_BYTE) {
 		wgw_conn_drop(c);
 		return false;

@@ -56,6 +56,9 @@ _Noreturn void wgw_tunnel_main(const struct wgw_tunnel_boot *boot);
 /* The tunnel-wide settings as sorted lines, one fact each; secrets appear as keyed hashes only.
  * malloc'ed. @mtu and @listen_port as decided. */
 char *wgw_settings_text(const struct wgw_config *config, uint16_t mtu, uint16_t listen_port);
+/* Writes lines that are in one of two such texts only: "- " running, "+ " theirs. Returns their
+ * number, also of those that found no @room. */
+unsigned int wgw_settings_differ(const char *running, const char *theirs, char *out, size_t room);
 
 /* ---- what its parts share ---- */
 

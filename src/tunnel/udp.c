@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/repr/cmsg.h"
 #include "src/tunnel/udp.h"
 
 /* Newer than some libc headers. */
@@ -123,17 +124,10 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 /* An empty message with a descriptor: on a RAW socket it says "ask for SO_ERROR". */
 static void send_mark(struct wgw_dgram_sock *u)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct msghdr msg = {.msg_control = control.buf, .msg_controllen = sizeof(control.buf)};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	union wgw_fd_control control;
+	struct msghdr msg = {0};
 
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &u->sockets->probe, sizeof(int));
+	wgw_cmsg_attach(&msg, &control, u->sockets->probe);
 	(void)!sendmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
