@@ -169,6 +169,16 @@ PRE_EXPORT int ioctl(int fd, unsigned long request, ...)
 		rc = wgw_repr_unacked(&pre_session, fd, tag, request == SIOCOUTQNSD);
 		return rc < 0 ? (int)pre_result(rc) : put(arg, (int)rc);
 	}
+	if (request == SIOCATMARK && pre_ours(fd, &tag) && wgw_tag_kind(tag) != WGW_KIND_TCP)
+		return (int)pre_result(-ENOTTY);
 	rc = interface_request(fd, request, arg);
 	return rc <= 0 ? (int)pre_result(rc) : pre_next.ioctl(fd, request, arg);
+}
+
+/* libc's own does not call the ioctl() that is hooked. */
+PRE_EXPORT int sockatmark(int fd)
+{
+	int at_mark;
+
+	return ioctl(fd, SIOCATMARK, &at_mark) < 0 ? -1 : at_mark;
 }

@@ -42,6 +42,8 @@ TUNNEL_MTU = 1420
 LEDGERS = {"preload": ("preload/README.md", "## Accepted differences"),
            "capture": ("src/capture/README.md", "## Differences from the shared object")}
 EQUAL_AGAIN = "Equal all the same:"
+TABLE = "## What is covered"
+CASE_NAME = r"`([a-z0-9_]+\.[a-z0-9_]+)`"
 NAMES = ("10.77.0.1 hosts.test hosts-alias\nfd77::1 hosts.test\n127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
          "10.77.0.5 only4.hosts.test\nfd77::5 only6.hosts.test\n")
 
@@ -250,7 +252,7 @@ def listed(which):
     with open(os.path.join(ROOT, path), encoding="utf-8") as f:
         text = f.read()
     differ, _, equal = text[text.index(title):].partition(EQUAL_AGAIN)
-    return [set(re.findall(r"`([a-z0-9_]+\.[a-z0-9_]+)`", part)) for part in (differ, equal)]
+    return [set(re.findall(CASE_NAME, part)) for part in (differ, equal)]
 
 
 def ledger(supervised):
@@ -272,6 +274,32 @@ def programs(wanted, pattern):
     found = sorted(f[:-2] for f in os.listdir(HERE) if f.endswith(".c") and f != "server.c")
     return [p for p in found if (not wanted or any(w.split(".")[0] == p for w in wanted))
             and any(pattern in name for name in cases_of(p))]
+
+
+def rows_of_table():
+    """README.md's table of what is covered: for each row its cases, its other files, its result."""
+    with open(os.path.join(HERE, "README.md"), encoding="utf-8") as f:
+        text = f.read().partition(TABLE)[2]
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| ") and len(cells) == 3 and cells[0] != "entry point or trap":
+            yield re.findall(CASE_NAME, cells[1]), re.findall(r"`(tests/[^`]+)`", cells[1]), cells[2]
+
+
+def wrong_in_table():
+    """What is not true in that table: one sentence each."""
+    differ, _ = listed("preload")
+    known = {case for program in programs([], "") for case in cases_of(program)}
+    named = set()
+    for cases, files, result in rows_of_table():
+        named |= set(cases)
+        yield from (f"{case}: no such case" for case in set(cases) - known)
+        yield from (f"{path}: no such file" for path in files if not os.path.exists(os.path.join(ROOT, path)))
+        if not cases and not files:
+            yield "a row that names nothing"
+        yield from (f"{case}: '{result}' is not what the ledger says" for case in cases
+                    if result != ("listed" if case in differ else "equal"))
+    yield from (f"{case}: not in the table" for case in sorted(known - named))
 
 
 class Report:
@@ -305,6 +333,14 @@ class Report:
         self.lines.append(("FAILING" if found else "ok", "sentry"))
         print(f"{'not ok' if found else 'ok'} {len(self.lines)} - only the tunnel processes had IP sockets")
         for line in found:
+            print(f"# {line}")
+
+    def table(self):
+        wrong = list(wrong_in_table())
+        self.counts["FAILING"] += bool(wrong)
+        self.lines.append(("FAILING" if wrong else "ok", "table"))
+        print(f"{'not ok' if wrong else 'ok'} {len(self.lines)} - README.md's table of what is covered is true")
+        for line in wrong:
             print(f"# {line}")
 
     def end(self):
@@ -354,6 +390,7 @@ def main():
         for program in chosen:
             compare(places, program, wanted, accepted, report)
         report.sentry(places.sentry)
+        report.table()
     finally:
         places.close()
     report.end()
