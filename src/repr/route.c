@@ -26,12 +26,13 @@ static uint64_t mix(uint64_t hash, const uint8_t ip[16])
 	return hash;
 }
 
-static uint64_t hash_of(const struct stack_addr *to, const uint8_t local_ip[16])
+/** hash_of() - a route may be of one protocol and some ports; and port 53 may be somebody else's */
+static uint64_t hash_of(const struct stack_addr *to, const uint8_t local_ip[16], uint64_t tag)
 {
 	uint64_t hash = mix(mix(UINT64_C(0xcbf29ce484222325), to->ip), local_ip);
 
-	/* port 53 may be somebody else's */
-	hash = (hash ^ (to->port == 53)) * UINT64_C(0x100000001b3);
+	hash = (hash ^ to->port) * UINT64_C(0x100000001b3);
+	hash = (hash ^ wgw_tag_kind(tag)) * UINT64_C(0x100000001b3);
 	return hash & ~MTU_MASK;
 }
 
@@ -46,7 +47,7 @@ int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
 
 	if (tag & WGW_TAG_OUTSIDE) /* the host's routes, which the tunnel process does not know */
 		return UINT16_MAX;
-	hash = hash_of(to, local_ip);
+	hash = hash_of(to, local_ip, tag);
 	slot = &allowed[(hash >> 16) % SLOTS];
 	known = atomic_load_explicit(slot, memory_order_relaxed);
 	if ((known & ~MTU_MASK) == hash && (known & MTU_MASK))

@@ -381,12 +381,16 @@ static int do_getopt(struct talk *k)
 /* Whether a datagram may be sent: 0 or errno, and the MTU. */
 static int do_route(struct talk *k)
 {
+	/* without a socket it is asked whether an address can be reached at all */
+	static const uint8_t protocols[] = {
+		[WGW_KIND_UDP] = IPPROTO_UDP, [WGW_KIND_PING] = IPPROTO_ICMP};
 	struct stack_addr local, remote;
 	enum wgw_route route;
 
 	addr_from_wire(&k->op.u.name.local, &local);
 	addr_from_wire(&k->op.u.name.remote, &remote);
-	route = wgw_session_route(k->quota->session, &remote, 0);
+	route = wgw_session_route(k->quota->session, &remote,
+				  k->op.kind < sizeof(protocols) ? protocols[k->op.kind] : 0);
 	if (route == WGW_ROUTE_REFUSED)
 		return ENETUNREACH;
 	if (!stack_addr_is_any(&local) && !stack_addr_is_loopback(&local) &&

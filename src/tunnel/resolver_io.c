@@ -262,7 +262,7 @@ static int dns_connect(ares_socket_t fd, const struct sockaddr *addr, ares_sockl
 	memcpy(&ss, addr, len);
 	wgw_sockaddr_to(&ss, &to);
 	d->remote = to;
-	switch (wgw_session_route(ch->session, &to, 0)) {
+	switch (wgw_session_route(ch->session, &to, d->tcp ? IPPROTO_TCP : IPPROTO_UDP)) {
 	case WGW_ROUTE_TUNNEL:
 		d->remote = to;
 		err = connect_tunnel(d, &to);

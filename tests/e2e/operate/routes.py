@@ -168,6 +168,31 @@ def _(w):
         assert status == 1 and "Network is unreachable" in err and "192.0.2.1 refused" in err, w.last
 
 
+SEND = """
+import errno, socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, int(sys.argv[1]))
+for port in sys.argv[2:]:
+    try:
+        s.sendto(bytes([8]) + bytes(7), ("192.0.2.1", int(port)))
+        print("sent")
+    except OSError as e:
+        print(errno.errorcode[e.errno])
+"""
+
+
+@tap.test("sendto is refused at once, too: by protocol and port, also behind a datagram that was allowed")
+def _(w):
+    def send(route, protocol, *ports):
+        return w.ok("-c", w.client, "-q", "--route", route, "--", sys.executable, "-c", SEND, str(protocol),
+                    *map(str, ports)).split()
+
+    assert send("192.0.2.1:tcp=office", socket.IPPROTO_UDP, 5000) == ["ENETUNREACH"]
+    assert send("192.0.2.1:udp:5000=office", socket.IPPROTO_UDP, 5000, 5001, 5000) == ["sent", "ENETUNREACH", "sent"]
+    assert send("192.0.2.1:udp=office", socket.IPPROTO_ICMP, 0) == ["ENETUNREACH"]
+    assert send("192.0.2.1:icmp=office", socket.IPPROTO_ICMP, 0) == ["sent"]
+    assert send("192.0.2.1:icmp=office", socket.IPPROTO_UDP, 5000) == ["ENETUNREACH"]
+
+
 @tap.test("fragments follow their first, both ways")
 def _(w):
     assert w.ask("--route", "192.0.2.1:udp:5000=cloud", "--exit-node=office", how="udp", port=5000, size=4000) == \
