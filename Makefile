@@ -25,6 +25,11 @@ HAVE_IPSECMB := $(shell $(CC) -E -include intel-ipsec-mb.h -x c /dev/null >/dev/
 ifdef HAVE_OPENSSL
 PKG_CFLAGS += -DWG_HAVE_OPENSSL
 endif
+# TLS of the proxies: the same
+HAVE_LIBSSL  := $(shell pkg-config --exists libssl 2>/dev/null && echo 1)
+ifdef HAVE_LIBSSL
+PKG_CFLAGS += -DWGW_HAVE_TLS
+endif
 ifdef HAVE_IPSECMB
 PKG_CFLAGS += -DWG_HAVE_IPSECMB
 endif

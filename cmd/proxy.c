@@ -16,6 +16,8 @@ enum option_id {
 	OPT_HTTP,
 	OPT_SNI,
 	OPT_USERS,
+	OPT_TLS_CERT,
+	OPT_TLS_KEY,
 	OPT_ALLOW_OPEN,
 	OPT_ANY_USER,
 	OPT_CONNECT_TIMEOUT,
@@ -38,6 +40,8 @@ static const struct option proxy_options[] = {
 	{"local", required_argument, NULL, 'L'},
 	{"remote", required_argument, NULL, 'R'},
 	{"users", required_argument, NULL, OPT_USERS},
+	{"tls-cert", required_argument, NULL, OPT_TLS_CERT},
+	{"tls-key", required_argument, NULL, OPT_TLS_KEY},
 	{"allow-open-proxy", no_argument, NULL, OPT_ALLOW_OPEN},
 	{"any-user", no_argument, NULL, OPT_ANY_USER},
 	{"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},
@@ -63,6 +67,8 @@ const char cmd_proxy_help[] =
 	"  -R [ADDR:]PORT:HOST:PORT[:tcp,udp]\n"
 	"                         a port in the tunnel leads to a host here\n"
 	"  --users FILE           lines NAME:PASSWORD; others are refused; SIGHUP reads it again\n"
+	"  --tls-cert FILE        clients speak TLS; the certificate and its chain, PEM\n"
+	"  --tls-key FILE         its private key (default: in the same file)\n"
 	"  --any-user             all users of this host may use listeners on loopback\n"
 	"  --allow-open-proxy     a listener beyond loopback may be without users\n"
 	"  --connect-timeout=TIME how long a destination is tried (30s)\n"
@@ -146,6 +152,12 @@ static int take(int option, const char *value, void *ctx)
 	case OPT_USERS:
 		c->options.users_file = value;
 		return -1;
+	case OPT_TLS_CERT:
+		c->options.tls_cert = value;
+		return -1;
+	case OPT_TLS_KEY:
+		c->options.tls_key = value;
+		return -1;
 	case OPT_ALLOW_OPEN:
 		c->options.allow_open = true;
 		return -1;
@@ -197,6 +209,8 @@ int cmd_proxy(int argc, char **argv)
 
 	if (status < 0 && optind < argc)
 		status = cmd_misuse(CMD_USAGE, "proxy", "'%.80s' is not an option", argv[optind]);
+	if (status < 0 && c.options.tls_key && !c.options.tls_cert)
+		status = cmd_misuse(CMD_USAGE, "proxy", "--tls-key needs --tls-cert");
 	if (status < 0)
 		status = wgw_proxy_run(&c.options);
 	return finish(&c, status);

@@ -27,7 +27,7 @@ packages() {
 	build    libc-ares-dev    -           resolves names through the tunnel
 	build    libseccomp-dev   -           writes the system call filters
 	build    libhttp-parser-dev -         parses HTTP for the proxies
-	optional libssl-dev       -           a faster ChaCha20-Poly1305 (libcrypto)
+	optional libssl-dev       -           TLS of proxies (libssl); a faster ChaCha20-Poly1305 (libcrypto)
 	optional libipsec-mb-dev  -           the fastest ChaCha20-Poly1305 on x86-64
 	tests    check            -           unit tests are Check programs
 	tests    python3          python3     runs the end-to-end tests

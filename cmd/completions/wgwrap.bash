@@ -100,7 +100,7 @@ _wgwrap_proxy()
 
 	case ${COMP_WORDS[COMP_CWORD - 1]} in
 	-c | --config) _wgwrap_configs "$word" ;;
-	--users | --pcap | --log-file) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	--users | --tls-cert | --tls-key | --pcap | --log-file) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	--resolve) _wgwrap_words "$word" 'auto ipv4 ipv6' ;;
 	--dns) _wgwrap_words "$word" system ;;
 	--log-format) _wgwrap_words "$word" 'human json' ;;
@@ -134,7 +134,7 @@ _wgwrap()
 	run) _wgwrap_run 2 ;;
 	-*) _wgwrap_run 1 ;;
 	proxy)
-		_wgwrap_proxy '--listen --socks5 --http --sni --dynamic --local --remote --users --any-user
+		_wgwrap_proxy '--listen --socks5 --http --sni --dynamic --local --remote --users --tls-cert --tls-key --any-user
 			--allow-open-proxy'
 		;;
 	nc) _wgwrap_proxy '' ;;

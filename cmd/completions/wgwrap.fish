@@ -78,6 +78,8 @@ complete -c wgwrap -n $seen -x -l sni -d 'TLS, to the server that the client nam
 complete -c wgwrap -n $seen -x -s L -l local -d 'a port of this host leads into the tunnel'
 complete -c wgwrap -n $seen -x -s R -l remote -d 'a port of the tunnel leads to this host'
 complete -c wgwrap -n $seen -r -l users -d 'names and passwords'
+complete -c wgwrap -n $seen -r -l tls-cert -d 'clients speak TLS: its certificate'
+complete -c wgwrap -n $seen -r -l tls-key -d 'the key of the certificate'
 complete -c wgwrap -n $seen -l any-user -d 'serve other users of this host'
 complete -c wgwrap -n $seen -l allow-open-proxy -d 'a listener beyond loopback may be without users'
 complete -c wgwrap -n '__fish_seen_subcommand_from run' -f -a '(__fish_complete_subcommand --fcs-skip=2)'

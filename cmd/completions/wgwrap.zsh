@@ -92,6 +92,8 @@ _wgwrap()
 			'*'{-L,--local}'[a port of this host leads into the tunnel]:forward' \
 			'*'{-R,--remote}'[a port of the tunnel leads to this host]:forward' \
 			'--users[names and passwords]:file:_files' '--any-user[serve other users of this host]' \
+			'--tls-cert[clients speak TLS: its certificate]:file:_files' \
+			'--tls-key[the key of the certificate]:file:_files' \
 			'--allow-open-proxy[a listener beyond loopback may be without users]'
 		;;
 	nc) _arguments $shared $dialling '1:host:_hosts' '2:port' ;;

@@ -32,7 +32,7 @@ static void close_span(unsigned int first, unsigned int last)
 
 void wgw_close_others(const int *keep, size_t n)
 {
-	enum { KEEP_MAX = 32 };
+	enum { KEEP_MAX = 1024 };
 	int sorted[KEEP_MAX];
 	unsigned int next = STDIO;
 

@@ -40,8 +40,8 @@ static void client_end(struct proxy_client *c)
 {
 	struct wgw_loop *loop = c->service->proxy->t->loop;
 
-	if (c->watch.fd >= 0)
-		wgw_loop_del(loop, &c->watch);
+	if (c->end.watch.fd >= 0)
+		wgw_loop_del(loop, &c->end.watch);
 	wgw_timer_cancel(loop, &c->timer);
 	wgw_list_remove(&c->link);
 	if (c->dial)
@@ -55,16 +55,12 @@ static void client_end(struct proxy_client *c)
 
 void proxy_client_drop(struct proxy_client *c, bool reset)
 {
-	static const struct linger now = {.l_onoff = 1};
-	int fd = c->watch.fd;
-
 	if (c->dead)
 		return;
+	if (c->end.keeps && !reset)
+		wgw_end_finish(&c->end);
+	wgw_end_close(c->service->proxy->t->loop, &c->end, reset);
 	client_end(c);
-	if (reset)
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-	c->watch.fd = -1;
 }
 
 /* ---- bytes ---- */
@@ -91,15 +87,34 @@ static bool grow(struct proxy_client *c)
 	return true;
 }
 
+/* As recv(2) has it; the keeper of a socket that has one stays unread. */
+static ssize_t receive(struct proxy_client *c, void *to, size_t room)
+{
+	struct iovec iov = {to, room};
+	bool fin = c->end.events & (EPOLLRDHUP | EPOLLHUP); /* before what it is behind */
+	size_t waiting;
+	ssize_t r = 0;
+
+	if (!c->end.keeps)
+		return recv(c->end.watch.fd, to, room, MSG_DONTWAIT);
+	waiting = wgw_end_pending(&c->end);
+	if (waiting > 0)
+		r = wgw_end_read(&c->end, &iov, 1, waiting < room ? waiting : room);
+	else if (fin)
+		return 0;
+	errno = r < 0 ? (int)-r : EAGAIN;
+	return r > 0 ? r : -1;
+}
+
 /* Reads all that waits and fits. */
 static void take_input(struct proxy_client *c)
 {
-	while (!c->in_end && c->readable && !c->keeps) {
+	while (!c->in_end && c->readable) {
 		ssize_t r;
 
 		if (c->in_len == c->in_cap && !grow(c))
 			return; /* full: what waits is read when there is room */
-		r = recv(c->watch.fd, c->in + c->in_len, c->in_cap - c->in_len, MSG_DONTWAIT);
+		r = receive(c, c->in + c->in_len, c->in_cap - c->in_len);
 		if (r > 0) {
 			c->in_len += (size_t)r;
 			continue;
@@ -115,7 +130,7 @@ static void take_input(struct proxy_client *c)
 static void flush(struct proxy_client *c)
 {
 	while (c->out_at < c->out_len && !c->out_full) {
-		ssize_t r = send(c->watch.fd, c->out + c->out_at, c->out_len - c->out_at,
+		ssize_t r = send(c->end.watch.fd, c->out + c->out_at, c->out_len - c->out_at,
 				 MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (r < 0 && errno == EINTR)
@@ -148,7 +163,7 @@ size_t proxy_client_write(struct proxy_client *c, const void *bytes, size_t n)
 
 	if (c->dead || c->out_len > 0 || c->out_full || n == 0)
 		return 0;
-	r = send(c->watch.fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	r = send(c->end.watch.fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (r >= 0)
 		return (size_t)r;
 	if (errno == EAGAIN) {
@@ -178,7 +193,7 @@ static void finish_run(struct proxy_client *c)
 	flush(c);
 	if (c->out_len > 0 && !c->late && !c->broken)
 		return;
-	shutdown(c->watch.fd, SHUT_WR);
+	wgw_end_finish(&c->end);
 	c->in_len = 0;
 	take_input(c);
 	while (c->in_len == c->in_cap && c->in_cap > 0 && !c->in_end && !c->broken && c->readable) {
@@ -214,8 +229,9 @@ static void client_run(struct wgw_job *j)
 
 static void client_ready(struct wgw_watch *w, uint32_t events)
 {
-	struct proxy_client *c = wgw_container(w, struct proxy_client, watch);
+	struct proxy_client *c = wgw_container(w, struct proxy_client, end.watch);
 
+	c->end.events |= events & (EPOLLRDHUP | EPOLLHUP);
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		c->readable = true;
 	if (events & EPOLLOUT)
@@ -285,7 +301,7 @@ void proxy_client_dial(struct proxy_client *c)
 
 void proxy_client_join(struct proxy_client *c, struct proxy_far *far)
 {
-	int fd = c->watch.fd, err;
+	int fd = c->end.watch.fd, err;
 
 	if (c->out_len > 0) { /* the reply comes first; a fresh socket has room for it */
 		proxy_far_free(far, true);
@@ -293,8 +309,9 @@ void proxy_client_join(struct proxy_client *c, struct proxy_far *far)
 		return;
 	}
 	client_end(c);
-	c->watch.fd = -1;
-	err = proxy_join(c->service->session, fd, c->keeps, far, c->in, c->in_len);
+	c->end.watch.fd = -1;
+	err = proxy_join(c->service->session, fd, c->end.keeps, !c->end.keeps || c->tls, far, c->in,
+			 c->in_len);
 	if (err)
 		wgw_session_say(c->service->session, 1, "a connection was dropped: %s",
 				strerror(err));
@@ -305,7 +322,7 @@ void proxy_client_join(struct proxy_client *c, struct proxy_far *far)
 static void options(struct proxy_client *c)
 {
 	static const int one = 1, idle = KEEP_IDLE_S;
-	int fd = c->watch.fd;
+	int fd = c->end.watch.fd;
 
 	c->unix_peer = true;
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0) {
@@ -320,15 +337,16 @@ static void options(struct proxy_client *c)
 	}
 }
 
-void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol,
-		      bool keeps)
+/* A client with @fd, which is closed when there is none. */
+static struct proxy_client *client_new(struct proxy_service *v, int fd,
+				       const struct proxy_protocol *protocol, bool keeps)
 {
 	struct wgw_tunnel *t = v->proxy->t;
 	struct proxy_client *c = calloc(1, sizeof(*c));
 
 	if (!c) {
 		close(fd);
-		return;
+		return NULL;
 	}
 	c->service = v;
 	c->protocol = protocol;
@@ -336,18 +354,38 @@ void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protoc
 	c->timer.due = client_due;
 	c->in_max = PROXY_HEAD_MAX_BYTES;
 	c->readable = true;
-	c->keeps = keeps;
-	c->watch.fd = fd;
-	c->watch.ready = client_ready;
-	if (wgw_loop_add(t->loop, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+	wgw_end_init(&c->end, fd, keeps, client_ready);
+	c->end.stale = keeps;
+	if (wgw_loop_add(t->loop, &c->end.watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
 		close(fd);
 		free(c);
-		return;
+		return NULL;
 	}
-	options(c);
 	proxy_service_get(v);
 	v->unknown++;
 	wgw_list_append(&v->proxy->clients, &c->link);
 	wgw_timer_set(t->loop, &c->timer, wgw_clock_ns() + PROXY_HANDSHAKE_MS * WGW_MS_NS);
 	proxy_client_kick(c);
+	return c;
+}
+
+void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol)
+{
+	struct proxy_client *c = client_new(v, fd, protocol, false);
+
+	if (c)
+		options(c);
+}
+
+void proxy_client_own(struct proxy_service *v, int fd, const struct proxy_protocol *protocol,
+		      const struct stack_addr *from)
+{
+	struct proxy_client *c = client_new(v, fd, protocol, true);
+
+	if (!c)
+		return;
+	c->unix_peer = !from;
+	c->tls = from != NULL;
+	if (from)
+		c->peer = *from;
 }

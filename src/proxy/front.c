@@ -7,7 +7,7 @@
  * stay open here, so that a tunnel process that was started again gets the same ones and no client
  * is refused meanwhile.
  *
- * SIGINT, SIGTERM (and SIGHUP, unless there is a file of users to be read again): nothing new is
+ * SIGINT, SIGTERM (and SIGHUP, unless there are files to be read again: users, certificates): nothing new is
  * accepted; what is open may end within --linger, a second signal ends it at once.
  */
 #include <errno.h>
@@ -18,10 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,15 +39,9 @@ enum { EXIT_FAILED = 1, EXIT_BAD_CONFIG = 3, EXIT_NO_HANDSHAKE = 4 };
 /* A memory file with the hashes, or -errno. */
 static int users_memfd(const struct proxy_users *users)
 {
-	size_t bytes = users->n * PROXY_USER_HASH_BYTES;
-	int fd = memfd_create("wgwrap-users", MFD_CLOEXEC);
+	const struct iovec hashes = {users->at, users->n * PROXY_USER_HASH_BYTES};
 
-	if (fd < 0)
-		return -errno;
-	if (write(fd, users->at, bytes) == (ssize_t)bytes)
-		return fd;
-	close(fd);
-	return -EIO;
+	return proxy_memfd("wgwrap-users", &hashes, 1);
 }
 
 int proxy_front_send(const struct proxy_front *f, size_t i, int fd)
@@ -96,20 +90,22 @@ static void send_all(struct proxy_front *f)
 {
 	f->answered = 0;
 	for (size_t i = 0; i < f->options->n; i++) {
+		const struct wgw_proxy_spec *s = &f->options->specs[i];
+		const struct proxy_socket *socket = &f->sockets[i];
 		int err = 0;
 
-		if (f->options->specs[i].kind != WGW_PROXY_STDIO)
-			err = proxy_front_send(f, i, f->sockets[i].fd);
+		if (s->kind != WGW_PROXY_STDIO)
+			err = proxy_front_send(f, i,
+					       proxy_speaks_tls(s) ? socket->hand[1] : socket->fd);
 		if (err)
 			wgw_say(WGW_SAY_ERROR, "%s: %s", f->sockets[i].name, strerror(-err));
 		f->failed |= err != 0;
 	}
 }
 
-/* The file of users has changed: the tunnel process gets the new ones for its listeners. */
+/* The tunnel process gets the users of the changed file for its listeners. */
 static void reload_users(struct proxy_front *f)
 {
-	f->reload = false;
 	if (proxy_users_read(f->options))
 		return; /* the old ones stay */
 	for (size_t i = 0; i < f->options->n; i++) {
@@ -117,6 +113,25 @@ static void reload_users(struct proxy_front *f)
 			proxy_front_send(f, i, -1);
 	}
 	wgw_say(WGW_SAY_INFO, "%s was read again", f->options->users_file);
+}
+
+/* Files that can be read again while listeners are open. */
+static bool can_reload(const struct proxy_front *f)
+{
+	bool tls = false;
+
+	for (size_t i = 0; i < f->options->n; i++)
+		tls |= proxy_speaks_tls(&f->options->specs[i]);
+	return tls || f->options->users_file;
+}
+
+static void reload(struct proxy_front *f)
+{
+	f->reload = false;
+	if (f->options->users_file)
+		reload_users(f);
+	if (f->tls.pid > 0 && proxy_tls_reload(f) == 0)
+		wgw_say(WGW_SAY_INFO, "the certificates were read again");
 }
 
 /* ---- messages ---- */
@@ -155,8 +170,9 @@ static void take_answer(struct proxy_front *f, const struct wgw_channel_msg *msg
 		f->failed = true;
 	} else if (f->answered <= f->options->n) { /* else: a change of its users */
 		/* a port that was chosen must be told */
-		wgw_say(s->port || s->path ? WGW_SAY_INFO : WGW_SAY_WARNING, "listening on %s (%s)",
-			f->sockets[msg->id].name, kind_text(s->kind));
+		wgw_say(s->port || s->path ? WGW_SAY_INFO : WGW_SAY_WARNING,
+			"listening on %s (%s%s)", f->sockets[msg->id].name, kind_text(s->kind),
+			proxy_speaks_tls(s) ? " over TLS" : "");
 	}
 	if (f->answered == f->options->n && !f->failed)
 		wgw_notify("READY=1");
@@ -188,11 +204,12 @@ static void stop(struct proxy_front *f)
 	struct wgw_channel_msg msg;
 
 	if (f->stopping) {
-		f->stopped = true;
+		f->stopped = f->cut = true;
 		return;
 	}
 	f->stopping = true;
 	wgw_notify("STOPPING=1");
+	proxy_tls_stop(f);
 	for (size_t i = 0; i < f->options->n; i++)
 		proxy_close(&f->options->specs[i], &f->sockets[i]);
 	f->deadline = wgw_clock_ns() + linger_ms * WGW_MS_NS;
@@ -204,8 +221,11 @@ static void stop(struct proxy_front *f)
 static void reap(struct proxy_front *f)
 {
 	pid_t pid;
+	int status;
 
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == f->tls.pid)
+			proxy_tls_ended(f, status);
 		if (pid == f->session.starter)
 			f->session.starter = 0;
 		for (size_t i = 0; i < WGW_RESOLVERS_MAX; i++) {
@@ -222,7 +242,7 @@ static void take_signals(struct proxy_front *f)
 	while (read(f->session.signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			reap(f);
-		else if (info.ssi_signo == SIGHUP && f->options->users_file)
+		else if (info.ssi_signo == SIGHUP && can_reload(f))
 			f->reload = true;
 		else
 			stop(f);
@@ -272,6 +292,7 @@ static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 					     .launch = &f->launch,
 					     .up_since = wgw_clock_ns()};
 	f->launch.dir.fd = -1;
+	f->tls.control = -1;
 	wgw_front_heed_signals();
 	if (wgw_say_init(&o->run) || wgw_front_refuse_privileged())
 		return EXIT_FAILED;
@@ -281,17 +302,19 @@ static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 		return EXIT_BAD_CONFIG;
 	if (o->n == 0 && wgw_proxy_add_listener(o, WGW_PROXY_MIXED, DEFAULT_LISTENER))
 		return EXIT_FAILED;
-	if (proxy_users_read(o))
+	if (proxy_users_read(o) || proxy_tls_prepare(o))
 		return EXIT_BAD_CONFIG;
 	f->sockets = calloc(o->n, sizeof(*f->sockets));
 	if (!f->sockets)
 		return EXIT_FAILED;
 	for (size_t i = 0; i < o->n; i++)
-		f->sockets[i].fd = -1;
+		f->sockets[i] = (struct proxy_socket){.fd = -1, .hand = {-1, -1}};
 	for (size_t i = 0; i < o->n; i++) {
 		if (proxy_open(o, &o->specs[i], &f->sockets[i]))
 			return EXIT_FAILED;
 	}
+	if (proxy_tls_start(f))
+		return EXIT_BAD_CONFIG;
 	if (wgw_launch_init(&f->launch, &o->run, f->config))
 		return EXIT_FAILED;
 	f->session.channel = wgw_launch_channel(&f->launch);
@@ -301,6 +324,7 @@ static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 		return EXIT_NO_HANDSHAKE;
 	check_kernel(f);
 	f->session.signals = open_signals();
+	reap(f); /* who has ended before */
 	return f->session.signals < 0 ? EXIT_FAILED : 0;
 }
 
@@ -308,9 +332,12 @@ static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 static int next_timeout(const struct proxy_front *f)
 {
 	uint64_t now = wgw_clock_ns(), at = f->deadline;
+	const uint64_t others[] = {f->session.restart_at, f->tls.restart_at};
 
-	if (f->session.restart_at && (!at || f->session.restart_at < at))
-		at = f->session.restart_at;
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		if (others[i] && (!at || others[i] < at))
+			at = others[i];
+	}
 	if (!at)
 		return -1;
 	return at <= now ? 0 : (int)((at - now) / WGW_MS_NS) + 1;
@@ -342,13 +369,15 @@ void proxy_front_turn(struct proxy_front *f, struct pollfd *extra, size_t n)
 	}
 	if (s->restart_at && s->restart_at <= wgw_clock_ns() && !s->starter)
 		wgw_restart_begin(s);
+	if (f->tls.restart_at && f->tls.restart_at <= wgw_clock_ns())
+		proxy_tls_restart(f);
 	if (f->reload)
-		reload_users(f);
+		reload(f);
 	/* --no-restart */
 	if (s->channel < 0 && !s->restart_at && !s->starter && s->starter_fd < 0)
 		f->failed = true;
 	if (f->deadline && f->deadline <= wgw_clock_ns())
-		f->stopped = true;
+		f->stopped = f->cut = true;
 }
 
 static void proxy_front_end(struct proxy_front *f)
@@ -360,6 +389,8 @@ static void proxy_front_end(struct proxy_front *f)
 		close(f->session.channel);
 	if (f->session.signals >= 0)
 		close(f->session.signals);
+	if (f->tls.control >= 0) /* the rest of it is over when the session is */
+		close(f->tls.control);
 	if (f->launch.settings || f->launch.policy)
 		wgw_launch_free(&f->launch);
 	wgw_config_free(f->config);
@@ -387,7 +418,7 @@ int wgw_proxy_run(struct wgw_proxy_options *o)
 			}
 		}
 	}
-	while (status == 0 && !f.stopped && !f.failed)
+	while (status == 0 && !f.failed && (!f.stopped || (f.tls.pid > 0 && !f.cut)))
 		proxy_front_turn(&f, NULL, 0);
 	if (f.failed)
 		status = EXIT_FAILED;

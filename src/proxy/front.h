@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* front.h - what only the front's files of the proxy share: spec.c, open.c, front.c, stdio.c */
+/* front.h - what only the front's files of the proxy share */
 #ifndef SRC_PROXY_FRONT_H
 #define SRC_PROXY_FRONT_H
 
@@ -7,6 +7,15 @@
 #include "src/session/session.h"
 
 enum { PROXY_IDLE_DEFAULT_S = 120 };
+
+/* ---- file.c ---- */
+
+/* The whole of a file of at most @max bytes, malloc'ed; of a @secret one the user is told when others can
+ * read it. NULL and errno. */
+char *proxy_file_read(const char *path, size_t max, bool secret, size_t *len);
+/* A memory file with the @n @pieces, or -errno. */
+struct iovec;
+int proxy_memfd(const char *name, const struct iovec *pieces, int n);
 
 /* users_file.c: reads --users and gives its users to all listeners that have none of their own and may
  * have some. 0, or -1 after an error was said: nothing has changed. */
@@ -23,19 +32,55 @@ struct wgw_proxy_spec *proxy_spec_new(struct wgw_proxy_options *o, enum wgw_prox
  * @name:	Where it listens, for people
  * @at:		Of the remote kinds: where to listen in the tunnel
  * @unlink:	The path was made by us
+ * @loopback:	Only this host reaches it
  * @shared:	On loopback, without users: other users of this host are to be kept out
+ * @hand:	Of a listener that speaks TLS: the pair over which its connections go from the TLS process
+ *		([0]) to the tunnel process ([1]); else -1
  */
 struct proxy_socket {
-	int fd;
+	int fd, hand[2];
 	struct stack_addr at;
 	char name[128];
-	bool unlink, shared;
+	bool unlink, loopback, shared;
 };
 
 /* Opens the listener of @s. 0, or -1 after an error was said. */
 int proxy_open(const struct wgw_proxy_options *o, const struct wgw_proxy_spec *s,
 	       struct proxy_socket *out);
 void proxy_close(const struct wgw_proxy_spec *s, struct proxy_socket *socket);
+
+/* ---- tls_front.c ---- */
+
+/**
+ * struct proxy_tls - the TLS process, when a listener speaks TLS
+ * @pid:	0: there is none
+ * @control:	Our end of the pair to it (tls.h), -1: none
+ * @since:	When it was started; @restart_at: when it will be, 0: not
+ * @retry_s:	The last wait before that
+ */
+struct proxy_tls {
+	pid_t pid;
+	int control;
+	uint64_t since, restart_at;
+	unsigned int retry_s;
+	bool stopping;
+};
+
+struct proxy_front;
+bool proxy_speaks_tls(const struct wgw_proxy_spec *s);
+/* Gives --tls-cert to the listeners that it is for. 0, or -1 after an error was said. */
+int proxy_tls_prepare(struct wgw_proxy_options *o);
+/* Starts the process for the sockets that are open and gives it the certificates. 0, or -1 after an error
+ * was said; nothing to do is no error. */
+int proxy_tls_start(struct proxy_front *f);
+/* Reads the files again. 0, or -1 after an error was said: what was there stays. */
+int proxy_tls_reload(const struct proxy_front *f);
+/* Nothing is accepted any more; the process ends with its last connection. */
+void proxy_tls_stop(struct proxy_front *f);
+/* It has, with @status of waitpid. */
+void proxy_tls_ended(struct proxy_front *f, int status);
+/* At restart_at. */
+void proxy_tls_restart(struct proxy_front *f);
 
 /* ---- front.c ---- */
 
@@ -44,7 +89,7 @@ void proxy_close(const struct wgw_proxy_spec *s, struct proxy_socket *socket);
  * @sockets:	One per spec
  * @answered:	Specs that the tunnel process has answered for
  * @failed:	One of them could not be served
- * @stopping, @stopped: it was told to end; nothing is left
+ * @stopping, @stopped: it was told to end; nothing is left; @cut: what is left is not waited for
  */
 struct proxy_front {
 	struct wgw_supervisor session;
@@ -53,7 +98,8 @@ struct proxy_front {
 	struct wgw_proxy_options *options;
 	struct proxy_socket *sockets;
 	size_t answered;
-	bool can_tell_users, failed, stopping, stopped, reload;
+	bool can_tell_users, failed, stopping, stopped, cut, reload;
+	struct proxy_tls tls;
 	uint64_t deadline;
 	int status;
 	int result;			    /* STDIO: err of its connect, -1: not yet known */

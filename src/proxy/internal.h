@@ -156,6 +156,7 @@ struct wgw_proxy {
  * @refs:	The list of services, and clients
  * @watch:	Its listening or UDP socket; fd -1: closed, or none
  * @unknown:	Its clients without a whole request
+ * @handed:	@watch.fd brings connections that the TLS process has accepted (handed.h)
  * @diag:	Tells whose a client on loopback is (peer.h), -1: everybody may
  * @listener:	Of -R, else NULL
  * @forward:	Of datagrams, else NULL
@@ -167,6 +168,7 @@ struct proxy_service {
 	unsigned int refs, unknown;
 	enum wgw_proxy_kind kind;
 	struct wgw_watch watch;
+	bool handed;
 	struct wgw_timer pause;
 	int diag;
 	struct flow_listener *listener;
@@ -201,26 +203,27 @@ struct proxy_protocol {
 
 /**
  * struct proxy_client - one connection of a client
+ * @end:	Its socket; keeps when the other end is one of our own processes
+ * @tls:	That is the TLS process: what the client sends is encrypted on its way
  * @in:		What was read and not yet used, @in_len bytes
  * @in_end:	Its end of file was seen, after @in
  * @out:	Replies that wait for room
  * @closing:	Is closed once @out is written
  * @known:	Its request was whole
- * @keeps:	The other end is our own front (struct wgw_end)
  * @late:	The timer has run; @delayed: it is the protocol's
  * @state:	The protocol's own
  */
 struct proxy_client {
 	struct wgw_link link;
 	struct proxy_service *service;
-	struct wgw_watch watch;
+	struct wgw_end end;
 	struct wgw_job job;
 	struct wgw_timer timer;
 	struct stack_addr peer;
-	bool unix_peer;
+	bool unix_peer, tls;
 	uint8_t *in;
 	size_t in_len, in_cap, in_max;
-	bool in_end, out_full, closing, known, keeps, late, delayed, broken, dead, readable;
+	bool in_end, out_full, closing, known, late, delayed, broken, dead, readable;
 	uint8_t out[PROXY_OUT_BYTES];
 	size_t out_at, out_len;
 	const struct proxy_protocol *protocol;
@@ -229,9 +232,12 @@ struct proxy_client {
 	struct proxy_target target;
 };
 
-/* Takes @fd over. @keeps: our own front's end, nothing is read before it is joined. */
-void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol,
-		      bool keeps);
+/* Takes @fd over, a client's socket. */
+void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol);
+/* The same of a socket whose other end is our own process's, with a keeper in both queues; @from: the
+ * client behind the TLS process, NULL: it is our own front. */
+void proxy_client_own(struct proxy_service *v, int fd, const struct proxy_protocol *protocol,
+		      const struct stack_addr *from);
 void proxy_client_kick(struct proxy_client *c);
 /* Drops the first @n bytes of @in. */
 void proxy_client_consume(struct proxy_client *c, size_t n);
@@ -287,9 +293,9 @@ void proxy_udp_stop(struct proxy_service *v);
  * and *fd, a socket whose other end is pumped; or errno. */
 int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct stack_addr *local,
 	      int *fd);
-/* Pumps between @fd and @far, beginning with @early. Takes both over, also when it fails; @keeps: @fd
- * is our own front's end. 0 or errno. */
-int proxy_join(struct wgw_session *session, int fd, bool keeps, struct proxy_far *far,
+/* Pumps between @fd and @far, beginning with @early. Takes both over, also when it fails; @keeps: the
+ * other end of @fd is our own process's; @lent: it ends with the session. 0 or errno. */
+int proxy_join(struct wgw_session *session, int fd, bool keeps, bool lent, struct proxy_far *far,
 	       const void *early, size_t early_len);
 
 #endif

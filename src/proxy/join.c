@@ -115,12 +115,13 @@ int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct s
 		return err == ENOENT ? ECONNREFUSED : err == EAGAIN ? ETIMEDOUT : err;
 	}
 	c->app.keeps = false;
+	c->lent = true;
 	wgw_conn_kick(c);
 	*fd = pair[1];
 	return 0;
 }
 
-int proxy_join(struct wgw_session *session, int fd, bool keeps, struct proxy_far *far,
+int proxy_join(struct wgw_session *session, int fd, bool keeps, bool lent, struct proxy_far *far,
 	       const void *early, size_t early_len)
 {
 	struct wgw_conn *c = NULL;
@@ -143,8 +144,9 @@ int proxy_join(struct wgw_session *session, int fd, bool keeps, struct proxy_far
 		}
 		return err;
 	}
+	c->lent = lent;
 	c->app.keeps = keeps;
-	c->app.stale = keeps; /* the byte that our front wrote first */
+	c->app.stale = keeps; /* the keeper, at the head of the queue */
 	wgw_conn_kick(c);
 	return 0;
 }

@@ -137,8 +137,8 @@ static int open_ip(const struct wgw_proxy_options *o, const struct wgw_proxy_spe
 		wgw_say(WGW_SAY_ERROR, "%s: %s", out->name, strerror(errno));
 	else
 		take_name(out);
-	out->shared = is_loopback(list->ai_addr) && s->users.n == 0 && !o->any_user &&
-		      !is_datagram(s->kind);
+	out->loopback = is_loopback(list->ai_addr);
+	out->shared = out->loopback && s->users.n == 0 && !o->any_user && !is_datagram(s->kind);
 	freeaddrinfo(list);
 	return err;
 }
@@ -168,7 +168,7 @@ int proxy_open(const struct wgw_proxy_options *o, const struct wgw_proxy_spec *s
 {
 	int err;
 
-	*out = (struct proxy_socket){.fd = -1};
+	*out = (struct proxy_socket){.fd = -1, .hand = {-1, -1}};
 	if (s->kind == WGW_PROXY_STDIO)
 		return 0;
 	if (s->kind == WGW_PROXY_REMOTE_TCP || s->kind == WGW_PROXY_REMOTE_UDP)
@@ -185,5 +185,9 @@ void proxy_close(const struct wgw_proxy_spec *s, struct proxy_socket *socket)
 		close(socket->fd);
 	if (socket->unlink)
 		unlink(s->path);
-	*socket = (struct proxy_socket){.fd = -1};
+	for (int i = 0; i < 2; i++) {
+		if (socket->hand[i] >= 0)
+			close(socket->hand[i]);
+	}
+	*socket = (struct proxy_socket){.fd = -1, .hand = {-1, -1}};
 }

@@ -37,6 +37,7 @@ enum { WGW_PROXY_LISTENERS_MAX = 256 };
  * @path:	AF_UNIX instead; NULL: not
  * @target_host, @target_port: of the kinds that have one destination
  * @users:	Who may use it, nobody else; @users_from_file: they are those of --users
+ * @tls_cert, @tls_key: paths: clients speak TLS; NULL: they do not
  * @idle_s:	UDP: how long a silent sender is remembered, 0: for ever
  */
 struct wgw_proxy_spec {
@@ -47,6 +48,7 @@ struct wgw_proxy_spec {
 	uint16_t target_port;
 	struct proxy_users users;
 	bool users_from_file;
+	char *tls_cert, *tls_key;
 	uint32_t idle_s;
 };
 
@@ -55,6 +57,7 @@ struct wgw_proxy_spec {
  * @run:	What they share with run; the command is unused
  * @specs:	@n of them
  * @users_file:	--users FILE, NULL: none
+ * @tls_cert, @tls_key: --tls-cert FILE, --tls-key FILE; NULL: no TLS, the key is in the other file
  * @allow_open:	--allow-open-proxy: listen beyond loopback without users
  * @any_user:	--any-user: other users of this host may use listeners on loopback
  * @connect_ms:	--connect-timeout
@@ -65,7 +68,7 @@ struct wgw_proxy_options {
 	struct wgw_run_options run;
 	struct wgw_proxy_spec *specs;
 	size_t n;
-	const char *users_file;
+	const char *users_file, *tls_cert, *tls_key;
 	bool allow_open, any_user;
 	uint32_t connect_ms;
 	int family, first;

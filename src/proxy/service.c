@@ -3,7 +3,8 @@
  * service.c - listeners of a session: where proxies begin and end
  *
  * A listener is a socket that the session's front has opened and passed over the channel with what it
- * is for (WGW_CH_PROXY); this process opens none. It lives until the front says stop or the session is
+ * is for (WGW_CH_PROXY); this process opens none. Where clients speak TLS it is the socket over which the
+ * TLS process hands the connections that it has accepted. It lives until the front says stop or the session is
  * over; its clients then run out, or are dropped when the session is over.
  */
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "src/proxy/handed.h"
 #include "src/proxy/internal.h"
 #include "src/proxy/peer.h"
 
@@ -129,22 +131,27 @@ static void pause_accept(struct proxy_service *v)
 			      wgw_clock_ns() + PROXY_ACCEPT_PAUSE_MS * WGW_MS_NS);
 }
 
-/* On loopback without users: our own user's connections only, and root's. */
-static bool may_enter(struct proxy_service *v, int fd)
+/* Both ends of a client's TCP connection. */
+static bool addresses(int fd, struct stack_addr *peer, struct stack_addr *local)
 {
 	struct sockaddr_storage peer_ss, local_ss;
 	socklen_t peer_len = sizeof(peer_ss), local_len = sizeof(local_ss);
-	struct stack_addr peer, local;
-	uint32_t uid = UINT32_MAX;
 
-	if (v->diag < 0)
-		return true;
 	if (getpeername(fd, (struct sockaddr *)&peer_ss, &peer_len) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&local_ss, &local_len) < 0)
 		return false;
-	wgw_sockaddr_to(&peer_ss, &peer);
-	wgw_sockaddr_to(&local_ss, &local);
-	if (proxy_peer_uid(v->diag, &peer, &local, &uid) == 0 && (uid == geteuid() || uid == 0))
+	wgw_sockaddr_to(&peer_ss, peer);
+	wgw_sockaddr_to(&local_ss, local);
+	return true;
+}
+
+/* On loopback without users: our own user's connections only, and root's. */
+static bool may_enter(struct proxy_service *v, const struct stack_addr *peer,
+		      const struct stack_addr *local)
+{
+	uint32_t uid = UINT32_MAX;
+
+	if (proxy_peer_uid(v->diag, peer, local, &uid) == 0 && (uid == geteuid() || uid == 0))
 		return true;
 	if (uid == UINT32_MAX)
 		wgw_session_say(v->session, 2, "proxy: a client closed before it was looked at");
@@ -156,23 +163,54 @@ static bool may_enter(struct proxy_service *v, int fd)
 	return false;
 }
 
+/* Takes one connection of the kernel's backlog. 0 or -errno. */
+static int accept_one(struct proxy_service *v)
+{
+	int fd = accept4(v->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct stack_addr peer, local;
+
+	if (fd < 0)
+		return -errno;
+	if (v->diag < 0 || (addresses(fd, &peer, &local) && may_enter(v, &peer, &local)))
+		proxy_client_new(v, fd, protocols[v->kind]);
+	else
+		close(fd);
+	return 0;
+}
+
+/* The same of those that the TLS process has accepted. */
+static int take_handed(struct proxy_service *v)
+{
+	struct proxy_handed handed;
+	int fd;
+	ssize_t len = proxy_fd_receive(v->watch.fd, &handed, sizeof(handed), &fd);
+
+	if (len <= 0) /* 0: nobody is left who could hand anything */
+		return len < 0 ? (int)len : -EAGAIN;
+	if (fd < 0)
+		return -EMFILE;
+	if (len != sizeof(handed) || (v->diag >= 0 && !may_enter(v, &handed.peer, &handed.local)))
+		close(fd);
+	else if (handed.tls)
+		proxy_client_own(v, fd, protocols[v->kind], &handed.peer);
+	else
+		proxy_client_new(v, fd, protocols[v->kind]);
+	return 0;
+}
+
 static void accept_all(struct proxy_service *v)
 {
 	while (v->watch.fd >= 0) {
-		int fd;
+		int err;
 
 		if (v->unknown >= PROXY_UNKNOWN_MAX) { /* the backlog holds the others */
 			pause_accept(v);
 			return;
 		}
-		fd = accept4(v->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0 && !may_enter(v, fd)) {
-			close(fd);
-		} else if (fd >= 0) {
-			proxy_client_new(v, fd, protocols[v->kind], false);
-		} else if (errno == EAGAIN) {
+		err = v->handed ? take_handed(v) : accept_one(v);
+		if (err == -EAGAIN)
 			return;
-		} else if (errno != EINTR && errno != ECONNABORTED) {
+		if (err && err != -EINTR && err != -ECONNABORTED) {
 			pause_accept(v); /* no descriptors: some have to close first */
 			return;
 		}
@@ -250,6 +288,14 @@ static struct proxy_service *service_new(struct wgw_session *s, const struct wgw
 	return NULL;
 }
 
+static bool listens(int fd)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value;
+}
+
 /* Takes *@socket over when it succeeds. 0 or errno. */
 static int service_start(struct proxy_service *v, const struct wgw_channel_msg *msg, int *socket)
 {
@@ -272,13 +318,14 @@ static int service_start(struct proxy_service *v, const struct wgw_channel_msg *
 	}
 
 	if (v->kind == WGW_PROXY_STDIO) {
-		proxy_client_new(v, *socket, protocols[v->kind], true);
+		proxy_client_own(v, *socket, protocols[v->kind], NULL);
 		*socket = -1;
 		return 0;
 	}
 	if ((size_t)v->kind >= sizeof(protocols) / sizeof(*protocols) || !protocols[v->kind])
 		return EPROTONOSUPPORT;
 	v->watch.fd = *socket;
+	v->handed = !listens(*socket);
 	err = -wgw_loop_add(v->proxy->t->loop, &v->watch, EPOLLIN | EPOLLET);
 	if (err)
 		v->watch.fd = -1;

@@ -138,8 +138,9 @@ static void start_assoc(struct proxy_client *c, struct socks *s)
 	int err;
 
 	/* On a unix socket nothing says from which address the client sends: another user could be
-	 * first, unless the client has named the port it holds. */
-	if (c->unix_peer && c->target.addr.port == 0) {
+	 * first, unless the client has named the port it holds. Over TLS, datagrams alone would not
+	 * be encrypted. */
+	if (c->tls || (c->unix_peer && c->target.addr.port == 0)) {
 		reply(c, SOCKS5_NOT_ALLOWED, NULL);
 		return;
 	}

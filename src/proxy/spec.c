@@ -35,6 +35,8 @@ void wgw_proxy_options_free(struct wgw_proxy_options *o)
 		free(o->specs[i].host);
 		free(o->specs[i].path);
 		free(o->specs[i].target_host);
+		free(o->specs[i].tls_cert);
+		free(o->specs[i].tls_key);
 		proxy_users_free(&o->specs[i].users);
 	}
 	free(o->specs);

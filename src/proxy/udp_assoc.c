@@ -207,7 +207,7 @@ static int open_relay(struct proxy_assoc *a, struct stack_addr *bound)
 	struct stack_addr at = {.ip = {[10] = 0xff, 0xff, 127, 0, 0, 1}};
 
 	if (!a->control->unix_peer) {
-		if (getsockname(a->control->watch.fd, (struct sockaddr *)&ss, &len) < 0)
+		if (getsockname(a->control->end.watch.fd, (struct sockaddr *)&ss, &len) < 0)
 			return errno;
 		wgw_sockaddr_to(&ss, &at);
 		/* of a socket that takes both families IPv4 comes as IPv4-mapped */

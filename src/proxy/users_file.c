@@ -1,51 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* users_file.c - the file of --users: lines NAME:PASSWORD */
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "src/proxy/front.h"
 
 enum { FILE_MAX_BYTES = 16 << 20 };
-
-/* The whole of a file, or NULL and errno. */
-static char *read_all(const char *path, size_t *len)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
-	char *text = NULL;
-	struct stat st;
-
-	*len = 0;
-	if (fd < 0)
-		return NULL;
-	if (fstat(fd, &st) || st.st_size > FILE_MAX_BYTES || !S_ISREG(st.st_mode))
-		err = EINVAL;
-	else if (!(text = malloc((size_t)st.st_size + 1)))
-		err = ENOMEM;
-	while (!err && *len < (size_t)st.st_size) {
-		ssize_t n = read(fd, text + *len, (size_t)st.st_size - *len);
-
-		if (n < 0)
-			err = errno;
-		if (n <= 0)
-			break;
-		*len += (size_t)n;
-	}
-	if (!err && st.st_mode & (S_IRWXG | S_IRWXO))
-		wgw_say(WGW_SAY_WARNING, "%s: others can read it (mode %03o)", path,
-			st.st_mode & 0777);
-	close(fd);
-	if (err) {
-		free(text);
-		text = NULL;
-	}
-	errno = err;
-	return text;
-}
 
 static bool may_have_users(const struct wgw_proxy_spec *s)
 {
@@ -80,7 +42,7 @@ int proxy_users_read(struct wgw_proxy_options *o)
 
 	if (!o->users_file)
 		return 0;
-	text = read_all(o->users_file, &len);
+	text = proxy_file_read(o->users_file, FILE_MAX_BYTES, true, &len);
 	if (!text) {
 		wgw_say(WGW_SAY_ERROR, "%s: %s", o->users_file, strerror(errno));
 		return -1;

@@ -76,7 +76,7 @@ struct splitter {
 	unsigned int line, section_line;
 	enum section_kind kind;
 	const char *name;
-	char *bind, *target, *port, *user, *password, *idle;
+	char *bind, *target, *port, *user, *password, *idle, *cert, *key;
 };
 
 static void put(struct splitter *s, const char *bytes, size_t n)
@@ -118,6 +118,17 @@ static void bad(struct splitter *s, const char *format, ...)
 
 /* ---- sections become listeners ---- */
 
+/* Path of a file that @source names, beside @source when it is relative. */
+static char *beside(const char *source, const char *path)
+{
+	const char *slash = strrchr(source, '/');
+	char *out = NULL;
+
+	if (path[0] == '/' || !slash)
+		return strdup(path);
+	return asprintf(&out, "%.*s/%s", (int)(slash - source), source, path) < 0 ? NULL : out;
+}
+
 static void wipe(char **text)
 {
 	if (*text)
@@ -128,7 +139,8 @@ static void wipe(char **text)
 
 static void forget(struct splitter *s)
 {
-	char **const all[] = {&s->bind, &s->target, &s->port, &s->user, &s->password, &s->idle};
+	char **const all[] = {&s->bind,	    &s->target, &s->port, &s->user,
+			      &s->password, &s->idle,	&s->cert, &s->key};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		wipe(all[i]);
@@ -177,6 +189,31 @@ static void set_users(struct splitter *s, struct wgw_proxy_spec *spec)
 		bad(s, "[%s] Username, Password: too long", s->name);
 }
 
+/* A path of the section: beside the file, or where wireproxy looks for it, in the working directory. */
+static char *path_of(const struct splitter *s, const char *path)
+{
+	char *near = beside(s->source, path);
+
+	if (near && access(near, F_OK) < 0) {
+		free(near);
+		near = strdup(path);
+	}
+	return near;
+}
+
+static void set_tls(struct splitter *s, struct wgw_proxy_spec *spec)
+{
+	if (!s->cert && !s->key)
+		return;
+	if (!s->cert || !s->key) {
+		bad(s, "[%s] CertFile and KeyFile belong together", s->name);
+		return;
+	}
+	spec->tls_cert = path_of(s, s->cert);
+	spec->tls_key = path_of(s, s->key);
+	s->failed |= !spec->tls_cert || !spec->tls_key;
+}
+
 /* The section is whole. */
 static void end_section(struct splitter *s)
 {
@@ -214,6 +251,7 @@ static void end_section(struct splitter *s)
 	else if (s->idle)
 		spec->idle_s = idle;
 	set_users(s, spec);
+	set_tls(s, spec);
 }
 
 /* A preference, there: names without such an address are reached at the others. */
@@ -246,7 +284,9 @@ static void take_key(struct splitter *s, const char *key, const char *value)
 		{"BindAddress", &s->bind},  {"Target", &s->target},
 		{"ListenPort", &s->port},   {"Username", &s->user},
 		{"Password", &s->password}, {"InactivityTimeout", &s->idle},
+		{"CertFile", &s->cert},	    {"KeyFile", &s->key},
 	};
+	bool tls = strcasecmp(key, "CertFile") == 0 || strcasecmp(key, "KeyFile") == 0;
 	char quoted[WGW_QUOTED_BYTES];
 
 	if (s->kind == SEC_RESOLVE && strcasecmp(key, "ResolveStrategy") == 0) {
@@ -254,18 +294,12 @@ static void take_key(struct splitter *s, const char *key, const char *value)
 		return;
 	}
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-		if (strcasecmp(key, keys[i].name) == 0) {
+		if (strcasecmp(key, keys[i].name) == 0 && (!tls || s->kind == SEC_HTTP)) {
 			keep(s, keys[i].where, value);
 			return;
 		}
 	}
-	if (strcasecmp(key, "CertFile") == 0 || strcasecmp(key, "KeyFile") == 0)
-		bad(s,
-		    "[%s] %s: TLS between client and proxy is not offered; use a unix socket, or "
-		    "a listener on loopback",
-		    s->name, key);
-	else
-		bad(s, "[%s] has no key %s", s->name, wgw_quoted(key, quoted));
+	bad(s, "[%s] has no key %s", s->name, wgw_quoted(key, quoted));
 }
 
 /* Expands "$NAME". False after an error was said. */
@@ -424,17 +458,6 @@ static void take_line(struct splitter *s, const char *raw, size_t raw_len)
 		put_text(s, "\n");
 	}
 	sodium_memzero(value, sizeof(value));
-}
-
-/* Path of a file that @source names, beside @source when it is relative. */
-static char *beside(const char *source, const char *path)
-{
-	const char *slash = strrchr(source, '/');
-	char *out = NULL;
-
-	if (path[0] == '/' || !slash)
-		return strdup(path);
-	return asprintf(&out, "%.*s/%s", (int)(slash - source), source, path) < 0 ? NULL : out;
 }
 
 int proxy_wireproxy_split(const char *source, const char *text, size_t len,

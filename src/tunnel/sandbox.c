@@ -224,12 +224,12 @@ int wgw_sandbox_enter(void (*say)(void *ctx, const char *warning), void *ctx)
 	setrlimit(RLIMIT_CORE, &none);
 	err = restrict_files();
 	if (err && err != -ENOSYS && err != -EOPNOTSUPP)
-		say(ctx, "Landlock refused; the tunnel process runs with seccomp alone");
+		say(ctx, "Landlock refused; wgwrap's processes run with seccomp alone");
 	if (SANITIZED)
 		return 0;
 	err = load_filter();
 	if (err == -EINVAL || err == -ENOSYS || err == -EOPNOTSUPP) {
-		say(ctx, "the kernel has no seccomp filters; the tunnel process runs without");
+		say(ctx, "the kernel has no seccomp filters; wgwrap's processes run without");
 		return 0;
 	}
 	return err;

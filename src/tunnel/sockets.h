@@ -322,6 +322,7 @@ struct wgw_far {
  * @err:	What the far side ended with; it may have ended before the outcome was told
  * @far_over:	The far side has ended, @err says how
  * @tail:	What it had received and the application has not yet taken
+ * @lent:	Of a proxy's client: ends with the session
  * @out_fin:	The application's FIN was passed on
  * @discarded:	Bytes came that nobody will read
  */
@@ -346,7 +347,7 @@ struct wgw_conn {
 	int connect_err, err;
 	uint64_t started, wait_ns, retry_at;
 	uint64_t moved[2]; /* bytes from the application, bytes to it */
-	bool far_over, out_fin, discarded, counted_unsent;
+	bool far_over, out_fin, discarded, counted_unsent, lent;
 	uint8_t *tail;
 	size_t tail_at, tail_len;
 	uint8_t *stash[2]; /* relay.c: read and not yet written, per direction */

@@ -494,7 +494,7 @@ void wgw_tcp_session_over(struct wgw_sockets *s, struct wgw_session *session)
 		struct wgw_conn *c = wgw_container(l, struct wgw_conn, link);
 		bool own = c->sock.quota && c->sock.quota->session == session;
 		/* A proxy's client goes with its proxy, an application's connection does not. */
-		bool client = c->state == WGW_CONN_OPEN && !c->app.keeps && c->app.watch.fd >= 0;
+		bool client = c->state == WGW_CONN_OPEN && c->lent && c->app.watch.fd >= 0;
 
 		l = l->next;
 		if (own && client)

@@ -187,6 +187,49 @@ START_TEST(another_file_is_found_beside_the_first)
 }
 END_TEST
 
+START_TEST(certificates_of_http_sections)
+{
+	static const char text[] = "[http]\nBindAddress = 1\nCertFile = no.crt\nKeyFile = /no.key\n"
+				   "[http]\nBindAddress = 2\n";
+	struct wgw_proxy_options o;
+	char *wg, *path;
+
+	ck_assert_int_eq(split(text, &o, &wg, &path), 1);
+	ck_assert_uint_eq(o.n, 2);
+	ck_assert_str_eq(o.specs[0].tls_cert, "no.crt"); /* it is not beside the file */
+	ck_assert_str_eq(o.specs[0].tls_key, "/no.key");
+	ck_assert(proxy_speaks_tls(&o.specs[0]));
+	ck_assert(!proxy_speaks_tls(&o.specs[1]));
+	free(wg);
+	wgw_proxy_options_free(&o);
+}
+END_TEST
+
+START_TEST(which_listeners_get_the_certificate_of_the_command_line)
+{
+	struct wgw_proxy_options o = {.tls_cert = "c"};
+
+	ck_assert_ptr_null(wgw_proxy_add_listener(&o, WGW_PROXY_SNI, "1"));
+	ck_assert_ptr_null(wgw_proxy_add_listener(&o, WGW_PROXY_MIXED, "unix:s"));
+	ck_assert_ptr_null(wgw_proxy_add_forward(&o, false, "1:a:1"));
+	ck_assert_int_eq(proxy_tls_prepare(&o), -1); /* none may speak TLS */
+	ck_assert_ptr_null(wgw_proxy_add_listener(&o, WGW_PROXY_MIXED, "1"));
+	ck_assert_ptr_null(wgw_proxy_add_listener(&o, WGW_PROXY_SOCKS, "2"));
+	ck_assert_ptr_null(wgw_proxy_add_listener(&o, WGW_PROXY_HTTP, "3"));
+	o.specs[5].tls_cert = strdup("own");
+	o.specs[5].tls_key = strdup("key");
+	ck_assert_int_eq(proxy_tls_prepare(&o), 0);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert(!proxy_speaks_tls(&o.specs[i]));
+	for (size_t i = 3; i < 5; i++) {
+		ck_assert_str_eq(o.specs[i].tls_cert, "c");
+		ck_assert_str_eq(o.specs[i].tls_key, "c");
+	}
+	ck_assert_str_eq(o.specs[5].tls_cert, "own");
+	wgw_proxy_options_free(&o);
+}
+END_TEST
+
 START_TEST(what_is_wrong_is_said_without_secrets)
 {
 	static const struct {
@@ -197,6 +240,8 @@ START_TEST(what_is_wrong_is_said_without_secrets)
 		{"[Socks5]\nhunter2hunter2hunter2hunter2hunter2hunter2h = 1\n", "no key"},
 		{"[Socks5]\nBindAddress = 1\nPassword = $hunter2\n", "Password"},
 		{"[STDIOTunnel]\n", "Target"},
+		{"[http]\nBindAddress = 1\nKeyFile = hunter2\n", "belong together"},
+		{"[Socks5]\nBindAddress = 1\nKeyFile = hunter2\n", "no key 'KeyFile'"},
 		{"[TCPServerTunnel]\nListenPort = 0\nTarget = a:1\n", "ListenPort"},
 		{"[UDPProxyTunnel]\nBindAddress = 1\nTarget = a:1\nInactivityTimeout = x\n",
 		 "Inactivity"},
@@ -243,6 +288,8 @@ int main(void)
 	tcase_add_test(tc, a_plain_file_is_left_as_it_is);
 	tcase_add_test(tc, sections_become_listeners_and_lines_stay_where_they_are);
 	tcase_add_test(tc, another_file_is_found_beside_the_first);
+	tcase_add_test(tc, certificates_of_http_sections);
+	tcase_add_test(tc, which_listeners_get_the_certificate_of_the_command_line);
 	tcase_add_test(tc, what_is_wrong_is_said_without_secrets);
 	tcase_add_test(tc, there_are_only_so_many_listeners);
 	suite_add_tcase(suite, tc);

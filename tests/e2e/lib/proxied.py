@@ -154,6 +154,22 @@ class Proxied:
         return subprocess.run([WGWRAP, "nc", "-c", self.conf, *argv], env=self.environment("client"),
                               capture_output=True, check=False, **kwargs)
 
+    def kill_tunnel(self):
+        """Kills the clients' tunnel processes; whether there was one that this user can find."""
+        killed = False
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as f:
+                    ours = self.path("run-client").encode() in f.read()
+                with open(f"/proc/{pid}/comm", encoding="ascii") as f:
+                    ours &= f.read().strip() == "wgwrap-tunnel"
+                if ours:
+                    os.kill(int(pid), 9)
+                    killed = True
+            except OSError:
+                pass
+        return killed
+
     def describe(self):
         return "".join(f"-- {p.log_path}\n{p.words()[-1500:]}" for p in self.proxies[-2:]) + \
             self.read(self.path("server.log"))[-1000:]

@@ -10,6 +10,7 @@ proxied_server.py - the servers that the tests of proxies reach through the tunn
 	TCP 4012  a line "HOST PORT": connects there, sends "called\\n" and echoes; tells its source port first
 	TCP 4014  reads a byte, then sends 20 of them, one every 5 ms
 	TCP 4013  the same as 4012, and then passes on what comes from either side
+	TCP 4015  a line NAME: is told "noted\\n"; reads to the end and notes how it came; a line ?NAME: tells that
 	UDP 4010  answers "SOURCE-PORT PAYLOAD"
 	UDP 4011  the same from another port
 
@@ -175,6 +176,26 @@ def call(s, then=lambda s, out: echo(out)):
         s.sendall(b"error %s\n" % str(e).encode())
 
 
+ENDS = {}
+
+
+def end(s):
+    line = b""
+    while not line.endswith(b"\n"):
+        line += s.recv(1)
+    name = line.strip()
+    if name.startswith(b"?"):
+        s.sendall(ENDS.get(name[1:], b"none") + b"\n")
+        return
+    s.sendall(b"noted\n")
+    try:
+        while s.recv(65536):
+            pass
+        ENDS[name] = b"finished"
+    except ConnectionResetError:
+        ENDS[name] = b"reset"
+
+
 def tcp(port, serve):
     listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=256)
 
@@ -213,7 +234,7 @@ def udp(port, other):
 
 def main():
     for port, serve in ((4007, echo), (4008, count), (4009, partial), (4014, slowly), (4012, call),
-                        (4013, lambda s: call(s, relay))):
+                        (4013, lambda s: call(s, relay)), (4015, end)):
         tcp(port, serve)
     udp(4010, False)
     udp(4011, True)

@@ -144,6 +144,28 @@ def _(w):
         assert proxy.stop() == 0
 
 
+@test("[http] with CertFile and KeyFile: an https:// proxy; paths beside the file, or in the working directory")
+def _(w):
+    need("openssl")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=proxy", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-days", "2", "-keyout", w.path("proxy.key"), "-out", w.path("proxy.crt")],
+                   check=True, capture_output=True)
+    os.mkdir(w.path("etc"))
+    for conf, name in (("tls.conf", "proxy"), ("etc/tls.conf", "proxy"), ("tls.conf", w.path("proxy"))):
+        p = Ports()
+        with p.host:
+            text = sections(p).replace("#CertFile = ...", f"CertFile = {name}.crt").replace("#KeyFile = ...", "KeyFile = $WHERE")
+            proxy = all_up(w, w.write(conf, wg_part(w) + text), "(HTTP over TLS)", WHERE=f"{name}.key")
+            check_client_tunnel(p)
+            check_socks(p.socks)
+            for user, status in (("user:$pass", 0), ("user:wrong", 22)):
+                done = subprocess.run(["curl", "-fsS", "-m", "10", "--proxy-cacert", w.path("proxy.crt"), "-x",
+                                       f"https://{user}@127.0.0.1:{p.http}", f"http://{SERVER}:8080/"], capture_output=True,
+                                      timeout=20, check=False, env=w.environment("curl"))
+                assert done.returncode == status, (conf, done)
+            assert proxy.stop() == 0
+
+
 @test("all in one file and STDIOTunnel: the listeners stay when the connection has ended")
 def _(w):
     p = Ports()
@@ -418,7 +440,8 @@ def _(w):
                            ("[TCPServerTunnel]\nTarget = a:1\n", "ListenPort"),
                            ("[Socks5]\nBindAdress = 127.0.0.1:1\n", "has no key"),
                            ("[Socks5]\nBindAddress = 127.0.0.1:1\nPassword = $ecret-word\n", "Password"),
-                           ("[http]\nBindAddress = 127.0.0.1:1\nCertFile = x\n", "TLS"),
+                           ("[http]\nBindAddress = 127.0.0.1:1\nCertFile = x\n", "CertFile and KeyFile belong together"),
+                           ("[Socks5]\nBindAddress = 127.0.0.1:1\nCertFile = x\nKeyFile = y\n", "has no key 'CertFile'"),
                            ("[Socks6]\nBindAddress = 127.0.0.1:1\n", "Socks6"),
                            ("[Resolve]\nResolveStrategy = x\n", "ResolveStrategy")):
         conf = w.write("bad.conf", wg_part(w) + text)

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* tls_process.h - what the TLS process's files share: tls.c (listeners), tls_conn.c (connections) */
+#ifndef SRC_PROXY_TLS_PROCESS_H
+#define SRC_PROXY_TLS_PROCESS_H
+
+#include "src/proxy/tls.h"
+#include "src/proxy/tls_openssl.h"
+#include "src/tunnel/sockets.h"
+
+struct tls_conn;
+
+/**
+ * struct tls_process - all of it
+ * @conns:	Connections
+ * @due:	Those that have something to do before the loop sleeps
+ * @unusable:	Why there is no TLS, or NULL
+ */
+struct tls_process {
+	struct wgw_loop *loop;
+	struct wgw_watch control;
+	struct wgw_before before;
+	struct wgw_link conns;
+	struct tls_conn *due, **due_tail;
+	struct tls_service *services;
+	size_t n;
+	bool stopping;
+	const char *unusable;
+};
+
+/**
+ * struct tls_service - a listener
+ * @ctx:	NULL: there is no certificate yet, nothing is accepted
+ * @unknown:	Its connections that were not handed over
+ * @waiting:	Those of them for which the pair has no room
+ */
+struct tls_service {
+	struct tls_process *process;
+	struct wgw_watch watch, hand;
+	struct wgw_timer pause;
+	SSL_CTX *ctx;
+	bool plain;
+	unsigned int unknown;
+	struct wgw_link waiting;
+};
+
+/* Takes @fd over, an accepted connection. */
+void tls_conn_new(struct tls_service *s, int fd);
+/* Tries again to hand over those that wait. */
+void tls_conn_hand_waiting(struct tls_service *s);
+/* Does what is due. Returns whether something is again. */
+bool tls_conn_run_due(struct tls_process *p);
+/* Drops the connections that were not handed over. */
+void tls_conn_drop_unknown(struct tls_process *p);
+
+#endif

@@ -1,0 +1,676 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+tls.py - TLS between clients and the listeners of `wgwrap proxy`: --tls-cert, --tls-key
+
+time limit: 300 s
+"""
+
+import hashlib
+import os
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from lib import tap  # noqa: E402
+from lib.behind import FILES, Behind, as_text  # noqa: E402
+from lib.proxied import SERVER, WGWRAP, key, read_all, read_exactly, socks, socks_address  # noqa: E402
+from lib.tap import test  # noqa: E402
+from lib.world import find, need, wait_until  # noqa: E402
+
+ECHO, COUNT, PARTIAL, ENDS = 4007, 4008, 4009, 4015
+PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+
+
+class World(Behind):
+    """Proxies with a certificate for 127.0.0.1."""
+
+    def __init__(self):
+        super().__init__()
+        self._secured = None
+        self.cert, self.key = self.certificate("first")
+
+    def certificate(self, name, *options):
+        paths = self.path(f"{name}.crt"), self.path(f"{name}.key")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                        f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2", "-keyout",
+                        paths[1], "-out", paths[0], *options], check=True, capture_output=True)
+        os.chmod(paths[1], 0o600)
+        return paths
+
+    def tls(self, *options, cert=None, key=None, **more):
+        """A proxy whose listeners speak TLS."""
+        return self.start("--tls-cert", cert or self.cert, "--tls-key", key or self.key, *options, **more)
+
+    def secured(self):
+        """The one most tests share: SOCKS, then HTTP, over TLS alone; with users."""
+        if not self._secured:
+            users = self.write("users", "someone:pass word\n")
+            self._secured = self.tls("--socks5", "127.0.0.1:0", "--http", "127.0.0.1:0", "--users", users,
+                                     "--connect-timeout", "3s", ready="(HTTP over TLS)")
+        return self._secured
+
+    def curl_tls(self, *argv, port, user="someone:pass%20word@", cert=None, **more):
+        return self.run("curl", "-sS", "-m", "40", "--proxy-cacert", cert or self.cert, "-x", f"https://{user}127.0.0.1:{port}",
+                        *argv, limit=50, **more)
+
+    def tls_process(self, proxy):
+        """The id of a proxy's TLS process."""
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/status", encoding="ascii") as f:
+                    status = dict(line.split(":", 1) for line in f)
+            except OSError:
+                continue
+            if status["Name"].strip() == "wgwrap-tls" and int(status["PPid"]) == proxy.process.pid:
+                return int(pid), status
+        return None, None
+
+
+class Tls:
+    """A TLS client in which every step can be taken alone."""
+
+    def __init__(self, w, port, alpn=None, version=None, handshake=True):
+        context = ssl.create_default_context(cafile=w.cert)
+        context.check_hostname = False
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        if version:
+            context.minimum_version = context.maximum_version = version
+        self.socket = socket.create_connection(("127.0.0.1", port), 15)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.inward, self.outward = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.inward, self.outward)
+        if handshake:
+            self.call(self.tls.do_handshake)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def settimeout(self, seconds):
+        self.socket.settimeout(seconds)
+
+    def flush(self):
+        if data := self.outward.read():
+            self.socket.sendall(data)
+
+    def call(self, function, *argv):
+        while True:
+            try:
+                result = function(*argv)
+                self.flush()
+                return result
+            except ssl.SSLWantReadError:
+                self.flush()
+                data = self.socket.recv(65536)
+                if data:
+                    self.inward.write(data)
+                else:
+                    self.inward.write_eof()
+
+    def sendall(self, data):
+        self.tls.write(data)
+        self.flush()
+
+    def recv(self, n):
+        """Empty after close_notify; ssl.SSLEOFError when it is missing."""
+        try:
+            return self.call(self.tls.read, n)
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def finish(self):
+        """Sends close_notify and does not wait for the other's."""
+        try:
+            self.tls.unwrap()
+        except (ssl.SSLWantReadError, ssl.SSLSyscallError):
+            pass
+        self.flush()
+
+    def login(self, host, port, command=1):
+        """SOCKS with a name and a password: the reply's code."""
+        self.sendall(b"\5\1\2")
+        assert read_exactly(self, 2) == b"\5\2"
+        self.sendall(b"\1\7someone\x09pass word")
+        assert read_exactly(self, 2) == b"\1\0"
+        self.sendall(bytes([5, command, 0]) + socks_address(host, port))
+        code = read_exactly(self, 4)
+        read_exactly(self, {1: 6, 4: 18}[code[3]])
+        return code[1]
+
+
+def echoes(s):
+    s.sendall(b"hello")
+    assert read_exactly(s, 5) == b"hello"
+
+
+def is_cut(s):
+    """Whether a connection ends in a reset, or without close_notify."""
+    try:
+        read_all(s)
+    except (ConnectionResetError, ssl.SSLEOFError):
+        return True
+    return False
+
+
+def still_serves(w, proxy):
+    with Tls(w, proxy.port(0)) as s:
+        assert s.login(SERVER, ECHO) == 0
+        echoes(s)
+
+
+@test("curl: CONNECT and absolute form, by name; a wrong password is 407; another certificate is not taken")
+def _(w):
+    port = w.secured().port(1)
+    for options in ((), ("-p",)):
+        done = w.curl_tls(*options, "http://web.test:8080/x", port=port)
+        assert done.returncode == 0 and '"path": "/x"' in done.stdout, (options, done)
+    for user in ("", "someone:wrong@"):
+        done = w.curl_tls("-o", "/dev/null", "-w", "%{http_code}", f"http://{SERVER}:8080/", port=port, user=user)
+        assert done.stdout == "407", done
+    other, _ = w.certificate("stranger")
+    done = w.curl_tls(f"http://{SERVER}:8080/", port=port, cert=other)
+    assert done.returncode == 60 and "certificate" in done.stderr, done
+
+
+@test("64 MiB up and down, over both forms: the same bytes")
+def _(w):
+    need("curl")
+    data = os.urandom(1 << 20) * 64
+    digest = hashlib.sha256(data).hexdigest()
+    big, out, port = os.path.join(w.files(), "big"), w.path("out"), w.secured().port(1)
+    with open(big, "wb") as f:
+        f.write(data)
+    for options in ((), ("-p",)):
+        done = w.curl_tls(*options, "--data-binary", f"@{big}", "-H", "Expect:", f"http://{SERVER}:8080/", port=port)
+        assert digest in done.stdout, (options, done.stdout[-300:], done.stderr)
+        done = w.curl_tls(*options, "-o", out, f"http://{SERVER}:{FILES}/big", port=port)
+        with open(out, "rb") as f:
+            assert done.returncode == 0 and hashlib.sha256(f.read()).hexdigest() == digest, (options, done)
+        os.unlink(out)
+
+
+@test("SOCKS: CONNECT by name and address, BIND; UDP ASSOCIATE is refused, its datagrams would not be encrypted")
+def _(w):
+    port = w.secured().port(0)
+    for host in ("web.test", SERVER, "fd09::1"):
+        with Tls(w, port) as s:
+            assert s.login(host, ECHO) == 0
+            echoes(s)
+    with Tls(w, port) as s:
+        assert s.login(SERVER, 0, 2) == 0
+    with Tls(w, port) as s:
+        assert s.login("0.0.0.0", 0, 3) == 2
+    with Tls(w, port) as s:
+        assert s.login(SERVER, 9) == 5
+
+
+@test("python's ssl: 32 connections at once, TLS 1.2 and 1.3, one byte a record")
+def _(w):
+    port = w.secured().port(0)
+    clients = [Tls(w, port, version=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)[n % 2]) for n in range(32)]
+    for s in clients:
+        assert s.login(SERVER, ECHO) == 0
+    for s in clients:
+        for byte in b"slowly":
+            s.sendall(bytes([byte]))
+    for s in clients:
+        with s:
+            assert read_exactly(s, 6) == b"slowly"
+
+
+@test("half-close: close_notify goes on as FIN, the answer still comes, then close_notify")
+def _(w):
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        with Tls(w, w.secured().port(0), version=version) as s:
+            assert s.login(SERVER, COUNT) == 0
+            s.sendall(b"x" * 100000)
+            s.finish()
+            assert read_all(s) == b"100000\n", version
+
+
+def ending(w, name, end):
+    """How a connection that @end ended came to the server."""
+    port = w.secured().port(0)
+    with Tls(w, port) as s:
+        assert s.login(SERVER, ENDS) == 0
+        s.sendall(name + b"\n" + b"y" * 50000)
+        assert read_exactly(s, 6) == b"noted\n"
+        end(s)
+
+    def told():
+        with Tls(w, port) as ask:
+            assert ask.login(SERVER, ENDS) == 0
+            ask.sendall(b"?" + name + b"\n")
+            line = read_all(ask)
+            return line != b"none\n" and line
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if line := told():
+            return line.strip().decode()
+        time.sleep(0.1)
+    return "nothing"
+
+
+@test("what is cut short does not look complete: a FIN without close_notify, and a RST, are resets at the other side")
+def _(w):
+    def reset(s):
+        s.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        s.socket.close()
+
+    def spoilt(s):
+        s.socket.sendall(b"\x17\3\3\0\x20" + b"not what was encrypted for this.")
+
+    assert ending(w, b"whole", lambda s: s.finish()) == "finished"
+    assert ending(w, b"cut", lambda s: s.socket.shutdown(socket.SHUT_WR)) == "reset"
+    assert ending(w, b"closed", lambda s: s.socket.close()) == "reset"
+    assert ending(w, b"reset", reset) == "reset"
+    assert ending(w, b"spoilt", spoilt) == "reset"
+
+
+@test("a reset behind the tunnel: no close_notify, after the data before it; a response that was cut short as well")
+def _(w):
+    with Tls(w, w.secured().port(0)) as s:
+        assert s.login(SERVER, PARTIAL) == 0
+        s.sendall(b"x")
+        assert read_exactly(s, 7) == b"partial"
+        assert is_cut(s)
+    with Tls(w, w.secured().port(1)) as s:
+        s.sendall(f"GET http://{SERVER}:8080/truncated HTTP/1.1\r\nHost: x\r\n"
+                  "Proxy-Authorization: Basic c29tZW9uZTpwYXNzIHdvcmQ=\r\n\r\n".encode())
+        assert is_cut(s)
+
+
+@test("an answer and the end: what the proxy refuses is read whole, with close_notify")
+def _(w):
+    with Tls(w, w.secured().port(1)) as s:
+        s.sendall(b"GET /origin HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic c29tZW9uZTpwYXNzIHdvcmQ=\r\n\r\n" + b"z" * 3000)
+        answer = read_all(s)
+        assert answer.startswith(b"HTTP/1.1 400 ") and b"this is a proxy" in answer, answer
+    with Tls(w, w.secured().port(0)) as s:
+        s.sendall(b"\5\1\0")
+        assert read_all(s) == b"\5\xff"
+
+
+@test("without TLS: HTTP is told so, SOCKS sees the end; --listen on loopback takes both, beyond it TLS alone")
+def _(w):
+    for n in (0, 1):
+        with w.connect(w.secured(), n) as s:
+            s.sendall(b"GET http://web.test/ HTTP/1.1\r\n\r\n")
+            answer = read_all(s)
+            assert answer.startswith(b"HTTP/1.1 400 ") and answer.endswith(b"https:// proxy, not http\n"), answer
+        with w.connect(w.secured(), n) as s:
+            s.sendall(b"\5\1\2")
+            assert read_all(s) == b""
+    proxy = w.tls("--listen", "127.0.0.1:0", "--listen", f"unix:{w.path('plain.sock')}", ready="plain.sock (SOCKS and HTTP)")
+    assert "(SOCKS and HTTP over TLS)" in proxy.words()
+    for scheme in ("https", "http"):
+        done = w.curl_tls("-x", f"{scheme}://127.0.0.1:{proxy.port()}", f"http://{SERVER}:8080/both", port=0)
+        assert '"path": "/both"' in done.stdout, (scheme, done)
+    with w.connect(proxy) as s:
+        assert socks(s, SERVER, COUNT)[0] == 0
+        s.sendall(b"plain")
+        s.shutdown(socket.SHUT_WR)
+        assert read_all(s) == b"5\n"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(w.path("plain.sock"))
+        assert socks(s, SERVER, ECHO)[0] == 0
+        echoes(s)
+    assert proxy.stop() == 0
+    proxy = w.tls("--listen", "0.0.0.0:0", "--users", w.write("users", "someone:pass word\n"))
+    with w.connect(proxy) as s:
+        s.sendall(b"\5\1\2")
+        assert read_all(s) == b""
+    with Tls(w, proxy.port()) as s:
+        assert s.login(SERVER, ECHO) == 0
+        echoes(s)
+    assert proxy.stop() == 0
+    proxy = w.tls("--listen", "0.0.0.0:0", ready=None)
+    assert proxy.process.wait(15) == 1 and "--allow-open-proxy" in proxy.words(), "TLS alone keeps nobody out"
+
+
+@test("ALPN: http/1.1 is chosen; a client that knows h2 alone gets an alert")
+def _(w):
+    with Tls(w, w.secured().port(1), alpn=["h2", "http/1.1"]) as s:
+        assert s.tls.selected_alpn_protocol() == "http/1.1"
+    try:
+        with Tls(w, w.secured().port(1), alpn=["h2"]):
+            raise AssertionError("h2 was accepted")
+    except ssl.SSLError as e:
+        assert "no application protocol" in str(e).replace("_", " ").lower(), e
+
+
+def refused(w, *options, give=None):
+    """The words of an openssl s_client that is not let in."""
+    done = w.run("openssl", "s_client", "-connect", f"127.0.0.1:{w.secured().port(0)}", "-CAfile", w.cert, *options, limit=30,
+                 input=give or "")
+    return done.stdout + done.stderr
+
+
+@test("bad clients: TLS 1.1, renegotiation, garbage, records too long, half a handshake, gone in the middle of it")
+def _(w):
+    pid, _ = w.tls_process(w.secured())
+    assert "alert" in refused(w, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), "TLS 1.1"
+    assert "no renegotiation" in refused(w, "-tls1_2", give="R\n").lower(), "a renegotiation"
+    port = w.secured().port(0)
+    half = []
+    for sent in (b"", b"\x16", b"\x16\3\1\2\0\1\0\1\xfc\3\3" + b"r" * 100):
+        half.append(socket.create_connection(("127.0.0.1", port), 15))
+        half[-1].sendall(sent)
+    for sent in (b"\1" + os.urandom(5000), b"\x16" + os.urandom(5000), b"\x16\3\1\xff\xff" + b"l" * (1 << 20), b"\x16\3\1\0\0" * 1000,
+                 b"\x80\x2e\1\0\2" + bytes(50), b"\0" * 100):
+        with socket.create_connection(("127.0.0.1", port), 15) as s:
+            try:
+                s.sendall(sent)
+                assert len(read_all(s)) <= 7, "more than an alert"
+            except (ConnectionResetError, BrokenPipeError):
+                pass
+    with Tls(w, port) as s:  # after the handshake
+        try:
+            s.socket.sendall(b"\x17\3\3\xff\xff" + b"l" * (1 << 20))
+            assert is_cut(s)
+        except (ssl.SSLError, ConnectionResetError, BrokenPipeError):
+            pass
+    for _ in range(50):
+        s = Tls(w, port, handshake=False)
+        try:
+            s.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        s.flush()
+        s.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        s.socket.close()
+    still_serves(w, w.secured())
+    start = time.monotonic()
+    for s in half:
+        with s:
+            s.settimeout(30)
+            try:
+                assert read_all(s) == b""
+            except ConnectionResetError:
+                pass
+    assert time.monotonic() - start > 3, "they were not given time"
+    assert w.tls_process(w.secured())[0] == pid, w.secured().words()
+    still_serves(w, w.secured())
+
+
+@test("clients that do not finish a handshake keep others waiting for a while, not for ever")
+def _(w):
+    proxy, idle = w.tls("--socks5", "127.0.0.1:0", "--users", w.write("users", "someone:pass word\n")), []
+    try:
+        for _ in range(1100):
+            idle.append(w.connect(proxy))
+        start = time.monotonic()
+        still_serves_later = Tls(w, proxy.port())
+        with still_serves_later as s:
+            s.settimeout(40)
+            assert s.login(SERVER, ECHO) == 0
+            echoes(s)
+        assert time.monotonic() - start > 3, "none of them counted"
+    except OSError as e:
+        if e.errno == 24:  # EMFILE
+            tap.skip("too few descriptors here")
+        raise
+    finally:
+        for s in idle:
+            s.close()
+    assert proxy.stop() == 0
+
+
+@test("back-pressure: a client that does not read does not fill the TLS process's memory")
+def _(w):
+    pid, status = w.tls_process(w.secured())
+    before = int(status["VmRSS"].split()[0])
+    with Tls(w, w.secured().port(0)) as s:
+        assert s.login(SERVER, ECHO) == 0
+        s.socket.setblocking(False)
+        sent, stuck, pending = 0, time.monotonic(), b""
+        while time.monotonic() - stuck < 2 and sent < 128 << 20:
+            try:
+                if not pending:
+                    s.tls.write(b"y" * 16384)
+                    pending = s.outward.read()
+                pending = pending[s.socket.send(pending):]
+                sent += 0 if pending else 16384
+                stuck = time.monotonic()
+            except BlockingIOError:
+                time.sleep(0.01)
+        assert sent < 80 << 20, sent
+        after = int(w.tls_process(w.secured())[1]["VmRSS"].split()[0])
+        assert w.tls_process(w.secured())[0] == pid and after - before < 4096, (before, after)
+        s.settimeout(15)
+        sent += 16384 if pending else 0
+        rest = threading.Thread(target=s.socket.sendall, args=(pending,))
+        rest.start()
+        while sent > 0:
+            sent -= len(s.recv(min(sent, 65536)))
+        rest.join()
+        s.finish()
+        assert read_all(s) == b""
+
+
+def says(w, expected, *options, status=3):
+    done = w.run(WGWRAP, "proxy", "-c", w.conf, *options, limit=20)
+    assert done.returncode == status and expected in done.stderr, (options, done)
+    assert "PRIVATE" not in done.stderr
+
+
+@test("certificates that cannot be used are named with their file and the reason")
+def _(w):
+    other, other_key = w.certificate("other")
+    encrypted, empty, junk = w.path("encrypted.key"), w.write("empty", ""), w.write("junk", "junk\n" * 100)
+    subprocess.run(["openssl", "pkey", "-in", w.key, "-aes128", "-passout", "pass:word", "-out", encrypted], check=True)
+    os.chmod(encrypted, 0o600)
+    listen = ("--http", "127.0.0.1:0")
+    for cert, key, expected in ((w.path("none"), w.key, f"{w.path('none')}: No such file"),
+                                (w.cert, w.path("none"), f"{w.path('none')}: No such file"),
+                                (w.cert, other_key, f"{other_key}: the key does not belong to the certificate"),
+                                (w.cert, encrypted, f"{encrypted}: the key is encrypted"),
+                                (w.cert, junk, f"{junk}: there is no private key in it"),
+                                (junk, w.key, f"{junk}: there is no certificate in it"),
+                                (empty, w.key, f"{empty}: there is no certificate in it"),
+                                (w.key, w.key, f"{w.key}: there is no certificate in it"),
+                                (w.dir, w.key, f"{w.dir}: Is a directory")):
+        says(w, expected, *listen, "--tls-cert", cert, "--tls-key", key)
+    says(w, f"{w.cert}: there is no private key in it", *listen, "--tls-cert", w.cert)
+    says(w, "--tls-key needs --tls-cert", *listen, "--tls-key", w.key, status=2)
+    says(w, "no listener for SOCKS or HTTP", "-L", f"127.0.0.1:0:{SERVER}:80", "--tls-cert", w.cert, "--tls-key", w.key)
+    assert other
+
+
+@test("a key that others can read is warned of; one file may hold both; a chain is sent whole")
+def _(w):
+    with open(w.cert, encoding="ascii") as cert, open(w.key, encoding="ascii") as key:
+        both = w.write("both.pem", cert.read() + key.read())
+    os.chmod(both, 0o640)
+    proxy = w.start("--http", "127.0.0.1:0", "--tls-cert", both)
+    assert "both.pem: others can read it (mode 640)" in proxy.words(), proxy.words()
+    assert '"path": "/one"' in w.curl_tls(f"http://{SERVER}:8080/one", port=proxy.port(), user="").stdout
+    assert proxy.stop() == 0
+    # root -> middle -> leaf: with the root alone a client has to be sent the middle one
+    for name, parent in (("root", None), ("middle", "root"), ("leaf", "middle")):
+        subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                        f"/CN={name}", "-keyout", w.path(f"{name}.key"), "-out", w.path(f"{name}.csr")], check=True,
+                       capture_output=True)
+        extensions = w.write("ext", "subjectAltName=IP:127.0.0.1\n" if name == "leaf" else "basicConstraints=critical,CA:TRUE\n")
+        signer = ["-CA", w.path(f"{parent}.crt"), "-CAkey", w.path(f"{parent}.key"), "-CAcreateserial"] if parent else \
+            ["-signkey", w.path("root.key")]
+        subprocess.run(["openssl", "x509", "-req", "-in", w.path(f"{name}.csr"), "-days", "2", "-extfile", extensions, *signer,
+                        "-out", w.path(f"{name}.crt")], check=True, capture_output=True)
+    with open(w.path("leaf.crt"), encoding="ascii") as leaf, open(w.path("middle.crt"), encoding="ascii") as middle:
+        chain = w.write("chain.pem", leaf.read() + middle.read())
+    proxy = w.tls("--http", "127.0.0.1:0", cert=chain, key=w.path("leaf.key"))
+    done = w.curl_tls(f"http://{SERVER}:8080/chain", port=proxy.port(), user="", cert=w.path("root.crt"))
+    assert '"path": "/chain"' in done.stdout, done
+    assert proxy.stop() == 0
+
+
+@test("SIGHUP: the files are read again, connections go on; what is wrong then changes nothing")
+def _(w):
+    old, old_key = w.certificate("before")
+    new, new_key = w.certificate("after")
+    cert, key = w.path("changing.crt"), w.path("changing.key")
+
+    def put(source, source_key):
+        for a, b in ((source, cert), (source_key, key)):
+            with open(a, encoding="ascii") as f:
+                w.write(os.path.basename(b), f.read())
+
+    def shown(port):
+        return ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
+
+    def read(path):
+        with open(path, encoding="ascii") as f:
+            return f.read()
+    put(old, old_key)
+    proxy = w.tls("--listen", "127.0.0.1:0", cert=cert, key=key)
+    before = w.cert
+    try:
+        w.cert = old
+        with Tls(w, proxy.port()) as s:
+            assert socks(s, SERVER, ECHO)[0] == 0
+            put(new, new_key)
+            proxy.process.send_signal(signal.SIGHUP)
+            proxy.wait("certificates were read again")
+            assert shown(proxy.port()) == read(new)
+            put(new, old_key)
+            proxy.process.send_signal(signal.SIGHUP)
+            proxy.wait("does not belong to the certificate")
+            assert shown(proxy.port()) == read(new)
+            echoes(s)
+    finally:
+        w.cert = before
+    assert proxy.stop() == 0
+
+
+@test("the TLS process: no privileges, no files, no core; when it dies another takes its place")
+def _(w):
+    proxy = w.tls("--listen", "127.0.0.1:0")
+    pid, status = w.tls_process(proxy)
+    if not pid:
+        tap.skip("the TLS process cannot be found by this user")
+    assert status["NoNewPrivs"].strip() == "1", status
+    if "asan" not in WGWRAP:
+        assert status["Seccomp"].strip() == "2", status
+    with Tls(w, proxy.port()) as s:
+        assert socks(s, SERVER, ECHO)[0] == 0
+        os.kill(pid, signal.SIGKILL)
+        assert is_cut(s)
+    proxy.wait("the TLS process ended (signal 9)")
+    wait_until("another one", lambda: w.tls_process(proxy)[0])
+    with Tls(w, proxy.port()) as s:
+        assert socks(s, SERVER, ECHO)[0] == 0
+        echoes(s)
+    assert proxy.stop() == 0
+    assert w.tls_process(proxy)[0] is None
+
+
+@test("the tunnel process dies: connections are cut, the listeners stay, and work again")
+def _(w):
+    proxy = w.tls("--listen", "127.0.0.1:0")
+    with Tls(w, proxy.port()) as s:
+        assert socks(s, SERVER, ECHO)[0] == 0
+        if not w.kill_tunnel():
+            tap.skip("the tunnel process cannot be found by this user")
+        assert is_cut(s)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            with Tls(w, proxy.port()) as s:
+                if socks(s, SERVER, ECHO)[0] == 0:
+                    echoes(s)
+                    assert proxy.stop() == 0
+                    return
+        except (OSError, AssertionError):
+            pass
+        time.sleep(0.3)
+    raise AssertionError(proxy.words())
+
+
+@test("SIGTERM: what is open may end, then status 0; nothing new is accepted; what does not end is cut after --linger")
+def _(w):
+    proxy = w.tls("--listen", "127.0.0.1:0")
+    with Tls(w, proxy.port()) as s:
+        assert socks(s, SERVER, COUNT)[0] == 0
+        s.sendall(b"before")
+        proxy.process.terminate()
+        time.sleep(0.7)
+        try:
+            w.connect(proxy).close()
+            raise AssertionError("a connection was accepted")
+        except ConnectionRefusedError:
+            pass
+        s.sendall(b" and after")
+        s.finish()
+        assert read_all(s) == b"16\n"
+        assert proxy.process.wait(10) == 0
+    proxy = w.tls("--listen", "127.0.0.1:0", "--linger", "1s")
+    with Tls(w, proxy.port()) as s:
+        assert socks(s, SERVER, ECHO)[0] == 0
+        assert proxy.stop() == 0
+        assert is_cut(s)
+
+
+ASK = """
+import socket, ssl, sys
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+try:
+    s = context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10))
+    s.sendall(b"\\5\\1\\0")
+    print(s.recv(2))
+except OSError as e:
+    print("refused")
+"""
+
+
+@test("another user of the host is refused on loopback over TLS, too")
+def _(w):
+    if os.geteuid() != 0:
+        tap.skip("needs root, to be another user")
+    proxy = w.tls("--socks5", "127.0.0.1:0")
+    for uid, expected in ((0, ("b'\\x05\\x00'",)), (65532, ("refused", "b''"))):
+        done = subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--", PYTHON, "-c", ASK,
+                               str(proxy.port())], capture_output=True, text=True, cwd="/", timeout=20, check=False)
+        assert done.stdout.strip() in expected, (uid, done)
+    proxy.wait("user 65532 was refused")
+    assert proxy.stop() == 0
+
+
+@test("chromium: a page over an https:// proxy")
+def _(w):
+    need("chromium")
+    as_text(os.path.join(w.files(), "page.html"), "<!doctype html><p id=p>no script has run</p><script>"
+            "document.getElementById('p').textContent = 'from ' + location.host</script>")
+    proxy = w.tls("--http", "127.0.0.1:0")
+    done = w.run("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                 "--disable-background-networking", "--disable-component-update", "--ignore-certificate-errors",
+                 f"--user-data-dir={w.path('chromium')}", f"--proxy-server=https://127.0.0.1:{proxy.port()}", "--dump-dom",
+                 f"http://v4.test:{FILES}/page.html", limit=90)
+    assert f"from v4.test:{FILES}" in done.stdout, (done, proxy.words())
+    assert f"to v4.test:{FILES}: connected" in proxy.words()
+    assert proxy.stop() == 0
+
+
+def check_build():
+    if not find("openssl"):
+        tap.skip_all("openssl is not installed")
+    done = subprocess.run([WGWRAP, "proxy", "-c", "-", "--http", "127.0.0.1:0", "--tls-cert", __file__], capture_output=True,
+                          input=f"[Interface]\nPrivateKey = {key('genkey')}\n", text=True, timeout=30, check=False)
+    if "without TLS" in done.stderr or "is not installed" in done.stderr:
+        tap.skip_all(done.stderr.strip())
+
+
+if __name__ == "__main__":
+    check_build()
+    tap.main(World)
