@@ -369,7 +369,8 @@ static int start_locked(struct wgw_launch *l)
 			return -1;
 		fd = wgw_channel_connect(l->prefix, l->abstract);
 	}
-	if (fd < 0 && wgw_boot_tunnel(l) == 0) {
+	l->booted = fd < 0 && wgw_boot_tunnel(l) == 0;
+	if (l->booted) {
 		if (lock >= 0 && pwrite(lock, l->abstract, sizeof(l->abstract), 0) < 0)
 			wgw_say(WGW_SAY_WARNING, "%s.lock: %s", l->prefix, strerror(errno));
 		if (lock >= 0)
@@ -387,7 +388,6 @@ static int start_locked(struct wgw_launch *l)
 int wgw_launch_channel(struct wgw_launch *l)
 {
 	const struct timespec gap = {.tv_nsec = ATTEMPT_GAP_MS * (long)WGW_MS_NS};
-
 	int busy = 0;
 
 	for (int i = 0; i < ATTEMPTS; i++) {
@@ -403,6 +403,11 @@ int wgw_launch_channel(struct wgw_launch *l)
 			return -1;
 		switch (open_channel(l, fd, busy >= BUSY_ATTEMPTS)) {
 		case OPEN_DONE:
+			if (l->options->pcap && !l->booted)
+				wgw_say(WGW_SAY_WARNING,
+					"--pcap: nothing is recorded: the tunnel process (%d) runs "
+					"already",
+					l->tunnel);
 			return fd;
 		case OPEN_BUSY:
 			busy++;

@@ -164,7 +164,7 @@ void wgw_channel_print(const struct wgw_channel_msg *msg);
  * @running:	Of a reload: the name until then, when the key is another; "": @name
  * @abstract:	Random part of the abstract names; @has_abstract: chosen already
  * @capture:	How the command is captured
- * @tunnel:	Process id of the tunnel process reached
+ * @tunnel:	Process id of the tunnel process reached; @booted: it was started for this
  * @again:	Not the first time
  * @open_flags:	WGW_CH_*, besides what @options ask for
  * @busy:	NULL, or what to do when a tunnel with other settings runs: 0: try again, -1: an
@@ -179,7 +179,7 @@ struct wgw_launch {
 	char running[WGW_TUNNEL_NAME_BYTES];
 	uint8_t abstract[WGW_ABSTRACT_BYTES];
 	bool has_abstract;
-	bool again;
+	bool again, booted;
 	uint8_t token[WGW_TOKEN_BYTES];
 	uint8_t label_key[WGW_LABEL_KEY_BYTES];
 	uint16_t mtu, listen_port;

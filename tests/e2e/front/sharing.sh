@@ -33,6 +33,8 @@ eventually grep -q up "$work/up"
 told $? 125 '[+] mtu 1300' "other settings while it runs: 125, and what differs"
 "$wgwrap" --mtu=1300 --join -c "$conf" -- sh -c 'exit 5' 2>"$work/log"
 is "--join uses it as it is" 5 $?
+"$wgwrap" --pcap="$work/pcap" -c "$conf" -- sh -c 'exit 5' 2>"$work/log"
+told $? 5 "pcap: nothing is recorded" "--pcap cannot be added to it, and a line says so"
 WGWRAP_RUNTIME_DIR=$work/elsewhere "$wgwrap" --mtu=1300 -c "$conf" -- sh -c 'exit 5' 2>"$work/log"
 is "another runtime directory has another tunnel process" 5 $?
 kill $keeper
