@@ -4,7 +4,7 @@
  *
  * Sums are kept in the machine's byte order: the one's complement sum of swapped words is the
  * swapped sum (RFC 1071 section 2B), so the folded result is stored as it is. Every packet is
- * summed once on its way in and once on its way out.
+ * summed once on its way in; what leaves is summed while it is copied into its segment.
  */
 #include "stack/internal.h"
 
@@ -37,6 +37,24 @@ FOR_EACH_CPU static uint64_t sum_blocks(const uint8_t *p, size_t len)
 	for (; p < end; p += 64) {
 		memcpy(&a, p, sizeof(a));
 		memcpy(&b, p + 32, sizeof(b));
+		low += (a & 0xffffffff) + (b & 0xffffffff);
+		high += (a >> 32) + (b >> 32);
+	}
+	low += high;
+	return low[0] + low[1] + low[2] + low[3];
+}
+
+/* The same, copied to @to on the way */
+FOR_EACH_CPU static uint64_t copy_blocks(uint8_t *to, const uint8_t *p, size_t len)
+{
+	const uint8_t *end = p + len;
+	words low = {0}, high = {0}, a, b;
+
+	for (; p < end; p += 64, to += 64) {
+		memcpy(&a, p, sizeof(a));
+		memcpy(&b, p + 32, sizeof(b));
+		memcpy(to, &a, sizeof(a));
+		memcpy(to + 32, &b, sizeof(b));
 		low += (a & 0xffffffff) + (b & 0xffffffff);
 		high += (a >> 32) + (b >> 32);
 	}
@@ -122,4 +140,15 @@ uint64_t checksum_pseudo(const struct stack_addr *from, const struct stack_addr 
 uint16_t stack_lwip_checksum(const void *data, int len)
 {
 	return checksum_fold(checksum_add(0, data, (size_t)len));
+}
+
+/** stack_lwip_checksum_copy() - LWIP_CHKSUM_COPY (arch/cc.h) */
+uint16_t stack_lwip_checksum_copy(void *to, const void *from, int len)
+{
+	size_t blocks = (size_t)len & ~(size_t)63, rest = (size_t)len - blocks;
+	const uint8_t *end = (const uint8_t *)from + blocks;
+	uint64_t sum = copy_blocks(to, from, blocks);
+
+	memcpy((uint8_t *)to + blocks, end, rest);
+	return checksum_fold(checksum_add(sum, end, rest));
 }

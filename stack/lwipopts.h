@@ -15,8 +15,8 @@
 #define MEM_CUSTOM_ALLOCATOR	       1 /* malloc's (memory.c): used only while something is queued */
 #define MEM_CUSTOM_MALLOC	       stack_lwip_malloc
 #define MEM_CUSTOM_FREE		       stack_lwip_free
-#define MEM_CUSTOM_CALLOC	       calloc
-#define MEMP_MEM_MALLOC		       1 /* no fixed pools: limits.h bounds what is allocated */
+#define MEM_CUSTOM_CALLOC(n, size)     NULL /* TCP calls none */
+#define MEMP_MEM_MALLOC		       1    /* no fixed pools: limits.h bounds what is allocated */
 #define MEM_ALIGNMENT		       8
 #define LWIP_STATS		       0
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1 /* they assume pools */
@@ -56,8 +56,9 @@
 #define LWIP_ND6_ALLOW_RA_UPDATES	0
 
 /* --- checksums: verified at ingress, all at once --- */
-#define CHECKSUM_CHECK_TCP 0
-#define CHECKSUM_GEN_TCP   1
+#define CHECKSUM_CHECK_TCP    0
+#define CHECKSUM_GEN_TCP      1
+#define LWIP_CHECKSUM_ON_COPY 1 /* written bytes are summed while they are copied */
 
 /* --- TCP --- */
 #define LWIP_TCP		  1
@@ -75,6 +76,8 @@
 #define LWIP_TCP_TIMESTAMPS	  0 /* lwIP only echoes them */
 #define TCP_QUEUE_OOSEQ		  1
 #define TCP_OWN_SENDER		  1		       /* sender.c decides what leaves (patch 09) */
+#define TCP_SEG_IN_PBUF		  1		       /* one piece of memory each (patch 10), */
+#define PBUF_LINK_HLEN		  40		       /* where others have a link header */
 #define TCP_OOSEQ_SEGS_MAX(pcb)	  stack_ooseq_max(pcb) /* window.c (patch 02) */
 #define TCP_OOSEQ_RUN_PBUFS	  16 /* a run between holes is few segments (patch 02) */
 #define TCP_MIN_MSS		  88 /* about Linux's tcp_min_snd_mss plus options (patch 04) */

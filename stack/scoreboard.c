@@ -9,6 +9,9 @@
  * A peer repeats its SACK blocks in every ACK; runs of sacked segments are skipped by the index in
  * each that leads out of the run, shortened on the way, so a repeated block costs next to nothing
  * and no peer can make an ACK cost more than the segments it newly covers, give or take.
+ *
+ * Who has nothing in flight keeps a ring of RING_KEPT at most. The largest one given back is spare, for
+ * the next to need one: whose flight is acknowledged as a whole does not grow its ring anew.
  */
 #include "stack/internal.h"
 
@@ -16,6 +19,12 @@
 #include <stdlib.h>
 
 enum { RING_AT_FIRST = 4, RING_KEPT = 16 };
+
+/* One for all, as there is one stack (stack_the) */
+static struct {
+	struct tx_seg *ring;
+	uint64_t cap;
+} spare;
 
 static bool seq_before(uint32_t a, uint32_t b)
 {
@@ -29,7 +38,14 @@ bool board_reserve(struct sender *t)
 
 	if (t->tail - t->head < t->cap)
 		return true;
-	ring = malloc(cap * sizeof(*ring));
+	if (cap > RING_KEPT && cap <= spare.cap) {
+		ring = spare.ring;
+		cap = spare.cap;
+		spare.ring = NULL;
+		spare.cap = 0;
+	} else {
+		ring = malloc(cap * sizeof(*ring));
+	}
 	if (!ring)
 		return false;
 	if (t->cap == 0)
@@ -130,24 +146,39 @@ void board_relist(struct sender *t, uint64_t index)
 	append(t, &t->lost_list, index);
 }
 
+void board_trim(void)
+{
+	free(spare.ring);
+	spare.ring = NULL;
+	spare.cap = 0;
+}
+
+static void give_back(struct sender *t)
+{
+	if (t->cap > spare.cap && t->cap > RING_KEPT) {
+		free(spare.ring);
+		spare.ring = t->ring;
+		spare.cap = t->cap;
+	} else {
+		free(t->ring);
+	}
+	t->ring = NULL;
+	t->cap = 0;
+}
+
 void board_clear(struct sender *t)
 {
 	t->head = t->tail;
 	t->by_time = t->lost_list = (struct tx_list){0, 0};
 	t->inflight = t->sacked = t->sacked_segs = 0;
-	if (t->cap > RING_KEPT) {
-		free(t->ring);
-		t->ring = NULL;
-		t->cap = 0;
-	}
+	if (t->cap > RING_KEPT)
+		give_back(t);
 }
 
 void board_free(struct sender *t)
 {
 	board_clear(t);
-	free(t->ring);
-	t->ring = NULL;
-	t->cap = 0;
+	give_back(t);
 }
 
 void board_ack(struct flow *f, uint32_t ack, board_delivered *delivered, struct rate_sample *rs)

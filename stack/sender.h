@@ -208,6 +208,8 @@ void board_relist(struct sender *t, uint64_t index);
 /* Forgets everything that is in flight. */
 void board_clear(struct sender *t);
 void board_free(struct sender *t);
+/* Frees what waits for the next connection. */
+void board_trim(void);
 /* Removes what @ack covers, marks what a block covers; calls @delivered for what is new. */
 typedef void board_delivered(struct flow *f, struct tx_seg *e, struct rate_sample *rs);
 void board_ack(struct flow *f, uint32_t ack, board_delivered *delivered, struct rate_sample *rs);

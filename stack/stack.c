@@ -88,6 +88,7 @@ void stack_free(struct stack *s)
 	free(s->heap);
 	free(s->buckets);
 	memory_trim();
+	board_trim();
 	stack_the = NULL;
 	free(s);
 }
@@ -174,6 +175,7 @@ void stack_trim(struct stack *s)
 {
 	(void)s;
 	memory_trim();
+	board_trim();
 }
 
 void stack_stats(const struct stack *s, struct stack_stats *out)

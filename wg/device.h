@@ -15,9 +15,9 @@
 #include "wg/wg.h"
 
 enum {
-	WG_TX_PACKETS_MAX = 256,	/* committed and not yet sealed */
-	WG_TX_ARENA_BYTES = 512 * 1024, /* they lie in here, back to back */
-	WG_RX_BATCH_MAX = 64,		/* opened in one call of the AEAD provider */
+	WG_TX_PACKETS_MAX = 256,       /* committed and not yet sealed */
+	WG_TX_ARENA_BYTES = 64 * 1024, /* they lie in here, back to back: one wg_ops.transmit */
+	WG_RX_BATCH_MAX = 64,	       /* opened in one call of the AEAD provider */
 	WG_SEGMENTS_MAX = 64,	       /* datagrams in one wg_ops.transmit, as UDP_SEGMENT has it */
 	WG_SEGMENTS_BYTES_MAX = 65507, /* bytes in one wg_ops.transmit, likewise */
 	WG_HANDSHAKES_QUEUED_MAX = 512, /* received and not yet worked on; more are dropped */

@@ -13,7 +13,8 @@
  * `stale`: at first the whole connect record, later one byte.
  *
  * Reading takes the stale bytes and all but the last of the new ones in one recvmsg, then peeks the
- * last: at no instant in between is the queue empty.
+ * last: at no instant in between is the queue empty. Who leaves new bytes behind needs no such care,
+ * and as long as many are known to wait FIONREAD need not be asked again.
  *
  * Descriptors are registered edge-triggered, as the keeper keeps them readable for ever. FIONREAD
  * says what is new; an end of file is known from EPOLLRDHUP.
@@ -29,7 +30,8 @@
 #include "src/tunnel/sockets.h"
 
 enum {
-	SKIP_BYTES = 8192, /* read and thrown away in one piece; a record has up to 4,608 */
+	ENOUGH_BYTES = 64 * 1024, /* nobody reads more at once */
+	SKIP_BYTES = 8192,	  /* read and thrown away in one piece; a record has up to 4,608 */
 	IOV_MAX_PIECES = 16,
 };
 
@@ -74,13 +76,21 @@ size_t wgw_end_pending(struct wgw_end *e)
 	/* Not there yet: what arrives from now on is looked at next time, for it may be that. */
 	if (e->hello)
 		return 0;
+	e->waiting = 0;
 	if (ioctl(e->watch.fd, FIONREAD, &n) < 0 || n <= 0)
 		return 0;
 	if (e->keeper_due) {
 		e->keeper_due = false;
 		e->stale = 1;
 	}
-	return (size_t)n > e->stale ? (size_t)n - e->stale : 0;
+	if ((size_t)n > e->stale)
+		e->waiting = (size_t)n - e->stale;
+	return e->waiting;
+}
+
+size_t wgw_end_ready(struct wgw_end *e)
+{
+	return e->waiting >= ENOUGH_BYTES ? e->waiting : wgw_end_pending(e);
 }
 
 /* Pieces of @iov from byte @at on, @len bytes at most. Returns their number. */
@@ -138,10 +148,15 @@ static ssize_t take(struct wgw_end *e, const struct iovec *iov, int n, size_t le
 ssize_t wgw_end_read(struct wgw_end *e, const struct iovec *iov, int n, size_t max)
 {
 	struct iovec last[1];
+	bool leaves = max < e->waiting;
 	ssize_t got;
 
-	if (!e->keeps || e->fin_sent)
-		return take(e, iov, n, max);
+	if (leaves || !e->keeps || e->fin_sent) {
+		got = take(e, iov, n, max);
+		e->waiting = leaves && got > 0 ? e->waiting - (size_t)got : 0;
+		return got;
+	}
+	e->waiting = 0;
 	got = take(e, iov, n, max - 1);
 	if (got < 0 || (size_t)got < max - 1)
 		return got;

@@ -70,7 +70,7 @@ static int pump(struct wgw_conn *c, enum direction d, struct wgw_end *from, stru
 
 		if (!flush_stash(c, d, to))
 			return 1;
-		waiting = wgw_end_pending(from);
+		waiting = wgw_end_ready(from);
 		if (waiting == 0)
 			return 0;
 		if (budget == 0) {

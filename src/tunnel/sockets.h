@@ -263,6 +263,7 @@ void wgw_keep_session_over(struct wgw_sockets *s, struct wgw_session *session);
  * @keeper_due:	'F' was taken, the plain keeper byte follows
  * @stale:	Bytes at the head of the receive queue that were forwarded already: the
  *		connect record or the keeper
+ * @waiting:	New bytes behind those, as many as are known to be there
  * @events:	EPOLLRDHUP, EPOLLHUP, EPOLLERR as far as seen
  * @full:	The last write found no room
  * @fin_sent:	The FIN was handed over: nothing is kept any more
@@ -270,7 +271,7 @@ void wgw_keep_session_over(struct wgw_sockets *s, struct wgw_session *session);
 struct wgw_end {
 	struct wgw_watch watch;
 	int hello_fd;
-	size_t stale;
+	size_t stale, waiting;
 	uint32_t events;
 	bool keeps, hello, keeper_due, full, fin_sent;
 };
@@ -279,7 +280,9 @@ void wgw_end_init(struct wgw_end *e, int fd, bool keeps,
 		  void (*ready)(struct wgw_watch *, uint32_t));
 /* Bytes that wait and were not forwarded. */
 size_t wgw_end_pending(struct wgw_end *e);
-/* Reads at most @max waiting bytes (no more than wgw_end_pending said) into @iov and leaves the
+/* So many of them as are known to wait, if that is enough for a read; else all, asked anew. */
+size_t wgw_end_ready(struct wgw_end *e);
+/* Reads at most @max waiting bytes (no more than wgw_end_ready said) into @iov and leaves the
  * last of them as keeper. Returns the number put into @iov, or -errno. */
 ssize_t wgw_end_read(struct wgw_end *e, const struct iovec *iov, int n, size_t max);
 /* Returns bytes taken, 0: full (@full is set), or -errno; -EPIPE: it does not read any more. */

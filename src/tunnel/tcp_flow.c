@@ -97,7 +97,7 @@ static bool pump_out(struct wgw_conn *c)
 	size_t budget = WGW_PUMP_BYTES;
 
 	while (!c->far_over) {
-		size_t waiting = wgw_end_pending(&c->app), room;
+		size_t waiting = wgw_end_ready(&c->app), room;
 		struct iovec iov[2];
 		ssize_t got;
 		int n;

@@ -18,6 +18,9 @@
 #define LWIP_PLATFORM_ASSERT(x) stack_lwip_assert(x, __FILE__, __LINE__)
 #define LWIP_RAND()		stack_lwip_rand()
 #define LWIP_CHKSUM		stack_lwip_checksum
+#define LWIP_CHKSUM_COPY	stack_lwip_checksum_copy
+#define lwip_htons(x)		htobe16(x)
+#define lwip_htonl(x)		htobe32(x)
 
 /* An invariant of lwIP is broken: nothing in memory can be trusted any more. Nothing that a peer
  * sends may lead here; see README.md. */
@@ -26,5 +29,6 @@ uint32_t stack_lwip_rand(void);
 void *stack_lwip_malloc(size_t size);
 void stack_lwip_free(void *p);
 uint16_t stack_lwip_checksum(const void *data, int len);
+uint16_t stack_lwip_checksum_copy(void *to, const void *from, int len);
 
 #endif

@@ -92,6 +92,40 @@ START_TEST(syn_carries_the_options_of_the_interface)
 }
 END_TEST
 
+/* ---- writing ---- */
+
+/* The sum of a segment is that of its pieces, whatever their lengths and alignments; wire_segment verifies it. */
+START_TEST(pieces_of_any_length_make_a_segment_with_the_right_checksum)
+{
+	static uint8_t data[2048];
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_accept(&p, PEER4, 80, &s);
+	struct segment g;
+
+	h_random(NULL, data, sizeof(data));
+	for (size_t piece = 1; piece <= 200; piece++) {
+		size_t len = 1 + 3 * piece;
+
+		/* the first leaves alone, the others wait together for its ACK (Nagle) */
+		ck_assert_uint_eq(flow_write(f, data, 1), 1);
+		ck_assert_uint_eq(wire_segment().len, 1);
+		p.ack++;
+		for (size_t at = 0; at < 3; at++)
+			ck_assert_uint_eq(flow_write(f, data + piece + at * piece, piece), piece);
+		ck_assert_uint_eq(flow_write(f, data, 1), 1);
+		peer_send(&p, ACK, NULL, 0);
+		g = wire_segment();
+		ck_assert_uint_eq(g.len, len);
+		ck_assert_mem_eq(g.data, data + piece, len - 1);
+		p.ack += (uint32_t)len;
+		peer_send(&p, ACK, NULL, 0);
+		h_recycle();
+	}
+	flow_abort(f);
+}
+END_TEST
+
 START_TEST(refused_by_rst)
 {
 	struct peer p = {.them = addr(PEER4, 81)};
@@ -696,6 +730,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, bytes_arrive_in_order_over_ipv4);
 	tcase_add_test(tc, bytes_arrive_in_order_over_ipv6);
 	tcase_add_test(tc, syn_carries_the_options_of_the_interface);
+	tcase_add_test(tc, pieces_of_any_length_make_a_segment_with_the_right_checksum);
 	tcase_add_test(tc, refused_by_rst);
 	tcase_add_test(tc, unanswered_syn_backs_off_and_times_out_as_linux);
 	tcase_add_test(tc, a_syn_that_waits_leaves_at_once_when_the_path_is_restored);

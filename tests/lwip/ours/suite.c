@@ -92,6 +92,12 @@ uint16_t stack_lwip_checksum(const void *data, int len)
 	return (uint16_t)sum;
 }
 
+uint16_t stack_lwip_checksum_copy(void *to, const void *from, int len)
+{
+	memcpy(to, from, (size_t)len);
+	return stack_lwip_checksum(to, len);
+}
+
 void tcp_timer_needed(void)
 {
 }
