@@ -25,12 +25,14 @@ enum {
 };
 
 /* Section 6.1, and the limits that the reference implementation adds */
-#define WG_NS_PER_S		    1000000000ULL
-#define WG_NS_PER_MS		    1000000ULL
-#define WG_REKEY_AFTER_MESSAGES	    (1ULL << 60)
-#define WG_REKEY_AFTER_TIME_NS	    (120 * WG_NS_PER_S)
-#define WG_REJECT_AFTER_TIME_NS	    (180 * WG_NS_PER_S)
-#define WG_REKEY_TIMEOUT_NS	    (5 * WG_NS_PER_S)
+#define WG_NS_PER_S		1000000000ULL
+#define WG_NS_PER_MS		1000000ULL
+#define WG_REKEY_AFTER_MESSAGES (1ULL << 60)
+#define WG_REKEY_AFTER_TIME_NS	(120 * WG_NS_PER_S)
+#define WG_REJECT_AFTER_TIME_NS (180 * WG_NS_PER_S)
+#define WG_REKEY_TIMEOUT_NS	(5 * WG_NS_PER_S)
+/* Not of the protocol: an answer takes no longer than this, besides the keepalive timeout. */
+#define WG_SILENCE_MARGIN_NS	    (2 * WG_NS_PER_S)
 #define WG_KEEPALIVE_TIMEOUT_NS	    (10 * WG_NS_PER_S)
 #define WG_ZERO_KEYS_AFTER_NS	    (3 * WG_REJECT_AFTER_TIME_NS)
 #define WG_COOKIE_SECRET_MAX_AGE_NS (120 * WG_NS_PER_S)

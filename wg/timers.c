@@ -2,7 +2,7 @@
 /*
  * timers.c - when a peer's handshakes, keepalives and key erasure are due
  *
- * Five deadlines a peer. Arming one also moves the device's next deadline forward; that is a lower
+ * Six deadlines a peer. Arming one also moves the device's next deadline forward; that is a lower
  * bound, so cancelling needs no search, and a tick that finds nothing due computes it anew.
  */
 #include "wg/timers.h"
@@ -47,9 +47,11 @@ void wg_timers_init(struct wg_peer *peer)
 
 void wg_timers_data_sent(struct wg_peer *peer)
 {
-	if (!is_armed(peer, WG_TIMER_NEW_HANDSHAKE))
-		arm(peer, WG_TIMER_NEW_HANDSHAKE,
-		    WG_KEEPALIVE_TIMEOUT_NS + WG_REKEY_TIMEOUT_NS + jitter(peer));
+	if (is_armed(peer, WG_TIMER_NEW_HANDSHAKE))
+		return;
+	arm(peer, WG_TIMER_SILENCE, WG_KEEPALIVE_TIMEOUT_NS + WG_SILENCE_MARGIN_NS);
+	arm(peer, WG_TIMER_NEW_HANDSHAKE,
+	    WG_KEEPALIVE_TIMEOUT_NS + WG_REKEY_TIMEOUT_NS + jitter(peer));
 }
 
 void wg_timers_data_received(struct wg_peer *peer, unsigned int count)
@@ -69,6 +71,7 @@ void wg_timers_any_authenticated_sent(struct wg_peer *peer)
 
 void wg_timers_any_authenticated_received(struct wg_peer *peer)
 {
+	cancel(peer, WG_TIMER_SILENCE);
 	cancel(peer, WG_TIMER_NEW_HANDSHAKE);
 }
 
@@ -160,6 +163,12 @@ static void run_keepalive(struct wg_peer *peer)
 	}
 }
 
+/* A living peer has sent a keepalive by now. */
+static void run_silence(struct wg_peer *peer)
+{
+	wg_peer_event(peer, WG_EVENT_PEER_SILENT);
+}
+
 static void run_new_handshake(struct wg_peer *peer)
 {
 	wg_peer_forget_source(peer);
@@ -182,8 +191,11 @@ static void run_persistent(struct wg_peer *peer)
 void wg_timers_run(struct wg_peer *peer)
 {
 	static void (*const actions[WG_TIMER_COUNT])(struct wg_peer *) = {
-		[WG_TIMER_RETRANSMIT] = run_retransmit,	      [WG_TIMER_KEEPALIVE] = run_keepalive,
-		[WG_TIMER_NEW_HANDSHAKE] = run_new_handshake, [WG_TIMER_ZERO_KEYS] = run_zero_keys,
+		[WG_TIMER_RETRANSMIT] = run_retransmit,
+		[WG_TIMER_KEEPALIVE] = run_keepalive,
+		[WG_TIMER_SILENCE] = run_silence,
+		[WG_TIMER_NEW_HANDSHAKE] = run_new_handshake,
+		[WG_TIMER_ZERO_KEYS] = run_zero_keys,
 		[WG_TIMER_PERSISTENT] = run_persistent,
 	};
 

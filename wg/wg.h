@@ -59,6 +59,7 @@ enum wg_event {
 	WG_EVENT_HANDSHAKE_RETRY,   /* an initiation got no answer and is about to be sent again */
 	WG_EVENT_HANDSHAKE_GAVE_UP, /* the attempts are used up; staged packets were dropped */
 	WG_EVENT_ENDPOINT_CHANGED,  /* the peer roamed */
+	WG_EVENT_PEER_SILENT, /* data was sent, and a keepalive in answer is overdue; an initiation follows */
 	WG_EVENT_SESSION_REPLACED, /* about to: a handshake replaces a session younger than 120 s */
 };
 

@@ -150,19 +150,22 @@ static void set_candidate(struct wg_endpoint *out, const uint8_t ip[16], uint16_
 	}
 }
 
-/* Whether the last initiation was answered: then where it is is known. A session alone may be one
- * that the peer has forgotten. */
+/* Whether the last initiation was answered, and what was sent since: then where it is is known. A session
+ * alone may be one that the peer has forgotten. */
 static bool is_answered(const struct wgw_peer *p)
 {
 	struct wg_peer_stats stats;
 
 	wg_peer_stats(p->wg, &stats);
-	return stats.has_session && stats.handshake_attempts == 0;
+	return stats.has_session && stats.handshake_attempts == 0 &&
+	       stats.rx_bytes != p->heard_bytes;
 }
 
 static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n)
 {
 	struct wgw_peer *p = arg;
+	struct wg_endpoint list[WGW_ENDPOINTS_MAX];
+	struct wg_peer_stats stats;
 
 	p->resolving = false;
 	if (p->removed) {
@@ -172,9 +175,16 @@ static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n)
 	if (eai != 0 || n == 0 || is_answered(p))
 		return;
 	p->resolved++;
-	p->n = n < WGW_ENDPOINTS_MAX ? n : WGW_ENDPOINTS_MAX;
-	for (unsigned int i = 0; i < p->n; i++)
-		set_candidate(&p->candidates[i], ip[i], p->config.endpoint_port);
+	n = n < WGW_ENDPOINTS_MAX ? n : WGW_ENDPOINTS_MAX;
+	for (unsigned int i = 0; i < n; i++)
+		set_candidate(&list[i], ip[i], p->config.endpoint_port);
+	wg_peer_stats(p->wg, &stats);
+	if (stats.handshake_attempts == 0) { /* the first initiation is still to come */
+		wgw_peer_set_candidates(p, list, n);
+		return;
+	}
+	p->n = n;
+	memcpy(p->candidates, list, n * sizeof(*list));
 	/* The next retry takes the first of them. */
 	p->at = p->n - 1;
 }
@@ -320,6 +330,11 @@ void wgw_peers_event(struct wgw_peers *e, struct wg_peer *peer, enum wg_event ev
 	case WG_EVENT_SESSION_REPLACED:
 		on_replaced(p);
 		break;
+	case WG_EVENT_PEER_SILENT:
+		wg_peer_stats(peer, &stats);
+		p->heard_bytes = stats.rx_bytes;
+		resolve_again(p);
+		return;
 	case WG_EVENT_ENDPOINT_CHANGED:
 		p->roamed++;
 		return; /* as often as a peer likes; nobody is told */

@@ -22,6 +22,7 @@ struct wgw_peers;
  * @removed:	Not a peer any more; goes when the answer has come
  * @restored_at, @resolved_at, @replaced_at, @conflict_said_at, @failed_said_at: times, 0: never
  * @handshakes, @retries, @gave_up, @roamed, @resolved: how often
+ * @heard_bytes: What had been received when it fell silent
  * @bad_datagrams: rx_bad_mac of the device when the last replacement was seen
  * @silent_said: The user was told that it does not answer
  */
@@ -36,7 +37,7 @@ struct wgw_peer {
 	unsigned int attempts;
 	bool up, resolving, removed, silent_said;
 	uint64_t restored_at, resolved_at, replaced_at, conflict_said_at, failed_said_at;
-	uint64_t bad_datagrams;
+	uint64_t heard_bytes, bad_datagrams;
 	uint32_t handshakes, retries, gave_up, roamed, resolved;
 };
 

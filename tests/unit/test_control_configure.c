@@ -292,6 +292,34 @@ START_TEST(a_peer_may_go_while_its_name_is_being_resolved)
 }
 END_TEST
 
+START_TEST(a_silent_peers_name_is_resolved_before_the_next_initiation)
+{
+	struct wgw_channel_msg msg;
+	struct wg_peer_stats stats;
+	int fd = open_session(policy);
+
+	ck_assert_int_eq(
+		set("public_key=" KEY_B "\nendpoint=127.0.0.1:9\nendpoint_host=gate.example:9\n"),
+		0);
+	wgw_peers_event(core.peers, peer(0x43)->wg, WG_EVENT_PEER_SILENT);
+	expect(fd, &msg, WGW_CH_HOST_RESOLVE);
+	ck_assert_str_eq(msg.u.host.name, "gate.example");
+	msg.code = WGW_CH_HOST_RESOLVED;
+	msg.u.host.eai = 0;
+	msg.u.host.n = 1;
+	memcpy(msg.u.host.ip[0], stack_v4_prefix, 12);
+	memcpy(msg.u.host.ip[0] + 12, (uint8_t[]){127, 0, 0, 2}, 4);
+	send_fds(fd, &msg, NULL, 0);
+	run_for(50);
+	wg_peer_stats(peer(0x43)->wg, &stats);
+	ck_assert_uint_eq(stats.endpoint.to.in.sin_addr.s_addr, htonl(INADDR_LOOPBACK + 1));
+	ck_assert_uint_eq(peer(0x43)->n, 1);
+	ck_assert_uint_eq(peer(0x43)->resolved, 1);
+	close(fd);
+	run_for(20);
+}
+END_TEST
+
 /* ---- requests over the channel ---- */
 
 static struct wgw_channel_msg ask(int fd, enum wgw_control_verb verb, const int *fds, size_t n)
@@ -560,6 +588,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_new_private_key_is_taken_and_told);
 	tcase_add_test(c, a_peer_whose_key_becomes_ours_goes);
 	tcase_add_test(c, a_peer_may_go_while_its_name_is_being_resolved);
+	tcase_add_test(c, a_silent_peers_name_is_resolved_before_the_next_initiation);
 	tcase_add_test(c, state_is_written_into_the_askers_file);
 	tcase_add_test(c, a_pipe_instead_of_a_file_is_refused);
 	tcase_add_test(c, reload_refuses_what_cannot_change_and_tells_keepers_of_the_rest);

@@ -233,7 +233,11 @@ START_TEST(unanswered_data_starts_a_handshake_after_15_s)
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 8 * SIM_S);
 	sim_send(sim, 0, 1); /* the first unanswered packet counts, not the last */
-	sim_advance(sim, 6900 * SIM_MS);
+	sim_advance(sim, 3900 * SIM_MS);
+	ck_assert_uint_eq(a->events[WG_EVENT_PEER_SILENT], 0);
+	sim_advance(sim, 3000 * SIM_MS);
+	/* a keepalive is overdue: who resolves names has time until the initiation */
+	ck_assert_uint_eq(a->events[WG_EVENT_PEER_SILENT], 1);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
 	ck_assert_uint_eq(p0->endpoint.ifindex, 7);
 	sim_advance(sim, 500 * SIM_MS);
@@ -302,6 +306,22 @@ START_TEST(giving_up_ends_a_passive_keepalive)
 	sim_advance(sim, 6 * SIM_S);
 	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 1);
 	ck_assert_uint_eq(p0->timers.due[WG_TIMER_KEEPALIVE], WG_TIMER_OFF);
+	sim_free(sim);
+}
+END_TEST
+
+START_TEST(a_peer_that_sends_keepalives_is_not_silent)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	for (int i = 0; i < 10; i++) {
+		sim_send(sim, 0, 1);
+		sim_advance(sim, 9 * SIM_S);
+	}
+	sim_advance(sim, 60 * SIM_S);
+	ck_assert_uint_eq(a->events[WG_EVENT_PEER_SILENT], 0);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
 	sim_free(sim);
 }
 END_TEST
@@ -686,6 +706,7 @@ static Suite *suite(void)
 	tcase_add_test(t, unanswered_data_waits_a_little_more_or_less);
 	tcase_add_test(t, new_packets_begin_a_new_attempt);
 	tcase_add_test(t, giving_up_ends_a_passive_keepalive);
+	tcase_add_test(t, a_peer_that_sends_keepalives_is_not_silent);
 	tcase_add_test(t, handshake_proves_that_the_peer_lives);
 	tcase_add_test(t, initiator_renews_by_sending_after_120_s);
 	tcase_add_test(t, responder_never_renews_by_age);
