@@ -34,7 +34,7 @@ static void program_dir(char dir[PATH_MAX])
 	dir[len > 0 ? len : 0] = '\0';
 	slash = strrchr(dir, '/');
 	if (slash)
-		*slash = '\0';
+		slash[slash == dir] = '\0'; /* "/" stays */
 }
 
 /** link_library() - a link to @path in the runtime directory that ld.so can read; -1 after error */
@@ -64,28 +64,31 @@ static int link_library(const struct wgw_rundir *dir, char path[PATH_MAX])
 	return 0;
 }
 
+/** look_in() - whether the shared object is there; @path: its real path */
+static bool look_in(const char *directory, const char *below, char path[PATH_MAX])
+{
+	char tried[PATH_MAX];
+	int len = snprintf(tried, sizeof(tried), "%s%s/" LIBRARY, directory, below);
+
+	return len < PATH_MAX && !access(tried, R_OK) && realpath(tried, path);
+}
+
 int wgw_library_find(const struct wgw_rundir *dir, char path[PATH_MAX])
 {
-	static const char *const places[] = {"%s/" LIBRARY, "%s/../lib/wgwrap/" LIBRARY,
-					     WGW_LIBDIR "/" LIBRARY};
-	char own[PATH_MAX], tried[PATH_MAX];
+	char own[PATH_MAX];
 
 	program_dir(own);
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		if (places[i][0] == '%' && !own[0])
-			continue;
-		if (places[i][0] == '%')
-			snprintf(tried, sizeof(tried),
-				 i == 0 ? "%s/" LIBRARY : "%s/../lib/wgwrap/" LIBRARY, own);
-		else
-			snprintf(tried, sizeof(tried), "%s", places[i]);
-		if (access(tried, R_OK) || !realpath(tried, path))
-			continue;
+	if ((own[0] && (look_in(own, "", path) || look_in(own, "/../lib/wgwrap", path))) ||
+	    look_in(WGW_LIBDIR, "", path))
 		return strpbrk(path, " :$") ? link_library(dir, path) : 0;
-	}
-	wgw_say(WGW_SAY_ERROR,
-		LIBRARY " is neither in %s nor in ../lib/wgwrap from there nor in %s",
-		own[0] ? own : "(unknown)", WGW_LIBDIR);
+	if (own[0])
+		wgw_say(WGW_SAY_ERROR,
+			LIBRARY " is neither in %s nor in ../lib/wgwrap from there nor in %s", own,
+			WGW_LIBDIR);
+	else
+		wgw_say(WGW_SAY_ERROR,
+			"without /proc " LIBRARY " is only looked for in %s, and is not there",
+			WGW_LIBDIR);
 	return -1;
 }
 

@@ -62,6 +62,10 @@ is "closed standard descriptors stay closed" 5 $?
 (ulimit -n 64 && run sh -c 'exit 5') 2>"$work/log"
 is "ulimit -n 64" 5 $?
 # shellcheck disable=SC3045
+(ulimit -n 24 && run true) 2>"$work/log"
+is "ulimit -n 24: one line says why not" "125 wgwrap: the tunnel process needs 32 descriptors; ulimit -n allows 24" \
+	"$? $(cat "$work/log")"
+# shellcheck disable=SC3045
 (ulimit -l 0 && run sh -c 'exit 5') 2>"$work/log"
 is "RLIMIT_MEMLOCK 0" 5 $?
 # shellcheck disable=SC3045
