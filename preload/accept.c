@@ -20,10 +20,17 @@ PRE_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
 PRE_EXPORT int listen(int fd, int backlog)
 {
 	uint64_t tag;
+	int rc;
 
 	if (!pre_ours(fd, &tag))
 		return pre_next.listen(fd, backlog);
-	return (int)pre_result(wgw_repr_listen(&pre_session, fd, tag, backlog));
+	rc = wgw_repr_listen(&pre_session, fd, tag, backlog);
+	if (rc == -ECONNABORTED) {
+		rc = pre_again(fd, &tag);
+		if (rc == 0)
+			rc = wgw_repr_listen(&pre_session, fd, tag, backlog);
+	}
+	return (int)pre_result(rc);
 }
 
 /* accept4 on one of our listeners. The wait is libc's own: it is a cancellation point. */
@@ -34,6 +41,8 @@ static int pre_accept(int fd, uint64_t tag, struct sockaddr *addr, socklen_t *le
 
 	if (wgw_tag_kind(tag) != WGW_KIND_TCP)
 		return (int)pre_result(-EOPNOTSUPP);
+	if (tag & WGW_TAG_WAS_LISTENER) /* of what waits there nobody is to know */
+		return (int)pre_result(-EINVAL);
 	do {
 		accepted = pre_next.accept4(fd, NULL, NULL, flags);
 		if (accepted < 0)

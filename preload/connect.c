@@ -12,22 +12,29 @@
 #include "src/repr/raw.h"
 
 /*
- * Another connect on a socket whose connect has failed, as retry loops do, or that is disconnected.
  * Only here the descriptor gets another socket; its duplicates and its epoll registrations stay with
  * the old one.
  */
-static int connect_again(int fd, uint64_t tag, const struct sockaddr *addr, socklen_t len)
+int pre_again(int fd, uint64_t *tag)
 {
 	int flags = wgw_raw_fcntl(fd, F_GETFD, 0);
-	int again = wgw_repr_again(&pre_session, fd, tag);
+	int again = wgw_repr_again(&pre_session, fd, *tag);
 	int rc;
 
 	if (again < 0)
 		return again;
 	rc = (int)wgw_raw_call(SYS_dup3, again, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
 	wgw_raw_close(again);
-	if (rc < 0 || !wgw_repr_tag(fd, &tag))
-		return -ECONNABORTED;
+	return rc < 0 || !wgw_repr_tag(fd, tag) ? -ECONNABORTED : 0;
+}
+
+/* Another connect on a socket whose connect has failed, as retry loops do, or that is disconnected. */
+static int connect_again(int fd, uint64_t tag, const struct sockaddr *addr, socklen_t len)
+{
+	int rc = pre_again(fd, &tag);
+
+	if (rc < 0)
+		return rc;
 	return wgw_repr_connect(&pre_session, fd, tag, addr, len);
 }
 

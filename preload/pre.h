@@ -105,6 +105,11 @@ bool pre_kind_is_bare(int fd, bool surely);
 /* Descriptors came with @msg. */
 void pre_kind_received(const struct msghdr *msg);
 
+/* ---- connect.c ---- */
+
+/* Puts a fresh socket in the place of @fd, as wgw_repr_again() makes it, and reads its tag. 0 or -errno. */
+int pre_again(int fd, uint64_t *tag);
+
 /* ---- stream.c ---- */
 
 /* The end of a read from or write to a connection: @n and errno are the kernel's, the result is what the

@@ -39,8 +39,7 @@ static bool is_close_on_exec(const struct wgw_call *c, int number)
 	return sscanf(text, "pos: %*s flags: %o", &flags) != 1 || (flags & O_CLOEXEC);
 }
 
-/** begin_again() - connects a fresh socket in place of one whose connect has failed */
-static long begin_again(struct wgw_call *c, const void *address, socklen_t len)
+long wgw_call_again(struct wgw_call *c)
 {
 	int again = wgw_repr_again(&c->capture->session, c->fd, c->tag);
 	int rc;
@@ -61,8 +60,16 @@ static long begin_again(struct wgw_call *c, const void *address, socklen_t len)
 	close(c->fd);
 	c->fd = again;
 	wgw_busy_lock(c);
-	if (!wgw_repr_tag(c->fd, &c->tag))
-		return -ECONNABORTED;
+	return wgw_repr_tag(c->fd, &c->tag) ? 0 : -ECONNABORTED;
+}
+
+/** begin_again() - connects a fresh socket in place of one whose connect has failed */
+static long begin_again(struct wgw_call *c, const void *address, socklen_t len)
+{
+	long rc = wgw_call_again(c);
+
+	if (rc)
+		return rc;
 	return wgw_repr_connect_begin(&c->capture->session, c->fd, c->tag, address, len);
 }
 

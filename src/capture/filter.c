@@ -234,7 +234,8 @@ static void reports(struct program *p)
 {
 	static const uint32_t got[] = {SO_ERROR,	   SO_TYPE,	SO_DOMAIN,     SO_PROTOCOL,
 				       SO_REUSEPORT,	   SO_SNDBUF,	SO_RCVBUF,     SO_PEERCRED,
-				       SO_MAX_PACING_RATE, SO_PEERNAME, SO_PEERGROUPS, SO_PASSCRED};
+				       SO_MAX_PACING_RATE, SO_PEERNAME, SO_PEERGROUPS, SO_PASSCRED,
+				       SO_ACCEPTCONN};
 	static const uint32_t set[] = {SO_SNDBUF,	 SO_SNDBUFFORCE,  SO_REUSEPORT,
 				       SO_LINGER,	 SO_KEEPALIVE,	  SO_ZEROCOPY,
 				       SO_BINDTODEVICE,	 SO_INCOMING_CPU, SO_MAX_PACING_RATE,

@@ -40,11 +40,22 @@ long wgw_call_bind(struct wgw_call *c)
 	return wgw_repr_bind(&c->capture->session, c->fd, c->tag, &address, (socklen_t)len);
 }
 
+/** listen_ours() - on another socket when this one was a listener that is shut down */
+static long listen_ours(struct wgw_call *c)
+{
+	long rc = wgw_repr_listen(&c->capture->session, c->fd, c->tag, (int)c->args[1]);
+
+	if (rc != -ECONNABORTED)
+		return rc;
+	rc = wgw_call_again(c);
+	return rc ? rc : wgw_repr_listen(&c->capture->session, c->fd, c->tag, (int)c->args[1]);
+}
+
 long wgw_call_listen(struct wgw_call *c)
 {
 	switch (c->what) {
 	case WGW_SOCKET_OURS:
-		return wgw_repr_listen(&c->capture->session, c->fd, c->tag, (int)c->args[1]);
+		return listen_ours(c);
 	case WGW_SOCKET_OTHER:
 		return WGW_CALL_CONTINUE;
 	default:

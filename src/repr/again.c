@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* again.c - a fresh socket in place of one whose connect has failed or was dissolved */
+/* again.c - a fresh socket in place of one whose connect has failed or was dissolved, or of a listener that was shut down */
 #include "src/repr/repr.h"
 
 #include <errno.h>
@@ -60,7 +60,7 @@ static void copy_kept(const struct wgw_repr_session *s, int from, uint64_t tag, 
 /* Whether @fd may be replaced: it must be over, and the program must know. */
 static bool is_over(int fd, uint64_t tag, enum wgw_repr_tcp_state state)
 {
-	if (tag & WGW_TAG_DISCONNECTED)
+	if (tag & (WGW_TAG_DISCONNECTED | WGW_TAG_WAS_LISTENER))
 		return true;
 	if (!(tag & WGW_TAG_REPORTED) || (state != WGW_REPR_FAILED && state != WGW_REPR_LOST))
 		return false;
@@ -71,18 +71,39 @@ static bool is_over(int fd, uint64_t tag, enum wgw_repr_tcp_state state)
 	return false;
 }
 
-/* The fresh socket gets the address that bind() gave the old one. */
-static int bind_again(const struct wgw_repr_session *s, int again, uint64_t tag,
-		      const struct wgw_label *label)
+/* The address that bind() gave to @fd: in @label, or kept for a listener that was shut down, which
+ * gives it up. 0: none, 1: *@local, or -errno. */
+static int bound_address(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			 const struct wgw_label *label, struct stack_addr *local)
 {
-	struct stack_addr local = {.port = label->local_port};
+	struct wgw_op op;
+	int rc;
+
+	if (!(tag & WGW_TAG_BOUND))
+		return 0;
+	if (!(tag & WGW_TAG_WAS_LISTENER)) {
+		local->port = label->local_port;
+		memcpy(local->ip, label->local_ip, sizeof(local->ip));
+		return local->port != 0;
+	}
+	rc = wgw_repr_name_op(s, fd, tag, local, NULL);
+	if (rc < 0)
+		return rc;
+	wgw_repr_op_init(s, &op, WGW_OP_SHUTDOWN, fd, tag);
+	rc = wgw_repr_op_call(s, &op, -1);
+	return rc < 0 ? rc : 1;
+}
+
+/* The fresh socket gets the address of the old one. */
+static int bind_again(const struct wgw_repr_session *s, int again, uint64_t tag,
+		      const struct stack_addr *local)
+{
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 	uint64_t fresh;
 	int rc;
 
-	memcpy(local.ip, label->local_ip, sizeof(local.ip));
-	rc = wgw_repr_addr_write(tag, &local, &sa, &len);
+	rc = wgw_repr_addr_write(tag, local, &sa, &len);
 	if (rc < 0 || !wgw_repr_tag(again, &fresh))
 		return rc < 0 ? rc : -EBADF;
 	return wgw_repr_bind(s, again, fresh, &sa, len);
@@ -95,8 +116,9 @@ int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag)
 				 WGW_TAG_LAZY_ACK | WGW_TAG_INHERITED;
 	int type = SOCK_STREAM | SOCK_CLOEXEC;
 	struct wgw_label label = {.local_port = 0};
+	struct stack_addr local;
 	enum wgw_repr_tcp_state state;
-	int again, rc = 0;
+	int again, rc;
 
 	if (wgw_tag_kind(tag) != WGW_KIND_TCP || !wgw_repr_tag(fd, &tag))
 		return -ECONNABORTED;
@@ -113,8 +135,9 @@ int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag)
 	wgw_repr_copy_native(fd, again);
 	if (tag & WGW_TAG_OPTIONS)
 		copy_kept(s, fd, tag, again);
-	if ((tag & WGW_TAG_BOUND) && label.local_port)
-		rc = bind_again(s, again, tag, &label);
+	rc = bound_address(s, fd, tag, &label, &local);
+	if (rc == 1)
+		rc = bind_again(s, again, tag, &local);
 	if (rc < 0) {
 		wgw_raw_close(again);
 		return rc;

@@ -499,6 +499,24 @@ static int dgram_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag
 	return rc;
 }
 
+/* As inet_shutdown() of a listener, which disconnects it. An AF_UNIX listener that was shut down does not
+ * listen again, so listen() and connect() take another socket: wgw_repr_again(). */
+static int listener_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how)
+{
+	struct wgw_op op;
+	int rc;
+
+	if (how == SHUT_WR)
+		return 0;
+	wgw_repr_op_init(s, &op, WGW_OP_SHUTDOWN, fd, tag);
+	op.u.option.len = sizeof(how);
+	memcpy(op.u.option.value, &how, sizeof(how));
+	rc = wgw_repr_op_call(s, &op, -1);
+	if (rc == 0)
+		rc = wgw_repr_tag_change(fd, WGW_TAG_WAS_LISTENER, WGW_TAG_LISTENING);
+	return rc < 0 ? rc : wgw_raw_shutdown(fd, SHUT_RDWR);
+}
+
 int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how)
 {
 	struct wgw_label label;
@@ -510,6 +528,8 @@ int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, in
 
 		if (state == WGW_REPR_NEW || state == WGW_REPR_FAILED || state == WGW_REPR_LOST)
 			return -ENOTCONN;
+		if (state == WGW_REPR_LISTENING)
+			return listener_shutdown(s, fd, tag, how);
 		return wgw_raw_shutdown(fd, how);
 	}
 	return dgram_shutdown(s, fd, tag, how);

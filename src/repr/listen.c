@@ -172,6 +172,8 @@ int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int 
 	default:
 		return -EINVAL;
 	}
+	if (tag & WGW_TAG_WAS_LISTENER)
+		return -ECONNABORTED;
 	path_fd = bind_anywhere(s, fd);
 	if (path_fd == -EINVAL)
 		return listen_with_other(fd, backlog);

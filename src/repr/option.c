@@ -287,6 +287,8 @@ static int get_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 		return put_int(SOL_SOCKET, wgw_repr_so_error(s, fd, tag), value, len);
 	case SO_REUSEPORT:
 		return put_int(SOL_SOCKET, tag & WGW_TAG_REUSEPORT ? 1 : 0, value, len);
+	case SO_ACCEPTCONN:
+		return put_int(SOL_SOCKET, tcp && (tag & WGW_TAG_LISTENING) ? 1 : 0, value, len);
 	case SO_PEERCRED:
 		return put_value(&nobody, sizeof(nobody), value, len);
 	case SO_PEERNAME:

@@ -117,8 +117,8 @@ int wgw_repr_connect_start(const struct wgw_repr_session *s, int fd, uint64_t ta
 /* What connect(2) on a socket with a pending or ended connect returns at this moment. */
 int wgw_repr_connect_result(const struct wgw_repr_session *s, int fd, uint64_t tag);
 /* Creates an unconnected TCP socket with the options and address of @fd, whose connect has failed and
- * was told, or was dissolved: an AF_UNIX stream cannot connect twice, a TCP socket can. To be called when
- * connect said ECONNABORTED. Returns the new descriptor or -errno; -ECONNABORTED: the program is to be told so. */
+ * was told, or was dissolved, or which is a listener that was shut down: an AF_UNIX stream cannot connect twice, a TCP socket can. To be called when
+ * connect or listen said ECONNABORTED. Returns the new descriptor or -errno; -ECONNABORTED: the program is to be told so. */
 int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag);
 /* Copies the options that the kernel keeps on the AF_UNIX socket: to an accepted socket from its
  * listener (when that has WGW_TAG_INHERITED), or to one that takes another's place. */
@@ -132,6 +132,7 @@ int wgw_repr_so_error(const struct wgw_repr_session *s, int fd, uint64_t tag);
 
 int wgw_repr_bind(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
 		  socklen_t len);
+/* -ECONNABORTED: it was a listener that is shut down; wgw_repr_again() has another socket for it. */
 int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int backlog);
 /* Makes @fd, which accept(2) on a listener with @listener_tag has just returned, ours, and reads
  * the peer's address. -ECONNABORTED: it did not come from the tunnel process; close it. */

@@ -451,6 +451,8 @@ static int tcp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, c
 	/* Before the record is whole there can be another thread's connect only: EISCONN below */
 	int rc = tag & not_new ? wgw_repr_connect_result(s, fd, tag) : -ENOTCONN;
 
+	if (tag & WGW_TAG_WAS_LISTENER)
+		return -ECONNABORTED;
 	if (rc == -ENOTCONN) {
 		rc = read_destination(tag, sa, len, &to);
 		if (rc == 0)

@@ -51,7 +51,8 @@
  *
  * WGW_OP_SHUTDOWN of a datagram socket: the application side shuts its own end for reading after the
  * reply, which wakes whoever waits there; the tunnel process shuts its end for reading before it,
- * so that a send is EPIPE. ENOTCONN says that the socket has no peer; it is done all the same.
+ * so that a send is EPIPE. ENOTCONN says that the socket has no peer; it is done all the same. Of a
+ * listener: it is one no more, its address stays reserved under its cookie; once more: not even that.
  *
  * Every operation is one message: the whole struct wgw_op, then (REQUEUE, the reply to DNS_QUERY) the
  * bytes that belong to it. The tunnel process keeps every option that WGW_OP_SETOPT gives it, also
@@ -132,12 +133,15 @@ enum wgw_kind {
 #define WGW_TAG_SHUT_RD WGW_TAG_FILLED
 #define WGW_TAG_SHUT_WR WGW_TAG_REPORTED
 
-/* Bits 32-36 of a TCP socket; the shim's alone. */
+/* Bits 32-37 of a TCP socket; the shim's alone. */
 #define WGW_TAG_DISSOLVED    (UINT64_C(1) << 32) /* connect() told the failure: as a new socket */
 #define WGW_TAG_DISCONNECTED (UINT64_C(1) << 33) /* by connect(AF_UNSPEC): as a new socket */
 #define WGW_TAG_CORK	     (UINT64_C(1) << 34)
 #define WGW_TAG_LAZY_ACK     (UINT64_C(1) << 35) /* TCP_QUICKACK was turned off */
 #define WGW_TAG_INHERITED    (UINT64_C(1) << 36) /* has options that accepted sockets inherit */
+
+#define WGW_TAG_WAS_LISTENER                                                                       \
+	(UINT64_C(1) << 37) /* shut down: listen() and connect() need a new socket */
 
 /* Ancillary data the program asked for (the shim's alone); these need struct wgw_dgram. */
 #define WGW_TAG_IP_PKTINFO   (UINT64_C(1) << 48)

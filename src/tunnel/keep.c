@@ -286,12 +286,15 @@ int wgw_kept_bind(struct wgw_sockets *s, struct wgw_kept *k, struct stack_addr *
 	if (k->bound)
 		return -EINVAL;
 	if (stack_addr_is_loopback(local) ||
-	    (flags & WGW_BIND_OUTSIDE && wgw_session_has_apps(k->sock.quota->session)))
+	    (flags & WGW_BIND_OUTSIDE && wgw_session_has_apps(k->sock.quota->session))) {
 		err = bind_kernel(k, local, flags);
-	else if (!stack_addr_is_any(local) && !stack_is_local(s->t->stack, local))
+		if (err == -EADDRINUSE && wgw_listen_reap(s, local->port))
+			err = bind_kernel(k, local, flags);
+	} else if (!stack_addr_is_any(local) && !stack_is_local(s->t->stack, local)) {
 		err = -EADDRNOTAVAIL;
-	else
+	} else {
 		err = wgw_port_choose(s, local, flags);
+	}
 	if (err)
 		return err;
 	k->local = *local;

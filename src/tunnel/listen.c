@@ -426,6 +426,23 @@ bool wgw_listen_conflict(struct wgw_sockets *s, const struct stack_addr *local, 
 	return false;
 }
 
+bool wgw_listen_reap(struct wgw_sockets *s, uint16_t port)
+{
+	struct wgw_link *head = bucket(s, port), *at = head->next;
+	bool any = false;
+
+	while (at != head) {
+		struct wgw_listener *l = wgw_container(at, struct wgw_listener, link);
+
+		at = at->next;
+		if (l->port || l->local.port != port || is_alive(l))
+			continue;
+		listener_close(l);
+		any = true;
+	}
+	return any;
+}
+
 int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
 		     const struct stack_addr *to, const struct stack_addr *from, int *fd)
 {
@@ -619,6 +636,46 @@ void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *session,
 	if (err)
 		wgw_session_say(session, 1, "cannot listen on port %u again: %s", l->local.port,
 				strerror(-err));
+}
+
+/* Connections that the application has in its backlog: it has not said hello. */
+static void abort_unaccepted(const struct wgw_listener *l)
+{
+	struct wgw_sockets *s = l->sockets;
+	struct wgw_link *at = s->conns.next;
+
+	wgw_listen_poke(s);
+	while (at != &s->conns) {
+		struct wgw_conn *c = wgw_container(at, struct wgw_conn, link);
+
+		at = at->next;
+		if (c->state == WGW_CONN_OPEN && c->app.hello && c->sock.quota == l->sock.quota &&
+		    wgw_addrs_overlap(&c->local, 0, &l->local, l->flags))
+			wgw_conn_abort(c);
+	}
+}
+
+void wgw_listen_shutdown(struct wgw_sock *sock)
+{
+	struct wgw_listener *l = wgw_container(sock, struct wgw_listener, sock);
+	struct wgw_sock left = {.options = sock->options};
+	struct wgw_quota *q = sock->quota;
+	struct wgw_sockets *s = l->sockets;
+	struct stack_addr local = l->local;
+	uint64_t cookie = sock->cookie, inode = sock->inode;
+	uint32_t flags = l->flags;
+	struct wgw_kept *kept;
+
+	abort_unaccepted(l);
+	sock->options = NULL;
+	listener_close(l);
+	kept = wgw_kept_get(s, q, cookie, inode);
+	if (!kept) {
+		wgw_options_free(&left);
+		return;
+	}
+	kept->sock.options = left.options;
+	(void)!wgw_kept_bind(s, kept, &local, flags);
 }
 
 void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local)

@@ -462,6 +462,28 @@ static void udp_connect_more(struct talk *k)
 
 /* ---- the first message ---- */
 
+static int do_shutdown(struct talk *k)
+{
+	struct wgw_sock *sock = talk_sock(k);
+	int how;
+
+	if (!sock)
+		return k->op.kind == WGW_KIND_TCP ? 0 : ENOTSOCK;
+	memcpy(&how, k->op.u.option.value, sizeof(how));
+	switch (sock->role) {
+	case WGW_ROLE_DGRAM:
+		return -wgw_udp_shutdown(sock, how);
+	case WGW_ROLE_LISTENER:
+		wgw_listen_shutdown(sock);
+		return 0;
+	case WGW_ROLE_KEPT:
+		wgw_kept_free(k->sockets, wgw_container(sock, struct wgw_kept, sock));
+		return 0;
+	default:
+		return EINVAL;
+	}
+}
+
 static void perform(struct talk *k)
 {
 	switch (k->op.code) {
@@ -483,15 +505,9 @@ static void perform(struct talk *k)
 	case WGW_OP_GETOPT:
 		reply(k, do_getopt(k));
 		break;
-	case WGW_OP_SHUTDOWN: {
-		struct wgw_sock *sock = talk_sock(k);
-		int how;
-
-		memcpy(&how, k->op.u.option.value, sizeof(how));
-		reply(k, sock && sock->role == WGW_ROLE_DGRAM ? -wgw_udp_shutdown(sock, how)
-							      : ENOTSOCK);
+	case WGW_OP_SHUTDOWN:
+		reply(k, do_shutdown(k));
 		break;
-	}
 	case WGW_OP_RESOLVE:
 	case WGW_OP_REVERSE:
 	case WGW_OP_DNS_QUERY:

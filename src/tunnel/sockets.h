@@ -424,8 +424,13 @@ int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_o
  * none, EAGAIN: its backlog is full. */
 int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
 		     const struct stack_addr *to, const struct stack_addr *from, int *fd);
+/* Closes what the host's loopback has at @port for listeners that the application has closed. Whether there
+ * was any. */
+bool wgw_listen_reap(struct wgw_sockets *s, uint16_t port);
 /* Whether a live listener of any session has the port. */
 bool wgw_listen_conflict(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags);
+/* shutdown(2): connections that were not accepted are reset; what remains is a socket that is bound. */
+void wgw_listen_shutdown(struct wgw_sock *sock);
 void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local);
 /* The accepted socket has shown itself: enters it into the table. */
 void wgw_listen_identify(struct wgw_conn *c);

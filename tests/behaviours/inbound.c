@@ -284,6 +284,111 @@ CASE(shutdown_of_a_listener)
 	did("accept", accept(listener, NULL, NULL));
 }
 
+/* A listener on a port that was asked for by number. */
+static int listener_at(const char *ip, int *port)
+{
+	int first = listener_on(ip, port, 5), fd = tcp_socket(strchr(ip, ':') != NULL, 0);
+
+	close(first);
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (bind_to(fd, ip, *port) || listen(fd, 5))
+		die("listen");
+	return fd;
+}
+
+static void show_shut_listener(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	did("TCP_INFO", getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+	printf("state %d, accepts %d, error %s\n", info.tcpi_state,
+	       get_int(fd, SOL_SOCKET, SO_ACCEPTCONN), so_error(fd));
+	did("accept", accept(fd, NULL, NULL));
+	did("shutdown", shutdown(fd, SHUT_RD));
+	show_names(fd);
+}
+
+CASE(shutdown_ends_a_listener)
+{
+	static const int hows[] = {SHUT_RD, SHUT_RDWR};
+	char answer[32] = "";
+	int port, fd, control;
+
+	for (size_t i = 0; i < sizeof(hows) / sizeof(*hows); i++) {
+		fd = listener_at(i ? "::" : "0.0.0.0", &port);
+		control = dial(i, port, "hello"); /* waits in the backlog */
+		wait_in(fd);
+		did("shutdown", shutdown(fd, hows[i]));
+		show_shut_listener(fd);
+		printf("who waited: %zd\n", recv(control, answer, 31, 0));
+		control = dial(i, port, "hello");
+		printf("the next: %zd %s\n", recv(control, answer, 31, 0), answer);
+		close(fd);
+	}
+}
+
+/* Servers that start again: the port is free when the listener is closed. */
+CASE(closed_and_bound_again)
+{
+	static const char *const ips[] = {"0.0.0.0", "::", "127.0.0.1"};
+	int port;
+
+	for (size_t i = 0; i < sizeof(ips) / sizeof(*ips); i++) {
+		int fd = listener_on(ips[i], &port, 5);
+
+		close(fd);
+		fd = tcp_socket(strchr(ips[i], ':') != NULL, 0);
+		did("bind", bind_to(fd, ips[i], port));
+		did("listen", listen(fd, 5));
+		close(fd);
+	}
+}
+
+CASE(shutdown_and_listen_again)
+{
+	static const char *const ips[] = {"0.0.0.0", "::", "127.0.0.1"};
+	int port, fd, conn, client;
+
+	for (size_t i = 0; i < sizeof(ips) / sizeof(*ips); i++) {
+		fd = listener_at(ips[i], &port);
+		did("shutdown", shutdown(fd, SHUT_RDWR));
+		did("listen", listen(fd, 5));
+		printf("the same port %d, accepts %d\n", local_port(fd) == port,
+		       get_int(fd, SOL_SOCKET, SO_ACCEPTCONN));
+		show_names(fd);
+		client = i < 2 ? dial(i, port, "hello") : tcp_socket(false, 0);
+		if (i == 2)
+			did("connect", connect_to(client, ips[i], port));
+		wait_in(fd);
+		conn = accept(fd, NULL, NULL);
+		printf("accepted %d\n", conn >= 0);
+		close(fd);
+	}
+}
+
+CASE(shutdown_and_connect)
+{
+	int port, fd = listener_at("0.0.0.0", &port);
+
+	did("shutdown", shutdown(fd, SHUT_RDWR));
+	did("connect", connect_to(fd, host(false), HELLO_PORT));
+	printf("the same port %d\n", local_port(fd) == port);
+	read_out(fd);
+}
+
+CASE(shutdown_of_a_listeners_writing)
+{
+	int port, fd = listener_at("0.0.0.0", &port);
+
+	did("shutdown", shutdown(fd, SHUT_WR));
+	printf("poll: %s, accepts %d\n", polled(fd, 0), get_int(fd, SOL_SOCKET, SO_ACCEPTCONN));
+	dial(false, port, "hello");
+	wait_in(fd);
+	printf("accepted %d\n", accept(fd, NULL, NULL) >= 0);
+}
+
 CASE(reset_on_an_accepted_socket)
 {
 	int port, listener = listener_on("0.0.0.0", &port, 5), fd;

@@ -103,6 +103,14 @@ CASE(obsolete_options)
 	did("IP options", setsockopt(udp_socket(false), IPPROTO_IP, IP_OPTIONS, no_operation, 4));
 }
 
+CASE(poll_of_a_shut_listener)
+{
+	int port, fd = listener_on("0.0.0.0", &port, 5);
+
+	did("shutdown", shutdown(fd, SHUT_RDWR));
+	printf("poll: %s\n", polled(fd, 0));
+}
+
 CASE(bad_pointer)
 {
 	did("connect",

@@ -208,6 +208,29 @@ START_TEST(closed_listener_frees_its_port)
 }
 END_TEST
 
+START_TEST(shut_listener_leaves_a_bound_socket)
+{
+	struct wgw_op op, down = {.code = WGW_OP_SHUTDOWN}, name = {.code = WGW_OP_NAME};
+	int fd = app_stream(), other = app_stream();
+	struct flow *f;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	f = inbound(8080);
+	fake_run(5);
+	down.cookie = name.cookie = app_cookie(fd);
+	ck_assert_int_eq(app_op(&down, -1), 0);
+	ck_assert(!fake_listener.used);
+	ck_assert(f->aborted); /* it was in the backlog */
+	ck_assert_int_eq(app_op(&name, -1), 0);
+	ck_assert_uint_eq(name.u.name.local.port, 8080);
+	ck_assert_int_eq(app_listen(other, &any4, 8080, 0, 8, &op), EADDRINUSE);
+	down.code = WGW_OP_SHUTDOWN;
+	ck_assert_int_eq(app_op(&down, -1), 0); /* gives the address up */
+	ck_assert_int_eq(app_listen(other, &any4, 8080, 0, 8, &op), 0);
+}
+END_TEST
+
 START_TEST(connection_to_a_closed_listener_is_reset)
 {
 	struct wgw_op op;
@@ -450,6 +473,7 @@ static Suite *suite(void)
 	tcase_add_test(t, unhooked_accept_loses_no_byte);
 	tcase_add_test(t, full_backlog_waits_and_is_delivered);
 	tcase_add_test(t, closed_listener_frees_its_port);
+	tcase_add_test(t, shut_listener_leaves_a_bound_socket);
 	tcase_add_test(t, connection_to_a_closed_listener_is_reset);
 	tcase_add_test(t, reuseport_listeners_take_turns);
 	tcase_add_test(t, bind_follows_linux);
