@@ -112,3 +112,17 @@ int pre_names_find(const char *name, int family, struct pre_names *names)
 	names->canonical[0] = '\0';
 	return pre_names_append(name, family, names);
 }
+
+int pre_names_host_error(int eai)
+{
+	switch (eai) {
+	case EAI_NONAME:
+		return HOST_NOT_FOUND;
+	case EAI_NODATA:
+		return NO_DATA;
+	case EAI_AGAIN:
+		return TRY_AGAIN;
+	default:
+		return NO_RECOVERY;
+	}
+}

@@ -23,6 +23,9 @@ int pre_names_find(const char *name, int family, struct pre_names *names);
 /* The same, added behind what @names has. */
 int pre_names_append(const char *name, int family, struct pre_names *names);
 
+/* The h_errno of an EAI_* code. */
+int pre_names_host_error(int eai);
+
 /* hosts.c: appends what hosts(5) says; false: nothing. */
 bool pre_hosts_find(const char *name, int family, struct pre_names *names);
 /* hosts.c: the first name of @ip. */

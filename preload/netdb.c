@@ -42,20 +42,6 @@ static char *take_string(struct arena *a, const char *text)
 	return p ? memcpy(p, text, size) : NULL;
 }
 
-static int host_error(int eai)
-{
-	switch (eai) {
-	case EAI_NONAME:
-		return HOST_NOT_FOUND;
-	case EAI_NODATA:
-		return NO_DATA;
-	case EAI_AGAIN:
-		return TRY_AGAIN;
-	default:
-		return NO_RECOVERY;
-	}
-}
-
 /* Lays a hostent out in the buffer: 0 or ERANGE. */
 static int build(struct arena *a, int family, const char *name, const struct pre_names *names,
 		 struct hostent *out)
@@ -121,7 +107,7 @@ PRE_EXPORT int gethostbyname2_r(const char *name, int family, struct hostent *re
 	}
 	eai = find(name, family, &names);
 	if (eai)
-		return fail(host_error(eai), h_err);
+		return fail(pre_names_host_error(eai), h_err);
 	rc = build(&arena, family, names.canonical[0] ? names.canonical : name, &names, ret);
 	if (rc) {
 		*h_err = NETDB_INTERNAL;
@@ -191,7 +177,7 @@ PRE_EXPORT int gethostbyaddr_r(const void *restrict address, socklen_t len, int 
 	}
 	eai = name_of(&addr, name);
 	if (eai)
-		return fail(host_error(eai), h_err);
+		return fail(pre_names_host_error(eai), h_err);
 	memcpy(names.ip[0], addr.ip, 16);
 	if (build(&arena, family, name, &names, ret)) {
 		*h_err = NETDB_INTERNAL;

@@ -10,6 +10,7 @@
 #include <resolv.h>
 #include <string.h>
 
+#include "preload/names.h"
 #include "preload/pre.h"
 
 enum {
@@ -33,20 +34,6 @@ static int host_error_of_response(const uint8_t *response, ssize_t len)
 	}
 }
 
-static int host_error_of_eai(ssize_t eai)
-{
-	switch (eai) {
-	case EAI_NONAME:
-		return HOST_NOT_FOUND;
-	case EAI_NODATA:
-		return NO_DATA;
-	case EAI_AGAIN:
-		return TRY_AGAIN;
-	default:
-		return NO_RECOVERY;
-	}
-}
-
 /* Returns the response's length, as res_query does: -1 with @code set when there is no answer. */
 static int pre_query(const char *name, uint32_t flags, int class_, int type, unsigned char *answer,
 		     int size, int *code)
@@ -61,7 +48,7 @@ static int pre_query(const char *name, uint32_t flags, int class_, int type, uns
 	}
 	n = wgw_repr_dns_query(&pre_session, name, flags, (uint16_t)class_, (uint16_t)type, answer,
 			       (size_t)size);
-	*code = n < 0 ? host_error_of_eai(n) : host_error_of_response(answer, n);
+	*code = n < 0 ? pre_names_host_error((int)n) : host_error_of_response(answer, n);
 	return *code ? -1 : (int)n;
 }
 

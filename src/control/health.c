@@ -599,7 +599,7 @@ int wgw_health_listen(const struct wgw_health_options *o)
 	if (o->address[0] == '/')
 		return listen_unix(o->address);
 	wrong = wgw_endpoint_parse(o->address, &host, &port);
-	snprintf(port_text, sizeof(port_text), "%u", wrong ? 0 : port);
+	snprintf(port_text, sizeof(port_text), "%u", wrong ? 0U : port);
 	if (wrong || getaddrinfo(host, port_text, &hints, &list))
 		wgw_say(WGW_SAY_ERROR, "'%s' is neither ADDRESS:PORT nor the path of a socket",
 			o->address);

@@ -489,18 +489,6 @@ int proxy_wireproxy_split(const char *source, const char *text, size_t len,
 
 /* ---- the file of -c ---- */
 
-static void say_diag(void *ctx, bool is_error, const char *message)
-{
-	(void)ctx;
-	wgw_say(is_error ? WGW_SAY_ERROR : WGW_SAY_WARNING, "%s", message);
-}
-
-static void note_diag(void *ctx, const char *message)
-{
-	(void)ctx;
-	wgw_say(WGW_SAY_INFO, "%s", message);
-}
-
 static void say_nothing(void *ctx, bool is_error, const char *message)
 {
 	(void)ctx, (void)is_error, (void)message;
@@ -547,7 +535,7 @@ static struct wgw_config *read_file(struct wgw_proxy_options *o, const char *wha
 
 struct wgw_config *proxy_config_read(struct wgw_proxy_options *o)
 {
-	struct wgw_diag diag = {.say = say_diag, .note = note_diag};
+	struct wgw_diag diag = wgw_say_diag();
 	struct wgw_config *config = read_file(o, o->run.config, false, &diag);
 
 	if (strcmp(o->run.config, "-") == 0)
@@ -558,8 +546,7 @@ struct wgw_config *proxy_config_read(struct wgw_proxy_options *o)
 struct wgw_config *wgw_proxy_tunnel(const struct wgw_run_options *run, bool quiet)
 {
 	struct wgw_proxy_options scratch = {.run = *run};
-	struct wgw_diag diag = {.say = quiet ? say_nothing : say_diag,
-				.note = quiet ? NULL : note_diag};
+	struct wgw_diag diag = quiet ? (struct wgw_diag){.say = say_nothing} : wgw_say_diag();
 	struct wgw_config *config = read_file(&scratch, run->config, false, &diag);
 
 	if (config && scratch.n > 0 && !quiet)

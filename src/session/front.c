@@ -53,21 +53,9 @@ struct front {
 	uint64_t ended_at, deadline;
 };
 
-static void say_diag(void *ctx, bool is_error, const char *message)
-{
-	(void)ctx;
-	wgw_say(is_error ? WGW_SAY_ERROR : WGW_SAY_WARNING, "%s", message);
-}
-
-static void note_diag(void *ctx, const char *message)
-{
-	(void)ctx;
-	wgw_say(WGW_SAY_INFO, "%s", message);
-}
-
 struct wgw_config *wgw_front_config(const struct wgw_run_options *options)
 {
-	struct wgw_diag diag = {.say = say_diag, .note = note_diag};
+	struct wgw_diag diag = wgw_say_diag();
 	struct wgw_config *config = NULL;
 	char *source = NULL, *text;
 	size_t len;

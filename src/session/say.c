@@ -149,3 +149,20 @@ void wgw_say(int level, const char *format, ...)
 	put_line(line, len);
 	errno = saved;
 }
+
+static void say_diag(void *ctx, bool is_error, const char *message)
+{
+	(void)ctx;
+	wgw_say(is_error ? WGW_SAY_ERROR : WGW_SAY_WARNING, "%s", message);
+}
+
+static void note_diag(void *ctx, const char *message)
+{
+	(void)ctx;
+	wgw_say(WGW_SAY_INFO, "%s", message);
+}
+
+struct wgw_diag wgw_say_diag(void)
+{
+	return (struct wgw_diag){.say = say_diag, .note = note_diag};
+}

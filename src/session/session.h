@@ -32,6 +32,8 @@ int wgw_say_init(const struct wgw_run_options *options);
 /* One line, "wgwrap: ..." or a JSON object; -q leaves only errors, -v adds WGW_SAY_INFO, -vv
  * WGW_SAY_DEBUG. */
 void wgw_say(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Takes what is wrong with a configuration, and says it. */
+struct wgw_diag wgw_say_diag(void);
 /* A line of a terminal that the next one takes the place of; elsewhere, and with -q, nothing. */
 void wgw_say_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Takes it away. */

@@ -31,6 +31,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "src/base/host.h"
 #include "src/proxy/proxy.h"
 #include "src/tunnel/core.h"
 #include "src/tunnel/routes.h"
@@ -44,24 +45,6 @@ enum {
 };
 
 /* ---- engine and stack ---- */
-
-static uint64_t op_now(void *ctx)
-{
-	(void)ctx;
-	return wgw_clock_ns();
-}
-
-static void op_realtime(void *ctx, struct timespec *ts)
-{
-	(void)ctx;
-	clock_gettime(CLOCK_REALTIME, ts);
-}
-
-static void op_random(void *ctx, void *buf, size_t len)
-{
-	(void)ctx;
-	randombytes_buf(buf, len);
-}
 
 static void wg_transmit(void *ctx, const struct wg_endpoint *to, const uint8_t *buf, size_t stride,
 			size_t count, size_t last, uint8_t tos)
@@ -108,9 +91,9 @@ static bool wg_admit(void *ctx, const struct wg_peer *from, const uint8_t *packe
 }
 
 static const struct wg_ops wg_ops = {
-	.now = op_now,
-	.realtime = op_realtime,
-	.random = op_random,
+	.now = wgw_host_now,
+	.realtime = wgw_host_realtime,
+	.random = wgw_host_random,
 	.transmit = wg_transmit,
 	.deliver = wg_deliver,
 	.event = wg_event,
@@ -136,8 +119,8 @@ static int stack_output(void *ctx, const struct iovec *iov, int n, size_t len)
 }
 
 static const struct stack_ops stack_ops = {
-	.now = op_now,
-	.random = op_random,
+	.now = wgw_host_now,
+	.random = wgw_host_random,
 	.output = stack_output,
 };
 

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "src/base/host.h"
 #include "src/tunnel/outer.h"
 #include "wg/messages.h"
 
@@ -107,24 +108,6 @@ static struct wgw_before flush;
 static struct wgw_timer deadline;
 static unsigned int wanted;
 
-static uint64_t op_now(void *ctx)
-{
-	(void)ctx;
-	return wgw_clock_ns();
-}
-
-static void op_realtime(void *ctx, struct timespec *ts)
-{
-	(void)ctx;
-	clock_gettime(CLOCK_REALTIME, ts);
-}
-
-static void op_random(void *ctx, void *buf, size_t len)
-{
-	(void)ctx;
-	randombytes_buf(buf, len);
-}
-
 static void op_transmit(void *ctx, const struct wg_endpoint *to, const uint8_t *buf, size_t stride,
 			size_t count, size_t last, uint8_t tos)
 {
@@ -149,9 +132,9 @@ static void op_deliver(void *ctx, struct wg_peer *from, uint8_t *packet, size_t 
 }
 
 static const struct wg_ops wg_ops = {
-	.now = op_now,
-	.realtime = op_realtime,
-	.random = op_random,
+	.now = wgw_host_now,
+	.realtime = wgw_host_realtime,
+	.random = wgw_host_random,
 	.transmit = op_transmit,
 	.deliver = op_deliver,
 };

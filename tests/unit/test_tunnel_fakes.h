@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "src/base/host.h"
 #include "src/tunnel/core.h"
 
 static unsigned int sessions_over, no_session, has_session;
@@ -124,24 +125,6 @@ void stack_stats(const struct stack *stack, struct stack_stats *out)
 	memset(out, 0, sizeof(*out));
 }
 
-static inline uint64_t op_now(void *ctx)
-{
-	(void)ctx;
-	return wgw_clock_ns();
-}
-
-static inline void op_realtime(void *ctx, struct timespec *ts)
-{
-	(void)ctx;
-	clock_gettime(CLOCK_REALTIME, ts);
-}
-
-static inline void op_random(void *ctx, void *buf, size_t len)
-{
-	(void)ctx;
-	randombytes_buf(buf, len);
-}
-
 static unsigned int transmitted;
 static struct wg_endpoint transmitted_to;
 
@@ -167,9 +150,9 @@ static inline void op_deliver(void *ctx, struct wg_peer *from, uint8_t *packet, 
 }
 
 static const struct wg_ops wg_ops = {
-	.now = op_now,
-	.realtime = op_realtime,
-	.random = op_random,
+	.now = wgw_host_now,
+	.realtime = wgw_host_realtime,
+	.random = wgw_host_random,
 	.transmit = op_transmit,
 	.deliver = op_deliver,
 };
