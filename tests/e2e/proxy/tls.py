@@ -447,7 +447,8 @@ def _(w):
                 time.sleep(0.01)
         assert sent < 80 << 20, sent
         after = int(w.tls_process(w.secured())[1]["VmRSS"].split()[0])
-        assert w.tls_process(w.secured())[0] == pid and after - before < 4096, (before, after)
+        assert w.tls_process(w.secured())[0] == pid
+        assert after - before < 4096 or "asan" in WGWRAP, (before, after)  # that one keeps what was freed
         s.settimeout(15)
         sent += 16384 if pending else 0
         rest = threading.Thread(target=s.socket.sendall, args=(pending,))
