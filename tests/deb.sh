@@ -9,21 +9,9 @@
 # test's mount namespace: this system is not changed.
 
 set -u
+# shellcheck source=tests/e2e/lib/tap.sh
+. "$(dirname "$0")/e2e/lib/tap.sh"
 cd "$1" || exit 1
-number=0
-failed=0
-result() { # status name [text]
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then echo "ok $number - $2"; else
-		echo "not ok $number - $2"
-		printf '%s\n' "${3:-}" | sed 's/^/# /'
-		failed=1
-	fi
-}
-skip() { # name reason
-	number=$((number + 1))
-	echo "ok $number - $1 # SKIP $2"
-}
 
 # One copy of each is here: `make deb` starts with an empty directory.
 deb=$(echo "$PWD"/wgwrap_*_*.deb)

@@ -11,16 +11,8 @@ build=${WGWRAP_BUILD:-$root/build}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 echo 1..8
-number=0
-failed=0
-result() { # status name [text]
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then echo "ok $number - $2"; else
-		echo "not ok $number - $2"
-		printf '%s\n' "${3:-}" | sed 's/^/# /'
-		failed=1
-	fi
-}
+# shellcheck source=tests/e2e/lib/tap.sh
+. "$(dirname "$0")/lib/tap.sh"
 quietly() { # make's words only when it fails
 	make -s -C "$root" BUILD="$build" "$@" >"$work/log" 2>&1
 	status=$?
