@@ -130,7 +130,8 @@ static void resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n, co
 	memset(&k->op.u, 0, sizeof(k->op.u));
 	if (eai == 0) {
 		n = n < WGW_RESOLVED_MAX ? n : WGW_RESOLVED_MAX;
-		memcpy(k->op.u.resolved.ip, ip, n * sizeof(*ip));
+		if (n > 0)
+			memcpy(k->op.u.resolved.ip, ip, n * sizeof(*ip));
 		k->op.u.resolved.n = n;
 		k->op.u.resolved.ttl = ttl_s;
 		if (canonical)
