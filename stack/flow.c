@@ -575,6 +575,7 @@ void flow_send_commit(struct flow *f, size_t len)
 		f->unacked += len;
 		f->tx_queued += len;
 		f->stack->tx_bytes += len;
+		f->stack->stats.tcp_committed += len;
 		tcp_output(f->pcb);
 	}
 	demux_leave(f);

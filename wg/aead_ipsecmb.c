@@ -125,8 +125,8 @@ static void open_some(IMB_MGR *mgr, const uint8_t *key, struct wg_aead_job *jobs
 		submit(mgr, IMB_DIR_DECRYPT, key, &jobs[i], nonces[i], tags[i]);
 	flush(mgr);
 	for (size_t i = 0; i < count; i++)
-		jobs[i].ok = jobs[i].ok &&
-			     sodium_memcmp(tags[i], jobs[i].data + jobs[i].len, WG_TAG_BYTES) == 0;
+		jobs[i].ok =
+			jobs[i].ok && crypto_verify_16(tags[i], jobs[i].data + jobs[i].len) == 0;
 }
 
 static void seal(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES], struct wg_aead_job *jobs,

@@ -38,6 +38,7 @@ struct wgw_loop {
 	int alarm;	   /* timerfd */
 	uint64_t alarm_at; /* what it is set to, 0: unset */
 	uint64_t now;
+	uint64_t rest; /* ns to sleep before the next wait */
 	bool stop;
 	struct wgw_before *before;
 	struct wgw_timer **heap;
@@ -279,6 +280,24 @@ static int wait_ns(struct wgw_loop *loop, uint64_t ns)
 			  (int)((ns + WGW_MS_NS - 1) / WGW_MS_NS));
 }
 
+void wgw_loop_rest(struct wgw_loop *loop, uint64_t ns)
+{
+	loop->rest = ns;
+}
+
+/* Sleeps as wgw_loop_rest wants it, but not beyond @deadline. */
+static void rest(struct wgw_loop *loop, uint64_t deadline)
+{
+	uint64_t now = wgw_clock_ns(), ns = loop->rest;
+	struct timespec ts;
+
+	ns = deadline <= now ? 0 : deadline - now < ns ? deadline - now : ns;
+	ts.tv_sec = (time_t)(ns / WGW_SEC_NS);
+	ts.tv_nsec = (long)(ns % WGW_SEC_NS);
+	if (ns)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
+}
+
 /* Waits for events or the first deadline. Leaves n_events. */
 static void wait_events(struct wgw_loop *loop, bool poll_only)
 {
@@ -286,6 +305,9 @@ static void wait_events(struct wgw_loop *loop, bool poll_only)
 	uint64_t now;
 	int n;
 
+	if (loop->rest && !poll_only)
+		rest(loop, deadline);
+	loop->rest = 0;
 	if (poll_only) {
 		n = wait_ns(loop, 0);
 	} else if (deadline == UINT64_MAX) {

@@ -54,6 +54,9 @@ void wgw_timer_set(struct wgw_loop *loop, struct wgw_timer *t, uint64_t deadline
 void wgw_timer_cancel(struct wgw_loop *loop, struct wgw_timer *t);
 void wgw_loop_before(struct wgw_loop *loop, struct wgw_before *b);
 
+/* The next wait, unless it is for less, begins with @ns of sleep: what comes meanwhile comes in one turn. */
+void wgw_loop_rest(struct wgw_loop *loop, uint64_t ns);
+
 /* Time at the start of this turn, and the clock itself. */
 uint64_t wgw_loop_now(const struct wgw_loop *loop);
 uint64_t wgw_clock_ns(void);

@@ -34,6 +34,8 @@ enum {
  * @linger:	Set while no session is left
  * @quiet:	Set after work, to give memory back once it is over
  * @worked:	Datagrams moved when @quiet was set or memory was given back
+ * @rx_bytes, @tcp_committed: Received and sent before this turn
+ * @bulk_turns:	That received much since anything was sent
  * @input_pending: stack_input was called since the last stack_input_done
  * @refused:	Destinations that a session's policy refused
  * @state_changed: sessions are told before the loop sleeps
@@ -51,6 +53,8 @@ struct wgw_core {
 	struct wgw_before input, flush;
 	struct wgw_timer engine, tcpip, linger, quiet;
 	uint64_t worked;
+	uint64_t rx_bytes, tcp_committed;
+	unsigned int bulk_turns;
 	bool input_pending;
 	uint64_t refused;
 	bool state_changed;

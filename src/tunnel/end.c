@@ -17,7 +17,8 @@
  * and as long as many are known to wait FIONREAD need not be asked again.
  *
  * Descriptors are registered edge-triggered, as the keeper keeps them readable for ever. FIONREAD
- * says what is new; an end of file is known from EPOLLRDHUP.
+ * says what is new; an end of file is known from EPOLLRDHUP. EPOLLOUT is asked for only by who found no
+ * room: else a prompt reader would wake us each time it has read.
  */
 #include <errno.h>
 #include <string.h>
@@ -33,6 +34,7 @@ enum {
 	ENOUGH_BYTES = 64 * 1024, /* nobody reads more at once */
 	SKIP_BYTES = 8192,	  /* read and thrown away in one piece; a record has up to 4,608 */
 	IOV_MAX_PIECES = 16,
+	IDLE_ROOM_MAX = 4,
 };
 
 static uint8_t skipped[SKIP_BYTES];
@@ -41,6 +43,41 @@ void wgw_end_init(struct wgw_end *e, int fd, bool keeps,
 		  void (*ready)(struct wgw_watch *, uint32_t))
 {
 	*e = (struct wgw_end){.watch = {.fd = fd, .ready = ready}, .hello_fd = -1, .keeps = keeps};
+}
+
+static uint32_t interest(const struct wgw_end *e)
+{
+	return EPOLLIN | EPOLLRDHUP | EPOLLET | (e->for_room ? EPOLLOUT : 0);
+}
+
+static void watch_room(struct wgw_end *e, bool on)
+{
+	e->idle_room = 0;
+	if (e->for_room == on || !e->loop)
+		return;
+	e->for_room = on;
+	wgw_loop_mod(e->loop, &e->watch, interest(e));
+}
+
+int wgw_end_watch(struct wgw_loop *loop, struct wgw_end *e, bool for_room)
+{
+	e->loop = loop;
+	e->for_room = for_room;
+	return wgw_loop_add(loop, &e->watch, interest(e));
+}
+
+void wgw_end_event(struct wgw_end *e, uint32_t events)
+{
+	e->events |= events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	if (events & EPOLLIN)
+		e->drained = false;
+	if (!(events & EPOLLOUT))
+		return;
+	if (!e->full && ++e->idle_room >= IDLE_ROOM_MAX)
+		watch_room(e, false);
+	else if (e->full)
+		e->idle_room = 0;
+	e->full = false;
 }
 
 /* The shim's 'F' with the descriptor of an accepted socket, if that is what comes first. */
@@ -90,7 +127,12 @@ size_t wgw_end_pending(struct wgw_end *e)
 
 size_t wgw_end_ready(struct wgw_end *e)
 {
-	return e->waiting >= ENOUGH_BYTES ? e->waiting : wgw_end_pending(e);
+	size_t n = e->waiting;
+
+	if (n < ENOUGH_BYTES)
+		n = e->drained ? 0 : wgw_end_pending(e);
+	e->drained = n == 0;
+	return n;
 }
 
 /* Pieces of @iov from byte @at on, @len bytes at most. Returns their number. */
@@ -180,6 +222,7 @@ ssize_t wgw_end_write(struct wgw_end *e, const struct iovec *iov, int n)
 		return r;
 	if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS) {
 		e->full = true;
+		watch_room(e, true);
 		return 0;
 	}
 	return -errno;

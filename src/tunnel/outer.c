@@ -47,6 +47,8 @@
 enum {
 	RX_MESSAGES = 16,
 	RX_MESSAGE_BYTES = 65536,
+	RX_LARGE_BYTES = 16384,	 /* of messages that are this long on average */
+	RX_LARGE_MESSAGES = 4,	 /* so many are received, and opened while they are in the cache */
 	RX_ROUNDS = 4,		 /* recvmmsg calls per turn, so that others get their share */
 	HANDSHAKE_MESSAGES = 64, /* the same three for messages that are no data */
 	HANDSHAKE_BYTES = 1024,
@@ -271,6 +273,7 @@ static void deliver(struct outer_socket *s, struct mmsghdr *m, struct rx_message
 		return;
 	read_control(s, &m->msg_hdr, &rx->from, &stride, &tos);
 	o->stats.rx_datagrams += (len + stride - 1) / stride;
+	o->stats.rx_bytes += len;
 	o->ops->received(o->ctx, &rx->from, rx->iov.iov_base, len, stride, tos);
 }
 
@@ -312,6 +315,17 @@ static void take_error(int fd, uint32_t events)
 		getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
 }
 
+/* Whether there may be more */
+static bool receive_data(struct outer_socket *s)
+{
+	const uint64_t *bytes = &s->outer->stats.rx_bytes, before = *bytes;
+	unsigned int max = s->rx_large ? RX_LARGE_MESSAGES : RX_MESSAGES;
+	unsigned int n = (unsigned int)receive_round(s, s->watch.fd, max, RX_MESSAGE_BYTES);
+
+	s->rx_large = *bytes - before > (uint64_t)n * RX_LARGE_BYTES;
+	return n == max;
+}
+
 static void on_ready(struct wgw_watch *w, uint32_t events)
 {
 	struct outer_socket *s = wgw_container(w, struct outer_socket, watch);
@@ -319,9 +333,8 @@ static void on_ready(struct wgw_watch *w, uint32_t events)
 	if (events & EPOLLOUT)
 		outer_backlog_send(s);
 	take_error(w->fd, events);
-	for (int i = 0; i < RX_ROUNDS; i++)
-		if (receive_round(s, w->fd, RX_MESSAGES, RX_MESSAGE_BYTES) < RX_MESSAGES)
-			break;
+	for (int i = 0; i < RX_ROUNDS && receive_data(s); i++) {
+	}
 }
 
 /* Whether so many came that more will in a moment */

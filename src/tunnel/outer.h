@@ -27,12 +27,12 @@ struct wgw_outer_ops {
 /**
  * struct wgw_outer_stats - what happened on the sockets
  * @rx_calls, @tx_calls: system calls that moved datagrams
- * @rx_datagrams, @tx_datagrams: datagrams moved
+ * @rx_datagrams, @tx_datagrams: datagrams moved; @rx_bytes: their bytes
  * @tx_dropped:	Not sent: refused by the kernel, or the backlog was full
  * @gso_refused: Batches that were sent again unsegmented
  */
 struct wgw_outer_stats {
-	uint64_t rx_calls, rx_datagrams, tx_calls, tx_datagrams, tx_dropped, gso_refused;
+	uint64_t rx_calls, rx_datagrams, rx_bytes, tx_calls, tx_datagrams, tx_dropped, gso_refused;
 };
 
 /* Opens an IPv4 and an IPv6 socket on one UDP port (host order, 0: any free one) and watches

@@ -32,6 +32,7 @@ struct outer_backlog {
  * @handshakes:	Receives what is no transport data; fd -1: that comes to @watch, too
  * @rest:	Until when @handshakes is not looked at
  * @family:	AF_INET or AF_INET6
+ * @rx_large:	What came last was GRO's
  * @gso:	The kernel knows UDP_SEGMENT
  * @gso_off:	Segmentation is not tried for @gso_off_to with strides of @gso_off_stride and more
  *		until @gso_off_until. Stride 0: not at all, to anybody
@@ -42,7 +43,7 @@ struct outer_socket {
 	struct wgw_timer rest;
 	struct wgw_outer *outer;
 	int family;
-	bool gso;
+	bool gso, rx_large;
 	struct {
 		struct wg_endpoint to;
 		size_t stride;

@@ -196,9 +196,7 @@ static void far_ready(struct wgw_watch *w, uint32_t events)
 			return;
 		events &= ~(uint32_t)EPOLLERR;
 	}
-	c->far_end.events |= events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
-	if (events & EPOLLOUT)
-		c->far_end.full = false;
+	wgw_end_event(&c->far_end, events);
 	wgw_conn_kick(c);
 }
 
@@ -209,8 +207,7 @@ int wgw_relay_own(struct wgw_conn *c, int fd, bool keeps)
 	wgw_end_init(&c->far_end, fd, keeps, far_ready);
 	c->far_end.hello = keeps;
 	c->far = &relay_far;
-	err = -wgw_loop_add(c->sockets->t->loop, &c->far_end.watch,
-			    EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	err = -wgw_end_watch(c->sockets->t->loop, &c->far_end, true);
 	if (err) {
 		close(fd);
 		c->far_end.watch.fd = -1;

@@ -65,7 +65,7 @@ static bool run_queue(struct wgw_sockets *s, bool accept_between)
 		if (++n % JOBS_PER_ACCEPT == 0 && accept_between)
 			wgw_sockets_accept(s);
 	}
-	return true; /* what they sent has to be flushed by hooks that ran before this one */
+	return s->n_jobs > 0;
 }
 
 static bool run_jobs(struct wgw_before *b)

@@ -266,21 +266,30 @@ void wgw_keep_session_over(struct wgw_sockets *s, struct wgw_session *session);
  * @waiting:	New bytes behind those, as many as are known to be there
  * @events:	EPOLLRDHUP, EPOLLHUP, EPOLLERR as far as seen
  * @full:	The last write found no room
+ * @drained:	wgw_end_ready said that nothing waits, and nothing has come since
+ * @for_room:	EPOLLOUT is asked for; @idle_room: how often in a row in vain
  * @fin_sent:	The FIN was handed over: nothing is kept any more
  */
 struct wgw_end {
 	struct wgw_watch watch;
+	struct wgw_loop *loop;
 	int hello_fd;
 	size_t stale, waiting;
 	uint32_t events;
-	bool keeps, hello, keeper_due, full, fin_sent;
+	bool keeps, hello, keeper_due, full, drained, for_room, fin_sent;
+	uint8_t idle_room;
 };
 
 void wgw_end_init(struct wgw_end *e, int fd, bool keeps,
 		  void (*ready)(struct wgw_watch *, uint32_t));
+/* Watches it, once initialised; @for_room: for EPOLLOUT too. 0 or -errno. */
+int wgw_end_watch(struct wgw_loop *loop, struct wgw_end *e, bool for_room);
+/* Notes what @ready was told. */
+void wgw_end_event(struct wgw_end *e, uint32_t events);
 /* Bytes that wait and were not forwarded. */
 size_t wgw_end_pending(struct wgw_end *e);
-/* So many of them as are known to wait, if that is enough for a read; else all, asked anew. */
+/* So many of them as are known to wait, if that is enough for a read; else all, asked anew if anything
+ * has come since there was nothing. */
 size_t wgw_end_ready(struct wgw_end *e);
 /* Reads at most @max waiting bytes (no more than wgw_end_ready said) into @iov and leaves the
  * last of them as keeper. Returns the number put into @iov, or -errno. */

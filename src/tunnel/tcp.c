@@ -52,9 +52,7 @@ static void app_ready(struct wgw_watch *w, uint32_t events)
 {
 	struct wgw_conn *c = wgw_container(w, struct wgw_conn, app.watch);
 
-	c->app.events |= events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
-	if (events & EPOLLOUT)
-		c->app.full = false;
+	wgw_end_event(&c->app, events);
 	wgw_conn_kick(c);
 }
 
@@ -84,8 +82,7 @@ int wgw_conn_attach(struct wgw_conn *c, int fd)
 	int err;
 
 	wgw_end_init(&c->app, fd, true, app_ready);
-	err = wgw_loop_add(c->sockets->t->loop, &c->app.watch,
-			   EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	err = wgw_end_watch(c->sockets->t->loop, &c->app, false);
 	if (err < 0)
 		c->app.watch.fd = -1;
 	return err;

@@ -295,6 +295,52 @@ START_TEST(descriptor_that_epoll_refuses_is_reported)
 }
 END_TEST
 
+static void read_and_stop(struct wgw_watch *w, uint32_t events)
+{
+	record(w, events);
+	wgw_loop_stop(loop);
+}
+
+/* What is ready waits for the end of the rest, which is for one wait. */
+START_TEST(a_rest_comes_before_descriptors_and_once)
+{
+	struct test_watch *x = watch_new(read_and_stop);
+	uint64_t began = wgw_clock_ns(), rested;
+
+	wgw_loop_rest(loop, 20 * WGW_MS_NS);
+	wgw_loop_run(loop);
+	rested = wgw_clock_ns() - began;
+	ck_assert_uint_ge(rested, 20 * WGW_MS_NS);
+	ck_assert_uint_eq(x->runs, 1);
+	wgw_loop_rest(loop, 3600 * WGW_SEC_NS);
+	wgw_loop_rest(loop, 0);
+	wgw_loop_run(loop);
+	ck_assert_uint_eq(x->runs, 2);
+	watch_free(x);
+}
+END_TEST
+
+static bool never_sleep(struct wgw_before *b)
+{
+	(void)b;
+	return true;
+}
+
+START_TEST(a_rest_ends_with_a_deadline_and_is_none_while_there_is_work)
+{
+	struct wgw_timer end = {.due = stop};
+	struct wgw_before busy = {.run = never_sleep};
+
+	wgw_timer_set(loop, &end, wgw_clock_ns() + 5 * WGW_MS_NS);
+	wgw_loop_rest(loop, 3600 * WGW_SEC_NS);
+	wgw_loop_run(loop);
+	wgw_loop_before(loop, &busy);
+	wgw_timer_set(loop, &end, wgw_clock_ns() + 5 * WGW_MS_NS);
+	wgw_loop_rest(loop, 3600 * WGW_SEC_NS);
+	wgw_loop_run(loop);
+}
+END_TEST
+
 /* ---- before hooks ---- */
 
 static char hook_order[8];
@@ -345,6 +391,8 @@ static Suite *suite(void)
 	tcase_add_test(c, watch_deleted_and_added_again_is_served_once);
 	tcase_add_test(c, edge_triggered_watch_is_called_once_per_edge);
 	tcase_add_test(c, descriptor_that_epoll_refuses_is_reported);
+	tcase_add_test(c, a_rest_comes_before_descriptors_and_once);
+	tcase_add_test(c, a_rest_ends_with_a_deadline_and_is_none_while_there_is_work);
 	tcase_add_test(c, hooks_run_in_order_and_one_that_has_more_to_do_prevents_sleep);
 	suite_add_tcase(s, c);
 	return s;
