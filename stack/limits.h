@@ -9,7 +9,7 @@ enum {
 
 	/* Receive window: starts here, grows up to TCP_WND while the consumer keeps up (window.c) */
 	RX_SPACE_START_BYTES = 512 * 1024,
-	OOSEQ_PBUFS_MAX = 12288, /* of a connection: TCP_WND in segments of 1380 bytes */
+	OOSEQ_PBUFS_MAX = 18432, /* of a connection: TCP_WND in segments of 1380 bytes */
 	MEMORY_KEPT_BYTES = 3 * 1024 * 1024, /* free segments (memory.c) */
 	GRO_BLOCK_BYTES = 32 * 1024,	     /* segments of a batch that become one */
 	GRO_KEPT_BYTES = 1024 * 1024,	     /* free blocks of that size (memory.c) */
@@ -29,7 +29,7 @@ enum {
 	TX_AHEAD_MIN_BYTES = 64 * 1024,
 	SEND_ROOM_MIN_BYTES = 32 * 1024, /* less does not make a full connection writable */
 	/* Those of all connections; above, each has the space below */
-	TX_TOTAL_BYTES = 20 * 1024 * 1024,
+	TX_TOTAL_BYTES = 26 * 1024 * 1024,
 	TX_SPACE_PRESSED_BYTES = 16 * 1024,
 
 	FLOWS_MAX = 65536,

@@ -64,9 +64,9 @@
 #define LWIP_TCP		  1
 #define TCP_MSS			  8940 /* cap; the MTU decides (9000 - 20 - 20 - 20) */
 #define LWIP_WND_SCALE		  1
-#define TCP_RCV_SCALE		  8		      /* 65535 << 8 holds TCP_WND */
-#define TCP_WND			  ((16U << 20) - 256) /* flow.c starts lower */
-#define TCP_SND_BUF		  (16U << 20)	      /* flow.c uses less */
+#define TCP_RCV_SCALE		  9		      /* 65535 << 9 holds TCP_WND */
+#define TCP_WND			  ((24U << 20) - 512) /* window.c starts lower */
+#define TCP_SND_BUF		  (24U << 20)	      /* flow.c uses less */
 #define TCP_SND_QUEUELEN	  65000		      /* pbufs; u16_t */
 #define TCP_SNDLOWAT		  (1U << 15)
 #define TCP_OVERSIZE		  TCP_MSS

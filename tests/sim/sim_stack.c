@@ -524,6 +524,7 @@ static const struct scenario scenarios[] = {
 	{"100M 200ms loss 0", PATH(100, 1000, 200, 0), ONE(FLOW_BBR, 20), .bound_all = 0.8},
 	{"100M 200ms loss 0.1%", PATH(100, 1000, 200, 0.001), ONE(FLOW_BBR, 20), .bound_all = 0.7},
 	{"100M 200ms loss 1%", PATH(100, 1000, 200, 0.01), ONE(FLOW_BBR, 20), .bound_all = 0.6},
+	{"900M 200ms", PATH(900, 4000, 200, 0), ONE(FLOW_BBR, 8), .bound_all = 0.6},
 	{"50M 40ms queue 100", PATH(50, 100, 40, 0), ONE(FLOW_BBR, 10), .bound_all = 0.9},
 	{"50M 40ms queue 20", PATH(50, 20, 40, 0), ONE(FLOW_BBR, 10), .bound_all = 0.8},
 	{"10M 40ms loss 1%", PATH(10, 100, 40, 0.01), ONE(FLOW_BBR, 10), .bound_all = 0.7},

@@ -85,7 +85,7 @@ START_TEST(syn_carries_the_options_of_the_interface)
 	g = wire_segment();
 	ck_assert_uint_eq(g.flags, SYN);
 	ck_assert_uint_eq(g.mss, WIRE_MTU - 40);
-	ck_assert_uint_eq(g.scale, 8);
+	ck_assert_uint_eq(g.scale, 9);
 	ck_assert(g.sack_permitted);
 	ck_assert_ptr_nonnull(flow_connect(h.stack, NULL, &to6, NULL, &seen_ops, &s, &err));
 	ck_assert_uint_eq(wire_segment().mss, WIRE_MTU - 60);
@@ -521,8 +521,8 @@ START_TEST(the_window_grows_with_a_prompt_reader_only)
 			h_recycle();
 		s.len = 0;
 	}
-	ck_assert_int_ge(most << 8, 15 << 20);
-	ck_assert_int_le(most << 8, 16 << 20);
+	ck_assert_int_ge(most << 9, 23 << 20);
+	ck_assert_int_le(most << 9, 24 << 20);
 	free(s.data);
 	flow_abort(s.flow);
 	wire_forget();
@@ -540,7 +540,7 @@ START_TEST(the_window_grows_with_a_prompt_reader_only)
 	ck_assert_uint_eq(s.len, 524288);
 	while (h.n_taken < h.n_sent)
 		g = wire_segment();
-	ck_assert_uint_ge(g.window << 8, 131072); /* told at once */
+	ck_assert_uint_ge(g.window << 9, 131072); /* told at once */
 	free(s.data);
 }
 END_TEST
