@@ -117,8 +117,9 @@ static bool parse6(const uint8_t *h, size_t len, struct ip_packet *p, bool *frag
 	return true;
 }
 
-bool ingress_parse(const struct stack *s, const uint8_t *packet, size_t len, struct ip_packet *p,
-		   bool *fragment)
+/* Finds the transport header behind IPv6 extension headers; false: drop it. */
+static bool parse(const struct stack *s, const uint8_t *packet, size_t len, struct ip_packet *p,
+		  bool *fragment)
 {
 	(void)s;
 	if (len < 1)
@@ -231,7 +232,7 @@ static bool accepted(struct stack *s, const uint8_t *packet, size_t len, bool lo
 	uint8_t *all;
 	size_t all_len;
 
-	if (!ingress_parse(s, packet, len, &p, &fragment))
+	if (!parse(s, packet, len, &p, &fragment))
 		return false;
 	if (!stack_is_local(s, &p.to) || martian(s, &p))
 		return false;

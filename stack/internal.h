@@ -243,9 +243,6 @@ void memory_trim(void);
 
 /* ingress.c */
 void ingress_packet(struct stack *s, const uint8_t *packet, size_t len, bool looped);
-/* Finds the transport header behind IPv6 extension headers; false: drop it. */
-bool ingress_parse(const struct stack *s, const uint8_t *packet, size_t len, struct ip_packet *p,
-		   bool *fragment);
 
 /* fragments.c - true: *whole is a packet of malloc'ed memory *whole_buf */
 bool fragments_add(struct stack *s, const struct ip_packet *p, uint8_t **whole, size_t *whole_len);

@@ -67,7 +67,7 @@ void lwip_port_addr(const struct stack_addr *from, ip_addr_t *to)
 	}
 }
 
-void lwip_port_addr_from(const ip_addr_t *from, uint16_t port, struct stack_addr *to)
+static void addr_from(const ip_addr_t *from, uint16_t port, struct stack_addr *to)
 {
 	if (IP_IS_V4(from)) {
 		memcpy(to->ip, stack_v4_prefix, sizeof(stack_v4_prefix));
@@ -194,8 +194,8 @@ u32_t stack_tcp_isn(const ip_addr_t *local, u16_t local_port, const ip_addr_t *r
 	uint64_t hash;
 
 	memset(&tuple, 0, sizeof(tuple));
-	lwip_port_addr_from(local, local_port, &tuple.local);
-	lwip_port_addr_from(remote, remote_port, &tuple.remote);
+	addr_from(local, local_port, &tuple.local);
+	addr_from(remote, remote_port, &tuple.remote);
 	crypto_shorthash((unsigned char *)&hash, (const unsigned char *)&tuple, sizeof(tuple),
 			 stack_the->isn_key);
 	return (u32_t)(hash + stack_the->now_ns / 4000);

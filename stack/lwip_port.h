@@ -10,6 +10,5 @@
 void lwip_port_init(uint16_t mtu);
 void lwip_port_current(const struct stack_addr *from, const struct stack_addr *to);
 void lwip_port_addr(const struct stack_addr *from, ip_addr_t *to);
-void lwip_port_addr_from(const ip_addr_t *from, uint16_t port, struct stack_addr *to);
 
 #endif

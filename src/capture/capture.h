@@ -24,11 +24,9 @@ enum wgw_capture_level {
 /* Installs the fail-closed filter in the calling thread, for good: IP sockets are refused. 0 or
  * -errno. */
 int wgw_filter_install(void);
-/* Installs the filter that reports instead of refusing. Returns the listener, which the caller
- * owns (close-on-exec), or -errno; -EBUSY: this process is supervised already. */
-int wgw_filter_install_supervised(void);
-/* The same in a child made with CLONE_FILES, which has a table of its own afterwards: the listener
- * (the result) is in the parent's table and not in the child's. */
+/* Installs the filter that reports instead of refusing, in a child made with CLONE_FILES, which has a
+ * table of its own afterwards. Returns the listener (close-on-exec), which is in the parent's table
+ * and not in the child's, or -errno; -EBUSY: this process is supervised already. */
 int wgw_filter_hand_over(void);
 
 /* ---- probe.c ---- */
@@ -62,7 +60,7 @@ enum { WGW_CAPTURE_SCAN_MAX = 512 };
  * struct wgw_capture_options - how to supervise
  * @session:	Value of WGW_SESSION_ENV
  * @apps:	Value of WGW_APPS_ENV, NULL: there are no lists
- * @listener:	From wgw_filter_install_supervised; owned from here on
+ * @listener:	From wgw_filter_hand_over; owned from here on
  * @kept, @n_kept: inodes of IP sockets that the user lets the command have
  * @without_getfd: As in struct wgw_capture_probe; @scan is needed then
  */

@@ -287,7 +287,8 @@ int wgw_filter_install(void)
 	return install(&p, 0);
 }
 
-int wgw_filter_install_supervised(void)
+/** install_supervised() - the filter that reports; its listener or -errno */
+static int install_supervised(void)
 {
 	struct program p = {.n = 0};
 
@@ -309,7 +310,7 @@ static int own_table(void)
 
 int wgw_filter_hand_over(void)
 {
-	int listener = wgw_filter_install_supervised();
+	int listener = install_supervised();
 	int err;
 
 	if (listener < 0)

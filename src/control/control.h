@@ -33,9 +33,6 @@ enum wgw_exit {
  * the tunnel's word, or -errno. Says nothing. */
 int wgw_control_ask(int fd, enum wgw_control_verb verb, const int *fds, unsigned int n,
 		    struct wgw_channel_msg *reply);
-/* The text that @verb (GET, FLOWS) gives: malloc'ed, NUL-terminated. NULL and errno. Says nothing.
- */
-char *wgw_control_text(int fd, enum wgw_control_verb verb);
 /* The state of the tunnel behind @fd. NULL and errno. Says nothing. */
 struct wgw_status *wgw_control_status(int fd);
 

@@ -63,7 +63,8 @@ static char *read_all(int fd)
 	return text;
 }
 
-char *wgw_control_text(int fd, enum wgw_control_verb verb)
+/** ask_text() - what @verb (GET, FLOWS) gives: malloc'ed, NUL-terminated. NULL and errno */
+static char *ask_text(int fd, enum wgw_control_verb verb)
 {
 	struct wgw_channel_msg reply;
 	int file = memfd_create("wgwrap-state", MFD_CLOEXEC), err;
@@ -84,7 +85,7 @@ char *wgw_control_text(int fd, enum wgw_control_verb verb)
 
 struct wgw_status *wgw_control_status(int fd)
 {
-	char *text = wgw_control_text(fd, WGW_CONTROL_GET);
+	char *text = ask_text(fd, WGW_CONTROL_GET);
 	struct wgw_status *status;
 	unsigned int line;
 
@@ -100,7 +101,7 @@ struct wgw_status *wgw_control_status(int fd)
 void wgw_flows_of(const struct wgw_rundir *dir, const struct wgw_status *t, struct wgw_flows *out)
 {
 	int fd = wgw_control_connect(dir, t->name);
-	char *text = fd < 0 ? NULL : wgw_control_text(fd, WGW_CONTROL_FLOWS);
+	char *text = fd < 0 ? NULL : ask_text(fd, WGW_CONTROL_FLOWS);
 
 	memset(out, 0, sizeof(*out));
 	if (text)

@@ -290,7 +290,7 @@ size_t proxy_far_write(struct proxy_far *far, const void *buf, size_t len)
 {
 	ssize_t r;
 
-	if (far->state != PROXY_FAR_OPEN || far->shut)
+	if (far->state != PROXY_FAR_OPEN)
 		return 0;
 	if (far->flow)
 		return write_flow(far, buf, len);
@@ -304,17 +304,6 @@ size_t proxy_far_write(struct proxy_far *far, const void *buf, size_t len)
 		tell(far);
 	}
 	return 0;
-}
-
-void proxy_far_shutdown(struct proxy_far *far)
-{
-	if (far->state != PROXY_FAR_OPEN || far->shut)
-		return;
-	far->shut = true;
-	if (far->flow)
-		flow_shutdown(far->flow);
-	else
-		shutdown(far->watch.fd, SHUT_WR);
 }
 
 int proxy_far_release(struct proxy_far *far)

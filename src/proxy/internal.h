@@ -81,7 +81,7 @@ struct proxy_far {
 	struct wgw_watch watch;
 	struct stack_addr local, remote;
 	int err;
-	bool full, shut;
+	bool full;
 	void (*changed)(void *arg);
 	void *arg;
 	uint8_t *tail;
@@ -101,7 +101,6 @@ void proxy_far_set_owner(struct proxy_far *far, void (*changed)(void *arg), void
 size_t proxy_far_read(struct proxy_far *far, void *buf, size_t max, bool *fin);
 /* Bytes taken. */
 size_t proxy_far_write(struct proxy_far *far, const void *buf, size_t len);
-void proxy_far_shutdown(struct proxy_far *far);
 /* Frees it but for its kernel socket, which is returned (or -1). */
 int proxy_far_release(struct proxy_far *far);
 /* Frees it; @reset: RST, else what was written is still delivered. NULL is allowed. */

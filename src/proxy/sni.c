@@ -72,7 +72,8 @@ static int take_name(struct reader names, const char **name, size_t *len)
 	return -ENOENT;
 }
 
-int sni_parse_hello(const uint8_t *b, size_t n, const char **name, size_t *len)
+/* The name in a ClientHello's body; returns what sni_parse does. */
+static int parse_hello(const uint8_t *b, size_t n, const char **name, size_t *len)
 {
 	struct reader hello = {b, n}, skipped, extensions, one;
 	size_t number;
@@ -138,7 +139,7 @@ int sni_parse(const uint8_t *b, size_t len, uint8_t *scratch, const char **name,
 		return -EPROTO;
 	if ((size_t)n < 4 + hello)
 		return 0;
-	return sni_parse_hello(scratch + 4, hello, name, name_len);
+	return parse_hello(scratch + 4, hello, name, name_len);
 }
 
 static void refuse(struct proxy_client *c)

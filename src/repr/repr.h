@@ -111,9 +111,6 @@ int wgw_repr_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, con
 /* The same without waiting: -EINPROGRESS, -EALREADY for a blocking socket, too. */
 int wgw_repr_connect_begin(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
 			   socklen_t len);
-/* Starts a TCP connect: -EINPROGRESS when it is under way. */
-int wgw_repr_connect_start(const struct wgw_repr_session *s, int fd, uint64_t tag,
-			   const struct stack_addr *to);
 /* What connect(2) on a socket with a pending or ended connect returns at this moment. */
 int wgw_repr_connect_result(const struct wgw_repr_session *s, int fd, uint64_t tag);
 /* Creates an unconnected TCP socket with the options and address of @fd, whose connect has failed and

@@ -333,8 +333,9 @@ static int fill(int fd, const struct wgw_connect *record)
 	return -ENOBUFS;
 }
 
-int wgw_repr_connect_start(const struct wgw_repr_session *s, int fd, uint64_t tag,
-			   const struct stack_addr *to)
+/* Starts a TCP connect: -EINPROGRESS when it is under way. */
+static int connect_start(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			 const struct stack_addr *to)
 {
 	int buffer = SMALLEST_BUFFER_BYTES;
 	struct wgw_connect record;
@@ -456,7 +457,7 @@ static int tcp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, c
 	if (rc == -ENOTCONN) {
 		rc = read_destination(tag, sa, len, &to);
 		if (rc == 0)
-			rc = wgw_repr_connect_start(s, fd, tag, &to);
+			rc = connect_start(s, fd, tag, &to);
 	}
 	return rc == -EISCONN && !(tag & not_new) ? -EALREADY : rc;
 }

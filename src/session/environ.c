@@ -73,7 +73,9 @@ static bool look_in(const char *directory, const char *below, char path[PATH_MAX
 	return len < PATH_MAX && !access(tried, R_OK) && realpath(tried, path);
 }
 
-int wgw_library_find(const struct wgw_rundir *dir, char path[PATH_MAX])
+/** find_library() - finds libwgwrap.so and a path to it that LD_PRELOAD can carry. -1 after an error
+ * was said */
+static int find_library(const struct wgw_rundir *dir, char path[PATH_MAX])
 {
 	char own[PATH_MAX];
 
@@ -205,7 +207,7 @@ char **wgw_environ_build(const struct wgw_launch *l)
 	char library[PATH_MAX], **env;
 	size_t n = 0, out = 0;
 
-	if (preload && wgw_library_find(&l->dir, library))
+	if (preload && find_library(&l->dir, library))
 		return NULL;
 	while (environ[n])
 		n++;

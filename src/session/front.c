@@ -53,7 +53,8 @@ struct front {
 	uint64_t ended_at, deadline;
 };
 
-struct wgw_config *wgw_front_config(const struct wgw_run_options *options)
+/** read_config() - reads and parses what -c names; NULL after an error was said */
+static struct wgw_config *read_config(const struct wgw_run_options *options)
 {
 	struct wgw_diag diag = wgw_say_diag();
 	struct wgw_config *config = NULL;
@@ -337,7 +338,7 @@ int wgw_run(const struct wgw_run_options *options)
 	if (wgw_capture_choose(options, &capture))
 		return WGW_EXIT_FAILED;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	config = wgw_front_config(options);
+	config = read_config(options);
 	if (!config)
 		return WGW_EXIT_FAILED;
 	status = wgw_find_command(options->command[0], &capture, &path);

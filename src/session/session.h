@@ -216,8 +216,6 @@ int wgw_boot_tunnel(struct wgw_launch *l);
 int wgw_front_refuse_privileged(void);
 /* As PID 1, the usual signals end the process; a message that cannot be written never does. */
 void wgw_front_heed_signals(void);
-/* Reads and parses what -c names; NULL after an error was said. */
-struct wgw_config *wgw_front_config(const struct wgw_run_options *options);
 
 /* ---- wait.c ---- */
 
@@ -277,8 +275,6 @@ enum { WGW_ENVIRON_SESSION = 0 }; /* where WGW_SESSION_ENV is in it */
 char **wgw_environ_build(const struct wgw_launch *l);
 /* In the command's process: what systemd has addressed to wgwrap is for it now. */
 void wgw_environ_address(void);
-/* Finds libwgwrap.so and a path to it that LD_PRELOAD can carry. -1 after an error was said. */
-int wgw_library_find(const struct wgw_rundir *dir, char path[PATH_MAX]);
 /* Says that a proxy variable points to loopback. */
 void wgw_environ_warn(void);
 

@@ -148,16 +148,3 @@ void wgw_alive_report(const struct wgw_alive *a, FILE *out)
 			fprintf(out, "never\n");
 	}
 }
-
-void wgw_alive_free(struct wgw_alive *a)
-{
-	if (!a)
-		return;
-	wgw_timer_cancel(a->core->t.loop, &a->timer);
-	for (size_t i = 0; i < 2; i++) {
-		if (a->ping[i])
-			flow_ping_free(a->ping[i]);
-	}
-	free(a->targets);
-	free(a);
-}

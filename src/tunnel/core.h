@@ -222,8 +222,6 @@ struct wgw_alive *wgw_alive_new(struct wgw_core *core);
 int wgw_alive_follow(struct wgw_alive *a);
 /* Writes the lines alive= and alive_interval_s= of src/control/status.h. */
 void wgw_alive_report(const struct wgw_alive *a, FILE *out);
-/* Before the stack's end. NULL is allowed. */
-void wgw_alive_free(struct wgw_alive *a);
 
 /* daemon.c ---- */
 
