@@ -24,10 +24,14 @@ enum {
 	WG_HANDSHAKES_LOAD = WG_HANDSHAKES_QUEUED_MAX / 8, /* from here on we are under load */
 	WG_HANDSHAKES_PER_TURN = 8, /* worked on in one wg_device_flush or wg_device_tick */
 	/* Under load, in all */
-	WG_COOKIES_PER_S = 5000,    /* replies */
-	WG_COOKIES_BURST = 256,	    /* of these at once; with the load they fit the queue */
-	WG_RECOGNISED_PER_S = 1000, /* handshakes without a cookie of who has tried before */
-	WG_RECOGNISED_BURST = 32,
+	WG_COOKIES_PER_S = 2000, /* replies */
+	WG_COOKIES_BURST = 256,	 /* of these at once */
+	/* so many in the queue leave room for those who are worth more than a cookie */
+	WG_HANDSHAKES_UNKNOWN_MAX = WG_HANDSHAKES_LOAD + WG_COOKIES_BURST,
+	WG_COOKIE_CHECKS_PER_S = 10000, /* looks at mac2 */
+	WG_COOKIE_CHECKS_BURST = 512,
+	WG_RECOGNISED_PER_S = 2000, /* handshakes without a cookie of who has tried before */
+	WG_RECOGNISED_BURST = 64,
 };
 
 /**
@@ -63,11 +67,12 @@ struct wg_rx {
 
 /**
  * struct wg_queued_handshake - an initiation or response whose mac1 is right
- * @tried_before: Its source is recognised, see retries.h
+ * @is_proven:	mac2 was right when it came
+ * @is_recognised: Its source has tried before, and it was taken for that (see retries.h)
  */
 struct wg_queued_handshake {
 	struct wg_endpoint from;
-	bool tried_before;
+	bool is_proven, is_recognised;
 	size_t len;
 	uint8_t message[WG_HANDSHAKE_BYTES_MAX];
 };
@@ -82,7 +87,7 @@ struct wg_handshake_queue {
  * struct wg_device - the engine
  * @now:		wg_ops.now at the beginning of the present call, ns
  * @next_deadline:	Lower bound of what wg_device_tick has to do
- * @cookies, @recognised: What may be spent under load
+ * @cookies, @cookie_checks, @recognised: What may be spent under load
  * @loaded_until:	Handshakes need a cookie until then, ns
  * @collect_at:		When idle sources are forgotten, ns; UINT64_MAX: none are known
  * @mtu:		Largest inner packet
@@ -101,7 +106,7 @@ struct wg_device {
 	struct wg_cookie_checker cookie_checker;
 	struct wg_ratelimit ratelimit;
 	struct wg_retries retries;
-	struct wg_budget cookies, recognised;
+	struct wg_budget cookies, cookie_checks, recognised;
 	uint64_t loaded_until;
 	uint64_t collect_at;
 	struct wg_handshake_queue handshakes;

@@ -2,9 +2,10 @@
 /*
  * ratelimit.c - token buckets by source address
  *
- * Who owns one IPv6 address usually owns its /64, so that is what counts. Sources live in one array
- * of fixed size, threaded into hash chains and a free list by numbers; the array exists only while
- * there are sources. A flood from more sources than it holds gets refused instead of remembered.
+ * Who owns one IPv6 address usually owns its /64, so that is what counts. What came with a cookie and
+ * what came without counts apart: anybody can send the latter in another's name. Sources live in one
+ * array of fixed size, threaded into hash chains and a free list by numbers; the array exists only
+ * while there are sources. A flood from more sources than it holds gets refused instead of remembered.
  */
 #include "wg/ratelimit.h"
 
@@ -40,20 +41,17 @@ void wg_ratelimit_free(struct wg_ratelimit *limit)
 static bool allocate(struct wg_ratelimit *limit)
 {
 	limit->sources = calloc(WG_RATELIMIT_SOURCES_MAX, sizeof(*limit->sources));
-	limit->buckets = malloc(WG_RATELIMIT_BUCKETS * sizeof(*limit->buckets));
+	limit->buckets = calloc(WG_RATELIMIT_BUCKETS, sizeof(*limit->buckets));
 	if (!limit->sources || !limit->buckets) {
 		wg_ratelimit_free(limit);
 		return false;
 	}
-	for (int32_t i = 0; i < WG_RATELIMIT_BUCKETS; i++)
-		limit->buckets[i] = -1;
-	for (int32_t i = 0; i < WG_RATELIMIT_SOURCES_MAX; i++)
-		limit->sources[i].next = i + 1 < WG_RATELIMIT_SOURCES_MAX ? i + 1 : -1;
 	limit->free_list = 0;
+	limit->untouched = 0;
 	return true;
 }
 
-static int32_t *bucket_of(struct wg_ratelimit *limit, uint64_t prefix, bool is_ipv6)
+static uint32_t *bucket_of(struct wg_ratelimit *limit, uint64_t prefix, bool is_ipv6)
 {
 	uint8_t in[9], out[crypto_shorthash_BYTES];
 
@@ -61,6 +59,19 @@ static int32_t *bucket_of(struct wg_ratelimit *limit, uint64_t prefix, bool is_i
 	in[8] = is_ipv6;
 	crypto_shorthash(out, in, sizeof(in), limit->hash_key);
 	return &limit->buckets[wg_get_le32(out) % WG_RATELIMIT_BUCKETS];
+}
+
+/* Returns the number + 1 of a source that is not in use, 0: all are. */
+static uint32_t take_source(struct wg_ratelimit *limit)
+{
+	uint32_t i = limit->free_list;
+
+	if (i)
+		limit->free_list = limit->sources[i - 1].next;
+	else if (limit->untouched < WG_RATELIMIT_SOURCES_MAX)
+		i = ++limit->untouched;
+	limit->used += i != 0;
+	return i;
 }
 
 static bool take_token(struct wg_ratelimit_source *source, uint64_t now)
@@ -77,12 +88,13 @@ static bool take_token(struct wg_ratelimit_source *source, uint64_t now)
 	return true;
 }
 
-bool wg_ratelimit_allow(struct wg_ratelimit *limit, const struct sockaddr *source, uint64_t now)
+bool wg_ratelimit_allow(struct wg_ratelimit *limit, const struct sockaddr *source, bool is_proven,
+			uint64_t now)
 {
 	bool is_ipv6 = source->sa_family == AF_INET6;
 	struct wg_ratelimit_source *s;
 	uint64_t prefix = 0;
-	int32_t *bucket, i;
+	uint32_t *bucket, i;
 
 	if (is_ipv6)
 		memcpy(&prefix, &((const struct sockaddr_in6 *)source)->sin6_addr, 8);
@@ -92,23 +104,20 @@ bool wg_ratelimit_allow(struct wg_ratelimit *limit, const struct sockaddr *sourc
 	if (!limit->sources && !allocate(limit))
 		return false;
 	bucket = bucket_of(limit, prefix, is_ipv6);
-	for (i = *bucket; i >= 0; i = limit->sources[i].next) {
-		s = &limit->sources[i];
-		if (s->prefix == prefix && s->is_ipv6 == is_ipv6)
+	for (i = *bucket; i; i = s->next) {
+		s = &limit->sources[i - 1];
+		if (s->prefix == prefix && s->is_ipv6 == is_ipv6 && s->is_proven == is_proven)
 			return take_token(s, now);
 	}
-	if (limit->free_list < 0)
+	i = take_source(limit);
+	if (!i)
 		return false;
-
-	i = limit->free_list;
-	s = &limit->sources[i];
-	limit->free_list = s->next;
-	limit->used++;
-	*s = (struct wg_ratelimit_source){.prefix = prefix,
-					  .is_ipv6 = is_ipv6,
-					  .last = now,
-					  .credit = CREDIT_MAX_NS - COST_NS,
-					  .next = *bucket};
+	limit->sources[i - 1] = (struct wg_ratelimit_source){.prefix = prefix,
+							     .is_ipv6 = is_ipv6,
+							     .is_proven = is_proven,
+							     .last = now,
+							     .credit = CREDIT_MAX_NS - COST_NS,
+							     .next = *bucket};
 	*bucket = i;
 	return true;
 }
@@ -117,12 +126,12 @@ void wg_ratelimit_collect(struct wg_ratelimit *limit, uint64_t now)
 {
 	if (!limit->sources)
 		return;
-	for (int32_t b = 0; b < WG_RATELIMIT_BUCKETS; b++) {
-		int32_t *place = &limit->buckets[b];
+	for (size_t b = 0; b < WG_RATELIMIT_BUCKETS; b++) {
+		uint32_t *place = &limit->buckets[b];
 
-		while (*place >= 0) {
-			int32_t i = *place;
-			struct wg_ratelimit_source *s = &limit->sources[i];
+		while (*place) {
+			uint32_t i = *place;
+			struct wg_ratelimit_source *s = &limit->sources[i - 1];
 
 			if (!wg_has_expired(s->last, IDLE_NS, now)) {
 				place = &s->next;

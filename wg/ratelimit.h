@@ -18,24 +18,30 @@ enum {
 	WG_RATELIMIT_BUCKETS = 1024,
 };
 
-/** struct wg_ratelimit_source - an IPv4 address or an IPv6 /64 */
+/**
+ * struct wg_ratelimit_source - an IPv4 address or an IPv6 /64
+ * @next:	Of the bucket or of the free list, as number + 1; 0: end
+ * @is_proven:	Of messages with a right mac2; others cannot use up what these have
+ */
 struct wg_ratelimit_source {
 	uint64_t prefix;
 	uint64_t last;	 /* ns */
 	uint64_t credit; /* ns; a handshake costs 1 s / WG_RATELIMIT_PER_S */
-	int32_t next;	 /* of the bucket or of the free list; -1: end */
-	bool is_ipv6;
+	uint32_t next;
+	bool is_ipv6, is_proven;
 };
 
 /**
  * struct wg_ratelimit - token buckets by source
  * @sources:	NULL until the first load, and again when all sources are forgotten
+ * @buckets, @free_list: Number + 1 of the first source; 0: none
+ * @untouched:	From this number on no source was ever used, so that their memory is not either
  * @hash_key:	Keeps bucket choice unpredictable
  */
 struct wg_ratelimit {
 	struct wg_ratelimit_source *sources;
-	int32_t *buckets;
-	int32_t free_list;
+	uint32_t *buckets;
+	uint32_t free_list, untouched;
 	uint32_t used;
 	uint8_t hash_key[16];
 };
@@ -67,9 +73,10 @@ static inline bool wg_budget_take(struct wg_budget *budget, unsigned int per_s, 
 /* @hash_key: 16 random bytes. */
 void wg_ratelimit_init(struct wg_ratelimit *limit, const uint8_t hash_key[16]);
 void wg_ratelimit_free(struct wg_ratelimit *limit);
-/* Whether a handshake from @source (AF_INET or AF_INET6) may be worked on; takes one token. A
- * full table and lack of memory refuse. */
-bool wg_ratelimit_allow(struct wg_ratelimit *limit, const struct sockaddr *source, uint64_t now);
+/* Whether a handshake from @source (AF_INET or AF_INET6) may be worked on; takes one token.
+ * @is_proven: mac2 shows that the sender owns the address. A full table and lack of memory refuse. */
+bool wg_ratelimit_allow(struct wg_ratelimit *limit, const struct sockaddr *source, bool is_proven,
+			uint64_t now);
 /* Forgets sources that were quiet for a second. */
 void wg_ratelimit_collect(struct wg_ratelimit *limit, uint64_t now);
 

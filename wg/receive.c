@@ -12,8 +12,9 @@
  *
  * A flood may bring more than can be sent cookies without neglecting data. So under load the queue
  * is entered by those who have a cookie, by those who seem to have tried five seconds ago
- * (retries.h) and, of all others, by as many as get cookies in that time. Of the second kind some
- * are served without a cookie, for their next try would come another five seconds later.
+ * (retries.h) and, of all others, by as many as get cookies in that time. The second kind is served
+ * without a cookie, for its next try would come another five seconds later. What each kind may cost
+ * is limited, and where mac1 or mac2 would have to be computed for nothing it is not.
  */
 #include <string.h>
 
@@ -182,17 +183,31 @@ static void collect_later(struct wg_device *dev)
 	wg_device_wake_at(dev, dev->collect_at);
 }
 
-/* Whether a message may enter the queue under load; its mac1 is looked at only then. */
-static bool may_queue(struct wg_device *dev, const struct wg_endpoint *from, const uint8_t *buf,
-		      size_t len, bool *tried_before)
+/* Whether @source, which has tried before, may be served for that. */
+static bool may_be_recognised(struct wg_device *dev, const struct wg_endpoint *from)
 {
 	uint64_t now = wg_device_now(dev);
 
-	*tried_before = wg_retries_note(&dev->retries, &from->to.sa, now);
+	return wg_budget_has(&dev->recognised, WG_RECOGNISED_PER_S, WG_RECOGNISED_BURST, now) &&
+	       wg_ratelimit_allow(&dev->ratelimit, &from->to.sa, false, now);
+}
+
+/* Whether a message may enter the queue under load; its mac1 is looked at only then. */
+static bool may_queue(struct wg_device *dev, const struct wg_endpoint *from, const uint8_t *buf,
+		      size_t len, bool *is_recognised)
+{
+	uint64_t now = wg_device_now(dev);
+
+	*is_recognised =
+		wg_retries_note(&dev->retries, &from->to.sa, now) && may_be_recognised(dev, from);
 	collect_later(dev);
-	if (*tried_before || wg_cookie_has_mac2(buf, len))
+	if (*is_recognised)
 		return true;
-	if (wg_budget_has(&dev->cookies, WG_COOKIES_PER_S, WG_COOKIES_BURST, now))
+	if (wg_cookie_has_mac2(buf, len) &&
+	    wg_budget_has(&dev->cookie_checks, WG_COOKIE_CHECKS_PER_S, WG_COOKIE_CHECKS_BURST, now))
+		return true;
+	if (dev->handshakes.count < WG_HANDSHAKES_UNKNOWN_MAX &&
+	    wg_budget_has(&dev->cookies, WG_COOKIES_PER_S, WG_COOKIES_BURST, now))
 		return true;
 	/* What is refused here is load, too. */
 	dev->loaded_until = now + WG_NS_PER_S;
@@ -201,22 +216,31 @@ static bool may_queue(struct wg_device *dev, const struct wg_endpoint *from, con
 
 /* Whether a message whose mac1 is right is one of those that the queue is for. */
 static bool is_worth_queueing(struct wg_device *dev, const struct wg_endpoint *from,
-			      const uint8_t *buf, size_t len, bool tried_before)
+			      const uint8_t *buf, size_t len, bool is_recognised, bool *is_proven)
 {
-	return tried_before ||
-	       (wg_cookie_has_mac2(buf, len) && wg_cookie_check_mac2(dev, buf, len, from)) ||
-	       wg_budget_take(&dev->cookies, WG_COOKIES_PER_S, WG_COOKIES_BURST,
-			      wg_device_now(dev));
+	uint64_t now = wg_device_now(dev);
+
+	*is_proven = wg_cookie_has_mac2(buf, len) &&
+		     wg_budget_take(&dev->cookie_checks, WG_COOKIE_CHECKS_PER_S,
+				    WG_COOKIE_CHECKS_BURST, now) &&
+		     wg_cookie_check_mac2(dev, buf, len, from);
+	if (*is_proven)
+		return true;
+	if (is_recognised)
+		return wg_budget_take(&dev->recognised, WG_RECOGNISED_PER_S, WG_RECOGNISED_BURST,
+				      now);
+	return dev->handshakes.count < WG_HANDSHAKES_UNKNOWN_MAX &&
+	       wg_budget_take(&dev->cookies, WG_COOKIES_PER_S, WG_COOKIES_BURST, now);
 }
 
 static void queue_handshake(struct wg_device *dev, const struct wg_endpoint *from,
 			    const uint8_t *buf, size_t len)
 {
 	struct wg_handshake_queue *queue = &dev->handshakes;
-	bool under_load = is_under_load(dev), tried_before = false;
+	bool under_load = is_under_load(dev), is_recognised = false, is_proven = false;
 	struct wg_queued_handshake *item;
 
-	if (under_load && !may_queue(dev, from, buf, len, &tried_before)) {
+	if (under_load && !may_queue(dev, from, buf, len, &is_recognised)) {
 		dev->stats.rx_rate_limited++;
 		return;
 	}
@@ -225,13 +249,14 @@ static void queue_handshake(struct wg_device *dev, const struct wg_endpoint *fro
 		return;
 	}
 	if (queue->count == WG_HANDSHAKES_QUEUED_MAX ||
-	    (under_load && !is_worth_queueing(dev, from, buf, len, tried_before))) {
+	    (under_load && !is_worth_queueing(dev, from, buf, len, is_recognised, &is_proven))) {
 		dev->stats.rx_rate_limited++;
 		return;
 	}
 	item = &queue->ring[(queue->first + queue->count++) % WG_HANDSHAKES_QUEUED_MAX];
 	item->from = *from;
-	item->tried_before = tried_before;
+	item->is_proven = is_proven;
+	item->is_recognised = is_recognised && !is_proven;
 	item->len = len;
 	memcpy(item->message, buf, len);
 	wg_device_wake_at(dev, wg_device_now(dev));
@@ -241,18 +266,14 @@ static void queue_handshake(struct wg_device *dev, const struct wg_endpoint *fro
 static bool admit(struct wg_device *dev, const struct wg_queued_handshake *item)
 {
 	const uint8_t *sender = item->message + sizeof(uint32_t); /* the same place in both */
-	uint64_t now = wg_device_now(dev);
 
-	if (!is_under_load(dev))
+	if (!is_under_load(dev) || item->is_recognised)
 		return true;
-	if (!wg_cookie_check_mac2(dev, item->message, item->len, &item->from)) {
-		if (item->tried_before &&
-		    wg_budget_take(&dev->recognised, WG_RECOGNISED_PER_S, WG_RECOGNISED_BURST, now))
-			return true;
+	if (!item->is_proven && !wg_cookie_check_mac2(dev, item->message, item->len, &item->from)) {
 		wg_send_cookie_reply(dev, &item->from, item->message, item->len, sender);
 		return false;
 	}
-	if (!wg_ratelimit_allow(&dev->ratelimit, &item->from.to.sa, now)) {
+	if (!wg_ratelimit_allow(&dev->ratelimit, &item->from.to.sa, true, wg_device_now(dev))) {
 		dev->stats.rx_rate_limited++;
 		return false;
 	}

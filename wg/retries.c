@@ -5,9 +5,13 @@
  * In a flood from made-up addresses there is no telling who is real by one message, and not all can
  * be sent a cookie. But who is real and gets no answer tries again from the same address and port
  * after REKEY_TIMEOUT and a jitter, and made-up sources hardly repeat themselves. So sources are
- * remembered as long as that takes: in one Bloom filter for each 200 ms, whose seven bits lie in one
- * cache line. At 200,000 messages a second about one source in 500 is taken for another, so what
- * follows from being recognised must be limited in rate as well (receive.c).
+ * remembered as long as that takes: in one Bloom filter for each 360 ms, of which a retry is looked
+ * for in two. The eight bits of a source lie in two cache lines next to each other.
+ *
+ * At 350,000 sources a second one in 250 is taken for another, so what follows from being recognised
+ * must be limited in rate as well (receive.c). Beyond that the filters would tell nobody apart any
+ * more. Therefore a slice that is full takes no more: then as large a part of those who are real is
+ * recognised as was noted.
  *
  * Whoever repeats made-up sources at the right time gains nothing but his share of that rate.
  */
@@ -21,18 +25,17 @@
 #include "wg/messages.h"
 
 enum {
-	LINE_BYTES = 64,
-	LINE_BITS_LOG = 9,
-	LINES = WG_RETRIES_SLICE_BYTES / LINE_BYTES,
-	PROBES = 7
+	BLOCK_BYTES = 128,
+	BLOCK_BITS = BLOCK_BYTES * 8,
+	BLOCKS = WG_RETRIES_SLICE_BYTES / BLOCK_BYTES,
+	PROBES = 8,
 };
 
 #define SLICE_NS    (WG_RETRIES_SLICE_MS * WG_NS_PER_MS)
 #define EARLIEST_NS (WG_REKEY_TIMEOUT_NS + (WG_TIMER_JITTER_MS + 50) * WG_NS_PER_MS)
 #define LATEST_NS   (WG_REKEY_TIMEOUT_NS - 20 * WG_NS_PER_MS)
 
-static_assert(PROBES * LINE_BITS_LOG <= 64, "one hash is enough for all probes");
-static_assert(EARLIEST_NS + 2 * SLICE_NS < WG_RETRIES_SLICES * SLICE_NS, "kept long enough");
+static_assert(EARLIEST_NS <= (WG_RETRIES_SLICES - 1) * SLICE_NS, "kept long enough");
 
 void wg_retries_init(struct wg_retries *retries, const uint8_t hash_key[16])
 {
@@ -68,31 +71,48 @@ static uint64_t hash_of(const struct wg_retries *retries, const struct sockaddr 
 	return wg_get_le64(out);
 }
 
-/* The cache line of the filter for slice @number that @hash belongs to */
-static uint8_t *line_of(const struct wg_retries *retries, uint64_t number, uint64_t hash)
+/* The part of the filter for slice @number that @hash belongs to */
+static uint8_t *block_of(const struct wg_retries *retries, uint64_t number, uint64_t hash)
 {
 	return retries->bits + number % WG_RETRIES_SLICES * WG_RETRIES_SLICE_BYTES +
-	       (size_t)(((hash >> 32) * LINES) >> 32) * LINE_BYTES;
+	       (size_t)(((hash >> 32) * BLOCKS) >> 32) * BLOCK_BYTES;
 }
 
-/* Bits of the line are drawn from other bits of the hash than the line itself. */
+/* Bits of the block are drawn from other bits of the hash than the block itself. */
 static uint64_t probes_of(uint64_t hash)
 {
 	return hash * 0x9e3779b97f4a7c15ULL ^ hash >> 29;
 }
 
-static bool has(const uint8_t *line, uint64_t probes)
+static uint64_t next_probe(uint64_t probes)
 {
-	for (int i = 0; i < PROBES; i++, probes >>= LINE_BITS_LOG)
-		if (!(line[(probes & 511) / 8] >> probes % 8 & 1))
+	return probes >> 8 | probes << 56;
+}
+
+static bool has(const uint8_t *block, uint64_t probes)
+{
+	for (int i = 0; i < PROBES; i++, probes = next_probe(probes))
+		if (!(block[probes % BLOCK_BITS / 8] >> probes % 8 & 1))
 			return false;
 	return true;
 }
 
-static void add(uint8_t *line, uint64_t probes)
+static void add(uint8_t *block, uint64_t probes)
 {
-	for (int i = 0; i < PROBES; i++, probes >>= LINE_BITS_LOG)
-		line[(probes & 511) / 8] |= (uint8_t)(1 << probes % 8);
+	for (int i = 0; i < PROBES; i++, probes = next_probe(probes))
+		block[probes % BLOCK_BITS / 8] |= (uint8_t)(1 << probes % 8);
+}
+
+/* Empties the filter that slice @number is to use, if that has just begun. */
+static void begin_slice(struct wg_retries *retries, uint64_t number)
+{
+	size_t i = number % WG_RETRIES_SLICES;
+
+	if (retries->number[i] == number)
+		return;
+	retries->number[i] = number;
+	retries->count = 0;
+	memset(retries->bits + i * WG_RETRIES_SLICE_BYTES, 0, WG_RETRIES_SLICE_BYTES);
 }
 
 bool wg_retries_note(struct wg_retries *retries, const struct sockaddr *source, uint64_t now)
@@ -110,13 +130,12 @@ bool wg_retries_note(struct wg_retries *retries, const struct sockaddr *source, 
 	probes = probes_of(hash);
 	for (uint64_t n = (now - EARLIEST_NS) / SLICE_NS; n <= (now - LATEST_NS) / SLICE_NS; n++)
 		if (retries->number[n % WG_RETRIES_SLICES] == n)
-			found |= has(line_of(retries, n, hash), probes);
-	if (retries->number[number % WG_RETRIES_SLICES] != number) {
-		retries->number[number % WG_RETRIES_SLICES] = number;
-		memset(retries->bits + number % WG_RETRIES_SLICES * WG_RETRIES_SLICE_BYTES, 0,
-		       WG_RETRIES_SLICE_BYTES);
+			found |= has(block_of(retries, n, hash), probes);
+	begin_slice(retries, number);
+	if (retries->count < WG_RETRIES_PER_SLICE) {
+		retries->count++;
+		add(block_of(retries, number, hash), probes);
 	}
-	add(line_of(retries, number, hash), probes);
 	retries->noted = now;
 	return found;
 }

@@ -10,21 +10,24 @@
 #include <stdint.h>
 
 enum {
-	WG_RETRIES_SLICES = 32, /* together they reach back further than a retry takes */
-	WG_RETRIES_SLICE_MS = 200,
-	WG_RETRIES_SLICE_BYTES = 80 * 1024,
+	WG_RETRIES_SLICES = 16, /* together they reach back further than a retry takes */
+	WG_RETRIES_SLICE_MS = 360,
+	WG_RETRIES_SLICE_BYTES = 208 * 1024,
+	WG_RETRIES_PER_SLICE = 126000, /* noted in one slice; further ones are not */
 };
 
 /**
  * struct wg_retries - sets of sources, one for each slice of time
  * @bits:	WG_RETRIES_SLICES Bloom filters; allocated while sources are noted, else NULL
  * @number:	Which slice of time each of them is for
+ * @count:	How many were noted in the present slice
  * @noted:	When a source was noted last, ns
  * @hash_key:	Of the hash over sources
  */
 struct wg_retries {
 	uint8_t *bits;
 	uint64_t number[WG_RETRIES_SLICES];
+	uint32_t count;
 	uint64_t noted;
 	uint8_t hash_key[16];
 };

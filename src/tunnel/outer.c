@@ -11,19 +11,15 @@
  * sent, so that ECN works through the tunnel (RFC 6040). The don't-fragment bit is left off as the
  * kernel driver does: an outer path narrower than expected costs fragments, not the connection.
  *
- * Each family has a second socket on the same port, to which the kernel gives whatever is no
- * transport data (SO_REUSEPORT with a classic BPF program that looks at the first byte). A flood of
- * handshake messages fills that one's buffer, and what it overflows with costs us nothing; data has
- * its own buffer. While many come, that socket is looked at once a millisecond, so that a flood is
- * read in large batches. The first socket is bound alone, so that a port in use is noticed. Without
- * such a kernel everything comes to the first.
+ * The first socket is bound alone, so that a port in use is noticed. More sockets then share its port
+ * and take what is no transport data (outer_handshakes.c). Without a kernel that can divide so,
+ * everything comes to the first.
  *
  * ICMP errors are not asked for (no IP_RECVERR), so they never end a receive; whatever error
  * recvmmsg returns all the same is drained and ignored.
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdio.h>
@@ -47,14 +43,9 @@
 enum {
 	RX_MESSAGES = 16,
 	RX_MESSAGE_BYTES = 65536,
-	RX_LARGE_BYTES = 16384,	 /* of messages that are this long on average */
-	RX_LARGE_MESSAGES = 4,	 /* so many are received, and opened while they are in the cache */
-	RX_ROUNDS = 4,		 /* recvmmsg calls per turn, so that others get their share */
-	HANDSHAKE_MESSAGES = 64, /* the same three for messages that are no data */
-	HANDSHAKE_BYTES = 1024,
-	HANDSHAKE_ROUNDS = 8,
-	HANDSHAKE_REST_MS = 1,
-	DATA_TYPE = 4,		       /* first byte of transport data */
+	RX_LARGE_BYTES = 16384, /* of messages that are this long on average */
+	RX_LARGE_MESSAGES = 4,	/* so many are received, and opened while they are in the cache */
+	RX_ROUNDS = 4,		/* recvmmsg calls per turn, so that others get their share */
 	KERNEL_BUFFER_BYTES = 7 << 20, /* asked for; the kernel grants net.core.?mem_max */
 	PORT_TRIES = 100,
 	CONTROL_BYTES = 256,
@@ -62,7 +53,7 @@ enum {
 
 /* ---- opening ---- */
 
-static void set_int(int fd, int level, int name, int value)
+void outer_set_int(int fd, int level, int name, int value)
 {
 	setsockopt(fd, level, name, &value, sizeof(value));
 }
@@ -77,33 +68,36 @@ static bool kernel_has_gro(void)
 	       (major > 5 || (major == 5 && minor >= 12));
 }
 
-static void set_options(struct outer_socket *s, int fd)
+void outer_set_options(struct outer_socket *s, int fd)
 {
 	if (s->family == AF_INET) {
-		set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
-		set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
-		set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+		outer_set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
 	} else {
-		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-		set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-		set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-		set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+		outer_set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+		outer_set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 	}
 }
 
-static void enable_batches(int fd)
+/* For the one that sends, and receives data */
+static void set_data_options(struct outer_socket *s, int fd)
 {
+	if (s->family == AF_INET) {
+		outer_set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
+		outer_set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+	} else {
+		outer_set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+		outer_set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+	}
 	if (kernel_has_gro())
-		set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
+		outer_set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
 	/* The second is for those who may go past the limit. */
-	set_int(fd, SOL_SOCKET, SO_RCVBUF, KERNEL_BUFFER_BYTES);
-	set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, KERNEL_BUFFER_BYTES);
-	set_int(fd, SOL_SOCKET, SO_SNDBUF, KERNEL_BUFFER_BYTES);
-	set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, KERNEL_BUFFER_BYTES);
+	outer_set_int(fd, SOL_SOCKET, SO_RCVBUF, KERNEL_BUFFER_BYTES);
+	outer_set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, KERNEL_BUFFER_BYTES);
+	outer_set_int(fd, SOL_SOCKET, SO_SNDBUF, KERNEL_BUFFER_BYTES);
+	outer_set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, KERNEL_BUFFER_BYTES);
 }
 
-/* Binds to @*port, which is updated when it was 0. Returns 0 or -errno. */
-static int bind_to(int fd, int family, uint16_t *port)
+int outer_bind(int fd, int family, uint16_t *port)
 {
 	struct sockaddr_storage ss = {.ss_family = (sa_family_t)family};
 	struct sockaddr_in *in = (struct sockaddr_in *)&ss;
@@ -111,8 +105,11 @@ static int bind_to(int fd, int family, uint16_t *port)
 
 	/* The port is at the same place in both. */
 	in->sin_port = htons(*port);
-	if (bind(fd, (struct sockaddr *)&ss, len) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+	if (bind(fd, (struct sockaddr *)&ss, len) < 0)
+		return -errno;
+	if (*port != 0)
+		return 0;
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
 		return -errno;
 	*port = ntohs(in->sin_port);
 	return 0;
@@ -126,52 +123,17 @@ static int open_socket(struct outer_socket *s, uint16_t *port, uint32_t fwmark, 
 
 	if (fd < 0)
 		return -errno;
-	set_options(s, fd);
-	enable_batches(fd);
+	outer_set_options(s, fd);
+	set_data_options(s, fd);
 	s->gso = setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &probe, sizeof(probe)) == 0;
 	if (fwmark && setsockopt(fd, SOL_SOCKET, SO_MARK, &fwmark, sizeof(fwmark)) < 0)
 		*mark_refused = true;
-	err = bind_to(fd, s->family, port);
+	err = outer_bind(fd, s->family, port);
 	if (err) {
 		close(fd);
 		return err;
 	}
 	return fd;
-}
-
-/* The number of the socket that a datagram is for: 0 for transport data, else 1 */
-static int attach_divider(int fd)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, DATA_TYPE, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-		BPF_STMT(BPF_RET | BPF_K, 1),
-	};
-	const struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
-
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
-}
-
-/* Opens the second socket, where the kernel can tell the two apart. */
-static void open_handshakes(struct outer_socket *s, uint16_t port)
-{
-	int fd;
-
-	if (s->watch.fd < 0)
-		return;
-	fd = socket(s->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
-	if (fd < 0)
-		return;
-	set_options(s, fd);
-	set_int(s->watch.fd, SOL_SOCKET, SO_REUSEPORT, 1);
-	set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-	if (bind_to(fd, s->family, &port) == 0 && attach_divider(fd) == 0) {
-		s->handshakes.fd = fd;
-		return;
-	}
-	close(fd);
-	set_int(s->watch.fd, SOL_SOCKET, SO_REUSEPORT, 0);
 }
 
 static bool family_missing(int err)
@@ -201,8 +163,8 @@ static int open_pair(struct wgw_outer *o, uint16_t port, uint32_t fwmark, bool *
 		}
 		o->v4.watch.fd = v4 < 0 ? -1 : v4;
 		o->v6.watch.fd = v6 < 0 ? -1 : v6;
-		open_handshakes(&o->v4, p);
-		open_handshakes(&o->v6, p);
+		outer_handshakes_open(&o->v4, p);
+		outer_handshakes_open(&o->v6, p);
 		o->port = p;
 		return 0;
 	}
@@ -277,12 +239,11 @@ static void deliver(struct outer_socket *s, struct mmsghdr *m, struct rx_message
 	o->ops->received(o->ctx, &rx->from, rx->iov.iov_base, len, stride, tos);
 }
 
-/* Receives @max messages (at most HANDSHAKE_MESSAGES) of @bytes each. Returns how many came. */
-static int receive_round(struct outer_socket *s, int fd, unsigned int max, size_t bytes)
+unsigned int outer_receive(struct outer_socket *s, int fd, unsigned int max, size_t bytes)
 {
 	struct wgw_outer *o = s->outer;
-	struct rx_message rx[HANDSHAKE_MESSAGES];
-	struct mmsghdr m[HANDSHAKE_MESSAGES];
+	struct rx_message rx[OUTER_RECEIVE_MAX];
+	struct mmsghdr m[OUTER_RECEIVE_MAX];
 	int n;
 
 	for (size_t i = 0; i < max; i++) {
@@ -302,17 +263,7 @@ static int receive_round(struct outer_socket *s, int fd, unsigned int max, size_
 	n = recvmmsg(fd, m, max, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < n; i++)
 		deliver(s, &m[i], &rx[i]);
-	return n < 0 ? 0 : n;
-}
-
-static void take_error(int fd, uint32_t events)
-{
-	int err;
-	socklen_t len = sizeof(err);
-
-	/* Taken so that it does not come back; the datagram it is about is lost anyway. */
-	if (events & EPOLLERR)
-		getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+	return n < 0 ? 0 : (unsigned int)n;
 }
 
 /* Whether there may be more */
@@ -320,7 +271,7 @@ static bool receive_data(struct outer_socket *s)
 {
 	const uint64_t *bytes = &s->outer->stats.rx_bytes, before = *bytes;
 	unsigned int max = s->rx_large ? RX_LARGE_MESSAGES : RX_MESSAGES;
-	unsigned int n = (unsigned int)receive_round(s, s->watch.fd, max, RX_MESSAGE_BYTES);
+	unsigned int n = outer_receive(s, s->watch.fd, max, RX_MESSAGE_BYTES);
 
 	s->rx_large = *bytes - before > (uint64_t)n * RX_LARGE_BYTES;
 	return n == max;
@@ -329,48 +280,16 @@ static bool receive_data(struct outer_socket *s)
 static void on_ready(struct wgw_watch *w, uint32_t events)
 {
 	struct outer_socket *s = wgw_container(w, struct outer_socket, watch);
+	int err;
+	socklen_t len = sizeof(err);
 
 	if (events & EPOLLOUT)
 		outer_backlog_send(s);
-	take_error(w->fd, events);
+	/* Taken so that it does not come back; the datagram it is about is lost anyway. */
+	if (events & EPOLLERR)
+		getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &err, &len);
 	for (int i = 0; i < RX_ROUNDS && receive_data(s); i++) {
 	}
-}
-
-/* Whether so many came that more will in a moment */
-static bool receive_handshakes(struct outer_socket *s)
-{
-	int n = 0;
-
-	for (int i = 0; i < HANDSHAKE_ROUNDS && n == i * HANDSHAKE_MESSAGES; i++)
-		n += receive_round(s, s->handshakes.fd, HANDSHAKE_MESSAGES, HANDSHAKE_BYTES);
-	return n >= HANDSHAKE_MESSAGES / 2;
-}
-
-static void rest(struct outer_socket *s)
-{
-	struct wgw_loop *loop = s->outer->loop;
-
-	wgw_timer_set(loop, &s->rest, wgw_loop_now(loop) + HANDSHAKE_REST_MS * WGW_MS_NS);
-}
-
-static void on_handshakes(struct wgw_watch *w, uint32_t events)
-{
-	struct outer_socket *s = wgw_container(w, struct outer_socket, handshakes);
-
-	take_error(w->fd, events);
-	if (receive_handshakes(s) && wgw_loop_mod(s->outer->loop, w, 0) == 0)
-		rest(s);
-}
-
-static void on_rested(struct wgw_timer *t)
-{
-	struct outer_socket *s = wgw_container(t, struct outer_socket, rest);
-
-	if (receive_handshakes(s))
-		rest(s);
-	else
-		wgw_loop_mod(s->outer->loop, &s->handshakes, EPOLLIN);
 }
 
 /* ---- object ---- */
@@ -381,17 +300,15 @@ static void init_socket(struct wgw_outer *o, struct outer_socket *s, int family)
 	s->family = family;
 	s->watch.fd = -1;
 	s->watch.ready = on_ready;
-	s->handshakes.fd = -1;
-	s->handshakes.ready = on_handshakes;
-	s->rest.due = on_rested;
+	outer_handshakes_init(s);
 }
 
 static int watch(struct wgw_outer *o, struct outer_socket *s)
 {
 	int err = s->watch.fd < 0 ? 0 : wgw_loop_add(o->loop, &s->watch, EPOLLIN);
 
-	if (err == 0 && s->handshakes.fd >= 0)
-		err = wgw_loop_add(o->loop, &s->handshakes, EPOLLIN);
+	if (err == 0 && s->handshakes.watch.fd >= 0)
+		err = wgw_loop_add(o->loop, &s->handshakes.watch, EPOLLIN);
 	return err;
 }
 
@@ -434,19 +351,13 @@ out:
 	return o;
 }
 
-static void free_watch(struct wgw_loop *loop, struct wgw_watch *w)
-{
-	if (w->fd < 0)
-		return;
-	wgw_loop_del(loop, w);
-	close(w->fd);
-}
-
 static void free_socket(struct outer_socket *s)
 {
-	free_watch(s->outer->loop, &s->watch);
-	free_watch(s->outer->loop, &s->handshakes);
-	wgw_timer_cancel(s->outer->loop, &s->rest);
+	if (s->watch.fd >= 0) {
+		wgw_loop_del(s->outer->loop, &s->watch);
+		close(s->watch.fd);
+	}
+	outer_handshakes_close(s);
 	free(s->backlog.bytes);
 }
 

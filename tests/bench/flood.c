@@ -2,10 +2,10 @@
 /*
  * flood.c - initiations with a right mac1 from random sources, as fast as one core can
  *
- * usage: flood DEVICE MAC ADDRESS PORT PUBLIC_KEY SECONDS
+ * usage: flood DEVICE MAC ADDRESS PORT PUBLIC_KEY SECONDS [mac2]
  *
  * Everybody who knows the responder's public key can make a right mac1; all else in these messages
- * is random. They leave DEVICE as whole frames, so that their IPv4 sources, drawn from all unicast
+ * is random. Mac2 is zero, as of somebody without a cookie, or random, too. They leave DEVICE as whole frames, so that their IPv4 sources, drawn from all unicast
  * addresses and ports, need not be ours. Prints how many were sent and how many a second.
  *
  * To be run in a network namespace that the test has made; it refuses a device that has a driver of
@@ -85,7 +85,8 @@ static void set_source(struct frame *f)
 	f->ip.check = (uint16_t) ~((sum & 0xffff) + (sum >> 16));
 }
 
-static void build(const uint8_t mac[6], struct in_addr to, uint16_t port, const uint8_t key[32])
+static void build(const uint8_t mac[6], struct in_addr to, uint16_t port, const uint8_t key[32],
+		  bool mac2)
 {
 	uint8_t mac1_key[WG_HASH_BYTES];
 
@@ -109,6 +110,8 @@ static void build(const uint8_t mac[6], struct in_addr to, uint16_t port, const 
 		wg_put_le32(m->type, WG_MESSAGE_INITIATION);
 		wg_mac(m->macs.mac1, mac1_key, sizeof(mac1_key),
 		       &(struct wg_bytes){m, sizeof(*m) - sizeof(m->macs)}, 1);
+		if (mac2)
+			randombytes_buf(m->macs.mac2, sizeof(m->macs.mac2));
 	}
 }
 
@@ -159,17 +162,17 @@ int main(int argc, char **argv)
 	double seconds;
 	int fd;
 
-	if (argc != 7 || sodium_init() < 0 ||
+	if (argc < 7 || sodium_init() < 0 ||
 	    sscanf(argv[2], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3],
 		   &mac[4], &mac[5]) != 6 ||
 	    inet_pton(AF_INET, argv[3], &to) != 1 ||
 	    sodium_base642bin(key, 32, argv[5], strlen(argv[5]), NULL, NULL, NULL,
 			      sodium_base64_VARIANT_ORIGINAL) != 0) {
-		fprintf(stderr, "usage: flood DEVICE MAC ADDRESS PORT PUBLIC_KEY SECONDS\n");
+		fprintf(stderr, "usage: flood DEVICE MAC ADDRESS PORT PUBLIC_KEY SECONDS [mac2]\n");
 		return 2;
 	}
 	fd = open_device(argv[1]);
-	build(mac, to, (uint16_t)atoi(argv[4]), key);
+	build(mac, to, (uint16_t)atoi(argv[4]), key, argc > 7);
 	began = now_ns();
 	sent = send_until(fd, began + strtoull(argv[6], NULL, 10) * WG_NS_PER_S);
 	seconds = (double)(now_ns() - began) / 1e9;

@@ -3,7 +3,7 @@
  * outer_nodes.h - two engines on loopback, for the tests of the outer UDP sockets
  *
  * sendmmsg, socket and bind are defined here and pass calls on to the kernel, so that its refusals can be
- * had without the networks that cause them.
+ * had without the networks that cause them; clock_gettime, so that processor time passes as wanted.
  */
 #ifndef TESTS_UNIT_OUTER_NODES_H
 #define TESTS_UNIT_OUTER_NODES_H
@@ -54,7 +54,7 @@ int sendmmsg(int fd, struct mmsghdr *m, unsigned int n, int flags)
 }
 
 static int missing_family;
-static int sockets[8]; /* those that were made last */
+static int sockets[64]; /* those that were made last */
 static size_t n_sockets;
 
 int socket(int domain, int type, int protocol)
@@ -66,7 +66,7 @@ int socket(int domain, int type, int protocol)
 		return -1;
 	}
 	fd = (int)syscall(SYS_socket, domain, type, protocol);
-	sockets[n_sockets++ % 8] = fd;
+	sockets[n_sockets++ % 64] = fd;
 	return fd;
 }
 
@@ -82,13 +82,28 @@ int bind(int fd, const struct sockaddr *addr, socklen_t len)
 	return (int)syscall(SYS_bind, fd, addr, len);
 }
 
+static long processor_step; /* ns that pass each time somebody asks; 0: the true ones */
+
+int clock_gettime(clockid_t clock, struct timespec *ts)
+{
+	static long passed;
+
+	if (clock != CLOCK_THREAD_CPUTIME_ID || processor_step == 0)
+		return (int)syscall(SYS_clock_gettime, clock, ts);
+	passed += processor_step;
+	*ts = (struct timespec){passed / 1000000000, passed % 1000000000};
+	return 0;
+}
+
 /* ---- two nodes ---- */
 
 /**
  * struct node - an engine with its outer sockets
+ * @first_socket: Its first one's place in sockets[]: IPv4, IPv6, then those for handshakes of each
  * @got:	Inner packets delivered; @order: the numbers they carry were rising
  */
 struct node {
+	size_t first_socket;
 	struct wgw_outer *outer;
 	struct wg_device *wg;
 	struct wg_peer *peer;
@@ -214,6 +229,7 @@ static void node_open(struct node *n, const uint8_t key[32])
 
 	memset(n, 0, sizeof(*n));
 	n->order = true;
+	n->first_socket = n_sockets;
 	n->outer = wgw_outer_new(loop, 0, 0, &outer_ops, n, &err, &warning);
 	ck_assert_msg(n->outer != NULL, "%s", strerror(err));
 	ck_assert_ptr_null(warning);

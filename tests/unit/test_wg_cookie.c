@@ -353,38 +353,174 @@ START_TEST(who_tries_again_is_told_from_the_flood)
 }
 END_TEST
 
-/* Who makes up the same source again and again at the right time */
-START_TEST(repeated_sources_cost_no_more_than_their_budget)
+/* An initiation to node @i with a right mac1, garbage besides, from @host and @port. @mac2: which is wrong */
+static void garbage_from(struct sim *sim, int i, uint32_t host, uint16_t port, bool mac2)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *b = &sim->nodes[1];
+	struct sim_node *node = &sim->nodes[i];
 	struct wg_endpoint from = sim_address(77);
-	struct wg_device_stats before, after;
 	struct wg_message_initiation msg;
 	struct wg_cookie cookie;
 
-	wg_cookie_init(&cookie, b->public_key);
-	flood_for(sim, 100 * SIM_MS);
-	wg_device_stats(b->dev, &before);
-	for (int i = 0; i < 6200; i++) {
-		/* who has been sending for 5 s is recognised from then on */
-		for (int k = 0; k < (i < 5000 ? 1 : 4); k++) {
-			sim_random(b, &msg, sizeof(msg));
-			wg_put_le32(msg.type, WG_MESSAGE_INITIATION);
-			wg_cookie_add_macs(&cookie, &msg, sizeof(msg), sim->now);
-			wg_device_receive(b->dev, &from, (uint8_t *)&msg, sizeof(msg), sizeof(msg),
-					  0);
+	wg_cookie_init(&cookie, node->public_key);
+	from.to.in.sin_addr.s_addr = htonl(host);
+	from.to.in.sin_port = htons(port);
+	sim_random(node, &msg, sizeof(msg));
+	wg_put_le32(msg.type, WG_MESSAGE_INITIATION);
+	wg_cookie_add_macs(&cookie, &msg, sizeof(msg), sim->now);
+	if (mac2)
+		sim_random(node, msg.macs.mac2, sizeof(msg.macs.mac2));
+	wg_device_receive(node->dev, &from, (uint8_t *)&msg, sizeof(msg), sizeof(msg), 0);
+}
+
+/* How many messages that are garbage were worked on */
+static uint64_t garbage_served(struct sim *sim, int i)
+{
+	struct wg_device_stats stats;
+
+	wg_device_stats(sim->nodes[i].dev, &stats);
+	return stats.rx_bad_mac;
+}
+
+/* Who makes up the same sources again at the right time */
+START_TEST(repeated_sources_cost_no_more_than_their_budget)
+{
+	enum { SOURCES = 6000 };
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	uint64_t before;
+
+	flood(sim, 1, WG_HANDSHAKES_LOAD + WG_COOKIES_BURST + 1);
+	for (int round = 0; round < 2; round++) {
+		before = garbage_served(sim, 1);
+		for (uint32_t n = 0; n < SOURCES; n++) {
+			garbage_from(sim, 1, 0x14000000 + n, 1000, false);
+			sim->n_datagrams = 0;
+			if (n % 6 == 0)
+				sim_advance(sim, SIM_MS);
 		}
-		sim->n_datagrams = 0;
-		if (i % 10 == 0)
-			flood(sim, 1, 100);
-		sim_advance(sim, SIM_MS);
+		if (round == 0) {
+			ck_assert_uint_eq(garbage_served(sim, 1), before);
+			flood_for(sim, 4100 * SIM_MS);
+		}
 	}
-	wg_device_stats(b->dev, &after);
-	/* garbage that was worked on shows as that */
-	ck_assert_uint_gt(after.rx_bad_mac, before.rx_bad_mac + 100);
-	ck_assert_uint_le(after.rx_bad_mac - before.rx_bad_mac,
-			  WG_RECOGNISED_PER_S * 3 / 2 + WG_RECOGNISED_BURST);
+	ck_assert_uint_gt(garbage_served(sim, 1) - before, WG_RECOGNISED_PER_S * 3 / 4);
+	ck_assert_uint_le(garbage_served(sim, 1) - before,
+			  WG_RECOGNISED_PER_S * 5 / 4 + WG_RECOGNISED_BURST);
+	sim_free(sim);
+}
+END_TEST
+
+/* Nor does one address, from however many ports, take the others' share. */
+START_TEST(repeated_sources_are_limited_by_address)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+	uint64_t before, end;
+
+	sim->filter = no_cookie_for_0;
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	for (end = sim->now + 5 * SIM_S; sim->now < end; sim_advance(sim, SIM_MS)) {
+		garbage_from(sim, 1, 0x14000000, (uint16_t)(sim->now / SIM_MS % 400), false);
+		flood(sim, 1, 2);
+		sim->n_datagrams = 0;
+	}
+	before = garbage_served(sim, 1);
+	sim_send(sim, 0, 1);
+	for (end = sim->now + 6 * SIM_S; sim->now < end; sim_advance(sim, SIM_MS)) {
+		for (uint16_t port = 0; port < 4; port++)
+			garbage_from(sim, 1, 0x14000000,
+				     (uint16_t)((sim->now / SIM_MS * 4 + port) % 400), false);
+		if (sim->now + SIM_S < end)
+			flood(sim, 1, 2);
+		sim->n_datagrams = 0;
+	}
+	ck_assert_uint_gt(garbage_served(sim, 1) - before, 5 * WG_RATELIMIT_PER_S);
+	ck_assert_uint_le(garbage_served(sim, 1) - before,
+			  6 * WG_RATELIMIT_PER_S + WG_RATELIMIT_BURST);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	sim_free(sim);
+}
+END_TEST
+
+/* Anybody can try again in another's name; that one's cookie is good for as much as before. */
+START_TEST(who_has_a_cookie_is_not_limited_by_what_others_send_in_its_name)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+	const uint32_t host = ntohl(a->address.to.in.sin_addr.s_addr);
+	struct wg_message_initiation msg;
+	uint64_t before;
+
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 0);
+	ck_assert(p0->cookie.has_cookie);
+	for (uint16_t port = 1; port <= 2 * WG_RATELIMIT_BURST; port++)
+		garbage_from(sim, 1, host, port, false);
+	flood_for(sim, 4985 * SIM_MS);
+	before = garbage_served(sim, 1);
+	for (uint16_t port = 1; port <= 2 * WG_RATELIMIT_BURST; port++)
+		garbage_from(sim, 1, host, port, false);
+	sim_advance(sim, 0);
+	ck_assert_uint_eq(garbage_served(sim, 1) - before, WG_RATELIMIT_BURST);
+
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 0);
+	ck_assert(wg_handshake_create_initiation(p0, &msg));
+	wg_cookie_add_macs(&p0->cookie, &msg, sizeof(msg), sim->now);
+	wg_device_receive(b->dev, &a->address, (uint8_t *)&msg, sizeof(msg), sizeof(msg), 0);
+	sim_advance(sim, 0);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	sim_free(sim);
+}
+END_TEST
+
+/* Those who are sent a cookie only leave room in the queue, however slowly that is worked on. */
+START_TEST(queue_has_room_for_who_has_a_cookie)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+	struct wg_message_initiation msg;
+
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 0);
+	ck_assert(p0->cookie.has_cookie);
+	for (int i = 0; i < 10; i++) {
+		flood(sim, 1, WG_HANDSHAKES_QUEUED_MAX);
+		sim->now += 100 * SIM_MS;
+	}
+	ck_assert_uint_eq(b->dev->handshakes.count, WG_HANDSHAKES_UNKNOWN_MAX);
+	ck_assert(wg_handshake_create_initiation(p0, &msg));
+	wg_cookie_add_macs(&p0->cookie, &msg, sizeof(msg), sim->now);
+	wg_device_receive(b->dev, &a->address, (uint8_t *)&msg, sizeof(msg), sizeof(msg), 0);
+	ck_assert_uint_eq(b->dev->handshakes.count, WG_HANDSHAKES_UNKNOWN_MAX + 1);
+	sim_advance(sim, 0);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
+	sim_free(sim);
+}
+END_TEST
+
+/* Looking at mac2 costs, so who makes that up, too, gets it looked at for some messages only. */
+START_TEST(made_up_mac2_keep_out_nobody)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+	uint32_t host = 0x14000000;
+
+	sim->filter = no_cookie_for_0;
+	flood(sim, 1, WG_HANDSHAKES_LOAD);
+	sim_send(sim, 0, 1);
+	for (uint64_t end = sim->now + 5400 * SIM_MS; sim->now < end; sim_advance(sim, SIM_MS)) {
+		for (int i = 0; i < 40; i++)
+			garbage_from(sim, 1, host++, 1000, true);
+		sim->n_datagrams = 0;
+		ck_assert_uint_le(b->dev->handshakes.count, WG_HANDSHAKES_UNKNOWN_MAX);
+	}
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
 	sim_free(sim);
 }
 END_TEST
@@ -473,6 +609,10 @@ static Suite *suite(void)
 	tcase_add_test(t, flood_neither_stops_data_nor_grows);
 	tcase_add_test(t, who_tries_again_is_told_from_the_flood);
 	tcase_add_test(t, repeated_sources_cost_no_more_than_their_budget);
+	tcase_add_test(t, repeated_sources_are_limited_by_address);
+	tcase_add_test(t, made_up_mac2_keep_out_nobody);
+	tcase_add_test(t, who_has_a_cookie_is_not_limited_by_what_others_send_in_its_name);
+	tcase_add_test(t, queue_has_room_for_who_has_a_cookie);
 	tcase_add_test(t, wrong_mac1_is_met_with_silence);
 	tcase_add_test(t, cookie_reply_moves_no_endpoint_and_no_timer);
 	suite_add_tcase(s, t);
