@@ -376,6 +376,12 @@ void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu)
 
 /* ---- connecting ---- */
 
+/* As Linux, which skips ports that a socket has by bind(2): who bound it may want to connect. */
+static bool is_bound(const struct stack *s, const struct stack_addr *local)
+{
+	return s->ops->port_is_bound && s->ops->port_is_bound(s->ctx, local);
+}
+
 static int choose_local(struct stack *s, const struct stack_addr *want,
 			const struct stack_addr *remote, struct stack_addr *local)
 {
@@ -399,7 +405,8 @@ static int choose_local(struct stack *s, const struct stack_addr *want,
 	first = ports_random(s);
 	for (tries = 0; tries < ports_count(); tries++) {
 		local->port = ports_after(first, tries);
-		if (!demux_find(s, local, remote) && !listener_find(s, local))
+		if (!demux_find(s, local, remote) && !listener_find(s, local) &&
+		    !is_bound(s, local))
 			return 0;
 	}
 	return EADDRNOTAVAIL;

@@ -40,11 +40,14 @@ enum {
  * @random:	Cryptographic randomness
  * @output:	An inner packet of @len bytes in @n pieces, valid during the call only.
  *		Returns 0 or a negative errno; the packet is dropped then.
+ * @port_is_bound: Whether the embedder has promised the port of @local to somebody: no connection
+ *		is given it as its ephemeral one. May be NULL
  */
 struct stack_ops {
 	uint64_t (*now)(void *ctx);
 	void (*random)(void *ctx, void *buf, size_t len);
 	int (*output)(void *ctx, const struct iovec *iov, int n, size_t len);
+	bool (*port_is_bound)(void *ctx, const struct stack_addr *local);
 };
 
 /**

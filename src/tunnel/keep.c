@@ -168,6 +168,7 @@ void wgw_kept_free(struct wgw_sockets *s, struct wgw_kept *k)
 		close(k->fd);
 	wgw_options_free(&k->sock);
 	wgw_list_remove(&k->link);
+	wgw_list_remove(&k->by_port);
 	wgw_sock_remove(s, &k->sock);
 	wgw_quota_give(s, k->sock.quota, k->sock.counted);
 	free(k);
@@ -223,6 +224,17 @@ struct wgw_kept *wgw_kept_conflict(struct wgw_sockets *s, const struct stack_add
 			return k;
 	}
 	return NULL;
+}
+
+bool wgw_port_is_bound(struct wgw_sockets *s, const struct stack_addr *local)
+{
+	struct wgw_link *head = &s->bound_ports[local->port % WGW_PORT_BUCKETS];
+
+	for (struct wgw_link *l = head->next; l != head; l = l->next) {
+		if (wgw_container(l, struct wgw_kept, by_port)->local.port == local->port)
+			return true;
+	}
+	return false;
 }
 
 static bool is_taken(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags)
@@ -300,5 +312,7 @@ int wgw_kept_bind(struct wgw_sockets *s, struct wgw_kept *k, struct stack_addr *
 	k->local = *local;
 	k->flags = flags;
 	k->bound = true;
+	if (k->fd < 0)
+		wgw_list_append(&s->bound_ports[local->port % WGW_PORT_BUCKETS], &k->by_port);
 	return 0;
 }

@@ -183,6 +183,7 @@ struct wgw_sockets {
 	struct wgw_link mute;			     /* datagram sockets that are shut both ways */
 	struct wgw_link listeners[WGW_PORT_BUCKETS]; /* by port */
 	struct wgw_link dgram_ports[WGW_PORT_BUCKETS];
+	struct wgw_link bound_ports[WGW_PORT_BUCKETS]; /* wgw_kept.by_port */
 	struct wgw_timer listener_timer;
 	uint64_t kept_next; /* when what is kept is next looked through */
 	int probe;	    /* finds out whether a listener is alive; see listen.c */
@@ -214,14 +215,14 @@ void wgw_sockets_accept(struct wgw_sockets *s);
 
 /**
  * struct wgw_kept - a socket that is not connected and does not listen
- * @link:	In wgw_sockets.kept
+ * @link:	In wgw_sockets.kept; @by_port: when bound to the tunnel, in wgw_sockets.bound_ports
  * @local:	What bind() gave; @bound
  * @fd:		Kernel socket bound to the host's loopback, or -1
  * @flags:	WGW_BIND_*
  */
 struct wgw_kept {
 	struct wgw_sock sock;
-	struct wgw_link link;
+	struct wgw_link link, by_port;
 	struct stack_addr local;
 	bool bound;
 	int fd;
@@ -247,6 +248,8 @@ int wgw_kept_bind(struct wgw_sockets *s, struct wgw_kept *k, struct stack_addr *
 /* Chooses a free TCP port of the tunnel when *local has none, or says whether it is free. 0 or
  * -EADDRINUSE. */
 int wgw_port_choose(struct wgw_sockets *s, struct stack_addr *local, uint32_t flags);
+/* Whether a socket is bound to a TCP port of the tunnel, and neither listens nor is connected. */
+bool wgw_port_is_bound(struct wgw_sockets *s, const struct stack_addr *local);
 /* Whether sockets with these addresses (and WGW_BIND_* flags) get each other's connections. */
 bool wgw_addrs_overlap(const struct stack_addr *a, uint32_t a_flags, const struct stack_addr *b,
 		       uint32_t b_flags);

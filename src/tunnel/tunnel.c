@@ -35,6 +35,7 @@
 #include "src/proxy/proxy.h"
 #include "src/tunnel/core.h"
 #include "src/tunnel/routes.h"
+#include "src/tunnel/sockets.h"
 
 enum {
 	FIRST_SESSION_MS = 10000, /* a front that started us and died is not waited for longer */
@@ -122,10 +123,18 @@ static int stack_output(void *ctx, const struct iovec *iov, int n, size_t len)
 	return wg_device_tx_commit(core->t.wg, len);
 }
 
+static bool port_is_bound(void *ctx, const struct stack_addr *local)
+{
+	struct wgw_core *core = ctx;
+
+	return core->t.sockets && wgw_port_is_bound(core->t.sockets, local);
+}
+
 static const struct stack_ops stack_ops = {
 	.now = wgw_host_now,
 	.random = wgw_host_random,
 	.output = stack_output,
+	.port_is_bound = port_is_bound,
 };
 
 static void outer_received(void *ctx, const struct wg_endpoint *from, uint8_t *buf, size_t len,

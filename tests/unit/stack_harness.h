@@ -71,7 +71,19 @@ static int h_output(void *ctx, const struct iovec *iov, int n, size_t len)
 	return 0;
 }
 
-static const struct stack_ops h_ops = {.now = h_now, .random = h_random, .output = h_output};
+/* 0: no port is bound; else all others are. */
+static uint16_t h_unbound_port;
+
+static bool h_port_is_bound(void *ctx, const struct stack_addr *local)
+{
+	(void)ctx;
+	return h_unbound_port && local->port != h_unbound_port;
+}
+
+static const struct stack_ops h_ops = {.now = h_now,
+				       .random = h_random,
+				       .output = h_output,
+				       .port_is_bound = h_port_is_bound};
 
 static struct stack_addr addr(const char *text, uint16_t port)
 {

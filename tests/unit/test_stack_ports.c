@@ -48,6 +48,24 @@ START_TEST(each_destination_has_all_ports)
 }
 END_TEST
 
+START_TEST(a_port_that_is_bound_is_nobodys_ephemeral_one)
+{
+	struct stack_addr local, to = addr(PEER4, 80), from = addr(US4, 50000);
+	static struct seen s[3];
+	int err = 0;
+
+	h_unbound_port = 40001;
+	ck_assert_int_eq(connect_to(PEER4, 80, &s[0]), 0);
+	flow_addrs(s[0].flow, &local, NULL);
+	ck_assert_uint_eq(local.port, h_unbound_port);
+	ck_assert_int_eq(connect_to(PEER4, 80, &s[1]), EADDRNOTAVAIL);
+	/* who has bound it connects from it */
+	s[2].flow = flow_connect(h.stack, &from, &to, NULL, &seen_ops, &s[2], &err);
+	ck_assert_ptr_nonnull(s[2].flow);
+	h_unbound_port = 0;
+}
+END_TEST
+
 /* Connects, closes first and so goes through TIME_WAIT. Returns our port. */
 static uint16_t cycle(uint16_t port, uint32_t *isn, uint32_t *end)
 {
@@ -133,6 +151,7 @@ static void tests(TCase *tc)
 {
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, each_destination_has_all_ports);
+	tcase_add_test(tc, a_port_that_is_bound_is_nobodys_ephemeral_one);
 	tcase_add_test(tc, connections_that_come_and_go_do_not_run_out_of_ports);
 	tcase_add_test(tc, a_port_has_flows_until_time_wait_is_over);
 	tcase_add_test(tc, time_wait_lasts_a_minute);
