@@ -469,6 +469,9 @@ static void handshake(struct tls_conn *c)
 	ossl.ERR_clear_error();
 	switch (outcome_of(c, ossl.SSL_do_handshake(c->ssl))) {
 	case DONE:
+		/* OpenSSL reads ahead: what came behind the handshake is in its buffer, and no event
+		 * of the socket will tell */
+		c->in_ready = true;
 		if (make_pair(c))
 			c->state = TLS_HANDING;
 		else
