@@ -100,7 +100,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIBS)
 $(BUILD)/tests/sim/%: tests/sim/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
-$(BUILD)/tests/bench/aead $(BUILD)/tests/bench/flood: $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libwg.a
+$(BUILD)/tests/bench/aead $(BUILD)/tests/bench/floor $(BUILD)/tests/bench/flood: $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
 $(BUILD)/tests/platform/%: tests/platform/%.c

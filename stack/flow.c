@@ -532,7 +532,7 @@ void flow_recv_consume(struct flow *f, size_t len)
 static size_t send_room(const struct flow *f)
 {
 	const struct tcp_pcb *pcb = f->pcb;
-	uint32_t unsent, ahead;
+	uint32_t unsent;
 	size_t limit;
 
 	if (!pcb || f->state != FLOW_OPEN || f->shut || pcb->snd_queuelen > TCP_SND_QUEUELEN / 2)
@@ -547,10 +547,9 @@ static size_t send_room(const struct flow *f)
 	limit = LWIP_MIN(limit - f->unacked, pcb->snd_buf);
 	/* what cannot leave yet waits with the owner: here it would be cold when its turn comes */
 	unsent = pcb->snd_lbb - pcb->snd_nxt;
-	ahead = LWIP_MAX(sender_quantum(f), (uint32_t)TX_AHEAD_MIN_BYTES);
-	if (unsent >= ahead)
+	if (unsent >= TX_AHEAD_BYTES)
 		return 0;
-	limit = LWIP_MIN(limit, ahead - unsent);
+	limit = LWIP_MIN(limit, TX_AHEAD_BYTES - unsent);
 	/* a peer with a tiny MSS must not make lwIP's queue overflow */
 	limit = LWIP_MIN(limit, (size_t)(TCP_SND_QUEUELEN / 4) * LWIP_MIN(pcb->mss, 64));
 	return LWIP_MIN(limit, SEND_PIECE_BYTES);

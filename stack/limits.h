@@ -25,8 +25,8 @@ enum {
 
 	/* Committed and unacknowledged bytes of a connection: this, or 3 * cwnd, up to TCP_SND_BUF */
 	TX_SPACE_MIN_BYTES = 128 * 1024,
-	/* Committed bytes that have not left yet: this, or what pacing lets go at once */
-	TX_AHEAD_MIN_BYTES = 64 * 1024,
+	/* Committed bytes that have not left yet */
+	TX_AHEAD_BYTES = 64 * 1024,
 	SEND_ROOM_MIN_BYTES = 32 * 1024, /* less does not make a full connection writable */
 	/* Those of all connections; above, each has the space below */
 	TX_TOTAL_BYTES = 26 * 1024 * 1024,

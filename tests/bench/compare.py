@@ -3,9 +3,10 @@
 """
 compare.py - wgwrap side by side with a wireguard-go TUN client, against the same wireguard-go server
 
-usage: compare.py [throughput] [providers] [others] [pair] [small] [lossy]        (default: all)
+usage: compare.py [throughput] [floor] [providers] [others] [pair] [small] [lossy]        (default: all)
 
   throughput	iperf3 up and down, 1 and 8 streams; CPU seconds per GB of every process
+  floor		what AF_UNIX, AEAD and UDP alone cost a byte
   providers	the tunnel process's CPU per byte with each AEAD provider, as a multiple of the AEAD alone
   others	wireproxy, if it is on PATH; the kernel's loopback
   pair		two wgwraps, no wireguard-go
@@ -68,6 +69,14 @@ def throughput(w, tun):
             f"{os.cpu_count()} processors; a client that costs nothing would leave room for {bound:.1f} Gbit/s, "
             f"{bound / other_rate:.2f} times the TUN client's")
         client.close()
+
+
+def floor(_w, _tun):
+    section("What a byte costs at least")
+    for line in run(os.path.join(BUILD, "tests/bench/floor")).splitlines():
+        way, *steps = line.split()
+        row(f"{way}: AF_UNIX, the fastest AEAD, UDP on loopback",
+            f"{' + '.join(steps)} = {sum(map(float, steps)):.2f} CPU s/GB")
 
 
 def providers(w, _tun):
@@ -285,7 +294,7 @@ def shared(w, tun, conf):
 
 
 def main():
-    parts = {f.__name__: f for f in (throughput, providers, others, pair, small, lossy)}
+    parts = {f.__name__: f for f in (throughput, floor, providers, others, pair, small, lossy)}
     wanted = sys.argv[1:] or list(parts)
     if not set(wanted) <= set(parts):
         sys.exit(__doc__)
