@@ -15,12 +15,14 @@
 struct wg_device;
 struct wg_peer;
 
+/* Those that are due at once, after a suspend, run in this order: what is too old goes before anything
+ * new begins. */
 enum wg_timer {
+	WG_TIMER_ZERO_KEYS,	/* the last session is three lifetimes old */
 	WG_TIMER_RETRANSMIT,	/* an initiation got no response */
 	WG_TIMER_KEEPALIVE,	/* data was received and nothing sent since */
 	WG_TIMER_SILENCE,	/* data was sent and nothing received since: the embedder is told */
 	WG_TIMER_NEW_HANDSHAKE, /* the same, and a little later */
-	WG_TIMER_ZERO_KEYS,	/* the last session is three lifetimes old */
 	WG_TIMER_PERSISTENT,	/* persistent keepalive */
 	WG_TIMER_COUNT,
 };

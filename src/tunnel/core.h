@@ -31,6 +31,8 @@ enum {
  * @input, @flush: first and last work before the loop sleeps
  * @alive:	CheckAlive
  * @engine, @tcpip: deadlines of wg_device_tick and stack_tick
+ * @tcpip_due:	When @tcpip is due, 0: it is not set
+ * @slept_ns:	Time that the stack does not know of
  * @linger:	Set while no session is left
  * @quiet:	Set after work, to give memory back once it is over
  * @worked:	Datagrams moved when @quiet was set or memory was given back
@@ -52,6 +54,7 @@ struct wgw_core {
 	struct wgw_alive *alive;
 	struct wgw_before input, flush;
 	struct wgw_timer engine, tcpip, linger, quiet;
+	uint64_t tcpip_due, slept_ns;
 	uint64_t worked;
 	uint64_t rx_bytes, tcp_committed;
 	unsigned int bulk_turns;

@@ -51,6 +51,8 @@ enum {
 
 /* ---- engine and stack ---- */
 
+#define OVERSLEPT_NS WGW_SEC_NS
+
 static void wg_transmit(void *ctx, const struct wg_endpoint *to, const uint8_t *buf, size_t stride,
 			size_t count, size_t last, uint8_t tos)
 {
@@ -130,8 +132,41 @@ static bool port_is_bound(void *ctx, const struct stack_addr *local)
 	return core->t.sockets && wgw_port_is_bound(core->t.sockets, local);
 }
 
+/* The stack's time stands still while nothing can run, as TCP's does in Linux: keepalives, retransmissions and
+ * connects do not time out in a suspend, or while this process is stopped. The engine's goes on, because
+ * its peers' does. */
+static uint64_t stack_now(void *ctx)
+{
+	struct wgw_core *core = ctx;
+	uint64_t now = wgw_clock_ns();
+
+	if (core->tcpip_due && now > core->tcpip_due + OVERSLEPT_NS) {
+		core->slept_ns += now - core->tcpip_due;
+		core->tcpip_due = now;
+	}
+	return now - core->slept_ns;
+}
+
+static void set_deadline(struct wgw_loop *loop, struct wgw_timer *t, uint64_t deadline)
+{
+	if (deadline == UINT64_MAX)
+		wgw_timer_cancel(loop, t);
+	else
+		wgw_timer_set(loop, t, deadline);
+}
+
+static void set_tcpip_deadline(struct wgw_core *core)
+{
+	uint64_t deadline = stack_next_deadline(core->t.stack);
+
+	core->tcpip_due = 0;
+	if (deadline && deadline != UINT64_MAX)
+		core->tcpip_due = deadline += core->slept_ns;
+	set_deadline(core->t.loop, &core->tcpip, deadline);
+}
+
 static const struct stack_ops stack_ops = {
-	.now = wgw_host_now,
+	.now = stack_now,
 	.random = wgw_host_random,
 	.output = stack_output,
 	.port_is_bound = port_is_bound,
@@ -185,14 +220,6 @@ static bool before_input(struct wgw_before *b)
 		stack_input_done(core->t.stack);
 	}
 	return false;
-}
-
-static void set_deadline(struct wgw_loop *loop, struct wgw_timer *t, uint64_t deadline)
-{
-	if (deadline == UINT64_MAX)
-		wgw_timer_cancel(loop, t);
-	else
-		wgw_timer_set(loop, t, deadline);
 }
 
 static uint64_t work_done(struct wgw_core *core)
@@ -273,7 +300,7 @@ static bool before_flush(struct wgw_before *b)
 		wgw_core_tell_state(core);
 	watch_for_quiet(core);
 	set_deadline(core->t.loop, &core->engine, wg_device_next_deadline(core->t.wg));
-	set_deadline(core->t.loop, &core->tcpip, stack_next_deadline(core->t.stack));
+	set_tcpip_deadline(core);
 	rest_in_bulk(core);
 	return false;
 }

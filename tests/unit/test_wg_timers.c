@@ -310,6 +310,22 @@ START_TEST(giving_up_ends_a_passive_keepalive)
 }
 END_TEST
 
+/* All timers of node 0 are due at once; what erases keys must not erase the handshake that begins then. */
+START_TEST(the_handshake_after_a_long_sleep_needs_no_second_try)
+{
+	struct sim *sim = sim_new_pair(NULL, NULL);
+	struct sim_node *a = &sim->nodes[0];
+
+	sim_send(sim, 0, 1);
+	sim->now += 3600 * SIM_S;
+	wg_device_tick(a->dev);
+	sim_settle(sim);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
+	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_DONE], 2);
+	sim_free(sim);
+}
+END_TEST
+
 START_TEST(a_peer_that_sends_keepalives_is_not_silent)
 {
 	struct sim *sim = sim_new_pair(NULL, NULL);
@@ -706,6 +722,7 @@ static Suite *suite(void)
 	tcase_add_test(t, unanswered_data_waits_a_little_more_or_less);
 	tcase_add_test(t, new_packets_begin_a_new_attempt);
 	tcase_add_test(t, giving_up_ends_a_passive_keepalive);
+	tcase_add_test(t, the_handshake_after_a_long_sleep_needs_no_second_try);
 	tcase_add_test(t, a_peer_that_sends_keepalives_is_not_silent);
 	tcase_add_test(t, handshake_proves_that_the_peer_lives);
 	tcase_add_test(t, initiator_renews_by_sending_after_120_s);

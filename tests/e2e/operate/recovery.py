@@ -4,9 +4,10 @@
 recovery.py - what happens to a tunnel in a day: names that move, servers that start again, pauses, a rival
 
 A relay stands between client and server, so that the server can be at another address at once. Names
-come from a hosts file of our own in a mount namespace. Times are printed, never asserted tightly.
+come from a hosts file of our own in a mount namespace. Times are printed, never asserted tightly. WGWRAP_SLOW_TESTS=1
+adds a pause of minutes; those of the clock alone need none (lib/shifted.py).
 
-time limit: 400 s
+time limit: 600 s
 """
 
 import os
@@ -22,6 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from lib import operate as t  # noqa: E402
 from lib import tap  # noqa: E402
+from lib.shifted import Clock  # noqa: E402
 
 INSIDE = "WGWRAP_TEST_RECOVERY"
 
@@ -86,6 +88,12 @@ class Recovery(t.Tunnels):
         self.relay.close()
         self.relay = Relay((address, self.public_port), ("127.0.0.1", self.port))
 
+    def serve_anew(self):
+        """The server's tunnel process dies, and with it all it knows; another one takes its place."""
+        pid = self.tunnel("server")["pid"]
+        os.kill(pid, signal.SIGKILL)
+        t.wait_until("another process serves", lambda: "server" in self.running() and self.tunnel("server")["pid"] != pid)
+
     def recovers(self, what, seconds):
         began = time.monotonic()
         assert self.fetch(seconds), f"{what}: no page within {seconds} s"
@@ -130,24 +138,58 @@ def _(w):
 
 @tap.test("the server starts again and knows no session any more")
 def _(w):
-    pid = w.tunnel("server")["pid"]
-    os.kill(pid, signal.SIGKILL)
-    t.wait_until("another process serves", lambda: "server" in w.running() and w.tunnel("server")["pid"] != pid)
+    w.serve_anew()
     w.recovers("the server's restart", 90)
+
+
+@tap.test("the server starts again, at another address of its name")
+def _(w):
+    w.name("127.0.0.6")
+    w.move("127.0.0.6")
+    w.serve_anew()
+    w.recovers("the server's restart at another address", 90)
+    assert w.tunnel("client")["peers"][0]["endpoint"] == f"127.0.0.6:{w.public_port}"
+
+
+SIZE = 24 << 20
+
+
+def received(w):
+    return w.tunnel("client")["peers"][0]["transferRx"]
+
+
+def survives(w, what, pause):
+    """A download goes on after @pause(), in the connection that it has."""
+    with open(os.path.join(w.dir, "web/big"), "wb") as f:
+        f.truncate(SIZE)
+    load = w.start("-c", w.client, "--join", "--", "curl", "-sS", "-o", "/dev/null", "-w", "%{size_download}",
+                   "--limit-rate", "6M", "http://10.77.0.1:8000/big", stdout=subprocess.PIPE)
+    before = received(w)
+    t.wait_until("it transfers", lambda: received(w) > before + (1 << 20))
+    pause()
+    began, before = time.monotonic(), received(w)
+    t.wait_until("it transfers again", lambda: received(w) > before + (1 << 20), 90)
+    print(f"# {what}: a connection goes on after {time.monotonic() - began:.1f} s", flush=True)
+    assert load.communicate(timeout=90)[0] == str(SIZE).encode() and load.returncode == 0
+
+
+def stop_for(w, seconds):
+    pid = w.tunnel("client")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
 
 
 @tap.test("a connection survives a pause of the client's tunnel process")
 def _(w):
-    pid = w.tunnel("client")["pid"]
-    with open(os.path.join(w.dir, "web/big"), "wb") as f:
-        f.truncate(24 << 20)
-    load = w.start("-c", w.client, "--", "curl", "-sS", "-o", "/dev/null", "-w", "%{size_download}", "--limit-rate",
-                   "6M", "http://10.77.0.1:8000/big", stdout=subprocess.PIPE)
-    t.wait_until("it transfers", lambda: w.tunnel("client")["peers"][0]["transferRx"] > 1 << 20)
-    os.kill(pid, signal.SIGSTOP)
-    time.sleep(4)
-    os.kill(pid, signal.SIGCONT)
-    assert load.communicate(timeout=60)[0] == str(24 << 20).encode() and load.returncode == 0
+    survives(w, "4 s stopped", lambda: stop_for(w, 4))
+
+
+@tap.test("a connection survives a pause of minutes, longer than a session lives")
+def _(w):
+    if os.environ.get("WGWRAP_SLOW_TESTS") != "1":
+        tap.skip("takes 200 s: WGWRAP_SLOW_TESTS=1")
+    survives(w, "200 s stopped", lambda: stop_for(w, 200))
 
 
 @tap.test("the name is resolved again while a command waits for the peer")
@@ -160,6 +202,38 @@ def _(w):
     w.move("127.0.0.5")
     w.name("127.0.0.5")
     w.recovers("a name that moved before the first handshake", 20)
+
+
+def with_clock(w):
+    """The client's tunnel, with clocks that can be set."""
+    if not hasattr(w, "clock"):
+        w.clock = Clock(os.path.join(w.dir, "clock"))
+        w.ok("down", "client")
+        done = t.run(t.WGWRAP, "up", w.client, env=dict(w.env, **w.clock.environment))
+        assert done.returncode == 0, done
+    return w.clock
+
+
+@tap.test("a suspend of an hour: clocks go on, sessions are too old; a connection goes on, and a new one comes")
+def _(w):
+    clock = with_clock(w)
+    survives(w, "an hour of suspend", lambda: clock.sleep(w.tunnel("client")["pid"], 3600))
+    clock.sleep(w.tunnel("client")["pid"], 8 * 3600)
+    w.recovers("eight hours of suspend", 30)
+
+
+@tap.test("the wall clock is set back and forward: handshakes go on")
+def _(w):
+    clock = with_clock(w)
+    for seconds in (-24 * 3600, 48 * 3600, -7 * 24 * 3600):
+        handshakes = w.tunnel("client")["peers"][0]["counters"]["handshakes_total"]
+        clock.set(realtime_s=seconds)
+        clock.sleep(w.tunnel("client")["pid"], 200, wall=False)  # the session is too old
+        w.recovers(f"the wall clock set by {seconds // 3600} hours", 30)
+        assert w.tunnel("client")["peers"][0]["counters"]["handshakes_total"] > handshakes
+    # a peer refuses handshakes that are older than what it has seen: the real time's would be
+    w.ok("down", "client")
+    w.serve_anew()
 
 
 @tap.test("the same key on another host is told in one line")
