@@ -10,6 +10,7 @@ AllowedIPs are 10.9.0.0/16 and fd09::/16; what is not 10.9.0.1 there swallows pa
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -155,20 +156,8 @@ class Proxied:
                               capture_output=True, check=False, **kwargs)
 
     def kill_tunnel(self):
-        """Kills the clients' tunnel processes; whether there was one that this user can find."""
-        killed = False
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as f:
-                    ours = self.path("run-client").encode() in f.read()
-                with open(f"/proc/{pid}/comm", encoding="ascii") as f:
-                    ours &= f.read().strip() == "wgwrap-tunnel"
-                if ours:
-                    os.kill(int(pid), 9)
-                    killed = True
-            except OSError:
-                pass
-        return killed
+        """Kills the clients' tunnel process."""
+        os.kill(self.tunnel()["pid"], signal.SIGKILL)
 
     def describe(self):
         return "".join(f"-- {p.log_path}\n{p.words()[-1500:]}" for p in self.proxies[-2:]) + \

@@ -82,8 +82,7 @@ def _(w):
     proxy = w.start("--listen", "127.0.0.1:0")
     before = w.connect(proxy)
     assert socks(before, SERVER, 4007)[0] == 0
-    if not w.kill_tunnel():
-        tap.skip("the tunnel process cannot be found by this user")
+    w.kill_tunnel()
     try:
         assert read_all(before) == b""
     except ConnectionResetError:

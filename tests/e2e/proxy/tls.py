@@ -581,8 +581,7 @@ def _(w):
     proxy = w.tls("--listen", "127.0.0.1:0")
     with Tls(w, proxy.port()) as s:
         assert socks(s, SERVER, ECHO)[0] == 0
-        if not w.kill_tunnel():
-            tap.skip("the tunnel process cannot be found by this user")
+        w.kill_tunnel()
         assert is_cut(s)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
