@@ -130,6 +130,63 @@ def _(w):
     assert ok, done
 
 
+def replace_in(path, old, new):
+    with open(path, encoding="ascii") as f:
+        text = f.read()
+    assert old in text
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text.replace(old, new))
+
+
+@test("private keys of either side are changed while a program runs")
+def _(w):
+    servers.web(w)
+    conf = w.write("rekeyed.conf", w.config(), 0o600)
+    child = w.start(w.wrap("sh", "-c", "while sleep .3; do curl -sS --max-time 15 http://10.9.0.1/; done", conf=conf),
+                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert world.read_line(child.stdout)
+    tunnel = w.tunnels()
+
+    def reload():
+        done = w.finish_command(w.unprivileged() + [w.wgwrap, "reload", "rekeyed"], 30)
+        assert done.returncode == 0, done
+
+    def goes_on():
+        """A request that began after the change is answered."""
+        for _ in range(2):
+            assert world.read_line(child.stdout, 40) == "behind the tunnel\n", "no answer"
+        assert w.tunnels() == tunnel
+
+    old_key, old_pub = w.key["client"], w.pub["client"]
+    key = run(w.wgwrap, "genkey").strip()
+    replace_in(conf, old_key, key)
+    w.pub["client"] = run(w.wgwrap, "pubkey", input=key + "\n").strip()
+    reload()
+    wg(w, "set", "wg0", "peer", old_pub, "remove")
+    wg(w, "set", "wg0", "peer", w.pub["client"], "preshared-key", w.write("psk", w.psk + "\n"), "allowed-ips",
+       "10.9.0.2/32,fd09::2/128")
+    try:
+        goes_on()
+        assert int(shown(w, "latest-handshakes"))
+
+        peer_key = run(w.wgwrap, "genkey").strip()
+        wg(w, "set", "wg0", "private-key", w.write("key", peer_key + "\n"))
+        replace_in(conf, w.pub["peer"], run(w.wgwrap, "pubkey", input=peer_key + "\n").strip())
+        reload()
+        goes_on()
+    finally:
+        child.terminate()
+        child.wait(20)
+        w.end_tunnels()
+        wg(w, "set", "wg0", "private-key", w.write("key", w.key["peer"] + "\n"))
+        wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
+        w.pub["client"] = old_pub
+        wg(w, "set", "wg0", "peer", old_pub, "preshared-key", w.write("psk", w.psk + "\n"), "allowed-ips",
+           "10.9.0.2/32,fd09::2/128")
+    ok, done = fetch(w)
+    assert ok, done
+
+
 @test("several peers, each for its own addresses")
 def _(w):
     log = open(w.path("wireguard-go-2.log"), "w", encoding="utf-8")
