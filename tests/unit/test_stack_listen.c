@@ -16,7 +16,7 @@ static void dial(struct peer *p, const char *them, uint16_t port, const char *us
 	g = wire_segment();
 	ck_assert_uint_eq(g.flags, SYN | ACK);
 	ck_assert_uint_eq(g.ack, p->seq);
-	ck_assert_uint_eq(g.scale, 8);
+	ck_assert_uint_eq(g.scale, 9);
 	p->ack = g.seq + 1;
 	peer_send(p, ACK, NULL, 0);
 }
