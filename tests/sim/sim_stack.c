@@ -232,7 +232,8 @@ static int sim_output(void *ctx, const struct iovec *iov, int n, size_t len)
 	return 0;
 }
 
-static const struct stack_ops sim_ops = {sim_now, sim_random, sim_output};
+static const struct stack_ops sim_ops = {
+	.now = sim_now, .random = sim_random, .output = sim_output};
 
 /* ---- the programs at both ends ---- */
 
