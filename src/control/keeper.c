@@ -182,6 +182,7 @@ static void follow_name(const struct wgw_supervisor *s, struct wgw_keeper_health
 	memcpy(name, s->launch->name, WGW_TUNNEL_NAME_BYTES);
 	if (health->pid)
 		kill(health->pid, SIGKILL);
+	health->again_at = 0;
 	health->pid = start_health(health, name);
 }
 
