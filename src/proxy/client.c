@@ -310,8 +310,8 @@ void proxy_client_join(struct proxy_client *c, struct proxy_far *far)
 	}
 	client_end(c);
 	c->end.watch.fd = -1;
-	err = proxy_join(c->service->session, fd, c->end.keeps, !c->end.keeps || c->tls, far, c->in,
-			 c->in_len);
+	err = proxy_join(c->service->session, fd, c->end.keeps, c->end.stale,
+			 !c->end.keeps || c->tls, far, c->in, c->in_len);
 	if (err)
 		wgw_session_say(c->service->session, 1, "a connection was dropped: %s",
 				strerror(err));

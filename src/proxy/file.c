@@ -12,7 +12,8 @@
 
 char *proxy_file_read(const char *path, size_t max, bool secret, size_t *len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
+	/* a FIFO without a writer would hold us up, and is refused below */
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), err = 0;
 	char *text = NULL;
 	struct stat st = {0};
 

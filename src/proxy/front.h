@@ -55,12 +55,14 @@ void proxy_close(const struct wgw_proxy_spec *s, struct proxy_socket *socket);
  * struct proxy_tls - the TLS process, when a listener speaks TLS
  * @pid:	0: there is none
  * @control:	Our end of the pair to it (tls.h), -1: none
+ * @orders:	Given so far: the serial number of the last
  * @since:	When it was started; @restart_at: when it will be, 0: not
  * @retry_s:	The last wait before that
  */
 struct proxy_tls {
 	pid_t pid;
 	int control;
+	uint32_t orders;
 	uint64_t since, restart_at;
 	unsigned int retry_s;
 	bool stopping;
@@ -74,7 +76,7 @@ int proxy_tls_prepare(struct wgw_proxy_options *o);
  * was said; nothing to do is no error. */
 int proxy_tls_start(struct proxy_front *f);
 /* Reads the files again. 0, or -1 after an error was said: what was there stays. */
-int proxy_tls_reload(const struct proxy_front *f);
+int proxy_tls_reload(struct proxy_front *f);
 /* Nothing is accepted any more; the process ends with its last connection. */
 void proxy_tls_stop(struct proxy_front *f);
 /* It has, with @status of waitpid. */

@@ -293,8 +293,10 @@ void proxy_udp_stop(struct proxy_service *v);
 int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct stack_addr *local,
 	      int *fd);
 /* Pumps between @fd and @far, beginning with @early. Takes both over, also when it fails; @keeps: the
- * other end of @fd is our own process's; @lent: it ends with the session. 0 or errno. */
-int proxy_join(struct wgw_session *session, int fd, bool keeps, bool lent, struct proxy_far *far,
-	       const void *early, size_t early_len);
+ * other end of @fd is our own process's; @stale: the bytes at the head of its queue that are in @early
+ * already, or the keeper: none when more waits than was read; @lent: it ends with the session. 0 or
+ * errno. */
+int proxy_join(struct wgw_session *session, int fd, bool keeps, size_t stale, bool lent,
+	       struct proxy_far *far, const void *early, size_t early_len);
 
 #endif

@@ -121,8 +121,8 @@ int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct s
 	return 0;
 }
 
-int proxy_join(struct wgw_session *session, int fd, bool keeps, bool lent, struct proxy_far *far,
-	       const void *early, size_t early_len)
+int proxy_join(struct wgw_session *session, int fd, bool keeps, size_t stale, bool lent,
+	       struct proxy_far *far, const void *early, size_t early_len)
 {
 	struct wgw_conn *c = NULL;
 	int err = far->state == PROXY_FAR_OPEN ? 0 : ECONNRESET;
@@ -146,7 +146,7 @@ int proxy_join(struct wgw_session *session, int fd, bool keeps, bool lent, struc
 	}
 	c->lent = lent;
 	c->app.keeps = keeps;
-	c->app.stale = keeps; /* the keeper, at the head of the queue */
+	c->app.stale = stale;
 	wgw_conn_kick(c);
 	return 0;
 }

@@ -56,7 +56,7 @@ static void on_dialled(void *arg, enum proxy_result result, struct proxy_far *ho
 	r->dial = NULL;
 	proxy_say_result(v, wgw_addr_port_text(&r->near->remote, from), &v->target, result);
 	if (result == PROXY_OK) {
-		err = proxy_join(v->session, proxy_far_release(host), false, true, r->near, NULL,
+		err = proxy_join(v->session, proxy_far_release(host), false, 0, true, r->near, NULL,
 				 0);
 		r->near = NULL;
 		if (err)

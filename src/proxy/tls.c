@@ -39,15 +39,13 @@
 #include "src/session/session.h"
 #include "src/tunnel/core.h"
 
-enum { ACCEPT_PAUSE_MS = 50 };
-
 /* ---- accepting ---- */
 
 static void pause_service(struct tls_service *s)
 {
 	if (!s->pause.slot)
 		wgw_timer_set(s->process->loop, &s->pause,
-			      wgw_clock_ns() + ACCEPT_PAUSE_MS * WGW_MS_NS);
+			      wgw_clock_ns() + TLS_PAUSE_MS * WGW_MS_NS);
 }
 
 static void accept_all(struct tls_service *s)
@@ -133,7 +131,7 @@ static void take_certificate(struct tls_service *s, const struct proxy_tls_order
 
 static void take_order(struct tls_process *p, const struct proxy_tls_order *order, int fd)
 {
-	struct proxy_tls_answer answer = {.err = ENOSYS};
+	struct proxy_tls_answer answer = {.err = ENOSYS, .serial = order->serial};
 
 	if (p->unusable)
 		snprintf(answer.text, sizeof(answer.text), "%s", p->unusable);

@@ -25,21 +25,22 @@ enum {
 /**
  * struct proxy_tls_order - of the front, with a memfd: the certificate's file, then the key's
  * @listener:	Index into what proxy_tls_main() got
+ * @serial:	Comes back with the answer: the front does not wait for ever, and one may be late
  */
 struct proxy_tls_order {
-	uint32_t listener;
+	uint32_t listener, serial;
 	uint32_t cert_len, key_len;
 };
 
 /**
- * struct proxy_tls_answer - to one order
- * @err:	errno; 0: the listener uses the certificate from now on
+ * struct proxy_tls_answer - to the order @serial
+ * @err:	errno; 0: the listener uses the certificate from now on; ENOSYS: there is no libssl
  * @about_key:	@text is about the key's file, else about the certificate's
  * @text:	Why not, or a warning, or ""
  */
 struct proxy_tls_answer {
 	int32_t err;
-	uint32_t about_key;
+	uint32_t serial, about_key;
 	char text[256];
 };
 

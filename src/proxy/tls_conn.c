@@ -68,6 +68,7 @@ struct tls_rest {
  * @read_wants_out: The last SSL_read waits for room
  * @to_tunnel, @to_client: decrypted bytes; plain bytes that are to be encrypted
  * @client_fin:	It has sent close_notify; @fin_sent: so have we
+ * @client_gone: Its connection has failed; what it sent before may still be there
  * @broken:	It is over with a reset both ways
  * @known:	It was handed over
  * @late:	The timer has run
@@ -84,8 +85,8 @@ struct tls_conn {
 	SSL *ssl;
 	struct stack_addr peer, local;
 	struct tls_rest to_tunnel, to_client;
-	bool queued, dead, in_ready, out_ready, read_wants_out, client_fin, fin_sent, broken, known,
-		late;
+	bool queued, dead, in_ready, out_ready, read_wants_out, client_fin, client_gone, fin_sent,
+		broken, known, late;
 };
 
 static uint8_t piece[PIECE_BYTES];
@@ -385,6 +386,7 @@ static void pump(struct tls_conn *c)
 {
 	pump_out(c);
 	pump_in(c);
+	c->broken |= c->client_gone && c->end.fin_sent; /* nothing is read that would tell */
 	if (c->broken)
 		over(c, true);
 	else if (c->fin_sent && c->end.fin_sent)
@@ -424,7 +426,8 @@ static void hand(struct tls_conn *c)
 		if (!c->waiting.next)
 			wgw_list_append(&s->waiting, &c->waiting);
 		if (err != -EAGAIN && !s->pause.slot)
-			wgw_timer_set(s->process->loop, &s->pause, wgw_clock_ns() + 50 * WGW_MS_NS);
+			wgw_timer_set(s->process->loop, &s->pause,
+				      wgw_clock_ns() + TLS_PAUSE_MS * WGW_MS_NS);
 	} else {
 		over(c, true);
 	}
@@ -578,6 +581,7 @@ static void on_client(struct wgw_watch *w, uint32_t events)
 		c->in_ready = true;
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		c->out_ready = true;
+	c->client_gone |= (events & EPOLLERR) != 0;
 	queue(c);
 }
 

@@ -79,24 +79,41 @@ static int send_order(const struct proxy_front *f, struct proxy_tls_order *order
 	return err;
 }
 
-/* Waits for the answer. 0, or -1 after an error was said. */
+/* Waits for the answer to the last order. False: there is none. */
+static bool await_answer(const struct proxy_front *f, struct proxy_tls_answer *answer)
+{
+	uint64_t deadline = wgw_clock_ns() + ANSWER_MS * WGW_MS_NS, now;
+	struct pollfd p = {.fd = f->tls.control, .events = POLLIN};
+	int fd, n;
+
+	while ((now = wgw_clock_ns()) < deadline) {
+		n = poll(&p, 1, (int)((deadline - now) / WGW_MS_NS) + 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 ||
+		    proxy_fd_receive(p.fd, answer, sizeof(*answer), &fd) != sizeof(*answer))
+			return false;
+		if (answer->serial == f->tls.orders)
+			return true;
+	}
+	return false;
+}
+
+/* Says what the answer is. 0, or -1 after an error was said. */
 static int take_verdict(const struct proxy_front *f, const struct wgw_proxy_spec *s)
 {
-	struct pollfd p = {.fd = f->tls.control, .events = POLLIN};
-	struct proxy_tls_answer answer = {.err = EPIPE};
+	struct proxy_tls_answer answer;
 	const char *file;
-	int fd = -1, n;
 
-	do
-		n = poll(&p, 1, ANSWER_MS);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0 || proxy_fd_receive(p.fd, &answer, sizeof(answer), &fd) != sizeof(answer)) {
+	if (!await_answer(f, &answer)) {
 		wgw_say(WGW_SAY_ERROR, "the TLS process does not answer");
 		return -1;
 	}
 	file = answer.about_key ? s->tls_key : s->tls_cert;
 	answer.text[sizeof(answer.text) - 1] = '\0';
-	if (answer.err)
+	if (answer.err == ENOSYS)
+		wgw_say(WGW_SAY_ERROR, "there is no TLS: %s", answer.text);
+	else if (answer.err)
 		wgw_say(WGW_SAY_ERROR, "%s: %s", file,
 			answer.text[0] ? answer.text : strerror(answer.err));
 	else if (answer.text[0])
@@ -121,8 +138,7 @@ static void wipe(char *text, size_t len)
 }
 
 /* Gives the TLS process what the @nth of its listeners, spec @s, shows to clients. 0 or -1. */
-static int give_certificate(const struct proxy_front *f, uint32_t nth,
-			    const struct wgw_proxy_spec *s)
+static int give_certificate(struct proxy_front *f, uint32_t nth, const struct wgw_proxy_spec *s)
 {
 	size_t cert_len, key_len = 0;
 	char *cert = read_file(s->tls_cert, false, &cert_len), *key = NULL;
@@ -131,7 +147,10 @@ static int give_certificate(const struct proxy_front *f, uint32_t nth,
 	if (cert)
 		key = read_file(s->tls_key, true, &key_len);
 	if (key) {
-		struct proxy_tls_order order = {nth, (uint32_t)cert_len, (uint32_t)key_len};
+		struct proxy_tls_order order = {.listener = nth,
+						.serial = ++f->tls.orders,
+						.cert_len = (uint32_t)cert_len,
+						.key_len = (uint32_t)key_len};
 
 		err = send_order(f, &order, cert, key);
 		if (err)
@@ -142,7 +161,7 @@ static int give_certificate(const struct proxy_front *f, uint32_t nth,
 	return err ? -1 : take_verdict(f, s);
 }
 
-static int give_certificates(const struct proxy_front *f)
+static int give_certificates(struct proxy_front *f)
 {
 	uint32_t nth = 0;
 	int err = 0;
@@ -154,7 +173,7 @@ static int give_certificates(const struct proxy_front *f)
 	return err;
 }
 
-int proxy_tls_reload(const struct proxy_front *f)
+int proxy_tls_reload(struct proxy_front *f)
 {
 	return f->tls.pid > 0 ? give_certificates(f) : 0;
 }

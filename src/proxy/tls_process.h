@@ -7,6 +7,8 @@
 #include "src/proxy/tls_openssl.h"
 #include "src/tunnel/sockets.h"
 
+enum { TLS_PAUSE_MS = 50 }; /* until there may be descriptors and memory again */
+
 struct tls_conn;
 
 /**

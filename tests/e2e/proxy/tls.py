@@ -25,7 +25,7 @@ from lib.proxied import SERVER, WGWRAP, key, read_all, read_exactly, socks, sock
 from lib.tap import test  # noqa: E402
 from lib.world import find, need, wait_until  # noqa: E402
 
-ECHO, COUNT, PARTIAL, ENDS = 4007, 4008, 4009, 4015
+ECHO, COUNT, PARTIAL, CALL, ENDS = 4007, 4008, 4009, 4012, 4015
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 
 
@@ -291,6 +291,38 @@ def _(w):
         assert is_cut(s)
 
 
+@test("what comes right behind the request, and more than is read before the destination answers, is whole")
+def _(w):
+    data = bytes(range(251)) * 1200
+    with Tls(w, w.secured().port(0)) as s:
+        s.sendall(b"\5\1\2\1\7someone\x09pass word" + bytes([5, 1, 0]) + socks_address("v4.test", ECHO) + data)
+        assert read_exactly(s, 6) == b"\5\2\1\0\5\0"
+        read_exactly(s, 8)
+        assert read_exactly(s, len(data)) == data
+
+
+@test("a RST behind close_notify: nothing of the connection is kept, though its destination is silent")
+def _(w):
+    proxy = w.tls("--listen", "127.0.0.1:0", "--linger", "1s")
+    pid, _ = w.tls_process(proxy)
+    if not pid:
+        tap.skip("the TLS process cannot be found by this user")
+
+    def descriptors():
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    before = descriptors()
+    with Tls(w, proxy.port()) as s:
+        assert socks(s, SERVER, CALL)[0] == 0
+        s.sendall(f"{SERVER} {COUNT}\n".encode())
+        assert s.recv(6).strip().isdigit()
+        assert descriptors() > before
+        s.finish()
+        time.sleep(0.3)
+        s.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until("the end of the connection", lambda: descriptors() == before, 5)
+    assert proxy.stop() == 0
+
+
 @test("an answer and the end: what the proxy refuses is read whole, with close_notify")
 def _(w):
     with Tls(w, w.secured().port(1)) as s:
@@ -484,6 +516,8 @@ def _(w):
                                 (w.dir, w.key, f"{w.dir}: Is a directory")):
         says(w, expected, *listen, "--tls-cert", cert, "--tls-key", key)
     says(w, f"{w.cert}: there is no private key in it", *listen, "--tls-cert", w.cert)
+    os.mkfifo(w.path("fifo"))
+    says(w, f"{w.path('fifo')}: Invalid argument", *listen, "--tls-cert", w.path("fifo"))
     says(w, "--tls-key needs --tls-cert", *listen, "--tls-key", w.key, status=2)
     says(w, "no listener for SOCKS or HTTP", "-L", f"127.0.0.1:0:{SERVER}:80", "--tls-cert", w.cert, "--tls-key", w.key)
     assert other
