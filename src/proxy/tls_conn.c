@@ -329,7 +329,8 @@ static void finish_client(struct tls_conn *c)
 		return;
 	ossl.ERR_clear_error();
 	o = outcome_of(c, ossl.SSL_shutdown(c->ssl) >= 0 ? 1 : -1);
-	c->broken |= o == FAILED;
+	/* OpenSSL calls a failed write FIN when close_notify was read before */
+	c->broken |= o == FAILED || o == FIN;
 	if (o != DONE)
 		return;
 	c->fin_sent = true;
