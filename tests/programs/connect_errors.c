@@ -55,6 +55,12 @@ static void nonblocking(const union address *a, socklen_t len)
 	if (err == EINPROGRESS) {
 		if (poll(&p, 1, 30000) != 1)
 			die("poll");
+		/* room to write may follow the hang-up a moment later (the ledger) */
+		for (int i = 0; i < 100 && p.revents & POLLHUP && !(p.revents & POLLOUT); i++) {
+			usleep(10000);
+			if (poll(&p, 1, 0) != 1)
+				die("poll");
+		}
 		err = so_error(fd);
 		printf("non-blocking connect: %s, poll: %s\n", err_name(err),
 		       brief ? "" : poll_events(p.revents));
