@@ -10,7 +10,7 @@
  */
 #include "common.h"
 
-enum { ERRNO_MAX = 134, PATIENCE_MS = 40000 };
+enum { ERRNO_MAX = 134, PATIENCE_MS = 130000 };
 
 static unsigned int outcomes[ERRNO_MAX];
 
