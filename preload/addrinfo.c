@@ -208,15 +208,12 @@ static int add_numeric(struct answer *a, const char *node)
 static int add_local(struct answer *a)
 {
 	static const uint8_t v6_any[16], v6_this[16] = {[15] = 1};
-	uint8_t v4[16] = {0};
 	bool passive = a->hints.ai_flags & AI_PASSIVE;
+	const struct in_addr in = {htonl(passive ? INADDR_ANY : INADDR_LOOPBACK)};
+	uint8_t v4[16];
 	int eai = 0;
 
-	memcpy(v4, stack_v4_prefix, sizeof(stack_v4_prefix));
-	if (!passive) {
-		v4[12] = 127;
-		v4[15] = 1;
-	}
+	stack_ip_set_v4(v4, &in);
 	/* glibc's order: the IPv4 wildcard first, the IPv6 loopback first */
 	if (passive && a->hints.ai_family != AF_INET6)
 		eai = add_address(a, v4, false);

@@ -59,7 +59,7 @@ int pre_interfaces(struct pre_interface out[PRE_INTERFACES_MAX])
 
 bool pre_interface_is_v4(const struct pre_address *a)
 {
-	return memcmp(a->ip, stack_v4_prefix, sizeof(stack_v4_prefix)) == 0;
+	return stack_ip_is_v4(a->ip);
 }
 
 socklen_t pre_interface_sockaddr(const struct pre_address *a, bool mask, void *sa)

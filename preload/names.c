@@ -36,8 +36,7 @@ bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope, bool *
 	*scope = 0;
 	*bad_scope = false;
 	if (!percent && inet_aton(text, &in)) {
-		memcpy(ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-		memcpy(ip + 12, &in, 4);
+		stack_ip_set_v4(ip, &in);
 		return true;
 	}
 	if (len >= sizeof(copy))

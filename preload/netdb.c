@@ -166,8 +166,7 @@ PRE_EXPORT int gethostbyaddr_r(const void *restrict address, socklen_t len, int 
 	pre_enter();
 	*result = NULL;
 	if (family == AF_INET && len == 4) {
-		memcpy(addr.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-		memcpy(addr.ip + 12, address, 4);
+		stack_ip_set_v4(addr.ip, address);
 	} else if (family == AF_INET6 && len == 16) {
 		memcpy(addr.ip, address, 16);
 	} else {

@@ -23,12 +23,10 @@
 #include "lwip/priv/tcp_priv.h"
 
 enum {
-	DUPACKS = 3,
 	HELD_ACKS_MAX = 44,
 	HELD_MAX_NS = 1000 * 1000,
 	HELD_RTT_PARTS = 20,
 	SACK_AT = TCP_HEADER_BYTES + 2, /* behind two NOPs, as lwIP writes it */
-	SACK_KIND = 5,
 };
 
 /* What a pure ACK says: @blocks are the most recently changed ones, the latest first (RFC 2018 4) */
@@ -45,11 +43,12 @@ static bool parse(const uint8_t *tcp, size_t len, struct ack *a)
 
 	a->number = get32(tcp + 8);
 	a->n = 0;
-	if ((size_t)(tcp[12] >> 4) * 4 != len || tcp[13] != TCP_ACK)
+	if (tcp_header_len(tcp) != len || tcp[TCP_FLAGS_AT] != TCP_ACK)
 		return false;
 	if (len == TCP_HEADER_BYTES)
 		return true;
-	if (o[-2] != 1 || o[-1] != 1 || o[0] != SACK_KIND || o[1] + (size_t)SACK_AT != len)
+	if (o[-2] != TCP_OPTION_NOP || o[-1] != TCP_OPTION_NOP || o[0] != TCP_OPTION_SACK ||
+	    o[1] + (size_t)SACK_AT != len)
 		return false;
 	for (o += 2; o < tcp + len; o += 8)
 		a->blocks[a->n++] = (struct sack_block){get32(o), get32(o + 4)};
@@ -131,7 +130,7 @@ void acks_segment(struct stack *s, const struct stack_addr *to, const struct iov
 	if (f && f->held_len > 0) {
 		parse(f->held + header_len, f->held_len - header_len, &held);
 		if (pure ? !supersedes(&a, &held)
-			 : held.n > 0 || a.number == held.number || (tcp[13] & TCP_RST))
+			 : held.n > 0 || a.number == held.number || (tcp[TCP_FLAGS_AT] & TCP_RST))
 			acks_flush(f);
 		else if (!pure || !s->in_batch)
 			forget(f);

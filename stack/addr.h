@@ -20,10 +20,33 @@ struct stack_addr {
 
 static const uint8_t stack_v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-/** stack_addr_is_v4() - whether @a is an IPv4 address (v4-mapped form) */
+/** stack_ip_is_v4() - whether @ip is an IPv4 address (v4-mapped form, RFC 4291 2.5.5.2) */
+static inline bool stack_ip_is_v4(const uint8_t ip[16])
+{
+	return memcmp(ip, stack_v4_prefix, sizeof(stack_v4_prefix)) == 0;
+}
+
+/** stack_ip_set_v4() - @ip becomes the IPv4 address @v4: 4 bytes, network order */
+static inline void stack_ip_set_v4(uint8_t ip[16], const void *v4)
+{
+	memcpy(ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+	memcpy(ip + sizeof(stack_v4_prefix), v4, 4);
+}
+
+/** stack_addr_is_v4() - whether @a is an IPv4 address */
 static inline bool stack_addr_is_v4(const struct stack_addr *a)
 {
-	return memcmp(a->ip, stack_v4_prefix, sizeof(stack_v4_prefix)) == 0;
+	return stack_ip_is_v4(a->ip);
+}
+
+/** stack_addr_wildcard() - the wildcard of a family, port 0 */
+static inline struct stack_addr stack_addr_wildcard(bool v4)
+{
+	struct stack_addr a = {.port = 0};
+
+	if (v4)
+		memcpy(a.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+	return a;
 }
 
 /** stack_addr_is_any() - whether @a is the wildcard of its family */

@@ -31,9 +31,9 @@
 #include "lwip/priv/tcp_priv.h"
 
 enum {
-	NS_PER_MS = 1000 * 1000,
-	MIN_RTT_WINDOW_NS_10TH = 1000 * NS_PER_MS, /* a tenth of 10 s */
 	PROBE_RTT_MS = 200,
+	STARTUP_PERCENT = 277, /* of the bandwidth: 4 ln 2 */
+	MARGIN_PERCENT = 99,   /* 1 % for our headers */
 	FULL_BW_ROUNDS = 3,
 	STARTUP_LOSS_EVENTS = 6,
 	LOSS_PARTS = 50, /* a flight may lose a 50th */
@@ -46,18 +46,10 @@ enum {
 	EXTRA_ROUNDS = 5,
 };
 
-#define NS_PER_S  1000000000ull
-#define UNLIMITED UINT64_MAX
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t most(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
+/* What the draft calls MinRTTFilterLen and ProbeRTTInterval */
+#define MIN_RTT_WINDOW_NS     (10 * NS_PER_S)
+#define PROBE_RTT_INTERVAL_NS (5 * NS_PER_S)
+#define UNLIMITED	      UINT64_MAX
 
 /* ---- the model ---- */
 
@@ -73,7 +65,7 @@ static uint64_t bw(const struct bbr *b)
 
 static uint32_t first_cwnd(const struct flow *f)
 {
-	return 10u * f->pcb->mss;
+	return (uint32_t)INITIAL_SEGMENTS * f->pcb->mss;
 }
 
 /* Bandwidth-delay product times @percent */
@@ -134,7 +126,7 @@ static unsigned int pacing_percent(const struct bbr *b)
 {
 	switch (b->state) {
 	case BBR_STARTUP:
-		return 277;
+		return STARTUP_PERCENT;
 	case BBR_DRAIN:
 		return 35;
 	case BBR_DOWN:
@@ -542,7 +534,7 @@ static void update_min_rtt(struct flow *f, const struct rate_sample *rs)
 {
 	struct bbr *b = &f->tx.bbr;
 	uint64_t now = f->stack->now_ns;
-	bool expired = now > b->probe_rtt_min_at_ns + 5ull * MIN_RTT_WINDOW_NS_10TH;
+	bool expired = now > b->probe_rtt_min_at_ns + PROBE_RTT_INTERVAL_NS;
 
 	if (rs->rtt_ns &&
 	    (b->probe_rtt_min_ns == 0 || rs->rtt_ns < b->probe_rtt_min_ns || expired)) {
@@ -550,7 +542,7 @@ static void update_min_rtt(struct flow *f, const struct rate_sample *rs)
 		b->probe_rtt_min_at_ns = now;
 	}
 	if (b->min_rtt_ns == 0 || b->probe_rtt_min_ns < b->min_rtt_ns ||
-	    now > b->min_rtt_at_ns + 10ull * MIN_RTT_WINDOW_NS_10TH) {
+	    now > b->min_rtt_at_ns + MIN_RTT_WINDOW_NS) {
 		b->min_rtt_ns = b->probe_rtt_min_ns;
 		b->min_rtt_at_ns = b->probe_rtt_min_at_ns;
 	}
@@ -572,7 +564,7 @@ static void update_min_rtt(struct flow *f, const struct rate_sample *rs)
 static void set_pacing_rate(struct flow *f)
 {
 	const struct bbr *b = &f->tx.bbr;
-	uint64_t rate = bw(b) / 100 * pacing_percent(b) / 100 * 99; /* 1 % for our headers */
+	uint64_t rate = bw(b) / 100 * pacing_percent(b) / 100 * MARGIN_PERCENT;
 
 	if (rate > 0 && (b->full_bw_reached || rate > f->tx.pacing_rate))
 		f->tx.pacing_rate = rate;
@@ -656,7 +648,7 @@ static void bbr_restart(struct flow *f)
 	b->extra_start_ns = f->stack->now_ns;
 	b->extra_acked = 0;
 	if (in_probe_bw(b))
-		f->tx.pacing_rate = most(bw(b) / 100 * 99, 1);
+		f->tx.pacing_rate = most(bw(b) / 100 * MARGIN_PERCENT, 1);
 	else if (b->state == BBR_PROBE_RTT && b->probe_rtt_done_ns &&
 		 f->stack->now_ns > b->probe_rtt_done_ns)
 		leave_probe_rtt(f);
@@ -675,7 +667,7 @@ static void bbr_init(struct flow *f)
 	b->round_rtt_ns = UNLIMITED;
 	b->last_rtt_ns = b->min_rtt_ns;
 	b->state = BBR_STARTUP;
-	f->tx.pacing_rate = first_cwnd(f) * NS_PER_S / rtt / 100 * 277;
+	f->tx.pacing_rate = first_cwnd(f) * NS_PER_S / rtt / 100 * STARTUP_PERCENT;
 }
 
 const struct cc_ops cc_bbr = {

@@ -8,7 +8,7 @@
 
 #include "lwip/priv/tcp_priv.h"
 
-enum { NS_PER_MS = 1000 * 1000, ROUND_SAMPLES = 8, MIN_SEGMENTS = 2 };
+enum { ROUND_SAMPLES = 8, MIN_SEGMENTS = 2 };
 
 static uint32_t floor_cwnd(const struct flow *f)
 {

@@ -475,7 +475,7 @@ static void segment_alone(const struct ip_packet *p)
 static bool reopens(struct flow *f, const struct ip_packet *p)
 {
 	uint32_t seq = get32(p->payload + 4);
-	uint8_t flags = p->payload[13];
+	uint8_t flags = p->payload[TCP_FLAGS_AT];
 
 	return f->state == FLOW_TIME_WAIT && !f->ops && f->events == 0 &&
 	       (flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
@@ -572,7 +572,7 @@ void demux_input(struct stack *s, const struct ip_packet *p)
 	}
 	if (f) {
 		if (s->rx_bytes >= RX_DROP_BYTES && f->rx_bytes > 0 &&
-		    p->payload_len > (size_t)(p->payload[12] >> 4) * 4)
+		    p->payload_len > tcp_header_len(p->payload))
 			return;
 		demux_touch(f);
 		f->rx_segs++;
@@ -581,7 +581,7 @@ void demux_input(struct stack *s, const struct ip_packet *p)
 		if (!f->pcb)
 			return; /* what had waited ended the connection */
 		sender_note_options(f, p->payload + TCP_HEADER_BYTES,
-				    p->payload + (p->payload[12] >> 4) * 4);
+				    p->payload + tcp_header_len(p->payload));
 		demux_enter(f);
 		segment_alone(p);
 		demux_leave(f);

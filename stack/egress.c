@@ -13,34 +13,37 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { IP6_FRAGMENT_HEADER_BYTES = 8, PROTO_FRAGMENT = 44 };
+/** egress_checksum4() - fills in the checksum of the IPv4 header @h, which has no options */
+void egress_checksum4(uint8_t *h)
+{
+	uint16_t sum;
+
+	put16(h + 10, 0);
+	sum = (uint16_t)~checksum_fold(checksum_add(0, h, IP4_HEADER_BYTES));
+	memcpy(h + 10, &sum, 2);
+}
 
 static size_t header4(uint8_t *h, const struct stack_addr *from, const struct stack_addr *to,
 		      uint8_t proto, size_t payload_len, uint8_t ttl, uint8_t tos, uint16_t id,
 		      uint16_t fragment)
 {
-	uint16_t sum;
-
-	h[0] = 0x45;
+	h[0] = IP4_FIRST_BYTE;
 	h[1] = tos;
 	put16(h + 2, (uint32_t)(IP4_HEADER_BYTES + payload_len));
 	put16(h + 4, id);
 	put16(h + 6, fragment);
 	h[8] = ttl;
 	h[9] = proto;
-	put16(h + 10, 0);
 	memcpy(h + 12, from->ip + 12, 4);
 	memcpy(h + 16, to->ip + 12, 4);
-	sum = (uint16_t)~checksum_fold(checksum_add(0, h, IP4_HEADER_BYTES));
-	memcpy(h + 10, &sum, 2);
+	egress_checksum4(h);
 	return IP4_HEADER_BYTES;
 }
 
-size_t egress_header(struct stack *s, uint8_t *h, const struct stack_addr *from,
-		     const struct stack_addr *to, uint8_t proto, size_t payload_len, uint8_t ttl,
-		     uint8_t tos, uint16_t id, uint16_t fragment)
+size_t egress_header(uint8_t *h, const struct stack_addr *from, const struct stack_addr *to,
+		     uint8_t proto, size_t payload_len, uint8_t ttl, uint8_t tos, uint16_t id,
+		     uint16_t fragment)
 {
-	(void)s;
 	if (stack_addr_is_v4(to))
 		return header4(h, from, to, proto, payload_len, ttl, tos, id, fragment);
 	put32(h, 6u << 28 | (uint32_t)tos << 20);
@@ -114,20 +117,20 @@ static int send_fragment(struct stack *s, const struct stack_addr *from,
 			 size_t len, size_t offset, bool more, uint8_t ttl, uint8_t tos,
 			 uint32_t id)
 {
-	uint8_t header[IP6_HEADER_BYTES + IP6_FRAGMENT_HEADER_BYTES];
+	uint8_t header[IP6_HEADER_BYTES + IP6_FRAGMENT_BYTES];
 	size_t h;
 
 	if (stack_addr_is_v4(to)) {
-		h = egress_header(s, header, from, to, proto, len, ttl, tos, (uint16_t)id,
+		h = egress_header(header, from, to, proto, len, ttl, tos, (uint16_t)id,
 				  (uint16_t)(offset / 8 | (more ? IP4_MORE_FRAGMENTS : 0)));
 	} else {
-		h = egress_header(s, header, from, to, PROTO_FRAGMENT,
-				  len + IP6_FRAGMENT_HEADER_BYTES, ttl, tos, 0, 0);
+		h = egress_header(header, from, to, PROTO_FRAGMENT, len + IP6_FRAGMENT_BYTES, ttl,
+				  tos, 0, 0);
 		header[h] = proto;
 		header[h + 1] = 0;
 		put16(header + h + 2, (uint32_t)offset | more);
 		put32(header + h + 4, id);
-		h += IP6_FRAGMENT_HEADER_BYTES;
+		h += IP6_FRAGMENT_BYTES;
 	}
 	pieces[0].iov_base = header;
 	pieces[0].iov_len = h;
@@ -161,11 +164,11 @@ int egress_datagram(struct stack *s, const struct stack_addr *from, const struct
 
 		out[0].iov_base = header;
 		out[0].iov_len =
-			egress_header(s, header, from, to, proto, len, ttl, tos, (uint16_t)id, 0);
+			egress_header(header, from, to, proto, len, ttl, tos, (uint16_t)id, 0);
 		memcpy(out + 1, all, sizeof(*all) * (size_t)(n + 1));
 		return egress_packet(s, to, out, n + 2, ip_len + len);
 	}
-	most = (s->mtu - ip_len - (v4 ? 0 : IP6_FRAGMENT_HEADER_BYTES)) & ~(size_t)7;
+	most = (s->mtu - ip_len - (v4 ? 0 : IP6_FRAGMENT_BYTES)) & ~(size_t)7;
 	while (offset < len && err == 0) {
 		size_t part = len - offset < most ? len - offset : most;
 		int pieces = slice(&at, &in_piece, part, out + 1);

@@ -355,10 +355,10 @@ void flow_icmp_error(struct flow *f, uint32_t seq, int err)
 void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu)
 {
 	bool v4 = stack_addr_is_v4(&f->remote);
-	uint32_t least = v4 ? PATH_MTU4_MIN_BYTES : PATH_MTU6_MIN_BYTES, mss;
+	uint32_t floor = v4 ? PATH_MTU4_MIN_BYTES : IP6_MTU_MIN_BYTES, mss;
 	struct tcp_pcb *pcb = f->pcb;
 
-	mtu = LWIP_MAX(mtu, least);
+	mtu = LWIP_MAX(mtu, floor);
 	mss = mtu - TCP_HEADER_BYTES - (v4 ? IP4_HEADER_BYTES : IP6_HEADER_BYTES);
 	if (f->state != FLOW_OPEN || mss >= pcb->mss ||
 	    !TCP_SEQ_BETWEEN(seq, pcb->lastack, pcb->snd_nxt))

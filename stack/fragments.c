@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { OFFSET_MAX = 65535, IP6_FRAGMENT_BYTES = 8 };
+enum { OFFSET_MAX = 65535 };
 
 struct range {
 	uint32_t from, to;
@@ -60,8 +60,8 @@ static bool describe(const struct ip_packet *p, struct piece *f)
 		uint16_t field = get16(p->start + 6);
 
 		f->proto = p->proto;
-		f->offset = (field & 0x1fffu) * 8;
-		f->more = field & 0x2000;
+		f->offset = (field & (uint32_t)IP4_FRAGMENT_OFFSET) * 8;
+		f->more = field & IP4_MORE_FRAGMENTS;
 		f->id = get16(p->start + 4);
 		f->data = p->payload;
 		f->len = (uint32_t)p->payload_len;
@@ -88,7 +88,7 @@ static struct fragment_set **find(struct stack *s, const struct ip_packet *p, co
 
 	while (*at) {
 		set = *at;
-		if (s->now_ns - set->started_ns > FRAGMENT_TIMEOUT_S * UINT64_C(1000000000)) {
+		if (s->now_ns - set->started_ns > FRAGMENT_TIMEOUT_S * NS_PER_S) {
 			free_set(s, at);
 			continue;
 		}
@@ -170,7 +170,6 @@ static uint8_t *assemble(const struct fragment_set *set, size_t *len)
 {
 	size_t header = set->v6 ? IP6_HEADER_BYTES : IP4_HEADER_BYTES;
 	uint8_t *all = malloc(header + set->total);
-	uint16_t sum;
 
 	if (!all)
 		return NULL;
@@ -183,9 +182,7 @@ static uint8_t *assemble(const struct fragment_set *set, size_t *len)
 	} else {
 		put16(all + 2, (uint32_t)*len);
 		put16(all + 6, 0);
-		put16(all + 10, 0);
-		sum = (uint16_t)~checksum_fold(checksum_add(0, all, header));
-		memcpy(all + 10, &sum, 2);
+		egress_checksum4(all);
 	}
 	return all;
 }

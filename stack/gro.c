@@ -18,7 +18,7 @@
 
 #include "stack/demux.h"
 
-enum { FLAGS_AT = 13, PLAIN = 0x50 }; /* a header of 20 bytes */
+enum { PLAIN = TCP_HEADER_BYTES / 4 << 4 }; /* a header without options, reserved bits unset */
 
 static uint8_t *header_of(struct flow *f)
 {
@@ -32,7 +32,7 @@ static size_t waiting_bytes(const struct flow *f)
 
 static bool plain(const struct ip_packet *p)
 {
-	uint8_t flags = p->payload[FLAGS_AT];
+	uint8_t flags = p->payload[TCP_FLAGS_AT];
 
 	return p->payload[12] == PLAIN && (flags & ~(TCP_ACK | TCP_PSH)) == 0 && (flags & TCP_ACK);
 }
@@ -43,7 +43,7 @@ static void renew_header(struct flow *f, const uint8_t *tcp)
 	uint8_t *h = header_of(f);
 
 	memcpy(h + 8, tcp + 8, 4);
-	h[FLAGS_AT] |= tcp[FLAGS_AT];
+	h[TCP_FLAGS_AT] |= tcp[TCP_FLAGS_AT];
 	memcpy(h + 14, tcp + 14, 2);
 }
 

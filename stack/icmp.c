@@ -15,13 +15,21 @@
 enum {
 	ICMP4_ECHO_REPLY = 0,
 	ICMP4_UNREACHABLE = 3,
+	ICMP4_PORT_UNREACHABLE = 3, /* a code of the former */
 	ICMP4_ECHO = 8,
 	ICMP4_TIME_EXCEEDED = 11,
 	ICMP6_UNREACHABLE = 1,
+	ICMP6_PORT_UNREACHABLE = 4, /* a code of the former */
 	ICMP6_TOO_BIG = 2,
 	ICMP6_TIME_EXCEEDED = 3,
 	ICMP6_ECHO = 128,
 	ICMP6_ECHO_REPLY = 129,
+};
+
+/* An error with its IP header and what it quotes */
+enum {
+	ICMP4_ERROR_MAX_BYTES = 576,  /* RFC 1812 4.3.2.3 */
+	ICMP6_ERROR_MAX_BYTES = 1280, /* RFC 4443 2.4 (c) */
 };
 
 /* Linux's icmp_err_convert */
@@ -72,7 +80,7 @@ static int send_icmp(struct stack *s, const struct stack_addr *from, const struc
 /* A token bucket, in nanoseconds of credit. */
 static bool may_send(struct stack *s)
 {
-	const uint64_t cost = UINT64_C(1000000000) / ICMP_ERRORS_PER_S;
+	const uint64_t cost = NS_PER_S / ICMP_ERRORS_PER_S;
 	uint64_t floor =
 		s->now_ns > cost * ICMP_ERRORS_BURST ? s->now_ns - cost * ICMP_ERRORS_BURST : 0;
 
@@ -86,18 +94,17 @@ static bool may_send(struct stack *s)
 
 void icmp_port_unreachable(struct stack *s, const struct ip_packet *p)
 {
-	/* RFC 1812 4.3.2.3: at most 576 bytes; RFC 4443 2.4 (c): at most 1280 */
-	size_t most = p->v6 ? 1280 - IP6_HEADER_BYTES - ICMP_HEADER_BYTES
-			    : 576 - IP4_HEADER_BYTES - ICMP_HEADER_BYTES;
+	size_t most = p->v6 ? ICMP6_ERROR_MAX_BYTES - IP6_HEADER_BYTES - ICMP_HEADER_BYTES
+			    : ICMP4_ERROR_MAX_BYTES - IP4_HEADER_BYTES - ICMP_HEADER_BYTES;
 	size_t quoted = p->len < most ? p->len : most;
-	uint8_t icmp[1280] = {0};
+	uint8_t icmp[ICMP6_ERROR_MAX_BYTES] = {0};
 
 	if (!may_send(s))
 		return;
 	icmp[0] = p->v6 ? ICMP6_UNREACHABLE : ICMP4_UNREACHABLE;
-	icmp[1] = p->v6 ? 4 : 3;
+	icmp[1] = p->v6 ? ICMP6_PORT_UNREACHABLE : ICMP4_PORT_UNREACHABLE;
 	memcpy(icmp + ICMP_HEADER_BYTES, p->start, quoted);
-	send_icmp(s, &p->to, &p->from, icmp, ICMP_HEADER_BYTES + quoted, 64, 0);
+	send_icmp(s, &p->to, &p->from, icmp, ICMP_HEADER_BYTES + quoted, TTL_DEFAULT, 0);
 }
 
 static void answer_echo(struct stack *s, const struct ip_packet *p)
@@ -108,7 +115,7 @@ static void answer_echo(struct stack *s, const struct ip_packet *p)
 		return;
 	memcpy(icmp, p->payload, p->payload_len);
 	icmp[0] = p->v6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY;
-	send_icmp(s, &p->to, &p->from, icmp, p->payload_len, 64, p->tos);
+	send_icmp(s, &p->to, &p->from, icmp, p->payload_len, TTL_DEFAULT, p->tos);
 	free(icmp);
 }
 
@@ -138,12 +145,10 @@ static bool parse_quote(const struct ip_packet *icmp, struct ip_packet *q)
 		memcpy(q->to.ip, h + 24, 16);
 		q->proto = h[6];
 	} else {
-		if (h[0] != 0x45 || (get16(h + 6) & 0x1fff) != 0)
+		if (h[0] != IP4_FIRST_BYTE || (get16(h + 6) & IP4_FRAGMENT_OFFSET) != 0)
 			return false;
-		memcpy(q->from.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-		memcpy(q->to.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-		memcpy(q->from.ip + 12, h + 12, 4);
-		memcpy(q->to.ip + 12, h + 16, 4);
+		stack_ip_set_v4(q->from.ip, h + 12);
+		stack_ip_set_v4(q->to.ip, h + 16);
 		q->proto = h[9];
 	}
 	q->start = h;
@@ -276,7 +281,7 @@ int flow_ping_send(struct flow_ping *g, const struct stack_addr *to, const uint8
 		return -ENOBUFS;
 	memcpy(copy, icmp, len);
 	put16(copy + 4, g->id);
-	err = send_icmp(s, &from, to, copy, len, ttl ? ttl : 64, tos);
+	err = send_icmp(s, &from, to, copy, len, ttl ? ttl : TTL_DEFAULT, tos);
 	free(copy);
 	return err;
 }

@@ -15,23 +15,15 @@
 enum {
 	IP6_HOP_BY_HOP = 0,
 	IP6_ROUTING = 43,
-	IP6_FRAGMENT = 44,
 	IP6_NO_NEXT = 59,
 	IP6_DESTINATION = 60,
 };
-
-static void addr4(struct stack_addr *a, const uint8_t *p)
-{
-	memcpy(a->ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-	memcpy(a->ip + 12, p, 4);
-	a->port = 0;
-}
 
 static bool parse4(const uint8_t *h, size_t len, struct ip_packet *p, bool *fragment)
 {
 	size_t total;
 
-	if (len < IP4_HEADER_BYTES || h[0] != 0x45)
+	if (len < IP4_HEADER_BYTES || h[0] != IP4_FIRST_BYTE)
 		return false;
 	total = get16(h + 2);
 	if (total < IP4_HEADER_BYTES || total > len)
@@ -46,9 +38,9 @@ static bool parse4(const uint8_t *h, size_t len, struct ip_packet *p, bool *frag
 	p->ttl = h[8];
 	p->proto = h[9];
 	p->v6 = false;
-	addr4(&p->from, h + 12);
-	addr4(&p->to, h + 16);
-	*fragment = (get16(h + 6) & 0x3fff) != 0;
+	stack_ip_set_v4(p->from.ip, h + 12);
+	stack_ip_set_v4(p->to.ip, h + 16);
+	*fragment = (get16(h + 6) & (IP4_MORE_FRAGMENTS | IP4_FRAGMENT_OFFSET)) != 0;
 	return true;
 }
 
@@ -61,9 +53,9 @@ static bool skip6(const uint8_t *end, const uint8_t **at, uint8_t *next, bool *f
 		size_t len;
 
 		switch (*next) {
-		case IP6_FRAGMENT:
+		case PROTO_FRAGMENT:
 			*fragment = true;
-			return end - *at >= 8;
+			return end - *at >= IP6_FRAGMENT_BYTES;
 		case IP6_HOP_BY_HOP:
 			if (n > 0)
 				return false;
@@ -106,7 +98,6 @@ static bool parse6(const uint8_t *h, size_t len, struct ip_packet *p, bool *frag
 	p->v6 = true;
 	memcpy(p->from.ip, h + 8, 16);
 	memcpy(p->to.ip, h + 24, 16);
-	p->from.port = p->to.port = 0;
 	*fragment = false;
 	/* an IPv4-mapped address on the wire would pass for IPv4 (RFC 4942 2.2) */
 	if (stack_addr_is_v4(&p->from) || stack_addr_is_v4(&p->to))
@@ -118,10 +109,8 @@ static bool parse6(const uint8_t *h, size_t len, struct ip_packet *p, bool *frag
 }
 
 /* Finds the transport header behind IPv6 extension headers; false: drop it. */
-static bool parse(const struct stack *s, const uint8_t *packet, size_t len, struct ip_packet *p,
-		  bool *fragment)
+static bool parse(const uint8_t *packet, size_t len, struct ip_packet *p, bool *fragment)
 {
-	(void)s;
 	if (len < 1)
 		return false;
 	if (packet[0] >> 4 == 4)
@@ -145,8 +134,8 @@ static bool martian(const struct stack *s, const struct ip_packet *p)
 
 static bool options_sound(const uint8_t *o, const uint8_t *end)
 {
-	while (o < end && *o != 0) {
-		if (*o == 1) {
+	while (o < end && *o != TCP_OPTION_END) {
+		if (*o == TCP_OPTION_NOP) {
 			o++;
 			continue;
 		}
@@ -163,7 +152,7 @@ static bool tcp_sound(const struct ip_packet *p)
 
 	if (p->payload_len < TCP_HEADER_BYTES)
 		return false;
-	header = (size_t)(p->payload[12] >> 4) * 4;
+	header = tcp_header_len(p->payload);
 	if (header < TCP_HEADER_BYTES || header > p->payload_len)
 		return false;
 	if (get16(p->payload) == 0 || get16(p->payload + 2) == 0)
@@ -232,7 +221,7 @@ static bool accepted(struct stack *s, const uint8_t *packet, size_t len, bool lo
 	uint8_t *all;
 	size_t all_len;
 
-	if (!parse(s, packet, len, &p, &fragment))
+	if (!parse(packet, len, &p, &fragment))
 		return false;
 	if (!stack_is_local(s, &p.to) || martian(s, &p))
 		return false;

@@ -23,6 +23,7 @@ enum {
 	PROTO_ICMP = 1,
 	PROTO_TCP = 6,
 	PROTO_UDP = 17,
+	PROTO_FRAGMENT = 44, /* IPv6's fragment header */
 	PROTO_ICMPV6 = 58,
 };
 
@@ -33,10 +34,25 @@ enum {
 	TCP_HEADER_BYTES = 20,
 	TCP_OPTIONS_MAX_BYTES = 40,
 	ICMP_HEADER_BYTES = 8,
+	IP6_FRAGMENT_BYTES = 8,
 };
+
+enum {
+	IP4_FIRST_BYTE = 0x45, /* version 4, a header of 20 bytes */
+	/* Flags and offset in units of 8 bytes, host order */
+	IP4_DONT_FRAGMENT = 0x4000,
+	IP4_MORE_FRAGMENTS = 0x2000,
+	IP4_FRAGMENT_OFFSET = 0x1fff,
+	TTL_DEFAULT = 64, /* Linux's ip_default_ttl */
+};
+
+/* RFC 9293 3.1, RFC 2018 3 */
+enum { TCP_FLAGS_AT = 13, TCP_OPTION_END = 0, TCP_OPTION_NOP = 1, TCP_OPTION_SACK = 5 };
 
 /* The timers' unit: one slow tick of lwIP (TCP_SLOW_INTERVAL). */
 enum { TICK_NS = 10 * 1000 * 1000, TICKS_PER_S = 100 };
+enum { NS_PER_MS = 1000 * 1000 };
+#define NS_PER_S UINT64_C(1000000000)
 
 /**
  * struct ip_packet - a whole, validated inner packet
@@ -237,11 +253,13 @@ uint64_t checksum_pseudo(const struct stack_addr *from, const struct stack_addr 
 			 size_t len);
 
 /* memory.c */
+/* @size: of a full segment with all that lwIP puts around it. */
 void memory_init(size_t size);
 /* Frees what is kept for later. */
 void memory_trim(void);
 
 /* ingress.c */
+/* An inner packet, @looped: our own. What is not acceptable is counted and dropped. */
 void ingress_packet(struct stack *s, const uint8_t *packet, size_t len, bool looped);
 
 /* fragments.c - true: *whole is a packet of malloc'ed memory *whole_buf */
@@ -250,14 +268,12 @@ void fragments_release(uint8_t *whole);
 void fragments_free(struct stack *s);
 
 /* egress.c */
-
-enum { IP4_DONT_FRAGMENT = 0x4000, IP4_MORE_FRAGMENTS = 0x2000 };
-
+void egress_checksum4(uint8_t *header);
 /* Writes the IP header for @payload_len bytes into @header; returns its length. @fragment: IPv4
  * flags and offset field, host order. */
-size_t egress_header(struct stack *s, uint8_t *header, const struct stack_addr *from,
-		     const struct stack_addr *to, uint8_t proto, size_t payload_len, uint8_t ttl,
-		     uint8_t tos, uint16_t id, uint16_t fragment);
+size_t egress_header(uint8_t *header, const struct stack_addr *from, const struct stack_addr *to,
+		     uint8_t proto, size_t payload_len, uint8_t ttl, uint8_t tos, uint16_t id,
+		     uint16_t fragment);
 /* A complete packet leaves, or is looped if it is for us. Returns 0 or -errno. */
 int egress_packet(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
 		  size_t len);
@@ -265,6 +281,7 @@ int egress_packet(struct stack *s, const struct stack_addr *to, const struct iov
 int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
 		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
 		    int n, uint8_t ttl, uint8_t tos);
+/* Delivers what was sent to ourselves. */
 void egress_loop_run(struct stack *s);
 void egress_loop_free(struct stack *s);
 
@@ -282,6 +299,8 @@ static inline size_t port_bucket(uint16_t port)
 {
 	return port % PORT_BUCKETS;
 }
+/* A random ephemeral port, from which to look for a free one; how many there are; the @n-th after
+ * @first, going round. Host order. */
 uint16_t ports_random(struct stack *s);
 unsigned int ports_count(void);
 uint16_t ports_after(uint16_t first, unsigned int n);
@@ -294,9 +313,12 @@ bool ports_match(const struct stack_addr *local, bool v6only, const struct stack
 int ports_check_local(const struct stack *s, const struct stack_addr *local);
 
 /* demux.c */
+/* A TCP segment that passed the fence. */
 void demux_input(struct stack *s, const struct ip_packet *p);
+/* The connection with these addresses, or NULL. */
 struct flow *demux_find(struct stack *s, const struct stack_addr *local,
 			const struct stack_addr *remote);
+/* A connection with both addresses set; room in the timers' heap is made, too. 0 or -ENOBUFS. */
 int demux_insert(struct stack *s, struct flow *f);
 /* The flow is looked at when the batch ends. */
 void demux_touch(struct flow *f);
@@ -305,41 +327,56 @@ void demux_enter(struct flow *f);
 void demux_leave(struct flow *f);
 /* What waits merged goes to lwIP. */
 void demux_flush(struct stack *s);
+/* The flow's turn in the heap. */
 void demux_timer(struct flow *f);
 /* Drops the pcb; with an RST if @reset. No callback. */
 void demux_drop(struct flow *f, bool reset);
 /* The connection ends with @err (0: in order); closed() will be called. */
 void demux_end(struct flow *f, int err);
+/* Ends TIME_WAITs whose time is over, or @all, or the oldest ones if there are too many. */
 void demux_wait_expire(struct stack *s, bool all);
 void demux_untouch(struct flow *f);
+/* What was held back for the batch leaves. */
 void demux_batch_end(struct stack *s);
+/* The tick of s->now_ns; never 0, which means "not set" in a flow's deadlines. */
 uint64_t demux_tick_of(const struct stack *s);
 
 /* gro.c */
+/* Keeps @p for the end of the batch; false: it is for lwIP now. */
 bool gro_take(struct flow *f, const struct ip_packet *p);
+/* lwIP gets what waits; or nobody does. */
 void gro_flush(struct flow *f);
 void gro_drop(struct flow *f);
 
-/* timers.c */
+/* timers.c: in ns of s->now_ns */
+/* @f is due at @due, or earlier if it is in the heap already. */
 void timers_set(struct stack *s, struct flow *f, uint64_t due);
 void timers_cancel(struct stack *s, struct flow *f);
+/* The earliest deadline; UINT64_MAX: none. */
 uint64_t timers_next(const struct stack *s);
 void timers_run(struct stack *s);
 
 /* events.c */
+/* The owner is told of @events (enum flow_event) when lwIP is left. */
 void events_post(struct flow *f, unsigned int events);
 void events_unpost(struct flow *f);
 /* Runs the callbacks that are due. Only stack_input_done and stack_tick call it. */
 void events_dispatch(struct stack *s);
 
 /* window.c */
+/* First window, at the end of the handshake. */
 void window_open(struct flow *f);
+/* The owner has consumed @len bytes. */
 void window_consumed(struct flow *f, size_t len);
+/* lwIP has been at work for the connection. */
 void window_settle(struct flow *f);
+/* The connection's lwIP side is gone. */
 void window_closed(struct flow *f);
 
 /* flow.c */
+/* A flow without addresses, in the stack's list; NULL: no memory. */
 struct flow *flow_alloc(struct stack *s);
+/* Ends the owner's relation to @f. In TIME_WAIT the rest stays until demux_wait_expire. */
 void flow_free(struct flow *f);
 /* Makes @f's pcb call back into @f. */
 void flow_attach(struct flow *f);
@@ -350,6 +387,7 @@ void flow_opened(struct flow *f);
 void flow_finished(struct flow *f, int err);
 /* What was queued to be sent is gone. */
 void flow_tx_dropped(struct flow *f);
+/* Something was acknowledged, or has left: the owner may write again. */
 void flow_room_made(struct flow *f);
 /* Brings the deadlines that are ours, not lwIP's, up to date. */
 void flow_timeouts(struct flow *f);
@@ -361,13 +399,18 @@ void flow_icmp_error(struct flow *f, uint32_t seq, int err);
 void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu);
 
 /* listener.c */
+/* Who takes a SYN to @to: an address before a wildcard; NULL: nobody. */
 struct flow_listener *listener_find(struct stack *s, const struct stack_addr *to);
+/* @f is accepted or gone. */
 void listener_forget(struct flow *f);
+/* A segment of no connection, for @l. */
 void listener_input(struct flow_listener *l, const struct ip_packet *p);
+/* The accept callback of @f, which is established (and may be over again). */
 void listener_accept(struct flow *f);
 
 /* udp.c */
 void udp_input(struct stack *s, const struct ip_packet *p);
+/* Tells the socket that sent from @local to @remote; @info: flow_udp_ops.error. */
 void udp_icmp_error(struct stack *s, const struct stack_addr *local,
 		    const struct stack_addr *remote, int err, uint32_t info);
 
@@ -399,6 +442,12 @@ static inline uint16_t get16(const uint8_t *p)
 static inline uint32_t get32(const uint8_t *p)
 {
 	return (uint32_t)get16(p) << 16 | get16(p + 2);
+}
+
+/* Header and options, in bytes; ingress.c has checked that they are there. */
+static inline size_t tcp_header_len(const uint8_t *tcp)
+{
+	return (size_t)(tcp[12] >> 4) * 4;
 }
 
 #endif

@@ -50,7 +50,7 @@ enum {
 
 	/* No ICMP makes segments smaller than these: Linux's min_pmtu, RFC 8200 5 */
 	PATH_MTU4_MIN_BYTES = 552,
-	PATH_MTU6_MIN_BYTES = 1280,
+	IP6_MTU_MIN_BYTES = 1280,
 };
 
 /* Least and first retransmission timeout, Linux's values; ticks of 10 ms */

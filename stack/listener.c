@@ -169,7 +169,8 @@ void listener_input(struct flow_listener *l, const struct ip_packet *p)
 	struct tcp_pcb *pcb;
 	struct flow *f;
 
-	if (l->half_open >= l->backlog && (p->payload[13] & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+	if (l->half_open >= l->backlog &&
+	    (p->payload[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		return;
 	pcb = demux_listen(l->pcb, p);
 	if (!pcb)

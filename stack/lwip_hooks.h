@@ -17,13 +17,18 @@ struct tcp_seg;
 u32_t stack_ooseq_max(const struct tcp_pcb *pcb);
 
 /* sender.c (patch 09) */
-void stack_sender_ack(struct tcp_pcb *pcb, u32_t ackno, int empty);
+/* An acknowledgement of @ack, before lwIP takes what it covers off its queues. @empty: the segment has
+ * no data and changes no window, so it may be a duplicate (RFC 5681 2). */
+void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty);
+/* tcp_output begins: lost segments go first. */
 void stack_sender_output(struct tcp_pcb *pcb);
+/* Whether a new segment of @len bytes may leave. */
 int stack_sender_may_send(struct tcp_pcb *pcb, u32_t len);
+/* It has left. */
 void stack_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg);
-#define TCP_SENDER_ACK(pcb, ackno, empty) stack_sender_ack(pcb, ackno, empty)
-#define TCP_SENDER_OUTPUT(pcb)		  stack_sender_output(pcb)
-#define TCP_SENDER_MAY_SEND(pcb, len)	  stack_sender_may_send(pcb, len)
-#define TCP_SENDER_SENT(pcb, seg)	  stack_sender_sent(pcb, seg)
+#define TCP_SENDER_ACK(pcb, ack, empty) stack_sender_ack(pcb, ack, empty)
+#define TCP_SENDER_OUTPUT(pcb)		stack_sender_output(pcb)
+#define TCP_SENDER_MAY_SEND(pcb, len)	stack_sender_may_send(pcb, len)
+#define TCP_SENDER_SENT(pcb, seg)	stack_sender_sent(pcb, seg)
 
 #endif

@@ -70,8 +70,7 @@ void lwip_port_addr(const struct stack_addr *from, ip_addr_t *to)
 static void addr_from(const ip_addr_t *from, uint16_t port, struct stack_addr *to)
 {
 	if (IP_IS_V4(from)) {
-		memcpy(to->ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-		memcpy(to->ip + 12, &ip_2_ip4(from)->addr, 4);
+		stack_ip_set_v4(to->ip, &ip_2_ip4(from)->addr);
 	} else {
 		memcpy(to->ip, ip_2_ip6(from)->addr, 16);
 	}
@@ -130,11 +129,11 @@ static void note_segment(struct stack *s, const struct pbuf *p)
 	if (!f || !f->pcb)
 		return;
 	f->tx_segs++;
-	if (tcp[13] & TCP_SYN) {
+	if (tcp[TCP_FLAGS_AT] & TCP_SYN) {
 		f->syn_again = f->syn_ns != 0;
 		f->syn_ns = s->now_ns;
 	}
-	if (p->len > (size_t)(tcp[12] >> 4) * 4 && f->pcb->persist_backoff == 0)
+	if (p->len > tcp_header_len(tcp) && f->pcb->persist_backoff == 0)
 		s->stats.tcp_retransmits += TCP_SEQ_LT(get32(tcp + 4), f->pcb->snd_nxt);
 }
 
@@ -151,7 +150,7 @@ static err_t output(struct pbuf *p, const struct stack_addr *from, const struct 
 	note_segment(s, p);
 	if (pbuf_add_header(p, header_len))
 		return ERR_BUF;
-	egress_header(s, p->payload, from, to, proto, segment_len, ttl, tos, (uint16_t)s->ip_id++,
+	egress_header(p->payload, from, to, proto, segment_len, ttl, tos, (uint16_t)s->ip_id++,
 		      IP4_DONT_FRAGMENT);
 	iov.iov_base = p->payload;
 	iov.iov_len = p->len;
@@ -166,10 +165,8 @@ err_t ip4_output_if(struct pbuf *p, const ip4_addr_t *src, const ip4_addr_t *dst
 	struct stack_addr from, to;
 
 	(void)netif;
-	memcpy(from.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-	memcpy(to.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-	memcpy(from.ip + 12, &src->addr, 4);
-	memcpy(to.ip + 12, &dst->addr, 4);
+	stack_ip_set_v4(from.ip, &src->addr);
+	stack_ip_set_v4(to.ip, &dst->addr);
 	return output(p, &from, &to, ttl, tos, proto);
 }
 

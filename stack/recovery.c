@@ -9,22 +9,10 @@
 #include "stack/internal.h"
 
 enum {
-	NS_PER_MS = 1000 * 1000,
 	MIN_RTT_WINDOW_S = 300,
-	DUPACKS = 3,
 	REORDER_MULT_MAX = 8,
 	REORDER_PERSIST = 16, /* recoveries */
 };
-
-static bool seq_before(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) < 0;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
 
 void recovery_rtt(struct sender *t, uint64_t rtt, uint64_t now)
 {
@@ -33,7 +21,7 @@ void recovery_rtt(struct sender *t, uint64_t rtt, uint64_t now)
 	if (rtt == 0)
 		rtt = 1;
 	if (t->min_rtt_ns == 0 || rtt <= t->min_rtt_ns ||
-	    now - t->min_rtt_at_ns > MIN_RTT_WINDOW_S * 1000ull * NS_PER_MS) {
+	    now - t->min_rtt_at_ns > MIN_RTT_WINDOW_S * NS_PER_S) {
 		t->min_rtt_ns = rtt;
 		t->min_rtt_at_ns = now;
 	}

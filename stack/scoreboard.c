@@ -26,11 +26,6 @@ static struct {
 	uint64_t cap;
 } spare;
 
-static bool seq_before(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) < 0;
-}
-
 bool board_reserve(struct sender *t)
 {
 	uint64_t cap = t->cap ? t->cap * 2 : RING_AT_FIRST, i;

@@ -25,15 +25,12 @@
 #include "stack/lwip_hooks.h"
 
 enum {
-	NS_PER_MS = 1000 * 1000,
 	PROBE_MIN_NS = 10 * NS_PER_MS,
 	PROBE_ACK_DELAY_NS = 25 * NS_PER_MS, /* RFC 8985: a lone segment's ACK may be delayed */
 	QUANTUM_MAX_BYTES = 256 * 1024,
 	QUANTUM_NS = NS_PER_MS,
 	LATE_MAX_NS = 10 * NS_PER_MS,
 	LATE_BURST_BYTES = 192 * 1024, /* more than that overflows sockets whose owner sleeps */
-	INITIAL_SEGMENTS = 10,	       /* RFC 6928 */
-	DUPACKS = 3,
 	PARTIAL_ACKS_MAX = 4,
 };
 
@@ -41,7 +38,7 @@ enum {
 
 uint32_t sender_quantum(const struct flow *f)
 {
-	uint64_t quantum = f->tx.pacing_rate / (1000 * NS_PER_MS / QUANTUM_NS);
+	uint64_t quantum = f->tx.pacing_rate / (NS_PER_S / QUANTUM_NS);
 
 	if (quantum > QUANTUM_MAX_BYTES)
 		return QUANTUM_MAX_BYTES;
@@ -50,7 +47,7 @@ uint32_t sender_quantum(const struct flow *f)
 
 static uint64_t time_for(const struct sender *t, uint64_t bytes)
 {
-	return bytes * 1000 * NS_PER_MS / (t->pacing_rate ? t->pacing_rate : 1);
+	return bytes * NS_PER_S / (t->pacing_rate ? t->pacing_rate : 1);
 }
 
 /* The initial window leaves as a whole, as on Linux. */
@@ -155,8 +152,8 @@ static bool resend(struct flow *f, uint64_t index)
 		return false;
 	e->again = true;
 	note_sent(f, index);
-	if (index ==
-	    f->tx.head) { /* its answer is a round trip away, however long the last one was */
+	if (index == f->tx.head) {
+		/* its answer is a round trip away, however long the last one was */
 		f->tx.progress_ns = f->stack->now_ns;
 		set_timer(f);
 	}
@@ -226,12 +223,13 @@ void sender_note_options(struct flow *f, const uint8_t *o, const uint8_t *end)
 	int i;
 
 	t->n_sacks = 0;
-	while (o < end && *o != 0) { /* ingress.c has checked the lengths */
-		if (*o == 1) {
+	while (o < end && *o != TCP_OPTION_END) { /* ingress.c has checked the lengths */
+		if (*o == TCP_OPTION_NOP) {
 			o++;
 			continue;
 		}
-		for (i = 2; *o == 5 && i + 8 <= o[1] && t->n_sacks < SACK_BLOCKS_MAX; i += 8)
+		for (i = 2; *o == TCP_OPTION_SACK && i + 8 <= o[1] && t->n_sacks < SACK_BLOCKS_MAX;
+		     i += 8)
 			t->sacks[t->n_sacks++] =
 				(struct sack_block){get32(o + i), get32(o + i + 4)};
 		o += o[1];
@@ -324,7 +322,7 @@ static void finish_sample(struct sender *t, struct rate_sample *rs, uint64_t now
 	rs->delivered = t->delivered - rs->prior_delivered;
 	rs->lost = t->lost - rs->prior_lost;
 	if (interval > 0 && interval >= t->min_rtt_ns)
-		rs->rate = rs->delivered * 1000 * NS_PER_MS / interval;
+		rs->rate = rs->delivered * NS_PER_S / interval;
 	if (rs->rate) {
 		t->rate = rs->rate;
 		t->rate_app_limited = rs->app_limited;

@@ -16,6 +16,11 @@ struct flow;
 struct tcp_pcb;
 struct tcp_seg;
 
+enum {
+	INITIAL_SEGMENTS = 10, /* RFC 6928 */
+	DUPACKS = 3,	       /* RFC 5681 3.2: so many duplicate ACKs mean a loss */
+};
+
 enum tx_state {
 	TX_OUT,	   /* in flight, in the list by time */
 	TX_LOST,   /* to be sent again, in the list of lost ones */
@@ -26,9 +31,8 @@ enum tx_state {
  * struct tx_seg - a segment that was sent and is not cumulatively acknowledged
  * @prev, @next: Neighbours in the list of its state, indices; 0: none
  * @skip:	TX_SACKED: no index between this one and @skip is in another state
- * @sent_ns:	Last transmission; the rest is the connection at that time (draft-cheng-iccrg-
- *		delivery-rate-estimation): @first_sent_ns, @delivered_ns, @delivered, @lost,
- *@inflight
+ * @sent_ns:	Last transmission. The rest is the connection at that time (draft-cheng-iccrg-
+ *		delivery-rate-estimation): @first_sent_ns, @delivered_ns, @delivered, @lost, @inflight
  * @again:	Sent more than once: its round trip is ambiguous
  */
 struct tx_seg {
@@ -188,6 +192,20 @@ struct sender {
 	};
 };
 
+/* Sequence numbers are compared modulo 2^32 (RFC 9293 3.4). */
+static inline bool seq_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+static inline uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+static inline uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* scoreboard.c */
 static inline struct tx_seg *board_at(const struct sender *t, uint64_t index)
 {
@@ -219,19 +237,23 @@ void board_sack(struct flow *f, const struct sack_block *b, board_delivered *del
 void board_unsack(struct sender *t);
 
 /* recovery.c */
+/* A round trip was measured (RFC 6298 2). */
 void recovery_rtt(struct sender *t, uint64_t rtt_ns, uint64_t now_ns);
-/* A backed-off timeout is due now. */
-void sender_hurry(struct flow *f);
+/* The retransmission timeout, in ns, backed off. */
 uint64_t recovery_rto(const struct sender *t);
+/* The peer has @e: what RACK learns from it. */
 void recovery_delivered(struct flow *f, const struct tx_seg *e);
 /* Marks what RACK finds lost and sets reorder_ns. */
 void recovery_detect(struct flow *f);
+/* Segment @index is lost; the first one of a flight begins recovery. */
 void recovery_mark(struct flow *f, uint64_t index);
 /* A segment was sent again for nothing: reordering takes longer than assumed. */
 void recovery_spurious(struct flow *f);
 
 /* sender.c */
+/* The handshake is complete: from here on we send, not lwIP. */
 void sender_start(struct flow *f);
+/* The pcb is going or in TIME_WAIT: frees the ring, stops the timers. */
 void sender_stop(struct flow *f);
 /* The SACK option of the segment that lwIP is about to see. */
 void sender_note_options(struct flow *f, const uint8_t *options, const uint8_t *end);
@@ -239,6 +261,8 @@ void sender_note_options(struct flow *f, const uint8_t *options, const uint8_t *
 uint64_t sender_due(const struct flow *f);
 /* Between demux_enter and demux_leave. */
 void sender_timer(struct flow *f);
+/* A backed-off timeout is due now. */
+void sender_hurry(struct flow *f);
 /* Everything in flight was put back to be sent again (a smaller MSS). */
 void sender_restart(struct flow *f);
 /* Bytes that may leave at once at the pacing rate. */

@@ -22,7 +22,7 @@ static bool config_valid(const struct stack_config *c)
 	for (i = 0; i < c->n_addrs; i++) {
 		if (stack_addr_is_any(&c->addrs[i]))
 			return false;
-		if (!stack_addr_is_v4(&c->addrs[i]) && c->mtu < 1280)
+		if (!stack_addr_is_v4(&c->addrs[i]) && c->mtu < IP6_MTU_MIN_BYTES)
 			return false;
 	}
 	return true;

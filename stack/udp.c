@@ -196,5 +196,5 @@ int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct 
 		check = 0xffff;
 	memcpy(header + 6, &check, 2);
 	return egress_datagram(s, &from, to, PROTO_UDP, header, sizeof(header), iov, n,
-			       ttl ? ttl : 64, tos);
+			       ttl ? ttl : TTL_DEFAULT, tos);
 }

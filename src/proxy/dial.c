@@ -267,11 +267,11 @@ static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
 static int only_family(const struct proxy_dial *d)
 {
 	const struct stack_addr v6 = {.ip = {0x20, 1}};
-	struct stack_addr v4 = {.ip = {[12] = 192, 0, 2, 1}}, from;
+	const struct stack_addr v4 = {.ip = {[10] = 0xff, 0xff, 192, 0, 2, 1}};
+	struct stack_addr from;
 	struct wgw_session *s = d->session;
 	bool has4, has6;
 
-	memcpy(v4.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
 	has4 = stack_source_for(s->t->stack, &v4, &from);
 	has6 = stack_source_for(s->t->stack, &v6, &from);
 	if (d->options.family != AF_UNSPEC)

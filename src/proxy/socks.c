@@ -69,8 +69,7 @@ static ssize_t parse_address(const uint8_t *b, size_t len, struct proxy_target *
 		*used = 1 + 4 + 2;
 		if (len < *used)
 			return 0;
-		memcpy(a.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-		memcpy(a.ip + 12, b + 1, 4);
+		stack_ip_set_v4(a.ip, b + 1);
 		break;
 	case ATYP_IPV6:
 		*used = 1 + 16 + 2;
@@ -167,8 +166,7 @@ ssize_t socks4_parse_request(const uint8_t *b, size_t len, struct socks_request 
 			out->code = SOCKS5_HOST_UNREACHABLE;
 		at += (size_t)n + 1;
 	} else {
-		memcpy(a.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-		memcpy(a.ip + 12, b + 4, 4);
+		stack_ip_set_v4(a.ip, b + 4);
 		proxy_target_set_addr(&out->target, &a);
 	}
 	if (out->command != SOCKS_CONNECT && out->command != SOCKS_BIND)
@@ -190,18 +188,10 @@ static size_t put_address(uint8_t *out, const struct stack_addr *a)
 	return 1 + n + 2;
 }
 
-static struct stack_addr v4_wildcard(void)
-{
-	struct stack_addr a = {0};
-
-	memcpy(a.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-	return a;
-}
-
 size_t socks5_put_reply(uint8_t out[SOCKS5_REPLY_MAX_BYTES], enum socks5_code code,
 			const struct stack_addr *bound)
 {
-	const struct stack_addr any = v4_wildcard();
+	const struct stack_addr any = stack_addr_wildcard(true);
 
 	out[0] = SOCKS5_VERSION;
 	out[1] = (uint8_t)code;

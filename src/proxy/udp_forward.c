@@ -215,13 +215,12 @@ static bool sender_open(struct sender *s)
 	static const struct flow_udp_ops ops = {.received = on_answer};
 	struct proxy_udp_forward *f = s->forward;
 	struct sockaddr_storage ss;
-	struct stack_addr any = {0};
+	struct stack_addr any;
 	socklen_t len;
 	int err;
 
 	if (!f->flow) {
-		if (stack_addr_is_v4(&f->to))
-			memcpy(any.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+		any = stack_addr_wildcard(stack_addr_is_v4(&f->to));
 		s->flow = flow_udp_new(f->service->proxy->t->stack, &any, false, false, &ops, s,
 				       &err);
 		if (s->flow)

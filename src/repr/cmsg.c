@@ -75,10 +75,8 @@ static int read_ip(const struct cmsghdr *c, struct wgw_dgram *head)
 		if (c->cmsg_len != CMSG_LEN(sizeof(info)))
 			return -EINVAL;
 		memcpy(&info, CMSG_DATA(c), sizeof(info));
-		if (info.ipi_spec_dst.s_addr) {
-			memcpy(head->local_ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-			memcpy(head->local_ip + 12, &info.ipi_spec_dst, 4);
-		}
+		if (info.ipi_spec_dst.s_addr)
+			stack_ip_set_v4(head->local_ip, &info.ipi_spec_dst);
 		return 0;
 	case IP_TTL:
 		value = read_octet(c);

@@ -72,8 +72,7 @@ static void read_v4(const void *sa, struct stack_addr *addr)
 	struct sockaddr_in in;
 
 	memcpy(&in, sa, sizeof(in));
-	memcpy(addr->ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-	memcpy(addr->ip + 12, &in.sin_addr, 4);
+	stack_ip_set_v4(addr->ip, &in.sin_addr);
 	addr->port = ntohs(in.sin_port);
 }
 
@@ -133,9 +132,7 @@ int wgw_repr_addr_write(uint64_t tag, const struct stack_addr *addr, void *sa, s
 
 void wgw_repr_addr_any(uint64_t tag, struct stack_addr *addr)
 {
-	memset(addr, 0, sizeof(*addr));
-	if (!(tag & WGW_TAG_V6))
-		memcpy(addr->ip, stack_v4_prefix, sizeof(stack_v4_prefix));
+	*addr = stack_addr_wildcard(!(tag & WGW_TAG_V6));
 }
 
 struct wgw_wire_addr wgw_repr_wire_addr(const struct stack_addr *addr)

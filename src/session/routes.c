@@ -123,10 +123,10 @@ static int give(struct wgw_config *config, struct wgw_peer_config *peer,
 /** give_default_routes() - and the halves that others hold would be longer. 0 or -ENOMEM */
 static int give_default_routes(struct wgw_config *config, struct wgw_peer_config *peer)
 {
-	struct wgw_prefix all4 = {.bits = 0}, all6 = {.bits = 0};
+	const struct wgw_prefix all4 = {.addr = stack_addr_wildcard(true)};
+	const struct wgw_prefix all6 = {.addr = stack_addr_wildcard(false)};
 	int err;
 
-	memcpy(all4.addr.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
 	for (size_t i = 0; i < config->n_peers; i++) {
 		struct wgw_prefixes *list = &config->peers[i].allowed_ips;
 

@@ -35,8 +35,7 @@ static void take_addresses(struct wgw_channel_msg *msg, const struct addrinfo *l
 		if (list->ai_family == AF_INET) {
 			const struct sockaddr_in *in = (const void *)list->ai_addr;
 
-			memcpy(a.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-			memcpy(a.ip + sizeof(stack_v4_prefix), &in->sin_addr, 4);
+			stack_ip_set_v4(a.ip, &in->sin_addr);
 		} else if (list->ai_family == AF_INET6) {
 			const struct sockaddr_in6 *in6 = (const void *)list->ai_addr;
 

@@ -56,8 +56,7 @@ const char *wgw_endpoint_text(const struct wg_endpoint *endpoint, char *buf)
 	struct stack_addr a = {.port = ntohs(endpoint->to.in.sin_port)};
 
 	if (endpoint->to.sa.sa_family == AF_INET) {
-		memcpy(a.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-		memcpy(a.ip + 12, &endpoint->to.in.sin_addr, 4);
+		stack_ip_set_v4(a.ip, &endpoint->to.in.sin_addr);
 	} else {
 		memcpy(a.ip, &endpoint->to.in6.sin6_addr, 16);
 	}
@@ -139,7 +138,7 @@ static bool is_name(const char *host)
 static void set_candidate(struct wg_endpoint *out, const uint8_t ip[16], uint16_t port)
 {
 	memset(out, 0, sizeof(*out));
-	if (memcmp(ip, stack_v4_prefix, sizeof(stack_v4_prefix)) == 0) {
+	if (stack_ip_is_v4(ip)) {
 		out->to.in.sin_family = AF_INET;
 		out->to.in.sin_port = htons(port);
 		memcpy(&out->to.in.sin_addr, ip + 12, 4);

@@ -233,15 +233,13 @@ static int connect_tunnel(struct dns_socket *d, const struct stack_addr *to)
 {
 	struct stack *stack = d->channel->resolver->t->stack;
 	static const struct flow_options options = {.nodelay = true};
-	struct stack_addr any = {.port = 0};
+	struct stack_addr any = stack_addr_wildcard(stack_addr_is_v4(to));
 	int err = ENOBUFS;
 
 	if (d->tcp) {
 		d->tcp_flow = flow_connect(stack, NULL, to, &options, &tcp_ops, d, &err);
 		return d->tcp_flow ? EINPROGRESS : err < 0 ? -err : err;
 	}
-	if (stack_addr_is_v4(to))
-		memcpy(any.ip, stack_v4_prefix, sizeof(stack_v4_prefix));
 	d->udp_flow = flow_udp_new(stack, &any, false, false, &udp_ops, d, &err);
 	if (!d->udp_flow)
 		return err < 0 ? -err : err;

@@ -51,9 +51,7 @@ static const struct policy *policy_of(const uint8_t *ip)
 /* RFC 6724 section 3.1: link-local 2, site-local 5, global 14; IPv4 by section 3.2. */
 static int scope_of(const uint8_t *ip)
 {
-	bool v4 = memcmp(ip, stack_v4_prefix, sizeof(stack_v4_prefix)) == 0;
-
-	if (v4)
+	if (stack_ip_is_v4(ip))
 		return ip[12] == 127 || (ip[12] == 169 && ip[13] == 254) ? 2 : 14;
 	if (ip[0] == 0xff)
 		return ip[1] & 0xf;

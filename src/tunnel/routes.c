@@ -144,12 +144,6 @@ static uint16_t be16(const uint8_t *at)
 	return (uint16_t)(at[0] << 8 | at[1]);
 }
 
-static void set_v4(struct stack_addr *a, const uint8_t *ip)
-{
-	memcpy(a->ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-	memcpy(a->ip + 12, ip, 4);
-}
-
 static bool read_v4(struct packet *p, const uint8_t *at, size_t len)
 {
 	size_t header = (size_t)(at[0] & 15) * 4;
@@ -157,8 +151,8 @@ static bool read_v4(struct packet *p, const uint8_t *at, size_t len)
 
 	if (header < V4_HEADER_BYTES || len < header)
 		return false;
-	set_v4(&p->from, at + 12);
-	set_v4(&p->to, at + 16);
+	stack_ip_set_v4(p->from.ip, at + 12);
+	stack_ip_set_v4(p->to.ip, at + 16);
 	p->protocol = at[9];
 	p->fragment = (fragment & (V4_MORE_FRAGMENTS | V4_OFFSET)) != 0;
 	p->later = (fragment & V4_OFFSET) != 0;

@@ -366,8 +366,7 @@ void wgw_sockaddr_to(const struct sockaddr_storage *ss, struct stack_addr *a)
 	if (ss->ss_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
 
-		memcpy(a->ip, stack_v4_prefix, 12);
-		memcpy(a->ip + 12, &in->sin_addr, 4);
+		stack_ip_set_v4(a->ip, &in->sin_addr);
 		a->port = ntohs(in->sin_port);
 	} else {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;

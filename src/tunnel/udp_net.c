@@ -30,13 +30,6 @@ enum {
 
 static uint8_t buffer[UDP_MAX_BYTES];
 
-static void wildcard(const struct wgw_dgram_sock *u, struct stack_addr *a)
-{
-	memset(a, 0, sizeof(*a));
-	if (!u->v6)
-		memcpy(a->ip, stack_v4_prefix, sizeof(stack_v4_prefix));
-}
-
 static struct wgw_link *bucket(struct wgw_sockets *s, uint16_t port)
 {
 	return &s->dgram_ports[port % WGW_PORT_BUCKETS];
@@ -129,7 +122,7 @@ static int need_flow(struct wgw_dgram_sock *u)
 		return 0;
 	if (u->bound && stack_addr_is_loopback(&u->local))
 		return -EINVAL;
-	wildcard(u, &any);
+	any = stack_addr_wildcard(!u->v6);
 	u->flow = flow_udp_new(s->t->stack, u->bound ? &u->local : &any, u->v6only, u->reuse,
 			       &udp_ops, u, &err);
 	if (!u->flow)
@@ -389,7 +382,7 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 		err = need_flow(u);
 	if (err) {
 		u->bound = false;
-		wildcard(u, &u->local);
+		u->local = stack_addr_wildcard(!u->v6);
 	}
 	return err;
 }
@@ -456,7 +449,7 @@ int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 			flow_udp_free(u->flow);
 			u->flow = NULL;
 			wgw_list_remove(&u->by_port);
-			wildcard(u, &u->local);
+			u->local = stack_addr_wildcard(!u->v6);
 		} else if (u->flow) {
 			flow_udp_local(u->flow, &u->local);
 		}
