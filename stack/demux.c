@@ -471,14 +471,17 @@ static void segment_alone(const struct ip_packet *p)
 	demux_segment(buf, &p->from, &p->to);
 }
 
+static bool is_syn(const struct ip_packet *p)
+{
+	return (p->payload[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+}
+
 /* RFC 1122 4.2.2.13: a new SYN above the old connection's window ends its TIME_WAIT. */
 static bool reopens(struct flow *f, const struct ip_packet *p)
 {
 	uint32_t seq = get32(p->payload + 4);
-	uint8_t flags = p->payload[TCP_FLAGS_AT];
 
-	return f->state == FLOW_TIME_WAIT && !f->ops && f->events == 0 &&
-	       (flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
+	return f->state == FLOW_TIME_WAIT && !f->ops && f->events == 0 && is_syn(p) &&
 	       TCP_SEQ_GT(seq, f->pcb->rcv_nxt);
 }
 
@@ -565,7 +568,7 @@ void demux_input(struct stack *s, const struct ip_packet *p)
 	remote.port = get16(p->payload);
 	local.port = get16(p->payload + 2);
 	f = demux_find(s, &local, &remote);
-	l = !f || reopens(f, p) ? listener_find(s, &local) : NULL;
+	l = !f || reopens(f, p) ? listener_find(s, &local, is_syn(p)) : NULL;
 	if (f && l) {
 		forget_waiting(s, f);
 		f = NULL;

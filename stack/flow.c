@@ -405,7 +405,7 @@ static int choose_local(struct stack *s, const struct stack_addr *want,
 	first = ports_random(s);
 	for (tries = 0; tries < ports_count(); tries++) {
 		local->port = ports_after(first, tries);
-		if (!demux_find(s, local, remote) && !listener_find(s, local) &&
+		if (!demux_find(s, local, remote) && !listener_find(s, local, false) &&
 		    !is_bound(s, local))
 			return 0;
 	}

@@ -399,8 +399,8 @@ void flow_icmp_error(struct flow *f, uint32_t seq, int err);
 void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu);
 
 /* listener.c */
-/* Who takes a SYN to @to: an address before a wildcard; NULL: nobody. */
-struct flow_listener *listener_find(struct stack *s, const struct stack_addr *to);
+/* Who takes a segment to @to: an address before a wildcard; @syn: of those that are alive; NULL: nobody. */
+struct flow_listener *listener_find(struct stack *s, const struct stack_addr *to, bool syn);
 /* @f is accepted or gone. */
 void listener_forget(struct flow *f);
 /* A segment of no connection, for @l. */

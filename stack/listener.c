@@ -17,12 +17,17 @@
 
 const ip_addr_t ip_addr_any_type = IPADDR_ANY_TYPE_INIT;
 
-struct flow_listener *listener_find(struct stack *s, const struct stack_addr *to)
+static bool is_alive(struct flow_listener *l)
+{
+	return !l->ops->alive || l->ops->alive(l, l->arg);
+}
+
+struct flow_listener *listener_find(struct stack *s, const struct stack_addr *to, bool syn)
 {
 	struct flow_listener *l, *wildcard = NULL;
 
 	for (l = s->listeners[port_bucket(to->port)]; l; l = l->next) {
-		if (!ports_match(&l->local, l->v6only, to))
+		if (!ports_match(&l->local, l->v6only, to) || (syn && !is_alive(l)))
 			continue;
 		if (!stack_addr_is_any(&l->local))
 			return l;

@@ -199,9 +199,11 @@ void flow_abort(struct flow *f);
  * struct flow_listener_ops
  * @accept:	A connection is established; the callee takes it by flow_set_ops, or flow_abort()s
  *		it. Data may follow at once.
+ * @alive:	May be NULL. Asked at each SYN: false is as if @l were not there. It closes nothing.
  */
 struct flow_listener_ops {
 	void (*accept)(struct flow_listener *l, struct flow *f, void *arg);
+	bool (*alive)(struct flow_listener *l, void *arg);
 };
 /* @local: wildcard or tunnel address; port 0: one is chosen. An IPv6 wildcard without @v6only
  * also takes IPv4. Of listeners that overlap (whether they may is the caller's to know, SO_REUSEPORT)

@@ -93,7 +93,7 @@ static void on_accept(struct flow_listener *l, struct flow *f, void *arg)
 
 int proxy_remote_start(struct proxy_service *v, const struct stack_addr *at)
 {
-	static const struct flow_listener_ops ops = {on_accept};
+	static const struct flow_listener_ops ops = {.accept = on_accept};
 	int err = 0;
 
 	if (wgw_listen_conflict(v->proxy->t->sockets, at, 0))

@@ -181,7 +181,7 @@ static void on_accept(struct flow_listener *l, struct flow *f, void *arg)
 
 static void start_bind(struct proxy_client *c, struct socks *s)
 {
-	static const struct flow_listener_ops ops = {on_accept};
+	static const struct flow_listener_ops ops = {.accept = on_accept};
 	struct wgw_tunnel *t = c->service->proxy->t;
 	struct stack_addr to = {.ip = {[10] = 0xff, 0xff, 10}}, at;
 	int err;

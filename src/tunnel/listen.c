@@ -18,7 +18,7 @@
  *
  * The kernel does not say that an application closed its listener. But a connect of the wrong type
  * tells, without the application noticing: EPROTOTYPE: it is there, ECONNREFUSED: it is gone. That
- * is asked of every listener each second and on every conflict.
+ * is asked at each SYN, on every conflict, and of every listener each second.
  *
  * Nor would an application notice that its listener is known to nobody any more, when this process
  * has died and another came. So the session's supervisor keeps a copy of each O_PATH descriptor with
@@ -56,6 +56,7 @@ struct port {
  * @retry, @wait_ms: when the application's backlog is tried again
  * @kernel_paused: @kernel is not watched meanwhile
  * @kept:	The supervisor was given it
+ * @gone:	The application has closed it; @job does the rest
  */
 struct wgw_listener {
 	struct wgw_sock sock;
@@ -71,7 +72,7 @@ struct wgw_listener {
 	struct wgw_job job;
 	struct wgw_timer retry;
 	uint32_t wait_ms;
-	bool kernel_paused, kept, dead;
+	bool kernel_paused, kept, gone, dead;
 };
 
 static struct wgw_link *bucket(struct wgw_sockets *s, uint16_t port)
@@ -289,6 +290,8 @@ static void listener_run(struct wgw_job *j)
 
 	if (l->dead)
 		free(l);
+	else if (l->gone)
+		listener_close(l);
 	else
 		serve_waiting(l);
 }
@@ -337,6 +340,23 @@ static void on_accept(struct flow_listener *f, struct flow *flow, void *arg)
 		c->far->options(c);
 	/* not inside the stack's callback: the listener may turn out to be gone */
 	wgw_job_queue(l->sockets, &l->job);
+}
+
+/* A port without a program that listens is closed, as of its last close(2). */
+static bool on_syn(struct flow_listener *f, void *arg)
+{
+	const struct port *p = arg;
+
+	(void)f;
+	for (struct wgw_link *at = p->listeners.next; at != &p->listeners; at = at->next) {
+		struct wgw_listener *l = wgw_container(at, struct wgw_listener, turn);
+
+		if (is_alive(l))
+			return true;
+		l->gone = true; /* not closed inside the stack's callback */
+		wgw_job_queue(l->sockets, &l->job);
+	}
+	return false;
 }
 
 /* While connections wait for the application, others wait in the kernel's backlog. */
@@ -468,7 +488,7 @@ int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
 
 /* ---- listen(2) ---- */
 
-static const struct flow_listener_ops listener_ops = {on_accept};
+static const struct flow_listener_ops listener_ops = {on_accept, on_syn};
 
 /* The port of a live listener that shares it by SO_REUSEPORT. */
 static struct port *shared_port(struct wgw_sockets *s, const struct wgw_listener *mine)

@@ -221,6 +221,8 @@ int wgw_relay_start(struct wgw_conn *c, int fd, const struct stack_addr *to)
 	socklen_t len = wgw_sockaddr_from(to, &ss);
 	int err;
 
+	if (stack_addr_is_loopback(to)) /* not a listener whose program has closed it */
+		wgw_listen_reap(c->sockets, to->port);
 	if (fd < 0)
 		fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)

@@ -181,13 +181,52 @@ CASE(accept_on_an_address)
 
 CASE(nobody_listens)
 {
+	static const char *const ips[] = {"0.0.0.0", "::"};
 	char answer[32] = "";
-	int port, fd = listener_on("0.0.0.0", &port, 5), control;
+	int port, fd, control;
+
+	for (size_t i = 0; i < sizeof(ips) / sizeof(*ips); i++) {
+		fd = listener_on(ips[i], &port, 5);
+		close(fd);
+		control = dial(false, port, "hello");
+		printf("the caller: %zd %s\n", recv(control, answer, 31, 0), answer);
+		fd = tcp_socket(i == 1, 0);
+		did("bind", bind_to(fd, ips[i], port));
+		did("listen", listen(fd, 5));
+		dial(false, port, "hello");
+		wait_in(fd);
+		said("accept", accept(fd, NULL, NULL) >= 0);
+	}
+}
+
+/* The next copy of a server has its descriptor when the first one closes its own. */
+CASE(nobody_listens_after_the_last_close)
+{
+	char answer[32] = "";
+	int port, fd = listener_on("0.0.0.0", &port, 5), copy = dup(fd), control;
 
 	close(fd);
-	nap_ms(100);
+	dial(false, port, "hello");
+	wait_in(copy);
+	said("accept", accept(copy, NULL, NULL) >= 0);
+	close(copy);
 	control = dial(false, port, "hello");
 	printf("the caller: %zd %s\n", recv(control, answer, 31, 0), answer);
+}
+
+CASE(nobody_listens_on_loopback)
+{
+	static const char *const ips[] = {"0.0.0.0", "127.0.0.1"};
+	union address a;
+	socklen_t len;
+	int port, fd;
+
+	for (size_t i = 0; i < sizeof(ips) / sizeof(*ips); i++) {
+		fd = listener_on(ips[i], &port, 5);
+		close(fd);
+		len = make_address(&a, "127.0.0.1", port);
+		did("connect", connect(tcp_socket(false, 0), &a.any, len));
+	}
 }
 
 CASE(loopback_is_not_reached)

@@ -306,7 +306,7 @@ static void accepted(struct flow_listener *l, struct flow *f, void *arg)
 	far_api.flow_set_ops(f, &in_ops, s);
 }
 
-static const struct flow_listener_ops listener_ops = {accepted};
+static const struct flow_listener_ops listener_ops = {.accept = accepted};
 
 /* ---- running ---- */
 
@@ -742,7 +742,7 @@ static bool come_and_go(uint64_t seed)
 	memset(lanes, 0, sizeof(lanes));
 	for (i = 0; i < LANES; i++) {
 		struct stack_addr at = address("10.0.0.2", (uint16_t)(PORT + i));
-		static const struct flow_listener_ops ops = {lane_accept};
+		static const struct flow_listener_ops ops = {.accept = lane_accept};
 
 		if (!far_api.flow_listen(sim.far.stack, &at, false, 16, &ops, &lanes[i], &err))
 			abort();

@@ -231,6 +231,27 @@ START_TEST(shut_listener_leaves_a_bound_socket)
 }
 END_TEST
 
+START_TEST(port_of_a_closed_listener_takes_no_syn)
+{
+	struct wgw_op op;
+	int a = app_stream(), b = app_stream(), copy;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(a, &any4, 8080, WGW_BIND_REUSEPORT, 8, &op), 0);
+	ck_assert_int_eq(app_listen(b, &any4, 8080, WGW_BIND_REUSEPORT, 8, &op), 0);
+	ck_assert(fake_listener.ops->alive(&fake_listener, fake_listener.arg));
+	copy = dup(a);
+	close(a);
+	close(b);
+	ck_assert(fake_listener.ops->alive(&fake_listener, fake_listener.arg));
+	close(copy);
+	ck_assert(!fake_listener.ops->alive(&fake_listener, fake_listener.arg));
+	fake_run(10);
+	ck_assert(!fake_listener.used);
+}
+END_TEST
+
+/* Closed between its SYN and its last ACK. */
 START_TEST(connection_to_a_closed_listener_is_reset)
 {
 	struct wgw_op op;
@@ -441,6 +462,7 @@ START_TEST(listener_on_loopback_is_the_hosts)
 	struct wgw_op op;
 	char buf[8];
 	int fd = app_stream(), host = socket(AF_INET, SOCK_STREAM, 0), c;
+	int late = socket(AF_INET, SOCK_STREAM, 0);
 
 	fake_start();
 	ck_assert_int_eq(app_listen(fd, &loopback4, 0, 0, 8, &op), 0);
@@ -455,9 +477,13 @@ START_TEST(listener_on_loopback_is_the_hosts)
 	ck_assert_int_eq(recv(c, buf, sizeof(buf), 0), 5);
 	close(c);
 	close(fd);
+	/* who connects before it is known to be closed is reset */
+	ck_assert_int_eq(connect(late, (struct sockaddr *)&sin, sizeof(sin)), 0);
 	fake_run(1500);
 	ck_assert(!wgw_sockets_busy(&fake_tunnel));
 	ck_assert_int_eq(recv(host, buf, sizeof(buf), 0), 0);
+	ck_assert_int_eq(recv(late, buf, sizeof(buf), 0), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
 }
 END_TEST
 
@@ -474,6 +500,7 @@ static Suite *suite(void)
 	tcase_add_test(t, full_backlog_waits_and_is_delivered);
 	tcase_add_test(t, closed_listener_frees_its_port);
 	tcase_add_test(t, shut_listener_leaves_a_bound_socket);
+	tcase_add_test(t, port_of_a_closed_listener_takes_no_syn);
 	tcase_add_test(t, connection_to_a_closed_listener_is_reset);
 	tcase_add_test(t, reuseport_listeners_take_turns);
 	tcase_add_test(t, bind_follows_linux);

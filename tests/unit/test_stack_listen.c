@@ -110,6 +110,33 @@ START_TEST(listeners_that_overlap_the_nearest_is_asked)
 }
 END_TEST
 
+static bool never(struct flow_listener *l, void *arg)
+{
+	(void)l, (void)arg;
+	return false;
+}
+
+START_TEST(a_syn_finds_no_listener_that_is_not_alive)
+{
+	static const struct flow_listener_ops dead = {seen_accept, never};
+	struct stack_addr local = addr(US4, 80);
+	struct stack_stats stats;
+	struct seen s = {0}, one = {0};
+	struct peer p = {.them = addr(PEER4, 5000), .us = addr(US4, 80)};
+	int err;
+
+	ck_assert_ptr_nonnull(flow_listen(h.stack, &local, false, 4, &dead, &one, &err));
+	peer_raw(&p, SYN, 1, 0, NULL, 0, NULL, 0);
+	ck_assert_uint_eq(wire_segment().flags & RST, RST);
+	stack_stats(h.stack, &stats);
+	ck_assert_uint_eq(stats.tcp_flows, 0);
+	listen_on("0.0.0.0", false, &s); /* the next that fits */
+	dial(&p, PEER4, 5001, US4);
+	ck_assert_ptr_nonnull(s.flow);
+	ck_assert_ptr_null(one.flow);
+}
+END_TEST
+
 START_TEST(closing_a_listener_drops_the_half_open)
 {
 	struct stack_stats stats;
@@ -165,6 +192,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, data_in_the_handshakes_last_segment_is_kept);
 	tcase_add_test(tc, wildcards_of_both_families_are_separate_if_v6only);
 	tcase_add_test(tc, listeners_that_overlap_the_nearest_is_asked);
+	tcase_add_test(tc, a_syn_finds_no_listener_that_is_not_alive);
 	tcase_add_test(tc, closing_a_listener_drops_the_half_open);
 	tcase_add_test(tc, a_new_syn_ends_time_wait);
 }
