@@ -8,7 +8,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { STDIO = 3 };
+enum {
+	STDIO = 3,
+	DESCRIPTORS_MAX = 1 << 20, /* without close_range: no more are tried; Linux's fs.nr_open */
+};
 
 static int compare_ints(const void *a, const void *b)
 {
@@ -24,8 +27,8 @@ static void close_span(unsigned int first, unsigned int last)
 
 	if (first > last || !close_range(first, last, 0))
 		return;
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max > 1 << 20)
-		limit.rlim_max = 1 << 20;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max > DESCRIPTORS_MAX)
+		limit.rlim_max = DESCRIPTORS_MAX;
 	for (unsigned int fd = first; fd <= last && fd < limit.rlim_max; fd++)
 		close((int)fd);
 }

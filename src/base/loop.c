@@ -192,7 +192,6 @@ void wgw_timer_set(struct wgw_loop *loop, struct wgw_timer *t, uint64_t deadline
 		size_t room = loop->heap_room * 2;
 		struct wgw_timer **heap = reallocarray(loop->heap, room, sizeof(*heap));
 
-		/* A lost timer would be a connection that hangs for ever. */
 		if (!heap)
 			abort();
 		loop->heap = heap;

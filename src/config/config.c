@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,7 +165,7 @@ static void print_peer(FILE *out, const struct wgw_peer_config *peer)
 		fprintf(out, "PersistentKeepalive = %u\n", (unsigned int)peer->keepalive_s);
 }
 
-void wgw_config_print(const struct wgw_config *config, void *out)
+void wgw_config_print(const struct wgw_config *config, FILE *out)
 {
 	print_interface(out, config);
 	for (size_t i = 0; i < config->n_peers; i++)

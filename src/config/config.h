@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "stack/addr.h"
 #include "wg/wg.h"
@@ -148,14 +149,15 @@ void wgw_config_wipe(char *text, size_t len);
 /* Wipes keys. NULL is allowed. */
 void wgw_config_free(struct wgw_config *config);
 
-/* Writes the configuration without any secret to @out (a FILE), one setting a line, normalised. */
-void wgw_config_print(const struct wgw_config *config, void *out);
+/* Writes the configuration without any secret to @out, one setting a line, normalised. */
+void wgw_config_print(const struct wgw_config *config, FILE *out);
 
 /* "10.0.0.0/8", "fd00::1", ... Missing mask: whole address. Returns 0 or -EINVAL; *masked says
  * that host bits were cleared (may be NULL). */
 int wgw_prefix_parse(const char *text, struct wgw_prefix *out, bool *masked);
 /* The same with the host bits kept: an address and its on-link prefix. */
 int wgw_address_parse(const char *text, struct wgw_prefix *out);
+/* Whether @addr (port ignored) is of @prefix's family and in it. */
 bool wgw_prefix_contains(const struct wgw_prefix *prefix, const struct stack_addr *addr);
 /* Longest prefix of the list that holds @addr: its length in bits, or -1. */
 int wgw_prefixes_longest(const struct wgw_prefixes *list, const struct stack_addr *addr);

@@ -170,30 +170,29 @@ static void set_address(struct wgw_parser *p, const struct wgw_key *key, const c
 		p->out_of_memory = true;
 }
 
-static void set_allowed_ips(struct wgw_parser *p, const struct wgw_key *key, const char *value)
+/** add_claim() - the current peer is to have @prefix, or (@removes) no longer */
+static void add_claim(struct wgw_parser *p, const struct wgw_prefix *prefix, bool removes)
 {
-	struct wgw_claim claim = {.peer = p->config->n_peers - 1, .line = p->reader.line};
-	struct wgw_prefixes one = {0};
-
-	/* wg(8) since 1.0.20250521: '-' takes a prefix away from the peer */
-	claim.removes = *value == '-';
-	add_prefix(p, key, value + (*value == '-' || *value == '+'), &one);
-	if (one.n == 1) {
-		claim.prefix = one.at[0];
-		if (wgw_claims_add(&p->claims, &claim) < 0)
-			p->out_of_memory = true;
-	}
-	wgw_prefixes_free(&one);
-}
-
-/** add_claim() - the current peer is to have @prefix */
-static void add_claim(struct wgw_parser *p, const struct wgw_prefix *prefix)
-{
-	struct wgw_claim claim = {
-		.prefix = *prefix, .peer = p->config->n_peers - 1, .line = p->reader.line};
+	const struct wgw_claim claim = {
+		.prefix = *prefix,
+		.peer = p->config->n_peers - 1,
+		.line = p->reader.line,
+		.removes = removes,
+	};
 
 	if (wgw_claims_add(&p->claims, &claim) < 0)
 		p->out_of_memory = true;
+}
+
+static void set_allowed_ips(struct wgw_parser *p, const struct wgw_key *key, const char *value)
+{
+	struct wgw_prefixes one = {0};
+
+	add_prefix(p, key, value + (*value == '-' || *value == '+'), &one);
+	/* wg(8) since 1.0.20250521: '-' takes a prefix away from the peer */
+	if (one.n == 1)
+		add_claim(p, &one.at[0], *value == '-');
+	wgw_prefixes_free(&one);
 }
 
 /** set_route() - WrapGuard's key. Without a protocol it says what AllowedIPs says */
@@ -206,7 +205,7 @@ static void set_route(struct wgw_parser *p, const struct wgw_key *key, const cha
 	if (wrong)
 		wgw_parser_say(p, WGW_ERROR, key, "%s: %s", wgw_quoted(value, quoted), wrong);
 	else if (wgw_route_is_prefix(&route))
-		add_claim(p, &route.to);
+		add_claim(p, &route.to, false);
 	else if (wgw_routes_add(&wgw_parser_peer(p)->routes, &route) < 0)
 		p->out_of_memory = true;
 }
@@ -312,24 +311,28 @@ static void set_endpoint(struct wgw_parser *p, const struct wgw_key *key, const 
 
 /* ---- relatives ---- */
 
-/** add_app() - kept, and said that it makes no difference to a program that is wrapped */
-static void add_app(struct wgw_parser *p, const struct wgw_key *key, const char *value,
-		    struct wgw_strings *list)
+static void add_string(struct wgw_parser *p, const char *value, struct wgw_strings *list)
 {
-	if (list->n == 0)
-		wgw_parser_say(p, WGW_NOTE, key, "not applied: wrapped programs use the tunnel");
 	if (wgw_strings_add(list, value) < 0)
 		p->out_of_memory = true;
 }
 
+/** set_allowed_apps() - a file made for Windows names programs that are not here, and so sends all of
+ * them around the tunnel: that must not go unnoticed */
 static void set_allowed_apps(struct wgw_parser *p, const struct wgw_key *key, const char *value)
 {
-	add_app(p, key, value, &p->config->allowed_apps);
+	if (p->config->allowed_apps.n == 0)
+		wgw_parser_say(p, WGW_WARNING, key,
+			       "programs that are not listed are connected outside the tunnel");
+	add_string(p, value, &p->config->allowed_apps);
 }
 
 static void set_disallowed_apps(struct wgw_parser *p, const struct wgw_key *key, const char *value)
 {
-	add_app(p, key, value, &p->config->disallowed_apps);
+	if (p->config->disallowed_apps.n == 0)
+		wgw_parser_say(p, WGW_NOTE, key,
+			       "programs that are listed are connected outside the tunnel");
+	add_string(p, value, &p->config->disallowed_apps);
 }
 
 static void take_note(struct wgw_parser *p, const struct wgw_key *key, const char *value)
@@ -407,10 +410,10 @@ static const struct wgw_key keys[] = {
 	{"MTU", WGW_INTERFACE, WGW_BARE, 0, set_mtu, NULL},
 	NOTE("Table", WGW_INTERFACE, WGW_BARE, WGW_EMPTY, "ignored: AllowedIPs alone route here"),
 	{"SaveConfig", WGW_INTERFACE, WGW_BARE, 0, set_save_config, NULL},
-	NOTE("PreUp", WGW_INTERFACE, ANY_WS, WGW_EMPTY | WGW_HOOK, NO_HOOKS),
-	NOTE("PostUp", WGW_INTERFACE, ANY_WS, WGW_EMPTY | WGW_HOOK, NO_HOOKS),
-	NOTE("PreDown", WGW_INTERFACE, ANY_WS, WGW_EMPTY | WGW_HOOK, NO_HOOKS),
-	NOTE("PostDown", WGW_INTERFACE, ANY_WS, WGW_EMPTY | WGW_HOOK, NO_HOOKS),
+	NOTE("PreUp", WGW_INTERFACE, ANY_WS, WGW_EMPTY | WGW_UNREAD, NO_HOOKS),
+	NOTE("PostUp", WGW_INTERFACE, ANY_WS, WGW_EMPTY | WGW_UNREAD, NO_HOOKS),
+	NOTE("PreDown", WGW_INTERFACE, ANY_WS, WGW_EMPTY | WGW_UNREAD, NO_HOOKS),
+	NOTE("PostDown", WGW_INTERFACE, ANY_WS, WGW_EMPTY | WGW_UNREAD, NO_HOOKS),
 
 	/* our own */
 	{"Direct", ANY_SECTION, WGW_PRAGMA, WGW_LIST | WGW_EMPTY, set_direct, NULL},
@@ -430,8 +433,8 @@ static const struct wgw_key keys[] = {
 	{"DisallowedIPs", WGW_PEER, ANY_WS, WGW_LIST | WGW_EMPTY, set_disallowed_ips, NULL},
 	{"Socks5Proxy", ANY_SECTION, ANY_WS, WGW_EMPTY, take_warning,
 	 "not supported: datagrams go to the endpoint themselves"},
-	NOTE("Socks5ProxyUsername", ANY_SECTION, ANY_WS, WGW_EMPTY | WGW_HOOK, NO_MEANING),
-	NOTE("Socks5ProxyPassword", ANY_SECTION, ANY_WS, WGW_EMPTY | WGW_HOOK, NO_MEANING),
+	NOTE("Socks5ProxyUsername", ANY_SECTION, ANY_WS, WGW_EMPTY | WGW_UNREAD, NO_MEANING),
+	NOTE("Socks5ProxyPassword", ANY_SECTION, ANY_WS, WGW_EMPTY | WGW_UNREAD, NO_MEANING),
 	NOTE("Socks5ProxyAllTraffic", ANY_SECTION, ANY_WS, WGW_EMPTY, NO_MEANING),
 	WINDOWS("VirtualAdapterMode"),
 	WINDOWS("BypassLanTraffic"),

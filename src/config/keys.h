@@ -29,8 +29,8 @@ enum wgw_shape {
 	WGW_LIST = 1,	 /* comma-separated: the setter gets one element at a time */
 	WGW_SPACES = 2,	 /* white space inside counts */
 	WGW_EMPTY = 4,	 /* may be empty */
+	WGW_UNREAD = 8,	 /* a command or password that is not used: its value is not looked at */
 	WGW_SECRET = 16, /* a key that must not be shown */
-	WGW_HOOK = 8,	 /* a command: its value is not looked at */
 };
 
 /**

@@ -304,9 +304,12 @@ static int check_bytes(const char *source, const char *text, size_t len, struct 
 	return 3;
 }
 
-/** move_peer() - adds what @from says to @to; later settings win. @from is emptied. */
-static void move_peer(struct wgw_peer_config *to, struct wgw_peer_config *from)
+/** move_peer() - adds what @from says to @to; later settings win. @from is emptied. Return: 0 or
+ * -ENOMEM */
+static int move_peer(struct wgw_peer_config *to, struct wgw_peer_config *from)
 {
+	int err = 0;
+
 	if (from->name) {
 		free(to->name);
 		to->name = from->name;
@@ -320,7 +323,14 @@ static void move_peer(struct wgw_peer_config *to, struct wgw_peer_config *from)
 		memcpy(to->preshared_key, from->preshared_key, WG_KEY_BYTES);
 	if (from->keepalive_s)
 		to->keepalive_s = from->keepalive_s;
+	for (size_t i = 0; i < from->disallowed_ips.n && !err; i++)
+		err = wgw_prefixes_add(&to->disallowed_ips, &from->disallowed_ips.at[i]);
+	for (size_t i = 0; i < from->routes.n && !err; i++)
+		err = wgw_routes_add(&to->routes, &from->routes.at[i]);
+	wgw_prefixes_free(&from->disallowed_ips);
+	wgw_routes_free(&from->routes);
 	sodium_memzero(from, sizeof(*from));
+	return err;
 }
 
 /** find_peer() - the first of the first @n peers with @key, or @n; no key (after an error) is
@@ -360,18 +370,8 @@ static int merge_peers(struct wgw_parser *p)
 			     "%s:%u: [Peer] has the PublicKey of the one of line %u: they are "
 			     "merged",
 			     config->source, peer->line, same->line);
-		for (size_t k = 0; k < peer->disallowed_ips.n; k++) {
-			if (wgw_prefixes_add(&same->disallowed_ips, &peer->disallowed_ips.at[k]) <
-			    0)
-				p->out_of_memory = true;
-		}
-		for (size_t k = 0; k < peer->routes.n; k++) {
-			if (wgw_routes_add(&same->routes, &peer->routes.at[k]) < 0)
-				p->out_of_memory = true;
-		}
-		wgw_routes_free(&peer->routes);
-		wgw_prefixes_free(&peer->disallowed_ips);
-		move_peer(same, peer);
+		if (move_peer(same, peer) < 0)
+			p->out_of_memory = true;
 	}
 	config->n_peers = kept;
 	for (size_t i = 0; i < p->claims.n; i++)

@@ -99,7 +99,7 @@ static void take(struct wgw_reader *r, const char *key, char *value, unsigned in
 	r->key = key;
 	r->value = value;
 	r->is_list = shape & WGW_LIST;
-	if (shape & WGW_HOOK)
+	if (shape & WGW_UNREAD)
 		*value = '\0';
 	squeeze(value, !(shape & WGW_SPACES));
 	r->single = strchr(value, ',') == NULL;

@@ -20,7 +20,7 @@ static const struct {
 	uint8_t protocol;
 } protocols[] = {{"any", 0}, {"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP}, {"icmp", IPPROTO_ICMP}};
 
-enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols), PORT_MAX = 65535 };
+enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols) };
 
 /** take_word() - copies what precedes the next @end. Return: where the rest begins, NULL: too long */
 static const char *take_word(const char *text, char end, char *out, size_t room)
@@ -85,10 +85,10 @@ static const char *take_ports(const char *text, struct wgw_peer_route *out)
 	uint32_t first, last;
 	const char *rest = take_word(text, '-', word, sizeof(word));
 
-	if (!rest || wgw_number_parse(word, 1, PORT_MAX, &first) < 0)
+	if (!rest || wgw_number_parse(word, 1, UINT16_MAX, &first) < 0)
 		return wrong;
 	last = first;
-	if (*rest && wgw_number_parse(rest + 1, first, PORT_MAX, &last) < 0)
+	if (*rest && wgw_number_parse(rest + 1, first, UINT16_MAX, &last) < 0)
 		return wrong;
 	if (out->protocol == IPPROTO_ICMP)
 		return "icmp has no ports";

@@ -21,7 +21,6 @@
 enum {
 	HOST_NAME_BYTES = 253, /* RFC 1035, section 2.3.4, as text */
 	LABEL_BYTES = 63,
-	PORT_MAX = 65535,
 	SERVICE_NAME_BYTES = 15, /* RFC 6335, section 5.1 */
 };
 
@@ -74,7 +73,7 @@ int wgw_port_parse(const char *text, uint16_t *out)
 	const struct servent *service;
 	uint32_t value;
 
-	if (wgw_number_parse(text, 0, PORT_MAX, &value) == 0) {
+	if (wgw_number_parse(text, 0, UINT16_MAX, &value) == 0) {
 		*out = (uint16_t)value;
 		return 0;
 	}
@@ -132,8 +131,7 @@ bool wgw_is_host_name(const char *text)
 	return label > 0 || text[0] != '\0';
 }
 
-/** check_host() - an address of either family, its zone, or a name. Return: NULL or what is wrong
- */
+/** check_host() - an address of either family, its zone, or a name. Return: NULL or what is wrong */
 static const char *check_host(const char *host)
 {
 	char address[INET6_ADDRSTRLEN];
