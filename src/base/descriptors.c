@@ -8,11 +8,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum {
-	STDIO = 3,
-	DESCRIPTORS_MAX = 1 << 20, /* without close_range: no more are tried; Linux's fs.nr_open */
-};
-
 static int compare_ints(const void *a, const void *b)
 {
 	const int *x = a, *y = b;
@@ -27,8 +22,8 @@ static void close_span(unsigned int first, unsigned int last)
 
 	if (first > last || !close_range(first, last, 0))
 		return;
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max > DESCRIPTORS_MAX)
-		limit.rlim_max = DESCRIPTORS_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max > WGW_DESCRIPTORS_MAX)
+		limit.rlim_max = WGW_DESCRIPTORS_MAX;
 	for (unsigned int fd = first; fd <= last && fd < limit.rlim_max; fd++)
 		close((int)fd);
 }
@@ -37,7 +32,7 @@ void wgw_close_others(const int *keep, size_t n)
 {
 	enum { KEEP_MAX = 1024 };
 	int sorted[KEEP_MAX];
-	unsigned int next = STDIO;
+	unsigned int next = WGW_STDIO;
 
 	if (n > KEEP_MAX)
 		abort();
@@ -66,6 +61,6 @@ void wgw_null_stdio(int first, int last)
 		else if (null != fd)
 			dup2(null, fd);
 	}
-	if (null >= STDIO)
+	if (null >= WGW_STDIO)
 		close(null);
 }

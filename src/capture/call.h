@@ -25,6 +25,11 @@ enum wgw_socket_class {
 	WGW_SOCKET_UNKNOWN, /* the process does not let us look */
 };
 
+/* What headers before Linux 5.14's lack. */
+#ifndef SECCOMP_ADDFD_FLAG_SEND
+#define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
+#endif
+
 struct wgw_busy;
 struct wgw_copies;
 
@@ -135,8 +140,6 @@ int wgw_busy_take(struct wgw_call *c);
 
 /* ---- copies.c: descriptors of the program, where it does not let us take them ---- */
 
-struct wgw_copies;
-
 /* @scan: as in struct wgw_capture_options. NULL with errno. */
 struct wgw_copies *wgw_copies_start(wgw_capture_scan *scan);
 /* Keeps a copy of @fd, which a program is about to get; and says that the attempt is over, so that
@@ -148,10 +151,11 @@ int wgw_copies_find(struct wgw_copies *k, pid_t tid, int number, enum wgw_socket
 
 /* ---- connect.c ---- */
 
-/* connect(2) on our socket. @wait: as long as the program's own call would; else it is begun. */
 /* Puts a fresh socket in place of the program's, as wgw_repr_again() makes it. 0, -errno or
  * WGW_CALL_GONE. */
 long wgw_call_again(struct wgw_call *c);
+/* connect(2) on our socket. @wait: as long as the program's own call would; else it is begun. 0, -errno
+ * or WGW_CALL_GONE. */
 long wgw_call_connect_to(struct wgw_call *c, const void *address, socklen_t len, bool wait);
 
 /* ---- policy.c: sockets that are not ours ---- */

@@ -38,11 +38,6 @@ enum {
 	LOOK_LAST_MS = 1000,	  /* and how rarely in the end */
 };
 
-/* The parts of the interface that older headers lack. */
-#ifndef SECCOMP_ADDFD_FLAG_SEND
-#define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
-#endif
-
 #define CALL(name)                                                                                 \
 	{                                                                                          \
 		SYS_##name, wgw_call_##name, #name                                                 \

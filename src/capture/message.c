@@ -49,6 +49,18 @@ static void release(struct message *m)
 	free(m->data);
 }
 
+/** make_buffer() - ours, of @m->len bytes, which src/repr is to use. 0 or -ENOMEM */
+static long make_buffer(struct message *m)
+{
+	m->data = malloc(m->len + 1);
+	if (!m->data)
+		return -ENOMEM;
+	m->iov = (struct iovec){m->data, m->len};
+	m->msg.msg_iov = &m->iov;
+	m->msg.msg_iovlen = 1;
+	return 0;
+}
+
 /** take_buffers() - the list in @m->head, and a buffer of ours as large as all of them, up to
  * @max. 0 or -errno */
 static long take_buffers(const struct wgw_call *c, struct message *m, size_t max)
@@ -69,13 +81,7 @@ static long take_buffers(const struct wgw_call *c, struct message *m, size_t max
 		total += m->there[i].iov_len;
 	}
 	m->len = total < max ? total : max;
-	m->data = malloc(m->len + 1);
-	if (!m->data)
-		return -ENOMEM;
-	m->iov = (struct iovec){m->data, m->len};
-	m->msg.msg_iov = &m->iov;
-	m->msg.msg_iovlen = 1;
-	return 0;
+	return make_buffer(m);
 }
 
 /** take_head() - the struct msghdr at @at */
@@ -91,17 +97,18 @@ static long take_head(const struct wgw_call *c, uint64_t at, struct message *m)
 	return 0;
 }
 
-/** make_head() - the same for a call that has one buffer and no struct msghdr */
-static long make_head(struct message *m, struct iovec *one, uint64_t data, uint64_t len)
+/** make_message() - for a call that has one buffer, @len bytes at @data, and no struct msghdr; ours is
+ * of @max at the most. 0 or -ENOMEM; to be released in any case */
+static long make_message(struct message *m, uint64_t data, uint64_t len, size_t max)
 {
 	memset(m, 0, sizeof(*m));
-	*one = (struct iovec){(void *)(uintptr_t)data, len};
-	m->there = malloc(sizeof(*one));
+	m->there = malloc(sizeof(*m->there));
 	if (!m->there)
 		return -ENOMEM;
-	m->there[0] = *one;
+	m->there[0] = (struct iovec){(void *)(uintptr_t)data, len};
 	m->n = 1;
-	return 0;
+	m->len = len < max ? len : max;
+	return make_buffer(m);
 }
 
 /* ---- out ---- */
@@ -214,22 +221,15 @@ static long outside(const struct wgw_call *c, uint64_t name, socklen_t len)
 long wgw_call_sendto(struct wgw_call *c)
 {
 	struct message m;
-	struct iovec one;
 	long rc;
 
 	if (c->what != WGW_SOCKET_OURS)
 		return outside(c, c->args[4], (socklen_t)c->args[5]);
 	if ((int)c->args[5] < 0)
 		return -EINVAL;
-	rc = make_head(&m, &one, c->args[1], c->args[2]);
-	if (rc)
-		return rc;
-	m.len = one.iov_len < most_of(c) ? one.iov_len : most_of(c);
-	m.data = malloc(m.len + 1);
-	m.iov = (struct iovec){m.data, m.len};
-	m.msg.msg_iov = &m.iov;
-	m.msg.msg_iovlen = 1;
-	rc = m.data ? gather(c, &m) : -ENOMEM;
+	rc = make_message(&m, c->args[1], c->args[2], most_of(c));
+	if (rc == 0)
+		rc = gather(c, &m);
 	if (rc == 0)
 		rc = take_name(c, &m, c->args[4], (socklen_t)c->args[5]);
 	if (rc == 0)
@@ -436,23 +436,15 @@ static long received_by_kernel(const struct wgw_call *c, int flags)
 long wgw_call_recvfrom(struct wgw_call *c)
 {
 	struct message m;
-	struct iovec one;
 	long rc = received_by_kernel(c, (int)c->args[3]), n;
 
 	if (rc)
 		return rc;
-	rc = make_head(&m, &one, c->args[1], c->args[2]);
-	if (rc)
-		return rc;
-	m.len = one.iov_len < DATAGRAM_MAX_BYTES ? one.iov_len : DATAGRAM_MAX_BYTES;
-	m.data = malloc(m.len + 1);
-	m.iov = (struct iovec){m.data, m.len};
-	m.msg.msg_iov = &m.iov;
-	m.msg.msg_iovlen = 1;
+	n = make_message(&m, c->args[1], c->args[2], DATAGRAM_MAX_BYTES);
 	m.msg.msg_name = &m.name;
 	m.msg.msg_namelen = sizeof(m.name);
-	n = m.data ? receive_message(c, &m, (int)c->args[3], wgw_call_until(c, SO_RCVTIMEO))
-		   : -ENOMEM;
+	if (n == 0)
+		n = receive_message(c, &m, (int)c->args[3], wgw_call_until(c, SO_RCVTIMEO));
 	rc = n < 0 ? n : scatter(c, &m, (size_t)n);
 	if (rc == 0 && c->args[4])
 		rc = wgw_target_write_address(c, c->args[4], c->args[5], &m.name,

@@ -25,10 +25,6 @@
 enum { ANSWER_MS = 5000 };
 enum { CHILD_FILTERED = 0, CHILD_FAILED = 1 };
 
-#ifndef SECCOMP_ADDFD_FLAG_SEND
-#define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
-#endif
-
 static void degrade(struct wgw_capture_probe *probe, enum wgw_capture_level level, const char *why,
 		    int err)
 {

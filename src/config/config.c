@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* config.c - the end of a configuration, and how it is shown */
+/* config.c - a configuration as a whole: what it holds, how it is shown, its end */
 #include "src/config/config.h"
 
 #include <errno.h>
@@ -34,6 +34,19 @@ void wgw_strings_free(struct wgw_strings *list)
 		free(list->at[i]);
 	free(list->at);
 	*list = (struct wgw_strings){0};
+}
+
+bool wgw_config_has_default_route(const struct wgw_config *config)
+{
+	for (size_t i = 0; i < config->n_peers; i++) {
+		const struct wgw_prefixes *allowed = &config->peers[i].allowed_ips;
+
+		for (size_t k = 0; k < allowed->n; k++) {
+			if (allowed->at[k].bits <= WGW_HALF_BITS)
+				return true;
+		}
+	}
+	return false;
 }
 
 void wgw_config_free(struct wgw_config *config)

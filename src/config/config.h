@@ -23,6 +23,7 @@ struct wgw_prefix {
 	struct stack_addr addr;
 	uint8_t bits;
 };
+enum { WGW_HALF_BITS = 1 }; /* the longest prefix that is a default route or half of one */
 
 /** struct wgw_prefixes - growable list, owned by what contains it */
 struct wgw_prefixes {
@@ -146,6 +147,9 @@ struct wgw_config *wgw_config_parse(const char *source, const char *text, size_t
  * and the *source name; NULL after an error was said. */
 char *wgw_config_read(const char *what, size_t *len, char **source, struct wgw_diag *diag);
 void wgw_config_wipe(char *text, size_t len);
+/* Whether allowed IPs hold the default route of a family, whole or as one of its halves, which is a
+ * common way to write it. */
+bool wgw_config_has_default_route(const struct wgw_config *config);
 /* Wipes keys. NULL is allowed. */
 void wgw_config_free(struct wgw_config *config);
 

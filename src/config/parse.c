@@ -439,17 +439,11 @@ static void check_peers(struct wgw_parser *p)
 static void check_use(struct wgw_parser *p)
 {
 	const struct wgw_config *config = p->config;
-	bool default_route = false, endpoint = false;
+	bool endpoint = false;
 
-	for (size_t i = 0; i < config->n_peers; i++) {
-		const struct wgw_prefixes *allowed = &config->peers[i].allowed_ips;
-
+	for (size_t i = 0; i < config->n_peers; i++)
 		endpoint |= config->peers[i].endpoint_host != NULL;
-		/* two halves are a common way to write a whole */
-		for (size_t k = 0; k < allowed->n; k++)
-			default_route |= allowed->at[k].bits <= 1;
-	}
-	if (default_route && config->dns.n == 0 && !config->dns_system)
+	if (wgw_config_has_default_route(config) && config->dns.n == 0 && !config->dns_system)
 		wgw_diag_say(p->diag, WGW_NOTE,
 			     "%s: the tunnel holds the default route and there is no DNS server: "
 			     "names need --dns",

@@ -16,7 +16,7 @@
 #include "src/control/status.h"
 #include "src/session/session.h"
 
-/* Exit statuses of the commands that operate tunnels (design section 6). */
+/* Exit statuses of the commands that operate tunnels, as wgwrap(1) says. */
 enum wgw_exit {
 	WGW_EXIT_OK = 0,
 	WGW_EXIT_RUNTIME = 1,

@@ -14,6 +14,7 @@
  *
  * Policy: lines that say what this session may do:
  *   direct CIDR		relayed by the tunnel process outside the tunnel
+ *   apps 1		so are sockets of programs that AllowedApps or DisallowedApps put outside
  *   dns-mode tunnel|system|refuse
  *   dns ADDR			a name server reached through the tunnel, in order
  *   search NAME		a search domain, in order

@@ -46,8 +46,7 @@ static int link_library(const struct wgw_rundir *dir, char path[PATH_MAX])
 	if (dir->fd < 0 || strpbrk(dir->path, " :$")) {
 		wgw_say(WGW_SAY_ERROR,
 			"%s: the dynamic linker cannot preload a path with a space, a colon or a "
-			"dollar "
-			"sign; move it, or set WGWRAP_RUNTIME_DIR to a directory of yours",
+			"dollar sign; move it, or set WGWRAP_RUNTIME_DIR to a directory of yours",
 			path);
 		return -1;
 	}
@@ -263,8 +262,7 @@ void wgw_environ_warn(void)
 			continue;
 		wgw_say(WGW_SAY_WARNING,
 			"%s points to this host, and loopback is outside the tunnel: what goes "
-			"through "
-			"that proxy does too",
+			"through that proxy does too",
 			names[i]);
 		return;
 	}

@@ -22,14 +22,14 @@
 
 #include "src/session/session.h"
 
-enum { STDIO = 3, ACTIVATION_FIRST = 3 };
+enum { ACTIVATION_FIRST = 3 }; /* SD_LISTEN_FDS_START */
 
 int wgw_inherited_take(struct wgw_inherited *in)
 {
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
 
 	memset(in, 0, sizeof(*in));
-	for (int fd = 0; fd < STDIO; fd++) {
+	for (int fd = 0; fd < WGW_STDIO; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0)
 			continue;
 		/* the lowest free descriptor is fd: those below are open */
@@ -53,7 +53,7 @@ void wgw_inherited_restore(const struct wgw_inherited *in)
 {
 	for (size_t i = 0; i < in->n_close; i++)
 		close(in->close[i]);
-	for (int fd = 0; fd < STDIO; fd++) {
+	for (int fd = 0; fd < WGW_STDIO; fd++) {
 		if (in->stdio_closed & 1U << fd)
 			close(fd);
 	}
@@ -120,7 +120,7 @@ static int check_one(struct wgw_inherited *in, int fd, const struct wgw_run_opti
 		return 0;
 	if (is_kept(fd, options))
 		return keep(in, fd);
-	if (fd < STDIO || is_activation(fd)) {
+	if (fd < WGW_STDIO || is_activation(fd)) {
 		wgw_say(WGW_SAY_ERROR,
 			"descriptor %d is an inherited IP socket, which is not in the tunnel; "
 			"--keep-fd %d lets the command have it all the same",
@@ -157,8 +157,8 @@ int wgw_inherited_check(struct wgw_inherited *in, const struct wgw_run_options *
 		return err;
 	}
 	/* without /proc: every number there may be */
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max > 1 << 20)
-		limit.rlim_max = 1 << 20;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max > WGW_DESCRIPTORS_MAX)
+		limit.rlim_max = WGW_DESCRIPTORS_MAX;
 	for (int fd = 0; !err && fd < (int)limit.rlim_max; fd++)
 		err = check_one(in, fd, options);
 	return err;

@@ -33,8 +33,7 @@
 #error "name this architecture's ELF machine"
 #endif
 
-/** is_foreign_libc() - whether the shared object, which is linked as we are, cannot be loaded there
- */
+/** is_foreign_libc() - whether the shared object, linked as we are, cannot be loaded there */
 static bool is_foreign_libc(const char *interpreter)
 {
 #ifdef __GLIBC__

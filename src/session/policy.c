@@ -2,8 +2,8 @@
 /*
  * policy.c - what this session may do, as the lines that channel.h describes
  *
- * Design section 5: loopback is direct; names go to the DNS = servers; without them a split tunnel
- * asks the host's resolver and a tunnel that holds a default route refuses.
+ * Loopback is direct; names go to the DNS = servers; without them a split tunnel asks the host's
+ * resolver, and a tunnel that holds a default route refuses.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,20 +36,6 @@ static void put_servers(FILE *out, const struct wgw_prefixes *list)
 		fprintf(out, "dns %s\n", wgw_addr_text(&list->at[i].addr, text));
 }
 
-/** has_default_route() - whether the peers' AllowedIPs hold a default route, maybe as two halves */
-static bool has_default_route(const struct wgw_config *config)
-{
-	for (size_t i = 0; i < config->n_peers; i++) {
-		const struct wgw_prefixes *list = &config->peers[i].allowed_ips;
-
-		for (size_t j = 0; j < list->n; j++) {
-			if (list->at[j].bits <= 1)
-				return true;
-		}
-	}
-	return false;
-}
-
 static void put_dns(FILE *out, const struct wgw_run_options *options,
 		    const struct wgw_config *config)
 {
@@ -62,7 +48,8 @@ static void put_dns(FILE *out, const struct wgw_run_options *options,
 		fprintf(out, "dns-mode tunnel\n");
 		put_servers(out, &config->dns);
 	} else {
-		fprintf(out, "dns-mode %s\n", has_default_route(config) ? "refuse" : "system");
+		fprintf(out, "dns-mode %s\n",
+			wgw_config_has_default_route(config) ? "refuse" : "system");
 	}
 	for (size_t i = 0; i < config->search.n; i++)
 		fprintf(out, "search %s\n", config->search.at[i]);

@@ -3,10 +3,10 @@
  * restart.c - starts the tunnel process again after it has died
  *
  * The sockets that programs had are lost (ECONNRESET), their listeners are not (listeners.c); new
- * ones work again. Starting blocks (name
- * look-ups, another session's start), so a child does it and passes the channel back. Token, label
- * key and rendezvous stay, because running programs know them. Back-off: at once, then 1, 2, 4
- * ... RETRY_MAX_S seconds, from the beginning again once it has lived for STEADY_S.
+ * ones work again. Starting blocks (name look-ups, another session's start), so a child does it and
+ * passes the channel back. Token, label key and rendezvous stay, because running programs know them.
+ * Back-off: at once, then 1, 2, 4 ... RETRY_MAX_S seconds, from the beginning again once it has lived
+ * for STEADY_S.
  */
 #include <errno.h>
 #include <string.h>
@@ -28,6 +28,14 @@ struct started {
 	char prefix[WGW_PATH_PREFIX_MAX_BYTES];
 };
 
+/** backoff_s() - how long to wait before the next start when @restarts were tried */
+static unsigned int backoff_s(unsigned int restarts)
+{
+	if (restarts == 0)
+		return 0;
+	return restarts > 5 ? RETRY_MAX_S : 1U << (restarts - 1);
+}
+
 void wgw_restart_plan(struct wgw_supervisor *s)
 {
 	uint64_t now = wgw_clock_ns(), wait_s;
@@ -44,8 +52,7 @@ void wgw_restart_plan(struct wgw_supervisor *s)
 	}
 	if (now - s->up_since > STEADY_S * WGW_SEC_NS)
 		s->restarts = 0;
-	wait_s = s->restarts == 0 ? 0 : s->restarts > 5 ? RETRY_MAX_S : 1U << (s->restarts - 1);
-	s->restarts++;
+	wait_s = backoff_s(s->restarts++);
 	s->restart_at = now + wait_s * WGW_SEC_NS;
 	wgw_say(WGW_SAY_ERROR,
 		"the tunnel process ended; its connections are lost; starting it again%s",
@@ -111,10 +118,7 @@ void wgw_restart_finish(struct wgw_supervisor *s)
 	close(s->starter_fd);
 	s->starter_fd = -1;
 	if (len != (ssize_t)sizeof(started) || wgw_cmsg_take(&hdr, &s->channel, 1) != 1) {
-		unsigned int wait_s = s->restarts > 5 ? RETRY_MAX_S : 1U << (s->restarts - 1);
-
-		s->restarts++;
-		s->restart_at = wgw_clock_ns() + wait_s * WGW_SEC_NS;
+		s->restart_at = wgw_clock_ns() + backoff_s(s->restarts++) * WGW_SEC_NS;
 		return;
 	}
 	s->launch->tunnel = started.tunnel;

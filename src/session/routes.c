@@ -17,7 +17,7 @@
 #include "src/config/values.h"
 #include "src/session/session.h"
 
-enum { LABEL_BYTES = WGW_CONFIG_NAME_MAX_BYTES + 64, LIST_BYTES = 512, DEFAULT_BITS = 1 };
+enum { LABEL_BYTES = WGW_CONFIG_NAME_MAX_BYTES + 64, LIST_BYTES = 512 };
 
 /** label() - how a peer is called in a message. @buf: LABEL_BYTES */
 static const char *label(const struct wgw_peer_config *peer, char *buf)
@@ -133,7 +133,7 @@ static int give_default_routes(struct wgw_config *config, struct wgw_peer_config
 		for (size_t k = list->n; &config->peers[i] != peer && k-- > 0;) {
 			struct wgw_prefix half = list->at[k];
 
-			if (half.bits > DEFAULT_BITS)
+			if (half.bits > WGW_HALF_BITS)
 				continue;
 			wgw_prefixes_remove(list, &half);
 		}

@@ -9,7 +9,7 @@
 #include "src/config/config.h"
 
 enum wgw_dns_mode {
-	WGW_DNS_DEFAULT, /* the file's DNS =, else as design says: refuse or the system's */
+	WGW_DNS_DEFAULT, /* the file's DNS =, else the host's resolver, none with a default route */
 	WGW_DNS_SYSTEM,	 /* --dns system */
 	WGW_DNS_SERVERS, /* --dns ADDR[,ADDR] */
 };

@@ -26,7 +26,7 @@ static void answer_scan(struct wgw_supervisor *s, struct wgw_channel_msg *msg)
 	wgw_channel_send(s->channel, msg, NULL, 0);
 }
 
-/** take_addresses() - @list without duplicates, as 16 bytes each, into the answer */
+/** take_addresses() - @list, as 16 bytes each, into the answer */
 static void take_addresses(struct wgw_channel_msg *msg, const struct addrinfo *list)
 {
 	for (; list && msg->u.host.n < WGW_CH_HOST_MAX; list = list->ai_next) {

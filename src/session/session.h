@@ -89,8 +89,9 @@ struct wgw_rundir {
 	char path[WGW_RUNDIR_BYTES];
 };
 
-/* Opens the first directory of design section 10 that works, creating it. When none does, @fd is
- * -1 and the reasons are said. */
+/* Opens the first of these that works, creating it: $WGWRAP_RUNTIME_DIR, $XDG_RUNTIME_DIR/wgwrap,
+ * /run/user/UID/wgwrap, /dev/shm/wgwrap-UID, /tmp/wgwrap-UID. When none does, @fd is -1 and the
+ * reasons are said. */
 void wgw_rundir_open(struct wgw_rundir *dir);
 /* Takes the lock <name>.lock. @wait: else -EWOULDBLOCK when it is taken. The descriptor, which
  * holds the lock until it is closed, or -errno. */
@@ -138,8 +139,7 @@ int wgw_routes_apply(const struct wgw_run_options *options, struct wgw_config *c
 /* Connects to the sequenced rendezvous: <prefix>.q, or with @prefix "" the abstract name.
  * Returns a descriptor or -errno. */
 int wgw_channel_connect(const char *prefix, const uint8_t abstract[WGW_ABSTRACT_BYTES]);
-/* Writes address and length of a rendezvous; @kind 's' or 'q'. */
-struct sockaddr_un;
+/* Writes the address of a rendezvous, @kind 's' (stream) or 'q' (sequenced). Returns its length. */
 socklen_t wgw_rendezvous_path(struct sockaddr_un *sun, const char *prefix, char kind);
 socklen_t wgw_rendezvous_abstract(struct sockaddr_un *sun,
 				  const uint8_t abstract[WGW_ABSTRACT_BYTES], char kind);

@@ -11,13 +11,12 @@
 #include <string.h>
 
 #include "src/base/loop.h"
+#include "src/config/values.h"
 #include "src/session/session.h"
 
-enum { PROGRESS_MS = 1000 };
-enum { KEY_TEXT_BYTES = sodium_base64_ENCODED_LEN(WG_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL) };
+enum { PROGRESS_MS = 1000, WHO_BYTES = 512 };
 
-/** describe_peers() - "peer [name] at host:port" of the first peer with an endpoint, and how many
- * more */
+/** describe_peers() - "HOST:PORT" of the first peer with an endpoint, and whether there are more */
 static void describe_peers(const struct wgw_config *config, char *text, size_t size)
 {
 	const struct wgw_peer_config *first = NULL;
@@ -42,34 +41,31 @@ static void describe_peers(const struct wgw_config *config, char *text, size_t s
 static void diagnose(const struct wgw_launch *l, const struct wgw_channel_msg *state)
 {
 	uint8_t public_key[WG_KEY_BYTES];
-	char key[KEY_TEXT_BYTES], who[512];
+	char key[WGW_KEY_TEXT_LEN + 1], who[WHO_BYTES];
 
 	crypto_scalarmult_base(public_key, l->config->private_key);
-	sodium_bin2base64(key, sizeof(key), public_key, sizeof(public_key),
-			  sodium_base64_VARIANT_ORIGINAL);
+	wgw_key_text(public_key, key);
 	describe_peers(l->config, who, sizeof(who));
 	if (state->u.state.datagrams_received > 0)
 		wgw_say(WGW_SAY_ERROR,
 			"%s: no handshake with %s in %g s, though something answers there. Likely: "
 			"PublicKey or PresharedKey is not that peer's, or the clock of this host "
-			"is "
-			"behind an earlier use of this key. Our public key is %s",
+			"is behind an earlier use of this key. Our public key is %s",
 			l->config->source, who, l->options->wait_ms / 1000.0, key);
 	else
 		wgw_say(WGW_SAY_ERROR,
 			"%s: no answer from %s to our handshake in %g s. Likely: wrong address or "
-			"port; UDP "
-			"is filtered on the way; the peer is down; PublicKey is not its key; the "
-			"clock of this host is behind an earlier use of this key, by another "
-			"WireGuard program perhaps (some run 27 s ahead); or the peer does not "
-			"know our public key %s",
+			"port; UDP is filtered on the way; the peer is down; PublicKey is not its "
+			"key; the clock of this host is behind an earlier use of this key, by "
+			"another WireGuard program perhaps (some run 27 s ahead); or the peer does "
+			"not know our public key %s",
 			l->config->source, who, l->options->wait_ms / 1000.0, key);
 }
 
 /** say_up() - the tunnel's state, for -v */
 static void say_up(const struct wgw_launch *l, const struct wgw_channel_msg *state)
 {
-	char who[512];
+	char who[WHO_BYTES];
 
 	describe_peers(l->config, who, sizeof(who));
 	wgw_say(WGW_SAY_INFO, "%s: the tunnel is up: %u of %u peers have a session, %s",
@@ -82,7 +78,7 @@ static int await(const struct wgw_launch *l, int channel, struct wgw_channel_msg
 		 const struct wgw_channel_msg *state, uint64_t deadline)
 {
 	uint64_t began = deadline - l->options->wait_ms * WGW_MS_NS;
-	char who[512];
+	char who[WHO_BYTES];
 
 	describe_peers(l->config, who, sizeof(who));
 	for (;;) {

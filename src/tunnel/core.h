@@ -75,7 +75,7 @@ static inline struct wgw_core *wgw_core_of(struct wgw_tunnel *t)
 	return wgw_container(t, struct wgw_core, t);
 }
 
-/* tunnel.c ---- */
+/* ---- tunnel.c ---- */
 
 /* No session is left: starts the linger. A session came: stops it. */
 void wgw_core_no_session(struct wgw_core *core);
@@ -85,7 +85,7 @@ void wgw_core_has_session(struct wgw_core *core);
  * Returns 0 or -errno: then all is as before. */
 int wgw_core_move(struct wgw_core *core, int port, int64_t mark);
 
-/* session.c ---- */
+/* ---- session.c ---- */
 
 /**
  * struct wgw_session - one invocation's session
@@ -135,7 +135,7 @@ void wgw_core_tell_state(struct wgw_core *core);
 /* Says the kept notes to @s. */
 void wgw_core_say_notes(struct wgw_core *core, struct wgw_session *s);
 
-/* client.c ---- */
+/* ---- client.c ---- */
 
 /* The whole text of the regular file @fd, or NULL. malloc'ed, NUL-terminated. */
 char *wgw_client_read_text(int fd, size_t *len);
@@ -146,7 +146,7 @@ void wgw_client_send(struct wgw_client *c, struct wgw_channel_msg *msg);
 void wgw_client_send_fd(struct wgw_client *c, struct wgw_channel_msg *msg, int fd);
 void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *state);
 
-/* questions.c ---- */
+/* ---- questions.c ---- */
 
 /* Ask the session's supervisor. False: the question cannot be put. @done runs once, later; when
  * there is no answer in time, as if the supervisor did not know. */
@@ -161,7 +161,7 @@ bool wgw_client_host_resolve(struct wgw_client *c, const char *name, int family,
 			     void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n),
 			     void *arg);
 
-/* peers.c ---- */
+/* ---- peers.c ---- */
 
 /* Adds the peers of the boot's configuration to the engine. Returns NULL and *err. */
 struct wgw_peers *wgw_peers_new(struct wgw_core *core, int *err);
@@ -174,7 +174,7 @@ void wgw_peers_wake(struct wgw_peers *e);
 /* Fills msg->u.state. */
 void wgw_peers_state(const struct wgw_peers *e, struct wgw_channel_msg *msg);
 
-/* report.c ---- */
+/* ---- report.c ---- */
 
 /* Writes the tunnel's state as src/control/status.h describes it. Returns malloc'ed text, NULL
  * without memory. */
@@ -182,19 +182,19 @@ char *wgw_report_state(struct wgw_core *core);
 /* The same for what is open: src/control/flows.h. (report_flows.c) */
 char *wgw_report_flows(struct wgw_core *core);
 
-/* configure.c ---- */
+/* ---- configure.c ---- */
 
 /* Changes the tunnel by the lines of a set operation. @whole: they are all there is, peers that are
  * not named go. Returns 0 or -errno: -EINVAL and the *line at fault, nothing changed; -EPERM: it
  * would change the interface's key; -EADDRINUSE. */
 int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned int *line);
 
-/* uapi.c ---- */
+/* ---- uapi.c ---- */
 
 /* Serves the cross-platform UAPI on the listener @fd. Returns 0 or -errno. */
 int wgw_uapi_init(struct wgw_core *core, int fd);
 
-/* control.c ---- */
+/* ---- control.c ---- */
 
 /* Whether @pid may change the tunnel: wrapped programs may not. @done gets 0, or an errno that means
  * no; it runs inside when there is nobody to ask. */
@@ -207,7 +207,7 @@ bool wgw_control_is_change(const struct wgw_channel_msg *msg);
 void wgw_control_request(struct wgw_core *core, const struct wgw_channel_msg *msg, int32_t pid,
 			 const int *fds, int n, struct wgw_channel_msg *reply);
 
-/* pcap.c ---- */
+/* ---- pcap.c ---- */
 
 /* Writes the file's header to @fd, which stays the caller's. NULL and errno. */
 struct wgw_pcap *wgw_pcap_new(int fd);
@@ -217,7 +217,7 @@ void wgw_pcap_packet(struct wgw_pcap *p, const struct iovec *iov, int n, size_t 
 int wgw_pcap_flush(struct wgw_pcap *p);
 void wgw_pcap_free(struct wgw_pcap *p);
 
-/* alive.c ---- */
+/* ---- alive.c ---- */
 
 /* Begins to ask the addresses of the configuration's CheckAlive. NULL without memory. */
 struct wgw_alive *wgw_alive_new(struct wgw_core *core);
@@ -226,13 +226,13 @@ int wgw_alive_follow(struct wgw_alive *a);
 /* Writes the lines alive= and alive_interval_s= of src/control/status.h. */
 void wgw_alive_report(const struct wgw_alive *a, FILE *out);
 
-/* daemon.c ---- */
+/* ---- daemon.c ---- */
 
 /* Lets go of everything that came from the user's shell. @boot: a copy whose descriptors may be
  * renumbered */
 void wgw_daemon_become(struct wgw_tunnel_boot *boot);
 
-/* sandbox.c ---- */
+/* ---- sandbox.c ---- */
 
 /* Forbids everything the tunnel process does not need, for good: new privileges, core files,
  * tracing, files, programs, system calls. @say takes a warning for each part that the kernel does

@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/config/values.h"
 #include "src/tunnel/core.h"
 #include "src/tunnel/peers.h"
 #include "src/tunnel/routes.h"
@@ -63,21 +64,18 @@ const char *wgw_endpoint_text(const struct wg_endpoint *endpoint, char *buf)
 	return wgw_addr_port_text(&a, buf);
 }
 
-/* "peer NAME (ADDRESS:PORT)"; without a name the first characters of its public key, as wg(8)'s
- * users know it. */
+/* "peer NAME (ADDRESS:PORT)"; without a name its public key. */
 static const char *peer_text(const struct wgw_peer *p, char buf[PEER_TEXT_BYTES])
 {
-	char key[sodium_base64_ENCODED_LEN(WG_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL)];
+	char key[WGW_KEY_TEXT_LEN + 1];
 	char addr[WGW_ADDR_TEXT_BYTES] = "no endpoint";
 	struct wg_peer_stats stats;
 
 	wg_peer_stats(p->wg, &stats);
 	if (stats.endpoint.to.sa.sa_family != AF_UNSPEC)
 		wgw_endpoint_text(&stats.endpoint, addr);
-	sodium_bin2base64(key, sizeof(key), p->config.public_key, WG_KEY_BYTES,
-			  sodium_base64_VARIANT_ORIGINAL);
-	snprintf(buf, PEER_TEXT_BYTES, "peer %.64s (%s)", p->config.name ? p->config.name : key,
-		 addr);
+	snprintf(buf, PEER_TEXT_BYTES, "peer %.64s (%s)",
+		 p->config.name ? p->config.name : wgw_key_text(p->config.public_key, key), addr);
 	return buf;
 }
 

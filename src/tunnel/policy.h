@@ -63,7 +63,7 @@ enum wgw_refusal {
 	WGW_REFUSAL_NO_DNS,    /* the system's resolver, while names are refused */
 };
 
-/* Design section 5: rewrites port 53 of a system resolver in *@to, then decides. */
+/* Rewrites port 53 of a system resolver in *@to, then decides. */
 enum wgw_route wgw_policy_route(const struct wgw_policy *policy, const struct wgw_reach *reach,
 				struct stack_addr *to, enum wgw_refusal *why);
 

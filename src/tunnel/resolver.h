@@ -63,12 +63,12 @@ void dns_socket_interest(void *arg, ares_socket_t fd, int readable, int writable
 void dns_channel_process(struct dns_channel *ch);
 void dns_channel_dirty(struct dns_channel *ch);
 
-/* resolver_order.c ---- */
+/* ---- resolver_order.c ---- */
 
 /* Sorts by the rules of RFC 6724 that an address list alone can decide. */
 void dns_order(const struct stack *stack, struct dns_answer *answer);
 
-/* resolver_cache.c ---- */
+/* ---- resolver_cache.c ---- */
 
 struct dns_cache;
 

@@ -14,12 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/config/values.h"
 #include "src/tunnel/tunnel.h"
 
-enum {
-	KEY_TEXT_BYTES = sodium_base64_ENCODED_LEN(WG_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL),
-	HASH_BYTES = 16,
-};
+enum { HASH_BYTES = 16 };
 
 /** struct lines - growing list; @failed: out of memory at some point */
 struct lines {
@@ -53,12 +51,6 @@ static void add(struct lines *l, const char *format, ...)
 	va_end(ap);
 }
 
-static char *key_text(const uint8_t key[WG_KEY_BYTES], char text[KEY_TEXT_BYTES])
-{
-	return sodium_bin2base64(text, KEY_TEXT_BYTES, key, WG_KEY_BYTES,
-				 sodium_base64_VARIANT_ORIGINAL);
-}
-
 static void add_preshared_key(struct lines *l, const struct wgw_config *config,
 			      const struct wgw_peer_config *peer, const char *name)
 {
@@ -82,9 +74,9 @@ static void add_preshared_key(struct lines *l, const struct wgw_config *config,
 static void add_peer(struct lines *l, const struct wgw_config *config,
 		     const struct wgw_peer_config *peer)
 {
-	char name[KEY_TEXT_BYTES], text[WGW_ADDR_TEXT_BYTES], route[WGW_ROUTE_TEXT_BYTES];
+	char name[WGW_KEY_TEXT_LEN + 1], text[WGW_ADDR_TEXT_BYTES], route[WGW_ROUTE_TEXT_BYTES];
 
-	key_text(peer->public_key, name);
+	wgw_key_text(peer->public_key, name);
 	add(l, "peer %s", name);
 	for (size_t i = 0; i < peer->allowed_ips.n; i++)
 		add(l, "peer %s allowed-ips %s", name,
@@ -131,11 +123,11 @@ char *wgw_settings_text(const struct wgw_config *config, uint16_t mtu, uint16_t 
 {
 	struct lines l = {0};
 	uint8_t public_key[WG_KEY_BYTES];
-	char text[WGW_ADDR_TEXT_BYTES], name[KEY_TEXT_BYTES];
+	char text[WGW_ADDR_TEXT_BYTES], name[WGW_KEY_TEXT_LEN + 1];
 	char *out = NULL;
 
 	crypto_scalarmult_base(public_key, config->private_key);
-	add(&l, "interface %s", key_text(public_key, name));
+	add(&l, "interface %s", wgw_key_text(public_key, name));
 	for (size_t i = 0; i < config->addresses.n; i++)
 		add(&l, "address %s", wgw_prefix_text(&config->addresses.at[i], text));
 	add(&l, "mtu %u", mtu);

@@ -189,7 +189,7 @@ struct wgw_sockets {
 	int probe;	    /* finds out whether a listener is alive; see listen.c */
 };
 
-/* sockets.c ---- */
+/* ---- sockets.c ---- */
 
 void wgw_job_queue(struct wgw_sockets *s, struct wgw_job *j);
 /* The quota of @session, made when there is none. NULL: no memory, or the session is over. */
@@ -211,7 +211,7 @@ int wgw_fd_identity(int fd, uint64_t *cookie, uint64_t *inode);
 /* Accepts all that waits. Called between pieces of long work too. */
 void wgw_sockets_accept(struct wgw_sockets *s);
 
-/* keep.c: addresses and options of sockets, by cookie ---- */
+/* ---- keep.c: addresses and options of sockets, by cookie ---- */
 
 /**
  * struct wgw_kept - a socket that is not connected and does not listen
@@ -255,7 +255,7 @@ bool wgw_addrs_overlap(const struct stack_addr *a, uint32_t a_flags, const struc
 		       uint32_t b_flags);
 void wgw_keep_session_over(struct wgw_sockets *s, struct wgw_session *session);
 
-/* end.c: our end of an application's stream ---- */
+/* ---- end.c: our end of an application's stream ---- */
 
 /**
  * struct wgw_end - one stream descriptor that is pumped
@@ -305,7 +305,7 @@ void wgw_end_finish(struct wgw_end *e);
  * @reset. */
 void wgw_end_close(struct wgw_loop *loop, struct wgw_end *e, bool reset);
 
-/* tcp.c ---- */
+/* ---- tcp.c ---- */
 
 enum wgw_conn_state {
 	WGW_CONN_HELLO,	  /* waits for 'F' and the descriptor */
@@ -395,7 +395,7 @@ void wgw_tcp_init(struct wgw_sockets *s);
 /* Connects without an outcome are abandoned. */
 void wgw_tcp_session_over(struct wgw_sockets *s, struct wgw_session *session);
 
-/* abandoned.c ---- */
+/* ---- abandoned.c ---- */
 
 /* The entry that has @local, as bind(2) sees it, or NULL. */
 struct wgw_kept *wgw_kept_conflict(struct wgw_sockets *s, const struct stack_addr *local,
@@ -407,7 +407,7 @@ void wgw_kept_recheck(struct wgw_sockets *s, struct wgw_kept *kept,
 /* Something may be abandoned in @after_ms. */
 void wgw_abandoned_watch(struct wgw_sockets *s, uint32_t after_ms);
 
-/* tcp_flow.c ---- */
+/* ---- tcp_flow.c ---- */
 
 /* Starts connecting over the stack. 0 or errno. */
 int wgw_flow_start(struct wgw_conn *c, const struct stack_addr *local, const struct stack_addr *to);
@@ -417,7 +417,7 @@ void wgw_flow_own(struct wgw_conn *c, struct flow *f);
 void wgw_flow_unsent_over(struct wgw_conn *c, uint64_t lost_bytes);
 void wgw_flow_init(struct wgw_sockets *s);
 
-/* relay.c ---- */
+/* ---- relay.c ---- */
 
 /* Connects a kernel socket to @to; @fd: one that is bound already (taken over), or -1. 0 or errno.
  */
@@ -425,7 +425,7 @@ int wgw_relay_start(struct wgw_conn *c, int fd, const struct stack_addr *to);
 /* Pumps between the application and @fd, which is connected; @keeps: another application's end. */
 int wgw_relay_own(struct wgw_conn *c, int fd, bool keeps);
 
-/* listen.c ---- */
+/* ---- listen.c ---- */
 
 struct wgw_listener;
 
@@ -453,7 +453,7 @@ void wgw_listen_waiting_over(struct wgw_conn *c);
 void wgw_listen_session_over(struct wgw_sockets *s, struct wgw_session *session);
 void wgw_listen_init(struct wgw_sockets *s);
 
-/* udp.c ---- */
+/* ---- udp.c ---- */
 
 struct wgw_dgram_sock;
 
@@ -478,18 +478,18 @@ int wgw_udp_error(struct wgw_sock *sock);
 bool wgw_udp_next_error(struct wgw_sock *sock, struct wgw_dgram *error);
 void wgw_udp_options(struct wgw_sock *sock);
 
-/* op.c ---- */
+/* ---- op.c ---- */
 
 void wgw_op_accepted(struct wgw_sockets *s, int fd, uint32_t uid);
 /* Looks at all connections that wait for their first message. */
 void wgw_op_poke(struct wgw_sockets *s);
 
-/* resolver.c ---- */
+/* ---- resolver.c ---- */
 
 /* The session's questions are answered with EAI_AGAIN and its channel is closed. */
 void wgw_resolver_session_over(struct wgw_tunnel *t, struct wgw_session *s);
 
-/* addresses between us and the kernel ---- */
+/* ---- addresses between us and the kernel ---- */
 
 struct sockaddr_storage;
 /* Returns the length of what it wrote. @v4_as_v4: AF_INET for v4-mapped addresses. */

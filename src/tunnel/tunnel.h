@@ -95,14 +95,14 @@ struct wgw_tunnel {
 	const struct wgw_proxy_hooks *proxy_hooks; /* NULL: no proxies */
 };
 
-/* Where a destination goes, design section 5. */
+/* Where a destination goes. */
 enum wgw_route {
 	WGW_ROUTE_TUNNEL,
 	WGW_ROUTE_DIRECT,  /* relayed over a kernel socket of the tunnel process */
 	WGW_ROUTE_REFUSED, /* ENETUNREACH, said once per address */
 };
 
-/* session.c ---- */
+/* ---- session.c ---- */
 
 struct wgw_session *wgw_session_by_token(struct wgw_tunnel *t, const uint8_t *token);
 const uint8_t *wgw_session_label_key(const struct wgw_session *s);
@@ -145,7 +145,7 @@ size_t wgw_session_dns(const struct wgw_session *s, const struct stack_addr **se
 /* A new SEQPACKET connection whose first message is a channel message: takes over @fd. */
 void wgw_session_adopt(struct wgw_tunnel *t, int fd);
 
-/* sockets.c ---- */
+/* ---- sockets.c ---- */
 
 /* Starts accepting on the rendezvous. Returns 0 or -errno. */
 int wgw_sockets_init(struct wgw_tunnel *t);
@@ -157,7 +157,7 @@ void wgw_sockets_session_over(struct wgw_tunnel *t, struct wgw_session *s);
 void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *s,
 			      const struct wgw_ch_listener *l, int path);
 
-/* resolver.c ---- */
+/* ---- resolver.c ---- */
 
 struct wgw_resolver *wgw_resolver_new(struct wgw_tunnel *t);
 /* Looks @name up through the tunnel (or the host) as the session wants. @done gets an EAI_* code

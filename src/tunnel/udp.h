@@ -88,7 +88,7 @@ struct wgw_dgram_sock {
 	unsigned int first_error, n_errors;
 };
 
-/* udp.c ---- */
+/* ---- udp.c ---- */
 
 /* A datagram for the application. @header->ip is where it came from. */
 void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const struct iovec *iov,
@@ -96,7 +96,7 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 /* An error about what was sent to @to. */
 void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, uint32_t info);
 
-/* udp_net.c ---- */
+/* ---- udp_net.c ---- */
 
 /* Sends one datagram on. @header: destination, source, ttl, tos; @info not 0: in one piece or not at
  * all. */
