@@ -14,7 +14,7 @@ struct wgw_outer;
 /**
  * struct wgw_outer_ops - what the owner is told
  * @received:	@len bytes from @from, datagrams of @stride bytes each (the last maybe shorter).
- *@buf may be changed during the call. @tos: outer traffic class
+ *		@buf may be changed during the call. @tos: outer traffic class
  * @failed:	Sending to @to failed with errno @err; the datagrams were dropped. Told for every
  *		batch: the owner limits what it says. Called from within wgw_outer_transmit.
  */

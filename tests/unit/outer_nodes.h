@@ -3,7 +3,7 @@
  * outer_nodes.h - two engines on loopback, for the tests of the outer UDP sockets
  *
  * sendmmsg, socket and bind are defined here and pass calls on to the kernel, so that its refusals can be
- * had without the networks that cause them; clock_gettime, so that processor time passes as wanted.
+ * had without the networks that cause them; clock_gettime, so that time passes as wanted.
  */
 #ifndef TESTS_UNIT_OUTER_NODES_H
 #define TESTS_UNIT_OUTER_NODES_H
@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "src/base/host.h"
+#include "src/base/loop.h"
 #include "src/tunnel/outer.h"
 #include "wg/messages.h"
 
@@ -82,12 +84,18 @@ int bind(int fd, const struct sockaddr *addr, socklen_t len)
 	return (int)syscall(SYS_bind, fd, addr, len);
 }
 
-static long processor_step; /* ns that pass each time somebody asks; 0: the true ones */
+static long processor_step;    /* ns that pass each time somebody asks; 0: the true ones */
+static uint64_t stopped_at_ns; /* what the clock says; 0: the true time */
 
 int clock_gettime(clockid_t clock, struct timespec *ts)
 {
 	static long passed;
 
+	if (clock == CLOCK_BOOTTIME && stopped_at_ns > 0) {
+		*ts = (struct timespec){(time_t)(stopped_at_ns / WGW_SEC_NS),
+					(long)(stopped_at_ns % WGW_SEC_NS)};
+		return 0;
+	}
 	if (clock != CLOCK_THREAD_CPUTIME_ID || processor_step == 0)
 		return (int)syscall(SYS_clock_gettime, clock, ts);
 	passed += processor_step;
@@ -253,6 +261,8 @@ static void setup(void)
 	uint8_t key[32];
 
 	ck_assert_int_ge(sodium_init(), 0);
+	processor_step = 0;
+	stopped_at_ns = 0;
 	loop = wgw_loop_new();
 	ck_assert_ptr_nonnull(loop);
 	memset(key, 1, sizeof(key));
@@ -294,6 +304,14 @@ static void run_until(unsigned int count)
 {
 	wanted = count;
 	wgw_timer_set(loop, &deadline, wgw_clock_ns() + 10 * WGW_SEC_NS);
+	wgw_loop_run(loop);
+}
+
+/* Runs one turn: what is ready is dealt with, and the timers that are due. */
+static void run_turn(void)
+{
+	wanted = UINT_MAX;
+	wgw_timer_set(loop, &deadline, wgw_clock_ns());
 	wgw_loop_run(loop);
 }
 

@@ -534,7 +534,6 @@ START_TEST(sockets_are_read_whole_or_not_at_all)
 		arrives_at(AF_INET, (uint8_t)host, WG_MESSAGE_INITIATION, true);
 	run_until(n + ADDRESSES - 1);
 	ck_assert_uint_eq(b.got, n + ADDRESSES - 1);
-	processor_step = 0;
 }
 END_TEST
 
@@ -555,6 +554,51 @@ START_TEST(handshakes_take_half_of_the_time)
 	processor_step = 0;
 	ck_assert_uint_ge(wgw_clock_ns() - began,
 			  2 * ((VISITS - 1) * STEP_MS - AT_ONCE_MS) * WGW_MS_NS);
+}
+END_TEST
+
+/* So that a flood is read in large batches. */
+START_TEST(many_handshakes_are_followed_by_a_rest)
+{
+	if (!both_families())
+		return;
+	b.bare = true;
+	stopped_at_ns = wgw_clock_ns();
+	flood(AF_INET, 64);
+	run_until(64);
+	flood(AF_INET, 1);
+	stopped_at_ns += 2 * WGW_MS_NS - 1;
+	run_turn();
+	ck_assert_uint_eq(b.got, 64);
+	stopped_at_ns++;
+	run_turn();
+	ck_assert_uint_eq(b.got, 65);
+	/* and few are not */
+	flood(AF_INET, 1);
+	run_turn();
+	ck_assert_uint_eq(b.got, 66);
+}
+END_TEST
+
+/* What may not be read must not wake us either: initiations wait, and others with them. */
+START_TEST(spent_time_is_followed_by_a_rest)
+{
+	if (!both_families())
+		return;
+	b.bare = true;
+	stopped_at_ns = wgw_clock_ns();
+	processor_step = 12 * (long)WGW_MS_NS; /* a look at one socket takes more than there is */
+	arrives_at(AF_INET, 1, WG_MESSAGE_RESPONSE, true);
+	run_until(1);
+	for (unsigned int n = 2; n <= 4; n++) {
+		arrives_at(AF_INET, 1, WG_MESSAGE_RESPONSE, true);
+		stopped_at_ns += 2 * WGW_MS_NS - 1;
+		run_turn();
+		ck_assert_uint_eq(b.got, n - 1);
+		stopped_at_ns++;
+		run_turn();
+		ck_assert_uint_eq(b.got, n);
+	}
 }
 END_TEST
 
@@ -666,6 +710,8 @@ static Suite *suite(void)
 	tcase_add_test(c, flood_from_one_address_leaves_others_their_buffer);
 	tcase_add_test(c, sockets_are_read_whole_or_not_at_all);
 	tcase_add_test(c, handshakes_take_half_of_the_time);
+	tcase_add_test(c, many_handshakes_are_followed_by_a_rest);
+	tcase_add_test(c, spent_time_is_followed_by_a_rest);
 	tcase_add_test(c, handshakes_are_read_again_after_a_rest);
 	tcase_add_test(c, backlog_is_bounded_and_drops_the_newest);
 	tcase_add_test(c, unreachable_destination_is_told_and_not_fatal);
