@@ -413,7 +413,22 @@ static unsigned int empty(int family, int number)
 	return n;
 }
 
-/* Where b gets a message whose first byte is @type from 127.0.0.@host or ::1, without taking it if @keep */
+/* 127.0.0.1, and for other hosts addresses that differ from each other in all but the first byte: whatever
+ * the kernel is told to multiply them with, no socket is left without some. Network order. */
+static uint32_t address_of(uint8_t host)
+{
+	uint32_t x = host;
+
+	if (host == 1)
+		return htonl(INADDR_LOOPBACK);
+	for (int i = 0; i < 2; i++) {
+		x *= 0x45d9f3b;
+		x ^= x >> 16;
+	}
+	return htonl(127U << 24 | (x & 0xffffff));
+}
+
+/* Where b gets a message whose first byte is @type from @host's address or ::1, without taking it if @keep */
 static int arrives_at(int family, uint8_t host, uint8_t type, bool keep)
 {
 	const struct wg_endpoint to = loopback(family, wgw_outer_port(b.outer));
@@ -424,7 +439,7 @@ static int arrives_at(int family, uint8_t host, uint8_t type, bool keep)
 	int at = no_socket, fd = (int)syscall(SYS_socket, family, SOCK_DGRAM, 0);
 
 	if (family == AF_INET)
-		from.to.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + host);
+		from.to.in.sin_addr.s_addr = address_of(host);
 	ck_assert_int_eq(bind(fd, &from.to.sa, len), 0);
 	ck_assert_int_eq(sendto(fd, message, sizeof(message), 0, &to.to.sa, len), sizeof(message));
 	close(fd);
@@ -473,7 +488,7 @@ START_TEST(initiations_are_divided_by_address)
 		used[at]++;
 	}
 	for (int i = 2; i <= HANDSHAKE_SOCKETS; i++)
-		ck_assert_uint_ge(used[i], ADDRESSES / 32);
+		ck_assert_uint_ge(used[i], ADDRESSES / 64);
 }
 END_TEST
 
