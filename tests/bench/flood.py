@@ -7,14 +7,14 @@ flood.py - a transfer and a new client while initiations with a right mac1 come 
 	  wgwrap iperf3 -c -R         the server: wireguard-go,   flood.c: one core, IPv4 sources
 	  wgwrap, another key         then wgwrap                 drawn from all unicast addresses
 
-For each server, in one table: the transfer's rate before and during the flood, what the server's peak of resident memory grew
-by, how much of a core it took, how many initiations the kernel handed to nobody, and how long clients that were not there
-before need for their first handshake; one starts every second, the last early enough for a third try. Client, server and
-flood share the machine's cores: read the columns against each other.
+For each server, in one table: the transfer's rate before and during the flood, what the server's peak of resident
+memory grew by, how much of a core it took, how many initiations the kernel handed to nobody, and how long clients that
+were not there before need for their first handshake; one starts every second, the last early enough for a third try.
+Client, server and flood share the machine's cores: read the columns against each other.
 
-FLOOD_S: seconds of each flood; with the default the whole takes about 80 seconds. FLOOD_SERVERS: "wgwrap", "wireguardgo" or
-both. FLOOD_MAC2=mac2: initiations that claim to have a cookie. FLOOD_NICE: the flood's priority; -20 gives it a core of its
-own. FLOOD_VERBOSE: each second's rate.
+FLOOD_S: seconds of each flood; with the default the whole takes about 80 seconds. FLOOD_SERVERS: "wgwrap",
+"wireguardgo" or both. FLOOD_MAC2=mac2: initiations that claim to have a cookie. FLOOD_NICE: the flood's priority; -20
+gives it a core of its own. FLOOD_VERBOSE: each second's rate.
 """
 
 import json
@@ -80,9 +80,8 @@ class Flooded:
 
     def flood(self, port, public):
         program = os.path.join(world.BUILD, "tests/bench/flood")
-        return self.w.start(self.w.inside(self.ns) + ["nice", "-n", NICE, program, "flood0", self.mac(self.w.peer_ns), "198.18.0.1",
-                                                      str(port), public, str(FLOOD_S), *MAC2],
-                            stdout=subprocess.PIPE, text=True)
+        flood = [program, "flood0", self.mac(self.w.peer_ns), "198.18.0.1", str(port), public, str(FLOOD_S), *MAC2]
+        return self.w.start(self.w.inside(self.ns) + ["nice", "-n", NICE, *flood], stdout=subprocess.PIPE, text=True)
 
 
 class WireguardGo:
@@ -95,9 +94,10 @@ class WireguardGo:
         self.conf = w.conf
         self.new_confs = []
         for number in range(10, 10 + NEW_CLIENTS):
-            key, public = key_pair(w)
+            key, public = w.key_pair()
             w.at(w.peer_ns, find("wg"), "set", "wg0", "peer", public, "allowed-ips", f"10.9.0.{number}/32")
-            self.new_confs.append(w.write(f"new-go{number}.conf", config(w, key, number, self.public, self.port), 0o600))
+            text = config(w, key, number, self.public, self.port)
+            self.new_confs.append(w.write(f"new-go{number}.conf", text, 0o600))
         servers.iperf3(w)
 
 
@@ -107,11 +107,11 @@ class Wgwrap:
     def __init__(self, f):
         w = f.w
         self.port, self.inner = OWN_PORT, "10.9.0.7"
-        key, self.public = key_pair(w)
+        key, self.public = w.key_pair()
         text = f"[Interface]\nPrivateKey = {key}\nAddress = 10.9.0.7/32\nListenPort = {OWN_PORT}\n"
         confs = []
         for number in range(9, 10 + NEW_CLIENTS):
-            key, public = key_pair(w)
+            key, public = w.key_pair()
             text += f"[Peer]\nPublicKey = {public}\nAllowedIPs = 10.9.0.{number}/32\n"
             confs.append(w.write(f"to-server{number}.conf",
                                  config(w, key, number, self.public, OWN_PORT, "10.9.0.7"), 0o600))
@@ -122,11 +122,6 @@ class Wgwrap:
         w.start(w.inside(w.peer_ns) + [w.wgwrap, "-c", server, "--", "iperf3", "-s"], stdout=log, stderr=log)
         self.pid = wait_until("the server's tunnel process", w.tunnels)[0]
         time.sleep(1)
-
-
-def key_pair(w):
-    key = run(w.wgwrap, "genkey").strip()
-    return key, run(w.wgwrap, "pubkey", input=key + "\n").strip()
 
 
 def config(w, key, number, public, port, inner="10.9.0.1"):

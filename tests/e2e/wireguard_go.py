@@ -8,6 +8,9 @@ The renewal that comes after two minutes takes that long, so it runs only with W
 time limit: 400 s
 """
 
+import base64
+import contextlib
+import glob
 import os
 import re
 import shutil
@@ -47,7 +50,22 @@ def shown(w, what, device="wg0"):
 
 
 def base64_of(hexadecimal):
-    return run("sh", "-c", f"printf %s {hexadecimal} | xxd -r -p | base64 -w0").strip()
+    return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
+
+
+def hexadecimal_of(key):
+    return base64.b64decode(key).hex()
+
+
+def admit_client(w, *more):
+    """Makes the client as it is now a peer of wireguard-go's."""
+    wg(w, "set", "wg0", "peer", w.pub["client"], "preshared-key", w.write("psk", w.psk + "\n"), "allowed-ips",
+       "10.9.0.2/32,fd09::2/128", *more)
+
+
+def take_private_key(w, key):
+    """Gives wireguard-go another private key."""
+    wg(w, "set", "wg0", "private-key", w.write("key", key + "\n"))
 
 
 def fetch(w, **kwargs):
@@ -95,9 +113,7 @@ def _(w):
         world.read_line(child.stdout)
         # forget the session and the address of the client before
         wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
-        psk = w.write("psk", w.psk + "\n")
-        wg(w, "set", "wg0", "peer", w.pub["client"], "preshared-key", psk, "allowed-ips", "10.9.0.2/32,fd09::2/128",
-           "endpoint", endpoint)
+        admit_client(w, "endpoint", endpoint)
         done = w.finish_command(w.inside(w.peer_ns) + ["curl", "-sS", "--max-time", "30", "-o", "/dev/null", "-w",
                                                        "%{http_code}", "http://10.9.0.2:8000/"], 40)
         assert done.stdout == "200", done
@@ -138,53 +154,108 @@ def replace_in(path, old, new):
         f.write(text.replace(old, new))
 
 
-@test("private keys of either side are changed while a program runs")
-def _(w):
+@contextlib.contextmanager
+def keys_change(w):
+    """
+    Yields the client's file and a function: a program that has run since the beginning fetches a page, by the same
+    tunnel process. In the end all keys are as before.
+    """
     servers.web(w)
+    keys, pub, psk = dict(w.key), dict(w.pub), w.psk
     conf = w.write("rekeyed.conf", w.config(), 0o600)
-    child = w.start(w.wrap("sh", "-c", "while sleep .3; do curl -sS --max-time 15 http://10.9.0.1/; done", conf=conf),
-                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert world.read_line(child.stdout)
-    tunnel = w.tunnels()
+    child = w.start(w.wrap("sh", "-c", "while read -r _; do curl -sS --max-time 60 http://10.9.0.1/; done", conf=conf),
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
-    def reload():
-        done = w.finish_command(w.unprivileged() + [w.wgwrap, "reload", "rekeyed"], 30)
-        assert done.returncode == 0, done
-
-    def goes_on():
-        """A request that began after the change is answered."""
-        for _ in range(2):
-            assert world.read_line(child.stdout, 40) == "behind the tunnel\n", "no answer"
+    def fetch_again():
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        assert world.read_line(child.stdout, 70) == "behind the tunnel\n", "no answer"
         assert w.tunnels() == tunnel
 
-    old_key, old_pub = w.key["client"], w.pub["client"]
-    key = run(w.wgwrap, "genkey").strip()
-    replace_in(conf, old_key, key)
-    w.pub["client"] = run(w.wgwrap, "pubkey", input=key + "\n").strip()
-    reload()
-    wg(w, "set", "wg0", "peer", old_pub, "remove")
-    wg(w, "set", "wg0", "peer", w.pub["client"], "preshared-key", w.write("psk", w.psk + "\n"), "allowed-ips",
-       "10.9.0.2/32,fd09::2/128")
+    tunnel = wait_until("the tunnel process", w.tunnels)
+    fetch_again()
     try:
-        goes_on()
-        assert int(shown(w, "latest-handshakes"))
-
-        peer_key = run(w.wgwrap, "genkey").strip()
-        wg(w, "set", "wg0", "private-key", w.write("key", peer_key + "\n"))
-        replace_in(conf, w.pub["peer"], run(w.wgwrap, "pubkey", input=peer_key + "\n").strip())
-        reload()
-        goes_on()
+        yield conf, fetch_again
     finally:
         child.terminate()
         child.wait(20)
         w.end_tunnels()
-        wg(w, "set", "wg0", "private-key", w.write("key", w.key["peer"] + "\n"))
         wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
-        w.pub["client"] = old_pub
-        wg(w, "set", "wg0", "peer", old_pub, "preshared-key", w.write("psk", w.psk + "\n"), "allowed-ips",
-           "10.9.0.2/32,fd09::2/128")
+        w.key, w.pub, w.psk = keys, pub, psk
+        take_private_key(w, w.key["peer"])
+        admit_client(w)
     ok, done = fetch(w)
     assert ok, done
+
+
+@test("private keys of either side are changed while a program runs: by reload")
+def _(w):
+    with keys_change(w) as (conf, fetch_again):
+        def reload():
+            done = w.finish_command(w.unprivileged() + [w.wgwrap, "reload", "rekeyed"], 30)
+            assert done.returncode == 0, done
+
+        wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
+        key, w.pub["client"] = w.key_pair()
+        admit_client(w)
+        replace_in(conf, w.key["client"], key)
+        reload()
+        fetch_again()
+        assert int(shown(w, "latest-handshakes"))
+
+        key, public = w.key_pair()
+        take_private_key(w, key)
+        replace_in(conf, w.pub["peer"], public)
+        reload()
+        fetch_again()
+
+
+UAPI = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as s:
+    s.connect(sys.argv[1])
+    s.sendall(sys.stdin.buffer.read())
+    s.shutdown(socket.SHUT_WR)
+    print(s.makefile().read())
+"""
+
+
+def uapi_set(w, *lines):
+    """Changes the client's tunnel, as its user."""
+    def only():
+        found = glob.glob(w.path("run", "wgwrap", "*.sock"))
+        return found[0] if len(found) == 1 else None  # named by the key: for a moment there can be two
+    done = w.finish_command(w.unprivileged() + ["python3", "-c", UAPI, wait_until("one control socket", only)], 30,
+                            input="".join(f"{line}\n" for line in ("set=1", *lines, "")))
+    assert done.stdout.strip() == "errno=0", done
+
+
+@test("private and preshared keys of either side are changed while a program runs: by UAPI")
+def _(w):
+    def change_client():
+        wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
+        key, w.pub["client"] = w.key_pair()
+        admit_client(w)
+        uapi_set(w, f"private_key={hexadecimal_of(key)}")
+        fetch_again()
+        assert int(shown(w, "latest-handshakes"))
+
+    with keys_change(w) as (_, fetch_again):
+        change_client()
+
+        # a preshared key that only we have changes nothing before the next handshake, which needs it
+        w.psk = run(w.wgwrap, "genpsk").strip()
+        uapi_set(w, f"public_key={hexadecimal_of(w.pub['peer'])}", "update_only=true",
+                 f"preshared_key={hexadecimal_of(w.psk)}")
+        fetch_again()
+        change_client()
+
+        key, public = w.key_pair()
+        take_private_key(w, key)
+        uapi_set(w, f"public_key={hexadecimal_of(w.pub['peer'])}", "remove=true",
+                 f"public_key={hexadecimal_of(public)}", f"preshared_key={hexadecimal_of(w.psk)}",
+                 f"endpoint=192.0.2.1:{world.PORT}", "allowed_ip=10.9.0.0/16", "allowed_ip=fd09::/16")
+        fetch_again()
 
 
 @test("several peers, each for its own addresses")
@@ -194,8 +265,7 @@ def _(w):
                               stdin=subprocess.DEVNULL)
     w.children.append(second)
     wait_until("wireguard-go's control socket", lambda: os.path.exists("/run/wireguard/wg1.sock"))
-    key = run(w.wgwrap, "genkey").strip()
-    public = run(w.wgwrap, "pubkey", input=key + "\n").strip()
+    key, public = w.key_pair()
     text = (f"[Interface]\nPrivateKey = {key}\nListenPort = {world.SILENT_PORT}\n[Peer]\n"
             f"PublicKey = {w.pub['client']}\nAllowedIPs = 10.9.0.2/32\n")
     wg(w, "setconf", "wg1", "/dev/stdin", input=text)
@@ -206,7 +276,8 @@ def _(w):
     conf = w.write("two.conf", w.config(allowed="10.9.0.0/24") + "\n[Peer]\n"
                    f"PublicKey = {public}\nAllowedIPs = 10.9.3.0/24\nEndpoint = 192.0.2.1:{world.SILENT_PORT}\n", 0o600)
     servers.web(w)
-    out = w.ok("sh", "-c", "curl -sS --max-time 20 http://10.9.0.1/ && curl -sS --max-time 20 http://10.9.3.1/", conf=conf)
+    out = w.ok("sh", "-c", "curl -sS --max-time 20 http://10.9.0.1/ && curl -sS --max-time 20 http://10.9.3.1/",
+               conf=conf)
     assert out == "behind the tunnel\n" * 2, out
     assert int(shown(w, "latest-handshakes", "wg1")) > 0
     w.end_tunnels()
@@ -292,17 +363,15 @@ def _(w):
 
 def pinging_as(w, begins):
     """Pings for 130 s, the session having been begun by @begins."""
-    psk = w.write("psk", w.psk + "\n")
-    arguments = ["set", "wg0", "peer", w.pub["client"], "preshared-key", psk, "allowed-ips", "10.9.0.2/32,fd09::2/128"]
     if begins == "wgwrap":
-        wg(w, *arguments)
+        admit_client(w)
         return pinging(w, 130, conf=w.conf)
     text = w.config(interface=f"ListenPort = {LISTEN}\n").replace(f"Endpoint = 192.0.2.1:{world.PORT}\n", "")
     keeper = w.start(w.wrap("sleep", "170", conf=w.write("responder.conf", text, 0o600)))
     wait_until("the tunnel process", w.tunnels)
     assert keeper.poll() is None
     time.sleep(1)
-    wg(w, *arguments, "endpoint", f"192.0.2.2:{LISTEN}")
+    admit_client(w, "endpoint", f"192.0.2.2:{LISTEN}")
     return w.start(w.inside(w.peer_ns) + ["ping", "-c", "130", "-i", "1", "-W", "1", "10.9.0.2"],
                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -23,8 +23,7 @@ class TunClient:
         w.at(0, "ip", "link", "set", "out1", "netns", str(w.peer_ns))
         w.addresses(self.ns, "out0", f"{self.ADDRESS}/24")
         w.addresses(w.peer_ns, "out1", f"{self.SERVER}/24")
-        key = run(w.wgwrap, "genkey").strip()
-        self.public = run(w.wgwrap, "pubkey", input=key + "\n").strip()
+        key, self.public = w.key_pair()
         self.process = subprocess.Popen(w.inside(self.ns) + [find("wireguard-go"), "-f", "wg1"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         w.children.append(self.process)

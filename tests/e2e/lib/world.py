@@ -230,13 +230,19 @@ class World:
     # ---- WireGuard ----
 
     def wireguard(self):
-        self.key = {name: run(self.wgwrap, "genkey").strip() for name in ("client", "peer")}
-        self.pub = {name: run(self.wgwrap, "pubkey", input=key + "\n").strip() for name, key in self.key.items()}
+        pairs = {name: self.key_pair() for name in ("client", "peer")}
+        self.key = {name: private for name, (private, _) in pairs.items()}
+        self.pub = {name: public for name, (_, public) in pairs.items()}
         self.psk = run(self.wgwrap, "genpsk").strip()
         self.start_wireguard_go()
         self.conf = self.write("peer.conf", self.config(), 0o600)
         self.last_use = (self.conf, False)
         self.conf6 = self.write("peer6.conf", self.config(outer="6"), 0o600)
+
+    def key_pair(self):
+        """A new private key, and the public one that belongs to it."""
+        private = run(self.wgwrap, "genkey").strip()
+        return private, run(self.wgwrap, "pubkey", input=private + "\n").strip()
 
     def start_wireguard_go(self):
         log = open(self.path("wireguard-go.log"), "a", encoding="utf-8")
