@@ -91,7 +91,13 @@ static void take_file(struct wgw_supervisor *s)
 	struct wgw_launch fresh;
 
 	options.config = old->path;
-	config = old->path ? wgw_proxy_tunnel(&options, false) : NULL;
+	if (!old->path) {
+		wgw_say(WGW_SAY_WARNING,
+			"the tunnel's configuration came from %s: there is no file to read again",
+			old->source);
+		return;
+	}
+	config = wgw_proxy_tunnel(&options, false);
 	if (!config)
 		return;
 	if (wgw_launch_init(&fresh, s->launch->options, config)) {
@@ -100,15 +106,7 @@ static void take_file(struct wgw_supervisor *s)
 	}
 	memcpy(fresh.running, s->launch->name, sizeof(fresh.running));
 	if (wgw_reload(&fresh) == 0) {
-		memcpy(s->launch->name, fresh.name, sizeof(fresh.name));
-		memcpy(s->launch->prefix, fresh.prefix, sizeof(fresh.prefix));
-		s->launch->config = config;
-		s->launch->mtu = fresh.mtu;
-		s->launch->listen_port = fresh.listen_port;
-		s->launch->peers = fresh.peers;
-		free(s->launch->settings);
-		s->launch->settings = fresh.settings;
-		fresh.settings = NULL;
+		wgw_launch_follow(s->launch, &fresh);
 		wgw_config_free(old);
 	} else {
 		wgw_config_free(config);

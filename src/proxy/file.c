@@ -2,10 +2,9 @@
 /* file.c - files that options of `wgwrap proxy` name */
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "src/proxy/front.h"
@@ -39,25 +38,11 @@ char *proxy_file_read(const char *path, size_t max, bool secret, size_t *len)
 		wgw_say(WGW_SAY_WARNING, "%s: others can read it (mode %03o)", path,
 			st.st_mode & 0777);
 	close(fd);
-	if (err) {
+	if (err && text) {
+		sodium_memzero(text, *len); /* maybe a part of a key */
 		free(text);
 		text = NULL;
 	}
 	errno = err;
 	return text;
-}
-
-int proxy_memfd(const char *name, const struct iovec *pieces, int n)
-{
-	int fd = memfd_create(name, MFD_CLOEXEC);
-	ssize_t bytes = 0;
-
-	if (fd < 0)
-		return -errno;
-	for (int i = 0; i < n; i++)
-		bytes += (ssize_t)pieces[i].iov_len;
-	if (writev(fd, pieces, n) == bytes)
-		return fd;
-	close(fd);
-	return -EIO;
 }

@@ -28,9 +28,8 @@
 #include "src/base/loop.h"
 #include "src/control/notify.h"
 #include "src/proxy/front.h"
+#include "src/proxy/handed.h"
 #include "src/proxy/peer.h"
-
-enum { EXIT_FAILED = 1, EXIT_BAD_CONFIG = 3, EXIT_NO_HANDSHAKE = 4 };
 
 #define DEFAULT_LISTENER "1080"
 
@@ -284,6 +283,8 @@ static void check_kernel(struct proxy_front *f)
 /* Everything up to the open channel. 0, or an exit status after an error was said. */
 static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 {
+	int status;
+
 	*f = (struct proxy_front){.options = o, .result = -1};
 	f->session = (struct wgw_supervisor){.channel = -1,
 					     .front = -1,
@@ -295,37 +296,38 @@ static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 	f->tls.control = -1;
 	wgw_front_heed_signals();
 	if (wgw_say_init(&o->run) || wgw_front_refuse_privileged())
-		return EXIT_FAILED;
+		return PROXY_FAILED;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	f->config = proxy_config_read(o);
 	if (!f->config)
-		return EXIT_BAD_CONFIG;
+		return PROXY_BAD_CONFIG;
 	if (o->n == 0 && wgw_proxy_add_listener(o, WGW_PROXY_MIXED, DEFAULT_LISTENER))
-		return EXIT_FAILED;
+		return PROXY_FAILED;
 	if (proxy_users_read(o) || proxy_tls_prepare(o))
-		return EXIT_BAD_CONFIG;
+		return PROXY_BAD_CONFIG;
 	f->sockets = calloc(o->n, sizeof(*f->sockets));
 	if (!f->sockets)
-		return EXIT_FAILED;
+		return PROXY_FAILED;
 	for (size_t i = 0; i < o->n; i++)
 		f->sockets[i] = (struct proxy_socket){.fd = -1, .hand = {-1, -1}};
 	for (size_t i = 0; i < o->n; i++) {
 		if (proxy_open(o, &o->specs[i], &f->sockets[i]))
-			return EXIT_FAILED;
+			return PROXY_FAILED;
 	}
-	if (proxy_tls_start(f))
-		return EXIT_BAD_CONFIG;
+	status = proxy_tls_start(f);
+	if (status)
+		return status;
 	if (wgw_launch_init(&f->launch, &o->run, f->config))
-		return EXIT_FAILED;
+		return PROXY_FAILED;
 	f->session.channel = wgw_launch_channel(&f->launch);
 	if (f->session.channel < 0)
-		return EXIT_FAILED;
+		return PROXY_FAILED;
 	if (wgw_wait_peers(&f->launch, f->session.channel))
-		return EXIT_NO_HANDSHAKE;
+		return PROXY_NO_HANDSHAKE;
 	check_kernel(f);
 	f->session.signals = open_signals();
 	reap(f); /* who has ended before */
-	return f->session.signals < 0 ? EXIT_FAILED : 0;
+	return f->session.signals < 0 ? PROXY_FAILED : 0;
 }
 
 /* ms until something is due, -1: nothing */
@@ -421,7 +423,7 @@ int wgw_proxy_run(struct wgw_proxy_options *o)
 	while (status == 0 && !f.failed && (!f.stopped || (f.tls.pid > 0 && !f.cut)))
 		proxy_front_turn(&f, NULL, 0);
 	if (f.failed)
-		status = EXIT_FAILED;
+		status = PROXY_FAILED;
 	proxy_front_end(&f);
 	return status;
 }

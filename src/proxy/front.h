@@ -8,14 +8,14 @@
 
 enum { PROXY_IDLE_DEFAULT_S = 120 };
 
+/* Exit statuses */
+enum { PROXY_FAILED = 1, PROXY_BAD_CONFIG = 3, PROXY_NO_HANDSHAKE = 4 };
+
 /* ---- file.c ---- */
 
 /* The whole of a file of at most @max bytes, malloc'ed; of a @secret one the user is told when others can
  * read it. NULL and errno. */
 char *proxy_file_read(const char *path, size_t max, bool secret, size_t *len);
-/* A memory file with the @n @pieces, or -errno. */
-struct iovec;
-int proxy_memfd(const char *name, const struct iovec *pieces, int n);
 
 /* users_file.c: reads --users and gives its users to all listeners that have none of their own and may
  * have some. 0, or -1 after an error was said: nothing has changed. */
@@ -72,8 +72,8 @@ struct proxy_front;
 bool proxy_speaks_tls(const struct wgw_proxy_spec *s);
 /* Gives --tls-cert to the listeners that it is for. 0, or -1 after an error was said. */
 int proxy_tls_prepare(struct wgw_proxy_options *o);
-/* Starts the process for the sockets that are open and gives it the certificates. 0, or -1 after an error
- * was said; nothing to do is no error. */
+/* Starts the process for the sockets that are open and gives it the certificates. 0, or an exit status
+ * after an error was said; nothing to do is no error. */
 int proxy_tls_start(struct proxy_front *f);
 /* Reads the files again. 0, or -1 after an error was said: what was there stays. */
 int proxy_tls_reload(struct proxy_front *f);
@@ -103,7 +103,6 @@ struct proxy_front {
 	bool can_tell_users, failed, stopping, stopped, cut, reload;
 	struct proxy_tls tls;
 	uint64_t deadline;
-	int status;
 	int result;			    /* STDIO: err of its connect, -1: not yet known */
 	char reason[WGW_CH_TEXT_MAX_BYTES]; /* and why it failed */
 };

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* handed.c - messages with a descriptor between the front, the TLS process and the tunnel process */
+/* handed.c - messages with a descriptor, and with texts, between the front, the TLS process and the tunnel process */
 #include "src/proxy/handed.h"
 
 #include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "src/repr/cmsg.h"
 
@@ -40,4 +45,42 @@ ssize_t proxy_fd_receive(int socket, void *message, size_t len, int *fd)
 		return -errno;
 	wgw_cmsg_take(&hdr, fd, 1);
 	return got;
+}
+
+int proxy_memfd(const char *name, const struct iovec *pieces, int n)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+	ssize_t bytes = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (int i = 0; i < n; i++)
+		bytes += (ssize_t)pieces[i].iov_len;
+	if (writev(fd, pieces, n) == bytes)
+		return fd;
+	close(fd);
+	return -EIO;
+}
+
+char *proxy_memfd_read(int fd, size_t len)
+{
+	char *text = malloc(len);
+	size_t got = 0;
+
+	while (text && got < len) {
+		ssize_t n = pread(fd, text + got, len - got, (off_t)got);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int err = n < 0 ? errno : EINVAL;
+
+			sodium_memzero(text, got); /* maybe a part of a key */
+			free(text);
+			errno = err;
+			return NULL;
+		}
+		got += (size_t)n;
+	}
+	return text;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* handed.h - connections that the TLS process hands to the tunnel process; messages with a descriptor */
+/* handed.h - connections that the TLS process hands to the tunnel process; messages with a descriptor, and with texts */
 #ifndef SRC_PROXY_HANDED_H
 #define SRC_PROXY_HANDED_H
 
@@ -25,5 +25,12 @@ int proxy_fd_send(int socket, const void *message, size_t len, int fd);
 /* One message of up to @len bytes; *@fd is the descriptor that came along, close-on-exec, or -1.
  * Bytes received, 0: the other side has closed, or -errno. */
 ssize_t proxy_fd_receive(int socket, void *message, size_t len, int *fd);
+
+/* A memory file with the @n @pieces, to go with a message; or -errno. */
+struct iovec;
+int proxy_memfd(const char *name, const struct iovec *pieces, int n);
+/* The first @len bytes of such a file, @len > 0: malloc'ed, the caller wipes what is secret. NULL and
+ * errno; then nothing of it stays in memory. */
+char *proxy_memfd_read(int fd, size_t len);
 
 #endif

@@ -53,32 +53,16 @@ static int own_far(struct wgw_conn *c, struct proxy_far *far)
 	return wgw_relay_own(c, fd, false);
 }
 
+/* The pump sends it before it reads anything. */
 static int put_early(struct wgw_conn *c, const void *early, size_t len)
 {
-	const uint8_t *at = early;
-
 	if (len == 0)
 		return 0;
-	if (!c->flow) { /* relay.c's stash of the outgoing direction */
-		c->stash[0] = malloc(len);
-		if (!c->stash[0])
-			return ENOMEM;
-		memcpy(c->stash[0], early, len);
-		c->stash_len[0] = len;
-		return 0;
-	}
-	while (len > 0) {
-		struct iovec iov[2];
-		size_t n = flow_send_iov(c->flow, iov) > 0 ? iov[0].iov_len : 0;
-
-		n = n < len ? n : len;
-		if (n == 0)
-			return ENOBUFS;
-		memcpy(iov[0].iov_base, at, n);
-		flow_send_commit(c->flow, n);
-		at += n;
-		len -= n;
-	}
+	c->stash[0] = malloc(len);
+	if (!c->stash[0])
+		return ENOMEM;
+	memcpy(c->stash[0], early, len);
+	c->stash_len[0] = len;
 	return 0;
 }
 

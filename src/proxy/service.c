@@ -8,6 +8,7 @@
  * over; its clients then run out, or are dropped when the session is over.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,13 +179,27 @@ static int accept_one(struct proxy_service *v)
 	return 0;
 }
 
-/* The same of those that the TLS process has accepted. */
+/* Whether there is a number for one more descriptor. */
+static bool has_descriptor(int any)
+{
+	int fd = fcntl(any, F_DUPFD_CLOEXEC, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* The same of those that the TLS process has accepted. A descriptor for which there is no number is lost
+ * with its message, so that is looked at before. */
 static int take_handed(struct proxy_service *v)
 {
 	struct proxy_handed handed;
+	ssize_t len;
 	int fd;
-	ssize_t len = proxy_fd_receive(v->watch.fd, &handed, sizeof(handed), &fd);
 
+	if (!has_descriptor(v->watch.fd))
+		return -EMFILE;
+	len = proxy_fd_receive(v->watch.fd, &handed, sizeof(handed), &fd);
 	if (len <= 0) /* 0: nobody is left who could hand anything */
 		return len < 0 ? (int)len : -EAGAIN;
 	if (fd < 0)

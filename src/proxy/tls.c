@@ -91,28 +91,17 @@ static void on_pause(struct wgw_timer *timer)
 
 /* ---- certificates ---- */
 
-/* The text in @fd, malloc'ed, or NULL. */
-static char *read_memfd(int fd, size_t len)
-{
-	char *text = len > 0 && len <= 2 * PROXY_TLS_FILE_MAX_BYTES ? malloc(len) : NULL;
-
-	if (text && pread(fd, text, len, 0) == (ssize_t)len)
-		return text;
-	free(text);
-	return NULL;
-}
-
 static void take_certificate(struct tls_service *s, const struct proxy_tls_order *order, int fd,
 			     struct proxy_tls_answer *answer)
 {
 	size_t len = (size_t)order->cert_len + order->key_len;
 	struct proxy_tls_verdict verdict;
-	char *text = read_memfd(fd, len);
+	char *text = len > 0 ? proxy_memfd_read(fd, len) : NULL;
 	SSL_CTX *ctx;
 
 	answer->err = EINVAL;
 	if (!text) {
-		snprintf(answer->text, sizeof(answer->text), "the file is empty or too long");
+		snprintf(answer->text, sizeof(answer->text), "it is empty, or cannot be read");
 		return;
 	}
 	ctx = proxy_tls_context(text, order->cert_len, text + order->cert_len, order->key_len,

@@ -19,6 +19,7 @@ enum {
 		1024, /* connections of a listener before the tunnel process has them */
 	PROXY_TLS_HANDSHAKE_MS = 10000,	   /* for the handshake to be over */
 	PROXY_TLS_LAST_MS = 10000,	   /* for a client to go that has got everything */
+	PROXY_TLS_UNREAD_MS = 300000,	   /* without reading, when the rest is all there is */
 	PROXY_TLS_PUMP_BYTES = 256 * 1024, /* one connection's share of a turn, each way */
 };
 

@@ -72,6 +72,7 @@ struct tls_rest {
  * @broken:	It is over with a reset both ways
  * @known:	It was handed over
  * @late:	The timer has run
+ * @sent:	Plain bytes that the client's socket has taken
  */
 struct tls_conn {
 	struct wgw_link link, waiting;
@@ -85,6 +86,7 @@ struct tls_conn {
 	SSL *ssl;
 	struct stack_addr peer, local;
 	struct tls_rest to_tunnel, to_client;
+	uint64_t sent;
 	bool queued, dead, in_ready, out_ready, read_wants_out, client_fin, client_gone, fin_sent,
 		broken, known, late;
 };
@@ -265,6 +267,7 @@ static size_t write_client(struct tls_conn *c, const uint8_t *at, size_t len)
 		switch (outcome_of(c, r)) {
 		case DONE:
 			sent += (size_t)r;
+			c->sent += (size_t)r;
 			break;
 		case WAIT:
 			/* for the client to speak: only a renegotiation did, and there is none */
@@ -383,8 +386,20 @@ static void pump_out(struct tls_conn *c)
 	}
 }
 
+/* The tunnel process is done with it, and the client does not read the rest: it may keep us as long as the
+ * kernel would keep a closed socket for it, from the last byte on that it had room for. */
+static void limit_rest(struct tls_conn *c, uint64_t before)
+{
+	if (!(c->end.events & EPOLLHUP) || c->out_ready)
+		return;
+	if (!c->timer.slot || c->sent != before)
+		limit_time(c, PROXY_TLS_UNREAD_MS);
+}
+
 static void pump(struct tls_conn *c)
 {
+	uint64_t before = c->sent;
+
 	pump_out(c);
 	pump_in(c);
 	c->broken |= c->client_gone && c->end.fin_sent; /* nothing is read that would tell */
@@ -394,6 +409,8 @@ static void pump(struct tls_conn *c)
 		over(c, false);
 	else if (c->fin_sent && c->end.events & EPOLLHUP) /* nobody reads what the client sends */
 		last(c);
+	else
+		limit_rest(c, before);
 }
 
 /* ---- handing over ---- */

@@ -79,10 +79,11 @@ static int send_order(const struct proxy_front *f, struct proxy_tls_order *order
 	return err;
 }
 
-/* Waits for the answer to the last order. False: there is none. */
-static bool await_answer(const struct proxy_front *f, struct proxy_tls_answer *answer)
+/* Waits for the answer to the last order until @deadline. False: there is none. */
+static bool await_answer(const struct proxy_front *f, uint64_t deadline,
+			 struct proxy_tls_answer *answer)
 {
-	uint64_t deadline = wgw_clock_ns() + ANSWER_MS * WGW_MS_NS, now;
+	uint64_t now;
 	struct pollfd p = {.fd = f->tls.control, .events = POLLIN};
 	int fd, n;
 
@@ -99,15 +100,19 @@ static bool await_answer(const struct proxy_front *f, struct proxy_tls_answer *a
 	return false;
 }
 
-/* Says what the answer is. 0, or -1 after an error was said. */
-static int take_verdict(const struct proxy_front *f, const struct wgw_proxy_spec *s)
+/* What became of a certificate; SILENT: nobody answers, and nobody will for the next one. */
+enum verdict { TAKEN, REFUSED, SILENT };
+
+/* Says what the answer is. */
+static enum verdict take_verdict(const struct proxy_front *f, const struct wgw_proxy_spec *s,
+				 uint64_t deadline)
 {
 	struct proxy_tls_answer answer;
 	const char *file;
 
-	if (!await_answer(f, &answer)) {
+	if (!await_answer(f, deadline, &answer)) {
 		wgw_say(WGW_SAY_ERROR, "the TLS process does not answer");
-		return -1;
+		return SILENT;
 	}
 	file = answer.about_key ? s->tls_key : s->tls_cert;
 	answer.text[sizeof(answer.text) - 1] = '\0';
@@ -118,7 +123,7 @@ static int take_verdict(const struct proxy_front *f, const struct wgw_proxy_spec
 			answer.text[0] ? answer.text : strerror(answer.err));
 	else if (answer.text[0])
 		wgw_say(WGW_SAY_WARNING, "%s: %s", file, answer.text);
-	return answer.err ? -1 : 0;
+	return answer.err ? REFUSED : TAKEN;
 }
 
 static char *read_file(const char *path, bool secret, size_t *len)
@@ -137,8 +142,9 @@ static void wipe(char *text, size_t len)
 	free(text);
 }
 
-/* Gives the TLS process what the @nth of its listeners, spec @s, shows to clients. 0 or -1. */
-static int give_certificate(struct proxy_front *f, uint32_t nth, const struct wgw_proxy_spec *s)
+/* Gives the TLS process what the @nth of its listeners, spec @s, shows to clients. */
+static enum verdict give_certificate(struct proxy_front *f, uint32_t nth,
+				     const struct wgw_proxy_spec *s, uint64_t deadline)
 {
 	size_t cert_len, key_len = 0;
 	char *cert = read_file(s->tls_cert, false, &cert_len), *key = NULL;
@@ -158,17 +164,23 @@ static int give_certificate(struct proxy_front *f, uint32_t nth, const struct wg
 	}
 	wipe(key, key_len);
 	wipe(cert, cert_len); /* both may be one file */
-	return err ? -1 : take_verdict(f, s);
+	return err ? REFUSED : take_verdict(f, s, deadline);
 }
 
+/* 0, or -1 after an error was said. All answers together are waited for as long as one: nothing else is
+ * done meanwhile. */
 static int give_certificates(struct proxy_front *f)
 {
+	uint64_t deadline = wgw_clock_ns() + ANSWER_MS * WGW_MS_NS;
+	enum verdict v = TAKEN;
 	uint32_t nth = 0;
 	int err = 0;
 
-	for (size_t i = 0; i < f->options->n; i++) {
-		if (proxy_speaks_tls(&f->options->specs[i]))
-			err |= give_certificate(f, nth++, &f->options->specs[i]);
+	for (size_t i = 0; i < f->options->n && v != SILENT; i++) {
+		if (!proxy_speaks_tls(&f->options->specs[i]))
+			continue;
+		v = give_certificate(f, nth++, &f->options->specs[i], deadline);
+		err = v == TAKEN ? err : -1;
 	}
 	return err;
 }
@@ -281,15 +293,15 @@ int proxy_tls_start(struct proxy_front *f)
 		return 0;
 	if (!is_built_in()) {
 		wgw_say(WGW_SAY_ERROR, "this wgwrap was built without TLS: libssl-dev was missing");
-		return -1;
+		return PROXY_BAD_CONFIG;
 	}
 	if (!err)
 		err = start_process(f);
 	if (err) {
 		wgw_say(WGW_SAY_ERROR, "cannot start the TLS process: %s", strerror(-err));
-		return -1;
+		return PROXY_FAILED;
 	}
-	return give_certificates(f);
+	return give_certificates(f) ? PROXY_BAD_CONFIG : 0;
 }
 
 void proxy_tls_stop(struct proxy_front *f)

@@ -9,7 +9,9 @@
 
 #include "src/proxy/tls_openssl.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "wg/library.h"
 
@@ -42,11 +44,17 @@ const char *proxy_tls_load(void)
 
 const char *proxy_tls_reason(void)
 {
+	int err = errno;
 	unsigned long code = ossl.ERR_peek_last_error();
 	const char *text = ossl.ERR_reason_error_string(code);
 
 	ossl.ERR_clear_error();
-	return text ? text : "an unknown error of OpenSSL";
+	if (text)
+		return text;
+	/* OpenSSL has no words for what the kernel said */
+	if (ERR_SYSTEM_ERROR(code))
+		err = ERR_GET_REASON(code);
+	return err ? strerror(err) : "an unknown error of OpenSSL";
 }
 
 /* ---- certificates ---- */

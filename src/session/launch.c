@@ -229,6 +229,23 @@ void wgw_launch_rename(struct wgw_launch *l, const uint8_t public_key[WG_KEY_BYT
 	set_name(l, name);
 }
 
+/* Of the two texts one alone would be another tunnel: what names are asked and what goes around it is in
+ * the policy. */
+void wgw_launch_follow(struct wgw_launch *l, struct wgw_launch *fresh)
+{
+	memcpy(l->name, fresh->name, sizeof(l->name));
+	memcpy(l->prefix, fresh->prefix, sizeof(l->prefix));
+	l->config = fresh->config;
+	l->mtu = fresh->mtu;
+	l->listen_port = fresh->listen_port;
+	l->peers = fresh->peers;
+	free(l->settings);
+	free(l->policy);
+	l->settings = fresh->settings;
+	l->policy = fresh->policy;
+	fresh->settings = fresh->policy = NULL;
+}
+
 void wgw_launch_free(struct wgw_launch *l)
 {
 	free(l->settings);

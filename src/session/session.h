@@ -200,6 +200,9 @@ int wgw_launch_init(struct wgw_launch *l, const struct wgw_run_options *options,
 /* Finds or starts the tunnel process and opens a channel. Returns it, or -1 after an error. */
 int wgw_launch_channel(struct wgw_launch *l);
 void wgw_launch_free(struct wgw_launch *l);
+/* The running tunnel was changed to what @fresh says: so is what starts it again. @l lets go of its
+ * configuration, which is the caller's, and takes that of @fresh. */
+void wgw_launch_follow(struct wgw_launch *l, struct wgw_launch *fresh);
 /* Whether a tunnel process answers by @name. */
 bool wgw_launch_is_taken(const struct wgw_launch *l, const char *name);
 /* The running tunnel was given the private key of @public_key: it gets the name that goes with it,

@@ -16,6 +16,7 @@ struct wgw_peers;
 struct wgw_route_table;
 struct wgw_pcap;
 struct wgw_alive;
+struct wgw_uapi;
 struct wgw_client;
 
 enum {
@@ -30,6 +31,7 @@ enum {
  * @pcap:	NULL: inner packets are not recorded
  * @input, @flush: first and last work before the loop sleeps
  * @alive:	CheckAlive
+ * @uapi:	NULL: it has no socket
  * @engine, @tcpip: deadlines of wg_device_tick and stack_tick
  * @tcpip_due:	When @tcpip is due, 0: it is not set
  * @slept_ns:	Time that the stack does not know of
@@ -52,6 +54,7 @@ struct wgw_core {
 	struct wgw_peers *peers;
 	struct wgw_pcap *pcap;
 	struct wgw_alive *alive;
+	struct wgw_uapi *uapi;
 	struct wgw_before input, flush;
 	struct wgw_timer engine, tcpip, linger, quiet;
 	uint64_t tcpip_due, slept_ns;
@@ -193,6 +196,8 @@ int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned 
 
 /* Serves the cross-platform UAPI on the listener @fd. Returns 0 or -errno. */
 int wgw_uapi_init(struct wgw_core *core, int fd);
+/* Closes the listener and its connections; nothing to do is allowed. */
+void wgw_uapi_free(struct wgw_core *core);
 
 /* ---- control.c ---- */
 

@@ -59,6 +59,12 @@ void wgw_flow_unsent_over(struct wgw_conn *c, uint64_t lost_bytes)
 	wgw_session_unsent_end(c->sock.quota->session, lost_bytes);
 }
 
+/* What waits for room in the flow. */
+static size_t unsent_bytes(struct wgw_conn *c)
+{
+	return c->stash_len[0] - c->stash_at[0] + wgw_end_pending(&c->app);
+}
+
 static void unsent_due(struct wgw_timer *timer)
 {
 	struct wgw_sockets *s = wgw_container(timer, struct wgw_sockets, unsent_timer);
@@ -69,7 +75,7 @@ static void unsent_due(struct wgw_timer *timer)
 		struct wgw_conn *c = wgw_container(l, struct wgw_conn, unsent);
 
 		l = l->next;
-		if (!c->flow || (flow_unacked(c->flow) == 0 && wgw_end_pending(&c->app) == 0))
+		if (!c->flow || (flow_unacked(c->flow) == 0 && unsent_bytes(c) == 0))
 			wgw_flow_unsent_over(c, 0);
 		else
 			left++;
@@ -91,11 +97,37 @@ static size_t total(const struct iovec *iov, int n)
 	return len;
 }
 
+/* What was read before the connection was there (src/proxy/join.c). False: the flow is full. */
+static bool flush_early(struct wgw_conn *c)
+{
+	while (c->stash[0] && !c->far_over) {
+		size_t left = c->stash_len[0] - c->stash_at[0];
+		struct iovec iov[2];
+
+		unsent_begin(c);
+		if (left == 0) {
+			free(c->stash[0]);
+			c->stash[0] = NULL;
+			c->stash_at[0] = c->stash_len[0] = 0;
+			break;
+		}
+		if (flow_send_iov(c->flow, iov) == 0 || iov[0].iov_len == 0)
+			return false;
+		left = left < iov[0].iov_len ? left : iov[0].iov_len;
+		memcpy(iov[0].iov_base, c->stash[0] + c->stash_at[0], left);
+		c->stash_at[0] += left;
+		flow_send_commit(c->flow, left);
+	}
+	return true;
+}
+
 /* Moves what waits. False: the flow is full, or the turn's share is used up. */
 static bool pump_out(struct wgw_conn *c)
 {
 	size_t budget = WGW_PUMP_BYTES;
 
+	if (!flush_early(c))
+		return false;
 	while (!c->far_over) {
 		size_t waiting = wgw_end_ready(&c->app), room;
 		struct iovec iov[2];
@@ -248,7 +280,7 @@ static void flow_pump(struct wgw_conn *c)
 
 static void flow_far_abort(struct wgw_conn *c)
 {
-	uint64_t lost = flow_unacked(c->flow) + wgw_end_pending(&c->app);
+	uint64_t lost = flow_unacked(c->flow) + unsent_bytes(c);
 	struct flow *f = c->flow;
 
 	c->flow = NULL;
@@ -298,7 +330,7 @@ static void on_closed(struct flow *f, void *arg, int err)
 	c->err = err;
 	if (c->app.watch.fd >= 0)
 		save_tail(c);
-	wgw_flow_unsent_over(c, err ? flow_unacked(f) + wgw_end_pending(&c->app) : 0);
+	wgw_flow_unsent_over(c, err ? flow_unacked(f) + unsent_bytes(c) : 0);
 	c->flow = NULL;
 	c->far_over = true;
 	wgw_conn_kick(c);

@@ -515,6 +515,7 @@ static void stop(struct wgw_core *core)
 	/* Before the listeners go with the process: who finds them closed may want the same port.
 	 */
 	wgw_outer_free(core->t.outer);
+	wgw_uapi_free(core);
 	wg_device_free(core->t.wg);
 	wgw_pcap_free(core->pcap);
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "src/tunnel/core.h"
+#include "src/tunnel/sockets.h"
 
 enum {
 	CONNECTIONS_MAX = 32,
@@ -39,6 +40,7 @@ struct change {
 
 /** struct talk - one connection. @in: what has come; @out: what is being written */
 struct talk {
+	struct wgw_link link;
 	struct change *change;
 	struct wgw_watch watch;
 	struct wgw_timer idle;
@@ -51,6 +53,7 @@ struct talk {
 struct wgw_uapi {
 	struct wgw_watch watch;
 	struct wgw_core *core;
+	struct wgw_link talks;
 	unsigned int n;
 };
 
@@ -67,6 +70,7 @@ static void talk_free(struct talk *k)
 	free(k->out);
 	if (k->change)
 		k->change->talk = NULL;
+	wgw_list_remove(&k->link);
 	k->owner->n--;
 	free(k);
 }
@@ -290,6 +294,7 @@ static void on_connection(struct wgw_watch *w, uint32_t events)
 		free(k);
 		return;
 	}
+	wgw_list_append(&u->talks, &k->link);
 	u->n++;
 	wgw_timer_set(loop, &k->idle, wgw_loop_now(loop) + IDLE_NS);
 }
@@ -304,8 +309,25 @@ int wgw_uapi_init(struct wgw_core *core, int fd)
 	u->core = core;
 	u->watch.fd = fd;
 	u->watch.ready = on_connection;
+	wgw_list_init(&u->talks);
 	err = wgw_loop_add(core->t.loop, &u->watch, EPOLLIN);
 	if (err)
 		free(u);
+	else
+		core->uapi = u;
 	return err;
+}
+
+void wgw_uapi_free(struct wgw_core *core)
+{
+	struct wgw_uapi *u = core->uapi;
+
+	core->uapi = NULL;
+	if (!u)
+		return;
+	while (u->talks.next != &u->talks)
+		talk_free(wgw_container(u->talks.next, struct talk, link));
+	wgw_loop_del(core->t.loop, &u->watch);
+	close(u->watch.fd);
+	free(u);
 }

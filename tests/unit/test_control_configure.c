@@ -3,6 +3,8 @@
  * test_control_configure.c - changes of a running tunnel: set operations, the UAPI's socket, and
  *	requests over the channel
  */
+#include <malloc.h>
+
 #include "tests/unit/run_suite.h"
 #include "tests/unit/test_tunnel_fakes.h"
 
@@ -523,6 +525,27 @@ START_TEST(operations_may_come_byte_by_byte_and_several_at_once)
 }
 END_TEST
 
+START_TEST(the_uapi_leaves_nothing_behind)
+{
+	enum { ROUNDS = 20 }; /* malloc keeps some of what was freed, and calls it used */
+	size_t before = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		int fd = uapi_connect();
+
+		uapi_send(fd, "get=1\n\nset=1\nhalf");
+		uapi_answer(fd);
+		wgw_uapi_free(&core);
+		ck_assert_str_eq(uapi_answer(fd), "closed");
+		wgw_uapi_free(&core);
+		close(fd);
+		if (i == ROUNDS / 2)
+			before = mallinfo2().uordblks;
+	}
+	ck_assert_uint_eq(mallinfo2().uordblks, before);
+}
+END_TEST
+
 START_TEST(the_uapi_asks_the_sessions_before_it_changes_anything)
 {
 	int command = open_session(policy), fd = uapi_connect();
@@ -598,6 +621,7 @@ static Suite *suite(void)
 	tcase_add_test(c, an_asker_may_go_before_the_sessions_have_answered);
 	tcase_add_test(c, operations_may_come_byte_by_byte_and_several_at_once);
 	tcase_add_test(c, the_uapi_asks_the_sessions_before_it_changes_anything);
+	tcase_add_test(c, the_uapi_leaves_nothing_behind);
 	tcase_add_test(c, down_asks_the_keeper_to_leave_and_counts_the_others);
 	suite_add_tcase(s, c);
 	return s;

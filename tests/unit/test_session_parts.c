@@ -527,6 +527,50 @@ START_TEST(policy_lists_direct_destinations)
 }
 END_TEST
 
+/** launch_of() - what starts a tunnel of a file with @interface lines */
+static void launch_of(struct wgw_launch *l, const struct wgw_run_options *options,
+		      const char *interface)
+{
+	struct wgw_diag diag = {0};
+	char text[1024];
+
+	snprintf(text, sizeof(text),
+		 "[Interface]\nPrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\n"
+		 "Address = 10.9.0.2/32\n%s\n",
+		 interface);
+	*l = (struct wgw_launch){.options = options, .dir.fd = -1};
+	l->config = wgw_config_parse("test", text, strlen(text), false, &diag);
+	ck_assert_ptr_nonnull(l->config);
+	l->settings = wgw_settings_text(l->config, 1420, l->config->listen_port);
+	l->policy = wgw_policy_text(options, l->config);
+	l->listen_port = l->config->listen_port;
+}
+
+START_TEST(a_reload_changes_settings_and_policy_together)
+{
+	struct wgw_run_options o = {0};
+	struct wgw_launch l, fresh;
+	struct wgw_config *old;
+
+	launch_of(&l, &o, "DNS = 10.0.0.53\nListenPort = 1111");
+	launch_of(&fresh, &o,
+		  "DNS = 10.0.0.54\nListenPort = 2222\n#@wgwrap:Direct = 172.16.0.0/12");
+	strcpy(fresh.name, "00000000000000bb");
+	old = l.config;
+	wgw_launch_follow(&l, &fresh);
+	wgw_config_free(old);
+	wgw_launch_free(&fresh);
+	HAS(l.settings, "2222");
+	HAS(l.policy, "dns 10.0.0.54\n");
+	LACKS(l.policy, "10.0.0.53");
+	HAS(l.policy, "direct 172.16.0.0/12\n");
+	ck_assert_str_eq(l.name, "00000000000000bb");
+	ck_assert_uint_eq(l.listen_port, 2222);
+	wgw_config_free(l.config);
+	wgw_launch_free(&l);
+}
+END_TEST
+
 /* ---- descriptors ---- */
 
 /* The options of @text, a line each, read into @o, give @text again. */
@@ -636,6 +680,7 @@ static Suite *suite(void)
 	tcase_add_test(t, sweep_removes_only_what_is_dead);
 	tcase_add_test(t, policy_chooses_dns);
 	tcase_add_test(t, policy_lists_direct_destinations);
+	tcase_add_test(t, a_reload_changes_settings_and_policy_together);
 	tcase_add_test(t, options_are_told_and_taken_again);
 	tcase_add_test(t, close_others_keeps_what_is_listed);
 	tcase_add_test(t, inherited_sockets_are_found);

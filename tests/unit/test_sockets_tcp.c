@@ -459,6 +459,58 @@ START_TEST(full_flow_stops_the_application_and_room_goes_on)
 }
 END_TEST
 
+START_TEST(what_was_read_before_waits_for_room_and_comes_first)
+{
+	static uint8_t early[3000];
+	struct wgw_sockets *s;
+	struct wgw_conn *c;
+	struct flow *f;
+	int pair[2];
+
+	/* as src/proxy/join.c makes a connection */
+	fake_start();
+	s = fake_tunnel.sockets;
+	for (size_t i = 0; i < sizeof(early); i++)
+		early[i] = (uint8_t)(i * 7);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	f = fake_flow_new(&app_peer);
+	f->out_room = 0;
+	ck_assert(wgw_unknown_take(s, s->own_uid));
+	c = wgw_conn_new(s);
+	c->uid = s->own_uid;
+	c->state = WGW_CONN_OPEN;
+	ck_assert_int_eq(wgw_conn_enter(c, wgw_quota_of(s, &fake_session)), 0);
+	wgw_unknown_give(s, c->uid);
+	wgw_flow_own(c, f);
+	c->stash[0] = malloc(sizeof(early));
+	memcpy(c->stash[0], early, sizeof(early));
+	c->stash_len[0] = sizeof(early);
+	ck_assert_int_eq(send(pair[1], "behind", 6, 0), 6);
+	ck_assert_int_eq(wgw_conn_attach(c, pair[0]), 0);
+	wgw_conn_kick(c);
+	fake_run(20);
+	ck_assert_uint_eq(f->out_len, 0);
+	ck_assert(f->wants_room);
+	ck_assert_uint_eq(fake_session.unsent, 1);
+	f->out_room = 1000;
+	f->ops->writable(f, f->arg);
+	fake_run(20);
+	ck_assert_uint_eq(f->out_len, 1000);
+	f->out_room = FAKE_FLOW_BYTES;
+	f->ops->writable(f, f->arg);
+	fake_run(20);
+	ck_assert_uint_eq(f->out_len, sizeof(early) + 6);
+	ck_assert_mem_eq(f->out, early, sizeof(early));
+	ck_assert_mem_eq(f->out + sizeof(early), "behind", 6);
+	close(pair[1]);
+	fake_run(20);
+	ck_assert(f->closed_by_owner);
+	fake_end(f, 0);
+	fake_run(20);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+}
+END_TEST
+
 START_TEST(acknowledged_bytes_are_not_unsent)
 {
 	struct flow *f;
@@ -535,6 +587,7 @@ static Suite *suite(void)
 	tcase_add_test(t, close_with_unread_data_is_a_reset);
 	tcase_add_test(t, slow_reader_gets_all_after_the_connection_ended);
 	tcase_add_test(t, full_flow_stops_the_application_and_room_goes_on);
+	tcase_add_test(t, what_was_read_before_waits_for_room_and_comes_first);
 	tcase_add_test(t, acknowledged_bytes_are_not_unsent);
 	tcase_add_test(t, shutdown_of_both_ways_while_connecting_aborts);
 	tcase_add_test(t, session_over_drops_connects_and_keeps_connections);

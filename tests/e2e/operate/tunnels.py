@@ -12,6 +12,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import struct
@@ -624,6 +625,29 @@ def _(w):
         w.stop(keeper)
         assert keeper.returncode == 0
     t.wait_until("the tunnel has ended", lambda: "client" not in w.running())
+
+
+@tap.test("SIGHUP to a keeper without a file: it is said that there is none to read")
+def _(w):
+    with open(w.client, encoding="utf-8") as f:
+        text = f.read()
+    w.ok("up", w.server)
+    for what, said in (("-", "standard input"), ("env:TUNNEL", "TUNNEL")):
+        with subprocess.Popen([t.WGWRAP, "up", "--foreground", "-c", what], env=dict(w.env, TUNNEL=text), stdin=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as keeper:
+            try:
+                if what == "-":
+                    keeper.stdin.write(text)
+                keeper.stdin.close()
+                t.wait_until(f"{what} is up", 
+                             lambda: any(s["keeper"] for n in w.json()["tunnels"] if n["name"] != "server" for s in n["sessions"]))
+                keeper.send_signal(signal.SIGHUP)
+                line = select.select([keeper.stderr], [], [], 20)[0] and keeper.stderr.readline()
+                assert line and "no file to read again" in line and said in line, (what, line)
+                assert keeper.poll() is None
+            finally:
+                keeper.terminate()
+        t.wait_until("the tunnel has ended", lambda: w.running() == ["server"])
 
 
 @tap.test("down ends a tunnel for good")

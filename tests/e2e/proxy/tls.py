@@ -6,14 +6,20 @@ tls.py - TLS between clients and the listeners of `wgwrap proxy`: --tls-cert, --
 time limit: 300 s
 """
 
+import fcntl
 import hashlib
 import os
+import resource
+import select
+import shutil
 import signal
 import socket
 import ssl
 import struct
 import subprocess
 import sys
+import tempfile
+import termios
 import threading
 import time
 
@@ -22,6 +28,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from lib import tap  # noqa: E402
 from lib.behind import FILES, Behind, as_text  # noqa: E402
 from lib.proxied import SERVER, WGWRAP, key, read_all, read_exactly, socks, socks_address  # noqa: E402
+from lib.shifted import Clock  # noqa: E402
 from lib.tap import test  # noqa: E402
 from lib.world import find, need, wait_until  # noqa: E402
 
@@ -51,7 +58,7 @@ class World(Behind):
 
     def secured(self):
         """The one most tests share: SOCKS, then HTTP, over TLS alone; with users."""
-        if not self._secured:
+        if not self._secured or self._secured.process.poll() is not None:
             users = self.write("users", "someone:pass word\n")
             self._secured = self.tls("--socks5", "127.0.0.1:0", "--http", "127.0.0.1:0", "--users", users,
                                      "--connect-timeout", "3s", ready="(HTTP over TLS)")
@@ -167,6 +174,17 @@ def is_cut(s):
             raise
         return True
     return False
+
+
+def unread(s):
+    """Bytes in a socket's receive queue."""
+    return struct.unpack("i", fcntl.ioctl(s, termios.FIONREAD, bytes(4)))[0]
+
+
+def is_reset(s):
+    poll = select.poll()
+    poll.register(s, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def still_serves(w, proxy):
@@ -432,6 +450,8 @@ def _(w):
         s.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         s.socket.close()
     still_serves(w, w.secured())
+    words = w.secured().words()
+    assert "Connection reset by peer" in words and "unknown error" not in words, words[-3000:]
     start = time.monotonic()
     for s in half:
         with s:
@@ -499,6 +519,65 @@ def _(w):
         rest.join()
         s.finish()
         assert read_all(s) == b""
+
+
+@test("a client that does not read what is left of a connection is given 300 s, not for ever")
+def _(w):
+    w.stop_all()
+    clock = Clock(w.path("clock"))
+    big = os.path.join(w.files(), "unread")
+    with open(big, "wb") as f:
+        f.truncate(32 << 20)
+    proxy = w.tls("--listen", "127.0.0.1:0", **clock.environment)
+    pid, _ = w.tls_process(proxy)
+    if not pid:
+        tap.skip("the TLS process cannot be found by this user")
+    with Tls(w, proxy.port()) as s:
+        assert socks(s, SERVER, FILES)[0] == 0
+        s.sendall(b"GET /unread HTTP/1.0\r\n\r\n")
+        moved = -1
+
+        def stuck():
+            nonlocal moved
+            time.sleep(0.5)
+            before, moved = moved, unread(s.socket)
+            return moved == before > 0
+        wait_until("nothing moves", stuck, 30)
+        w.kill_tunnel()
+        proxy.wait("the tunnel process ended")
+        clock.sleep(pid, 290, wall=False)
+        assert not select.select([], [], [s.socket], 0.5)[2] and not is_reset(s.socket)
+        clock.sleep(pid, 15, wall=False)
+        wait_until("it is reset", lambda: is_reset(s.socket))
+    w.stop_all()
+
+
+@test("the tunnel process has no descriptors left: connections wait at the TLS process, none is reset")
+def _(w):
+    w.stop_all()
+    proxy = w.tls("--listen", "127.0.0.1:0")
+    resource.prlimit(w.tunnel()["pid"], resource.RLIMIT_NOFILE, (48, 48))
+    served, waiting = [], None
+    while not waiting:
+        assert len(served) < 48, "more connections than descriptors"
+        s = Tls(w, proxy.port(), version=ssl.TLSVersion.TLSv1_2)  # 1.3 sends tickets behind the handshake
+        s.sendall(b"\5\1\0" + bytes([5, 1, 0]) + socks_address(SERVER, ECHO))
+        if select.select([s.socket], [], [], 2 if len(served) > 8 else 15)[0]:
+            assert read_exactly(s, 4) == b"\5\0\5\0"
+            read_exactly(s, 8)
+            served.append(s)
+        else:
+            waiting = s
+    assert len(served) > 8, len(served)
+    for s in served:
+        echoes(s)
+    served.pop().socket.close()
+    assert read_exactly(waiting, 4) == b"\5\0\5\0"
+    read_exactly(waiting, 8)
+    echoes(waiting)
+    for s in (*served, waiting):
+        s.socket.close()
+    w.stop_all()
 
 
 def says(w, expected, *options, status=3):
@@ -595,6 +674,47 @@ def _(w):
     finally:
         w.cert = before
     assert proxy.stop() == 0
+
+
+@test("SIGHUP while the TLS process hangs: all listeners together wait for it once; then it is asked again")
+def _(w):
+    listeners = [word for _ in range(6) for word in ("--socks5", "127.0.0.1:0")]
+    proxy = w.tls(*listeners, "--users", w.write("users", "someone:pass word\n"))
+    wait_until("all listen", lambda: proxy.words().count("listening on") == 6, 20)
+    pid, _ = w.tls_process(proxy)
+    if not pid:
+        tap.skip("the TLS process cannot be found by this user")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait("the TLS process does not answer", 40)
+        proxy.process.send_signal(signal.SIGHUP)
+        # one listener after the other would take 50 s more
+        wait_until("the next signal is heeded", lambda: proxy.words().count("users was read again") == 2, 40)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    proxy.wait("certificates were read again")
+    still_serves(w, proxy)
+    assert proxy.stop() == 0
+
+
+@test("a TLS process that cannot be started is a failure (status 1), not a mistake in the configuration")
+def _(w):
+    with tempfile.TemporaryDirectory() as directory:
+        files = []
+        for path in (w.conf, w.cert, w.key):
+            files.append(shutil.copy(path, directory))
+            os.chmod(files[-1], 0o600)
+        argv = [WGWRAP, "proxy", "-c", files[0], "--http", "127.0.0.1:0", "--tls-cert", files[1], "--tls-key", files[2]]
+        if os.geteuid() == 0:  # who has no limit of processes
+            for path in (directory, *files):
+                os.chown(path, 65531, 65531)
+            argv = ["setpriv", "--reuid=65531", "--regid=65531", "--clear-groups", "--", *argv]
+        done = subprocess.run(["prlimit", "--nproc=1:1", "--", *argv], capture_output=True, text=True, cwd=directory,
+                              stdin=subprocess.DEVNULL, timeout=30, check=False, env=dict(w.environment("client"), XDG_RUNTIME_DIR=directory))
+    if "ermission denied" in done.stderr:
+        tap.skip(f"another user cannot start it: {done.stderr.strip()}")
+    assert done.returncode == 1 and "cannot start the TLS process: Resource temporarily" in done.stderr, done
 
 
 @test("the TLS process: no privileges, no files, no core; when it dies another takes its place")
