@@ -256,6 +256,8 @@ static void on_error(void *arg, err_t err)
 	struct flow *f = arg;
 	int e = errno_of(f, err);
 
+	if (e == ECONNREFUSED)
+		syns_answered(f);
 	demux_gone(f);
 	demux_end(f, e);
 }
@@ -284,6 +286,8 @@ void flow_attach(struct flow *f)
 /* First round-trip time (RFC 6298 2.2) and first windows. From here on sender.c sends. */
 void flow_opened(struct flow *f)
 {
+	if (f->state == FLOW_CONNECTING)
+		syns_answered(f);
 	f->state = FLOW_OPEN;
 	f->give_up = 0;
 	f->soft_err = 0;

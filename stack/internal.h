@@ -108,6 +108,7 @@ enum flow_event {
  * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first
  *		round trip
  * @rx_total, @rx_segs, @tx_segs: Bytes received in order, packets in and out (flow_info)
+ * @syn_list:	Where its SYN waits, or NULL; @syn_turn: it leaves now (syns.c)
  * @path_mtu:	What ICMP has said it is; 0: nothing
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
@@ -154,7 +155,9 @@ struct flow {
 	size_t unacked, tx_queued;
 	struct sender tx;
 	uint64_t syn_ns;
-	bool syn_again;
+	struct syn_list *syn_list;
+	struct flow *syn_next, **syn_prev;
+	bool syn_again, syn_turn;
 	struct flow_options options;
 
 	uint64_t held_due_ns;
@@ -205,6 +208,10 @@ struct looped {
 	uint8_t data[];
 };
 
+struct syn_list {
+	struct flow *head, **tail;
+};
+
 struct stack {
 	const struct stack_ops *ops;
 	void *ctx;
@@ -225,6 +232,8 @@ struct stack {
 	struct flow *current; /* between demux_enter and demux_leave */
 	struct flow *waiting, **waiting_tail;
 	size_t n_waiting;
+	struct syn_list syns_first, syns_again;
+	uint64_t syns_pace_ns, syns_due_ns; /* when all that have left have had their turn; next look */
 	struct flow **heap;
 	size_t heap_len, heap_cap;
 	bool in_batch;
@@ -355,6 +364,19 @@ void timers_cancel(struct stack *s, struct flow *f);
 /* The earliest deadline; UINT64_MAX: none. */
 uint64_t timers_next(const struct stack *s);
 void timers_run(struct stack *s);
+
+/* syns.c */
+void syns_init(struct stack *s);
+/* Whether the SYN of the entered flow may leave now; if not, it waits and leaves by itself. */
+bool syns_may_send(struct flow *f);
+/* The peer has answered @f's SYN. */
+void syns_answered(struct flow *f);
+/* @f, whose SYN may wait, wants to send none any more. */
+void syns_forget(struct flow *f);
+/* When syns_run() has something to do, in ns; UINT64_MAX: never */
+uint64_t syns_due(const struct stack *s);
+/* Those whose turn it is leave. */
+void syns_run(struct stack *s);
 
 /* events.c */
 /* The owner is told of @events (enum flow_event) when lwIP is left. */

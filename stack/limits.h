@@ -32,6 +32,11 @@ enum {
 	TX_TOTAL_BYTES = 26 * 1024 * 1024,
 	TX_SPACE_PRESSED_BYTES = 16 * 1024,
 
+	/* SYNs: so many leave together, the others one by one, repeats slower (syns.c) */
+	SYNS_AT_ONCE = 64,
+	SYN_GAP_NS = 125 * 1000,
+	SYN_REPEAT_GAP_NS = 400 * 1000,
+
 	FLOWS_MAX = 65536,
 	TIME_WAIT_MAX = 4096,
 	LISTENER_BACKLOG_MAX = 4096,

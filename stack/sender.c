@@ -190,8 +190,10 @@ int stack_sender_may_send(struct tcp_pcb *pcb, u32_t len)
 {
 	struct flow *f = pcb->callback_arg;
 
-	if (!f || !f->tx.on)
+	if (!f)
 		return 1;
+	if (!f->tx.on)
+		return pcb->state != SYN_SENT || syns_may_send(f);
 	if (f->tx.lost_list.first)
 		return 0;
 	return may_send(f, len);

@@ -54,6 +54,7 @@ struct stack *stack_new(const struct stack_config *config, const struct stack_op
 	s->ready_tail = &s->ready;
 	s->waiting_tail = &s->waiting;
 	s->loop_tail = &s->loop;
+	syns_init(s);
 	stack_the = s;
 	stack_clock(s);
 	lwip_port_init(config->mtu);
@@ -132,13 +133,14 @@ uint64_t stack_next_deadline(const struct stack *s)
 {
 	if (s->ready || s->loop || s->touched)
 		return 0;
-	return timers_next(s);
+	return timers_next(s) < syns_due(s) ? timers_next(s) : syns_due(s);
 }
 
 void stack_tick(struct stack *s)
 {
 	stack_clock(s);
 	timers_run(s);
+	syns_run(s);
 	settle(s);
 }
 
