@@ -22,8 +22,7 @@ void wg_public_key(uint8_t out[WG_KEY_BYTES], const uint8_t private_key[WG_KEY_B
 static void set_identity(struct wg_device *dev, const uint8_t private_key[WG_KEY_BYTES])
 {
 	memcpy(dev->private_key, private_key, WG_KEY_BYTES);
-	dev->private_key[0] &= 248;
-	dev->private_key[31] = (uint8_t)((dev->private_key[31] & 127) | 64);
+	wg_noise_clamp(dev->private_key);
 	wg_public_key(dev->public_key, dev->private_key);
 	wg_cookie_checker_init(&dev->cookie_checker, dev->public_key);
 }

@@ -106,8 +106,7 @@ void wg_handshake_clear(struct wg_handshake *hs, struct wg_device *dev)
 static void make_ephemeral(struct wg_device *dev, uint8_t key[WG_PUBLIC_KEY_BYTES])
 {
 	dev->ops->random(dev->ops_ctx, key, WG_PUBLIC_KEY_BYTES);
-	key[0] &= 248;
-	key[31] = (uint8_t)((key[31] & 127) | 64);
+	wg_noise_clamp(key);
 }
 
 static struct wg_noise_first first_of(struct wg_message_initiation *msg)

@@ -44,6 +44,13 @@ struct wg_noise_second {
 	size_t payload_len;
 };
 
+/* Makes any 32 bytes a private key of X25519 (RFC 7748, section 5). */
+static inline void wg_noise_clamp(uint8_t key[WG_PUBLIC_KEY_BYTES])
+{
+	key[0] &= 248;
+	key[31] = (uint8_t)((key[31] & 127) | 64);
+}
+
 /* X25519 that refuses an all-zero result; @out is wiped then. */
 bool wg_noise_dh(uint8_t out[WG_PUBLIC_KEY_BYTES], const uint8_t private_key[WG_PUBLIC_KEY_BYTES],
 		 const uint8_t public_key[WG_PUBLIC_KEY_BYTES]);
