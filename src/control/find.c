@@ -18,7 +18,7 @@
 
 enum { DIGITS = WGW_TUNNEL_NAME_BYTES - 1, DIGITS_MIN = 4 };
 
-int wgw_control_connect(const struct wgw_rundir *dir, const char name[17])
+int wgw_control_connect(const struct wgw_rundir *dir, const char name[WGW_TUNNEL_NAME_BYTES])
 {
 	char prefix[WGW_PATH_PREFIX_MAX_BYTES];
 

@@ -16,7 +16,7 @@ struct wgw_tunnels {
 };
 
 /* Connects to the tunnel process called @name in @dir; a descriptor or -errno. Says nothing. */
-int wgw_control_connect(const struct wgw_rundir *dir, const char name[17]);
+int wgw_control_connect(const struct wgw_rundir *dir, const char name[WGW_TUNNEL_NAME_BYTES]);
 /* All that run in @dir. Returns 0, or -1 without memory. */
 int wgw_tunnels_list(const struct wgw_rundir *dir, struct wgw_tunnels *out);
 void wgw_tunnels_free(struct wgw_tunnels *list);

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/json.h"
 #include "src/control/page.h"
-#include "src/control/show.h"
 
 enum {
 	SAMPLES_MAX = 1024,

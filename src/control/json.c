@@ -8,50 +8,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "src/base/json.h"
 #include "src/config/values.h"
 #include "src/control/show.h"
 
 enum { SCHEMA_VERSION = 1 };
-
-/** utf8_len() - bytes of the UTF-8 character at @s, 0: it is none (RFC 3629) */
-static size_t utf8_len(const unsigned char *s)
-{
-	size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-
-	if (s[0] > 0xf4 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	for (size_t i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return len;
-}
-
-void wgw_json_string(FILE *out, const char *text)
-{
-	const unsigned char *s = (const unsigned char *)text;
-
-	if (!text) {
-		fprintf(out, "null");
-		return;
-	}
-	fputc('"', out);
-	while (*s) {
-		size_t len = utf8_len(s);
-
-		if (*s == '"' || *s == '\\')
-			fprintf(out, "\\%c", *s);
-		else if (*s < 0x20 || *s == 0x7f)
-			fprintf(out, "\\u%04x", *s);
-		else if (len == 0)
-			fprintf(out, "\\ufffd");
-		else
-			fwrite(s, 1, len, out);
-		s += len ? len : 1;
-	}
-	fputc('"', out);
-}
 
 static void put_string(FILE *out, const char *name, const char *text)
 {
@@ -60,7 +21,7 @@ static void put_string(FILE *out, const char *name, const char *text)
 	fputc(',', out);
 }
 
-static void put_texts(FILE *out, const char *name, const struct wgw_texts *list)
+static void put_texts(FILE *out, const char *name, const struct wgw_strings *list)
 {
 	fprintf(out, "\"%s\":[", name);
 	for (size_t i = 0; i < list->n; i++) {

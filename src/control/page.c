@@ -55,7 +55,7 @@ static void put(FILE *out, const char *text)
 	}
 }
 
-static void put_list(FILE *out, const struct wgw_texts *list)
+static void put_list(FILE *out, const struct wgw_strings *list)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		fputs(i ? ", " : "", out);

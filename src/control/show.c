@@ -93,7 +93,7 @@ static void put_state(FILE *out, const struct style *c, enum wgw_state state, co
 }
 
 static void put_list(FILE *out, const struct style *c, const char *name,
-		     const struct wgw_texts *list, const char *none)
+		     const struct wgw_strings *list, const char *none)
 {
 	if (list->n == 0 && !none)
 		return;

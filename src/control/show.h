@@ -30,7 +30,4 @@ enum { WGW_SPAN_BYTES = 96, WGW_SIZE_BYTES = 32 };
 const char *wgw_span_text(uint64_t seconds, char buf[WGW_SPAN_BYTES]);
 const char *wgw_size_text(uint64_t bytes, char buf[WGW_SIZE_BYTES]);
 
-/* A JSON string with its quotes; NULL is written as null. What is not UTF-8 becomes U+FFFD. */
-void wgw_json_string(FILE *out, const char *text);
-
 #endif

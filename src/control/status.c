@@ -57,20 +57,6 @@ static int string(const char *value, char **out)
 	return *value && !*out ? -ENOMEM : 0;
 }
 
-static int add_text(const char *value, struct wgw_texts *list)
-{
-	char **at = reallocarray(list->at, list->n + 1, sizeof(*at));
-
-	if (!at)
-		return -ENOMEM;
-	list->at = at;
-	at[list->n] = strdup(value);
-	if (!at[list->n])
-		return -ENOMEM;
-	list->n++;
-	return 0;
-}
-
 static int state(const char *value, enum wgw_state *out)
 {
 	for (unsigned int i = 0; i < WGW_STATES; i++) {
@@ -190,15 +176,15 @@ static int device_line(struct wgw_status *s, const char *name, char *value)
 	if (strcmp(name, "source") == 0)
 		return string(value, &s->source);
 	if (strcmp(name, "option") == 0)
-		return add_text(value, &s->options);
+		return wgw_strings_add(&s->options, value);
 	if (strcmp(name, "own_public_key") == 0)
 		return key(value, s->public_key);
 	if (strcmp(name, "address") == 0)
-		return add_text(value, &s->addresses);
+		return wgw_strings_add(&s->addresses, value);
 	if (strcmp(name, "dns") == 0)
-		return add_text(value, &s->dns);
+		return wgw_strings_add(&s->dns, value);
 	if (strcmp(name, "search") == 0)
-		return add_text(value, &s->search);
+		return wgw_strings_add(&s->search, value);
 	if (strcmp(name, "state") == 0)
 		return state(value, &s->state);
 	if (strcmp(name, "reason") == 0)
@@ -226,9 +212,9 @@ static int peer_line(struct wgw_peer_status *p, const char *name, char *value)
 	if (strcmp(name, "reason") == 0)
 		return string(value, &p->reason);
 	if (strcmp(name, "allowed_ip") == 0)
-		return add_text(value, &p->allowed_ips);
+		return wgw_strings_add(&p->allowed_ips, value);
 	if (strcmp(name, "route") == 0)
-		return add_text(value, &p->routes);
+		return wgw_strings_add(&p->routes, value);
 	if (strcmp(name, "state") == 0)
 		return state(value, &p->state);
 	if (strcmp(name, "peer_counter") == 0)
@@ -305,21 +291,14 @@ struct wgw_status *wgw_status_parse(char *text, unsigned int *bad_line)
 
 /* ---- end ---- */
 
-static void free_texts(struct wgw_texts *list)
-{
-	for (size_t i = 0; i < list->n; i++)
-		free(list->at[i]);
-	free(list->at);
-}
-
 static void free_peer(struct wgw_peer_status *p)
 {
 	free(p->name);
 	free(p->endpoint);
 	free(p->endpoint_host);
 	free(p->reason);
-	free_texts(&p->allowed_ips);
-	free_texts(&p->routes);
+	wgw_strings_free(&p->allowed_ips);
+	wgw_strings_free(&p->routes);
 	free(p->counters.at);
 }
 
@@ -333,10 +312,10 @@ void wgw_status_free(struct wgw_status *s)
 	free(s->label);
 	free(s->source);
 	free(s->reason);
-	free_texts(&s->options);
-	free_texts(&s->addresses);
-	free_texts(&s->dns);
-	free_texts(&s->search);
+	wgw_strings_free(&s->options);
+	wgw_strings_free(&s->addresses);
+	wgw_strings_free(&s->dns);
+	wgw_strings_free(&s->search);
 	for (size_t i = 0; i < s->n_alive; i++)
 		free(s->alive[i].address);
 	free(s->alive);

@@ -35,7 +35,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "wg/wg.h"
+#include "src/config/config.h"
+#include "src/repr/wire.h"
 
 enum { WGW_STATUS_VERSION = 1 };
 
@@ -63,11 +64,6 @@ struct wgw_counters {
 	size_t n;
 };
 
-struct wgw_texts {
-	char **at;
-	size_t n;
-};
-
 struct wgw_peer_status {
 	uint8_t public_key[WG_KEY_BYTES];
 	char *name, *endpoint, *endpoint_host, *reason; /* NULL: none */
@@ -75,7 +71,7 @@ struct wgw_peer_status {
 	uint64_t last_handshake_s; /* wall clock, 0: never */
 	uint64_t rx_bytes, tx_bytes;
 	uint16_t keepalive_s;
-	struct wgw_texts allowed_ips, routes;
+	struct wgw_strings allowed_ips, routes;
 	enum wgw_state state;
 	struct wgw_counters counters;
 };
@@ -102,14 +98,14 @@ struct wgw_session_status {
  * @name:	The 16 digits it is found by, filled in by who found it
  */
 struct wgw_status {
-	char name[17];
+	char name[WGW_TUNNEL_NAME_BYTES];
 	char *label, *source, *reason;
 	int pid;
 	uint64_t uptime_ms;
 	uint16_t mtu, listen_port;
 	uint32_t fwmark;
 	uint8_t public_key[WG_KEY_BYTES];
-	struct wgw_texts options, addresses, dns, search;
+	struct wgw_strings options, addresses, dns, search;
 	enum wgw_state state;
 	struct wgw_counters counters;
 	uint64_t alive_interval_s;

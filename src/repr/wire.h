@@ -92,6 +92,7 @@ enum {
 enum {
 	WGW_ABSTRACT_BYTES = 16,	/* random part, before hex */
 	WGW_PATH_PREFIX_MAX_BYTES = 96, /* so that ".s" and NUL fit in sun_path */
+	WGW_TUNNEL_NAME_BYTES = 17,	/* the prefix's last part: 16 hex digits and NUL */
 };
 
 /* ---- tag ---- */

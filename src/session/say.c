@@ -12,10 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "src/base/json.h"
 #include "src/session/session.h"
 
 enum { LINE_BYTES = 2048 };
 #define PREFIX "wgwrap: "
+#define END    "\"}\n"	  /* of a line of JSON */
 #define ERASE  "\r\033[K" /* back to the start of the terminal's line, which is emptied */
 
 static struct {
@@ -59,24 +61,19 @@ int wgw_say_fd(void)
 static size_t json_line(char line[LINE_BYTES], int level, const char *text)
 {
 	static const char *const names[] = {"error", "warning", "info", "debug"};
+	char one[WGW_JSON_CHAR_BYTES];
 	struct timespec now;
-	size_t n;
+	size_t n, len;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	n = (size_t)snprintf(line, LINE_BYTES,
 			     "{\"time\":%lld.%03ld,\"level\":\"%s\",\"message\":\"",
 			     (long long)now.tv_sec, now.tv_nsec / 1000000, names[level]);
-	for (; *text && n < LINE_BYTES - 16; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '"' || c == '\\')
-			n += (size_t)snprintf(line + n, LINE_BYTES - n, "\\%c", c);
-		else if (c < 0x20)
-			n += (size_t)snprintf(line + n, LINE_BYTES - n, "\\u%04x", c);
-		else
-			line[n++] = (char)c;
+	while ((len = wgw_json_char(&text, one)) && n + len < LINE_BYTES - sizeof(END)) {
+		memcpy(line + n, one, len);
+		n += len;
 	}
-	return n + (size_t)snprintf(line + n, LINE_BYTES - n, "\"}\n");
+	return n + (size_t)snprintf(line + n, LINE_BYTES - n, END);
 }
 
 /** plain_line() - @text with the prefix at the start of each line; returns the length */

@@ -74,10 +74,7 @@ void wgw_inherited_restore(const struct wgw_inherited *in);
 
 /* ---- rundir.c ---- */
 
-enum {
-	WGW_TUNNEL_NAME_BYTES = 17, /* 16 hex digits and NUL */
-	WGW_RUNDIR_BYTES = WGW_PATH_PREFIX_MAX_BYTES - WGW_TUNNEL_NAME_BYTES,
-};
+enum { WGW_RUNDIR_BYTES = WGW_PATH_PREFIX_MAX_BYTES - WGW_TUNNEL_NAME_BYTES };
 
 /**
  * struct wgw_rundir - the user's runtime directory

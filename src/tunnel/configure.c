@@ -32,6 +32,8 @@
 #include "src/tunnel/core.h"
 #include "src/tunnel/peers.h"
 
+enum { LINE_BYTES = 1024 };
+
 /**
  * struct change - the state of one reading
  * @apply:	The second reading
@@ -435,7 +437,7 @@ static int take_line(struct change *c, const char *name, const char *value)
 /* One reading. Returns 0 or -errno and the number of the line at fault. */
 static int read_lines(struct change *c, const char *text, unsigned int *line_number)
 {
-	char line[1024];
+	char line[LINE_BYTES];
 	int err = 0;
 
 	*line_number = 0;
@@ -444,18 +446,19 @@ static int read_lines(struct change *c, const char *text, unsigned int *line_num
 		char *value;
 
 		(*line_number)++;
-		if (len >= sizeof(line))
-			return -EINVAL;
+		if (len >= sizeof(line)) {
+			err = -EINVAL;
+			break;
+		}
 		memcpy(line, text, len);
 		line[len] = '\0';
 		text += len + (text[len] == '\n');
 		if (len == 0)
 			continue;
 		value = strchr(line, '=');
-		if (!value)
-			return -EINVAL;
-		*value++ = '\0';
-		err = take_line(c, line, value);
+		if (value)
+			*value++ = '\0';
+		err = value ? take_line(c, line, value) : -EINVAL;
 	}
 	sodium_memzero(line, sizeof(line));
 	return err ? err : end_peer(c);

@@ -3,9 +3,8 @@
  * control.c - what a person may ask of a running tunnel, over the sequenced rendezvous
  *
  * Requests come from processes of our own uid only (client.c); those that change something not from
- * wrapped programs. State goes into a file that the
- * asker has made and passed: so an answer has any size, needs no queue here, and nobody can make
- * this process wait.
+ * wrapped programs. State goes into a file that the asker has made and passed: so an answer has any
+ * size, needs no queue here, and nobody can make this process wait.
  */
 #include <errno.h>
 #include <sodium.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* core.h - what only tunnel.c, peers.c, session.c and client.c share */
+/* core.h - what the parts share that know sessions and peers; sockets and names see tunnel.h only */
 #ifndef SRC_TUNNEL_CORE_H
 #define SRC_TUNNEL_CORE_H
 

@@ -82,6 +82,7 @@ static bool run_channels(struct wgw_before *b)
 static uint64_t hash_set(const struct stack_addr *servers, size_t n,
 			 const struct wgw_strings *search)
 {
+	uint8_t out[crypto_generichash_BYTES_MIN];
 	crypto_generichash_state st;
 	uint64_t hash;
 
@@ -91,8 +92,6 @@ static uint64_t hash_set(const struct stack_addr *servers, size_t n,
 	for (size_t i = 0; i < search->n; i++)
 		crypto_generichash_update(&st, (const uint8_t *)search->at[i],
 					  strlen(search->at[i]) + 1);
-	uint8_t out[crypto_generichash_BYTES_MIN];
-
 	crypto_generichash_final(&st, out, sizeof(out));
 	memcpy(&hash, out, sizeof(hash));
 	return hash;

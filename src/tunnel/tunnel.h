@@ -104,16 +104,19 @@ enum wgw_route {
 
 /* ---- session.c ---- */
 
+/* The session whose programs carry @token (WGW_TOKEN_BYTES), NULL: there is none. Compared in constant
+ * time. */
 struct wgw_session *wgw_session_by_token(struct wgw_tunnel *t, const uint8_t *token);
 const uint8_t *wgw_session_label_key(const struct wgw_session *s);
-/* Decides for @to in @protocol (IPPROTO_TCP, _UDP, _ICMP; 0: whichever); a refusal is said to the user (rate-limited, names the option that allows it).
- * Port 53 of a system resolver's address is rewritten to a tunnel name server in *@to. */
+/* Decides for @to in @protocol (IPPROTO_TCP, _UDP, _ICMP; 0: whichever). Port 53 of a system
+ * resolver's address is rewritten to a tunnel name server in *@to. A refusal is said to the user, with
+ * the option that allows it, once per address. */
 enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to, uint8_t protocol);
-/* Whether programs that are outside of the tunnel by the user's lists go directly. */
-bool wgw_session_has_apps(const struct wgw_session *s);
 /* The same; a refusal is not said. */
 enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr *to,
 				       uint8_t protocol);
+/* Whether programs that are outside of the tunnel by the user's lists go directly. */
+bool wgw_session_has_apps(const struct wgw_session *s);
 /* One line for the user of this session; @level 0 error, 1 warning, 2 info. */
 void wgw_session_say(struct wgw_session *s, int level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

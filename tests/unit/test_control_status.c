@@ -8,6 +8,7 @@
 
 #include "src/control/flows.h"
 #include "src/control/metrics.h"
+#include "src/base/json.h"
 #include "src/control/show.h"
 #include "tests/unit/run_suite.h"
 

@@ -53,6 +53,10 @@ is "a log file takes the words from standard error" "127 0" "$? $(wc -c <"$work/
 python3 -c 'import json, sys; print([json.loads(line)["level"] for line in open(sys.argv[1])])' "$work/file" \
 	>"$work/log" 2>&1
 is "JSON lines are JSON" "['error']" "$(cat "$work/log")"
+"$wgwrap" --log-format=json -c "$conf" -- "$(printf 'no-\377\200"\033')" 2>"$work/line"
+python3 -c 'import json, sys; print(ascii(json.loads(open(sys.argv[1], "rb").read())["message"]))' "$work/line" \
+	>"$work/log" 2>&1
+is "also of a name that is not UTF-8" "'no-\\ufffd\\ufffd\"\\x1b: command not found'" "$(cat "$work/log")"
 "$wgwrap" --log-file="$work/none/file" -c "$conf" -- true 2>"$work/log"
 told $? 125 "none/file" "a log file that cannot be written: 125"
 
