@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * proxy.c - the options of "wgwrap proxy" and "wgwrap nc": those of run that have a meaning here, and
- *	listeners
+ * proxy.c - the options of "wgwrap proxy" and "wgwrap nc": those of run that have a meaning here,
+ *	and listeners
  */
 #include <getopt.h>
 #include <string.h>

@@ -175,11 +175,8 @@ static int add_address(struct answer *a, const uint8_t ip[16], bool as_v6)
 /* Appends what a look-up gave, as the family asked for allows. */
 static int add_found(struct answer *a, const uint8_t ip[16])
 {
-	struct stack_addr addr = {0};
-	bool v4;
+	bool v4 = stack_ip_is_v4(ip);
 
-	memcpy(addr.ip, ip, 16);
-	v4 = stack_addr_is_v4(&addr);
 	if (a->hints.ai_family == AF_INET && !v4)
 		return 0;
 	return add_address(a, ip, !v4 || a->hints.ai_family == AF_INET6);
@@ -191,15 +188,13 @@ static int add_numeric(struct answer *a, const char *node)
 	int family = a->hints.ai_family;
 	bool dotted, scoped;
 	uint8_t ip[16];
-	struct stack_addr addr = {0};
 
 	if (!pre_names_numeric(node, ip, &a->scope, &scoped))
 		return !scoped ? -1 : family == AF_INET ? EAI_ADDRFAMILY : EAI_NONAME;
-	memcpy(addr.ip, ip, 16);
 	dotted = !strchr(node, ':');
 	if (dotted && family == AF_INET6 && !(a->hints.ai_flags & AI_V4MAPPED))
 		return EAI_ADDRFAMILY;
-	if (!dotted && family == AF_INET && !stack_addr_is_v4(&addr))
+	if (!dotted && family == AF_INET && !stack_ip_is_v4(ip))
 		return EAI_ADDRFAMILY;
 	return add_address(a, ip, family == AF_INET6 || (!dotted && family != AF_INET));
 }

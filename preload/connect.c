@@ -12,8 +12,8 @@
 #include "src/repr/raw.h"
 
 /*
- * Only here the descriptor gets another socket; its duplicates and its epoll registrations stay with
- * the old one.
+ * Only here the descriptor gets another socket; its duplicates and its epoll registrations stay
+ * with the old one.
  */
 int pre_again(int fd, uint64_t *tag)
 {
@@ -28,7 +28,8 @@ int pre_again(int fd, uint64_t *tag)
 	return rc < 0 || !wgw_repr_tag(fd, tag) ? -ECONNABORTED : 0;
 }
 
-/* Another connect on a socket whose connect has failed, as retry loops do, or that is disconnected. */
+/* Another connect on a socket whose connect has failed, as retry loops do, or that is
+ * disconnected. */
 static int connect_again(int fd, uint64_t tag, const struct sockaddr *addr, socklen_t len)
 {
 	int rc = pre_again(fd, &tag);

@@ -2,8 +2,8 @@
 /*
  * dup.c - dup(2), dup2(2), dup3(2), fcntl(2)
  *
- * They are the kernel's: tag, label and mode are the socket's and not the descriptor's. Only the hint
- * about what lies at a number (kind.c) is kept in step.
+ * They are the kernel's: tag, label and mode are the socket's and not the descriptor's. Only the
+ * hint about what lies at a number (kind.c) is kept in step.
  */
 #include <fcntl.h>
 #include <stdarg.h>

@@ -116,9 +116,9 @@ static bool data_call(long nr, const struct call *k, long *result)
 }
 
 /*
- * Sandboxes of programs (sshd's, for one) end a process at the first call that is not on their list, and read and
- * write are on it while getsockopt and sendto are not. Failed attempts count, too: they come before the one
- * that succeeds.
+ * Sandboxes of programs (sshd's, for one) end a process at the first call that is not on their
+ * list, and read and write are on it while getsockopt and sendto are not. Failed attempts count,
+ * too: they come before the one that succeeds.
  */
 static void notice_filter(long nr, const struct call *k)
 {

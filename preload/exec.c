@@ -81,7 +81,7 @@ static bool examine(char *const env[], struct pre_env *r)
 	return r->session || r->apps || r->preload;
 }
 
-/* Writes the repaired copy of @env to @out, which has room for two more. */
+/* Writes the repaired copy of @env to @out, which has room for PRE_ENV_MORE more. */
 static void apply(char *const env[], const struct pre_env *r, char **out)
 {
 	size_t n = 0;

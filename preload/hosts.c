@@ -91,10 +91,7 @@ static bool read_ip(const char *text, uint8_t ip[16])
 
 static bool family_matches(const uint8_t ip[16], int family)
 {
-	struct stack_addr addr = {0};
-
-	memcpy(addr.ip, ip, 16);
-	return family == AF_UNSPEC || stack_addr_is_v4(&addr) == (family == AF_INET);
+	return family == AF_UNSPEC || stack_ip_is_v4(ip) == (family == AF_INET);
 }
 
 static void copy_name(char out[WGW_NAME_MAX_BYTES], const char *name)

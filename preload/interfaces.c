@@ -2,8 +2,8 @@
 /*
  * interfaces.c - getifaddrs(3), if_nameindex(3) and their like
  *
- * A program sees two interfaces: the loopback, and the tunnel's with its addresses. The host's others
- * are none of its business: an address of theirs that it put into a protocol would be wrong.
+ * A program sees two interfaces: the loopback, and the tunnel's with its addresses. The host's
+ * others are none of its business: an address of theirs that it put into a protocol would be wrong.
  *
  * Results are laid out as glibc lays them out, because its freeifaddrs and if_freenameindex free
  * them: one block, and a block for each name.

@@ -3,8 +3,8 @@
  * ioctl.c - ioctl(2): what an AF_UNIX socket would answer wrongly
  *
  * FIONREAD of a UDP socket is the size of the next datagram; the kernel would count all that are
- * queued, headers included. SIOCOUTQ would count memory, not bytes that the peer has not acknowledged.
- * SIOCGIF*: interfaces.c.
+ * queued, headers included. SIOCOUTQ would count memory, not bytes that the peer has not
+ * acknowledged. SIOCGIF*: interfaces.c.
  */
 #include <linux/sockios.h>
 #include <netinet/in.h>

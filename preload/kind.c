@@ -2,11 +2,11 @@
 /*
  * kind.c - what a descriptor was when it was last looked at, so that read and write need not ask
  *
- * A hint, not a table. Saying "ours" wrongly is harmless: whoever acts on it reads the tag, or meets
- * an error and reads it then. Saying "other" wrongly would show a program the header of a datagram;
- * so whatever can put a socket of ours at a number says so here: socket, accept, the dup family, and
- * descriptors that are received. "Other" is stored only by who has just looked, never by a copy: a child
- * of vfork shares this memory and not its descriptors.
+ * A hint, not a table. Saying "ours" wrongly is harmless: whoever acts on it reads the tag, or
+ * meets an error and reads it then. Saying "other" wrongly would show a program the header of a
+ * datagram; so whatever can put a socket of ours at a number says so here: socket, accept, the dup
+ * family, and descriptors that are received. "Other" is stored only by who has just looked, never
+ * by a copy: a child of vfork shares this memory and not its descriptors.
  */
 #include <stdatomic.h>
 

@@ -96,31 +96,34 @@ enum pre_kind pre_kind(int fd);
 void pre_kind_set(int fd, enum pre_kind kind);
 /* @to is a duplicate of @from. */
 void pre_kind_copy(int from, int to);
-/* The program has a seccomp filter of its own now, or is about to: read and write make no call but themselves on
- * what is not known to be a datagram socket. It holds for children, too. */
+/* The program has a seccomp filter of its own now, or is about to: read and write make no call but
+ * themselves on what is not known to be a datagram socket. It holds for children, too. */
 void pre_kind_ask_no_more(void);
-/* Whether a call that moves data on @fd is to be the kernel's own and nothing more, for that reason.
- * @surely: @fd was a connection of ours when last seen; else: it is not known to be a datagram socket. */
+/* Whether a call that moves data on @fd is to be the kernel's own and nothing more, for that
+ * reason.
+ * @surely: @fd was a connection of ours when last seen; else: it is not known to be a datagram
+ * socket. */
 bool pre_kind_is_bare(int fd, bool surely);
 /* Descriptors came with @msg. */
 void pre_kind_received(const struct msghdr *msg);
 
 /* ---- connect.c ---- */
 
-/* Puts a fresh socket in the place of @fd, as wgw_repr_again() makes it, and reads its tag. 0 or -errno. */
+/* Puts a fresh socket in the place of @fd, as wgw_repr_again() makes it, and reads its tag. 0 or
+ * -errno. */
 int pre_again(int fd, uint64_t *tag);
 
 /* ---- stream.c ---- */
 
-/* The end of a read from or write to a connection: @n and errno are the kernel's, the result is what the
- * program gets. The latter raises SIGPIPE as @flags allow. */
+/* The end of a read from or write to a connection: @n and errno are the kernel's, the result is
+ * what the program gets. The latter raises SIGPIPE as @flags allow. */
 ssize_t pre_stream_read_end(int fd, ssize_t n);
 ssize_t pre_stream_write_end(int fd, ssize_t n, int flags);
 
 /* ---- waiting ---- */
 
-/* Our waits are bare system calls: between these two they are cancellation points, as libc's are. Nothing is
- * held that would be lost. */
+/* Our waits are bare system calls: between these two they are cancellation points, as libc's are.
+ * Nothing is held that would be lost. */
 static inline int pre_wait_begin(void)
 {
 	int old;

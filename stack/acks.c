@@ -1,22 +1,25 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * acks.c - which acknowledgements leave
  *
- * lwIP answers every segment. What costs is the packet, for us, the path and the peer, so one that a
- * later one makes superfluous does not leave:
+ * lwIP answers every segment. What costs is the packet, for us, the path and the peer, so one that
+ * a later one makes superfluous does not leave:
  *
- *  - Within a batch of input a pure ACK waits for the end of the batch and is replaced by a later one of the
- *    connection that says all that it says, so a batch of n segments is acknowledged once.
- *  - While a hole is open every segment behind it is answered by a duplicate ACK with SACK blocks. From the
- *    fourth on these wait a twentieth of the round trip, a millisecond at most, for the next one, as Linux's do
- *    (tcp_comp_sack_delay_ns, tcp_comp_sack_nr). The first three leave at once, for senders that count them.
+ *  - Within a batch of input a pure ACK waits for the end of the batch and is replaced by a later
+ *    one of the connection that says all that it says, so a batch of n segments is acknowledged
+ *    once.
+ *  - While a hole is open every segment behind it is answered by a duplicate ACK with SACK blocks.
+ *    From the fourth on these wait a twentieth of the round trip, a millisecond at most, for the
+ *    next one, as Linux's do (tcp_comp_sack_delay_ns, tcp_comp_sack_nr). The first three leave at
+ *    once, for senders that count them.
  *
- * A later ACK says as much if its number or its first block covers the first block of the one that waits: all
- * other blocks were in ACKs that have left. So each block is in the four ACKs or more until as many newer
- * blocks have come, and one ACK that the path loses does not make a sender repeat what is here.
+ * A later ACK says as much if its number or its first block covers the first block of the one that
+ * waits: all other blocks were in ACKs that have left. So each block is in the four ACKs or more
+ * until as many newer blocks have come, and one ACK that the path loses does not make a sender
+ * repeat what is here.
  *
- * What advances the ACK number, a duplicate ACK without blocks and whatever carries data or flags never
- * waits longer than the batch.
+ * What advances the ACK number, a duplicate ACK without blocks and whatever carries data or flags
+ * never waits longer than the batch.
  */
 #include "stack/internal.h"
 
@@ -29,7 +32,8 @@ enum {
 	SACK_AT = TCP_HEADER_BYTES + 2, /* behind two NOPs, as lwIP writes it */
 };
 
-/* What a pure ACK says: @blocks are the most recently changed ones, the latest first (RFC 2018 4) */
+/* What a pure ACK says: @blocks are the most recently changed ones, the latest first (RFC 2018
+ * 4) */
 struct ack {
 	uint32_t number;
 	struct sack_block blocks[SACK_BLOCKS_MAX];

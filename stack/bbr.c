@@ -9,21 +9,21 @@
  *
  *   STARTUP -> DRAIN -> DOWN -> CRUISE -> REFILL -> UP -> DOWN ...
  *
- * DOWN is a little slower and empties the queue, UP is faster. PROBE_RTT: half a product for 200 ms, if
- * no low round trip was seen for 5 s.
+ * DOWN is a little slower and empties the queue, UP is faster. PROBE_RTT: half a product for 200
+ * ms, if no low round trip was seen for 5 s.
  *
  * Loss of more than 2 % of a flight while probing bounds what may be in flight (inflight_high).
  *
  * Where this differs from the draft:
  *
- *  - Rounds that lose no more than those 2 % do not lower the short-term bounds. With random loss each
- *    round would set the bandwidth to what it has delivered, a little less than it sent: 60 rounds at
- *    1 % halve it.
- *  - Without a queue, rounds that lose little raise those bounds by an eighth; the next probe is 8 rounds
- *    away if the last one lost little, and no headroom is left then.
- *  - While the shortest round trip of a round is as short as ever there is no queue that could overflow,
- *    so loss is not taken for congestion up to a quarter (radio links, receivers that sleep); above, it
- *    is, for the sake of tiny queues.
+ *  - Rounds that lose no more than those 2 % do not lower the short-term bounds. With random loss
+ *    each round would set the bandwidth to what it has delivered, a little less than it sent: 60
+ *    rounds at 1 % halve it.
+ *  - Without a queue, rounds that lose little raise those bounds by an eighth; the next probe is 8
+ *    rounds away if the last one lost little, and no headroom is left then.
+ *  - While the shortest round trip of a round is as short as ever there is no queue that could
+ *    overflow, so loss is not taken for congestion up to a quarter (radio links, receivers that
+ *    sleep); above, it is, for the sake of tiny queues.
  *  - A probe ends when the queue has grown, not when it has some length.
  */
 #include "stack/internal.h"
@@ -433,9 +433,10 @@ static bool time_to_probe(const struct flow *f)
 	return f->stack->now_ns - b->cycle_ns > b->wait_ns || b->probe_rounds >= most(rounds, 1);
 }
 
-/* A queue has grown, or the bandwidth has not for three rounds (the peer's window, the program). While
- * neither is so there is more to be had, and the next round is a quarter faster again. It is the queue's
- * growth that counts, not its length: a flow with a small share probes longer than one with a big one. */
+/* A queue has grown, or the bandwidth has not for three rounds (the peer's window, the program).
+ * While neither is so there is more to be had, and the next round is a quarter faster again. It is
+ * the queue's growth that counts, not its length: a flow with a small share probes longer than one
+ * with a big one. */
 static bool probed_enough(const struct flow *f)
 {
 	const struct bbr *b = &f->tx.bbr;

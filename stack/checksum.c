@@ -28,7 +28,8 @@ typedef uint64_t words __attribute__((vector_size(32)));
 #define FOR_EACH_CPU
 #endif
 
-/* The sum of @len bytes, a multiple of 64. Each lane adds halves of 32 bits: no carry to propagate. */
+/* The sum of @len bytes, a multiple of 64. Each lane adds halves of 32 bits: no carry to
+ * propagate. */
 FOR_EACH_CPU static uint64_t sum_blocks(const uint8_t *p, size_t len)
 {
 	const uint8_t *end = p + len;

@@ -116,7 +116,8 @@ void gro_flush(struct flow *f)
 		gro_drop(f);
 		return;
 	}
-	/* RFC 9293 3.8.6.3: two full segments are acknowledged at once; here, when the batch ends */
+	/* RFC 9293 3.8.6.3: two full segments are acknowledged at once; here, when the batch
+	 * ends */
 	f->ack_wanted |= f->gro_segments > 1 && waiting_bytes(f) > 0;
 	if (f->gro_segments == 1 && f->gro_space >= GRO_BLOCK_BYTES)
 		f->gro_merges = false;

@@ -96,8 +96,8 @@ enum flow_event {
  * @ack_due:	A delayed ACK leaves at this tick; 0: none is delayed
  * @give_up:	FLOW_CONNECTING: tick of ETIMEDOUT; FIN_WAIT_2 of a closed flow: its end
  * @progress:	Tick of the last acknowledgement that moved, or of the first unacknowledged byte
- * @gro:	Merged segment of this batch (gro.c), of @gro_segments; @gro_next follows it, @gro_space is
- *		its block's size; @gro_merges: the next one should hold several
+ * @gro:	Merged segment of this batch (gro.c), of @gro_segments; @gro_next follows it,
+ *		@gro_space is its block's size; @gro_merges: the next one should hold several
  * @ack_wanted:	The end of the batch sends an ACK that lwIP would delay
  * @rx_head:	In-order pbufs not yet consumed; the first @rx_skip bytes are consumed
  * @rx_room:	Free bytes behind the last one, if that is a block of small segments
@@ -421,7 +421,8 @@ void flow_icmp_error(struct flow *f, uint32_t seq, int err);
 void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu);
 
 /* listener.c */
-/* Who takes a segment to @to: an address before a wildcard; @syn: of those that are alive; NULL: nobody. */
+/* Who takes a segment to @to: an address before a wildcard; @syn: of those that are alive; NULL:
+ * nobody. */
 struct flow_listener *listener_find(struct stack *s, const struct stack_addr *to, bool syn);
 /* @f is accepted or gone. */
 void listener_forget(struct flow *f);

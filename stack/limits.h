@@ -7,23 +7,25 @@ enum {
 	PORT_BUCKETS = 1024,
 	SEND_PIECE_BYTES = 64 * 1024 - 1, /* one flow_send_iov; tcp_write takes a u16_t */
 
-	/* Receive window: starts here, grows up to TCP_WND while the consumer keeps up (window.c) */
+	/* Receive window: starts here, grows up to TCP_WND while the consumer keeps up
+	 * (window.c) */
 	RX_SPACE_START_BYTES = 512 * 1024,
 	OOSEQ_PBUFS_MAX = 18432, /* of a connection: TCP_WND in segments of 1380 bytes */
 	MEMORY_KEPT_BYTES = 3 * 1024 * 1024, /* free segments (memory.c) */
 	GRO_BLOCK_BYTES = 32 * 1024,	     /* segments of a batch that become one */
 	GRO_KEPT_BYTES = 1024 * 1024,	     /* free blocks of that size (memory.c) */
 	GRO_LOOSE_BYTES = 512 * 1024,	     /* unread in all, while blocks need not be full */
-	/* Received bytes of all connections that are unread or out of order. Above the first, windows
-	 * neither grow nor open, and new ones are 64 KiB; above the second, data for who does not read
-	 * and what is out of order is dropped as if lost */
+	/* Received bytes of all connections that are unread or out of order. Above the first,
+	 * windows neither grow nor open, and new ones are 64 KiB; above the second, data for who
+	 * does not read and what is out of order is dropped as if lost */
 	RX_TOTAL_BYTES = 16 * 1024 * 1024,
 	RX_DROP_BYTES = 32 * 1024 * 1024,
 	/* Small segments are copied together so that they do not pin a buffer each */
 	RX_COALESCE_BYTES = 256,
 	RX_BLOCK_BYTES = 2048,
 
-	/* Committed and unacknowledged bytes of a connection: this, or 3 * cwnd, up to TCP_SND_BUF */
+	/* Committed and unacknowledged bytes of a connection: this, or 3 * cwnd, up to
+	 * TCP_SND_BUF */
 	TX_SPACE_MIN_BYTES = 128 * 1024,
 	/* Committed bytes that have not left yet */
 	TX_AHEAD_BYTES = 64 * 1024,

@@ -17,8 +17,8 @@ struct tcp_seg;
 u32_t stack_ooseq_max(const struct tcp_pcb *pcb);
 
 /* sender.c (patch 09) */
-/* An acknowledgement of @ack, before lwIP takes what it covers off its queues. @empty: the segment has
- * no data and changes no window, so it may be a duplicate (RFC 5681 2). */
+/* An acknowledgement of @ack, before lwIP takes what it covers off its queues. @empty: the segment
+ * has no data and changes no window, so it may be a duplicate (RFC 5681 2). */
 void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty);
 /* tcp_output begins: lost segments go first. */
 void stack_sender_output(struct tcp_pcb *pcb);

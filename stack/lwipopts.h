@@ -3,7 +3,8 @@
  * lwipopts.h - lwIP reduced to a TCP engine for one connection at a time
  *
  * Only tcp*.c and the packet buffers are compiled. IP, UDP and ICMP are ours, so nearly everything
- * is off. Sizes that a peer can drive are bounded here or in limits.h, which is included by our own files only.
+ * is off. Sizes that a peer can drive are bounded here or in limits.h, which is included by our own
+ * files only.
  */
 #ifndef STACK_LWIPOPTS_H
 #define STACK_LWIPOPTS_H

@@ -6,9 +6,10 @@
  * which is just above what malloc keeps cheap. So do the blocks of gro.c. Freed ones are kept until
  * stack_trim, those that were freed last, hence are in the cache, serve next.
  *
- * A head before each block says what kind it is. What costs time is neither that nor malloc, but the
- * cache lines that nobody has touched for a round trip. So a block that is kept begins on a line; a
- * segment's first two hold the head, struct pbuf, struct tcp_seg (patch 10) and the IP header.
+ * A head before each block says what kind it is. What costs time is neither that nor malloc, but
+ * the cache lines that nobody has touched for a round trip. So a block that is kept begins on a
+ * line; a segment's first two hold the head, struct pbuf, struct tcp_seg (patch 10) and the IP
+ * header.
  */
 #include "stack/internal.h"
 

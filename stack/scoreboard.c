@@ -10,8 +10,8 @@
  * each that leads out of the run, shortened on the way, so a repeated block costs next to nothing
  * and no peer can make an ACK cost more than the segments it newly covers, give or take.
  *
- * Who has nothing in flight keeps a ring of RING_KEPT at most. The largest one given back is spare, for
- * the next to need one: whose flight is acknowledged as a whole does not grow its ring anew.
+ * Who has nothing in flight keeps a ring of RING_KEPT at most. The largest one given back is spare,
+ * for the next to need one: whose flight is acknowledged as a whole does not grow its ring anew.
  */
 #include "stack/internal.h"
 

@@ -172,7 +172,8 @@ void stack_sender_output(struct tcp_pcb *pcb)
 
 	if (!t || !t->on)
 		return;
-	/* whoever waited for pacing and was woken late makes up for it; else the estimate would sink */
+	/* whoever waited for pacing and was woken late makes up for it; else the estimate would
+	 * sink */
 	t->late = t->pace_due_ns != 0;
 	t->pace_due_ns = 0;
 	while (t->lost_list.first) {
@@ -252,8 +253,8 @@ static bool duplicate_reported(const struct sender *t, uint32_t ack)
 }
 
 /* lwIP will walk the segments from one to the next, each cold since it was sent: here their
- * addresses are known without walking, so that all are fetched at once. The pbuf lies before and the
- * TCP header behind (patch 10). */
+ * addresses are known without walking, so that all are fetched at once. The pbuf lies before and
+ * the TCP header behind (patch 10). */
 static void prefetch(const struct tcp_seg *seg)
 {
 	const uint8_t *p = (const uint8_t *)seg;

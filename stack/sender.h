@@ -96,8 +96,8 @@ enum bbr_state {
 
 /**
  * struct bbr - see bbr.c
- * @bw_low, @inflight_low: Short-term bounds after excessive loss, @bw_latest, @inflight_latest what the
- *		present round has seen
+ * @bw_low, @inflight_low: Short-term bounds after excessive loss, @bw_latest, @inflight_latest what
+ *		the present round has seen
  * @round_rtt_ns, @last_rtt_ns: Shortest round trip of the present and of the last round
  * @round_bw, @full_bw, @full_bw_rounds: Does the bandwidth still grow?
  * @lossy: The last probe lost too much

@@ -85,8 +85,9 @@ bool stack_port_has_flows(const struct stack *stack, uint16_t port);
 
 /* Gives back memory that is only kept to be faster next time. */
 void stack_trim(struct stack *stack);
-/* The path to remote ends that @via says true of works again after it did not: connections that wait
- * for a backed-off retransmission send at once (RFC 6069's reason: the loss was not congestion). */
+/* The path to remote ends that @via says true of works again after it did not: connections that
+ * wait for a backed-off retransmission send at once (RFC 6069's reason: the loss was not
+ * congestion). */
 void stack_path_restored(struct stack *stack,
 			 bool (*via)(void *ctx, const struct stack_addr *remote), void *ctx);
 
@@ -206,9 +207,10 @@ struct flow_listener_ops {
 	bool (*alive)(struct flow_listener *l, void *arg);
 };
 /* @local: wildcard or tunnel address; port 0: one is chosen. An IPv6 wildcard without @v6only
- * also takes IPv4. Of listeners that overlap (whether they may is the caller's to know, SO_REUSEPORT)
- * an address comes before a wildcard, the connection's own family before the other. At most @backlog
- * half-open connections. *err: EADDRINUSE (the same address and port), EADDRNOTAVAIL, ENOBUFS. */
+ * also takes IPv4. Of listeners that overlap (whether they may is the caller's to know,
+ * SO_REUSEPORT) an address comes before a wildcard, the connection's own family before the other.
+ * At most @backlog half-open connections. *err: EADDRINUSE (the same address and port),
+ * EADDRNOTAVAIL, ENOBUFS. */
 struct flow_listener *flow_listen(struct stack *stack, const struct stack_addr *local, bool v6only,
 				  unsigned int backlog, const struct flow_listener_ops *ops,
 				  void *arg, int *err);

@@ -50,14 +50,15 @@ int wgw_loop_mod(struct wgw_loop *loop, struct wgw_watch *w, uint32_t events);
 /* Before the descriptor is closed. No event of this turn reaches @w any more. */
 void wgw_loop_del(struct wgw_loop *loop, struct wgw_watch *w);
 
-/* @t is due at @deadline_ns, or no longer when it was before. Ends the process when there is no memory:
- * a lost timer would be a connection that hangs for ever. */
+/* @t is due at @deadline_ns, or no longer when it was before. Ends the process when there is no
+ * memory: a lost timer would be a connection that hangs for ever. */
 void wgw_timer_set(struct wgw_loop *loop, struct wgw_timer *t, uint64_t deadline_ns);
 void wgw_timer_cancel(struct wgw_loop *loop, struct wgw_timer *t);
 /* Adds @b, the caller's, behind those that are there; it stays as long as the loop. */
 void wgw_loop_before(struct wgw_loop *loop, struct wgw_before *b);
 
-/* The next wait, unless it is for less, begins with @ns of sleep: what comes meanwhile comes in one turn. */
+/* The next wait, unless it is for less, begins with @ns of sleep: what comes meanwhile comes in one
+ * turn. */
 void wgw_loop_rest(struct wgw_loop *loop, uint64_t ns);
 
 /* Time at the start of this turn, and the clock itself. */

@@ -154,8 +154,8 @@ int wgw_copies_find(struct wgw_copies *k, pid_t tid, int number, enum wgw_socket
 /* Puts a fresh socket in place of the program's, as wgw_repr_again() makes it. 0, -errno or
  * WGW_CALL_GONE. */
 long wgw_call_again(struct wgw_call *c);
-/* connect(2) on our socket. @wait: as long as the program's own call would; else it is begun. 0, -errno
- * or WGW_CALL_GONE. */
+/* connect(2) on our socket. @wait: as long as the program's own call would; else it is begun. 0,
+ * -errno or WGW_CALL_GONE. */
 long wgw_call_connect_to(struct wgw_call *c, const void *address, socklen_t len, bool wait);
 
 /* ---- policy.c: sockets that are not ours ---- */

@@ -24,9 +24,9 @@ enum wgw_capture_level {
 /* Installs the fail-closed filter in the calling thread, for good: IP sockets are refused. 0 or
  * -errno. */
 int wgw_filter_install(void);
-/* Installs the filter that reports instead of refusing, in a child made with CLONE_FILES, which has a
- * table of its own afterwards. Returns the listener (close-on-exec), which is in the parent's table
- * and not in the child's, or -errno; -EBUSY: this process is supervised already. */
+/* Installs the filter that reports instead of refusing, in a child made with CLONE_FILES, which has
+ * a table of its own afterwards. Returns the listener (close-on-exec), which is in the parent's
+ * table and not in the child's, or -errno; -EBUSY: this process is supervised already. */
 int wgw_filter_hand_over(void);
 
 /* ---- probe.c ---- */

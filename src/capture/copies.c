@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * copies.c - descriptors of programs where pidfd_getfd(2) is refused, as in Docker's default profile
+ * copies.c - descriptors of programs where pidfd_getfd(2) is refused, as in Docker's default
+ * profile
  *
  * What a program got from us we can keep a copy of, and find again by the inode of the program's
  * descriptor, which /proc tells. What it did not get from us is not one of our sockets, as long as

@@ -181,8 +181,8 @@ static void report_unless_null(struct program *p, unsigned int argument)
 	answer(p, SECCOMP_RET_USER_NOTIF);
 }
 
-/** report_transfer() - sendto(2), recvfrom(2): reported with an address, or flags that mean something
- * else on AF_UNIX */
+/** report_transfer() - sendto(2), recvfrom(2): reported with an address, or flags that mean
+ * something else on AF_UNIX */
 static void report_transfer(struct program *p, uint32_t nr)
 {
 	unsigned short at = call(p, nr);

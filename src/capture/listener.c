@@ -360,7 +360,8 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-/** size_for_descriptors() - raises their limit; where it is low all the same, there are fewer threads */
+/** size_for_descriptors() - raises their limit; where it is low all the same, there are fewer
+ * threads */
 static void size_for_descriptors(struct wgw_capture *k)
 {
 	struct rlimit limit;

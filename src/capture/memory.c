@@ -3,8 +3,8 @@
  * memory.c - reads and writes the memory of a program
  *
  * By process_vm_readv(2) and process_vm_writev(2); where a container's filter refuses those (Docker
- * before 23), through /proc/TID/mem, which asks for the same permission. That one also writes where the program itself
- * could not: it gets its answer instead of EFAULT.
+ * before 23), through /proc/TID/mem, which asks for the same permission. That one also writes where
+ * the program itself could not: it gets its answer instead of EFAULT.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -97,8 +97,8 @@ static long take_head(const struct wgw_call *c, uint64_t at, struct message *m)
 	return 0;
 }
 
-/** make_message() - for a call that has one buffer, @len bytes at @data, and no struct msghdr; ours is
- * of @max at the most. 0 or -ENOMEM; to be released in any case */
+/** make_message() - for a call that has one buffer, @len bytes at @data, and no struct msghdr; ours
+ * is of @max at the most. 0 or -ENOMEM; to be released in any case */
 static long make_message(struct message *m, uint64_t data, uint64_t len, size_t max)
 {
 	memset(m, 0, sizeof(*m));
@@ -420,8 +420,8 @@ static long receive_head(struct wgw_call *c, uint64_t at, int flags, int64_t unt
 	return rc ? rc : n;
 }
 
-/** received_by_kernel() - calls that mean the same on the AF_UNIX socket, or have nothing to receive:
- * WGW_CALL_CONTINUE or -errno. 0: it is for us */
+/** received_by_kernel() - calls that mean the same on the AF_UNIX socket, or have nothing to
+ * receive: WGW_CALL_CONTINUE or -errno. 0: it is for us */
 static long received_by_kernel(const struct wgw_call *c, int flags)
 {
 	if (c->what != WGW_SOCKET_OURS)

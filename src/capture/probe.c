@@ -3,8 +3,8 @@
  * probe.c - what this machine lets us do
  *
  * Kernel versions do not tell: containers, Yama and other filters change the answer. So every
- * primitive is tried once, on a child that makes one call of each kind. Some filters kill instead of
- * refusing (systemd's SystemCallFilter=), so under a filter the trying is a child's, too.
+ * primitive is tried once, on a child that makes one call of each kind. Some filters kill instead
+ * of refusing (systemd's SystemCallFilter=), so under a filter the trying is a child's, too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -134,8 +134,8 @@ static bool answer_bind(int listener, struct wgw_capture_probe *probe)
 	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0;
 }
 
-/** yama_forbids() - whether no process may reach into another (scope 2 and 3). In scope 1 an ancestor
- * may, and the supervisor is one, of daemons too: it is their subreaper. See the kernel's
+/** yama_forbids() - whether no process may reach into another (scope 2 and 3). In scope 1 an
+ * ancestor may, and the supervisor is one, of daemons too: it is their subreaper. See the kernel's
  * admin-guide/LSM/Yama.rst. */
 static bool yama_forbids(void)
 {

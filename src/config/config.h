@@ -83,7 +83,8 @@ struct wgw_peer_config {
 /**
  * struct wgw_config - the whole file
  * @source:		Name for messages: path, "standard input" or "environment variable X"
- * @path:		Where the file is, whatever the working directory; NULL: not known, or no file
+ * @path:		Where the file is, whatever the working directory; NULL: not known, or no
+ *			file
  * @private_key:	Clamped
  * @listen_port:	0: any
  * @fwmark:		0: none

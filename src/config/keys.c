@@ -317,8 +317,8 @@ static void add_string(struct wgw_parser *p, const char *value, struct wgw_strin
 		p->out_of_memory = true;
 }
 
-/** set_allowed_apps() - a file made for Windows names programs that are not here, and so sends all of
- * them around the tunnel: that must not go unnoticed */
+/** set_allowed_apps() - a file made for Windows names programs that are not here, and so sends all
+ * of them around the tunnel: that must not go unnoticed */
 static void set_allowed_apps(struct wgw_parser *p, const struct wgw_key *key, const char *value)
 {
 	if (p->config->allowed_apps.n == 0)

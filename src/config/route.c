@@ -22,7 +22,8 @@ static const struct {
 
 enum { PROTOCOLS = sizeof(protocols) / sizeof(*protocols) };
 
-/** take_word() - copies what precedes the next @end. Return: where the rest begins, NULL: too long */
+/** take_word() - copies what precedes the next @end. Return: where the rest begins, NULL: too
+ * long */
 static const char *take_word(const char *text, char end, char *out, size_t room)
 {
 	size_t len = strcspn(text, (char[]){end, '\0'});

@@ -131,7 +131,8 @@ bool wgw_is_host_name(const char *text)
 	return label > 0 || text[0] != '\0';
 }
 
-/** check_host() - an address of either family, its zone, or a name. Return: NULL or what is wrong */
+/** check_host() - an address of either family, its zone, or a name. Return: NULL or what is
+ * wrong */
 static const char *check_host(const char *host)
 {
 	char address[INET6_ADDRSTRLEN];

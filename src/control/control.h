@@ -67,8 +67,8 @@ int wgw_reload_running(const char *what);
 /* reload.c: brings the running tunnel to what @l says. Returns 0, or -1. */
 int wgw_reload(struct wgw_launch *l);
 
-/** struct wgw_keeper_health - the listener of `wgwrap up --health`, @fd -1: there is none; @pid: who
- * serves it, 0: nobody; @again_at: when somebody shall again, 0: not due */
+/** struct wgw_keeper_health - the listener of `wgwrap up --health`, @fd -1: there is none; @pid:
+ * who serves it, 0: nobody; @again_at: when somebody shall again, 0: not due */
 struct wgw_keeper_health {
 	struct wgw_health_options options;
 	int fd;

@@ -2,14 +2,14 @@
 /*
  * health.c - /livez, /readyz, /metrics and the status page over HTTP, for those who asked for it
  *
- * A process of its own: it asks the tunnel processes as `wgwrap show` does, so nothing that a stranger
- * sends reaches a process that knows keys, and it may be killed or started again at any time. Each
- * connection carries one request and lives for at most CONNECTION_MS.
+ * A process of its own: it asks the tunnel processes as `wgwrap show` does, so nothing that a
+ * stranger sends reaches a process that knows keys, and it may be killed or started again at any
+ * time. Each connection carries one request and lives for at most CONNECTION_MS.
  *
  * On loopback only processes of the own user and of root are answered, unless other users are
- * allowed; a unix socket has mode 0600. A page from elsewhere that is open in the user's browser can
- * reach loopback as well, under a name that its owner lets point there: on loopback only requests
- * whose Host is loopback's own are answered.
+ * allowed; a unix socket has mode 0600. A page from elsewhere that is open in the user's browser
+ * can reach loopback as well, under a name that its owner lets point there: on loopback only
+ * requests whose Host is loopback's own are answered.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -406,8 +406,8 @@ static bool may_ask(const struct server *s, int fd)
 	return wgw_loopback_peer_uid(fd, &uid) && (uid == geteuid() || uid == 0);
 }
 
-/** place() - a free one; else the oldest connection ends, so that those who only hold places, who need
- * not be allowed to ask, keep nobody out */
+/** place() - a free one; else the oldest connection ends, so that those who only hold places, who
+ * need not be allowed to ask, keep nobody out */
 static struct client *place(struct server *s)
 {
 	struct client *oldest = s->clients;

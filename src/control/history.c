@@ -2,7 +2,8 @@
 /*
  * history.c - what the status page's plot is drawn from
  *
- * Samples are taken when somebody looks, never by a timer: a page that nobody has open wakes nobody.
+ * Samples are taken when somebody looks, never by a timer: a page that nobody has open wakes
+ * nobody.
  */
 #include <inttypes.h>
 #include <stdlib.h>

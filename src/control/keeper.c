@@ -25,7 +25,8 @@
 
 enum { HEALTH_AGAIN_S = 1 };
 
-/** reap() - children are those that resolve names, those that start the tunnel process, and @health */
+/** reap() - children are those that resolve names, those that start the tunnel process, and
+ * @health */
 static void reap(struct wgw_supervisor *s, struct wgw_keeper_health *health)
 {
 	pid_t pid;
@@ -149,8 +150,8 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/** start_health() - a child that answers /livez and the like for the tunnel called @name; it ends with
- * the keeper. Return: its process id, or 0 */
+/** start_health() - a child that answers /livez and the like for the tunnel called @name; it ends
+ * with the keeper. Return: its process id, or 0 */
 static pid_t start_health(const struct wgw_keeper_health *health, const char *name)
 {
 	struct wgw_health_options options = health->options;
@@ -170,8 +171,9 @@ static pid_t start_health(const struct wgw_keeper_health *health, const char *na
 	_exit(wgw_health_serve(&options, health->fd));
 }
 
-/** follow_name() - the tunnel has another name when its key was changed. Who serves health is killed, not
- * asked to end: it would unlink the unix socket, which its successor goes on listening on */
+/** follow_name() - the tunnel has another name when its key was changed. Who serves health is
+ * killed, not asked to end: it would unlink the unix socket, which its successor goes on listening
+ * on */
 static void follow_name(const struct wgw_supervisor *s, struct wgw_keeper_health *health,
 			char name[WGW_TUNNEL_NAME_BYTES])
 {

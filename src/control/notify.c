@@ -2,8 +2,8 @@
 /*
  * notify.c - tells systemd how the service is: the protocol of sd_notify(3)
  *
- * One datagram of lines to the socket that NOTIFY_SOCKET names; "@" begins an abstract name. Without
- * the variable nothing is told.
+ * One datagram of lines to the socket that NOTIFY_SOCKET names; "@" begins an abstract name.
+ * Without the variable nothing is told.
  */
 #include <stddef.h>
 #include <stdlib.h>

@@ -34,8 +34,8 @@ void wgw_history_free(struct wgw_history *h);
 /* Takes a sample, unless there is one from less than a second ago. @now_ms: a clock that only goes
  * forward. */
 void wgw_history_take(struct wgw_history *h, const struct wgw_tunnels *tunnels, uint64_t now_ms);
-/* Writes what the plot needs: {"tunnels":[{"id":..., "name":..., "state":..., "samples":[[age in ms,
- * bytes received, bytes sent], ...]}]}, the oldest first. */
+/* Writes what the plot needs: {"tunnels":[{"id":..., "name":..., "state":..., "samples":[[age in
+ * ms, bytes received, bytes sent], ...]}]}, the oldest first. */
 void wgw_page_json(FILE *out, const struct wgw_tunnels *tunnels, const struct wgw_history *h,
 		   uint64_t now_ms);
 

@@ -2,8 +2,9 @@
 /*
  * page_assets.c - the style and the script of the status page
  *
- * The script draws the plot, and every two seconds puts a fresh copy of the server's tables in place
- * of those shown: there is one place where a table is made, and the page reads the same without it.
+ * The script draws the plot, and every two seconds puts a fresh copy of the server's tables in
+ * place of those shown: there is one place where a table is made, and the page reads the same
+ * without it.
  */
 #include "src/control/page.h"
 

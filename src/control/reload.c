@@ -4,8 +4,8 @@
  *
  * The whole file goes over as a set operation (src/tunnel/configure.c), endpoints resolved anew;
  * the tunnel process takes from it what differs. Sessions with the peers and all connections
- * stay; a new private key needs new sessions, and gives the tunnel another name. What the TCP/IP stack
- * was made with, addresses and MTU, cannot change.
+ * stay; a new private key needs new sessions, and gives the tunnel another name. What the TCP/IP
+ * stack was made with, addresses and MTU, cannot change.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -2,8 +2,8 @@
 /*
  * top.c - `wgwrap top`: the open connections, looked at again and again
  *
- * On a terminal each look replaces the one before and is cut to the terminal's size, without the columns
- * that only a wide one holds; else they follow each other.
+ * On a terminal each look replaces the one before and is cut to the terminal's size, without the
+ * columns that only a wide one holds; else they follow each other.
  */
 #include <poll.h>
 #include <signal.h>

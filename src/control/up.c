@@ -68,8 +68,8 @@ static bool has_keeper(const struct wgw_status *tunnel)
 	return false;
 }
 
-/** struct kept - whether the tunnel has a keeper already, which then stays; with the options of this
- * command and its file? */
+/** struct kept - whether the tunnel has a keeper already, which then stays; with the options of
+ * this command and its file? */
 struct kept {
 	bool is, same_options, same_file;
 };

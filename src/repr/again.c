@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* again.c - a fresh socket in place of one whose connect has failed or was dissolved, or of a listener that was shut down */
+/* again.c - a fresh socket in place of one whose connect has failed or was dissolved, or of a
+ * listener that was shut down */
 #include "src/repr/repr.h"
 
 #include <errno.h>

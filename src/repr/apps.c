@@ -2,8 +2,8 @@
 /*
  * apps.c - which programs of a session use the tunnel
  *
- * WireSock's meaning: with AllowedApps only those use it, without the list all do; DisallowedApps never
- * do. Programs are known by their executable file: a script is its interpreter.
+ * WireSock's meaning: with AllowedApps only those use it, without the list all do; DisallowedApps
+ * never do. Programs are known by their executable file: a script is its interpreter.
  */
 #include "src/repr/apps.h"
 

@@ -13,8 +13,8 @@
 
 /*
  * Whether the program at path @exe is outside of the tunnel by @lists. An entry with a slash is a
- * path, or a directory when it ends with one; any other is the name of an executable file. Who is in
- * both lists is outside.
+ * path, or a directory when it ends with one; any other is the name of an executable file. Who is
+ * in both lists is outside.
  */
 bool wgw_apps_outside(const char *lists, const char *exe);
 

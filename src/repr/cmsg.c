@@ -266,17 +266,15 @@ static void write_ip(struct wgw_cmsg_out *out, uint64_t tag, const struct wgw_dg
 
 void wgw_cmsg_write(struct wgw_cmsg_out *out, uint64_t tag, const struct wgw_dgram *head)
 {
-	struct stack_addr from = {0};
 	struct in6_pktinfo info = {0};
 	int ttl = head->ttl, tos = head->tos;
 
-	memcpy(from.ip, head->ip, 16);
 	if ((tag & WGW_TAG_V6) && (tag & WGW_TAG_IP6_PKTINFO)) { /* IPv4 appears mapped */
 		info.ipi6_ifindex = (unsigned int)interface_of(head->local_ip);
 		memcpy(&info.ipi6_addr, head->local_ip, 16);
 		wgw_cmsg_put(out, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 	}
-	if (stack_addr_is_v4(&from)) {
+	if (stack_ip_is_v4(head->ip)) {
 		write_ip(out, tag, head);
 		return;
 	}

@@ -22,8 +22,8 @@ void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd);
 int wgw_cmsg_take(struct msghdr *msg, int *fds, int room);
 
 /* Puts what the program's ancillary data ask for into @head. @any: set when there was something
- * that only a header can carry. 0, or -EINVAL or -EPERM as Linux answers unknown, malformed or privileged
- * items. */
+ * that only a header can carry. 0, or -EINVAL or -EPERM as Linux answers unknown, malformed or
+ * privileged items. */
 int wgw_cmsg_read(uint64_t tag, const struct msghdr *msg, struct wgw_dgram *head, bool *any);
 /* The same of a TCP socket, on which no item has an effect: 0 or -errno as well. */
 int wgw_cmsg_check_stream(const struct msghdr *msg);

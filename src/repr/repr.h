@@ -113,14 +113,16 @@ int wgw_repr_connect_begin(const struct wgw_repr_session *s, int fd, uint64_t ta
 			   socklen_t len);
 /* What connect(2) on a socket with a pending or ended connect returns at this moment. */
 int wgw_repr_connect_result(const struct wgw_repr_session *s, int fd, uint64_t tag);
-/* Creates an unconnected TCP socket with the options and address of @fd, whose connect has failed and
- * was told, or was dissolved, or which is a listener that was shut down: an AF_UNIX stream cannot connect twice, a TCP socket can. To be called when
- * connect or listen said ECONNABORTED. Returns the new descriptor or -errno; -ECONNABORTED: the program is to be told so. */
+/* Creates an unconnected TCP socket with the options and address of @fd, whose connect has failed
+ * and was told, or was dissolved, or which is a listener that was shut down: an AF_UNIX stream
+ * cannot connect twice, a TCP socket can. To be called when connect or listen said ECONNABORTED.
+ * Returns the new descriptor or -errno; -ECONNABORTED: the program is to be told so. */
 int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag);
 /* Copies the options that the kernel keeps on the AF_UNIX socket: to an accepted socket from its
  * listener (when that has WGW_TAG_INHERITED), or to one that takes another's place. */
 void wgw_repr_copy_native(int from, int to);
-/* The true error of a read or write on a TCP socket that the kernel has answered with @n (-errno). */
+/* The true error of a read or write on a TCP socket that the kernel has answered with @n
+ * (-errno). */
 ssize_t wgw_repr_tcp_error(const struct wgw_repr_session *s, int fd, uint64_t tag, ssize_t n);
 /* SO_ERROR: errno (positive) that is pending, which is cleared, or 0. */
 int wgw_repr_so_error(const struct wgw_repr_session *s, int fd, uint64_t tag);
@@ -129,7 +131,8 @@ int wgw_repr_so_error(const struct wgw_repr_session *s, int fd, uint64_t tag);
 
 int wgw_repr_bind(const struct wgw_repr_session *s, int fd, uint64_t tag, const void *sa,
 		  socklen_t len);
-/* -ECONNABORTED: it was a listener that is shut down; wgw_repr_again() has another socket for it. */
+/* -ECONNABORTED: it was a listener that is shut down; wgw_repr_again() has another socket for
+ * it. */
 int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int backlog);
 /* Makes @fd, which accept(2) on a listener with @listener_tag has just returned, ours, and reads
  * the peer's address. -ECONNABORTED: it did not come from the tunnel process; close it. */
@@ -156,7 +159,8 @@ int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
 			const void *value, socklen_t len);
 
-/* Bytes written to a TCP socket and not yet acknowledged by the peer, as SIOCOUTQ counts them, or with
+/* Bytes written to a TCP socket and not yet acknowledged by the peer, as SIOCOUTQ counts them, or
+ * with
  * @unsent those that have not left, as SIOCOUTQNSD does. -EINVAL for a listener. */
 int wgw_repr_unacked(const struct wgw_repr_session *s, int fd, uint64_t tag, bool unsent);
 
@@ -170,8 +174,8 @@ int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, in
 
 /* ---- route.c, errors.c ---- */
 
-/* Whether a datagram may go to @to from @local_ip (all zero: any). The path's MTU in bytes, or -errno:
- * the policy refuses it, or the address is not ours. What was allowed is remembered. */
+/* Whether a datagram may go to @to from @local_ip (all zero: any). The path's MTU in bytes, or
+ * -errno: the policy refuses it, or the address is not ours. What was allowed is remembered. */
 int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		      const struct stack_addr *to, const uint8_t local_ip[16]);
 /* recvmsg(MSG_ERRQUEUE): the oldest ICMP error that was not told yet. 0 or -errno. */
@@ -193,8 +197,8 @@ int wgw_repr_resolve(const struct wgw_repr_session *s, const char *name, int fam
 		     struct wgw_op *op);
 /* Asks for the name of @addr; @name holds WGW_NAME_MAX_BYTES. 0 or an EAI_* code. */
 int wgw_repr_reverse(const struct wgw_repr_session *s, const struct stack_addr *addr, char *name);
-/* A DNS query of any type; @flags: WGW_RESOLVE_NO_SEARCH, or 0 for the search domains, too. Returns the response's length (at most @size are stored), or an EAI_*
- * code (negative). */
+/* A DNS query of any type; @flags: WGW_RESOLVE_NO_SEARCH, or 0 for the search domains, too. Returns
+ * the response's length (at most @size are stored), or an EAI_* code (negative). */
 ssize_t wgw_repr_dns_query(const struct wgw_repr_session *s, const char *name, uint32_t flags,
 			   uint16_t class_, uint16_t type, void *response, size_t size);
 

@@ -2,10 +2,10 @@
 /*
  * route.c - whether a datagram may go where a program sends it
  *
- * sendto() on a socket without a peer is refused at once on Linux when there is no route. The policy is
- * the tunnel process's: it is asked once for each destination. Only what was allowed is remembered, in a
- * cache that is lost without harm: the policy is asked again for every datagram on its way. The answer
- * tells the MTU, too, for programs that want to know what does not fit.
+ * sendto() on a socket without a peer is refused at once on Linux when there is no route. The
+ * policy is the tunnel process's: it is asked once for each destination. Only what was allowed is
+ * remembered, in a cache that is lost without harm: the policy is asked again for every datagram on
+ * its way. The answer tells the MTU, too, for programs that want to know what does not fit.
  */
 #include "src/repr/repr.h"
 

@@ -17,9 +17,9 @@
  *	peer, hung up, no label	lost: the tunnel process died
  *	peer			connecting
  *
- * WGW_TAG_REPORTED is the rest of Linux's state machine: the first connect() after a success returns
- * 0 and the next EISCONN; an error is told once. When connect() told it the socket is as new
- * (WGW_TAG_DISSOLVED); otherwise the next connect() says ECONNABORTED first.
+ * WGW_TAG_REPORTED is the rest of Linux's state machine: the first connect() after a success
+ * returns 0 and the next EISCONN; an error is told once. When connect() told it the socket is as
+ * new (WGW_TAG_DISSOLVED); otherwise the next connect() says ECONNABORTED first.
  */
 #include "src/repr/repr.h"
 
@@ -463,8 +463,8 @@ static int tcp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag, c
 }
 
 /*
- * connect(AF_UNSPEC): dissolves the association, with a reset. What remains cannot be used again: the
- * caller puts a fresh socket in its place, as after a failure.
+ * connect(AF_UNSPEC): dissolves the association, with a reset. What remains cannot be used again:
+ * the caller puts a fresh socket in its place, as after a failure.
  */
 static int disconnect(const struct wgw_repr_session *s, int fd, uint64_t tag)
 {

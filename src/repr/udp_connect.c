@@ -62,7 +62,8 @@ static int requeue_through(const struct change *c, char message[MESSAGE_MAX_BYTE
 	}
 }
 
-/* There may be little stack and no heap: the buffer is mapped, and only when something is queued. */
+/* There may be little stack and no heap: the buffer is mapped, and only when something is
+ * queued. */
 static int requeue_all(const struct change *c, const struct stack_addr *to, bool *foreign)
 {
 	char byte;

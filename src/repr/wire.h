@@ -14,21 +14,21 @@
  *   operations	short SEQPACKET conversations with the tunnel process: one connection, one request,
  *		one reply (struct wgw_op). The socket is named by its SO_COOKIE.
  *
- * TCP connect, application side: connect(2) to the stream rendezvous; SO_SNDBUF=1; one byte 'F' with
- * the socket's own descriptor as SCM_RIGHTS; struct wgw_connect padded with zeros until send gives
- * EAGAIN; then WGW_TAG_FILLED is set in the tag. Tunnel process: accept, receive the descriptor,
- * peek the record, connect. When the outcome is known and WGW_TAG_FILLED is set:
+ * TCP connect, application side: connect(2) to the stream rendezvous; SO_SNDBUF=1; one byte 'F'
+ * with the socket's own descriptor as SCM_RIGHTS; struct wgw_connect padded with zeros until send
+ * gives EAGAIN; then WGW_TAG_FILLED is set in the tag. Tunnel process: accept, receive the
+ * descriptor, peek the record, connect. When the outcome is known and WGW_TAG_FILLED is set:
  *   success: FIONREAD tells how many bytes are record; bind the label; raise SO_SNDBUF; close the
  *	duplicate. The record stays queued; its last byte is the first keeper.
  *   failure: bind the label (outcome WGW_OUTCOME_FAILED and the errno); close, record unread.
  *
- * Accepted TCP connection: the tunnel process binds a label (WGW_OUTCOME_ACCEPTED) to a stream socket
- * and connects it to the application's listener. After accept(2) the shim sets the tag, sends one
- * byte 'F' with the descriptor as SCM_RIGHTS, then one plain byte 'K', the keeper. Without them
- * (unhooked accept) the first byte of data becomes the keeper.
+ * Accepted TCP connection: the tunnel process binds a label (WGW_OUTCOME_ACCEPTED) to a stream
+ * socket and connects it to the application's listener. After accept(2) the shim sets the tag,
+ * sends one byte 'F' with the descriptor as SCM_RIGHTS, then one plain byte 'K', the keeper.
+ * Without them (unhooked accept) the first byte of data becomes the keeper.
  *
- * Keeper: the tunnel process leaves the last forwarded byte unread in its receive queue. It reads it
- * only to hand over a FIN. Closing with it unread is ECONNRESET at the application.
+ * Keeper: the tunnel process leaves the last forwarded byte unread in its receive queue. It reads
+ * it only to hand over a FIN. Closing with it unread is ECONNRESET at the application.
  *
  * UDP and ICMP echo: a SEQPACKET socket, connected to the sequenced rendezvous at socket(), whose
  * first message is WGW_OP_UDP_OPEN (no reply). With WGW_TAG_RAW in the tag every message is bare
@@ -37,30 +37,31 @@
  * so order is kept. WGW_OP_UDP_CONNECT replies after it has stopped sending; the application side
  * reads what is still queued with headers and returns each message as WGW_OP_REQUEUE on the same
  * conversation, sets or clears WGW_TAG_RAW, and ends with WGW_OP_GO, which says by WGW_BIND_RAW
- * what the tag is now. (When it was RAW before, what is queued is bare: it is returned with a header
- * whose source is the old peer.) Without WGW_OP_GO the tunnel process goes on when the conversation
- * closes, with the mode it had.
+ * what the tag is now. (When it was RAW before, what is queued is bare: it is returned with a
+ * header whose source is the old peer.) Without WGW_OP_GO the tunnel process goes on when the
+ * conversation closes, with the mode it had.
  * On a RAW socket a message with a descriptor attached (SCM_RIGHTS, any descriptor; plain writes
- * cannot forge it) is special. To the tunnel process: it starts with struct wgw_dgram (sendto with an
- * address on a connected socket). From it: empty, an ICMP error came; WGW_OP_GETOPT of SOL_SOCKET,
- * SO_ERROR says which and clears it.
- * A reply with an error ends the conversation. After WGW_OP_GO the tunnel process closes it when it has
- * changed over; the application side waits for that. A connected socket need not have WGW_TAG_RAW: the shim
- * leaves it out when the program wants what only struct wgw_dgram says, and may connect again to the
- * same peer to change it.
+ * cannot forge it) is special. To the tunnel process: it starts with struct wgw_dgram (sendto with
+ * an address on a connected socket). From it: empty, an ICMP error came; WGW_OP_GETOPT of
+ * SOL_SOCKET, SO_ERROR says which and clears it.
+ * A reply with an error ends the conversation. After WGW_OP_GO the tunnel process closes it when it
+ * has changed over; the application side waits for that. A connected socket need not have
+ * WGW_TAG_RAW: the shim leaves it out when the program wants what only struct wgw_dgram says, and
+ * may connect again to the same peer to change it.
  *
- * WGW_OP_SHUTDOWN of a datagram socket: the application side shuts its own end for reading after the
- * reply, which wakes whoever waits there; the tunnel process shuts its end for reading before it,
- * so that a send is EPIPE. ENOTCONN says that the socket has no peer; it is done all the same. Of a
- * listener: it is one no more, its address stays reserved under its cookie; once more: not even that.
+ * WGW_OP_SHUTDOWN of a datagram socket: the application side shuts its own end for reading after
+ * the reply, which wakes whoever waits there; the tunnel process shuts its end for reading before
+ * it, so that a send is EPIPE. ENOTCONN says that the socket has no peer; it is done all the same.
+ * Of a listener: it is one no more, its address stays reserved under its cookie; once more: not
+ * even that.
  *
- * Every operation is one message: the whole struct wgw_op, then (REQUEUE, the reply to DNS_QUERY) the
- * bytes that belong to it. The tunnel process keeps every option that WGW_OP_SETOPT gives it, also
- * those that change nothing there; WGW_OP_GETOPT of one it does not have is an error, and the asker
- * knows the default.
+ * Every operation is one message: the whole struct wgw_op, then (REQUEUE, the reply to DNS_QUERY)
+ * the bytes that belong to it. The tunnel process keeps every option that WGW_OP_SETOPT gives it,
+ * also those that change nothing there; WGW_OP_GETOPT of one it does not have is an error, and the
+ * asker knows the default.
  *
- * Every request carries the session's token; an unknown one is dropped. All integers are in host order
- * (both sides are on one machine), addresses as in stack/addr.h.
+ * Every request carries the session's token; an unknown one is dropped. All integers are in host
+ * order (both sides are on one machine), addresses as in stack/addr.h.
  */
 #ifndef SRC_REPR_WIRE_H
 #define SRC_REPR_WIRE_H
@@ -130,7 +131,8 @@ enum wgw_kind {
 #define WGW_TAG_DONTFRAG4 (UINT64_C(1) << 46)
 #define WGW_TAG_DONTFRAG6 (UINT64_C(1) << 47)
 
-/* shutdown(2) of a datagram socket; the shim's alone. Bits that have a meaning for TCP sockets only. */
+/* shutdown(2) of a datagram socket; the shim's alone. Bits that have a meaning for TCP sockets
+ * only. */
 #define WGW_TAG_SHUT_RD WGW_TAG_FILLED
 #define WGW_TAG_SHUT_WR WGW_TAG_REPORTED
 
@@ -260,8 +262,8 @@ static_assert(sizeof(struct wgw_connect) == 64, "no padding");
  * @local_ip:	From it: the address the datagram came to. To it: source to use, zero: any
  * @ttl, @tos:	From it: as received. To it: 0: the socket's own
  * @err:	From it: not 0: an ICMP error for a datagram sent to @ip, no payload for the program
- * @info:	From it: with @err, the path's MTU if that was it. To it: the payload is to be sent as
- *		datagrams of so many bytes (UDP_SEGMENT); 0: as the socket's option says
+ * @info:	From it: with @err, the path's MTU if that was it. To it: the payload is to be sent
+ *		as datagrams of so many bytes (UDP_SEGMENT); 0: as the socket's option says
  */
 struct wgw_dgram {
 	uint32_t magic;

@@ -72,8 +72,8 @@ static bool look_in(const char *directory, const char *below, char path[PATH_MAX
 	return len < PATH_MAX && !access(tried, R_OK) && realpath(tried, path);
 }
 
-/** find_library() - finds libwgwrap.so and a path to it that LD_PRELOAD can carry. -1 after an error
- * was said */
+/** find_library() - finds libwgwrap.so and a path to it that LD_PRELOAD can carry. -1 after an
+ * error was said */
 static int find_library(const struct wgw_rundir *dir, char path[PATH_MAX])
 {
 	char own[PATH_MAX];
@@ -167,7 +167,8 @@ static char *apps_value(const struct wgw_config *config)
 }
 
 /**
- * addressed - what systemd addresses to one process by its number (sd_listen_fds(3), sd_watchdog_enabled(3))
+ * addressed - what systemd addresses to one process by its number (sd_listen_fds(3),
+ * sd_watchdog_enabled(3))
  *
  * A number that is wgwrap's means its command, which has one only after the fork.
  */

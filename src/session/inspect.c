@@ -8,9 +8,9 @@
  * capabilities make ld.so ignore LD_PRELOAD (AT_SECURE). Go's runtime makes system calls without
  * libc, however it is linked. Scripts are what their #! line names.
  *
- * Set-user-ID and set-group-ID programs run as their caller under no_new_privs, and are then captured like
- * any other: ping and traceroute need no more, sudo cannot work. Which of them it is, is not
- * known here; so there is a warning.
+ * Set-user-ID and set-group-ID programs run as their caller under no_new_privs, and are then
+ * captured like any other: ping and traceroute need no more, sudo cannot work. Which of them it is,
+ * is not known here; so there is a warning.
  *
  * What cannot be read, or is started later by the command, is not looked at: the filter stays.
  */

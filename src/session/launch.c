@@ -88,7 +88,8 @@ static void name_by_config(struct wgw_launch *l)
 	set_name(l, name);
 }
 
-/** make_secrets() - token and label key. The enclosing session's sockets have another mark (wire.h) */
+/** make_secrets() - token and label key. The enclosing session's sockets have another mark
+ * (wire.h) */
 static void make_secrets(struct wgw_launch *l)
 {
 	const char *enclosing = getenv(WGW_SESSION_ENV);

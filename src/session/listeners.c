@@ -3,8 +3,8 @@
  * listeners.c - listening sockets of the session's programs, kept over the end of a tunnel process
  *
  * A program sees that its connections are lost, and connects again. Of a listener it would see
- * nothing: accept() just never returns. So the supervisor keeps what a tunnel process needs to know of
- * each: its address and an O_PATH descriptor of the unix listener (src/tunnel/listen.c). The
+ * nothing: accept() just never returns. So the supervisor keeps what a tunnel process needs to know
+ * of each: its address and an O_PATH descriptor of the unix listener (src/tunnel/listen.c). The
  * descriptor is not the socket: the program's close still ends it.
  */
 #include <errno.h>

@@ -3,8 +3,9 @@
  * options.c - what a command line adds to a tunnel's file, as text and back
  *
  * The tunnel process is told, so that a reload by somebody who knows its name alone gives the same
- * tunnel: the file, and what it was brought up with. One option a line, as the user could have written it.
- * What is a session's own (DNS, direct destinations, how the command is captured) is not here.
+ * tunnel: the file, and what it was brought up with. One option a line, as the user could have
+ * written it. What is a session's own (DNS, direct destinations, how the command is captured) is
+ * not here.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -21,7 +21,8 @@ struct process {
 	bool ours;
 };
 
-/** parent_of() - from /proc/PID/stat: the second field behind the last ')'; -1: has gone, or may not look */
+/** parent_of() - from /proc/PID/stat: the second field behind the last ')'; -1: has gone, or may
+ * not look */
 static pid_t parent_of(int proc, pid_t pid)
 {
 	char path[64], text[512], *end;
@@ -167,8 +168,9 @@ void wgw_scan_sockets(const uint64_t *inode, unsigned int n, uint64_t *held)
 }
 
 /*
- * An ancestor that ends in the meantime leaves its children to a process above it: the walk begins again.
- * One that is missing twice is hidden from us (hidepid), thus another user's, thus not below us.
+ * An ancestor that ends in the meantime leaves its children to a process above it: the walk begins
+ * again. One that is missing twice is hidden from us (hidepid), thus another user's, thus not below
+ * us.
  */
 bool wgw_is_descendant(pid_t pid)
 {

@@ -2,8 +2,8 @@
 /*
  * program.c - what kind of file a program is, as far as capturing it depends on it
  *
- * Scripts are followed to what runs them, through env(1), too. Nothing of this is trusted: a file may change
- * before it is executed, and the filter holds whatever it is then.
+ * Scripts are followed to what runs them, through env(1), too. Nothing of this is trusted: a file
+ * may change before it is executed, and the filter holds whatever it is then.
  */
 #include <elf.h>
 #include <errno.h>

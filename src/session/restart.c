@@ -4,9 +4,9 @@
  *
  * The sockets that programs had are lost (ECONNRESET), their listeners are not (listeners.c); new
  * ones work again. Starting blocks (name look-ups, another session's start), so a child does it and
- * passes the channel back. Token, label key and rendezvous stay, because running programs know them.
- * Back-off: at once, then 1, 2, 4 ... RETRY_MAX_S seconds, from the beginning again once it has lived
- * for STEADY_S.
+ * passes the channel back. Token, label key and rendezvous stay, because running programs know
+ * them. Back-off: at once, then 1, 2, 4 ... RETRY_MAX_S seconds, from the beginning again once it
+ * has lived for STEADY_S.
  */
 #include <errno.h>
 #include <string.h>

@@ -2,12 +2,13 @@
 /*
  * routes.c - --exit-node and --route: which peer gets what, besides what the file says
  *
- * The engine keeps one rule, cryptokey routing (WireGuard whitepaper, section 2): a prefix belongs to
- * one peer, the longest one that holds the destination decides where a packet goes, and a packet from a
- * peer is taken only if the same table leads its source to that peer. So a prefix that is routed to a
- * peer becomes one of its allowed IPs and is taken from the peer that had it; nothing else of what a
- * peer may send changes, and longer prefixes stay where they are. An exit node gets both default
- * routes, whole and in halves. Routes with a protocol are not prefixes: src/tunnel/routes.c.
+ * The engine keeps one rule, cryptokey routing (WireGuard whitepaper, section 2): a prefix belongs
+ * to one peer, the longest one that holds the destination decides where a packet goes, and a packet
+ * from a peer is taken only if the same table leads its source to that peer. So a prefix that is
+ * routed to a peer becomes one of its allowed IPs and is taken from the peer that had it; nothing
+ * else of what a peer may send changes, and longer prefixes stay where they are. An exit node gets
+ * both default routes, whole and in halves. Routes with a protocol are not prefixes:
+ * src/tunnel/routes.c.
  */
 #include <errno.h>
 #include <sodium.h>

@@ -97,8 +97,8 @@ int wgw_rundir_lock(const struct wgw_rundir *dir, const char *name, bool wait);
 void wgw_rundir_rename(const struct wgw_rundir *dir, const char *from, const char *to, int lock);
 /* Removes what dead tunnel processes other than @name have left. */
 void wgw_rundir_sweep(const struct wgw_rundir *dir, const char *name);
-/* Whether @sun's path is a socket of this user at which nobody listens: left behind by a process that was
- * killed. */
+/* Whether @sun's path is a socket of this user at which nobody listens: left behind by a process
+ * that was killed. */
 struct sockaddr_un;
 bool wgw_unix_is_stale(const struct sockaddr_un *sun);
 
@@ -122,13 +122,14 @@ char *wgw_policy_text(const struct wgw_run_options *options, const struct wgw_co
 
 /* options.c: the options that are the tunnel's, as lines of the policy text. */
 void wgw_options_put(FILE *out, const struct wgw_run_options *o);
-/* Takes @n of them, without "option ", into @o, which borrows the texts but endpoint_host. 0 or -errno. */
+/* Takes @n of them, without "option ", into @o, which borrows the texts but endpoint_host. 0 or
+ * -errno. */
 int wgw_options_take(char *const *lines, size_t n, struct wgw_run_options *o);
 /* Whether @o has these and no others. */
 bool wgw_options_are(char *const *lines, size_t n, const struct wgw_run_options *o);
 
-/* routes.c: gives destinations to peers as --exit-node and --route ask. 0, or -1 after an error that
- * names the option and the peer was said. */
+/* routes.c: gives destinations to peers as --exit-node and --route ask. 0, or -1 after an error
+ * that names the option and the peer was said. */
 int wgw_routes_apply(const struct wgw_run_options *options, struct wgw_config *config);
 
 /* ---- channel.c ---- */
@@ -257,8 +258,8 @@ enum wgw_obstacle {
 	WGW_OBSTACLE_MACHINE,	 /* another architecture, whose system calls the filter refuses */
 };
 
-/* Finds @file as execvp does and looks at it. 0: may run at @capture's level, *path is malloc'ed. Else
- * the exit status (126, 127) after the reason was said. */
+/* Finds @file as execvp does and looks at it. 0: may run at @capture's level, *path is malloc'ed.
+ * Else the exit status (126, 127) after the reason was said. */
 int wgw_find_command(const char *file, const struct wgw_capture_probe *capture, char **path);
 /* What is in the way of capturing the program at @path by the shared object; @why: a sentence that
  * begins after its name. */

@@ -6,8 +6,8 @@
  *
  * Three things outlive their socket without a sign from the kernel: a connect whose outcome is open
  * (we hold a duplicate of the application's socket, so our end sees no hang-up), what is kept
- * by cookie for a socket that is neither connected nor listening, and a datagram socket that is shut
- * both ways (our end looks as if it were closed). For these, the session's
+ * by cookie for a socket that is neither connected nor listening, and a datagram socket that is
+ * shut both ways (our end looks as if it were closed). For these, the session's
  * supervisor is asked which of the inodes its processes hold. A descriptor on its way between two
  * processes is held by nobody for a moment, so it takes two misses in a row. "Unknown" counts as
  * held.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * alive.c - CheckAlive of wireproxy's files: addresses behind the peers that have to answer echo requests
+ * alive.c - CheckAlive of wireproxy's files: addresses behind the peers that have to answer echo
+ * requests
  *
  * Each is asked every CheckAliveInterval. Whether an answer is late is judged by who asks for the
  * state (wgw_status_is_ready); nothing here depends on it, so a silent address ends nothing.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* client.h - the tunnel process's end of a session's channel, as client.c and questions.c share it */
+/* client.h - the tunnel process's end of a session's channel, as client.c and questions.c share
+ * it */
 #ifndef SRC_TUNNEL_CLIENT_H
 #define SRC_TUNNEL_CLIENT_H
 

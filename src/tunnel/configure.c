@@ -12,13 +12,15 @@
  *   route=ROUTE		may be repeated: "#@wgwrap:Route =" with a protocol; replace_routes=true
  *   candidate=ADDRESS:PORT	may be repeated: all its addresses, in the order to try
  *
- * and the interface, in a whole file: alive_interval=SECONDS, and, repeated, alive=ADDRESS, dns=ADDRESS and
- * search=NAME, which are told to those who ask: which servers a session asks is its own.
+ * and the interface, in a whole file: alive_interval=SECONDS, and, repeated, alive=ADDRESS,
+ * dns=ADDRESS and search=NAME, which are told to those who ask: which servers a session asks is its
+ * own.
  *
  * Connections live on: the TCP/IP stack sees nothing of this. A peer's session stays until it is
  * renewed; a new preshared key counts from the next handshake on. A new private_key ends sending in
  * all sessions, and the next packet makes a new one. As the key is what a tunnel is known by,
- * sessions are told the new one (WGW_CH_KEYED): they can rename its rendezvous, this process cannot.
+ * sessions are told the new one (WGW_CH_KEYED): they can rename its rendezvous, this process
+ * cannot.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* core.h - what the parts share that know sessions and peers; sockets and names see tunnel.h only */
+/* core.h - what the parts share that know sessions and peers; sockets and names see tunnel.h
+ * only */
 #ifndef SRC_TUNNEL_CORE_H
 #define SRC_TUNNEL_CORE_H
 
@@ -144,8 +145,8 @@ void wgw_core_say_notes(struct wgw_core *core, struct wgw_session *s);
 char *wgw_client_read_text(int fd, size_t *len);
 /* Queues @msg, whose code, err and id are set. Dropped when the peer does not read. */
 void wgw_client_send(struct wgw_client *c, struct wgw_channel_msg *msg);
-/* The same with a descriptor, which stays the caller's. It cannot be queued: when the peer is behind
- * with reading, it does not get this one. */
+/* The same with a descriptor, which stays the caller's. It cannot be queued: when the peer is
+ * behind with reading, it does not get this one. */
 void wgw_client_send_fd(struct wgw_client *c, struct wgw_channel_msg *msg, int fd);
 void wgw_client_tell_state(struct wgw_client *c, const struct wgw_channel_msg *state);
 
@@ -201,8 +202,8 @@ void wgw_uapi_free(struct wgw_core *core);
 
 /* ---- control.c ---- */
 
-/* Whether @pid may change the tunnel: wrapped programs may not. @done gets 0, or an errno that means
- * no; it runs inside when there is nobody to ask. */
+/* Whether @pid may change the tunnel: wrapped programs may not. @done gets 0, or an errno that
+ * means no; it runs inside when there is nobody to ask. */
 void wgw_control_authorise(struct wgw_core *core, int32_t pid, void (*done)(void *arg, int err),
 			   void *arg);
 /* Whether a request changes something. */

@@ -13,12 +13,12 @@
  * `stale`: at first the whole connect record, later one byte.
  *
  * Reading takes the stale bytes and all but the last of the new ones in one recvmsg, then peeks the
- * last: at no instant in between is the queue empty. Who leaves new bytes behind needs no such care,
- * and as long as many are known to wait FIONREAD need not be asked again.
+ * last: at no instant in between is the queue empty. Who leaves new bytes behind needs no such
+ * care, and as long as many are known to wait FIONREAD need not be asked again.
  *
  * Descriptors are registered edge-triggered, as the keeper keeps them readable for ever. FIONREAD
- * says what is new; an end of file is known from EPOLLRDHUP. EPOLLOUT is asked for only by who found no
- * room: else a prompt reader would wake us each time it has read.
+ * says what is new; an end of file is known from EPOLLRDHUP. EPOLLOUT is asked for only by who
+ * found no room: else a prompt reader would wake us each time it has read.
  */
 #include <errno.h>
 #include <string.h>

@@ -242,8 +242,8 @@ static bool is_taken(struct wgw_sockets *s, const struct stack_addr *local, uint
 	return wgw_kept_conflict(s, local, flags) || wgw_listen_conflict(s, local, flags);
 }
 
-/* As Linux, a port is free that no connection has either: who binds before it connects has no second
- * choice then. With connections at all of them, any that nobody has bound. */
+/* As Linux, a port is free that no connection has either: who binds before it connects has no
+ * second choice then. With connections at all of them, any that nobody has bound. */
 int wgw_port_choose(struct wgw_sockets *s, struct stack_addr *local, uint32_t flags)
 {
 	uint32_t n = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1;

@@ -21,8 +21,8 @@
  * is asked at each SYN, on every conflict, and of every listener each second.
  *
  * Nor would an application notice that its listener is known to nobody any more, when this process
- * has died and another came. So the session's supervisor keeps a copy of each O_PATH descriptor with
- * its address, and gives them to our successor (wgw_sockets_listen_again).
+ * has died and another came. So the session's supervisor keeps a copy of each O_PATH descriptor
+ * with its address, and gives them to our successor (wgw_sockets_listen_again).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -11,9 +11,9 @@
  * sent, so that ECN works through the tunnel (RFC 6040). The don't-fragment bit is left off as the
  * kernel driver does: an outer path narrower than expected costs fragments, not the connection.
  *
- * The first socket is bound alone, so that a port in use is noticed. More sockets then share its port
- * and take what is no transport data (outer_handshakes.c). Without a kernel that can divide so,
- * everything comes to the first.
+ * The first socket is bound alone, so that a port in use is noticed. More sockets then share its
+ * port and take what is no transport data (outer_handshakes.c). Without a kernel that can divide
+ * so, everything comes to the first.
  *
  * ICMP errors are not asked for (no IP_RECVERR), so they never end a receive; whatever error
  * recvmmsg returns all the same is drained and ignored.

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * outer_handshakes.c - sockets of their own for handshake messages, so that a flood leaves data alone
+ * outer_handshakes.c - sockets of their own for handshake messages, so that a flood leaves data
+ * alone
  *
  * They share the port of the family's first socket (SO_REUSEPORT). A classic BPF program tells the
  * kernel which of them a datagram is for: transport data stays with the first, initiations are
  * divided by their source's address among eight, and what is left has one. So a flood overflows its
- * own buffers, what it overflows with costs us nothing, and what is no initiation passes by it. Eight
- * buffers of the size that every kernel grants hold what comes while others use the processor.
+ * own buffers, what it overflows with costs us nothing, and what is no initiation passes by it.
+ * Eight buffers of the size that every kernel grants hold what comes while others use the
+ * processor.
  *
  * While many come, they are looked at every other millisecond, so that a flood is read in large
- * batches, and for no more than half of the time. Who is real is recognised by trying twice from one
- * address (wg/retries.h). Hence, if not all can be read, some addresses had better be read always
- * than all sometimes: the sockets are emptied in one order for some time, and then in another.
- * Which addresses share a socket depends on random numbers.
+ * batches, and for no more than half of the time. Who is real is recognised by trying twice from
+ * one address (wg/retries.h). Hence, if not all can be read, some addresses had better be read
+ * always than all sometimes: the sockets are emptied in one order for some time, and then in
+ * another. Which addresses share a socket depends on random numbers.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -46,8 +48,8 @@ enum {
 /* Numbers of the sockets, in the order in which they are bound */
 enum { TO_DATA, TO_OTHER, TO_INITIATIONS };
 
-/* Initiations go by the hash of two words of the IP header: an IPv4 source and the destination, which
- * is ours, or the network of 64 bits of an IPv6 source. */
+/* Initiations go by the hash of two words of the IP header: an IPv4 source and the destination,
+ * which is ours, or the network of 64 bits of an IPv6 source. */
 static int attach_divider(int fd, int family)
 {
 	uint32_t words = (uint32_t)SKF_NET_OFF + (family == AF_INET ? 12 : 8);

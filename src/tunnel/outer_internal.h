@@ -94,7 +94,8 @@ void outer_set_int(int fd, int level, int name, int value);
 void outer_set_options(struct outer_socket *s, int fd);
 /* Binds to @*port of any address, which is updated when it was 0. Returns 0 or -errno. */
 int outer_bind(int fd, int family, uint16_t *port);
-/* Receives at most @max messages of @bytes each and hands them to the owner. Returns how many came. */
+/* Receives at most @max messages of @bytes each and hands them to the owner. Returns how many
+ * came. */
 unsigned int outer_receive(struct outer_socket *s, int fd, unsigned int max, size_t bytes);
 
 void outer_handshakes_init(struct outer_socket *s);

@@ -147,8 +147,8 @@ static void set_candidate(struct wg_endpoint *out, const uint8_t ip[16], uint16_
 	}
 }
 
-/* Whether the last initiation was answered, and what was sent since: then where it is is known. A session
- * alone may be one that the peer has forgotten. */
+/* Whether the last initiation was answered, and what was sent since: then where it is is known. A
+ * session alone may be one that the peer has forgotten. */
 static bool is_answered(const struct wgw_peer *p)
 {
 	struct wg_peer_stats stats;
@@ -186,8 +186,8 @@ static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n)
 	p->at = p->n - 1;
 }
 
-/* Who resolves names of the host for us: a keeper, or the oldest session. The newest may be one that waits
- * for this very peer, and answers when it has waited. */
+/* Who resolves names of the host for us: a keeper, or the oldest session. The newest may be one
+ * that waits for this very peer, and answers when it has waited. */
 static struct wgw_session *who_resolves(struct wgw_peer *p)
 {
 	struct wgw_session *found = NULL;

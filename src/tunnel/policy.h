@@ -23,7 +23,8 @@ enum {
 /**
  * struct wgw_policy - the policy text of src/session/channel.h, parsed
  * @dns:	Name servers with their port, in order; @n_dns of them
- * @apps:	The user has written lists of programs: those who say that they are outside are direct
+ * @apps:	The user has written lists of programs: those who say that they are outside are
+ *		direct
  * @system_resolvers: Addresses whose port 53 stands for the tunnel's name servers
  * @name, @source: Where its configuration came from, NULL: not told; @options: what it adds to that
  */

@@ -228,7 +228,8 @@ static void put_counters(FILE *out, const struct wgw_core *core)
 	put_counter(out, "udp_sockets", stack.udp_flows);
 }
 
-/** told_by() - the session that says where the configuration comes from: the keeper, else the oldest */
+/** told_by() - the session that says where the configuration comes from: the keeper, else the
+ * oldest */
 static const struct wgw_session *told_by(const struct wgw_core *core)
 {
 	const struct wgw_session *found = NULL;

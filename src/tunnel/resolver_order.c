@@ -2,9 +2,10 @@
 /*
  * resolver_order.c - destination address selection, RFC 6724 with glibc's table
  *
- * The table is what getaddrinfo(3) of glibc uses without a gai.conf(5), the one of RFC 3484 with a label
- * for fc00::/7: the addresses of one's own network by IPv6 come before IPv4, where RFC 6724 has it the
- * other way. Programs find here what they find without a tunnel. The host's gai.conf is not read.
+ * The table is what getaddrinfo(3) of glibc uses without a gai.conf(5), the one of RFC 3484 with a
+ * label for fc00::/7: the addresses of one's own network by IPv6 come before IPv4, where RFC 6724
+ * has it the other way. Programs find here what they find without a tunnel. The host's gai.conf is
+ * not read.
  *
  * Rules 1 (unusable destinations last), 2 (scope), 5 (label), 6 (precedence) and 8 (smaller scope)
  * are decided from the address and the tunnel address that would be its source; the others need

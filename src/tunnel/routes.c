@@ -2,20 +2,21 @@
 /*
  * routes.c - routes with a protocol or ports, on top of cryptokey routing
  *
- * Cryptokey routing (whitepaper, section 2) is one table read in two directions: a destination's prefix
- * says which peer gets a packet, a source's prefix says which peer may send one. A route with a
- * protocol is read in the same two directions, before that table:
+ * Cryptokey routing (whitepaper, section 2) is one table read in two directions: a destination's
+ * prefix says which peer gets a packet, a source's prefix says which peer may send one. A route
+ * with a protocol is read in the same two directions, before that table:
  *
  *   out	a packet whose destination, protocol and destination port it holds goes to its peer;
  *   in	its peer may send packets whose source, protocol and source port it holds, and ICMP errors
  *	about a packet that it sends there; of others the allowed IPs alone decide.
  *
- * So a route lets a peer answer for what is sent to it, and nothing more. Of several routes that hold a
- * packet the one with the longest prefix counts, then the one with fewer ports, then the last.
+ * So a route lets a peer answer for what is sent to it, and nothing more. Of several routes that
+ * hold a packet the one with the longest prefix counts, then the one with fewer ports, then the
+ * last.
  *
- * Fragments but the first have no ports. Ours leave one after another, so they follow their first. Of
- * the peers' the first fragments that were let in are remembered, and those that belong to one may
- * come behind it; a datagram whose fragments overtake the first is lost.
+ * Fragments but the first have no ports. Ours leave one after another, so they follow their first.
+ * Of the peers' the first fragments that were let in are remembered, and those that belong to one
+ * may come behind it; a datagram whose fragments overtake the first is lost.
  */
 #include "src/tunnel/routes.h"
 

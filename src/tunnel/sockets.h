@@ -291,8 +291,8 @@ int wgw_end_watch(struct wgw_loop *loop, struct wgw_end *e, bool for_room);
 void wgw_end_event(struct wgw_end *e, uint32_t events);
 /* Bytes that wait and were not forwarded. */
 size_t wgw_end_pending(struct wgw_end *e);
-/* So many of them as are known to wait, if that is enough for a read; else all, asked anew if anything
- * has come since there was nothing. */
+/* So many of them as are known to wait, if that is enough for a read; else all, asked anew if
+ * anything has come since there was nothing. */
 size_t wgw_end_ready(struct wgw_end *e);
 /* Reads at most @max waiting bytes (no more than wgw_end_ready said) into @iov and leaves the
  * last of them as keeper. Returns the number put into @iov, or -errno. */
@@ -436,12 +436,13 @@ int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_o
  * none, EAGAIN: its backlog is full. */
 int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
 		     const struct stack_addr *to, const struct stack_addr *from, int *fd);
-/* Closes what the host's loopback has at @port for listeners that the application has closed. Whether there
- * was any. */
+/* Closes what the host's loopback has at @port for listeners that the application has closed.
+ * Whether there was any. */
 bool wgw_listen_reap(struct wgw_sockets *s, uint16_t port);
 /* Whether a live listener of any session has the port. */
 bool wgw_listen_conflict(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags);
-/* shutdown(2): connections that were not accepted are reset; what remains is a socket that is bound. */
+/* shutdown(2): connections that were not accepted are reset; what remains is a socket that is
+ * bound. */
 void wgw_listen_shutdown(struct wgw_sock *sock);
 void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local);
 /* The accepted socket has shown itself: enters it into the table. */

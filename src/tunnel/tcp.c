@@ -12,8 +12,9 @@
  *   OPEN	outcome set; the far side's pump runs
  *
  * Setting the outcome: a sealed label is bound to the application's socket through the duplicate
- * that it sent us. Success then raises SO_SNDBUF, which gives exactly one EPOLLOUT edge, because the
- * record is left where it is. Failure closes our end with the record unread: ERR|HUP in one event.
+ * that it sent us. Success then raises SO_SNDBUF, which gives exactly one EPOLLOUT edge, because
+ * the record is left where it is. Failure closes our end with the record unread: ERR|HUP in one
+ * event.
  *
  * While the duplicate is open the kernel tells nobody that the application closed the socket: see
  * abandoned.c.

@@ -2,8 +2,9 @@
 /*
  * tcp_info.c - TCP_INFO and SIOCOUTQ of an application's connection
  *
- * A connection in the tunnel is measured by our own stack, one to a direct destination by the kernel.
- * Only this file includes linux/tcp.h, whose struct tcp_info is longer than libc's of the same name.
+ * A connection in the tunnel is measured by our own stack, one to a direct destination by the
+ * kernel. Only this file includes linux/tcp.h, whose struct tcp_info is longer than libc's of the
+ * same name.
  */
 #include <errno.h>
 #include <linux/tcp.h>

@@ -132,9 +132,9 @@ static bool port_is_bound(void *ctx, const struct stack_addr *local)
 	return core->t.sockets && wgw_port_is_bound(core->t.sockets, local);
 }
 
-/* The stack's time stands still while nothing can run, as TCP's does in Linux: keepalives, retransmissions and
- * connects do not time out in a suspend, or while this process is stopped. The engine's goes on, because
- * its peers' does. */
+/* The stack's time stands still while nothing can run, as TCP's does in Linux: keepalives,
+ * retransmissions and connects do not time out in a suspend, or while this process is stopped. The
+ * engine's goes on, because its peers' does. */
 static uint64_t stack_now(void *ctx)
 {
 	struct wgw_core *core = ctx;

@@ -104,13 +104,13 @@ enum wgw_route {
 
 /* ---- session.c ---- */
 
-/* The session whose programs carry @token (WGW_TOKEN_BYTES), NULL: there is none. Compared in constant
- * time. */
+/* The session whose programs carry @token (WGW_TOKEN_BYTES), NULL: there is none. Compared in
+ * constant time. */
 struct wgw_session *wgw_session_by_token(struct wgw_tunnel *t, const uint8_t *token);
 const uint8_t *wgw_session_label_key(const struct wgw_session *s);
 /* Decides for @to in @protocol (IPPROTO_TCP, _UDP, _ICMP; 0: whichever). Port 53 of a system
- * resolver's address is rewritten to a tunnel name server in *@to. A refusal is said to the user, with
- * the option that allows it, once per address. */
+ * resolver's address is rewritten to a tunnel name server in *@to. A refusal is said to the user,
+ * with the option that allows it, once per address. */
 enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to, uint8_t protocol);
 /* The same; a refusal is not said. */
 enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr *to,

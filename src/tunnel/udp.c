@@ -14,9 +14,9 @@
  * file and an empty datagram both read as 0: SO_PASSCRED is on, and only a datagram has
  * credentials.
  *
- * shutdown(2) is told here, and each side shuts its own end for reading: the application so that its
- * waits end, we so that its sends fail. Then the events of our end no longer tell when the application
- * closes; with both directions shut none do, and abandoned.c finds out.
+ * shutdown(2) is told here, and each side shuts its own end for reading: the application so that
+ * its waits end, we so that its sends fail. Then the events of our end no longer tell when the
+ * application closes; with both directions shut none do, and abandoned.c finds out.
  */
 #include <errno.h>
 #include <netinet/in.h>

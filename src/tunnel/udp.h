@@ -98,8 +98,8 @@ void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, u
 
 /* ---- udp_net.c ---- */
 
-/* Sends one datagram on. @header: destination, source, ttl, tos; @info not 0: in one piece or not at
- * all. */
+/* Sends one datagram on. @header: destination, source, ttl, tos; @info not 0: in one piece or not
+ * at all. */
 void udp_net_send(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const uint8_t *payload,
 		  size_t len);
 int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint32_t flags);

@@ -1,5 +1,6 @@
-// SPDX-License-Identifier: MIT
-/* calls.c - entry points that the other files do not use: second names, rare calls, rare ways to them */
+/* SPDX-License-Identifier: MIT */
+/* calls.c - entry points that the other files do not use: second names, rare calls, rare ways to
+ * them */
 #include <arpa/nameser.h>
 #include <dlfcn.h>
 #include <linux/filter.h>

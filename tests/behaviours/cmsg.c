@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* cmsg.c - ancillary data of datagrams, and the error queue */
 #include "behave.h"
 

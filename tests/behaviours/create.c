@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* create.c - socket(2) and what keeps, copies and ends a descriptor */
 #include "behave.h"
 

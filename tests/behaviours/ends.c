@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* ends.c - data, half-closes and resets on TCP connections */
 #include "behave.h"
 

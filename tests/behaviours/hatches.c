@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* hatches.c - ways to the kernel and to names that are not the usual functions of libc */
 #include <aio.h>
 #include <arpa/nameser.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* inbound.c - bind(2), listen(2), accept(2): servers, reached by server.c's dial */
 #include "behave.h"
 

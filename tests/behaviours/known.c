@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* known.c - rows of the ledger in preload/README.md that no other case shows */
 #include <linux/filter.h>
 #include <linux/rtnetlink.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* names.c - host names, services, interfaces. The name server is tests/e2e/lib/dnsd.py */
 #include "behave.h"
 

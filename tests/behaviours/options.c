@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* options.c - getsockopt(2) and setsockopt(2) */
 #include "behave.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* process.c - fork, exec, descriptors that travel, environments that are cleared */
 #define BEHAVE_NO_MAIN
 #include "behave.h"

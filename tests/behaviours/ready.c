@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* ready.c - poll(2), select(2), epoll(7), and threads that wait */
 #include "behave.h"
 
@@ -62,8 +62,8 @@ CASE(epoll_refused)
 
 	did("connect", connect_to(fd, host(false), CLOSED_PORT));
 	ep = watching(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-	/* An AF_UNIX socket wakes for the hang-up and again for the room that it frees: as one, if not
-	 * looked at between the two */
+	/* An AF_UNIX socket wakes for the hang-up and again for the room that it frees: as one, if
+	 * not looked at between the two */
 	nap_ms(300);
 	printf("refused: %s\n", epoll_text(ep, 5000));
 	printf("more: %s\n", epoll_text(ep, 200));

@@ -1,5 +1,6 @@
-// SPDX-License-Identifier: MIT
-/* segments.c - several datagrams in one call (UDP_SEGMENT, UDP_GRO), and datagrams that do not fit */
+/* SPDX-License-Identifier: MIT */
+/* segments.c - several datagrams in one call (UDP_SEGMENT, UDP_GRO), and datagrams that do not
+ * fit */
 #include "behave.h"
 
 #include <netinet/udp.h>
@@ -166,8 +167,8 @@ CASE(too_large_by_option)
 	refused("recv", recv(fd, big, sizeof(big), MSG_DONTWAIT));
 }
 
-/* Whether datagrams come together is the device's choice (ours does not merge); that all of them come is
- * not. */
+/* Whether datagrams come together is the device's choice (ours does not merge); that all of them
+ * come is not. */
 static void receive_all(int fd, size_t expected)
 {
 	static char data[BIG_BYTES];

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * server.c - the other end of the cases: it does what the first line of a connection says
  *

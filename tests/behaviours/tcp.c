@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* tcp.c - connect(2) on TCP sockets: outcomes, states, names */
 #include "behave.h"
 
@@ -340,7 +340,8 @@ CASE(source_port_and_address)
 	       !strcmp(seen, mine));
 }
 
-/* Ports of connections that are over but wait are not chosen: the same destination would refuse them. */
+/* Ports of connections that are over but wait are not chosen: the same destination would refuse
+ * them. */
 CASE(chosen_port_of_no_old_connection)
 {
 	int failed = 0;

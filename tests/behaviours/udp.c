@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* udp.c - datagram sockets */
 #include <pthread.h>
 

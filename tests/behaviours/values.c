@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
- * values.c - options by number: what an untouched socket says, which values are taken, what is read then
+ * values.c - options by number: what an untouched socket says, which values are taken, what is read
+ * then
  *
- * Numbers that kernels know since 4.x; newer ones only where the kernel has them. Those that are missing are in the
- * ledger, or print what differs between machines (times, sysctls).
+ * Numbers that kernels know since 4.x; newer ones only where the kernel has them. Those that are
+ * missing are in the ledger, or print what differs between machines (times, sysctls).
  */
 #include <sys/utsname.h>
 

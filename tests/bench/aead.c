@@ -1,12 +1,13 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * aead.c - what encryption alone costs with each provider
  *
  * usage: aead
  *
- * One line a provider that is usable here, the default one first: "NAME SEAL OPEN", CPU seconds per 10^9 bytes of what a
- * connection carries. The packets are those of a bulk transfer: full segments at an MTU of 1420, in batches of 45, which
- * is what one UDP_SEGMENT message takes. The best of ROUNDS short slices counts: nothing else ran in it.
+ * One line a provider that is usable here, the default one first: "NAME SEAL OPEN", CPU seconds per
+ * 10^9 bytes of what a connection carries. The packets are those of a bulk transfer: full segments
+ * at an MTU of 1420, in batches of 45, which is what one UDP_SEGMENT message takes. The best of
+ * ROUNDS short slices counts: nothing else ran in it.
  */
 #include <stdio.h>
 #include <string.h>

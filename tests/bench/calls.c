@@ -1,8 +1,9 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * calls.c - what system calls on sockets cost, in microseconds: the median of many
  *
- * usage: calls ADDRESS PORT, of a server that takes connections. One line: values in the order of `measures`
+ * usage: calls ADDRESS PORT, of a server that takes connections. One line: values in the order of
+ * `measures`
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -5,8 +5,9 @@
  * usage: flood DEVICE MAC ADDRESS PORT PUBLIC_KEY SECONDS [mac2]
  *
  * Everybody who knows the responder's public key can make a right mac1; all else in these messages
- * is random. Mac2 is zero, as of somebody without a cookie, or random, too. They leave DEVICE as whole frames, so that their IPv4 sources, drawn from all unicast
- * addresses and ports, need not be ours. Prints how many were sent and how many a second.
+ * is random. Mac2 is zero, as of somebody without a cookie, or random, too. They leave DEVICE as
+ * whole frames, so that their IPv4 sources, drawn from all unicast addresses and ports, need not be
+ * ours. Prints how many were sent and how many a second.
  *
  * To be run in a network namespace that the test has made; it refuses a device that has a driver of
  * its own, which is what real network cards have.

@@ -1,13 +1,14 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * floor.c - what a byte costs at least
  *
  * usage: floor
  *
- * The tunnel process without TCP, IP and WireGuard: 62,100 bytes at a time, which is what one UDP_SEGMENT message
- * carries, are read from an AF_UNIX socket, sealed with the fastest AEAD provider and sent over loopback ("up"), or
- * received with UDP_GRO, opened and written to an AF_UNIX socket ("down"). Other processes are the program and the
- * peer. One line a direction: "WAY UNIX AEAD UDP", CPU seconds per 10^9 bytes; the least of ROUNDS.
+ * The tunnel process without TCP, IP and WireGuard: 62,100 bytes at a time, which is what one
+ * UDP_SEGMENT message carries, are read from an AF_UNIX socket, sealed with the fastest AEAD
+ * provider and sent over loopback ("up"), or received with UDP_GRO, opened and written to an
+ * AF_UNIX socket ("down"). Other processes are the program and the peer. One line a direction: "WAY
+ * UNIX AEAD UDP", CPU seconds per 10^9 bytes; the least of ROUNDS.
  *
  * On loopback, as on a veth, a packet's way through the receiver's kernel is the sender's time.
  */

@@ -1,17 +1,17 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * relay.c - a path with delay, loss and a bottleneck, for UDP
  *
  * usage: relay DELAY-MS LOSS-PERCENT RATE-MBIT QUEUE-PACKETS ADDRESS PORT TO-ADDRESS TO-PORT ...
  *
- * Carries datagrams between the last client that sent to ADDRESS:PORT and TO-ADDRESS:TO-PORT, in both
- * directions alike: each is lost with the given probability; what is not lost waits for the bottleneck
- * (RATE 0: none), is dropped when QUEUE-PACKETS wait there already, and arrives DELAY later. Several pairs
- * of addresses share all that. Prints "ready", and at SIGTERM how many datagrams each direction carried,
- * lost and dropped.
+ * Carries datagrams between the last client that sent to ADDRESS:PORT and TO-ADDRESS:TO-PORT, in
+ * both directions alike: each is lost with the given probability; what is not lost waits for the
+ * bottleneck (RATE 0: none), is dropped when QUEUE-PACKETS wait there already, and arrives DELAY
+ * later. Several pairs of addresses share all that. Prints "ready", and at SIGTERM how many
+ * datagrams each direction carried, lost and dropped.
  *
- * A path costs its users nothing, so this one should cost little: what arrives together is taken by one call
- * (UDP_GRO), and so leaves what is due together (UDP_SEGMENT).
+ * A path costs its users nothing, so this one should cost little: what arrives together is taken by
+ * one call (UDP_GRO), and so leaves what is due together (UDP_SEGMENT).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -130,7 +130,8 @@ static void enter(struct path *p, struct direction *d, uint32_t len, uint64_t no
 	d->tail++;
 }
 
-/* Takes what has arrived together for @w: its length, 0 if nothing has. @segment: that of each datagram but the last */
+/* Takes what has arrived together for @w: its length, 0 if nothing has. @segment: that of each
+ * datagram but the last */
 static size_t take_block(const struct direction *d, struct way *w, uint8_t *block, size_t *segment)
 {
 	struct iovec iov = {block, BLOCK_BYTES};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * traffic.c - small exchanges over TCP, timed
  *
@@ -9,7 +9,8 @@
  *        traffic open HOST PORT COUNT	opens COUNT connections and keeps them until end of input
  *        traffic start COUNT COMMAND [ARG...]	runs COMMAND COUNT times, from its start to its first line
  *
- * serve answers each byte with the same byte and prints "ready". The others print figures as "name value".
+ * serve answers each byte with the same byte and prints "ready". The others print figures as "name
+ * value".
  */
 #include <stdbool.h>
 #include <sys/epoll.h>

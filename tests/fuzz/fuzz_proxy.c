@@ -2,9 +2,9 @@
 /*
  * fuzz_proxy.c - any bytes from a proxy's client or from a web server
  *
- * The first byte says what they are taken for. Whatever is parsed is within its limits: a message is
- * no longer than what there was, a name has no byte that no name has, a head that is written on has
- * one reading.
+ * The first byte says what they are taken for. Whatever is parsed is within its limits: a message
+ * is no longer than what there was, a name has no byte that no name has, a head that is written on
+ * has one reading.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -171,7 +171,8 @@ static void fix_mac1(uint8_t *buf, size_t len)
 	wg_cookie_add_macs(&cookie, buf, size, world.now);
 }
 
-/* The bytes behind the header become what the friend has sealed; the counter's low byte is theirs. */
+/* The bytes behind the header become what the friend has sealed; the counter's low byte is
+ * theirs. */
 static size_t seal(uint8_t *buf, size_t len)
 {
 	struct wg_keypair *kp = world.friend.peer->keypairs.current;

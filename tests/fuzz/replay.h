@@ -2,9 +2,9 @@
 /*
  * replay.h - a fuzz target without libFuzzer: runs each file of a directory
  *
- * Compiled with -DREPLAY='"DIR"', the target gets a main that takes DIR's files, or those it is given, one
- * after the other: the seeds in every build (make check), and what a fuzzer has found, under a debugger.
- * Included at the end of a target.
+ * Compiled with -DREPLAY='"DIR"', the target gets a main that takes DIR's files, or those it is
+ * given, one after the other: the seeds in every build (make check), and what a fuzzer has found,
+ * under a debugger. Included at the end of a target.
  */
 #ifdef REPLAY
 

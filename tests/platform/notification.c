@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * notification.c - what supervising system calls relies on: a descriptor is given and the call answered in
- * one step; the listener appears in a shared table; it hangs
+ * notification.c - what supervising system calls relies on: a descriptor is given and the call
+ * answered in one step; the listener appears in a shared table; it hangs
  * up when nobody has its filter, and calls are ENOSYS when nobody has it
  */
 #include <fcntl.h>

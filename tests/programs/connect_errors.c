@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * connect_errors.c - what connect() says, blocking and not, and what the socket says afterwards
  *

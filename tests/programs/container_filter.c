@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * container_filter.c - runs a program under what matters here of the system call filter that Docker
  * and podman give containers without capabilities

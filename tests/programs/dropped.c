@@ -1,11 +1,11 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * dropped.c - gives up root, or moves its root, then uses the network; needs root
  *
  * usage: dropped setuid|chroot|listen DIR HOST PORT
  *
- * Changes to uid and gid 65534 (with chroot and listen: into DIR before that), connects and prints the
- * first line it gets; or listens, and prints what listen says.
+ * Changes to uid and gid 65534 (with chroot and listen: into DIR before that), connects and prints
+ * the first line it gets; or listens, and prints what listen says.
  */
 #include <grp.h>
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * endings.c - how a connection ends, as the program sees it
  *
@@ -46,7 +46,8 @@ static void write_all(int fd)
 		;
 	printf("send: %s\n", err_name(errno));
 	printf("send once more: %s\n", err_name(send(fd, buffer, 1, MSG_NOSIGNAL) < 0 ? errno : 0));
-	/* AF_UNIX hangs up first and frees the queue, hence OUT, in the next moment: see preload/README.md's ledger */
+	/* AF_UNIX hangs up first and frees the queue, hence OUT, in the next moment: see
+	 * preload/README.md's ledger */
 	usleep(300 * 1000);
 	poll(&p, 1, 1000);
 	printf("poll: %s\n", poll_events(p.revents));

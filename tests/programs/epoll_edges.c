@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * epoll_edges.c - the edges that a non-blocking connect gives
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* hello.c - prints a word; also built statically linked, as a program that cannot be captured */
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * other_libc.c - uses a second libc, from a namespace of the dynamic linker where nothing is
  * preloaded

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * raw_syscalls.c - asks the kernel for sockets without going through libc
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* resolve.c - prints the addresses of a name, as libc's own resolver finds them */
 #include <netdb.h>
 

@@ -4,8 +4,8 @@
  *
  * usage: resolvers THREADS ROUNDS
  *
- * Every answer is compared with what tests/e2e/lib/dnsd.py serves. Prints the number of answers that were right
- * and, for each kind of wrong answer, one line.
+ * Every answer is compared with what tests/e2e/lib/dnsd.py serves. Prints the number of answers
+ * that were right and, for each kind of wrong answer, one line.
  */
 #include <arpa/inet.h>
 #include <arpa/nameser.h>

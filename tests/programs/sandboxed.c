@@ -5,8 +5,9 @@
  * usage: sandboxed ADDRESS prctl|seccomp [read|recv|recvmsg]
  *
  * The last says which calls it keeps: read and write (the default), or recv and send or the like.
- * Connects to port 80, installs a filter that kills the process at any other call on sockets, then asks for /address and
- * prints the answer's last line. A child that it forks does the same on a connection made before.
+ * Connects to port 80, installs a filter that kills the process at any other call on sockets, then
+ * asks for /address and prints the answer's last line. A child that it forks does the same on a
+ * connection made before.
  */
 #include <arpa/inet.h>
 #include <errno.h>

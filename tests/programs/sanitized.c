@@ -4,9 +4,9 @@
  *
  * usage: sanitized HOST [bug]
  *
- * Prints the last line of HOST's /address and the size of an echoed datagram. With "bug" it then writes past a
- * heap block, which the sanitizer must report. Everything it frees was made by libc: getaddrinfo's list,
- * getline's line.
+ * Prints the last line of HOST's /address and the size of an echoed datagram. With "bug" it then
+ * writes past a heap block, which the sanitizer must report. Everything it frees was made by libc:
+ * getaddrinfo's list, getline's line.
  */
 #include <netdb.h>
 #include <stdio.h>

@@ -1,10 +1,12 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
- * static_adversary.c - odd ways to a socket, each tried once: descriptors made by somebody else, programs without a
- * file, filters and debuggers of its own, an address that changes while it is looked at
+ * static_adversary.c - odd ways to a socket, each tried once: descriptors made by somebody else,
+ * programs without a file, filters and debuggers of its own, an address that changes while it is
+ * looked at
  *
  * usage: static_adversary ADDRESS PORT; each way ends with an exchange with the echo server there
- *        static_adversary ADDRESS PORT steal PID N: takes descriptor N of process PID, an unconnected TCP socket
+ *        static_adversary ADDRESS PORT steal PID N: takes descriptor N of process PID, an
+ *        unconnected TCP socket
  * Prints "tunnel" where the exchange worked, else the errno of the call that did not.
  */
 #include <linux/filter.h>
@@ -207,7 +209,8 @@ static int raced(void)
 	for (int i = 0; i < 300 && err == 0; i++) {
 		int fd = plain_socket();
 
-		/* 192.0.2.1 is not reachable through the tunnel; half an address of each is nowhere */
+		/* 192.0.2.1 is not reachable through the tunnel; half an address of each is
+		 * nowhere */
 		if (connect(fd, &changing.any, to_len) == 0)
 			err = exchange(fd);
 		else if (errno != ENETUNREACH && errno != ECONNREFUSED)

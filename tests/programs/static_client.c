@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * static_client.c - a TCP client that asks the kernel itself; built statically, so nothing can be
  * preloaded into it

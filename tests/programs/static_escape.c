@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
- * static_escape.c - what a filter that looks only at the usual system calls would let through; built
- * statically, at low addresses as the 32-bit entry needs them
+ * static_escape.c - what a filter that looks only at the usual system calls would let through;
+ * built statically, at low addresses as the 32-bit entry needs them
  *
  * usage: static_escape; prints the errno of each attempt, or "CREATED"
  *        static_escape PATH: takes a socket of another process from the AF_UNIX socket PATH, and

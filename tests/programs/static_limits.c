@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
- * static_limits.c - more calls that wait than the supervisor has threads, and a process that nobody may look into
+ * static_limits.c - more calls that wait than the supervisor has threads, and a process that nobody
+ * may look into
  *
  * usage: static_limits ADDRESS PORT waiting|hidden
  *	waiting	THREADS threads wait for a datagram; the main thread still talks to the echo server there

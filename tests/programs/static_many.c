@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * static_many.c - 32 threads that connect, talk to an echo server and close, again and again; built
  * statically

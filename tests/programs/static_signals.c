@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * static_signals.c - calls that wait, under signals and time limits; built statically
  *

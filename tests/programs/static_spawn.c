@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * static_spawn.c - starts a program many times by vfork and posix_spawn, or leaves a daemon behind;
  * built statically

@@ -1,11 +1,12 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * trips.c - moves data in every plain way, so that its system calls can be counted
  *
  * usage: trips ADDRESS PORT ROUNDS
  *
- * Connects to an echo server. Between two getppid() it makes ROUNDS round trips in each of the ways below,
- * one call for each step, and after the second getppid() it opens and closes ROUNDS connections, ended by a third.
+ * Connects to an echo server. Between two getppid() it makes ROUNDS round trips in each of the ways
+ * below, one call for each step, and after the second getppid() it opens and closes ROUNDS
+ * connections, ended by a third.
  */
 #include <sys/epoll.h>
 #include <sys/select.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * udp_errors.c - datagrams: sizes, truncation, addresses, ICMP errors
  *

@@ -3,9 +3,9 @@
  * clock.c - preloaded into wgwrap: clocks that a test can set forward or back while it runs
  *
  * WGWRAP_TEST_CLOCK names a file of two 64-bit integers, ns added to CLOCK_BOOTTIME and to
- * CLOCK_REALTIME. It is mapped, so a change counts at once, and in processes that cannot open files any
- * more. The kernel's own timers do not notice: what sleeps wakes as it would have. A process that is
- * stopped and continued wakes (epoll_wait(2) ends with EINTR), as it does after a suspend.
+ * CLOCK_REALTIME. It is mapped, so a change counts at once, and in processes that cannot open files
+ * any more. The kernel's own timers do not notice: what sleeps wakes as it would have. A process
+ * that is stopped and continued wakes (epoll_wait(2) ends with EINTR), as it does after a suspend.
  */
 #include <dlfcn.h>
 #include <fcntl.h>

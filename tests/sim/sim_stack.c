@@ -335,7 +335,8 @@ static uint64_t random_ms(double mean)
 	return (uint64_t)((double)(random64() >> 11) / (double)(1ull << 52) * mean * NS_PER_MS);
 }
 
-/* When the process runs again that should run at @at: another one has the processor now and then. */
+/* When the process runs again that should run at @at: another one has the processor now and
+ * then. */
 static uint64_t runs_at(struct end *e, uint64_t at)
 {
 	if (sim.scenario->stall_ms <= 0 || at == UINT64_MAX)

@@ -2,8 +2,8 @@
 /*
  * outer_nodes.h - two engines on loopback, for the tests of the outer UDP sockets
  *
- * sendmmsg, socket and bind are defined here and pass calls on to the kernel, so that its refusals can be
- * had without the networks that cause them; clock_gettime, so that time passes as wanted.
+ * sendmmsg, socket and bind are defined here and pass calls on to the kernel, so that its refusals
+ * can be had without the networks that cause them; clock_gettime, so that time passes as wanted.
  */
 #ifndef TESTS_UNIT_OUTER_NODES_H
 #define TESTS_UNIT_OUTER_NODES_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* repr_fixture.h - what the tests of src/repr start from: a fake tunnel process and a session with it */
+/* repr_fixture.h - what the tests of src/repr start from: a fake tunnel process and a session with
+ * it */
 #ifndef TESTS_UNIT_REPR_FIXTURE_H
 #define TESTS_UNIT_REPR_FIXTURE_H
 

@@ -5,7 +5,8 @@
 
 #include <check.h>
 
-/* Runs @suite, which is freed, as the environment says (CK_VERBOSITY, CK_RUN_CASE ...). Returns main()'s status. */
+/* Runs @suite, which is freed, as the environment says (CK_VERBOSITY, CK_RUN_CASE ...). Returns
+ * main()'s status. */
 static inline int run_suite(Suite *suite)
 {
 	SRunner *runner = srunner_create(suite);

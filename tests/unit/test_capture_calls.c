@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_capture_calls.c - supervised system calls: what the filter reports, refuses and lets pass, and
- * how calls are answered
+ * test_capture_calls.c - supervised system calls: what the filter reports, refuses and lets pass,
+ * and how calls are answered
  *
- * A child has the filter and makes plain system calls; this process supervises it and plays the tunnel
- * process.
+ * A child has the filter and makes plain system calls; this process supervises it and plays the
+ * tunnel process.
  */
 #include <check.h>
 #include <linux/netlink.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_capture_probe.c - a machine on which nothing can be tried is not taken for one that lacks it */
+/* test_capture_probe.c - a machine on which nothing can be tried is not taken for one that lacks
+ * it */
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * test_proxy_messages.c - the messages that clients of a proxy send: SOCKS, HTTP heads, TLS's first
  *	one, and who the users are
  *
- * Every message is also given in all its prefixes, each in memory of exactly its size: a parser that
- * looks behind what has arrived is found by the sanitizers.
+ * Every message is also given in all its prefixes, each in memory of exactly its size: a parser
+ * that looks behind what has arrived is found by the sanitizers.
  */
 #include <check.h>
 #include <errno.h>

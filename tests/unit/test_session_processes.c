@@ -9,7 +9,8 @@
 #include "src/session/session.h"
 #include "tests/unit/run_suite.h"
 
-/* A child that forks a child, says its pid through a pipe, and ends when @lives is false. Both wait to be killed. */
+/* A child that forks a child, says its pid through a pipe, and ends when @lives is false. Both wait
+ * to be killed. */
 static pid_t family(bool lives, pid_t *grandchild)
 {
 	int fds[2];

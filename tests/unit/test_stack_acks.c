@@ -1,5 +1,6 @@
-// SPDX-License-Identifier: MIT
-/* test_stack_acks.c - which acknowledgements leave: one of a batch, few behind a hole, and none that is missed */
+/* SPDX-License-Identifier: MIT */
+/* test_stack_acks.c - which acknowledgements leave: one of a batch, few behind a hole, and none
+ * that is missed */
 #include "tests/unit/stack_harness.h"
 
 enum { PIECE = 1000, RTT_MS = 40, DUPACKS = 3, WITHIN_RTT_US = 100, LATEST_US = 1000 };

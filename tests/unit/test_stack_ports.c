@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* test_stack_ports.c - how long ephemeral ports last, and what TIME_WAIT holds */
 #include "tests/unit/stack_harness.h"
 
@@ -85,8 +85,8 @@ static uint16_t cycle(uint16_t port, uint32_t *isn, uint32_t *end)
 	return p.us.port;
 }
 
-/* A port that waits is not taken; one whose wait was cut short has a later sequence number, which the
- * other end takes for a new connection even if it waits itself (RFC 1122 4.2.2.13). */
+/* A port that waits is not taken; one whose wait was cut short has a later sequence number, which
+ * the other end takes for a new connection even if it waits itself (RFC 1122 4.2.2.13). */
 START_TEST(connections_that_come_and_go_do_not_run_out_of_ports)
 {
 	static uint32_t ends[65536];

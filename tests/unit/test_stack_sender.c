@@ -273,7 +273,8 @@ START_TEST(sacks_of_what_was_never_sent_mean_nothing)
 }
 END_TEST
 
-/* Answers everything after a round trip for @rounds; returns the most segments sent at one instant. */
+/* Answers everything after a round trip for @rounds; returns the most segments sent at one
+ * instant. */
 static size_t serve_rounds(struct peer *p, struct flow *f, int rounds, size_t *per_round)
 {
 	size_t burst = 0;

@@ -94,7 +94,8 @@ END_TEST
 
 /* ---- writing ---- */
 
-/* The sum of a segment is that of its pieces, whatever their lengths and alignments; wire_segment verifies it. */
+/* The sum of a segment is that of its pieces, whatever their lengths and alignments; wire_segment
+ * verifies it. */
 START_TEST(pieces_of_any_length_make_a_segment_with_the_right_checksum)
 {
 	static uint8_t data[2048];

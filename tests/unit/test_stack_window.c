@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* test_stack_window.c - how much a peer may send, while all is well and while a hole is open */
 #include <malloc.h>
 

@@ -392,7 +392,8 @@ enum { HANDSHAKE_SOCKETS = 9, ADDRESSES = 256 };
 
 static const int no_socket = -1, data_socket;
 
-/* B's sockets of one family: 0 for data, 1 for what is neither data nor an initiation, from 2 on initiations */
+/* B's sockets of one family: 0 for data, 1 for what is neither data nor an initiation, from 2 on
+ * initiations */
 static int socket_of_b(int family, int number)
 {
 	size_t i = family == AF_INET6;
@@ -413,8 +414,9 @@ static unsigned int empty(int family, int number)
 	return n;
 }
 
-/* 127.0.0.1, and for other hosts addresses that differ from each other in all but the first byte: whatever
- * the kernel is told to multiply them with, no socket is left without some. Network order. */
+/* 127.0.0.1, and for other hosts addresses that differ from each other in all but the first byte:
+ * whatever the kernel is told to multiply them with, no socket is left without some. Network
+ * order. */
 static uint32_t address_of(uint8_t host)
 {
 	uint32_t x = host;
@@ -428,7 +430,8 @@ static uint32_t address_of(uint8_t host)
 	return htonl(127U << 24 | (x & 0xffffff));
 }
 
-/* Where b gets a message whose first byte is @type from @host's address or ::1, without taking it if @keep */
+/* Where b gets a message whose first byte is @type from @host's address or ::1, without taking it
+ * if @keep */
 static int arrives_at(int family, uint8_t host, uint8_t type, bool keep)
 {
 	const struct wg_endpoint to = loopback(family, wgw_outer_port(b.outer));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_tunnel_routes.c - routes with a protocol: their text, which one counts, what a peer may send */
+/* test_tunnel_routes.c - routes with a protocol: their text, which one counts, what a peer may
+ * send */
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
@@ -39,7 +40,8 @@ static struct wgw_route_table *table(const char *const texts[], struct wg_peer *
 	return t;
 }
 
-/** packet() - of @protocol. @offset: of a fragment in units of 8 bytes, -1: of none. Return: length */
+/** packet() - of @protocol. @offset: of a fragment in units of 8 bytes, -1: of none. Return:
+ * length */
 static size_t packet(uint8_t *p, const char *from, const char *to, uint8_t protocol,
 		     uint16_t from_port, uint16_t to_port, int offset, uint16_t id)
 {

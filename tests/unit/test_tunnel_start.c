@@ -195,7 +195,8 @@ static void expect_exit(int code)
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == code, "status %#x", status);
 }
 
-/* SIGPIPE and SIGXFSZ alone are ignored; libc's own signals 32 and 33 cannot be set and are as inherited. */
+/* SIGPIPE and SIGXFSZ alone are ignored; libc's own signals 32 and 33 cannot be set and are as
+ * inherited. */
 static void assert_dispositions(void)
 {
 	const uint64_t ignored = UINT64_C(1) << (SIGPIPE - 1) | UINT64_C(1) << (SIGXFSZ - 1);

@@ -2,8 +2,8 @@
 /*
  * suite.c - runs lwIP's own TCP and packet buffer tests with our options
  *
- * What stack/ gives to lwIP is replaced by the least that does nothing: every segment may leave, the
- * allocator is malloc's. Tests that cannot hold are skipped by name, each with its reason; the
+ * What stack/ gives to lwIP is replaced by the least that does nothing: every segment may leave,
+ * the allocator is malloc's. Tests that cannot hold are skipped by name, each with its reason; the
  * behaviour that they look for is tested where it is now. A name that no longer exists is an error.
  */
 #include <stdbool.h>
