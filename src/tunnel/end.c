@@ -21,6 +21,7 @@
  * found no room: else a prompt reader would wake us each time it has read.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -210,14 +211,9 @@ ssize_t wgw_end_read(struct wgw_end *e, const struct iovec *iov, int n, size_t m
 	return got + 1;
 }
 
-ssize_t wgw_end_write(struct wgw_end *e, const struct iovec *iov, int n)
+/* What a write to @e returned. */
+static ssize_t written(struct wgw_end *e, ssize_t r)
 {
-	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
-	ssize_t r;
-
-	if (e->watch.fd < 0)
-		return -EPIPE;
-	r = sendmsg(e->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (r >= 0)
 		return r;
 	if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS) {
@@ -226,6 +222,32 @@ ssize_t wgw_end_write(struct wgw_end *e, const struct iovec *iov, int n)
 		return 0;
 	}
 	return -errno;
+}
+
+ssize_t wgw_end_write(struct wgw_end *e, const struct iovec *iov, int n)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+
+	if (e->watch.fd < 0)
+		return -EPIPE;
+	return written(e, sendmsg(e->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+ssize_t wgw_end_to_pipe(struct wgw_end *e, int pipe, size_t max)
+{
+	ssize_t r = splice(e->watch.fd, NULL, pipe, NULL, max, SPLICE_F_NONBLOCK);
+
+	if (r < 0)
+		return -errno;
+	e->waiting -= (size_t)r < e->waiting ? (size_t)r : e->waiting;
+	return r;
+}
+
+ssize_t wgw_end_from_pipe(struct wgw_end *e, int pipe, size_t len)
+{
+	if (e->watch.fd < 0)
+		return -EPIPE;
+	return written(e, splice(pipe, NULL, e->watch.fd, NULL, len, SPLICE_F_NONBLOCK));
 }
 
 void wgw_end_finish(struct wgw_end *e)

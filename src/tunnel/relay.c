@@ -8,10 +8,12 @@
  * or a stream that is connected to the listener of another application of the session, which keeps
  * a byte as every application's end does. Both directions are the same code: read what waits into
  * one shared buffer, write it on, keep what did not fit in the connection's stash and read no more
- * before that is gone. Ends travel as they are: FIN as FIN, a reset as a reset (SO_LINGER with 0 s
+ * before that is gone. What comes from a kernel socket in large pieces goes through a pipe instead, which
+ * saves both copies. Ends travel as they are: FIN as FIN, a reset as a reset (SO_LINGER with 0 s
  * towards TCP, the keeper towards an application).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <netinet/in.h>
@@ -22,7 +24,10 @@
 
 #include "src/tunnel/sockets.h"
 
-enum { RELAY_BYTES = 64 * 1024 };
+enum {
+	RELAY_BYTES = 64 * 1024,
+	SPLICED_MIN_BYTES = 16 * 1024, /* less is cheaper to copy */
+};
 
 static uint8_t buffer[RELAY_BYTES];
 
@@ -58,15 +63,103 @@ static bool stash(struct wgw_conn *c, enum direction d, const uint8_t *bytes, si
 	return true;
 }
 
+/* ---- without copies ---- */
+
+/* One pipe for all connections: it is empty whenever nothing is being moved. */
+static int pipe_fds[2] = {-1, -1};
+static bool no_splice;
+
+static void pipe_close(void)
+{
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	pipe_fds[0] = pipe_fds[1] = -1;
+}
+
+static bool can_splice(const struct wgw_end *from, const struct wgw_end *to, size_t waiting)
+{
+	if (from->keeps || to->full || no_splice || waiting < SPLICED_MIN_BYTES)
+		return false;
+	if (pipe_fds[0] >= 0)
+		return true;
+	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return false;
+	/* best effort: one page's room for each page that is touched, and they may be touched in part */
+	fcntl(pipe_fds[1], F_SETPIPE_SZ, 4 * RELAY_BYTES);
+	return true;
+}
+
+/* What @to had no room for, or could not be spliced, out of the pipe. */
+static bool stash_pipe(struct wgw_conn *c, enum direction d, size_t len)
+{
+	ssize_t r;
+
+	c->stash[d] = malloc(len);
+	if (!c->stash[d])
+		return false;
+	c->stash_at[d] = c->stash_len[d] = 0;
+	while (c->stash_len[d] < len) {
+		r = read(pipe_fds[0], c->stash[d] + c->stash_len[d], len - c->stash_len[d]);
+		if (r <= 0)
+			return false;
+		c->stash_len[d] += (size_t)r;
+	}
+	return true;
+}
+
+/* Reads @len bytes, at most RELAY_BYTES, and writes them on. How much was read, or -errno. */
+static ssize_t move_copied(struct wgw_conn *c, enum direction d, struct wgw_end *from,
+			   struct wgw_end *to, size_t len)
+{
+	struct iovec iov = {buffer, sizeof(buffer)};
+	ssize_t got, put;
+
+	got = wgw_end_read(from, &iov, 1, len);
+	if (got <= 0)
+		return got;
+	iov.iov_len = (size_t)got;
+	put = to->full ? 0 : wgw_end_write(to, &iov, 1);
+	if (put < 0)
+		c->discarded = true;
+	else if (put < got && !stash(c, d, buffer + put, (size_t)(got - put)))
+		return -ENOMEM;
+	return got;
+}
+
+/* The same by splice(2), if the kernel can. */
+static ssize_t move_spliced(struct wgw_conn *c, enum direction d, struct wgw_end *from,
+			    struct wgw_end *to, size_t len)
+{
+	ssize_t got = wgw_end_to_pipe(from, pipe_fds[1], len), put = 0, r = 0;
+
+	if (got <= 0) {
+		no_splice = got == -EINVAL;
+		return move_copied(c, d, from, to, len);
+	}
+	while (put < got) {
+		r = wgw_end_from_pipe(to, pipe_fds[0], (size_t)(got - put));
+		if (r <= 0)
+			break;
+		put += r;
+	}
+	no_splice = r == -EINVAL;
+	if (r < 0 && r != -EINVAL)
+		c->discarded = true;
+	else if (put < got && !stash_pipe(c, d, (size_t)(got - put)))
+		got = -ENOMEM;
+	if (c->discarded || got < 0)
+		pipe_close(); /* with what is in it */
+	return got;
+}
+
 /* Moves what waits one way. 0: all moved, 1: more to come when @to has room, -errno: over. */
 static int pump(struct wgw_conn *c, enum direction d, struct wgw_end *from, struct wgw_end *to)
 {
 	size_t budget = WGW_PUMP_BYTES;
 
 	for (;;) {
-		struct iovec iov = {buffer, sizeof(buffer)};
 		size_t waiting;
-		ssize_t got, put;
+		ssize_t got;
 
 		if (!flush_stash(c, d, to))
 			return 1;
@@ -77,17 +170,13 @@ static int pump(struct wgw_conn *c, enum direction d, struct wgw_end *from, stru
 			wgw_conn_kick(c);
 			return 1;
 		}
-		got = wgw_end_read(from, &iov, 1, waiting < RELAY_BYTES ? waiting : RELAY_BYTES);
+		waiting = waiting < RELAY_BYTES ? waiting : RELAY_BYTES;
+		got = can_splice(from, to, waiting) ? move_spliced(c, d, from, to, waiting)
+						    : move_copied(c, d, from, to, waiting);
 		if (got <= 0)
 			return got < 0 && got != -EAGAIN ? (int)got : 0;
 		budget -= (size_t)got < budget ? (size_t)got : budget;
 		c->moved[d] += (size_t)got;
-		iov.iov_len = (size_t)got;
-		put = to->full ? 0 : wgw_end_write(to, &iov, 1);
-		if (put < 0)
-			c->discarded = true;
-		else if (put < got && !stash(c, d, buffer + put, (size_t)(got - put)))
-			return -ENOMEM;
 	}
 }
 

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 
 static const struct stack_addr any4 = {{[10] = 0xff, [11] = 0xff}, 0};
 static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
@@ -440,6 +441,51 @@ START_TEST(direct_connection_carries_data_fin_and_reset)
 }
 END_TEST
 
+/* Large pieces are spliced; what the application has no room for, and what nobody will read, leaves the
+ * pipe again. */
+START_TEST(direct_download_is_whole_after_one_that_was_abandoned)
+{
+	enum { SIZE = 2 << 20, ABANDONED_AT = 700000, PIECE = 37001 };
+	static uint8_t sent[SIZE], got[SIZE];
+	struct stack_addr to;
+	int host = host_listener(&to);
+
+	signal(SIGPIPE, SIG_IGN); /* as the tunnel process does */
+	fake_start();
+	randombytes_buf(sent, sizeof(sent));
+	for (int round = 0; round < 3; round++) {
+		size_t put = 0, at = 0, end = round ? SIZE : ABANDONED_AT;
+		int client = app_stream(), c;
+
+		app_connect_as(client, fake_token, &to, true);
+		fake_run(20);
+		c = accept4(host, NULL, NULL, SOCK_NONBLOCK);
+		ck_assert_int_ge(c, 0);
+		while (at < end) {
+			ssize_t r = send(c, sent + put, SIZE - put, MSG_NOSIGNAL);
+
+			put += r > 0 ? (size_t)r : 0;
+			fake_run(1);
+			r = recv(client, got + at, SIZE - at < PIECE ? SIZE - at : PIECE,
+				 MSG_DONTWAIT);
+			at += r > 0 ? (size_t)r : 0;
+		}
+		ck_assert_mem_eq(sent, got, end);
+		shutdown(client, SHUT_RD); /* more comes, and is dropped */
+		fake_run(5);
+		(void)!send(c, sent, PIECE, MSG_NOSIGNAL);
+		fake_run(5);
+		close(client);
+		for (int i = 0; i < 1000 && wgw_sockets_busy(&fake_tunnel); i++) {
+			(void)!send(c, sent, SIZE, MSG_NOSIGNAL);
+			fake_run(1);
+		}
+		ck_assert(!wgw_sockets_busy(&fake_tunnel));
+		close(c);
+	}
+}
+END_TEST
+
 START_TEST(direct_refusal_is_econnrefused)
 {
 	struct wgw_label label;
@@ -506,6 +552,7 @@ static Suite *suite(void)
 	tcase_add_test(t, bind_follows_linux);
 	tcase_add_loop_test(t, loopback_reaches_the_sessions_wildcard_listener, 0, 2);
 	tcase_add_loop_test(t, direct_connection_carries_data_fin_and_reset, 0, 3);
+	tcase_add_test(t, direct_download_is_whole_after_one_that_was_abandoned);
 	tcase_add_test(t, direct_refusal_is_econnrefused);
 	tcase_add_test(t, listener_on_loopback_is_the_hosts);
 	suite_add_tcase(s, t);
