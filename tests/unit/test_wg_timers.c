@@ -6,16 +6,39 @@
 #include "wg/device.h"
 #include "wg/peer.h"
 
+/* ---- two nodes that know each other, where only a has b's endpoint ---- */
+
+static struct sim *sim;
+static struct sim_node *a, *b;
+static struct wg_peer *p0, *p1; /* b at a, a at b */
+
+static void setup(void)
+{
+	sim = sim_new_pair(&p0, &p1);
+	a = &sim->nodes[0];
+	b = &sim->nodes[1];
+}
+
+static void teardown(void)
+{
+	sim_free(sim);
+}
+
+/* From now on @filter decides what is lost, of what @node sends; NULL: nothing is. */
+static void lose(bool (*filter)(struct sim *, struct sim_node *, struct sim_datagram *),
+		 struct sim_node *node)
+{
+	sim->filter = filter;
+	sim->filter_arg = node;
+}
+
 START_TEST(initiation_is_retried_20_times_then_given_up)
 {
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
-	struct sim_node *a = &sim->nodes[0];
 	struct wg_peer_stats stats;
 	struct wg_device_stats device_stats;
 	uint64_t start = sim->now;
 
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	sim_send(sim, 0, 1);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
 	for (unsigned int n = 2; n <= 20; n++) {
@@ -44,20 +67,17 @@ START_TEST(initiation_is_retried_20_times_then_given_up)
 	ck_assert(sodium_is_zero(p0->handshake.ephemeral_private, 32));
 
 	/* a new packet begins a new attempt */
-	sim->filter = NULL;
+	lose(NULL, NULL);
 	sim_send(sim, 0, 1);
-	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
-	sim_free(sim);
+	ck_assert_uint_eq(b->delivered, 1);
 }
 END_TEST
 
 START_TEST(retries_are_jittered)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *a = &sim->nodes[0];
 	uint64_t shortest = UINT64_MAX, longest = 0, last = sim->now;
 
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	sim_send(sim, 0, 1);
 	for (unsigned int n = 2; n <= 20; n++) {
 		while (a->sent[WG_MESSAGE_INITIATION] < n)
@@ -70,33 +90,25 @@ START_TEST(retries_are_jittered)
 	}
 	ck_assert_uint_gt(longest - shortest, 50 * SIM_MS);
 	ck_assert_uint_le(longest, (5000 + WG_TIMER_JITTER_MS + 1) * SIM_MS);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(more_packets_do_not_mean_more_initiations)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	for (int i = 0; i < 49; i++) {
 		sim_send(sim, 0, 1);
-		wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+		wg_peer_handshake(p0);
 		sim_advance(sim, 100 * SIM_MS);
 	}
-	ck_assert_uint_eq(sim->nodes[0].sent[WG_MESSAGE_INITIATION], 1);
-	sim_free(sim);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
 }
 END_TEST
 
 /* The embedder looks the peer's name up anew on this event, and packets must not keep it away. */
 START_TEST(silence_is_told_although_packets_go_on_coming)
 {
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
-	struct sim_node *a = &sim->nodes[0];
-
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	p0->endpoint.ifindex = 7;
 	for (int i = 0; i <= 200; i++) {
 		sim_send(sim, 0, 1);
@@ -106,74 +118,54 @@ START_TEST(silence_is_told_although_packets_go_on_coming)
 	}
 	ck_assert_uint_ge(a->sent[WG_MESSAGE_INITIATION], 4);
 	ck_assert_uint_eq(p0->endpoint.ifindex, 0);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(response_counts_as_an_initiation)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *b = &sim->nodes[1];
-
-	sim->filter = sim_lose_from;
-	sim->filter_arg = b;
-	wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+	lose(sim_lose_from, b);
+	wg_peer_handshake(p0);
 	sim_settle(sim);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
-	sim->nodes[0].sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	sim_send(sim, 1, 0);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 0);
 	sim->now += 5 * SIM_S;
 	sim_send(sim, 1, 0);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 1);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(attempt_survives_a_response_between)
 {
-	struct sim *sim = sim_new();
-	struct sim_node *a = &sim->nodes[0];
-	struct wg_peer *p1;
-
-	sim_add_peer(sim, 0, 1, true);
-	p1 = sim_add_peer(sim, 1, 0, true);
-	sim->filter = sim_lose_from;
-	sim->filter_arg = a;
+	wg_peer_set_endpoint(p1, &a->address);
+	lose(sim_lose_from, a);
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 3 * SIM_S);
 	wg_peer_handshake(p1);
 	sim_settle(sim);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_RESPONSE], 1);
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	sim_advance(sim, 4900 * SIM_MS);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
 	sim_advance(sim, 500 * SIM_MS);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(lost_response_is_repaired_by_a_retry)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-
-	sim->filter = sim_lose_from;
-	sim->filter_arg = &sim->nodes[1];
+	lose(sim_lose_from, b);
 	sim_send(sim, 0, 1);
-	ck_assert_uint_eq(sim->nodes[1].delivered, 0);
-	sim->filter = NULL;
+	ck_assert_uint_eq(b->delivered, 0);
+	lose(NULL, NULL);
 	sim_advance(sim, 6 * SIM_S);
-	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
-	sim_free(sim);
+	ck_assert_uint_eq(b->delivered, 1);
 }
 END_TEST
 
 START_TEST(passive_keepalive_after_10_s)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
-
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 9999 * SIM_MS);
 	ck_assert_uint_eq(b->sent_keepalives, 0);
@@ -184,29 +176,21 @@ START_TEST(passive_keepalive_after_10_s)
 	ck_assert_uint_eq(b->sent_keepalives, 1);
 	ck_assert_uint_eq(a->sent_keepalives, 0);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(passive_keepalive_is_saved_by_data)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *b = &sim->nodes[1];
-
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 5 * SIM_S);
 	sim_send(sim, 1, 0);
 	sim_advance(sim, 9 * SIM_S);
 	ck_assert_uint_eq(b->sent_keepalives, 0);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(passive_keepalive_is_repeated_for_more_data)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *b = &sim->nodes[1];
-
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 2 * SIM_S);
 	sim_send(sim, 0, 1); /* while the timer is armed */
@@ -216,20 +200,15 @@ START_TEST(passive_keepalive_is_repeated_for_more_data)
 	ck_assert_uint_eq(b->sent_keepalives, 2);
 	sim_advance(sim, 30 * SIM_S);
 	ck_assert_uint_eq(b->sent_keepalives, 2);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(unanswered_data_starts_a_handshake_after_15_s)
 {
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
-	struct sim_node *a = &sim->nodes[0];
-
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 12 * SIM_S);
 	p0->endpoint.ifindex = 7;
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 8 * SIM_S);
 	sim_send(sim, 0, 1); /* the first unanswered packet counts, not the last */
@@ -244,7 +223,6 @@ START_TEST(unanswered_data_starts_a_handshake_after_15_s)
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
 	/* our own address may be what no longer works */
 	ck_assert_uint_eq(p0->endpoint.ifindex, 0);
-	sim_free(sim);
 }
 END_TEST
 
@@ -253,10 +231,10 @@ START_TEST(unanswered_data_waits_a_little_more_or_less)
 	uint64_t shortest = UINT64_MAX, longest = 0;
 
 	for (uint64_t seed = 1; seed <= 10; seed++) {
-		struct wg_peer *p0;
-		struct sim *sim = sim_new_pair(&p0, NULL);
 		uint64_t waits;
 
+		teardown();
+		setup();
 		sim->random = seed;
 		sim_send(sim, 0, 1);
 		waits = p0->timers.due[WG_TIMER_NEW_HANDSHAKE] - sim->now;
@@ -264,7 +242,6 @@ START_TEST(unanswered_data_waits_a_little_more_or_less)
 		ck_assert_uint_le(waits, 15 * SIM_S + WG_TIMER_JITTER_MS * SIM_MS);
 		shortest = waits < shortest ? waits : shortest;
 		longest = waits > longest ? waits : longest;
-		sim_free(sim);
 	}
 	ck_assert_uint_gt(longest - shortest, 50 * SIM_MS);
 }
@@ -272,10 +249,7 @@ END_TEST
 
 START_TEST(new_packets_begin_a_new_attempt)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *a = &sim->nodes[0];
-
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 60 * SIM_S);
 	sim_send(sim, 0, 1);
@@ -283,20 +257,14 @@ START_TEST(new_packets_begin_a_new_attempt)
 	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 0);
 	sim_advance(sim, 30 * SIM_S);
 	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 1);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(giving_up_ends_a_passive_keepalive)
 {
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
-	struct sim_node *a = &sim->nodes[0];
-
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 15 * SIM_S);
-	sim->filter = sim_lose_initiations;
-	sim->filter_arg = a;
+	lose(sim_lose_initiations, a);
 	wg_peer_handshake(p0);
 	while (a->sent[WG_MESSAGE_INITIATION] < 21)
 		sim_advance(sim, SIM_S);
@@ -306,31 +274,23 @@ START_TEST(giving_up_ends_a_passive_keepalive)
 	sim_advance(sim, 6 * SIM_S);
 	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 1);
 	ck_assert_uint_eq(p0->timers.due[WG_TIMER_KEEPALIVE], WG_TIMER_OFF);
-	sim_free(sim);
 }
 END_TEST
 
 /* All timers of node 0 are due at once; what erases keys must not erase the handshake that begins then. */
 START_TEST(the_handshake_after_a_long_sleep_needs_no_second_try)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *a = &sim->nodes[0];
-
 	sim_send(sim, 0, 1);
 	sim->now += 3600 * SIM_S;
 	wg_device_tick(a->dev);
 	sim_settle(sim);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
 	ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_DONE], 2);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(a_peer_that_sends_keepalives_is_not_silent)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *a = &sim->nodes[0];
-
 	for (int i = 0; i < 10; i++) {
 		sim_send(sim, 0, 1);
 		sim_advance(sim, 9 * SIM_S);
@@ -338,36 +298,26 @@ START_TEST(a_peer_that_sends_keepalives_is_not_silent)
 	sim_advance(sim, 60 * SIM_S);
 	ck_assert_uint_eq(a->events[WG_EVENT_PEER_SILENT], 0);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
-	sim_free(sim);
 }
 END_TEST
 
 /* "Authenticated" are handshakes, too. */
 START_TEST(handshake_proves_that_the_peer_lives)
 {
-	struct wg_peer *p1;
-	struct sim *sim = sim_new_pair(NULL, &p1);
-
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 6 * SIM_S);
-	sim->filter = sim_lose_from;
-	sim->filter_arg = &sim->nodes[1];
+	lose(sim_lose_from, b);
 	sim_send(sim, 1, 0);
 	ck_assert_uint_ne(p1->timers.due[WG_TIMER_NEW_HANDSHAKE], WG_TIMER_OFF);
-	wg_peer_handshake(wg_peer_next(sim->nodes[0].dev, NULL));
+	wg_peer_handshake(p0);
 	sim_settle(sim);
-	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_RESPONSE], 2);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 2);
 	ck_assert_uint_eq(p1->timers.due[WG_TIMER_NEW_HANDSHAKE], WG_TIMER_OFF);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(initiator_renews_by_sending_after_120_s)
 {
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
-	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
-
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 119 * SIM_S);
 	sim_send(sim, 0, 1);
@@ -380,18 +330,13 @@ START_TEST(initiator_renews_by_sending_after_120_s)
 	ck_assert_uint_eq(b->delivered, 3);
 	/* in time, so nobody is told about a session that was replaced */
 	ck_assert_uint_eq(a->events[WG_EVENT_SESSION_REPLACED], 0);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(responder_never_renews_by_age)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *b = &sim->nodes[1];
-
 	sim_send(sim, 0, 1);
-	sim->filter = sim_lose_initiations; /* the initiator's renewal */
-	sim->filter_arg = &sim->nodes[0];
+	lose(sim_lose_initiations, a); /* the initiator's renewal */
 	for (int i = 0; i < 17; i++) {
 		sim_advance(sim, 10 * SIM_S);
 		sim_send(sim, 1, 0);
@@ -399,22 +344,16 @@ START_TEST(responder_never_renews_by_age)
 	}
 	ck_assert_uint_eq(b->delivered, 18);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 0);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(initiator_renews_by_receiving_after_165_s_once)
 {
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
-	struct sim_node *a = &sim->nodes[0];
-
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 164 * SIM_S);
 	sim_send(sim, 1, 0);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
-	sim->filter = sim_lose_from;
-	sim->filter_arg = a;
+	lose(sim_lose_from, a);
 	sim_advance(sim, 1 * SIM_S);
 	sim_send(sim, 1, 0);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
@@ -422,70 +361,58 @@ START_TEST(initiator_renews_by_receiving_after_165_s_once)
 	sim_advance(sim, 6 * SIM_S);
 	sim_send(sim, 1, 0);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(initiator_renews_each_session_by_receiving)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *a = &sim->nodes[0];
-
 	sim_send(sim, 0, 1);
 	for (unsigned int n = 2; n < 6; n++) {
 		sim_advance(sim, 166 * SIM_S);
 		sim_send(sim, 1, 0);
 		ck_assert_uint_eq(a->events[WG_EVENT_HANDSHAKE_DONE], n);
 	}
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(session_is_dead_after_180_s)
 {
-	struct wg_peer *p0, *p1;
-	struct sim *sim = sim_new_pair(&p0, &p1);
 	struct wg_peer_stats stats;
 
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 179 * SIM_S);
 	wg_peer_stats(p1, &stats);
 	ck_assert(stats.has_session);
-	sim->filter = sim_lose_from; /* the renewal that the packet brings about */
-	sim->filter_arg = &sim->nodes[0];
+	lose(sim_lose_from, a); /* the renewal that the packet brings about */
 	sim_send(sim, 1, 0);
-	ck_assert_uint_eq(sim->nodes[0].delivered, 1);
+	ck_assert_uint_eq(a->delivered, 1);
 	sim_advance(sim, SIM_S);
 	wg_peer_stats(p1, &stats);
 	ck_assert(!stats.has_session);
-	sim->nodes[1].sent[WG_MESSAGE_DATA] = 0;
+	b->sent[WG_MESSAGE_DATA] = 0;
 	sim_send(sim, 1, 0);
-	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_DATA], 0);
-	ck_assert_uint_eq(sim->nodes[1].sent[WG_MESSAGE_INITIATION], 1);
-	sim_free(sim);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_DATA], 0);
+	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 1);
 }
 END_TEST
 
-static bool keep_data(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+static bool keep_data(struct sim *world, struct sim_node *from, struct sim_datagram *d)
 {
 	(void)from;
-	if (d->bytes[0] == WG_MESSAGE_DATA && !sim->kept)
-		sim_keep(sim, d);
-	return !sim->kept;
+	if (d->bytes[0] == WG_MESSAGE_DATA && !world->kept)
+		sim_keep(world, d);
+	return !world->kept;
 }
 
 START_TEST(expired_session_receives_nothing)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-	struct sim_node *b = &sim->nodes[1];
-
 	sim_send(sim, 0, 1);
-	sim->filter = keep_data;
+	lose(keep_data, NULL);
 	sim_send(sim, 0, 1);
 	ck_assert_ptr_nonnull(sim->kept);
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	sim_advance(sim, 179 * SIM_S);
-	sim->filter = NULL;
+	lose(NULL, NULL);
 	sim->now += 1 * SIM_S;
 	sim_queue(sim, sim_copy(sim->kept));
 	sim_settle(sim);
@@ -495,37 +422,31 @@ START_TEST(expired_session_receives_nothing)
 	sim_queue(sim, sim_copy(sim->kept));
 	sim_settle(sim);
 	ck_assert_uint_eq(b->delivered, 2);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(keys_are_wiped_after_540_s)
 {
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
 	struct wg_index *index;
 	uint32_t value;
 
 	sim_send(sim, 0, 1);
 	value = p0->keypairs.current->index.value;
-	index = wg_index_find(sim->nodes[0].dev, value);
+	index = wg_index_find(a->dev, value);
 	ck_assert_ptr_eq(index, &p0->keypairs.current->index);
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	sim_advance(sim, 539 * SIM_S);
 	ck_assert_ptr_nonnull(p0->keypairs.current);
 	sim_advance(sim, 2 * SIM_S);
 	ck_assert_ptr_null(p0->keypairs.current);
 	ck_assert(sodium_is_zero((const uint8_t *)p0->keypairs.slots, sizeof(p0->keypairs.slots)));
-	ck_assert_ptr_null(wg_index_find(sim->nodes[0].dev, value));
+	ck_assert_ptr_null(wg_index_find(a->dev, value));
 	ck_assert_int_eq(p0->handshake.state, WG_HANDSHAKE_ZEROED);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(handshake_secrets_are_wiped_once_a_session_begins)
 {
-	struct wg_peer *p0, *p1;
-	struct sim *sim = sim_new_pair(&p0, &p1);
 	struct wg_peer *const both[] = {p0, p1};
 
 	sim_send(sim, 0, 1);
@@ -538,16 +459,11 @@ START_TEST(handshake_secrets_are_wiped_once_a_session_begins)
 		ck_assert_int_eq(hs->state, WG_HANDSHAKE_ZEROED);
 		ck_assert_int_eq(hs->index.kind, WG_INDEX_UNUSED);
 	}
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(persistent_keepalive_keeps_its_interval)
 {
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
-	struct sim_node *a = &sim->nodes[0];
-
 	wg_peer_set_keepalive(p0, 25);
 	sim_advance(sim, 0); /* at once */
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
@@ -564,22 +480,17 @@ START_TEST(persistent_keepalive_keeps_its_interval)
 	wg_peer_set_keepalive(p0, 0);
 	sim_advance(sim, 100 * SIM_S);
 	ck_assert_uint_le(a->sent_keepalives, 3); /* the passive one for the packet above */
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(persistent_keepalive_goes_on_for_ever)
 {
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
-	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
-
 	wg_peer_set_keepalive(p0, 25);
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	sim_advance(sim, 3600 * SIM_S); /* given up many times */
 	ck_assert_uint_gt(a->events[WG_EVENT_HANDSHAKE_GAVE_UP], 5);
 	ck_assert_uint_le(a->sent[WG_MESSAGE_INITIATION], 720);
-	sim->filter = NULL;
+	lose(NULL, NULL);
 	sim_advance(sim, 31 * SIM_S);
 	ck_assert_uint_eq(b->events[WG_EVENT_HANDSHAKE_DONE], 1);
 	/* an hour of idling stays cheap, and the session stays */
@@ -588,16 +499,12 @@ START_TEST(persistent_keepalive_goes_on_for_ever)
 	ck_assert_uint_ge(a->sent[WG_MESSAGE_INITIATION], 3600 / 150);
 	ck_assert_uint_le(a->sent[WG_MESSAGE_INITIATION], 3600 / 119);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 0);
-	sim_free(sim);
 }
 END_TEST
 
 /* It falls due when a response was just sent, so that there can be neither a packet nor an initiation. */
 START_TEST(persistent_keepalive_comes_back_after_a_response)
 {
-	struct wg_peer *p1;
-	struct sim *sim = sim_new_pair(NULL, &p1);
-	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
 	struct sim_datagram *d = sim_catch_initiation(sim, 0);
 
 	wg_peer_set_keepalive(p1, 3);
@@ -606,80 +513,66 @@ START_TEST(persistent_keepalive_comes_back_after_a_response)
 	wg_device_flush(b->dev);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_RESPONSE], 1);
 	sim_drop_all(sim);
-	sim->filter = sim_lose_all;
+	lose(sim_lose_all, NULL);
 	sim_advance(sim, 7 * SIM_S);
 	ck_assert_uint_eq(b->sent[WG_MESSAGE_INITIATION], 1);
-	sim_free(sim);
 }
 END_TEST
 
 START_TEST(persistent_keepalive_waits_for_an_endpoint)
 {
-	struct sim *sim = sim_new();
-	struct wg_peer *p0 = sim_add_peer(sim, 0, 1, false);
-
-	sim_add_peer(sim, 1, 0, false);
+	memset(&p0->endpoint, 0, sizeof(p0->endpoint));
 	wg_peer_set_keepalive(p0, 25);
 	sim_advance(sim, 60 * SIM_S);
-	ck_assert_uint_eq(sim->nodes[0].sent[WG_MESSAGE_INITIATION], 0);
-	wg_peer_set_endpoint(p0, &sim->nodes[1].address);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 0);
+	wg_peer_set_endpoint(p0, &b->address);
 	sim_advance(sim, 0);
-	ck_assert_uint_eq(sim->nodes[0].sent_keepalives, 1);
-	sim_free(sim);
+	ck_assert_uint_eq(a->sent_keepalives, 1);
 }
 END_TEST
 
 START_TEST(both_sides_idle_stay_quiet)
 {
-	struct sim *sim = sim_new_pair(NULL, NULL);
-
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 20 * SIM_S);
 	sim->n_datagrams = 0;
 	sim_advance(sim, 3600 * SIM_S);
 	ck_assert_uint_eq(sim->n_datagrams, 0);
-	ck_assert_uint_eq(wg_device_next_deadline(sim->nodes[0].dev), UINT64_MAX);
-	ck_assert_uint_eq(wg_device_next_deadline(sim->nodes[1].dev), UINT64_MAX);
-	sim_free(sim);
+	ck_assert_uint_eq(wg_device_next_deadline(a->dev), UINT64_MAX);
+	ck_assert_uint_eq(wg_device_next_deadline(b->dev), UINT64_MAX);
 }
 END_TEST
 
 START_TEST(crossed_initiations_settle)
 {
-	struct sim *sim = sim_new();
-	struct wg_peer *p0 = sim_add_peer(sim, 0, 1, true), *p1 = sim_add_peer(sim, 1, 0, true);
 	struct wg_peer_stats s0, s1;
 
+	wg_peer_set_endpoint(p1, &a->address);
 	ck_assert_int_eq(sim_commit(sim, 0, 1, 100, 1), 0);
 	ck_assert_int_eq(sim_commit(sim, 1, 0, 100, 2), 0);
-	wg_device_flush(sim->nodes[0].dev);
-	wg_device_flush(sim->nodes[1].dev);
+	wg_device_flush(a->dev);
+	wg_device_flush(b->dev);
 	sim_settle(sim);
 	sim_advance(sim, 20 * SIM_S);
-	ck_assert_uint_eq(sim->nodes[0].delivered, 1);
-	ck_assert_uint_eq(sim->nodes[1].delivered, 1);
+	ck_assert_uint_eq(a->delivered, 1);
+	ck_assert_uint_eq(b->delivered, 1);
 	wg_peer_stats(p0, &s0);
 	wg_peer_stats(p1, &s1);
 	ck_assert(s0.has_session);
 	ck_assert(s1.has_session);
-	ck_assert_uint_le(sim->nodes[0].sent[WG_MESSAGE_INITIATION], 3);
-	ck_assert_uint_le(sim->nodes[1].sent[WG_MESSAGE_INITIATION], 3);
-	sim_free(sim);
+	ck_assert_uint_le(a->sent[WG_MESSAGE_INITIATION], 3);
+	ck_assert_uint_le(b->sent[WG_MESSAGE_INITIATION], 3);
 }
 END_TEST
 
 START_TEST(message_limits)
 {
 	struct wg_peer_stats stats;
-	struct wg_peer *p0;
-	struct sim *sim = sim_new_pair(&p0, NULL);
-	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
 
 	sim_send(sim, 0, 1);
 	sim_advance(sim, 6 * SIM_S);
 	p0->keypairs.current->send_counter = WG_REKEY_AFTER_MESSAGES;
-	sim->filter = sim_lose_from;
-	sim->filter_arg = b;
+	lose(sim_lose_from, b);
 	sim_send(sim, 0, 1);
 	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 2);
 	ck_assert_uint_eq(b->delivered, 2);
@@ -694,11 +587,10 @@ START_TEST(message_limits)
 	ck_assert_uint_eq(p0->n_staged, 3);
 	wg_peer_stats(p0, &stats);
 	ck_assert(!stats.has_session);
-	sim->filter = NULL;
+	lose(NULL, NULL);
 	sim_advance(sim, 6 * SIM_S);
 	ck_assert_uint_eq(b->delivered, 7);
 	ck_assert_uint_eq(b->last[50], 4);
-	sim_free(sim);
 }
 END_TEST
 
@@ -708,6 +600,7 @@ static Suite *suite(void)
 	TCase *t = tcase_create("timers");
 
 	tcase_set_timeout(t, 30);
+	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, initiation_is_retried_20_times_then_given_up);
 	tcase_add_test(t, retries_are_jittered);
 	tcase_add_test(t, more_packets_do_not_mean_more_initiations);
