@@ -587,6 +587,9 @@ START_TEST(cookie_reply_moves_no_endpoint_and_no_timer)
 	ck_assert_mem_eq(&p0->endpoint, &before, sizeof(before));
 	ck_assert_mem_eq(&p0->timers, &timers, sizeof(timers));
 	ck_assert_uint_eq(a->events[WG_EVENT_ENDPOINT_CHANGED], 0);
+	/* the cookie is for the retry, in its time (section 6.6) */
+	wg_device_flush(a->dev);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 1);
 	sim_free(sim);
 }
 END_TEST
