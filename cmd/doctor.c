@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * doctor.c - "wgwrap doctor [-c CONF] [-- COMMAND]": what this machine lets wgwrap do, and what
- * that means for a program
+ * doctor.c - "wgwrap doctor [-c CONF] [-- COMMAND]": what this machine lets wgwrap do,
+ * what that means for a program, and whether the peers of a file answer
  *
  * Everything is tried, nothing is derived from version numbers. Answers go to standard output, one
  * line each.
@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cmd/cmd.h"
+#include "cmd/doctor.h"
 #include "src/session/session.h"
 
 static const char *const levels[] = {
@@ -70,25 +70,29 @@ static int machine(struct wgw_capture_probe *probe)
 }
 
 /** configuration() - Return: exit status */
-static int configuration(const char *what)
+static int configuration(const struct wgw_run_options *options)
 {
+	int status = CMD_BAD_CONFIG;
 	struct wgw_config *config;
 	struct wgw_diag diag;
 	char *text, *source;
 	size_t len;
 
 	cmd_diag_init(&diag, false);
-	text = wgw_config_read(what, &len, &source, &diag);
+	text = wgw_config_read(options->config, &len, &source, &diag);
 	if (!text)
 		return CMD_BAD_CONFIG;
-	config = wgw_config_parse(source, text, len, false, &diag);
+	config = wgw_config_parse(source, text, len, options->lenient, &diag);
 	wgw_config_wipe(text, len);
-	if (config)
+	if (config) {
 		printf("%-14s%s: %zu peer%s\n", "configuration", source, config->n_peers,
 		       config->n_peers == 1 ? "" : "s");
+		fflush(stdout); /* what follows takes seconds */
+		status = doctor_peers(options, config);
+	}
 	wgw_config_free(config);
 	free(source);
-	return config ? CMD_OK : CMD_BAD_CONFIG;
+	return status;
 }
 
 /* ---- a program ---- */
@@ -241,19 +245,51 @@ static int program(const char *file, const struct wgw_capture_probe *probe)
 	return CMD_OK;
 }
 
+/* ---- the command ---- */
+
+enum { WAIT_DEFAULT_MS = 6000 }; /* two initiations (REKEY_TIMEOUT is 5 s) */
+enum { OPT_WAIT = CMD_OWN_OPTION, OPT_NO_WAIT };
+
+static int take(int option, const char *value, void *ctx)
+{
+	uint32_t *wait_ms = ctx;
+
+	*wait_ms = option == OPT_WAIT ? WAIT_DEFAULT_MS : 0;
+	if (value && cmd_duration_parse(value, wait_ms))
+		return cmd_misuse(CMD_USAGE, "doctor", "--wait: '%s' is no time", value);
+	return -1;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
-	static const char *const shared[] = {"config", "help", NULL};
-	static const struct cmd_options doctor = {
-		.name = "doctor", .misuse = CMD_USAGE, .failed = CMD_FAILED, .shared = shared};
+	static const char *const shared[] = {"config", "help",	  "endpoint", "listen-port", "ipv4",
+					     "ipv6",   "resolve", "lenient",  NULL};
+	static const struct option own[] = {
+		{"wait", optional_argument, NULL, OPT_WAIT},
+		{"no-wait", no_argument, NULL, OPT_NO_WAIT},
+		{NULL, 0, NULL, 0},
+	};
+	uint32_t wait_ms = WAIT_DEFAULT_MS;
+	const struct cmd_options doctor = {.name = "doctor",
+					   .misuse = CMD_USAGE,
+					   .failed = CMD_FAILED,
+					   .shared = shared,
+					   .own = own,
+					   .take = take,
+					   .ctx = &wait_ms};
 	struct wgw_capture_probe probe = {0};
 	struct wgw_run_options o;
 	int status = cmd_options_take(&doctor, argc, argv, &o);
 
 	if (status < 0) {
+		int of_file = CMD_OK;
+
+		o.wait_ms = wait_ms;
 		status = machine(&probe);
-		if (o.config && configuration(o.config))
-			status = CMD_BAD_CONFIG;
+		if (o.config)
+			of_file = configuration(&o);
+		if (of_file == CMD_BAD_CONFIG || status == CMD_OK)
+			status = of_file;
 		if (argv[optind] && program(argv[optind], &probe) && status == CMD_OK)
 			status = CMD_FAILED;
 		status = cmd_flush(status);

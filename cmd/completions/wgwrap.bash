@@ -145,6 +145,19 @@ _wgwrap()
 			_wgwrap_configs "$word"
 		fi
 		;;
+	doctor)
+		case ${COMP_WORDS[COMP_CWORD - 1]} in
+		-c | --config) _wgwrap_configs "$word" ;;
+		*)
+			if [[ $word == -* ]]; then
+				_wgwrap_words "$word" '-c --config --wait --no-wait --endpoint --listen-port --ipv4 --ipv6
+					--lenient --help'
+			else
+				mapfile -t COMPREPLY < <(compgen -c -- "$word")
+			fi
+			;;
+		esac
+		;;
 	up)
 		if [[ $word == -* ]]; then
 			_wgwrap_words "$word" '--foreground --health --any-user --any-address -c --config --wait --no-wait

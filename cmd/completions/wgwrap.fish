@@ -41,6 +41,13 @@ for command in up health
     complete -c wgwrap -n "__fish_seen_subcommand_from $command" -l any-user -d 'answer other users of this host'
     complete -c wgwrap -n "__fish_seen_subcommand_from $command" -l any-address -d 'answer other hosts'
 end
+complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -l wait -d 'how long the peers are tried'
+complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -l no-wait -d 'the peers are not tried'
+complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -x -l endpoint -d 'HOST:PORT of the only peer'
+complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -x -l listen-port -d 'UDP port to send from'
+complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -s 4 -l ipv4 -d 'reach the endpoint over IPv4'
+complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -s 6 -l ipv6 -d 'reach the endpoint over IPv6'
+complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -l lenient -d 'unknown keys are warnings'
 for command in run proxy nc up
     set -l seen "__fish_seen_subcommand_from $command"
     complete -c wgwrap -n $seen -l wait -d 'wait for the first handshake'

@@ -34,7 +34,7 @@ _wgwrap()
 		'top:watch the open connections'
 		'health:whether tunnels work'
 		'check:say what is wrong with a file'
-		'doctor:what this machine allows'
+		'doctor:what this machine allows, and whether peers answer'
 		'genkey:print a new private key'
 		'pubkey:print the public key of a private key'
 		'genpsk:print a new preshared key'
@@ -98,6 +98,14 @@ _wgwrap()
 		;;
 	nc) _arguments $shared $dialling '1:host:_hosts' '2:port' ;;
 	check) _arguments '(-q --quiet)'{-q,--quiet} '--lenient' '1:configuration:_wgwrap_configs' ;;
+	doctor)
+		_arguments -S '(-c --config)'{-c,--config}'[the configuration]:configuration:_wgwrap_configs' \
+			'--wait=-[how long the peers are tried]::time' '--no-wait[they are not tried]' \
+			'--endpoint[of the only peer]:host\:port' '--listen-port[UDP port to send from]:port' \
+			'(-4 --ipv4)'{-4,--ipv4}'[reach the endpoint over IPv4]' \
+			'(-6 --ipv6)'{-6,--ipv6}'[reach the endpoint over IPv6]' '--lenient[unknown keys are warnings]' \
+			'1:command:_command_names -e'
+		;;
 	down | reload) _arguments $running ;;
 	list) _arguments '(-q --quiet)'{-q,--quiet}'[names only]' ;;
 	show)

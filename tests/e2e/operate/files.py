@@ -105,7 +105,7 @@ def _(w):
 
 @tap.test("completions know every option of what operates tunnels")
 def _(w):
-    for command in ("up", "show", "top", "health", "list", "proxy"):
+    for command in ("up", "show", "top", "health", "list", "proxy", "doctor"):
         options = w.options(command) - {"config", "help"}
         assert options, command
         for path in glob.glob(COMPLETIONS + "/*"):

@@ -458,22 +458,32 @@ SAMPLE = re.compile(r'([a-z_]+)(?:\{([a-z_]+="(?:[^"\\\n]|\\[\\"n])*"(?:,[a-z_]+
                     r"([0-9.]+)")
 
 
+# parts of names that promtool's lint refuses: types, suffixes of other types, units that are not the base ones, short forms
+NO_METRIC_WORDS = set("counter gauge histogram summary count sum bucket milliseconds microseconds nanoseconds minutes hours days "
+                      "kilobytes megabytes gigabytes bits kib mib gib s ms us ns sec b kb mb gb".split())
+
+
 def check_metrics(text):
-    """The exposition format, as strict as a parser; family -> samples."""
-    families, kind, name = {}, {}, None
+    """The exposition format, as strict as a parser and promtool's lint; family -> samples."""
+    families, kind, seen, name = {}, {}, {}, None
     for line in text.splitlines():
         if line.startswith("# HELP "):
             name = line.split(" ", 3)[2]
+            assert line.split(" ", 3)[3:], f"{name} has no help"
             assert name not in families, f"{name} is not in one piece"
             families[name] = []
         elif line.startswith("# TYPE "):
             _, _, typed, kind[name] = line.split(" ")
             assert typed == name and kind[name] in ("counter", "gauge")
             assert (kind[name] == "counter") == name.endswith("_total"), name
+            assert not set(name.split("_")) & NO_METRIC_WORDS, name
         else:
             sample = SAMPLE.fullmatch(line)
-            assert sample and sample[1] == name, line
-            assert sample[2] not in [s[0] for s in families[name]], f"twice: {line}"
+            assert sample and sample[1] == name and name in kind, line
+            labels = re.findall(r'([a-z_]+)="((?:[^"\\]|\\.)*)"', sample[2] or "")
+            assert len(dict(labels)) == len(labels) and not {"le", "quantile"} & set(dict(labels)), line
+            assert sorted(labels) not in seen.setdefault(name, []), f"twice: {line}"
+            seen[name].append(sorted(labels))
             families[name].append((sample[2], float(sample[3])))
     assert text.endswith("\n") and all(families.values())
     return families
@@ -504,6 +514,29 @@ def _(w):
     assert http(base + "/livez")[0] == 200, "it survives what is no HTTP"
     w.stop(server)
     assert server.returncode == 0
+
+
+# promtool takes the last one, though it is twice the same series
+BAD_METRICS = ("a_total 1\n", "# HELP a_total x\n# TYPE a_total counter\na_total 1", "# HELP a x\n# TYPE a counter\na 1\n",
+               "# HELP a_total x\n# TYPE a_total gauge\na_total 1\n", "# HELP a_ms x\n# TYPE a_ms gauge\na_ms 1\n",
+               "# HELP a_gauge x\n# TYPE a_gauge gauge\na_gauge 1\n", "# HELP a x\n# TYPE a gauge\na{le=\"1\"} 1\n",
+               "# TYPE a gauge\na 1\n", "# HELP a x\n# TYPE a gauge\na{b=\"1} 1\n",
+               "# HELP a_minutes x\n# TYPE a_minutes gauge\na_minutes 1\n",
+               "# HELP a x\n# TYPE a gauge\na{b=\"1\",c=\"2\"} 1\na{c=\"2\",b=\"1\"} 1\n")
+
+
+@tap.test("the checker of metrics refuses what promtool refuses")
+def _(w):
+    check_metrics("# HELP a x\n# TYPE a gauge\na 1\n")
+    for text in BAD_METRICS:
+        try:
+            check_metrics(text)
+        except (AssertionError, KeyError, ValueError):
+            continue
+        raise AssertionError(f"taken: {text!r}")
+    if t.run("sh", "-c", "command -v promtool").returncode == 0:
+        for text in BAD_METRICS:
+            assert t.run("promtool", "check", "metrics", input=text).returncode or text == BAD_METRICS[-1], text
 
 
 @tap.test("promtool accepts the metrics")
