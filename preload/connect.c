@@ -56,9 +56,13 @@ static int pre_connect(int fd, uint64_t tag, const struct sockaddr *addr, sockle
 PRE_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	uint64_t tag;
+	int rc;
 
-	if (pre_ours(fd, &tag))
-		return (int)pre_result(pre_connect(fd, tag, addr, len));
+	if (pre_ours(fd, &tag)) {
+		rc = pre_connect(fd, tag, addr, len);
+		pre_kind_changed(fd, tag);
+		return (int)pre_result(rc);
+	}
 	if (addr && wgw_is_delegate(addr, len))
 		return (int)pre_result(-ECONNREFUSED);
 	return pre_next.connect(fd, addr, len);

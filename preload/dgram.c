@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "src/repr/raw.h"
+#include "src/repr/scatter.h"
 
 enum { DAY_S = 24 * 60 * 60 };
 
@@ -71,15 +72,45 @@ static bool is_bare(int fd, const struct msghdr *msg)
 	return pre_started() && pre_kind_is_bare(fd, true) && !msg->msg_name && !msg->msg_control;
 }
 
+bool pre_connected_recv(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *result)
+{
+	int old;
+
+	if (pre_kind(fd) < PRE_KIND_CONNECTED || wgw_scatter_room(iov, n) < WGW_PREAMBLE_BYTES)
+		return false;
+	old = pre_wait_begin();
+	*result = wgw_repr_recv_unasked(&pre_session, fd, iov, n, flags, pre_ask);
+	pre_wait_end(old);
+	return true;
+}
+
+bool pre_connected_send(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *result)
+{
+	enum pre_kind kind = pre_kind(fd);
+
+	if (kind < PRE_KIND_CONNECTED ||
+	    !wgw_repr_is_sent_unasked(&pre_session, iov, n, kind == PRE_KIND_CONNECTED_DONTFRAG))
+		return false;
+	*result = wgw_repr_send_unasked(&pre_session, fd, iov, n, flags, pre_ask);
+	/* of a datagram socket there is no signal */
+	if (*result == -EPIPE && !(flags & MSG_NOSIGNAL) && pre_kind(fd) < PRE_KIND_DATAGRAM)
+		raise(SIGPIPE);
+	return true;
+}
+
 PRE_EXPORT ssize_t send(int fd, const void *data, size_t len, int flags)
 {
 	uint64_t tag;
+	ssize_t n;
 
 	if (pre_started() && pre_kind_is_bare(fd, false))
 		return pre_next.send(fd, data, len, flags);
 	if (is_plain(fd, flags))
 		return pre_stream_write_end(fd, pre_next.send(fd, data, len, flags | MSG_NOSIGNAL),
 					    flags);
+	if (!(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) && pre_started() &&
+	    pre_connected_send(fd, &(struct iovec){(void *)data, len}, 1, flags, &n))
+		return pre_result(n);
 	if (!pre_ours(fd, &tag))
 		return pre_next.send(fd, data, len, flags);
 	return pre_sendto(fd, tag, data, len, flags, NULL, 0);
@@ -127,11 +158,15 @@ PRE_EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 PRE_EXPORT ssize_t recv(int fd, void *data, size_t len, int flags)
 {
 	uint64_t tag;
+	ssize_t n;
 
 	if (pre_started() && pre_kind_is_bare(fd, false))
 		return pre_next.recv(fd, data, len, flags);
 	if (len && is_plain(fd, flags))
 		return pre_stream_read_end(fd, pre_next.recv(fd, data, len, flags));
+	if (!(flags & ~MSG_DONTWAIT) && pre_started() &&
+	    pre_connected_recv(fd, &(struct iovec){data, len}, 1, flags, &n))
+		return pre_result(n);
 	if (!pre_ours(fd, &tag))
 		return pre_next.recv(fd, data, len, flags);
 	return pre_recvfrom(fd, tag, data, len, flags, NULL, NULL);

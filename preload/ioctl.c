@@ -16,12 +16,14 @@
 #include "preload/pre.h"
 #include "src/repr/raw.h"
 
-static int next_datagram(int fd, uint64_t tag)
+static int next_datagram(int fd)
 {
-	ssize_t n = wgw_raw_recv(fd, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-	ssize_t head = tag & WGW_TAG_RAW ? 0 : (ssize_t)sizeof(struct wgw_dgram);
+	uint8_t first[WGW_PREAMBLE_BYTES];
+	ssize_t n = wgw_raw_recv(fd, first, sizeof(first), MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 
-	return n > head ? (int)(n - head) : 0;
+	if (n > 0 && wgw_preamble_begins(pre_session.preambles.to_app, first, (size_t)n))
+		n -= (ssize_t)sizeof(struct wgw_dgram);
+	return n > 0 ? (int)n : 0;
 }
 
 static int put(void *arg, int value)
@@ -164,7 +166,7 @@ PRE_EXPORT int ioctl(int fd, unsigned long request, ...)
 		return (int)pre_result(
 			wgw_raw_call(SYS_ioctl, fd, (long)request, (long)arg, 0, 0, 0));
 	if (request == FIONREAD && pre_ours(fd, &tag) && wgw_tag_kind(tag) != WGW_KIND_TCP)
-		return put(arg, next_datagram(fd, tag));
+		return put(arg, next_datagram(fd));
 	if ((request == SIOCOUTQ || request == SIOCOUTQNSD) && pre_ours(fd, &tag)) {
 		rc = wgw_repr_unacked(&pre_session, fd, tag, request == SIOCOUTQNSD);
 		return rc < 0 ? (int)pre_result(rc) : put(arg, (int)rc);

@@ -17,10 +17,14 @@ PRE_EXPORT int getsockopt(int fd, int level, int name, void *restrict value,
 PRE_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	uint64_t tag;
+	int rc;
 
 	if (!pre_ours(fd, &tag))
 		return pre_next.setsockopt(fd, level, name, value, len);
 	if (!value && len)
 		return (int)pre_result(-EFAULT);
-	return (int)pre_result(wgw_repr_setsockopt(&pre_session, fd, tag, level, name, value, len));
+	rc = wgw_repr_setsockopt(&pre_session, fd, tag, level, name, value, len);
+	if (tag & WGW_TAG_RAW)
+		pre_kind_changed(fd, tag);
+	return (int)pre_result(rc);
 }

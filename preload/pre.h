@@ -86,14 +86,21 @@ bool pre_ours(int fd, uint64_t *tag);
 
 enum pre_kind {
 	PRE_KIND_UNKNOWN,
-	PRE_KIND_OTHER,	   /* none of ours */
-	PRE_KIND_STREAM,   /* TCP: it was ours when last seen */
-	PRE_KIND_DATAGRAM, /* UDP or ping, likewise */
+	PRE_KIND_OTHER,		     /* none of ours */
+	PRE_KIND_STREAM,	     /* TCP: it was ours when last seen */
+	PRE_KIND_DATAGRAM,	     /* UDP or ping, likewise */
+	PRE_KIND_CONNECTED,	     /* UDP, with a peer and without headers then */
+	PRE_KIND_CONNECTED_DONTFRAG, /* it sent no fragments either */
 };
 
 /* What @fd probably is, never PRE_KIND_UNKNOWN. */
 enum pre_kind pre_kind(int fd);
 void pre_kind_set(int fd, enum pre_kind kind);
+/* @fd had @tag, which was read after pre_kind_changes() returned @since. */
+void pre_kind_saw(int fd, uint64_t tag, uint32_t since);
+uint32_t pre_kind_changes(void);
+/* A call has ended that may have changed the peer or the options of @fd, which had @tag before. */
+void pre_kind_changed(int fd, uint64_t tag);
 /* @to is a duplicate of @from. */
 void pre_kind_copy(int from, int to);
 /* The program has a seccomp filter of its own now, or is about to: read and write make no call but
@@ -119,6 +126,17 @@ int pre_again(int fd, uint64_t *tag);
  * what the program gets. The latter raises SIGPIPE as @flags allow. */
 ssize_t pre_stream_read_end(int fd, ssize_t n);
 ssize_t pre_stream_write_end(int fd, ssize_t n, int flags);
+
+/* As pre_ours(), and remembers it when it is not. */
+bool pre_ask(int fd, uint64_t *tag);
+
+/* ---- dgram.c ---- */
+
+/* What moves data on a UDP socket that was connected when last seen, in one call as natively;
+ * -errno in *@result. False: it was not, or the buffers need the long way. @flags: MSG_DONTWAIT;
+ * to send, MSG_NOSIGNAL, too: for what is a connection by now. */
+bool pre_connected_recv(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *result);
+bool pre_connected_send(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *result);
 
 /* ---- waiting ---- */
 

@@ -133,11 +133,13 @@ bool pre_have_session(void)
 
 bool pre_ours(int fd, uint64_t *tag)
 {
+	uint32_t since = pre_kind_changes();
+
 	pre_enter();
 	if (!have_session || !wgw_repr_tag(fd, tag) ||
 	    !wgw_tag_has_mark(*tag, pre_session.label_key))
 		return false;
-	pre_kind_set(fd, wgw_tag_kind(*tag) == WGW_KIND_TCP ? PRE_KIND_STREAM : PRE_KIND_DATAGRAM);
+	pre_kind_saw(fd, *tag, since);
 	return true;
 }
 

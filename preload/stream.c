@@ -2,8 +2,10 @@
 /*
  * stream.c - read(2), write(2), readv(2), writev(2)
  *
- * On connections they are the kernel's, with one system call each: only errors are looked at, for the AF_UNIX
- * socket names some of them otherwise. Datagrams may have a header, so they go the way of recv and send.
+ * On connections they are the kernel's, with one system call each: only errors are looked at, for
+ * the AF_UNIX socket names some of them otherwise. So they are on connected UDP sockets
+ * (pre_connected_*, dgram.c). Other datagrams have a header, so they go the way of recvfrom and
+ * sendto.
  *
  * These are called before anything else, by allocators that have not started for example: until
  * the constructor has run they are bare system calls.
@@ -16,6 +18,7 @@
 
 #include "preload/pre.h"
 #include "src/repr/raw.h"
+#include "src/repr/scatter.h"
 
 /* A failed call on what was a connection: the errno that TCP has for it. */
 static ssize_t true_error(int fd)
@@ -51,35 +54,47 @@ ssize_t pre_stream_write_end(int fd, ssize_t n, int flags)
 	return n;
 }
 
-static ssize_t datagram_read(int fd, uint64_t tag, const struct iovec *iov, size_t n)
-{
-	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
-	int old = pre_wait_begin();
-	ssize_t got = wgw_repr_recvmsg(&pre_session, fd, tag, &msg, 0);
-
-	pre_wait_end(old);
-	return pre_result(got);
-}
-
-static ssize_t datagram_write(int fd, uint64_t tag, const struct iovec *iov, size_t n)
-{
-	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
-
-	return pre_result(wgw_repr_sendmsg(&pre_session, fd, tag, &msg, 0));
-}
-
-/* Whether @fd is a datagram socket of ours now. */
-static bool is_datagram(int fd, uint64_t *tag)
+bool pre_ask(int fd, uint64_t *tag)
 {
 	if (pre_ours(fd, tag))
-		return wgw_tag_kind(*tag) != WGW_KIND_TCP;
+		return true;
 	pre_kind_set(fd, PRE_KIND_OTHER);
 	return false;
 }
 
+/* Reads from what was a datagram socket of ours. False: it is none now. */
+static bool datagram_read(int fd, const struct iovec *iov, size_t n, ssize_t *got)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
+	uint64_t tag;
+	int old;
+
+	if (pre_connected_recv(fd, iov, n, 0, got))
+		return *got != -ENOTSOCK;
+	if (!pre_ask(fd, &tag) || wgw_tag_kind(tag) == WGW_KIND_TCP)
+		return false;
+	old = pre_wait_begin();
+	*got = wgw_repr_recvmsg(&pre_session, fd, tag, &msg, 0);
+	pre_wait_end(old);
+	return true;
+}
+
+static bool datagram_write(int fd, const struct iovec *iov, size_t n, ssize_t *sent)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
+	uint64_t tag;
+
+	if (pre_connected_send(fd, iov, n, 0, sent))
+		return *sent != -ENOTSOCK;
+	if (!pre_ask(fd, &tag) || wgw_tag_kind(tag) == WGW_KIND_TCP)
+		return false;
+	*sent = wgw_repr_sendmsg(&pre_session, fd, tag, &msg, 0);
+	return true;
+}
+
 PRE_EXPORT ssize_t read(int fd, void *data, size_t len)
 {
-	uint64_t tag;
+	ssize_t done;
 
 	if (!pre_started())
 		return pre_result(wgw_raw_read(fd, data, len));
@@ -88,8 +103,10 @@ PRE_EXPORT ssize_t read(int fd, void *data, size_t len)
 		return len ? pre_stream_read_end(fd, pre_next.read(fd, data, len))
 			   : pre_next.read(fd, data, len);
 	case PRE_KIND_DATAGRAM:
-		if (is_datagram(fd, &tag))
-			return datagram_read(fd, tag, &(struct iovec){data, len}, 1);
+	case PRE_KIND_CONNECTED:
+	case PRE_KIND_CONNECTED_DONTFRAG:
+		if (len && datagram_read(fd, &(struct iovec){data, len}, 1, &done))
+			return pre_result(done);
 		break;
 	default:
 		break;
@@ -97,9 +114,16 @@ PRE_EXPORT ssize_t read(int fd, void *data, size_t len)
 	return pre_next.read(fd, data, len);
 }
 
+/* Vectors of nothing have no effect, whatever the descriptor is; the kernel knows which are
+ * errors, too. */
+static bool is_something(const struct iovec *iov, int n)
+{
+	return n > 0 && n <= IOV_MAX && wgw_scatter_room(iov, (size_t)n) > 0;
+}
+
 PRE_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 {
-	uint64_t tag;
+	ssize_t done;
 
 	if (!pre_started())
 		return pre_result(wgw_raw_call(SYS_readv, fd, (long)iov, n, 0, 0, 0));
@@ -107,8 +131,10 @@ PRE_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 	case PRE_KIND_STREAM:
 		return pre_stream_read_end(fd, pre_next.readv(fd, iov, n));
 	case PRE_KIND_DATAGRAM:
-		if (n >= 0 && n <= IOV_MAX && is_datagram(fd, &tag))
-			return datagram_read(fd, tag, iov, (size_t)n);
+	case PRE_KIND_CONNECTED:
+	case PRE_KIND_CONNECTED_DONTFRAG:
+		if (is_something(iov, n) && datagram_read(fd, iov, (size_t)n, &done))
+			return pre_result(done);
 		break;
 	default:
 		break;
@@ -130,7 +156,7 @@ static ssize_t stream_write(int fd, const void *data, size_t len)
 
 PRE_EXPORT ssize_t write(int fd, const void *data, size_t len)
 {
-	uint64_t tag;
+	ssize_t done;
 
 	if (!pre_started())
 		return pre_result(wgw_raw_call(SYS_write, fd, (long)data, (long)len, 0, 0, 0));
@@ -140,8 +166,10 @@ PRE_EXPORT ssize_t write(int fd, const void *data, size_t len)
 			return stream_write(fd, data, len);
 		break;
 	case PRE_KIND_DATAGRAM:
-		if (is_datagram(fd, &tag))
-			return datagram_write(fd, tag, &(struct iovec){(void *)data, len}, 1);
+	case PRE_KIND_CONNECTED:
+	case PRE_KIND_CONNECTED_DONTFRAG:
+		if (datagram_write(fd, &(struct iovec){(void *)data, len}, 1, &done))
+			return pre_result(done);
 		break;
 	default:
 		break;
@@ -152,7 +180,6 @@ PRE_EXPORT ssize_t write(int fd, const void *data, size_t len)
 /* The supervised filter reports sendmsg, so this one takes the kernel's signal as it comes. */
 PRE_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 {
-	uint64_t tag;
 	ssize_t done;
 
 	if (!pre_started())
@@ -162,8 +189,10 @@ PRE_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 		done = pre_next.writev(fd, iov, n);
 		return done < 0 ? true_error(fd) : done;
 	case PRE_KIND_DATAGRAM:
-		if (n >= 0 && n <= IOV_MAX && is_datagram(fd, &tag))
-			return datagram_write(fd, tag, iov, (size_t)n);
+	case PRE_KIND_CONNECTED:
+	case PRE_KIND_CONNECTED_DONTFRAG:
+		if (is_something(iov, n) && datagram_write(fd, iov, (size_t)n, &done))
+			return pre_result(done);
 		break;
 	default:
 		break;

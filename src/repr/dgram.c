@@ -1,27 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dgram.c - sending and receiving with addresses, headers and ancillary data
+ * dgram.c - sending with addresses, headers and ancillary data; both ways of TCP
  *
- * With WGW_TAG_RAW a message is the payload and read(2) and write(2) need no help. Otherwise struct
- * wgw_dgram comes first, as one more iovec, so the payload is never copied here. On a socket with
- * WGW_TAG_RAW a single message can have a header all the same: a descriptor attached to it, which
- * no plain write can forge, says so. From the tunnel process such a message says that an error
- * came.
+ * To the peer of a connected socket a message is the payload and nothing else, unless it says more
+ * than that. Otherwise struct wgw_dgram comes first, as one more iovec, so the payload is never
+ * copied here. dgram_in.c receives.
  *
  * TCP comes through here too when a program uses the calls with addresses: names and ancillary data
  * mean nothing there, and must not reach the AF_UNIX socket (SCM_RIGHTS would).
  */
-#include "src/repr/repr.h"
+#include "src/repr/dgram.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
-#include <stdalign.h>
 #include <string.h>
 
 #include "src/repr/cmsg.h"
 #include "src/repr/peer_cache.h"
 #include "src/repr/raw.h"
+#include "src/repr/scatter.h"
 
 enum {
 	ICMP_ECHO_REQUEST = 8,
@@ -32,7 +30,6 @@ enum {
 	HEADERS_V4_BYTES = 28, /* IP and UDP, or ICMP echo */
 	HEADERS_V6_BYTES = 48,
 	UNFRAGMENTED_BYTES = 1280 - HEADERS_V6_BYTES, /* fits into every tunnel's MTU */
-	CONTROL_BYTES = 256, /* a timestamp, and a descriptor as an error mark */
 };
 
 /* ---- TCP ---- */
@@ -93,6 +90,13 @@ static ssize_t tcp_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t ta
 	return wgw_repr_tcp_error(s, fd, tag, n);
 }
 
+ssize_t wgw_repr_tcp_read_end(const struct wgw_repr_session *s, int fd, uint64_t tag, ssize_t n)
+{
+	if (n < 0)
+		return wgw_repr_tcp_error(s, fd, tag, n);
+	return n == 0 && (tag & WGW_TAG_DISSOLVED) ? -ENOTCONN : n;
+}
+
 static ssize_t tcp_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			   struct msghdr *msg, int flags)
 {
@@ -103,11 +107,9 @@ static ssize_t tcp_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t ta
 		return -EAGAIN;
 	if (flags & MSG_OOB)
 		return -EINVAL;
-	n = wgw_raw_recvmsg(fd, &plain, flags & ~MSG_TRUNC);
+	n = wgw_repr_tcp_read_end(s, fd, tag, wgw_raw_recvmsg(fd, &plain, flags & ~MSG_TRUNC));
 	if (n < 0)
-		return wgw_repr_tcp_error(s, fd, tag, n);
-	if (n == 0 && (tag & WGW_TAG_DISSOLVED))
-		return -ENOTCONN;
+		return n;
 	msg->msg_namelen = 0;
 	msg->msg_controllen = 0;
 	msg->msg_flags = 0;
@@ -130,38 +132,38 @@ static ssize_t total_length(const struct msghdr *msg)
 	return (ssize_t)total;
 }
 
-/* Whether the program has shut this direction, or else the tunnel process is gone. The tag is read
- * again: the shutdown may have come while we waited. */
-static bool is_shut(int fd, uint64_t direction)
+bool wgw_dgram_is_shut(int fd, uint64_t direction)
 {
 	uint64_t tag;
 
 	return wgw_repr_tag(fd, &tag) && (tag & direction);
 }
 
-/* Sends the program's buffers after @head (NULL: bare), marked with a descriptor if @mark. */
-static ssize_t send_message(int fd, const struct wgw_dgram *head, bool mark,
-			    const struct msghdr *msg, int flags)
+/* The errno of a send that the kernel has answered with @n. */
+static ssize_t send_error(int fd, ssize_t n)
+{
+	if (n == -EPIPE || n == -ECONNRESET || n == -ENOTCONN)
+		return wgw_dgram_is_shut(fd, WGW_TAG_SHUT_WR) ? -EPIPE : -ENETDOWN;
+	return n;
+}
+
+/* Sends the program's buffers after @head (NULL: bare). */
+static ssize_t send_message(int fd, const struct wgw_dgram *head, const struct msghdr *msg,
+			    int flags)
 {
 	size_t skip = head ? 1 : 0;
 	struct iovec iov[msg->msg_iovlen + 1];
 	struct msghdr out = {.msg_iov = iov, .msg_iovlen = msg->msg_iovlen + skip};
-	union wgw_fd_control control;
 	ssize_t n;
-
-	if (mark)
-		wgw_cmsg_attach(&out, &control, fd);
 
 	if (head)
 		iov[0] = (struct iovec){(void *)head, sizeof(*head)};
 	if (msg->msg_iovlen)
 		memcpy(iov + skip, msg->msg_iov, msg->msg_iovlen * sizeof(*iov));
 	n = wgw_raw_sendmsg(fd, &out, flags | MSG_NOSIGNAL);
-	if (n == -EPIPE || n == -ECONNRESET || n == -ENOTCONN)
-		return is_shut(fd, WGW_TAG_SHUT_WR) ? -EPIPE : -ENETDOWN;
-	if (n < 0 || !head)
-		return n;
-	return n - (ssize_t)sizeof(*head);
+	if (n < 0)
+		return send_error(fd, n);
+	return head ? n - (ssize_t)sizeof(*head) : n;
 }
 
 /* Where the program sends to, with Linux's checks. 1: an address was given, 0: none. */
@@ -196,8 +198,16 @@ static int read_destination(uint64_t tag, const struct msghdr *msg, struct stack
 enum form {
 	FORM_BARE,
 	FORM_HEADED,
-	FORM_MARKED, /* headed, on a socket with WGW_TAG_RAW */
 };
+
+/* Whether payload would be taken for a message with a header. */
+static bool looks_headed(const struct wgw_repr_session *s, const struct iovec *iov, size_t n)
+{
+	uint8_t first[WGW_PREAMBLE_BYTES];
+
+	return wgw_preamble_begins(s->preambles.to_tunnel, first,
+				   wgw_scatter_peek(iov, n, first, sizeof(first)));
+}
 
 /* What Linux checks before it sends @total bytes by a path with @mtu: udp_send_skb() and
  * __ip_append_data(). */
@@ -223,7 +233,7 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 {
 	bool fits = total <= UNFRAGMENTED_BYTES || !(tag & (WGW_TAG_DONTFRAG4 | WGW_TAG_DONTFRAG6));
 	struct stack_addr to, peer;
-	bool ancillary, bare = false;
+	bool plain, ancillary, bare = false;
 	int given = read_destination(tag, msg, &to);
 	int rc;
 
@@ -234,7 +244,8 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 	rc = wgw_cmsg_read(tag, msg, head, &ancillary);
 	if (rc < 0)
 		return rc;
-	if ((tag & WGW_TAG_RAW) && !ancillary && !given && fits)
+	plain = !ancillary && !looks_headed(s, msg->msg_iov, msg->msg_iovlen);
+	if (plain && !given && fits)
 		return FORM_BARE;
 	if (tag & WGW_TAG_CONNECTED) {
 		rc = wgw_repr_peer(s, fd, tag, &peer);
@@ -242,7 +253,7 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 			return rc;
 		if (!given)
 			to = peer;
-		bare = (tag & WGW_TAG_RAW) && !ancillary && stack_addr_equal(&to, &peer);
+		bare = plain && stack_addr_equal(&to, &peer);
 		if (bare && fits)
 			return FORM_BARE;
 	}
@@ -255,7 +266,8 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 		return FORM_BARE;
 	memcpy(head->ip, to.ip, sizeof(head->ip));
 	head->port = to.port;
-	return tag & WGW_TAG_RAW ? FORM_MARKED : FORM_HEADED;
+	memcpy(head->preamble, s->preambles.to_tunnel, sizeof(head->preamble));
+	return FORM_HEADED;
 }
 
 /* A ping socket sends nothing else: ping_supported() in net/ipv4/ping.c. */
@@ -279,7 +291,7 @@ static bool is_echo_request(uint64_t tag, const struct msghdr *msg, size_t total
 ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			 const struct msghdr *msg, int flags)
 {
-	struct wgw_dgram head = {.magic = WGW_WIRE_MAGIC};
+	struct wgw_dgram head = {0};
 	ssize_t total;
 	int form;
 
@@ -297,187 +309,45 @@ ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		return form;
 	if (total > (tag & WGW_TAG_V6 ? PAYLOAD_V6_MAX_BYTES : PAYLOAD_V4_MAX_BYTES))
 		return -EMSGSIZE;
-	return send_message(fd, form == FORM_BARE ? NULL : &head, form == FORM_MARKED, msg,
+	return send_message(fd, form == FORM_BARE ? NULL : &head, msg,
 			    flags & (MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-/* ---- datagrams in ---- */
-
-/**
- * struct incoming - one message as it came from the AF_UNIX socket
- * @head:	Its header; for bare payload the peer and nothing else
- * @len:	Payload bytes, more than the buffers held only with MSG_TRUNC
- * @flags:	MSG_TRUNC or 0
- * @marked:	It carried a descriptor: an error, see wire.h
- */
-struct incoming {
-	struct wgw_dgram head;
-	ssize_t len;
-	int flags;
-	bool marked;
-	alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES];
-	size_t control_len;
-};
-
-/* Closes descriptors that came along. */
-static void take_descriptors(struct incoming *in, struct msghdr *msg)
+bool wgw_repr_is_sent_unasked(const struct wgw_repr_session *s, const struct iovec *iov, size_t n,
+			      bool dontfrag)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		in->marked = true;
-		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
-			int fd;
+	const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
+	ssize_t total = total_length(&msg);
 
-			memcpy(&fd, (const uint8_t *)c + at, sizeof(fd));
-			wgw_raw_close(fd);
-		}
-	}
+	return total >= 0 && total <= (dontfrag ? UNFRAGMENTED_BYTES : PAYLOAD_V4_MAX_BYTES) &&
+	       !looks_headed(s, iov, n);
 }
 
-enum { NOTHING_MORE = 1 };
-
-/* The end of a datagram socket: its shutdown, as __skb_wait_for_more_packets() in net/core/datagram.c
- * tells it, or the tunnel process is gone. NOTHING_MORE or -errno. */
-static int end_of(const struct wgw_repr_session *s, int fd, uint64_t tag, int flags)
+ssize_t wgw_repr_send_unasked(const struct wgw_repr_session *s, int fd, const struct iovec *iov,
+			      size_t n_iov, int flags, wgw_repr_ask *ask)
 {
-	int err;
+	const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n_iov};
+	ssize_t n = n_iov == 1 ? wgw_raw_send(fd, iov->iov_base, iov->iov_len, flags | MSG_NOSIGNAL)
+			       : wgw_raw_sendmsg(fd, &msg, flags | MSG_NOSIGNAL);
+	uint64_t tag;
 
-	if (!is_shut(fd, WGW_TAG_SHUT_RD))
-		return -ENETDOWN;
-	err = wgw_repr_so_error(s, fd, tag);
-	if (err)
-		return -err;
-	return flags & MSG_DONTWAIT || wgw_repr_nonblocking(fd) ? -EAGAIN : NOTHING_MORE;
-}
-
-/* Receives one message. Returns 0, NOTHING_MORE or -errno. */
-static int receive(const struct wgw_repr_session *s, int fd, uint64_t tag, const struct msghdr *msg,
-		   int flags, struct incoming *in)
-{
-	size_t skip = tag & WGW_TAG_RAW ? 0 : 1;
-	struct iovec iov[msg->msg_iovlen + 1];
-	sa_family_t sender; /* the tunnel process's end has a name; the end of file has none */
-	struct msghdr from = {.msg_name = &sender,
-			      .msg_namelen = sizeof(sender),
-			      .msg_iov = iov,
-			      .msg_iovlen = msg->msg_iovlen + skip,
-			      .msg_control = in->control,
-			      .msg_controllen = sizeof(in->control)};
-	ssize_t n;
-
-	if (skip)
-		iov[0] = (struct iovec){&in->head, sizeof(in->head)};
-	if (msg->msg_iovlen)
-		memcpy(iov + skip, msg->msg_iov, msg->msg_iovlen * sizeof(*iov));
-	n = wgw_raw_recvmsg(fd, &from, flags | MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return n == -ECONNRESET ? -ENETDOWN : (int)n;
-	in->marked = false;
-	in->control_len = from.msg_controllen;
-	take_descriptors(in, &from);
-	in->flags = from.msg_flags & MSG_TRUNC;
-	in->len = n - (ssize_t)(skip * sizeof(in->head));
-	return n == 0 && from.msg_namelen == 0 ? end_of(s, fd, tag, flags) : 0;
-}
-
-/* An error message was only looked at: take it out of the queue. */
-static void drop_message(int fd)
-{
-	char byte;
-
-	wgw_raw_recv(fd, &byte, 1, MSG_DONTWAIT);
-}
-
-/* What an error mark means to this program: -errno, or 0 when Linux would not tell. */
-static int error_of(const struct wgw_repr_session *s, int fd, uint64_t tag,
-		    const struct incoming *in)
-{
-	/* The error queue may have told of it meanwhile, or SO_ERROR */
-	if (tag & (WGW_TAG_RAW | WGW_TAG_RECVERR))
-		return -wgw_repr_so_error(s, fd, tag);
-	return tag & WGW_TAG_CONNECTED ? -(int)in->head.err : 0;
-}
-
-static void write_control(uint64_t tag, struct incoming *in, struct msghdr *msg)
-{
-	struct wgw_cmsg_out out = {msg->msg_control, msg->msg_control ? msg->msg_controllen : 0,
-				   false};
-	struct msghdr from = {.msg_control = in->control, .msg_controllen = in->control_len};
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&from); c; c = CMSG_NXTHDR(&from, c)) {
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type != SCM_RIGHTS)
-			wgw_cmsg_put(&out, c->cmsg_level, c->cmsg_type, CMSG_DATA(c),
-				     c->cmsg_len - CMSG_LEN(0));
-	}
-	if (!(tag & WGW_TAG_RAW))
-		wgw_cmsg_write(&out, tag, &in->head);
-	msg->msg_controllen = msg->msg_control ? (size_t)(out.at - (uint8_t *)msg->msg_control) : 0;
-	msg->msg_flags = in->flags | (out.truncated ? MSG_CTRUNC : 0);
-}
-
-static int write_name(const struct wgw_repr_session *s, int fd, uint64_t tag,
-		      const struct incoming *in, struct msghdr *msg)
-{
-	struct stack_addr from = {.port = in->head.port};
-	socklen_t len = msg->msg_namelen;
-	int rc;
-
-	if (!msg->msg_name) {
-		msg->msg_namelen = 0;
-		return 0;
-	}
-	memcpy(from.ip, in->head.ip, sizeof(from.ip));
-	if (tag & WGW_TAG_RAW) {
-		rc = wgw_repr_peer(s, fd, tag, &from);
-		if (rc < 0)
-			return rc;
-	}
-	rc = wgw_repr_addr_write(tag, &from, msg->msg_name, &len);
-	if (rc == 0)
-		msg->msg_namelen = len;
-	return rc;
+	if (n >= 0 || n == -EAGAIN || n == -EINTR || !ask(fd, &tag))
+		return n;
+	return wgw_tag_kind(tag) == WGW_KIND_TCP ? wgw_repr_tcp_error(s, fd, tag, n)
+						 : send_error(fd, n);
 }
 
 ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag, struct msghdr *msg,
 			 int flags)
 {
-	struct incoming in = {.len = 0};
-	bool error;
-	int rc;
-
 	if (wgw_tag_kind(tag) == WGW_KIND_TCP)
 		return tcp_recvmsg(s, fd, tag, msg, flags);
 	if (flags & MSG_ERRQUEUE)
 		return wgw_repr_error_queue(s, fd, tag, msg);
-	flags &= ~MSG_OOB;
-	if (msg->msg_iovlen > IOV_MAX)
-		return -EMSGSIZE;
-	for (;;) {
-		rc = receive(s, fd, tag, msg, flags & ~MSG_CMSG_CLOEXEC, &in);
-		if (rc == NOTHING_MORE) {
-			msg->msg_namelen = 0;
-			msg->msg_controllen = 0;
-			msg->msg_flags = 0;
-			return 0;
-		}
-		if (rc < 0)
-			return rc;
-		error = tag & WGW_TAG_RAW ? in.marked : in.len < 0 || in.head.err;
-		if (!error)
-			break;
-		if (flags & MSG_PEEK)
-			drop_message(fd);
-		rc = in.len < 0 ? 0 : error_of(s, fd, tag, &in);
-		if (rc < 0)
-			return rc;
-	}
-	rc = write_name(s, fd, tag, &in, msg);
-	if (rc < 0)
-		return rc;
-	write_control(tag, &in, msg);
-	return in.len;
+	return wgw_dgram_recv(s, fd, tag, msg, flags);
 }
+
+/* ---- shutdown ---- */
 
 /* As inet_shutdown(): without a peer it is ENOTCONN, and done. */
 static int dgram_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how)
@@ -499,8 +369,8 @@ static int dgram_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag
 	return rc;
 }
 
-/* As inet_shutdown() of a listener, which disconnects it. An AF_UNIX listener that was shut down does not
- * listen again, so listen() and connect() take another socket: wgw_repr_again(). */
+/* As inet_shutdown() of a listener, which disconnects it. An AF_UNIX listener that was shut down
+ * does not listen again, so listen() and connect() take another socket: wgw_repr_again(). */
 static int listener_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how)
 {
 	struct wgw_op op;

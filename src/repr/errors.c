@@ -73,7 +73,7 @@ static void describe(const struct wgw_dgram *head, bool v4, struct told *told, s
 }
 
 /* Takes the message out that said "an error came", if it is the next one. */
-static void drop_notice(int fd, uint64_t tag)
+static void drop_notice(const struct wgw_repr_session *s, int fd, uint64_t tag)
 {
 	struct wgw_dgram head;
 	ssize_t n;
@@ -81,7 +81,8 @@ static void drop_notice(int fd, uint64_t tag)
 	if (tag & WGW_TAG_RAW)
 		return; /* a mark; reading it asks for SO_ERROR, which is cleared */
 	n = wgw_raw_recv(fd, &head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
-	if (n == (ssize_t)sizeof(head) && head.magic == WGW_WIRE_MAGIC && head.err)
+	if (n == (ssize_t)sizeof(head) &&
+	    wgw_preamble_begins(s->preambles.to_app, &head, sizeof(head)) && head.err)
 		wgw_raw_recv(fd, &head, sizeof(head), MSG_DONTWAIT);
 }
 
@@ -106,7 +107,7 @@ ssize_t wgw_repr_error_queue(const struct wgw_repr_session *s, int fd, uint64_t 
 	if (wgw_repr_op_call(s, &op, -1) < 0 || op.u.option.len != sizeof(head))
 		return -EAGAIN;
 	memcpy(&head, op.u.option.value, sizeof(head));
-	drop_notice(fd, tag);
+	drop_notice(s, fd, tag);
 	memcpy(to.ip, head.ip, sizeof(to.ip));
 	to.port = head.port;
 	v4 = stack_addr_is_v4(&to);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 #include "src/repr/wire.h"
@@ -30,6 +31,7 @@ enum { WGW_REPR_INTERFACE_INDEX = 2, WGW_REPR_LOOPBACK_INDEX = 1 };
 struct wgw_repr_session {
 	uint8_t token[WGW_TOKEN_BYTES];
 	uint8_t label_key[WGW_LABEL_KEY_BYTES];
+	struct wgw_preambles preambles;
 	char abstract[2 * WGW_ABSTRACT_BYTES + 1]; /* hex, as in the name */
 	char path[WGW_PATH_PREFIX_MAX_BYTES + 1];
 	bool outside; /* this program's new sockets are outside of the tunnel; see apps.h */
@@ -124,6 +126,8 @@ void wgw_repr_copy_native(int from, int to);
 /* The true error of a read or write on a TCP socket that the kernel has answered with @n
  * (-errno). */
 ssize_t wgw_repr_tcp_error(const struct wgw_repr_session *s, int fd, uint64_t tag, ssize_t n);
+/* The same of a read that has returned @n. */
+ssize_t wgw_repr_tcp_read_end(const struct wgw_repr_session *s, int fd, uint64_t tag, ssize_t n);
 /* SO_ERROR: errno (positive) that is pending, which is cleared, or 0. */
 int wgw_repr_so_error(const struct wgw_repr_session *s, int fd, uint64_t tag);
 
@@ -171,6 +175,23 @@ ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag, struct msghdr *msg,
 			 int flags);
 int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how);
+
+/*
+ * The same on a UDP socket that was connected when last seen, with WGW_TAG_RAW, in one call and
+ * without asking for its tag. By now anything may lie at the number; then the call does to it what
+ * read(2), or send(2) with MSG_NOSIGNAL, would (-ENOTSOCK: nothing). @ask reads the tag when that
+ * call has not told all: it returns false when the descriptor is none of ours.
+ */
+typedef bool wgw_repr_ask(int fd, uint64_t *tag);
+/* @flags: MSG_DONTWAIT or 0 */
+ssize_t wgw_repr_recv_unasked(const struct wgw_repr_session *s, int fd, const struct iovec *iov,
+			      size_t n_iov, int flags, wgw_repr_ask *ask);
+ssize_t wgw_repr_send_unasked(const struct wgw_repr_session *s, int fd, const struct iovec *iov,
+			      size_t n_iov, int flags, wgw_repr_ask *ask);
+/* Whether these buffers may go that way: of a socket that sends no fragments, what never needs
+ * any. */
+bool wgw_repr_is_sent_unasked(const struct wgw_repr_session *s, const struct iovec *iov, size_t n,
+			      bool dontfrag);
 
 /* ---- route.c, errors.c ---- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * seal.c - labels that only wrapped processes of one session can read
+ * seal.c - labels that only wrapped processes of one session can read, and what only they know
  *
  * Theory of operation
  *
@@ -10,6 +10,8 @@
  * single use. SipHash is a pseudo-random function (Aumasson and Bernstein 2012), which is all that
  * counter mode needs. It is written out here because the shim may link to nothing but libc; the
  * unit test holds it against libsodium's.
+ *
+ * The preambles of datagrams are four more outputs, of blocks that no label has.
  */
 #include "src/repr/wire.h"
 
@@ -62,6 +64,19 @@ static uint64_t siphash_16(const uint8_t key[WGW_LABEL_KEY_BYTES], uint64_t m0, 
 	for (int i = 0; i < 4; i++)
 		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+enum { PREAMBLE_BLOCK = 256 }; /* labels have blocks 0 to 4 */
+
+void wgw_preambles_make(const uint8_t key[WGW_LABEL_KEY_BYTES], struct wgw_preambles *preambles)
+{
+	for (unsigned int i = 0; i < WGW_PREAMBLE_BYTES / 8; i++) {
+		uint64_t out = siphash_16(key, 0, PREAMBLE_BLOCK + i);
+		uint64_t in = siphash_16(key, 1, PREAMBLE_BLOCK + i);
+
+		memcpy(preambles->to_tunnel + 8 * i, &out, sizeof(out));
+		memcpy(preambles->to_app + 8 * i, &in, sizeof(in));
+	}
 }
 
 static void xor_stream(const uint8_t key[WGW_LABEL_KEY_BYTES],

@@ -54,6 +54,7 @@ bool wgw_repr_session_parse(struct wgw_repr_session *s, const char *text)
 	if (len > WGW_PATH_PREFIX_MAX_BYTES)
 		return false;
 	memcpy(s->path, at, len + 1);
+	wgw_preambles_make(s->label_key, &s->preambles);
 	return true;
 }
 

@@ -2,22 +2,28 @@
 /*
  * udp_connect.c - changing the peer of a datagram socket while datagrams are under way
  *
- * Bare payload and messages with a header must not be mixed up. The tunnel process stops sending to
- * the socket before it replies; what is still queued is read here and given back on the same
- * conversation, which the tunnel process then sends in the new form. Datagrams therefore keep their
- * order and none is lost. When one of them is not from the new peer the socket keeps headers, which
- * tell where each came from. Another thread that reads at the same moment may take one in the old
- * form; it sees the tag of before or after, as with any race between connect and recv.
+ * Bare payload is the present peer's, so none of the old one may stay behind. The tunnel process
+ * stops sending to the socket before it replies; what is still queued is read here and given back
+ * on the same conversation, which the tunnel process then sends in the new form. Datagrams
+ * therefore keep their order and none is lost. When one of them is not from the new peer the
+ * socket keeps headers, which tell where each came from. Another thread or process that reads at
+ * the same moment may take one in the old form: it sees by the message which form that is, and
+ * takes the peer of before or after for its sender, as with any race between connect and recv.
  */
 #include "src/repr/repr.h"
 
 #include <errno.h>
+#include <stdalign.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "src/repr/cmsg.h"
 #include "src/repr/raw.h"
 
-enum { MESSAGE_MAX_BYTES = 65536 + (int)sizeof(struct wgw_dgram) };
+enum {
+	MESSAGE_MAX_BYTES = 65536 + 2 * (int)sizeof(struct wgw_dgram),
+	CONTROL_BYTES = 256, /* a timestamp, and a descriptor */
+};
 
 struct change {
 	const struct wgw_repr_session *s;
@@ -27,39 +33,69 @@ struct change {
 	struct stack_addr old_peer; /* with WGW_TAG_RAW */
 };
 
+enum { SKIP = -2 };
+
+/* Takes the next message out of the queue into @message, with its header or one made up. Its
+ * length, SKIP, or -1: there is none. */
+static ssize_t take_back(const struct change *c, char message[MESSAGE_MAX_BYTES])
+{
+	struct wgw_dgram head = {.port = c->old_peer.port};
+	struct iovec iov = {message + sizeof(head), MESSAGE_MAX_BYTES - sizeof(head)};
+	alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES];
+	sa_family_t sender;
+	struct msghdr msg = {.msg_name = &sender,
+			     .msg_namelen = sizeof(sender),
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	ssize_t n = wgw_raw_recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int mark;
+
+	if (n < 0)
+		return n == -EINTR ? SKIP : -1;
+	if (wgw_cmsg_take(&msg, &mark, 1)) { /* an error, which connect() forgets */
+		wgw_raw_close(mark);
+		return SKIP;
+	}
+	if (n == 0 && msg.msg_namelen == 0)
+		return -1;
+	if (wgw_preamble_begins(c->s->preambles.to_app, iov.iov_base, (size_t)n)) {
+		memmove(message, iov.iov_base, (size_t)n);
+		return (size_t)n < sizeof(head) ? SKIP : n;
+	}
+	if (!(c->tag & WGW_TAG_RAW))
+		return SKIP;
+	memcpy(head.ip, c->old_peer.ip, sizeof(head.ip));
+	memcpy(message, &head, sizeof(head));
+	return n + (ssize_t)sizeof(head);
+}
+
 /* Returns every queued message to the tunnel process, through @message. @to: the new peer or NULL.
  * *@foreign: some are from elsewhere. */
 static int requeue_through(const struct change *c, char message[MESSAGE_MAX_BYTES],
 			   const struct stack_addr *to, bool *foreign)
 {
-	struct wgw_dgram head = {.magic = WGW_WIRE_MAGIC, .port = c->old_peer.port};
-	bool raw = c->tag & WGW_TAG_RAW;
-	size_t skip = raw ? sizeof(head) : 0;
+	struct wgw_dgram head;
 	struct wgw_op op;
 	ssize_t n;
 	int rc;
 
-	memcpy(head.ip, c->old_peer.ip, sizeof(head.ip));
-	memcpy(message, &head, sizeof(head));
 	wgw_repr_op_init(c->s, &op, WGW_OP_REQUEUE, c->fd, c->tag);
-	for (;;) {
-		n = wgw_raw_recv(c->fd, message + skip, MESSAGE_MAX_BYTES - skip, MSG_DONTWAIT);
-		if (n == -EINTR)
+	while ((n = take_back(c, message)) != -1) {
+		if (n == SKIP)
 			continue;
-		if (n < 0)
-			return 0;
-		if (n == 0 && (!raw || wgw_repr_ended(c->fd)))
-			return 0;
 		memcpy(&head, message, sizeof(head));
 		if (to && (memcmp(head.ip, to->ip, sizeof(head.ip)) || head.port != to->port)) {
 			if (c->s->bare)
 				continue;
 			*foreign = true;
 		}
-		rc = wgw_repr_op_send(c->conversation, &op, message, skip + (size_t)n, -1);
+		rc = wgw_repr_op_send(c->conversation, &op, message, (size_t)n, -1);
 		if (rc < 0)
 			return rc;
 	}
+	return 0;
 }
 
 /* There may be little stack and no heap: the buffer is mapped, and only when something is

@@ -31,19 +31,23 @@
  * it only to hand over a FIN. Closing with it unread is ECONNRESET at the application.
  *
  * UDP and ICMP echo: a SEQPACKET socket, connected to the sequenced rendezvous at socket(), whose
- * first message is WGW_OP_UDP_OPEN (no reply). With WGW_TAG_RAW in the tag every message is bare
- * payload, both ways; otherwise it starts with struct wgw_dgram. Changes (bind, connect, options)
- * are operations on another connection; the tunnel process first drains what the socket has queued,
- * so order is kept. WGW_OP_UDP_CONNECT replies after it has stopped sending; the application side
- * reads what is still queued with headers and returns each message as WGW_OP_REQUEUE on the same
- * conversation, sets or clears WGW_TAG_RAW, and ends with WGW_OP_GO, which says by WGW_BIND_RAW
- * what the tag is now. (When it was RAW before, what is queued is bare: it is returned with a
- * header whose source is the old peer.) Without WGW_OP_GO the tunnel process goes on when the
- * conversation closes, with the mode it had.
- * On a RAW socket a message with a descriptor attached (SCM_RIGHTS, any descriptor; plain writes
- * cannot forge it) is special. To the tunnel process: it starts with struct wgw_dgram (sendto with
- * an address on a connected socket). From it: empty, an ICMP error came; WGW_OP_GETOPT of
- * SOL_SOCKET, SO_ERROR says which and clears it.
+ * first message is WGW_OP_UDP_OPEN (no reply). A message is bare payload or starts with struct
+ * wgw_dgram, and says itself which: a header begins with a preamble that only the session's
+ * programs and the tunnel process know. There is one for each way, so that a program that echoes
+ * what it reads echoes no header. Payload that begins with the preamble is sent with a header, so
+ * nothing is taken for what it is not, even by who knows it. Bare payload for the tunnel process
+ * goes to the socket's peer; without a peer it is dropped. Payload from it is bare when WGW_TAG_RAW
+ * is in the tag. Who reads does not rely on the tag for the form: another process may change it at
+ * any time.
+ * Changes (bind, connect, options) are operations on another connection; the tunnel process first
+ * drains what the socket has queued, so order is kept. WGW_OP_UDP_CONNECT replies after it has
+ * stopped sending; the application side reads what is still queued and returns each message with a
+ * header as WGW_OP_REQUEUE on the same conversation (bare ones came from the old peer), sets or
+ * clears WGW_TAG_RAW, and ends with WGW_OP_GO, which says by WGW_BIND_RAW what the tag is now.
+ * Without WGW_OP_GO the tunnel process goes on when the conversation closes, with the mode it had.
+ * On a RAW socket an empty message with a descriptor attached (SCM_RIGHTS, any descriptor) says
+ * that an ICMP error came; WGW_OP_GETOPT of SOL_SOCKET, SO_ERROR says which and clears it. (It has
+ * no header because of programs without the shim, which read an empty datagram.)
  * A reply with an error ends the conversation. After WGW_OP_GO the tunnel process closes it when it
  * has changed over; the application side waits for that. A connected socket need not have
  * WGW_TAG_RAW: the shim leaves it out when the program wants what only struct wgw_dgram says, and
@@ -68,12 +72,14 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "stack/addr.h"
 
 enum {
-	WGW_WIRE_VERSION = 1,
+	WGW_WIRE_VERSION = 2,
 	WGW_WIRE_MAGIC = 0x31776777, /* "wgw1" */
 	WGW_TOKEN_BYTES = 16,
 	WGW_LABEL_KEY_BYTES = 16,
@@ -114,7 +120,7 @@ enum wgw_kind {
 #define WGW_TAG_REPORTED   (UINT64_C(1) << 22) /* the outcome was told by connect or SO_ERROR */
 #define WGW_TAG_BOUND	   (UINT64_C(1) << 23) /* bind() was done; address by WGW_OP_NAME */
 #define WGW_TAG_CONNECTED  (UINT64_C(1) << 24) /* UDP, ping: has a peer */
-#define WGW_TAG_RAW	   (UINT64_C(1) << 25) /* UDP, ping: messages without struct wgw_dgram */
+#define WGW_TAG_RAW	   (UINT64_C(1) << 25) /* UDP, ping: they come without struct wgw_dgram */
 #define WGW_TAG_ACCEPTED   (UINT64_C(1) << 26) /* label is on the peer's name */
 #define WGW_TAG_LISTENING  (UINT64_C(1) << 27)
 #define WGW_TAG_OPTIONS	   (UINT64_C(1) << 28) /* the tunnel process keeps options by cookie */
@@ -256,8 +262,33 @@ static_assert(sizeof(struct wgw_connect) == 64, "no padding");
 
 /* ---- datagrams ---- */
 
+enum { WGW_PREAMBLE_BYTES = 16 };
+
+/** struct wgw_preambles - how the headers of a session's datagrams begin */
+struct wgw_preambles {
+	uint8_t to_tunnel[WGW_PREAMBLE_BYTES], to_app[WGW_PREAMBLE_BYTES];
+};
+
+/* SipHash-2-4 under the session's label key: seal.c. */
+void wgw_preambles_make(const uint8_t key[WGW_LABEL_KEY_BYTES], struct wgw_preambles *preambles);
+
+/* Whether a message of which @data are the first @len bytes has a header. Takes the same time for
+ * all of them. */
+static inline bool wgw_preamble_begins(const uint8_t preamble[WGW_PREAMBLE_BYTES], const void *data,
+				       size_t len)
+{
+	uint64_t a[2], b[2];
+
+	if (len < sizeof(a))
+		return false;
+	memcpy(a, preamble, sizeof(a));
+	memcpy(b, data, sizeof(b));
+	return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
+}
+
 /**
- * struct wgw_dgram - header of a message on a socket without WGW_TAG_RAW
+ * struct wgw_dgram - header of a message
+ * @preamble:	Whoever sends it fills it in
  * @ip, @port:	To the tunnel process: destination. From it: source. (Ping: @port 0.)
  * @local_ip:	From it: the address the datagram came to. To it: source to use, zero: any
  * @ttl, @tos:	From it: as received. To it: 0: the socket's own
@@ -266,7 +297,7 @@ static_assert(sizeof(struct wgw_connect) == 64, "no padding");
  *		as datagrams of so many bytes (UDP_SEGMENT); 0: as the socket's option says
  */
 struct wgw_dgram {
-	uint32_t magic;
+	uint8_t preamble[WGW_PREAMBLE_BYTES];
 	uint16_t port;
 	uint8_t ttl, tos;
 	uint8_t ip[16];
@@ -274,7 +305,7 @@ struct wgw_dgram {
 	uint32_t err;
 	uint32_t info;
 };
-static_assert(sizeof(struct wgw_dgram) == 48, "no padding");
+static_assert(sizeof(struct wgw_dgram) == 60, "no padding");
 
 enum {
 	WGW_DGRAM_WHOLE = -1,	/* @info: as one datagram, whatever the socket's option says */

@@ -109,6 +109,7 @@ struct wgw_session {
 	unsigned int refs;
 	uint8_t token[WGW_TOKEN_BYTES];
 	uint8_t label_key[WGW_LABEL_KEY_BYTES];
+	struct wgw_preambles preambles;
 	struct wgw_policy policy;
 	unsigned int unsent;
 	uint64_t lost_bytes;

@@ -35,6 +35,7 @@ struct wgw_session *wgw_session_new(struct wgw_tunnel *t, struct wgw_client *cha
 	s->refs = 1;
 	memcpy(s->token, token, sizeof(s->token));
 	memcpy(s->label_key, label_key, sizeof(s->label_key));
+	wgw_preambles_make(label_key, &s->preambles);
 	s->policy = *policy;
 	memset(policy, 0, sizeof(*policy));
 	s->next = t->sessions;
@@ -90,6 +91,11 @@ struct wgw_session *wgw_session_by_token(struct wgw_tunnel *t, const uint8_t *to
 const uint8_t *wgw_session_label_key(const struct wgw_session *s)
 {
 	return s->label_key;
+}
+
+const struct wgw_preambles *wgw_session_preambles(const struct wgw_session *s)
+{
+	return &s->preambles;
 }
 
 /* ---- delivery ---- */

@@ -108,6 +108,7 @@ enum wgw_route {
  * constant time. */
 struct wgw_session *wgw_session_by_token(struct wgw_tunnel *t, const uint8_t *token);
 const uint8_t *wgw_session_label_key(const struct wgw_session *s);
+const struct wgw_preambles *wgw_session_preambles(const struct wgw_session *s);
 /* Decides for @to in @protocol (IPPROTO_TCP, _UDP, _ICMP; 0: whichever). Port 53 of a system
  * resolver's address is rewritten to a tunnel name server in *@to. A refusal is said to the user,
  * with the option that allows it, once per address. */

@@ -4,11 +4,11 @@
  *
  * Theory of operation
  *
- * One SEQPACKET connection per socket; a message is a datagram, with struct wgw_dgram in front
- * unless the socket is RAW. The mode changes by WGW_OP_UDP_CONNECT on another connection: first
- * everything the socket has queued is sent in the old mode; then nothing is sent to the application
- * until WGW_OP_GO, so that it can take back what is queued with the wrong shape. What it returns
- * goes before what came meanwhile.
+ * One SEQPACKET connection per socket; a message is a datagram, with struct wgw_dgram in front or
+ * without: the application's say so by their preamble, ours have it unless the socket is RAW. The
+ * mode changes by WGW_OP_UDP_CONNECT on another connection: first everything the socket has queued
+ * is sent in the old mode; then nothing is sent to the application until WGW_OP_GO, so that it can
+ * take back what is queued with the wrong shape. What it returns goes before what came meanwhile.
  *
  * Datagrams that the application does not read in time are dropped, as the kernel does. An end of
  * file and an empty datagram both read as 0: SO_PASSCRED is on, and only a datagram has
@@ -96,29 +96,22 @@ static bool is_from_remote(const struct wgw_dgram_sock *u, const struct wgw_dgra
 	       (h->port == u->remote.port || u->kind == WGW_KIND_PING);
 }
 
-void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const struct iovec *iov,
-		 int n, size_t len)
+/* Whether payload looks like a message with a header. */
+static bool looks_headed(const struct wgw_dgram_sock *u, const struct iovec *iov, int n)
 {
-	enum { PIECES = 16 };
-	struct iovec pieces[PIECES + 1] = {{(void *)header, sizeof(*header)}};
-	struct msghdr msg = {.msg_iov = pieces};
+	uint8_t first[WGW_PREAMBLE_BYTES];
+	size_t at = 0;
 
-	if (u->dead || u->shut_rd || n > PIECES)
-		return;
-	if (u->held) {
-		keep(u, &u->arrived, header, iov, n, len);
-		return;
+	if (n && iov[0].iov_len >= sizeof(first))
+		return wgw_preamble_begins(u->preambles->to_app, iov[0].iov_base, sizeof(first));
+	for (int i = 0; i < n && at < sizeof(first); i++) {
+		size_t len =
+			iov[i].iov_len < sizeof(first) - at ? iov[i].iov_len : sizeof(first) - at;
+
+		memcpy(first + at, iov[i].iov_base, len);
+		at += len;
 	}
-	for (int i = 0; i < n; i++)
-		pieces[i + 1] = iov[i];
-	msg.msg_iovlen = (size_t)n + 1;
-	if (u->raw) {
-		if (!is_from_remote(u, header))
-			return;
-		msg.msg_iov = pieces + 1;
-		msg.msg_iovlen--;
-	}
-	(void)!sendmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return wgw_preamble_begins(u->preambles->to_app, first, at);
 }
 
 /* An empty message with a descriptor: on a RAW socket it says "ask for SO_ERROR". */
@@ -128,6 +121,37 @@ static void send_mark(struct wgw_dgram_sock *u)
 	struct msghdr msg = {0};
 
 	wgw_cmsg_attach(&msg, &control, u->sockets->probe);
+	(void)!sendmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const struct iovec *iov,
+		 int n, size_t len)
+{
+	enum { PIECES = 16 };
+	struct wgw_dgram head = *header;
+	struct iovec pieces[PIECES + 1] = {{&head, sizeof(head)}};
+	struct msghdr msg = {.msg_iov = pieces};
+
+	if (u->dead || u->shut_rd || n > PIECES)
+		return;
+	if (u->held) {
+		keep(u, &u->arrived, header, iov, n, len);
+		return;
+	}
+	memcpy(head.preamble, u->preambles->to_app, sizeof(head.preamble));
+	if (u->raw && header->err) { /* it was kept: its error may have been told */
+		send_mark(u);
+		return;
+	}
+	for (int i = 0; i < n; i++)
+		pieces[i + 1] = iov[i];
+	msg.msg_iovlen = (size_t)n + 1;
+	if (u->raw && !is_from_remote(u, header))
+		return;
+	if (u->raw && !looks_headed(u, iov, n)) {
+		msg.msg_iov = pieces + 1;
+		msg.msg_iovlen--;
+	}
 	(void)!sendmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -141,7 +165,7 @@ static bool wants_errors(const struct wgw_dgram_sock *u)
  * unreachable), or when it asked by IP_RECVERR. A refusal by our policy is told always. */
 void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, uint32_t info)
 {
-	struct wgw_dgram header = {.magic = WGW_WIRE_MAGIC, .err = (uint32_t)err, .info = info};
+	struct wgw_dgram header = {.err = (uint32_t)err, .info = info};
 	bool refused = info == UINT32_MAX;
 
 	if (!refused && !wants_errors(u) && !(u->connected && err == ECONNREFUSED))
@@ -160,8 +184,8 @@ void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, u
 
 /* ---- from the application ---- */
 
-/* One message. Returns false when there is none. *special: it has a header although RAW. */
-static bool receive(struct wgw_dgram_sock *u, size_t *len, bool *special)
+/* One message. Returns false when there is none. */
+static bool receive(struct wgw_dgram_sock *u, size_t *len)
 {
 	union {
 		struct cmsghdr align;
@@ -177,7 +201,6 @@ static bool receive(struct wgw_dgram_sock *u, size_t *len, bool *special)
 	ssize_t r = recvmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	bool is_message = false;
 
-	*special = false;
 	if (r < 0)
 		return false;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
@@ -186,8 +209,7 @@ static bool receive(struct wgw_dgram_sock *u, size_t *len, bool *special)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-			close(fd);
-			*special = true;
+			close(fd); /* a program's own, sent past the hooks */
 		}
 	}
 	*len = (size_t)r;
@@ -218,22 +240,18 @@ static void send_segments(struct wgw_dgram_sock *u, struct wgw_dgram *header,
 	udp_net_send(u, header, payload, len);
 }
 
-static void send_on(struct wgw_dgram_sock *u, size_t len, bool special)
+static void send_on(struct wgw_dgram_sock *u, size_t len)
 {
-	struct wgw_dgram header = {.magic = WGW_WIRE_MAGIC, .port = u->remote.port};
-	bool bare = u->raw && !special;
-	size_t skip = bare ? 0 : sizeof(header);
+	struct wgw_dgram header = {.port = u->remote.port};
+	bool headed =
+		len >= sizeof(header) && wgw_preamble_begins(u->preambles->to_tunnel, buffer, len);
+	size_t skip = headed ? sizeof(header) : 0;
 
-	if (u->shut_wr || len < skip)
+	if (u->shut_wr || (!headed && !u->connected)) /* a plain write on an unconnected socket */
 		return;
 	memcpy(header.ip, u->remote.ip, 16);
-	if (!bare) {
+	if (headed)
 		memcpy(&header, buffer, sizeof(header));
-		if (header.magic != WGW_WIRE_MAGIC)
-			return; /* a plain write on an unconnected socket */
-	} else if (!u->connected) {
-		return;
-	}
 	send_segments(u, &header, buffer + skip, len - skip);
 }
 
@@ -263,13 +281,12 @@ static void udp_close(struct wgw_dgram_sock *u)
 static bool drain(struct wgw_dgram_sock *u, unsigned int max)
 {
 	size_t len;
-	bool special;
 
 	/* What comes now may be in the new mode: it waits for WGW_OP_GO */
 	for (unsigned int i = 0; i < max && !u->held; i++) {
-		if (!receive(u, &len, &special))
+		if (!receive(u, &len))
 			return true;
-		send_on(u, len, special);
+		send_on(u, len);
 	}
 	return u->held;
 }
@@ -322,6 +339,7 @@ static struct wgw_dgram_sock *udp_new(struct wgw_sockets *s, struct wgw_quota *q
 	u->sock.cookie = op->cookie;
 	u->sock.inode = op->inode;
 	u->sockets = s;
+	u->preambles = wgw_session_preambles(q->session);
 	u->kind = op->kind == WGW_KIND_PING ? WGW_KIND_PING : WGW_KIND_UDP;
 	u->v6 = (op->u.open.flags & WGW_BIND_V6) != 0;
 	u->v6only = (op->u.open.flags & WGW_BIND_V6ONLY) != 0;

@@ -48,7 +48,8 @@ struct udp_kernel {
  * @watch:	Our end of its SEQPACKET socket
  * @v6:		AF_INET6
  * @outside:	Of a program that is outside of the tunnel
- * @raw:	Messages are bare payload
+ * @raw:	What its peer sends is delivered as bare payload
+ * @preambles:	The session's, for whose lifetime the quota has it
  * @held:	WGW_OP_UDP_CONNECT is under way: nothing is sent to the application
  * @requeued, @arrived: what it gave back, and what came meanwhile
  * @local:	What bind() or the first use chose; @remote: connected to
@@ -64,6 +65,7 @@ struct udp_kernel {
 struct wgw_dgram_sock {
 	struct wgw_sock sock;
 	struct wgw_sockets *sockets;
+	const struct wgw_preambles *preambles;
 	struct wgw_link link, by_port, mute;
 	struct wgw_watch watch;
 	struct wgw_job job;

@@ -51,8 +51,7 @@ static const struct stack_addr *known_as(const struct wgw_dgram_sock *u,
 static void header_from(struct wgw_dgram *h, const struct stack_addr *from,
 			const struct stack_addr *to, uint8_t ttl, uint8_t tos)
 {
-	*h = (struct wgw_dgram){
-		.magic = WGW_WIRE_MAGIC, .port = from->port, .ttl = ttl, .tos = tos};
+	*h = (struct wgw_dgram){.port = from->port, .ttl = ttl, .tos = tos};
 	memcpy(h->ip, from->ip, 16);
 	memcpy(h->local_ip, to->ip, 16);
 }
@@ -391,7 +390,7 @@ static void disconnect(struct wgw_dgram_sock *u)
 {
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2 && u->connected; i++) { /* else it would give its port up */
 		if (u->kernel[i].watch.fd >= 0)
 			connect(u->kernel[i].watch.fd, &none, sizeof(none));
 	}

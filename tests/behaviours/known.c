@@ -72,6 +72,54 @@ CASE(datagram_read_by_stdio)
 	printf("%d\n", fgets(data, sizeof(data), f) && strcmp(data, "hello\n") == 0);
 }
 
+/* Another process takes the peer of a socket away, which this one has used, and sends two
+ * datagrams to the echo server. */
+static int socket_without_its_peer(void)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	union address a;
+	socklen_t len = make_address(&a, host(false), ECHO_UDP_PORT);
+	int fd = udp_socket(false), status;
+	char data[32];
+
+	did("connect", connect_to(fd, host(false), ECHO_UDP_PORT));
+	for (int i = 0; i < 2; i++) {
+		said("write", write(fd, "x", 1));
+		said("read", read(fd, data, sizeof(data)));
+	}
+	if (fork() == 0) {
+		if (connect(fd, &none, sizeof(none)) ||
+		    sendto(fd, "the first one of these", 22, 0, &a.any, len) != 22 ||
+		    sendto(fd, "the second one of them", 22, 0, &a.any, len) != 22)
+			_exit(1);
+		_exit(0);
+	}
+	wait(&status);
+	printf("status %x\n", (unsigned int)status);
+	return fd;
+}
+
+CASE(write_after_another_process_disconnects)
+{
+	int fd = socket_without_its_peer();
+	union address a;
+	socklen_t len = sizeof(a);
+
+	said("write", write(fd, "nobody", 6));
+	said("getpeername", getpeername(fd, &a.any, &len));
+	said("write", write(fd, "nobody", 6));
+}
+
+CASE(small_read_after_another_process_disconnects)
+{
+	int fd = socket_without_its_peer();
+	char data[64] = "";
+
+	wait_in(fd);
+	said("read", read(fd, data, 32));
+	printf("\"%s\"\n", data);
+}
+
 CASE(datagram_after_shutdown)
 {
 	int fd = udp_socket(false);

@@ -388,6 +388,20 @@ CASE(loopback)
 	receive(a, 0);
 }
 
+CASE(loopback_pair)
+{
+	int a = udp_socket(false), b = udp_socket(false);
+
+	did("bind", bind_to(a, "127.0.0.1", 0));
+	did("bind", bind_to(b, "127.0.0.1", 0));
+	did("connect", connect_to(a, "127.0.0.1", local_port(b)));
+	did("connect", connect_to(b, "127.0.0.1", local_port(a)));
+	said("send", send(a, "there", 5, 0));
+	receive(b, 0);
+	said("send", send(b, "back", 4, 0));
+	receive(a, 0);
+}
+
 CASE(own_address)
 {
 	int a = udp_socket(false), b = udp_socket(false);

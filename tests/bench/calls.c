@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -18,7 +19,7 @@
 enum { ROUNDS = 2000, SLOW_ROUNDS = 400 };
 
 static struct sockaddr_in to = {.sin_family = AF_INET};
-static int tcp, udp, pair[2];
+static int tcp, udp, near, far, pair[2];
 
 static void plain(void)
 {
@@ -68,13 +69,58 @@ static void datagram(void)
 	sendto(udp, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to));
 }
 
+static void write_datagram(void)
+{
+	if (write(near, "sixteen bytes it", 16) != 16)
+		exit(1);
+}
+
+static void read_datagram(void)
+{
+	char bytes[64];
+
+	if (read(near, bytes, sizeof(bytes)) != 16)
+		exit(1);
+}
+
+static void have_datagram(void)
+{
+	struct pollfd p = {.fd = near, .events = POLLIN};
+
+	if (write(far, "sixteen bytes it", 16) != 16 || poll(&p, 1, 5000) != 1)
+		exit(1);
+}
+
 static const struct {
 	void (*call)(void);
 	int rounds;
+	void (*before)(void);
 } measures[] = {
-	{plain, ROUNDS},  {data, ROUNDS},	{name, ROUNDS},	    {option, ROUNDS},
-	{create, ROUNDS}, {cycle, SLOW_ROUNDS}, {datagram, ROUNDS},
+	{plain, ROUNDS, NULL},		{data, ROUNDS, NULL},
+	{name, ROUNDS, NULL},		{option, ROUNDS, NULL},
+	{create, ROUNDS, NULL},		{cycle, SLOW_ROUNDS, NULL},
+	{datagram, ROUNDS, NULL},	{read_datagram, ROUNDS, have_datagram},
+	{write_datagram, ROUNDS, NULL},
 };
+
+/* Two UDP sockets on the loopback, connected to each other. */
+static void connect_pair(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET}, b = a;
+	socklen_t len = sizeof(a);
+
+	near = socket(AF_INET, SOCK_DGRAM, 0);
+	far = socket(AF_INET, SOCK_DGRAM, 0);
+	if (bind(near, (struct sockaddr *)&a, len) ||
+	    getsockname(near, (struct sockaddr *)&a, &len) ||
+	    bind(far, (struct sockaddr *)&b, len) || getsockname(far, (struct sockaddr *)&b, &len))
+		exit(1);
+	a.sin_addr.s_addr = b.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (connect(near, (struct sockaddr *)&b, len) || connect(far, (struct sockaddr *)&a, len)) {
+		perror("calls");
+		exit(1);
+	}
+}
 
 static double now_us(void)
 {
@@ -105,10 +151,14 @@ int main(int argc, char **argv)
 		perror("calls");
 		return 1;
 	}
+	connect_pair();
 	for (size_t i = 0; i < sizeof(measures) / sizeof(*measures); i++) {
 		for (int n = 0; n < measures[i].rounds; n++) {
-			double began = now_us();
+			double began;
 
+			if (measures[i].before)
+				measures[i].before();
+			began = now_us();
 			measures[i].call();
 			us[n] = now_us() - began;
 		}

@@ -23,7 +23,7 @@ from lib import servers, world  # pylint: disable=wrong-import-position
 world.enter()
 
 MEASURES = ("getppid", "write and read, AF_UNIX", "getpeername", "getsockopt(TCP_NODELAY)", "socket and close",
-            "socket, connect and close", "sendto of a datagram")
+            "socket, connect and close", "sendto of a datagram", "read of a datagram, connected", "write of a datagram, connected")
 PORT = 4700
 ROUNDS = 3
 SERVER = f"import socket\ns = socket.create_server(('127.0.0.1', {PORT}), backlog=512)\nprint('ready', flush=True)\n" \

@@ -2,11 +2,11 @@
 /*
  * trips.c - moves data in every plain way, so that its system calls can be counted
  *
- * usage: trips ADDRESS PORT ROUNDS
+ * usage: trips ADDRESS PORT ROUNDS [udp]
  *
  * Connects to an echo server. Between two getppid() it makes ROUNDS round trips in each of the ways
  * below, one call for each step, and after the second getppid() it opens and closes ROUNDS
- * connections, ended by a third.
+ * connections (with udp: connected sockets), ended by a third.
  */
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -58,9 +58,11 @@ static void with_epoll(int fd, int set)
 	expect(readv(fd, in, 2), "readv");
 }
 
+static int type = SOCK_STREAM;
+
 static int open_one(const union address *a, socklen_t len)
 {
-	int fd = socket(a->any.sa_family, SOCK_STREAM, 0);
+	int fd = socket(a->any.sa_family, type, 0);
 
 	if (fd < 0 || connect(fd, &a->any, len))
 		die("connect");
@@ -78,11 +80,14 @@ int main(int argc, char **argv)
 		return 2;
 	len = parse_address(&a, argv[1], argv[2]);
 	rounds = atoi(argv[3]);
+	if (argc > 4)
+		type = SOCK_DGRAM;
 	fd = open_one(&a, len);
 	set = epoll_create1(0);
 	if (set < 0 || epoll_ctl(set, EPOLL_CTL_ADD, fd, &event))
 		die("epoll");
-	with_poll(fd); /* the first call of each kind may look at the descriptor */
+	if (type == SOCK_STREAM)
+		with_poll(fd); /* the first call of each kind may look at the descriptor */
 	getppid();
 	for (int i = 0; i < rounds; i++) {
 		with_poll(fd);

@@ -42,6 +42,7 @@ struct fake_tunnel {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	uint8_t token[WGW_TOKEN_BYTES], key[WGW_LABEL_KEY_BYTES];
+	struct wgw_preambles preambles;
 	struct fake_socket socket[FAKE_SOCKETS];
 	struct {
 		uint64_t cookie;
@@ -158,6 +159,7 @@ static inline void fake_finish_connect(struct fake_tunnel *t, struct fake_socket
 	for (int i = 0; go && i < n; i++) {
 		size_t skip = sizeof(struct wgw_op);
 
+		memcpy(message[i] + skip, t->preambles.to_app, sizeof(t->preambles.to_app));
 		if (t->raw)
 			skip += sizeof(struct wgw_dgram);
 		send(k->dgram, message[i] + skip, (size_t)len[i] - skip, MSG_NOSIGNAL);
@@ -294,6 +296,7 @@ static inline void fake_start(struct fake_tunnel *t)
 	t->stream = fake_listen(t->path, ".s", SOCK_STREAM);
 	t->sequenced = fake_listen(t->path, ".q", SOCK_SEQPACKET);
 	fake_hex(token, t->token, sizeof(t->token));
+	wgw_preambles_make(t->key, &t->preambles);
 	fake_hex(key, t->key, sizeof(t->key));
 	snprintf(t->env, sizeof(t->env), "1:%s:%s:%032d:%s", token, key, 0, t->path);
 	pthread_mutex_init(&t->lock, NULL);

@@ -370,6 +370,7 @@ START_TEST(a_program_sends_datagrams)
 		ssize_t n = recv(end, message, sizeof(message), 0);
 
 		ck_assert_int_gt(n, (ssize_t)sizeof(struct wgw_dgram));
+		memcpy(message, tunnel.preambles.to_app, WGW_PREAMBLE_BYTES);
 		ck_assert_int_eq(send(end, message, (size_t)n, 0), n);
 	}
 	finish_role(child);

@@ -2,6 +2,7 @@
 /* test_repr_dgram.c - datagrams with and without headers, and the change between the two */
 #include <check.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 
 #include "tests/unit/repr_fixture.h"
 #include "tests/unit/run_suite.h"
@@ -61,11 +62,11 @@ static ssize_t recv_from(int fd, char *text, size_t size, struct sockaddr_in *fr
 /* What the tunnel process sends to a socket without WGW_TAG_RAW. */
 static void deliver(int end, const char *text, uint8_t last, uint16_t port, uint32_t err)
 {
-	struct wgw_dgram head = {
-		.magic = WGW_WIRE_MAGIC, .port = port, .ttl = 61, .tos = 2, .err = err};
+	struct wgw_dgram head = {.port = port, .ttl = 61, .tos = 2, .err = err};
 	struct iovec iov[2] = {{&head, sizeof(head)}, {(void *)text, strlen(text)}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 
+	memcpy(head.preamble, session.preambles.to_app, sizeof(head.preamble));
 	memcpy(head.ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0", 15);
 	head.ip[15] = last;
 	memcpy(head.local_ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\x02", 16);
@@ -91,7 +92,7 @@ START_TEST(unconnected_datagrams_carry_addresses)
 	ck_assert_int_eq(send_to(fd, "ask", NULL), -EDESTADDRREQ);
 	ck_assert_int_eq(send_to(fd, "ask", &to), 3);
 	ck_assert_int_eq(recv(end, &got, sizeof(got), 0), (ssize_t)sizeof(got.head) + 3);
-	ck_assert_uint_eq(got.head.magic, WGW_WIRE_MAGIC);
+	ck_assert_mem_eq(got.head.preamble, session.preambles.to_tunnel, WGW_PREAMBLE_BYTES);
 	ck_assert_uint_eq(got.head.port, 53);
 	ck_assert_mem_eq(got.head.ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\x01", 16);
 	ck_assert_mem_eq(got.text, "ask", 3);
@@ -179,35 +180,23 @@ START_TEST(what_is_queued_at_connect_is_read_bare_and_in_order)
 }
 END_TEST
 
-START_TEST(another_destination_on_a_connected_socket_is_marked)
+START_TEST(another_destination_on_a_connected_socket_has_a_header)
 {
 	struct sockaddr_in to = peer_addr(), other = peer_addr();
 	struct {
 		struct wgw_dgram head;
 		char text[16];
 	} got;
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {&got, sizeof(got)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = &control,
-			     .msg_controllen = sizeof(control)};
 	int fd = udp_socket(AF_INET);
 	int end = tunnel_end(fd);
-	int passed;
 
 	other.sin_port = htons(54);
 	ck_assert_int_eq(connect_udp(fd, &to), 0);
 	ck_assert_int_eq(send_to(fd, "other", &other), 5);
 	ck_assert(tag_of(fd) & WGW_TAG_RAW);
-	ck_assert_int_eq(recvmsg(end, &msg, 0), (ssize_t)sizeof(got.head) + 5);
+	ck_assert_int_eq(recv(end, &got, sizeof(got), 0), (ssize_t)sizeof(got.head) + 5);
+	ck_assert_mem_eq(got.head.preamble, session.preambles.to_tunnel, WGW_PREAMBLE_BYTES);
 	ck_assert_uint_eq(got.head.port, 54);
-	ck_assert_ptr_nonnull(CMSG_FIRSTHDR(&msg));
-	memcpy(&passed, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(passed));
-	close(passed);
 	ck_assert_int_eq(send_to(fd, "peer", NULL), 4);
 	ck_assert_int_eq(recv(end, &got, sizeof(got), 0), 4);
 	close(fd);
@@ -413,6 +402,286 @@ START_TEST(largest_datagram_and_one_byte_more)
 }
 END_TEST
 
+/* ---- what another process changes while this one does not look ---- */
+
+static void disconnect(int fd)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+	ck_assert_int_eq(wgw_repr_connect(&session, fd, tag_of(fd), &none, sizeof(none)), 0);
+}
+
+/* Receives by @tag into buffers of @piece bytes, @room altogether; terminates the text. */
+static ssize_t recv_pieces(int fd, uint64_t tag, char *text, size_t room, size_t piece,
+			   struct msghdr *msg)
+{
+	static struct iovec iov[256];
+	size_t n = 0;
+
+	for (size_t at = 0; at < room; at += piece)
+		iov[n++] = (struct iovec){text + at, room - at < piece ? room - at : piece};
+	msg->msg_iov = iov;
+	msg->msg_iovlen = n;
+	text[room] = '\0';
+	return wgw_repr_recvmsg(&session, fd, tag, msg, 0);
+}
+
+START_TEST(a_header_that_was_not_expected_is_seen)
+{
+	static const char *const payload =
+		"0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQ"
+		"RSTUVWXYZ";
+	const size_t len = strlen(payload);
+	struct sockaddr_in to = peer_addr(), from;
+	int fd = udp_socket(AF_INET);
+	int end = tunnel_end(fd);
+	uint64_t old;
+
+	ck_assert_int_eq(connect_udp(fd, &to), 0);
+	old = tag_of(fd);
+	disconnect(fd);
+	for (size_t room = 1; room <= len + 2; room++) {
+		for (size_t piece = 1; piece <= room; piece += 7) {
+			char text[128];
+			struct msghdr msg = {.msg_name = &from, .msg_namelen = sizeof(from)};
+			size_t got = room < len ? room : len;
+
+			deliver(end, payload, 7, 5353, 0);
+			ck_assert_int_eq(recv_pieces(fd, old, text, room, piece, &msg),
+					 (ssize_t)got);
+			ck_assert_mem_eq(text, payload, got);
+			ck_assert_int_eq(msg.msg_flags, room < len ? MSG_TRUNC : 0);
+			ck_assert_uint_eq(ntohs(from.sin_port), 5353);
+		}
+	}
+	close(fd);
+}
+END_TEST
+
+START_TEST(bare_payload_that_was_not_expected_is_seen)
+{
+	char payload[160], text[200];
+	struct sockaddr_in to = peer_addr(), from;
+	int fd = udp_socket(AF_INET);
+	int end = tunnel_end(fd);
+	uint64_t old = tag_of(fd);
+
+	for (size_t i = 0; i < sizeof(payload); i++)
+		payload[i] = (char)('!' + i % 90);
+	ck_assert_int_eq(connect_udp(fd, &to), 0);
+	for (size_t len = 0; len <= sizeof(payload); len += 8) {
+		for (size_t room = 1; room < sizeof(text); room += 13) {
+			struct msghdr msg = {.msg_name = &from, .msg_namelen = sizeof(from)};
+			size_t got = room < len ? room : len;
+
+			ck_assert_int_eq(send(end, payload, len, 0), (ssize_t)len);
+			ck_assert_int_eq(recv_pieces(fd, old, text, room, 11, &msg), (ssize_t)got);
+			ck_assert_mem_eq(text, payload, got);
+			ck_assert_int_eq(msg.msg_flags, room < len ? MSG_TRUNC : 0);
+			ck_assert_uint_eq(ntohs(from.sin_port), 53); /* the peer */
+		}
+	}
+	/* without a peer nobody can say where it is from */
+	disconnect(fd);
+	ck_assert_int_eq(send(end, "stray", 5, 0), 5);
+	ck_assert_int_eq(recv_from(fd, text, sizeof(text), &from, 0), -EAGAIN);
+	close(fd);
+}
+END_TEST
+
+/* ---- without asking ---- */
+
+static unsigned int asked;
+
+static bool ask(int fd, uint64_t *tag)
+{
+	asked++;
+	return wgw_repr_tag(fd, tag);
+}
+
+static ssize_t recv_unasked(int fd, char *text, size_t room)
+{
+	return wgw_repr_recv_unasked(&session, fd, &(struct iovec){text, room}, 1, MSG_DONTWAIT,
+				     ask);
+}
+
+static ssize_t send_unasked(int fd, const char *text)
+{
+	return wgw_repr_send_unasked(&session, fd, &(struct iovec){(void *)text, strlen(text)}, 1,
+				     MSG_DONTWAIT, ask);
+}
+
+static void send_mark(int end)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {.cmsg_level = SOL_SOCKET,
+			      .cmsg_type = SCM_RIGHTS,
+			      .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct msghdr mark = {.msg_control = &control, .msg_controllen = sizeof(control)};
+
+	memcpy(CMSG_DATA(&control.head), &end, sizeof(end));
+	ck_assert_int_eq(sendmsg(end, &mark, 0), 0);
+}
+
+START_TEST(a_connected_socket_needs_no_question)
+{
+	struct sockaddr_in to = peer_addr();
+	int fd = udp_socket(AF_INET);
+	int end = tunnel_end(fd);
+	char text[64];
+
+	asked = 0;
+	ck_assert_int_eq(connect_udp(fd, &to), 0);
+	ck_assert_int_eq(send_unasked(fd, "plain"), 5);
+	ck_assert_int_eq(recv(end, text, sizeof(text), 0), 5);
+	ck_assert_int_eq(recv_unasked(fd, text, sizeof(text)), -EAGAIN);
+	ck_assert_int_eq(send(end, "a reply of some length", 22, 0), 22);
+	ck_assert_int_eq(recv_unasked(fd, text, 20), 20); /* cut as natively */
+	ck_assert_int_eq(send(end, "", 0, 0), 0);
+	ck_assert_int_eq(recv_unasked(fd, text, sizeof(text)), 0);
+	ck_assert_uint_eq(asked, 0);
+	tunnel.error_next = ECONNREFUSED;
+	send_mark(end);
+	ck_assert_int_eq(recv_unasked(fd, text, sizeof(text)), -ECONNREFUSED);
+	send_mark(end); /* told meanwhile by SO_ERROR */
+	ck_assert_int_eq(recv_unasked(fd, text, sizeof(text)), -EAGAIN);
+	shutdown(end, SHUT_RDWR);
+	ck_assert_int_eq(recv_unasked(fd, text, sizeof(text)), -ENETDOWN);
+	ck_assert_int_eq(send_unasked(fd, "x"), -ENETDOWN);
+	close(fd);
+}
+END_TEST
+
+START_TEST(an_error_is_seen_without_a_free_descriptor)
+{
+	struct sockaddr_in to = peer_addr();
+	struct rlimit few = {0}, before;
+	int fd = udp_socket(AF_INET);
+	int end = tunnel_end(fd);
+	char text[64];
+
+	ck_assert_int_eq(connect_udp(fd, &to), 0);
+	tunnel.error_next = ECONNREFUSED;
+	send_mark(end);
+	getrlimit(RLIMIT_NOFILE, &before);
+	few.rlim_max = before.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &few);
+	/* asking which error needs one; the datagram it is not */
+	ck_assert_int_eq(recv_unasked(fd, text, sizeof(text)), -EAGAIN);
+	setrlimit(RLIMIT_NOFILE, &before);
+	close(fd);
+}
+END_TEST
+
+START_TEST(unasked_a_header_is_seen_and_nothing_is_cut_untold)
+{
+	static const char payload[] = "sixteen bytes at least";
+	const ssize_t len = sizeof(payload) - 1;
+	struct sockaddr_in to = peer_addr();
+	int fd = udp_socket(AF_INET);
+	int end = tunnel_end(fd);
+	char text[256];
+
+	ck_assert_int_eq(connect_udp(fd, &to), 0);
+	disconnect(fd);
+	asked = 0;
+	deliver(end, payload, 7, 5353, 0);
+	ck_assert_int_eq(recv_unasked(fd, text, sizeof(text)), len);
+	ck_assert_mem_eq(text, payload, (size_t)len);
+	ck_assert_uint_eq(asked, 1);
+	for (size_t room = WGW_PREAMBLE_BYTES; room <= sizeof(struct wgw_dgram) + sizeof(payload);
+	     room++) {
+		bool whole = room >= sizeof(struct wgw_dgram) + (size_t)len;
+		ssize_t here = (ssize_t)room < len ? (ssize_t)room : len;
+
+		deliver(end, payload, 7, 5353, 0);
+		deliver(end, "and another of that kind", 7, 5353, 0);
+		ck_assert_int_eq(recv_unasked(fd, text, room), whole		    ? len
+							       : (ssize_t)room < 24 ? (ssize_t)room
+										    : 24);
+		ck_assert_mem_eq(text, whole ? payload : "and another of that kind", (size_t)here);
+		while (recv_from(fd, text, sizeof(text), NULL, MSG_DONTWAIT) >= 0)
+			;
+	}
+	deliver(end, "", 7, 5353, ECONNREFUSED); /* without a peer it is not told */
+	ck_assert_int_eq(recv_unasked(fd, text, sizeof(text)), -EAGAIN);
+	close(fd);
+}
+END_TEST
+
+START_TEST(unasked_nothing_is_taken_from_a_stranger)
+{
+	struct wgw_dgram bait = {.port = 1};
+	char text[128];
+	int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET}, pair[2];
+
+	memcpy(bait.preamble, session.preambles.to_app, sizeof(bait.preamble));
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(socketpair(AF_UNIX, types[i], 0, pair), 0);
+		ck_assert_int_eq(send(pair[1], &bait, sizeof(bait), 0), sizeof(bait));
+		ck_assert_int_eq(recv_unasked(pair[0], text, sizeof(text)), sizeof(bait));
+		ck_assert_mem_eq(text, &bait, sizeof(bait));
+		ck_assert_int_eq(send(pair[1], "twenty bytes to read", 20, 0), 20);
+		ck_assert_int_eq(recv_unasked(pair[0], text, 16), 16);
+		ck_assert_int_eq(recv(pair[0], text, sizeof(text), MSG_DONTWAIT),
+				 types[i] == SOCK_STREAM ? 4 : -1);
+		ck_assert_int_eq(send_unasked(pair[0], "mine"), 4);
+		ck_assert_int_eq(recv(pair[1], text, sizeof(text), 0), 4);
+		close(pair[1]);
+		if (types[i] == SOCK_STREAM) {
+			ck_assert_int_eq(recv_unasked(pair[0], text, sizeof(text)), 0);
+			ck_assert_int_eq(send_unasked(pair[0], "late"), -EPIPE);
+		}
+		close(pair[0]);
+	}
+	ck_assert_int_eq(pipe(pair), 0);
+	ck_assert_int_eq(write(pair[1], "piped", 5), 5);
+	ck_assert_int_eq(recv_unasked(pair[0], text, sizeof(text)), -ENOTSOCK);
+	ck_assert_int_eq(send_unasked(pair[1], "x"), -ENOTSOCK);
+	ck_assert_int_eq(read(pair[0], text, sizeof(text)), 5);
+	close(pair[0]);
+	close(pair[1]);
+	ck_assert_int_eq(recv_unasked(pair[0], text, sizeof(text)), -EBADF);
+}
+END_TEST
+
+START_TEST(what_cannot_go_bare_is_told)
+{
+	static char payload[65508];
+	struct wgw_dgram bait = {.port = 1};
+	struct sockaddr_in to = peer_addr();
+	struct iovec iov[2] = {{&bait, 10}, {(uint8_t *)&bait + 10, sizeof(bait) - 10}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+	struct {
+		struct wgw_dgram head;
+		char text[128];
+	} got;
+	int fd = udp_socket(AF_INET);
+	int end = tunnel_end(fd);
+
+	memcpy(bait.preamble, session.preambles.to_tunnel, sizeof(bait.preamble));
+	ck_assert(!wgw_repr_is_sent_unasked(&session, iov, 2, false));
+	ck_assert(wgw_repr_is_sent_unasked(&session, iov, 1, false));
+	ck_assert_int_eq(connect_udp(fd, &to), 0);
+	ck_assert_int_eq(wgw_repr_sendmsg(&session, fd, tag_of(fd), &msg, 0), sizeof(bait));
+	ck_assert_int_eq(recv(end, &got, sizeof(got), 0), 2 * sizeof(bait));
+	ck_assert_uint_eq(got.head.port, 53);
+	ck_assert_mem_eq(got.text, &bait, sizeof(bait));
+	iov[0] = (struct iovec){payload, 65507};
+	ck_assert(wgw_repr_is_sent_unasked(&session, iov, 1, false));
+	ck_assert(!wgw_repr_is_sent_unasked(&session, iov, 1, true));
+	iov[0].iov_len = 65508;
+	ck_assert(!wgw_repr_is_sent_unasked(&session, iov, 1, false));
+	iov[0].iov_len = 1232;
+	ck_assert(wgw_repr_is_sent_unasked(&session, iov, 1, true));
+	iov[0].iov_len = 1233;
+	ck_assert(!wgw_repr_is_sent_unasked(&session, iov, 1, true));
+	close(fd);
+}
+END_TEST
+
 START_TEST(names_of_datagram_sockets)
 {
 	struct sockaddr_in to = peer_addr(), in;
@@ -460,7 +729,7 @@ int main(void)
 	tcase_add_test(tc, connected_sockets_are_bare_payload);
 	tcase_add_test(tc, a_new_peer_is_not_taken_from_the_cache);
 	tcase_add_test(tc, what_is_queued_at_connect_is_read_bare_and_in_order);
-	tcase_add_test(tc, another_destination_on_a_connected_socket_is_marked);
+	tcase_add_test(tc, another_destination_on_a_connected_socket_has_a_header);
 	tcase_add_test(tc, asking_for_ancillary_data_ends_bare_payload);
 	tcase_add_test(tc, disconnect_brings_addresses_back);
 	tcase_add_test(tc, a_refused_connect_leaves_the_socket_as_it_was);
@@ -469,6 +738,13 @@ int main(void)
 	tcase_add_test(tc, tunnel_death_is_netdown_and_not_an_empty_datagram);
 	tcase_add_test(tc, ancillary_data_go_both_ways);
 	tcase_add_test(tc, largest_datagram_and_one_byte_more);
+	tcase_add_test(tc, a_header_that_was_not_expected_is_seen);
+	tcase_add_test(tc, bare_payload_that_was_not_expected_is_seen);
+	tcase_add_test(tc, a_connected_socket_needs_no_question);
+	tcase_add_test(tc, an_error_is_seen_without_a_free_descriptor);
+	tcase_add_test(tc, unasked_a_header_is_seen_and_nothing_is_cut_untold);
+	tcase_add_test(tc, unasked_nothing_is_taken_from_a_stranger);
+	tcase_add_test(tc, what_cannot_go_bare_is_told);
 	tcase_add_test(tc, names_of_datagram_sockets);
 	tcase_add_test(tc, an_unknown_token_gets_no_answer);
 	suite_add_tcase(suite, tc);

@@ -39,6 +39,39 @@ START_TEST(key_stream_is_siphash_of_nonce_and_block)
 }
 END_TEST
 
+START_TEST(preambles_are_siphash_of_blocks_that_no_label_has)
+{
+	struct wgw_preambles preambles;
+	uint8_t want[8];
+
+	wgw_preambles_make(key, &preambles);
+	for (uint64_t i = 0; i < 2 * WGW_PREAMBLE_BYTES / 8; i++) {
+		const uint64_t input[2] = {i / 2, 256 + i % 2};
+		const uint8_t *got = i / 2 ? preambles.to_app : preambles.to_tunnel;
+
+		ck_assert_int_eq(crypto_shorthash(want, (const uint8_t *)input, sizeof(input), key),
+				 0);
+		ck_assert_mem_eq(got + 8 * (i % 2), want, sizeof(want));
+	}
+}
+END_TEST
+
+START_TEST(a_preamble_is_compared_in_full)
+{
+	uint8_t message[WGW_PREAMBLE_BYTES];
+	struct wgw_preambles p;
+
+	wgw_preambles_make(key, &p);
+	for (unsigned int bit = 0; bit < 8 * sizeof(message); bit++) {
+		memcpy(message, p.to_app, sizeof(message));
+		ck_assert(wgw_preamble_begins(p.to_app, message, sizeof(message)));
+		ck_assert(!wgw_preamble_begins(p.to_app, message, sizeof(message) - 1));
+		message[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		ck_assert(!wgw_preamble_begins(p.to_app, message, sizeof(message)));
+	}
+}
+END_TEST
+
 START_TEST(a_label_opens_to_what_was_sealed)
 {
 	struct wgw_label label = example(), opened;
@@ -103,6 +136,8 @@ int main(void)
 	TCase *tc = tcase_create("seal");
 
 	tcase_add_test(tc, key_stream_is_siphash_of_nonce_and_block);
+	tcase_add_test(tc, preambles_are_siphash_of_blocks_that_no_label_has);
+	tcase_add_test(tc, a_preamble_is_compared_in_full);
 	tcase_add_test(tc, a_label_opens_to_what_was_sealed);
 	tcase_add_test(tc, what_is_not_a_label_does_not_open);
 	tcase_add_test(tc, session_variable);

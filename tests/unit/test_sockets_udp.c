@@ -23,11 +23,18 @@ static int udp_open(void)
 	return fd;
 }
 
+/* As the application's side begins a header. */
+static void begin_header(struct wgw_dgram *h)
+{
+	memcpy(h->preamble, wgw_session_preambles(NULL)->to_tunnel, sizeof(h->preamble));
+}
+
 static void send_to(int fd, const struct stack_addr *to, const char *text)
 {
-	struct wgw_dgram h = {.magic = WGW_WIRE_MAGIC, .port = to->port};
+	struct wgw_dgram h = {.port = to->port};
 	struct iovec iov[2] = {{&h, sizeof(h)}, {(void *)text, strlen(text)}};
 
+	begin_header(&h);
 	memcpy(h.ip, to->ip, 16);
 	ck_assert_int_eq(writev(fd, iov, 2), (ssize_t)(sizeof(h) + strlen(text)));
 }
@@ -39,7 +46,8 @@ static bool receive(int fd, struct wgw_dgram *h, char text[64])
 	ssize_t r = readv(fd, iov, 2);
 
 	memset(text + (r > (ssize_t)sizeof(*h) ? r - (ssize_t)sizeof(*h) : 0), 0, 1);
-	return r >= (ssize_t)sizeof(*h);
+	return r >= (ssize_t)sizeof(*h) &&
+	       wgw_preamble_begins(wgw_session_preambles(NULL)->to_app, h, (size_t)r);
 }
 
 /* WGW_OP_UDP_CONNECT up to its reply. */
@@ -257,7 +265,7 @@ END_TEST
 
 START_TEST(received_order_is_kept_across_connect)
 {
-	struct wgw_dgram h, first = {.magic = WGW_WIRE_MAGIC, .port = 80};
+	struct wgw_dgram h, first = {.port = 80};
 	char text[64];
 	struct wgw_op op;
 	int fd, talk;
@@ -362,17 +370,8 @@ END_TEST
 
 START_TEST(headed_message_on_a_raw_socket_goes_to_its_address)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct wgw_dgram h = {.magic = WGW_WIRE_MAGIC, .port = other_peer.port};
+	struct wgw_dgram h = {.port = other_peer.port};
 	struct iovec iov[2] = {{&h, sizeof(h)}, {"aside", 5}};
-	struct msghdr msg = {.msg_iov = iov,
-			     .msg_iovlen = 2,
-			     .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf)};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	int fd;
 
 	fake_start();
@@ -380,19 +379,65 @@ START_TEST(headed_message_on_a_raw_socket_goes_to_its_address)
 	fake_run(5);
 	connected(fd, &app_peer);
 	memcpy(h.ip, other_peer.ip, 16);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	ck_assert_int_gt(sendmsg(fd, &msg, 0), 0);
-	/* the same bytes written plainly are payload for the peer */
+	begin_header(&h);
 	ck_assert_int_gt(writev(fd, iov, 2), 0);
+	/* what only looks like it is payload: the other way's preamble, one bit less */
+	memcpy(h.preamble, wgw_session_preambles(NULL)->to_app, sizeof(h.preamble));
+	ck_assert_int_gt(writev(fd, iov, 2), 0);
+	begin_header(&h);
+	h.preamble[15] ^= 0x80;
+	ck_assert_int_gt(writev(fd, iov, 2), 0);
+	begin_header(&h);
+	ck_assert_int_eq(write(fd, &h, sizeof(h) - 1), sizeof(h) - 1);
 	fake_run(5);
-	ck_assert_uint_eq(fake_n_sent, 2);
+	ck_assert_uint_eq(fake_n_sent, 4);
 	ck_assert(stack_addr_equal(&fake_sent[0].to, &other_peer));
 	ck_assert_uint_eq(fake_sent[0].len, 5);
 	ck_assert(stack_addr_equal(&fake_sent[1].to, &app_peer));
 	ck_assert_uint_eq(fake_sent[1].len, sizeof(h) + 5);
+	ck_assert(stack_addr_equal(&fake_sent[2].to, &app_peer));
+	ck_assert_uint_eq(fake_sent[2].len, sizeof(h) + 5);
+	ck_assert(stack_addr_equal(&fake_sent[3].to, &app_peer));
+	ck_assert_uint_eq(fake_sent[3].len, sizeof(h) - 1);
+}
+END_TEST
+
+START_TEST(plain_write_goes_to_the_peer_with_or_without_raw)
+{
+	struct wgw_op op;
+	int fd, talk;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	talk = connect_begin(fd, &app_peer, &op);
+	connect_end(talk, 0); /* connected, with headers */
+	ck_assert_int_eq(write(fd, "plain", 5), 5);
+	fake_run(5);
+	ck_assert_uint_eq(fake_n_sent, 1);
+	ck_assert(stack_addr_equal(&fake_sent[0].to, &app_peer));
+	ck_assert_uint_eq(fake_sent[0].len, 5);
+}
+END_TEST
+
+START_TEST(payload_that_looks_like_a_header_gets_one)
+{
+	struct wgw_dgram bait = {.port = 1, .err = ECONNREFUSED}, h;
+	char text[64];
+	int fd;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	connected(fd, &app_peer);
+	memcpy(bait.preamble, wgw_session_preambles(NULL)->to_app, sizeof(bait.preamble));
+	fake_udp_receive(fake_udp_last, &app_peer, &bait, sizeof(bait));
+	fake_udp_receive(fake_udp_last, &app_peer, &bait, WGW_PREAMBLE_BYTES - 1);
+	ck_assert(receive(fd, &h, text));
+	ck_assert_uint_eq(h.err, 0);
+	ck_assert_uint_eq(h.port, app_peer.port);
+	ck_assert_mem_eq(text, &bait, sizeof(bait));
+	ck_assert_int_eq(read(fd, text, sizeof(text)), WGW_PREAMBLE_BYTES - 1);
 }
 END_TEST
 
@@ -577,6 +622,8 @@ static Suite *suite(void)
 	tcase_add_test(t, held_datagrams_are_bounded);
 	tcase_add_test(t, icmp_error_marks_a_raw_socket_and_so_error_tells);
 	tcase_add_test(t, headed_message_on_a_raw_socket_goes_to_its_address);
+	tcase_add_test(t, plain_write_goes_to_the_peer_with_or_without_raw);
+	tcase_add_test(t, payload_that_looks_like_a_header_gets_one);
 	tcase_add_test(t, refused_destination_is_told);
 	tcase_add_test(t, two_sockets_of_the_session_meet_on_loopback);
 	tcase_add_test(t, host_loopback_is_reached_by_a_kernel_socket);
