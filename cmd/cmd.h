@@ -11,15 +11,13 @@
 
 #define WGWRAP_VERSION "0.1.0"
 
-/* Exit statuses of subcommands other than run, whose own are in src/session/run.h. */
+/* Exit statuses of subcommands other than run. */
 enum cmd_status {
-	CMD_OK = 0,
-	CMD_FAILED = 1, /* at run time */
-	CMD_USAGE = 2,
-	CMD_BAD_CONFIG = 3,
-	CMD_NO_HANDSHAKE = 4, /* in time */
-	CMD_NOT_RUNNING = 5,
-	CMD_UNHEALTHY = 6,
+	CMD_OK = WGW_EXIT_OK,
+	CMD_FAILED = WGW_EXIT_RUNTIME,
+	CMD_USAGE = WGW_EXIT_USAGE,
+	CMD_BAD_CONFIG = WGW_EXIT_CONFIG,
+	CMD_UNHEALTHY = WGW_EXIT_UNHEALTHY,
 };
 
 /* Each takes argv with its own name in argv[0], and returns an exit status. */
@@ -53,7 +51,6 @@ void cmd_diag_init(struct wgw_diag *diag, bool notes);
 /* Ends output to standard output. Returns @status, or CMD_FAILED after saying why. */
 int cmd_flush(int status);
 
-struct option;
 /* Takes the options of a command of its own (argv[0]: its name) apart, up to optind: -h and what is
  * wrong here, the others by @take, which returns -1 or an exit status. @shorts begins with ':'.
  * Returns -1, or an exit status after what is wrong was said. */

@@ -6,6 +6,7 @@
 #include "cmd/cmd.h"
 #include "src/control/control.h"
 #include "src/control/metrics.h"
+#include "src/control/show.h"
 
 enum { OPT_LISTEN = 256, OPT_ANY_USER, OPT_ANY_ADDRESS, OPT_METRICS };
 
@@ -15,20 +16,6 @@ const char cmd_health_help[] = "  --metrics              print metrics for Prome
 			       "status page at / over HTTP\n"
 			       "  --any-user             to other users of this host, too\n"
 			       "  --any-address          to other hosts, too\n";
-
-static bool print(const struct wgw_status *s)
-{
-	char text[WGW_ALIVE_TEXT_BYTES];
-
-	printf("%s: %s%s%s\n", s->label ? s->label : s->name, wgw_state_word(s->state),
-	       s->reason ? ": " : "", s->reason ? s->reason : "");
-	for (size_t i = 0; i < s->n_alive; i++) {
-		if (s->alive[i].late)
-			printf("%s: %s %s\n", s->label ? s->label : s->name, s->alive[i].address,
-			       wgw_alive_text(&s->alive[i], text));
-	}
-	return wgw_status_is_ready(s);
-}
 
 /** once() - a line a tunnel, or the metrics. Return: exit status */
 static int once(const struct wgw_health_options *o, bool metrics)
@@ -49,7 +36,7 @@ static int once(const struct wgw_health_options *o, bool metrics)
 	if (status == CMD_OK && metrics)
 		wgw_metrics(stdout, &one, o->version);
 	for (size_t i = 0; i < one.n && !metrics && (status == CMD_OK || i > 0); i++) {
-		if (!print(one.at[i]))
+		if (!wgw_show_ready(stdout, one.at[i]))
 			status = CMD_UNHEALTHY;
 	}
 	wgw_tunnels_free(&list);

@@ -12,15 +12,13 @@
 #include <sys/socket.h>
 
 #include "cmd/cmd.h"
+#include "src/base/descriptors.h"
 #include "src/config/values.h"
 
 enum {
 	WAIT_DEFAULT_MS = 15 * 1000, /* three handshake attempts (REKEY_TIMEOUT is 5 s) */
 	LINGER_DEFAULT_MS = 10 * 1000,
 	DURATION_MAX_MS = 24 * 60 * 60 * 1000,
-	MTU_MIN_BYTES = 576,
-	DNS_PORT = 53,
-	FD_MAX = 1 << 20,
 	OPTIONS_MAX = 64,
 };
 
@@ -142,7 +140,7 @@ static int take_prefixes(const char *option, const char *value, bool is_dns,
 		    wgw_prefix_parse(element, &prefix, NULL) < 0)
 			return bad(option, element,
 				   is_dns ? "an address" : "an address or a CIDR block");
-		prefix.addr.port = is_dns ? DNS_PORT : 0;
+		prefix.addr.port = is_dns ? WGW_DNS_PORT : 0;
 		if (wgw_prefixes_add(list, &prefix) < 0) {
 			cmd_say("out of memory");
 			return owner->failed;
@@ -195,7 +193,7 @@ static int take_keep_fd(const char *value, struct wgw_run_options *o)
 	uint32_t fd;
 	int *fds;
 
-	if (wgw_number_parse(value, 0, FD_MAX, &fd) < 0)
+	if (wgw_number_parse(value, 0, WGW_DESCRIPTORS_MAX, &fd) < 0)
 		return bad("keep-fd", value, "the number of a descriptor");
 	fds = reallocarray(o->keep_fds, o->n_keep_fds + 1, sizeof(*fds));
 	if (!fds) {
@@ -229,8 +227,11 @@ static int take_number(int option, const char *value, struct wgw_run_options *o)
 
 	switch (option) {
 	case OPT_MTU:
-		if (wgw_number_parse(value, MTU_MIN_BYTES, WG_MTU_MAX_BYTES, &number) < 0)
-			return bad("mtu", value, "a number of bytes from 576 to 65495");
+		if (wgw_number_parse(value, WGW_CONFIG_MTU_MIN_BYTES, WG_MTU_MAX_BYTES, &number) <
+		    0)
+			return cmd_misuse(owner->misuse, owner->name,
+					  "--mtu: '%.80s' is not a number of bytes from %d to %d",
+					  value, WGW_CONFIG_MTU_MIN_BYTES, WG_MTU_MAX_BYTES);
 		o->mtu = (uint16_t)number;
 		return -1;
 	case OPT_LISTEN_PORT:

@@ -120,10 +120,13 @@ struct wgw_config {
 enum {
 	WGW_CONFIG_MAX_BYTES = 4 * 1024 * 1024,
 	WGW_CONFIG_PEERS_MAX = 4096,
+	WGW_CONFIG_MTU_MIN_BYTES = 576, /* as WireGuard for Windows; RFC 791 asks for it */
 	WGW_CONFIG_ALIVE_MAX = 64,	/* addresses of CheckAlive */
 	WGW_CONFIG_ALIVE_S = 5,		/* CheckAliveInterval, unless it is said */
 	WGW_CONFIG_NAME_MAX_BYTES = 64, /* of a peer's name; longer ones are cut */
 };
+
+enum { WGW_DNS_PORT = 53 }; /* RFC 1035 4.2 */
 
 /**
  * struct wgw_diag - takes messages

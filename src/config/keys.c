@@ -19,11 +19,7 @@
 #include "src/config/values.h"
 #include "stack/stack.h"
 
-enum {
-	MTU_MIN_BYTES = 576, /* as WireGuard for Windows; RFC 791 asks for it */
-	KEEPALIVE_MAX_S = 65535,
-	DNS_PORT = 53,
-};
+enum { KEEPALIVE_MAX_S = 65535 };
 
 /* ---- keys ---- */
 
@@ -93,9 +89,10 @@ static void set_mtu(struct wgw_parser *p, const struct wgw_key *key, const char 
 	char quoted[WGW_QUOTED_BYTES];
 	uint32_t mtu;
 
-	if (wgw_number_parse(value, MTU_MIN_BYTES, WG_MTU_MAX_BYTES, &mtu) < 0)
+	if (wgw_number_parse(value, WGW_CONFIG_MTU_MIN_BYTES, WG_MTU_MAX_BYTES, &mtu) < 0)
 		wgw_parser_say(p, WGW_ERROR, key, "%s is not a number from %d to %d",
-			       wgw_quoted(value, quoted), MTU_MIN_BYTES, WG_MTU_MAX_BYTES);
+			       wgw_quoted(value, quoted), WGW_CONFIG_MTU_MIN_BYTES,
+			       WG_MTU_MAX_BYTES);
 	else
 		p->config->mtu = (uint16_t)mtu;
 }
@@ -271,7 +268,7 @@ static void set_dns(struct wgw_parser *p, const struct wgw_key *key, const char 
 				       wgw_quoted(value, quoted));
 			return;
 		}
-		server.addr.port = DNS_PORT;
+		server.addr.port = WGW_DNS_PORT;
 		r = wgw_prefixes_add(&p->config->dns, &server);
 	}
 	if (r < 0)

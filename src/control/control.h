@@ -16,17 +16,6 @@
 #include "src/control/status.h"
 #include "src/session/session.h"
 
-/* Exit statuses of the commands that operate tunnels, as wgwrap(1) says. */
-enum wgw_exit {
-	WGW_EXIT_OK = 0,
-	WGW_EXIT_RUNTIME = 1,
-	WGW_EXIT_USAGE = 2,
-	WGW_EXIT_CONFIG = 3,
-	WGW_EXIT_NO_HANDSHAKE = 4,
-	WGW_EXIT_NOT_RUNNING = 5,
-	WGW_EXIT_UNHEALTHY = 6,
-};
-
 /* ---- request.c ---- */
 
 /* Sends a request over @fd and waits for the answer. Returns 0 and *reply, whose err is

@@ -29,6 +29,7 @@
 #include "src/control/control.h"
 #include "src/control/metrics.h"
 #include "src/control/page.h"
+#include "src/control/show.h"
 
 enum {
 	CONNECTIONS_MAX = 64,
@@ -126,22 +127,10 @@ static bool tunnels(struct server *s, struct wgw_tunnels *list)
 /** put_ready() - a line for each tunnel; whether all are ready */
 static bool put_ready(FILE *out, const struct wgw_tunnels *list)
 {
-	char text[WGW_ALIVE_TEXT_BYTES];
 	bool ready = true;
 
-	for (size_t i = 0; i < list->n; i++) {
-		const struct wgw_status *s = list->at[i];
-
-		fprintf(out, "%s: %s%s%s\n", s->label ? s->label : s->name,
-			wgw_state_word(s->state), s->reason ? ": " : "",
-			s->reason ? s->reason : "");
-		for (size_t k = 0; k < s->n_alive; k++) {
-			if (s->alive[k].late)
-				fprintf(out, "%s: %s %s\n", s->label ? s->label : s->name,
-					s->alive[k].address, wgw_alive_text(&s->alive[k], text));
-		}
-		ready = ready && wgw_status_is_ready(s);
-	}
+	for (size_t i = 0; i < list->n; i++)
+		ready = wgw_show_ready(out, list->at[i]) && ready;
 	return ready;
 }
 

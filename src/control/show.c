@@ -187,6 +187,21 @@ static void put_peers(FILE *out, const struct style *c, const struct wgw_status 
 	free(order);
 }
 
+bool wgw_show_ready(FILE *out, const struct wgw_status *s)
+{
+	const char *name = s->label ? s->label : s->name;
+	char text[WGW_ALIVE_TEXT_BYTES];
+
+	fprintf(out, "%s: %s%s%s\n", name, wgw_state_word(s->state), s->reason ? ": " : "",
+		s->reason ? s->reason : "");
+	for (size_t i = 0; i < s->n_alive; i++) {
+		if (s->alive[i].late)
+			fprintf(out, "%s: %s %s\n", name, s->alive[i].address,
+				wgw_alive_text(&s->alive[i], text));
+	}
+	return wgw_status_is_ready(s);
+}
+
 /* ---- the interface ---- */
 
 static void put_sessions(FILE *out, const struct style *c, const struct wgw_status *s)

@@ -22,6 +22,10 @@ void wgw_show_dump(FILE *out, const struct wgw_status *s, bool prefix);
 bool wgw_show_field(FILE *out, const struct wgw_status *s, const char *field, bool prefix);
 bool wgw_show_is_field(const char *word);
 
+/* One line, "NAME: STATE: reason", and one for each address of CheckAlive that is late. Returns
+ * wgw_status_is_ready(). */
+bool wgw_show_ready(FILE *out, const struct wgw_status *s);
+
 /* One JSON object with all tunnels: see cmd/wgwrap-show.schema.json. */
 void wgw_show_json(FILE *out, const struct wgw_tunnels *list);
 

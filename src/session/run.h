@@ -74,7 +74,18 @@ struct wgw_run_options {
 	unsigned int n_keep_fds;
 };
 
-/* exit statuses of run that are wgwrap's own */
+/* Exit statuses of the other commands, as wgwrap(1) says. */
+enum wgw_exit {
+	WGW_EXIT_OK = 0,
+	WGW_EXIT_RUNTIME = 1, /* failed while it ran */
+	WGW_EXIT_USAGE = 2,
+	WGW_EXIT_CONFIG = 3,
+	WGW_EXIT_NO_HANDSHAKE = 4, /* in time */
+	WGW_EXIT_NOT_RUNNING = 5,
+	WGW_EXIT_UNHEALTHY = 6,
+};
+
+/* Exit statuses of run that are wgwrap's own, as env(1) and timeout(1) have them. */
 enum {
 	WGW_EXIT_FAILED = 125,	       /* wgwrap itself failed */
 	WGW_EXIT_NOT_EXECUTABLE = 126, /* or it cannot be captured */

@@ -12,8 +12,6 @@
 
 #include "src/tunnel/policy.h"
 
-enum { DNS_PORT = 53 };
-
 /* ---- parsing ---- */
 
 static int add_prefix(struct wgw_prefixes *list, const char *text)
@@ -44,7 +42,7 @@ static int set_dns(struct wgw_policy *p, const char *value)
 	if (p->n_dns == WGW_POLICY_DNS_MAX)
 		return -EINVAL;
 	p->dns[p->n_dns] = prefix.addr;
-	p->dns[p->n_dns++].port = DNS_PORT;
+	p->dns[p->n_dns++].port = WGW_DNS_PORT;
 	return 0;
 }
 
@@ -179,7 +177,7 @@ enum wgw_route wgw_policy_route(const struct wgw_policy *policy, const struct wg
 				struct stack_addr *to, enum wgw_refusal *why)
 {
 	*why = WGW_REFUSAL_NONE;
-	if (to->port == DNS_PORT && wgw_prefixes_longest(&policy->system_resolvers, to) >= 0) {
+	if (to->port == WGW_DNS_PORT && wgw_prefixes_longest(&policy->system_resolvers, to) >= 0) {
 		if (policy->dns_mode == WGW_POLICY_DNS_SYSTEM)
 			return WGW_ROUTE_DIRECT;
 		if (policy->dns_mode == WGW_POLICY_DNS_REFUSE || policy->n_dns == 0) {

@@ -104,7 +104,7 @@ static int set_servers(ares_channel ares, const struct stack_addr *servers, size
 	n = n < DNS_SERVERS_MAX ? n : DNS_SERVERS_MAX;
 	memset(nodes, 0, sizeof(nodes));
 	for (size_t i = 0; i < n; i++) {
-		int port = servers[i].port ? servers[i].port : DNS_PORT;
+		int port = servers[i].port ? servers[i].port : WGW_DNS_PORT;
 
 		nodes[i].next = i + 1 < n ? &nodes[i + 1] : NULL;
 		nodes[i].udp_port = nodes[i].tcp_port = port;

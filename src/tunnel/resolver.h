@@ -9,7 +9,6 @@
 #include "src/tunnel/tunnel.h"
 
 enum {
-	DNS_PORT = 53,
 	DNS_SERVERS_MAX = 16,  /* of a session; more are not asked */
 	DNS_TIMEOUT_MS = 2000, /* first try; c-ares doubles it */
 	DNS_TRIES = 3,
