@@ -205,6 +205,27 @@ named=$(sed -n "/'-c --config/,/--version'/p" "$root/cmd/completions/wgwrap.bash
 [ "$named" = "$options" ]
 result $? 'the completion names the options' "$(diff <(echo "$options") <(echo "$named"))"
 
+# ---- the READMEs of folders ----
+
+# each C file is named in its folder's README.md or in that of the folder above; src/repr's operations in preload's
+unnamed=
+for file in "$root"/stack/*.c "$root"/src/*/*.c "$root"/preload/*.c "$root"/cmd/*.c "$root"/tests/behaviours/*.c; do
+	folder=$(dirname "$file")
+	cat "$folder/README.md" "$folder/../README.md" "$root/preload/README.md" 2>/dev/null >readmes
+	grep -qF "\`$(basename "$file")\`" readmes || unnamed="$unnamed ${file#"$root"/}"
+done
+[ -z "$unnamed" ]
+result $? "each file is in its folder's table" "missing:$unnamed"
+# and a table names no file that is not there
+stale=
+for readme in "$root"/stack/README.md "$root"/src/*/README.md "$root"/cmd/README.md; do
+	for name in $(sed -n 's/^| \(.*`\) |.*/\1/p' "$readme" | grep -oE '`[a-z0-9_]+\.[ch]`' | tr -d '\`'); do
+		[ -e "$(dirname "$readme")/$name" ] || stale="$stale ${readme#"$root"/}:$name"
+	done
+done
+[ -z "$stale" ]
+result $? 'a table names no file that is gone' "gone:$stale"
+
 # ---- keys ----
 
 "$wgwrap" genkey >own.key 2>err
