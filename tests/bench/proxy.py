@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-proxy.py - SOCKS 5: throughput, requests per second, CPU per byte; wgwrap, wireproxy if on PATH, microsocks as the bound
+proxy.py - SOCKS 5: throughput, requests per second, CPU per byte; wgwrap, wireproxy if on PATH, microsocks as the bound;
+wgwrap's https:// proxy, by CONNECT
 
 microsocks reaches the same server without a tunnel: no proxy that encrypts gets past it. The others use the same
 wireguard-go server with the same key, so only one runs at a time. Proxies take turns within a round; figures are medians
@@ -33,8 +34,8 @@ PORT = 1080
 class Proxy:
     """One of those compared: a command in a namespace, and the processes whose time counts."""
 
-    def __init__(self, w, name, argv, ns=None):
-        self.w, self.name, self.argv, self.ns = w, name, argv, ns
+    def __init__(self, w, name, argv, ns=None, reach=("-x", f"socks5://127.0.0.1:{PORT}")):
+        self.w, self.name, self.argv, self.ns, self.reach = w, name, argv, ns, reach
         self.samples = {}
         self.highest = 0
 
@@ -49,10 +50,14 @@ class Proxy:
                    lambda: subprocess.run(probe, capture_output=True, check=False).returncode == 0, 20)
 
     def client(self, *arguments):
-        return self.enter() + ["curl", "-sS", "--fail", "-x", f"socks5://127.0.0.1:{PORT}", *arguments]
+        return self.enter() + ["curl", "-sS", "--fail", *self.reach, *arguments]
 
     def pids(self):
-        return [self.child.pid] + (self.w.tunnels() if self.name == "wgwrap" else [])
+        return [self.child.pid] + (self.w.tunnels() if "wgwrap" in self.name else []) + self.tls_pids()
+
+    @staticmethod
+    def tls_pids():
+        return world.processes("wgwrap-tls")
 
     def timed(self, *arguments):
         """Wall-clock and CPU seconds of one load."""
@@ -64,8 +69,10 @@ class Proxy:
         self.samples.setdefault(what, []).append(value)
 
     def measure(self):
+        tls = sum(map(cpu_seconds, self.tls_pids()))
         took, cpu = self.timed("-o", "/dev/null", f"http://10.9.0.1/big.bin?[1-{FILES}]")
         gigabytes = FILES * BIG_BYTES / 1e9
+        self.note("TLS CPU s/GB", (sum(map(cpu_seconds, self.tls_pids())) - tls) / gigabytes)
         self.note("Gbit/s", gigabytes * 8 / took)
         self.note("CPU s/GB", cpu / gigabytes)
         took, cpu = self.timed("-Z", "--parallel-max", str(PARALLEL), "-o", "/dev/null", "-H", "Connection: close",
@@ -83,6 +90,16 @@ class Proxy:
 
 def proxies(w):
     yield Proxy(w, "wgwrap", w.unprivileged() + [w.wgwrap, "proxy", "-c", w.conf, "--socks5", str(PORT), "--any-user"])
+    if find("openssl"):
+        cert = w.path("proxy.pem")  # and its key
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                        "/CN=127.0.0.1", "-days", "2", "-keyout", cert, "-out", w.path("cert")], check=True, capture_output=True)
+        with open(cert, "a", encoding="ascii") as both, open(w.path("cert"), encoding="ascii") as more:
+            both.write(more.read())
+            os.chmod(cert, 0o644)  # of nobody else's use
+        yield Proxy(w, "wgwrap over TLS", w.unprivileged() + [w.wgwrap, "proxy", "-c", w.conf, "--http", str(PORT), "--any-user",
+                                                              "--tls-cert", cert],
+                    reach=("-p", "--proxy-insecure", "-x", f"https://127.0.0.1:{PORT}"))
     if shutil.which("wireproxy"):
         conf = w.write("wireproxy.conf", f"WGConfig = {w.conf}\n[Socks5]\nBindAddress = 127.0.0.1:{PORT}\n")
         yield Proxy(w, "wireproxy", [shutil.which("wireproxy"), "-s", "-c", conf])
@@ -108,9 +125,11 @@ def main():
         first = {what: statistics.median(values) for what, values in compared[0].samples.items()}
         for proxy in compared:
             at = {what: statistics.median(values) for what, values in proxy.samples.items()}
-            row(f"SOCKS 5, {proxy.name}{' without a tunnel' if proxy.ns else ''}",
+            row(f"{'HTTP CONNECT' if '-p' in proxy.reach else 'SOCKS 5'}, {proxy.name}{' without a tunnel' if proxy.ns else ''}",
                 f"{at['Gbit/s']:.2f} Gbit/s, {at['CPU s/GB']:.2f} CPU s/GB; {at['requests/s']:.0f} requests/s on new connections, "
                 f"{at['CPU us/request']:.0f} CPU us each; at most {proxy.highest / 1024:.0f} MiB")
+            if at["TLS CPU s/GB"]:
+                row("  of which the TLS process", f"{at['TLS CPU s/GB']:.2f} CPU s/GB")
             if proxy is not compared[0]:
                 row("  wgwrap's ratio", f"{first['Gbit/s'] / at['Gbit/s']:.2f} of the throughput, "
                     f"{first['requests/s'] / at['requests/s']:.2f} of the requests/s")
