@@ -122,14 +122,17 @@ void acks_settle(struct flow *f)
 		timers_set(s, f, f->held_due_ns);
 }
 
-/** acks_segment() - a TCP segment of the current connection, if any, leaves, or is held back */
-void acks_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov,
-		  size_t header_len)
+/**
+ * acks_segment() - a TCP segment of the current connection, if any, leaves, or is held back
+ * @iov: Its headers, and what follows them if that lies elsewhere: @n pieces, @len bytes in all
+ */
+void acks_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
+		  size_t len, size_t header_len)
 {
 	struct flow *f = s->current;
 	const uint8_t *tcp = (const uint8_t *)iov->iov_base + header_len;
 	struct ack a, held;
-	bool pure = parse(tcp, iov->iov_len - header_len, &a);
+	bool pure = parse(tcp, len - header_len, &a);
 
 	if (f && f->held_len > 0) {
 		parse(f->held + header_len, f->held_len - header_len, &held);
@@ -142,5 +145,5 @@ void acks_segment(struct stack *s, const struct stack_addr *to, const struct iov
 	if (f && pure && s->in_batch)
 		hold(f, &a, iov);
 	else
-		egress_packet(s, to, iov, 1, iov->iov_len);
+		egress_packet(s, to, iov, n, len);
 }

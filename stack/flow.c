@@ -3,8 +3,8 @@
  * flow.c - a TCP connection, as its owner sees it
  *
  * Received segments stay in lwIP's buffers, in order, until they are consumed; what was written is
- * copied into segments at once (flow_send_iov lends one buffer to everybody), so a connection
- * that has nothing queued costs about 800 bytes.
+ * in segments at once, or where segments refer to (written.c), so a connection that has nothing
+ * queued costs about 800 bytes.
  *
  * What may be committed follows the congestion window, so that a slow path does not hide behind
  * megabytes of accepted bytes. What may be received is window.c's.
@@ -202,6 +202,7 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 }
 
 static size_t send_room(const struct flow *f);
+static bool pressed(const struct stack *s);
 
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 {
@@ -212,6 +213,7 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 	len = (u16_t)LWIP_MIN(len, f->tx_queued);
 	f->tx_queued -= len;
 	f->stack->tx_bytes -= len;
+	written_acked(f, f->tx_total - f->tx_queued);
 	f->progress = f->tick;
 	return ERR_OK;
 }
@@ -220,10 +222,8 @@ static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
  * flight, when no more acknowledgements come, there is always enough. */
 void flow_room_made(struct flow *f)
 {
-	bool pressed = f->stack->tx_bytes >= TX_TOTAL_BYTES;
-
 	if (!f->want_write ||
-	    send_room(f) < (pressed ? TX_SPACE_PRESSED_BYTES / 2 : SEND_ROOM_MIN_BYTES))
+	    send_room(f) < (pressed(f->stack) ? TX_SPACE_PRESSED_BYTES / 2 : SEND_ROOM_MIN_BYTES))
 		return;
 	f->want_write = false;
 	events_post(f, FLOW_EVENT_WRITABLE);
@@ -233,6 +233,7 @@ void flow_tx_dropped(struct flow *f)
 {
 	f->stack->tx_bytes -= f->tx_queued;
 	f->tx_queued = 0;
+	written_acked(f, UINT64_MAX);
 }
 
 static int errno_of(const struct flow *f, err_t err)
@@ -533,17 +534,31 @@ void flow_recv_consume(struct flow *f, size_t len)
 
 /* ---- sending ---- */
 
+static bool pressed(const struct stack *s)
+{
+	return LWIP_MAX(s->tx_bytes, s->n_written * SEND_PIECE_BYTES) >= TX_TOTAL_BYTES;
+}
+
+/* What fills a last segment that is not full and, behind it, whole ones, out of @len bytes */
+static size_t whole_segments(const struct flow *f, size_t len)
+{
+	const struct tcp_pcb *pcb = f->pcb;
+	size_t fill = pcb->unsent_oversize;
+
+	return len > fill ? len - (len - fill) % pcb->mss : 0;
+}
+
 static size_t send_room(const struct flow *f)
 {
 	const struct tcp_pcb *pcb = f->pcb;
 	uint32_t unsent;
 	size_t limit;
 
-	if (!pcb || f->state != FLOW_OPEN || f->shut || pcb->snd_queuelen > TCP_SND_QUEUELEN / 2)
+	if (!pcb || f->state != FLOW_OPEN || f->shut || pcb->snd_queuelen > TCP_SND_QUEUELEN / 4 * 3)
 		return 0;
 	/* what the peer has beyond a hole is in our memory, but not in flight */
 	limit = LWIP_MAX((size_t)f->tx.cwnd * 3 + f->tx.sacked, TX_SPACE_MIN_BYTES);
-	if (f->stack->tx_bytes >= TX_TOTAL_BYTES)
+	if (pressed(f->stack))
 		limit = TX_SPACE_PRESSED_BYTES;
 	limit = LWIP_MIN(limit, TCP_SND_BUF);
 	if (f->unacked >= limit)
@@ -566,9 +581,28 @@ int flow_send_iov(struct flow *f, struct iovec iov[2])
 	f->want_write = room == 0;
 	if (room == 0)
 		return 0;
-	iov[0].iov_base = f->stack->scratch;
-	iov[0].iov_len = room;
+	iov[0].iov_base = written_lent(f->stack);
+	iov[0].iov_len = room >= SEND_REFER_BYTES ? whole_segments(f, room) : room;
 	return 1;
+}
+
+/* Segments for the @len bytes that are lent: whole ones refer to them, if they are many. */
+static err_t write_segments(struct flow *f, size_t len)
+{
+	const uint8_t *data = written_lent(f->stack);
+	size_t whole = 0;
+	err_t err = ERR_OK;
+
+	if (len >= SEND_REFER_BYTES && written_ready(f->stack))
+		whole = whole_segments(f, len);
+	if (whole > 0)
+		err = tcp_write(f->pcb, data, (u16_t)whole,
+				whole < len ? TCP_WRITE_FLAG_MORE : 0);
+	if (err == ERR_OK && whole > 0)
+		written_keep(f, f->tx_total + whole);
+	if (err == ERR_OK && whole < len)
+		err = tcp_write(f->pcb, data + whole, (u16_t)(len - whole), TCP_WRITE_FLAG_COPY);
+	return err;
 }
 
 void flow_send_commit(struct flow *f, size_t len)
@@ -580,8 +614,9 @@ void flow_send_commit(struct flow *f, size_t len)
 	assert(len <= SEND_PIECE_BYTES);
 	stack_clock(f->stack);
 	demux_enter(f);
-	err = tcp_write(f->pcb, f->stack->scratch, (u16_t)len, TCP_WRITE_FLAG_COPY);
+	err = write_segments(f, len);
 	if (err == ERR_OK) {
+		f->tx_total += len;
 		f->unacked += len;
 		f->tx_queued += len;
 		f->stack->tx_bytes += len;

@@ -104,7 +104,9 @@ enum flow_event {
  * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
  * @rx_epoch:	Bytes consumed since @rx_space grew
  * @ooseq_bytes: Of the stack's rx_bytes, what waits out of order in lwIP
- * @unacked:	Bytes committed and not acknowledged, @tx_queued: those still in memory
+ * @unacked:	Bytes committed and not acknowledged, @tx_queued: those still in memory, @tx_total: all since
+ *		the beginning
+ * @written:	Blocks that segments refer to, in their order (written.c)
  * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first
  *		round trip
  * @rx_total, @rx_segs, @tx_segs: Bytes received in order, packets in and out (flow_info)
@@ -153,6 +155,8 @@ struct flow {
 	uint16_t path_mtu;
 
 	size_t unacked, tx_queued;
+	uint64_t tx_total;
+	struct written *written, *written_last;
 	struct sender tx;
 	uint64_t syn_ns;
 	struct syn_list *syn_list;
@@ -249,7 +253,8 @@ struct stack {
 	uint32_t ip_id;
 	uint64_t icmp_tokens_ns;
 
-	uint8_t scratch[SEND_PIECE_BYTES];
+	struct written *lent, *spare; /* written.c: for whoever writes next, for later */
+	size_t n_written, n_spare;    /* of all connections, for later */
 };
 
 /* The one stack of the process: lwIP's callbacks below TCP carry no context. */
@@ -266,6 +271,15 @@ uint64_t checksum_pseudo(const struct stack_addr *from, const struct stack_addr 
 void memory_init(size_t size);
 /* Frees what is kept for later. */
 void memory_trim(void);
+
+/* written.c */
+bool written_init(struct stack *s);
+bool written_ready(struct stack *s);
+uint8_t *written_lent(struct stack *s);
+void written_keep(struct flow *f, uint64_t end);
+void written_acked(struct flow *f, uint64_t end);
+void written_trim(struct stack *s);
+void written_free(struct stack *s);
 
 /* ingress.c */
 /* An inner packet, @looped: our own. What is not acceptable is counted and dropped. */
@@ -296,8 +310,8 @@ void egress_loop_free(struct stack *s);
 
 /* acks.c */
 /* A TCP segment of the current connection: @iov is one piece, its IP header @header_len bytes. */
-void acks_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov,
-		  size_t header_len);
+void acks_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
+		  size_t len, size_t header_len);
 /* Sends the flow's held ACK, if any. */
 void acks_flush(struct flow *f);
 /* The same at the end of a batch, unless it may wait. */

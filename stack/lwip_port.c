@@ -133,7 +133,7 @@ static void note_segment(struct stack *s, const struct pbuf *p)
 		f->syn_again = f->syn_ns != 0;
 		f->syn_ns = s->now_ns;
 	}
-	if (p->len > tcp_header_len(tcp) && f->pcb->persist_backoff == 0)
+	if (p->tot_len > tcp_header_len(tcp) && f->pcb->persist_backoff == 0)
 		s->stats.tcp_retransmits += TCP_SEQ_LT(get32(tcp + 4), f->pcb->snd_nxt);
 }
 
@@ -144,18 +144,20 @@ static err_t output(struct pbuf *p, const struct stack_addr *from, const struct 
 	struct stack *s = stack_the;
 	size_t header_len = stack_addr_is_v4(to) ? IP4_HEADER_BYTES : IP6_HEADER_BYTES;
 	size_t segment_len = p->tot_len;
-	struct iovec iov;
+	struct iovec iov[2];
+	int n = 1;
 
-	LWIP_ASSERT("a segment is one piece", p->next == NULL);
+	LWIP_ASSERT("a segment is two pieces at most", !p->next || !p->next->next);
 	note_segment(s, p);
 	if (pbuf_add_header(p, header_len))
 		return ERR_BUF;
 	egress_header(p->payload, from, to, proto, segment_len, ttl, tos, (uint16_t)s->ip_id++,
 		      IP4_DONT_FRAGMENT);
-	iov.iov_base = p->payload;
-	iov.iov_len = p->len;
+	iov[0] = (struct iovec){p->payload, p->len};
+	if (p->next)
+		iov[n++] = (struct iovec){p->next->payload, p->next->len};
 	/* What cannot be sent is lost, as on any network: the timers repeat it */
-	acks_segment(s, to, &iov, header_len);
+	acks_segment(s, to, iov, n, p->tot_len, header_len);
 	return ERR_OK;
 }
 

@@ -71,14 +71,15 @@
 #define TCP_SND_QUEUELEN	  65000		      /* pbufs; u16_t */
 #define TCP_SNDLOWAT		  (1U << 15)
 #define TCP_OVERSIZE		  TCP_MSS
-#define LWIP_NETIF_TX_SINGLE_PBUF 1 /* a segment is one piece of memory */
+#define LWIP_NETIF_TX_SINGLE_PBUF 1 /* a segment's headers are, and all of it if it is copied */
 #define LWIP_TCP_SACK_OUT	  1 /* loss recovery of downloads */
 #define LWIP_TCP_MAX_SACK_NUM	  4
 #define LWIP_TCP_TIMESTAMPS	  0 /* lwIP only echoes them */
 #define TCP_QUEUE_OOSEQ		  1
 #define TCP_OWN_SENDER		  1		       /* sender.c decides what leaves (patch 09) */
 #define TCP_SEG_IN_PBUF		  1		       /* one piece of memory each (patch 10), */
-#define PBUF_LINK_HLEN		  40		       /* where others have a link header */
+#define TCP_REF_IN_PBUF		  1		       /* with what refers to the data (patch 11), */
+#define PBUF_LINK_HLEN		  72		       /* where others have a link header */
 #define TCP_OOSEQ_SEGS_MAX(pcb)	  stack_ooseq_max(pcb) /* window.c (patch 02) */
 #define TCP_OOSEQ_RUN_PBUFS	  16 /* a run between holes is few segments (patch 02) */
 #define TCP_MIN_MSS		  88 /* about Linux's tcp_min_snd_mss plus options (patch 04) */

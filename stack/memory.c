@@ -24,28 +24,30 @@ enum {
 	CACHE_LINE_BYTES = 64,
 	SMALL_BYTES = 48,	/* struct tcp_seg of a received segment */
 	BLOCK_EXTRA_BYTES = 64, /* of gro.c's blocks: struct pbuf */
-	KINDS = 3,
+	HEADERS_BYTES = 112, /* struct pbuf, struct tcp_seg, struct pbuf, IP and TCP header, options */
+	HEADERS_MOST_BYTES = 176,
+	KINDS = 4,
+	PREFETCH_AHEAD = 4,
 };
 
-static_assert(sizeof(struct tcp_seg) <= PBUF_LINK_HLEN, "patch 10 puts it there");
+static_assert(sizeof(struct tcp_seg) + sizeof(struct pbuf) <= PBUF_LINK_HLEN,
+	      "patches 10 and 11 put them there");
 
 /**
  * struct head - precedes what lwIP gets
  * @kept:	Its kind, NULL: none
- * @next:	In the list of free blocks
  */
 struct head {
-	struct kept *kept;
-	struct head *next;
+	_Alignas(MEM_ALIGNMENT) struct kept *kept;
 };
 
 /**
  * struct kept - free blocks of one kind
  * @size: Of each with its head; requests from @least on are served with it
- * @max:  How many are kept
+ * @free: The @n that are kept, of @max; a list through them would be a walk through cold memory
  */
 struct kept {
-	struct head *first;
+	struct head **free;
 	unsigned int n, max;
 	size_t size, least;
 };
@@ -55,13 +57,10 @@ static struct kept kinds[KINDS];
 
 static void trim(struct kept *k)
 {
-	while (k->first) {
-		struct head *h = k->first;
-
-		k->first = h->next;
-		free(h);
-	}
-	k->n = 0;
+	while (k->n > 0)
+		free(k->free[--k->n]);
+	free(k->free);
+	k->free = NULL;
 }
 
 static struct kept kind(size_t least, size_t most, size_t max)
@@ -79,8 +78,9 @@ void memory_init(size_t size)
 
 	memory_trim();
 	kinds[0] = kind(0, SMALL_BYTES, segments);
-	kinds[1] = kind(size / 2, size, segments);
-	kinds[2] = kind(GRO_BLOCK_BYTES, GRO_BLOCK_BYTES + BLOCK_EXTRA_BYTES,
+	kinds[1] = kind(HEADERS_BYTES, HEADERS_MOST_BYTES, segments);
+	kinds[2] = kind(size / 2, size, segments);
+	kinds[3] = kind(GRO_BLOCK_BYTES, GRO_BLOCK_BYTES + BLOCK_EXTRA_BYTES,
 			GRO_KEPT_BYTES / GRO_BLOCK_BYTES);
 }
 
@@ -98,24 +98,27 @@ static struct kept *kind_of(size_t size)
 	return NULL;
 }
 
-/* The next one will be wanted in a moment. */
-static void prefetch(const struct head *h)
+/* Those that will be wanted in a moment */
+static void prefetch(const struct kept *k)
 {
-	if (!h)
+	const uint8_t *at;
+
+	if (k->n < PREFETCH_AHEAD)
 		return;
-	__builtin_prefetch(h, 1);
-	__builtin_prefetch((const uint8_t *)h + CACHE_LINE_BYTES, 1);
+	at = (const uint8_t *)k->free[k->n - PREFETCH_AHEAD];
+	__builtin_prefetch(at, 1);
+	__builtin_prefetch(at + CACHE_LINE_BYTES, 1);
+	__builtin_prefetch(at + 2 * CACHE_LINE_BYTES, 1);
 }
 
 void *stack_lwip_malloc(size_t size)
 {
 	struct kept *k = kind_of(size);
-	struct head *h = k ? k->first : NULL;
+	struct head *h;
 
-	if (h) {
-		k->first = h->next;
-		k->n--;
-		prefetch(k->first);
+	if (k && k->n > 0) {
+		h = k->free[--k->n];
+		prefetch(k);
 		return h + 1;
 	}
 	h = k ? aligned_alloc(CACHE_LINE_BYTES, k->size) : malloc(sizeof(*h) + size);
@@ -130,11 +133,10 @@ void stack_lwip_free(void *p)
 	struct head *h = (struct head *)p - 1;
 	struct kept *k = h->kept;
 
-	if (!k || k->n >= k->max) {
+	if (k && !k->free)
+		k->free = malloc(k->max * sizeof(*k->free));
+	if (k && k->free && k->n < k->max)
+		k->free[k->n++] = h;
+	else
 		free(h);
-		return;
-	}
-	h->next = k->first;
-	k->first = h;
-	k->n++;
 }

@@ -187,6 +187,35 @@ void stack_sender_output(struct tcp_pcb *pcb)
 	}
 }
 
+/* lwIP will walk the segments from one to the next, each cold since it was sent: here their
+ * addresses are known without walking, so that all are fetched at once. The pbuf lies before and the
+ * TCP header behind (patch 10). */
+static void prefetch(const struct tcp_seg *seg)
+{
+	const uint8_t *p = (const uint8_t *)seg;
+
+	__builtin_prefetch(p, 1);
+	__builtin_prefetch(p + 64);
+	__builtin_prefetch(p + 128);
+}
+
+/* While one leaves the next ones are fetched, which are cold when they have waited. */
+static void prefetch_next(const struct tcp_seg *seg)
+{
+	const struct tcp_seg *next = seg->next;
+	const uint8_t *data;
+
+	if (!next)
+		return;
+	data = next->p->next ? next->p->next->payload : next->p->payload;
+	__builtin_prefetch(data);
+	__builtin_prefetch(data + 64);
+	__builtin_prefetch(data + 128);
+	__builtin_prefetch(data + 192);
+	if (next->next)
+		prefetch(next->next);
+}
+
 int stack_sender_may_send(struct tcp_pcb *pcb, u32_t len)
 {
 	struct flow *f = pcb->callback_arg;
@@ -197,6 +226,7 @@ int stack_sender_may_send(struct tcp_pcb *pcb, u32_t len)
 		return pcb->state != SYN_SENT || syns_may_send(f);
 	if (f->tx.lost_list.first)
 		return 0;
+	prefetch_next(pcb->unsent);
 	return may_send(f, len);
 }
 
@@ -250,18 +280,6 @@ static bool duplicate_reported(const struct sender *t, uint32_t ack)
 		return true;
 	return t->n_sacks > 1 && TCP_SEQ_GEQ(b[0].left, b[1].left) &&
 	       TCP_SEQ_LEQ(b[0].right, b[1].right);
-}
-
-/* lwIP will walk the segments from one to the next, each cold since it was sent: here their
- * addresses are known without walking, so that all are fetched at once. The pbuf lies before and
- * the TCP header behind (patch 10). */
-static void prefetch(const struct tcp_seg *seg)
-{
-	const uint8_t *p = (const uint8_t *)seg;
-
-	__builtin_prefetch(p, 1);
-	__builtin_prefetch(p + 64);
-	__builtin_prefetch(p + 128);
 }
 
 static void delivered(struct flow *f, struct tx_seg *e, struct rate_sample *rs)

@@ -38,7 +38,8 @@ struct stack *stack_new(const struct stack_config *config, const struct stack_op
 	if (!s)
 		return NULL;
 	s->buckets = calloc(BUCKETS_AT_FIRST, sizeof(*s->buckets));
-	if (!s->buckets) {
+	if (!s->buckets || !written_init(s)) {
+		free(s->buckets);
 		free(s);
 		return NULL;
 	}
@@ -90,6 +91,7 @@ void stack_free(struct stack *s)
 	free(s->buckets);
 	memory_trim();
 	board_trim();
+	written_free(s);
 	stack_the = NULL;
 	free(s);
 }
@@ -175,9 +177,9 @@ bool stack_is_local(const struct stack *s, const struct stack_addr *a)
 
 void stack_trim(struct stack *s)
 {
-	(void)s;
 	memory_trim();
 	board_trim();
+	written_trim(s);
 }
 
 void stack_stats(const struct stack *s, struct stack_stats *out)
