@@ -552,7 +552,7 @@ static size_t send_room(const struct flow *f)
 {
 	const struct tcp_pcb *pcb = f->pcb;
 	uint32_t unsent;
-	size_t limit;
+	size_t limit, ahead;
 
 	if (!pcb || f->state != FLOW_OPEN || f->shut || pcb->snd_queuelen > TCP_SND_QUEUELEN / 4 * 3)
 		return 0;
@@ -566,9 +566,10 @@ static size_t send_room(const struct flow *f)
 	limit = LWIP_MIN(limit - f->unacked, pcb->snd_buf);
 	/* what cannot leave yet waits with the owner: here it would be cold when its turn comes */
 	unsent = pcb->snd_lbb - pcb->snd_nxt;
-	if (unsent >= TX_AHEAD_BYTES)
+	ahead = TX_AHEAD_BYTES + (size_t)sender_may_leave(f);
+	if (unsent >= ahead)
 		return 0;
-	limit = LWIP_MIN(limit, TX_AHEAD_BYTES - unsent);
+	limit = LWIP_MIN(limit, ahead - unsent);
 	/* a peer with a tiny MSS must not make lwIP's queue overflow */
 	limit = LWIP_MIN(limit, (size_t)(TCP_SND_QUEUELEN / 4) * LWIP_MIN(pcb->mss, 64));
 	return LWIP_MIN(limit, SEND_PIECE_BYTES);

@@ -31,7 +31,7 @@ enum {
 	 * TCP_SND_BUF */
 	TX_SPACE_MIN_BYTES = 128 * 1024,
 	/* Committed bytes that have not left yet */
-	TX_AHEAD_BYTES = 64 * 1024,
+	TX_AHEAD_BYTES = 32 * 1024,
 	SEND_ROOM_MIN_BYTES = 32 * 1024, /* less does not make a full connection writable */
 	/* Those of all connections; above, each has the space below */
 	TX_TOTAL_BYTES = 26 * 1024 * 1024,

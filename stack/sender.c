@@ -93,6 +93,15 @@ static bool may_send(struct flow *f, uint32_t len)
 	return true;
 }
 
+uint32_t sender_may_leave(const struct flow *f)
+{
+	const struct sender *t = &f->tx;
+
+	if (t->inflight >= t->cwnd || (paced(f) && t->pace_ns > f->stack->now_ns))
+		return 0;
+	return t->cwnd - t->inflight;
+}
+
 static uint64_t probe_timeout(const struct sender *t)
 {
 	uint64_t pto = 2 * t->srtt_ns;

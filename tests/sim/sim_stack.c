@@ -643,11 +643,11 @@ static void lane_write(struct flow *f, void *arg)
 
 static void lane_end_of_input(struct flow *f, void *arg)
 {
+	const struct lane *l = arg;
 	struct iovec iov;
 	bool fin;
 
-	(void)arg;
-	if (near_api.flow_recv_iov(f, &iov, 1, &fin) == 0 && fin)
+	if (near_api.flow_recv_iov(f, &iov, 1, &fin) == 0 && fin && l->written == l->length)
 		near_api.flow_shutdown(f);
 }
 

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_stack_written.c - what was written stays as it was until it is acknowledged
+ *
+ * Little is copied into segments, of much whole segments refer to the block that was lent
+ * (stack/written.c). So whoever is lent memory next must be lent another, and each is given back.
+ */
+#include "stack_harness.h"
+
+enum {
+	MUCH = 40000, /* more than SEND_REFER_BYTES, less than what waits at most */
+	LITTLE = 1000,
+	STREAM = 400000,
+	ROUNDS_MAX = 4000,
+};
+
+static uint8_t data[STREAM], got[STREAM];
+
+static void fill(void)
+{
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 7 + i / 251);
+	memset(got, 0, sizeof(got));
+}
+
+/* Whoever is lent memory may write into all of it, whether that is committed or not. */
+static size_t lend_and_write(struct flow *f, const uint8_t *from, size_t len)
+{
+	struct iovec iov[2];
+
+	if (flow_send_iov(f, iov) == 0)
+		return 0;
+	memset(iov[0].iov_base, 0xee, iov[0].iov_len);
+	len = len < iov[0].iov_len ? len : iov[0].iov_len;
+	memcpy(iov[0].iov_base, from, len);
+	flow_send_commit(f, len);
+	return len;
+}
+
+static const uint8_t *lent(struct flow *f)
+{
+	struct iovec iov[2];
+
+	ck_assert_int_gt(flow_send_iov(f, iov), 0);
+	return iov[0].iov_base;
+}
+
+/**
+ * struct sink - a peer that takes what comes, in any order
+ * @has:  By byte of the stream
+ * @n:	  Segments that have come; each @lose'th of them is lost
+ * @base: Sequence number of the first byte
+ */
+static struct sink {
+	bool has[STREAM + 1];
+	size_t in_order;
+	unsigned int n, lose;
+	uint32_t base;
+} sink;
+
+static void take_sent(struct peer *p)
+{
+	while (h.n_taken < h.n_sent) {
+		struct segment g = wire_segment();
+		size_t at = g.seq - sink.base;
+
+		if (g.len == 0 || ++sink.n % sink.lose == 0)
+			continue;
+		ck_assert_uint_le(at + g.len, STREAM);
+		memcpy(got + at, g.data, g.len);
+		memset(sink.has + at, true, g.len);
+		while (sink.has[sink.in_order])
+			sink.in_order++;
+		p->ack = sink.base + (uint32_t)sink.in_order;
+		peer_send(p, ACK, NULL, 0);
+	}
+	h_recycle();
+}
+
+/* Pieces of every kind in every order; a stranger's small ones go through the same memory. */
+static void stream_through(const char *them)
+{
+	static const size_t pieces[] = {1,    MUCH,  LITTLE, 24576, 24575, 1380, MUCH, 65535,
+					3001, 65535, 65535,  27601, 13,    1381, MUCH, 65535};
+	struct seen s = {0}, other = {0};
+	struct peer p, q;
+	size_t written = 0;
+	int round;
+
+	fill();
+	memset(&sink, 0, sizeof(sink));
+	sink.lose = 9;
+	peer_accept(&p, them, 80, &s);
+	peer_accept(&q, them, 81, &other);
+	wire_forget();
+	sink.base = p.ack;
+	for (round = 0; sink.in_order < STREAM && round < ROUNDS_MAX; round++) {
+		size_t piece = pieces[(size_t)round % (sizeof(pieces) / sizeof(*pieces))];
+
+		piece = piece < STREAM - written ? piece : STREAM - written;
+		if (piece > 0)
+			written += lend_and_write(s.flow, data + written, piece);
+		take_sent(&p);
+		h_pass_ms(5);
+		take_sent(&p);
+		if (round % 16 == 0) {
+			lend_and_write(other.flow, data, 10);
+			while (h.n_taken < h.n_sent)
+				q.ack = wire_segment().seq + 10;
+			peer_send(&q, ACK, NULL, 0);
+		}
+	}
+	ck_assert_uint_eq(sink.in_order, STREAM);
+	ck_assert_mem_eq(got, data, STREAM);
+	ck_assert_uint_eq(flow_unacked(s.flow), 0);
+}
+
+START_TEST(what_is_written_arrives_whatever_the_pieces)
+{
+	stream_through(PEER4);
+}
+END_TEST
+
+START_TEST(what_is_written_arrives_over_ipv6_too)
+{
+	stream_through(PEER6);
+}
+END_TEST
+
+START_TEST(what_segments_refer_to_is_not_lent_again)
+{
+	struct seen s = {0};
+	struct peer p;
+	const uint8_t *first;
+
+	fill();
+	peer_accept(&p, PEER4, 80, &s);
+	first = lent(s.flow);
+	ck_assert_uint_eq(lend_and_write(s.flow, data, LITTLE), LITTLE);
+	ck_assert_ptr_eq(lent(s.flow), first); /* it was copied */
+	ck_assert_uint_eq(lend_and_write(s.flow, data, MUCH), MUCH);
+	ck_assert_ptr_ne(lent(s.flow), first);
+}
+END_TEST
+
+/* What is not given back counts for ever, and leaves little room to everybody (TX_TOTAL_BYTES). */
+START_TEST(what_is_acknowledged_is_given_back)
+{
+	struct seen s = {0};
+	struct peer p;
+	int round;
+
+	fill();
+	peer_accept(&p, PEER4, 80, &s);
+	for (round = 0; round < 1000; round++) {
+		ck_assert_uint_eq(lend_and_write(s.flow, data, MUCH), MUCH);
+		while (flow_unacked(s.flow) > 0) {
+			while (h.n_taken < h.n_sent) {
+				struct segment g = wire_segment();
+
+				p.ack = g.seq + g.len;
+			}
+			h_recycle();
+			peer_send(&p, ACK, NULL, 0);
+			h_pass_ms(1);
+		}
+	}
+	stack_trim(h.stack);
+	ck_assert_uint_eq(lend_and_write(s.flow, data, MUCH), MUCH);
+}
+END_TEST
+
+START_TEST(what_a_lost_connection_had_written_is_given_back)
+{
+	int round;
+
+	fill();
+	for (round = 0; round < 1000; round++) {
+		struct seen s = {0};
+		struct peer p;
+
+		peer_accept(&p, PEER4, (uint16_t)(1000 + round), &s);
+		ck_assert_uint_eq(lend_and_write(s.flow, data, MUCH), MUCH);
+		if (round % 2) {
+			flow_abort(s.flow);
+		} else {
+			peer_send(&p, RST, NULL, 0);
+			ck_assert_int_eq(s.err, ECONNRESET);
+			ck_assert_uint_eq(s.lost, MUCH);
+		}
+		wire_forget();
+		h_recycle();
+	}
+}
+END_TEST
+
+/* Blocks that are not full count as what they are in memory, so that many cannot take more than they may. */
+START_TEST(blocks_that_are_not_full_count_whole)
+{
+	enum { FLOWS = 900, LEAST = 24576 };
+	static struct seen s[FLOWS];
+	size_t total = 0;
+	int i;
+
+	fill();
+	memset(s, 0, sizeof(s));
+	for (i = 0; i < FLOWS; i++) {
+		struct peer p;
+
+		peer_accept(&p, PEER4, (uint16_t)(1000 + i), &s[i]);
+		total += lend_and_write(s[i].flow, data, LEAST);
+		wire_forget();
+		h_recycle();
+	}
+	ck_assert_uint_gt(total, 400 * LEAST);
+	ck_assert_uint_lt(total, 450 * LEAST + FLOWS * (16 << 10));
+	ck_assert_uint_le(lend_and_write(s[0].flow, data, MUCH), 16 << 10);
+}
+END_TEST
+
+static void add(TCase *tc)
+{
+	tcase_add_test(tc, what_is_written_arrives_whatever_the_pieces);
+	tcase_add_test(tc, what_is_written_arrives_over_ipv6_too);
+	tcase_add_test(tc, what_segments_refer_to_is_not_lent_again);
+	tcase_add_test(tc, what_is_acknowledged_is_given_back);
+	tcase_add_test(tc, what_a_lost_connection_had_written_is_given_back);
+	tcase_add_test(tc, blocks_that_are_not_full_count_whole);
+}
+
+int main(void)
+{
+	return h_run("stack written", add);
+}
