@@ -554,7 +554,8 @@ static size_t send_room(const struct flow *f)
 	uint32_t unsent;
 	size_t limit, ahead;
 
-	if (!pcb || f->state != FLOW_OPEN || f->shut || pcb->snd_queuelen > TCP_SND_QUEUELEN / 4 * 3)
+	if (!pcb || f->state != FLOW_OPEN || f->shut ||
+	    pcb->snd_queuelen > TCP_SND_QUEUELEN / 4 * 3)
 		return 0;
 	/* what the peer has beyond a hole is in our memory, but not in flight */
 	limit = LWIP_MAX((size_t)f->tx.cwnd * 3 + f->tx.sacked, TX_SPACE_MIN_BYTES);
@@ -597,8 +598,7 @@ static err_t write_segments(struct flow *f, size_t len)
 	if (len >= SEND_REFER_BYTES && written_ready(f->stack))
 		whole = whole_segments(f, len);
 	if (whole > 0)
-		err = tcp_write(f->pcb, data, (u16_t)whole,
-				whole < len ? TCP_WRITE_FLAG_MORE : 0);
+		err = tcp_write(f->pcb, data, (u16_t)whole, whole < len ? TCP_WRITE_FLAG_MORE : 0);
 	if (err == ERR_OK && whole > 0)
 		written_keep(f, f->tx_total + whole);
 	if (err == ERR_OK && whole < len)

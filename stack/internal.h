@@ -272,14 +272,20 @@ void memory_init(size_t size);
 /* Frees what is kept for later. */
 void memory_trim(void);
 
-/* written.c */
+/* written.c - memory for what is to be sent: one block is lent to whoever writes */
+
+/* The first one; false: no memory. written_free() frees all that no connection has. */
 bool written_init(struct stack *s);
-bool written_ready(struct stack *s);
+void written_free(struct stack *s);
+/* SEND_PIECE_BYTES, the same ones until written_keep */
 uint8_t *written_lent(struct stack *s);
+/* Whether there is another block, to be lent after written_keep */
+bool written_ready(struct stack *s);
+/* What is lent is @f's from now on, until written_acked says that its bytes before @end need no memory */
 void written_keep(struct flow *f, uint64_t end);
 void written_acked(struct flow *f, uint64_t end);
+/* Frees what is kept for later. */
 void written_trim(struct stack *s);
-void written_free(struct stack *s);
 
 /* ingress.c */
 /* An inner packet, @looped: our own. What is not acceptable is counted and dropped. */
@@ -309,7 +315,8 @@ void egress_loop_run(struct stack *s);
 void egress_loop_free(struct stack *s);
 
 /* acks.c */
-/* A TCP segment of the current connection: @iov is one piece, its IP header @header_len bytes. */
+/* A TCP segment of the current connection, @len bytes in @n pieces: all headers, of which IP's is @header_len
+ * bytes, are in the first. */
 void acks_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
 		  size_t len, size_t header_len);
 /* Sends the flow's held ACK, if any. */

@@ -8,8 +8,8 @@
  *
  * A head before each block says what kind it is. What costs time is neither that nor malloc, but
  * the cache lines that nobody has touched for a round trip. So a block that is kept begins on a
- * line; a segment's first two hold the head, struct pbuf, struct tcp_seg (patch 10) and the IP
- * header.
+ * line; a segment's first three hold the head, struct pbuf, struct tcp_seg (patch 10), what refers
+ * to the data (patch 11) and the headers.
  */
 #include "stack/internal.h"
 
@@ -24,7 +24,8 @@ enum {
 	CACHE_LINE_BYTES = 64,
 	SMALL_BYTES = 48,	/* struct tcp_seg of a received segment */
 	BLOCK_EXTRA_BYTES = 64, /* of gro.c's blocks: struct pbuf */
-	HEADERS_BYTES = 112, /* struct pbuf, struct tcp_seg, struct pbuf, IP and TCP header, options */
+	HEADERS_BYTES =
+		112, /* struct pbuf, struct tcp_seg, struct pbuf, IP and TCP header, options */
 	HEADERS_MOST_BYTES = 176,
 	KINDS = 4,
 	PREFETCH_AHEAD = 4,

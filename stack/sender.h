@@ -266,8 +266,8 @@ void sender_hurry(struct flow *f);
 /* Everything in flight was put back to be sent again (a smaller MSS). */
 void sender_restart(struct flow *f);
 /* Bytes that may leave at once at the pacing rate. */
-/* What of new data the congestion window and pacing let leave at once, in bytes */
-uint32_t sender_may_leave(const struct flow *f);
 uint32_t sender_quantum(const struct flow *f);
+/* Bytes of new data that congestion window and pacing let leave now. */
+uint32_t sender_may_leave(const struct flow *f);
 
 #endif

@@ -10,7 +10,7 @@ struct stack *stack_the;
 
 enum {
 	BUCKETS_AT_FIRST = 64,
-	SEGMENT_EXTRA_BYTES = 128, /* struct pbuf and room for headers, all of them rounded up */
+	SEGMENT_EXTRA_BYTES = 160, /* struct pbuf and room for headers, all of them rounded up */
 };
 
 static bool config_valid(const struct stack_config *c)

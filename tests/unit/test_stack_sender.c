@@ -507,7 +507,8 @@ START_TEST(what_waits_to_be_sent_is_bounded_over_all_connections)
 	wire_forget();
 	memset(s, 0, sizeof(*s));
 	peer_accept(&p, PEER4, 80, &s[0]); /* and all of it is given back */
-	ck_assert_uint_gt(flow_write(s[0].flow, data, sizeof(data)), 32 << 10); /* TX_SPACE_PRESSED_BYTES would be less */
+	ck_assert_uint_gt(flow_write(s[0].flow, data, sizeof(data)),
+			  32 << 10); /* TX_SPACE_PRESSED_BYTES would be less */
 }
 END_TEST
 

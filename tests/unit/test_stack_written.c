@@ -81,7 +81,7 @@ static void take_sent(struct peer *p)
 static void stream_through(const char *them)
 {
 	static const size_t pieces[] = {1,    MUCH,  LITTLE, 24576, 24575, 1380, MUCH, 65535,
-					3001, 65535, 65535,  27601, 13,    1381, MUCH, 65535};
+					3001, 65535, 65535,  27601, 13,	   1381, MUCH, 65535};
 	struct seen s = {0}, other = {0};
 	struct peer p, q;
 	size_t written = 0;
