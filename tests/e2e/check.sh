@@ -201,7 +201,7 @@ result $? 'the usage names the options' "$(diff <(echo "$options") <(echo "$name
 named=$(awk '/^\.S[sh]/ { on = /Options of run/ } on' "$root/cmd/wgwrap.1" | grep -E '^\.It Fl' | grep -oE ' -[a-z0-9-]{2,}' | sed 's/^ -//' | sort -u)
 [ "$named" = "$options" ]
 result $? 'the manual names the options' "$(diff <(echo "$options") <(echo "$named"))"
-named=$(sed -n "/'-c --config/,/--version'/p" "$root/cmd/completions/wgwrap.bash" | grep -oE -- '--[a-z0-9-]+' | sed 's/^--//' | sort -u)
+named=$(sed -n "/'-c --config/,/--version'/{p;/--version'/q}" "$root/cmd/completions/wgwrap.bash" | grep -oE -- '--[a-z0-9-]+' | sed 's/^--//' | sort -u)
 [ "$named" = "$options" ]
 result $? 'the completion names the options' "$(diff <(echo "$options") <(echo "$named"))"
 
