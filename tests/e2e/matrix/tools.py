@@ -5,6 +5,7 @@
 time limit: 300 s
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -76,6 +77,25 @@ def listening(w, port, table="tcp"):
     return f":{port:04X} " in w.at(w.peer_ns, "cat", f"/proc/net/{table}", f"/proc/net/{table}6")
 
 
+def first_heard(w, server, argv, again):
+    """
+    Starts @argv until it meets @server: the client, and the line that @server heard. A client that is refused came before the
+    server and ends; @again: its datagram was perhaps lost.
+    """
+    client = None
+    for _ in range(60):
+        fresh = client is None or client.poll() is not None
+        if fresh:
+            client = w.start(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(BrokenPipeError):
+            if fresh or again:
+                client.stdin.write(b"from the client\n")
+                client.stdin.flush()
+        with contextlib.suppress(AssertionError):
+            return client, world.read_line(server.stdout, 1)
+    raise AssertionError(f"{argv} meets nobody")
+
+
 def both_ways(w, connect, listen, port, table="tcp"):
     """
     @listen(ns argv prefix...) at the peer, @connect here: a word each way; then the roles change.
@@ -89,19 +109,7 @@ def both_ways(w, connect, listen, port, table="tcp"):
             server = w.start(w.inside(w.peer_ns) + listen("0.0.0.0"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             wait_until("a listener", lambda: listening(w, port, table))
             client_argv = w.wrap(*connect("10.9.0.1"))
-        for attempt in range(50):
-            client = w.start(client_argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-            client.stdin.write(b"from the client\n")
-            client.stdin.flush()
-            try:
-                heard = world.read_line(server.stdout, 1)
-                break
-            except AssertionError:
-                # Nobody listened yet
-                client.kill()
-                client.wait()
-        else:
-            raise AssertionError(f"{connect('HOST')} and {listen('HOST')} do not meet")
+        client, heard = first_heard(w, server, client_argv, table == "udp")
         assert heard == "from the client\n", heard
         server.stdin.write(b"from the server\n")
         server.stdin.flush()
