@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* option_table.h - where each socket option lives */
+/*
+ * option_table.h - where each socket option lives
+ *
+ * In one of four places: on the AF_UNIX socket, where the kernel keeps it with Linux's own
+ * semantics (most of SOL_SOCKET); in the tag; at the tunnel process under the socket's cookie; or
+ * nowhere, when accepting it is all that a program can observe. What is in no table is
+ * ENOPROTOOPT.
+ */
 #ifndef SRC_REPR_OPTION_TABLE_H
 #define SRC_REPR_OPTION_TABLE_H
 
@@ -9,9 +16,16 @@ enum wgw_repr_option_place {
 	WGW_REPR_OPTION_TAG,  /* a bit of the tag */
 	WGW_REPR_OPTION_KEPT, /* an int at the tunnel process, by cookie */
 	WGW_REPR_OPTION_IGNORED, /* any value is taken (with @max, up to that), the initial one is read back */
-	WGW_REPR_OPTION_SPECIAL, /* option.c computes it */
+	WGW_REPR_OPTION_SPECIAL, /* option_get.c computes it */
 	WGW_REPR_OPTION_REFUSED, /* setting fails with errno @refusal, or EINVAL of less than @min bytes */
 };
+
+enum {
+	WGW_REPR_CONGESTION_NAME_MAX_BYTES = 16,
+	WGW_REPR_DEVICE_NAME_MAX_BYTES = 16,
+};
+
+#define WGW_REPR_CONGESTION_INITIAL "cubic"
 
 /* which sockets have the option */
 enum {
@@ -37,6 +51,12 @@ struct wgw_repr_option {
 	uint64_t bit; /* WGW_REPR_OPTION_TAG; one WGW_TAG_DONTFRAG4 or 6 of a datagram socket */
 	int refusal;  /* WGW_REPR_OPTION_REFUSED; else of a value out of range, 0: EINVAL */
 };
+
+struct wgw_repr_session;
+
+/* option_get.c: the value of an option that the tunnel process keeps. */
+int wgw_repr_option_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			 const struct wgw_repr_option *option);
 
 /* The entry for a socket with @tag, or NULL. */
 const struct wgw_repr_option *wgw_repr_option_find(uint64_t tag, int level, int name);

@@ -156,7 +156,7 @@ bool wgw_repr_label(const struct wgw_repr_session *s, int fd, bool of_peer,
 int wgw_repr_name_op(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		     struct stack_addr *local, struct stack_addr *remote);
 
-/* ---- option.c ---- */
+/* ---- option_get.c, option_set.c ---- */
 
 int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
 			void *value, socklen_t *len);

@@ -5,12 +5,12 @@
  * Theory of operation
  *
  * The far side is a descriptor: a kernel TCP socket to a direct destination (loopback, --direct),
- * or a stream that is connected to the listener of another application of the session, which keeps
- * a byte as every application's end does. Both directions are the same code: read what waits into
- * one shared buffer, write it on, keep what did not fit in the connection's stash and read no more
- * before that is gone. What comes from a kernel socket in large pieces goes through a pipe instead, which
- * saves both copies. Ends travel as they are: FIN as FIN, a reset as a reset (SO_LINGER with 0 s
- * towards TCP, the keeper towards an application).
+ * or a stream that is connected to the listener of another application of the session, which
+ * keeps a byte as every application's end does. Both directions are the same code: read what
+ * waits into one shared buffer, write it on, keep what did not fit in the connection's stash and
+ * read no more before that is gone. What comes from a kernel socket in large pieces goes through
+ * a pipe instead, which saves both copies. Ends travel as they are: FIN as FIN, a reset as a
+ * reset (SO_LINGER with 0 s towards TCP, the keeper towards an application).
  */
 #include <errno.h>
 #include <fcntl.h>

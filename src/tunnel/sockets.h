@@ -299,8 +299,8 @@ size_t wgw_end_ready(struct wgw_end *e);
 ssize_t wgw_end_read(struct wgw_end *e, const struct iovec *iov, int n, size_t max);
 /* Returns bytes taken, 0: full (@full is set), or -errno; -EPIPE: it does not read any more. */
 ssize_t wgw_end_write(struct wgw_end *e, const struct iovec *iov, int n);
-/* As wgw_end_read and wgw_end_write, by splice(2): the bytes are not copied. @e that is read keeps none, @e
- * that is written is O_NONBLOCK; SIGPIPE is ignored. -EINVAL: the kernel cannot. */
+/* As wgw_end_read and wgw_end_write, by splice(2): the bytes are not copied. @e that is read
+ * keeps none, @e that is written is O_NONBLOCK; SIGPIPE is ignored. -EINVAL: the kernel cannot. */
 ssize_t wgw_end_to_pipe(struct wgw_end *e, int pipe, size_t max);
 ssize_t wgw_end_from_pipe(struct wgw_end *e, int pipe, size_t len);
 /* Hands a FIN over: drops the keeper, then shuts down. */

@@ -151,6 +151,32 @@ CASE(obsolete_options)
 	did("IP options", setsockopt(udp_socket(false), IPPROTO_IP, IP_OPTIONS, no_operation, 4));
 }
 
+/* A destination as ancillary data, an address of somebody else, a port that comes with the connection. */
+CASE(options_without_effect)
+{
+	char data[16], control[256];
+	struct iovec iov = {data, sizeof(data)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	int fd = udp_socket(false);
+
+	did("RECVORIGDSTADDR", set_int(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, 1));
+	did("connect", connect_to(fd, host(false), ECHO_UDP_PORT));
+	said("send", send(fd, "x", 1, 0));
+	wait_in(fd);
+	said("recvmsg", recvmsg(fd, &msg, 0));
+	printf("ancillary data: %d\n", msg.msg_controllen > 0);
+	fd = tcp_socket(false, 0);
+	did("FREEBIND", set_int(fd, IPPROTO_IP, IP_FREEBIND, 1));
+	did("bind", bind_to(fd, "203.0.113.9", 0));
+	fd = tcp_socket(false, 0);
+	did("BIND_ADDRESS_NO_PORT", set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1));
+	did("bind", bind_to(fd, self(false), 0));
+	printf("a port: %d\n", local_port(fd) != 0);
+}
+
 CASE(poll_of_a_shut_listener)
 {
 	int port, fd = listener_on("0.0.0.0", &port, 5);
