@@ -139,7 +139,7 @@ PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
 # test programs at a time
 JOBS ?= $(shell nproc)
-RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -j $(JOBS) -t 300 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)')
+RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)')
 
 # QUICK=1: without what takes long and does not depend on who runs it
 ifdef QUICK

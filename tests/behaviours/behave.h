@@ -34,7 +34,7 @@
 
 enum {
 	CASES_MAX = 64,
-	CASE_LIMIT_S = 20,
+	CASE_LIMIT_S = 120,
 	COMMAND_PORT = 7000,
 	HELLO_PORT = 7001,
 	RESET_PORT = 7002,
@@ -252,7 +252,7 @@ static inline void wait_in(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN | POLLRDHUP};
 
-	if (poll(&p, 1, 10000) != 1)
+	if (poll(&p, 1, 60000) != 1)
 		printf("nothing to read within 10 s\n");
 }
 

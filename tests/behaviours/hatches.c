@@ -107,7 +107,7 @@ CASE(fortified_names)
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
 	send(fd, "123456789", 9, 0);
-	said("poll", __poll_chk(&p, 1, 5000, sizeof(p)));
+	said("poll", __poll_chk(&p, 1, 60000, sizeof(p)));
 	said("ppoll", __ppoll_chk(&p, 1, &second, NULL, sizeof(p)));
 	said("recv", __recv_chk(fd, data, 3, sizeof(data), 0));
 	said("read", __read_chk(fd, data, 3, sizeof(data)));
@@ -124,7 +124,7 @@ CASE(fortified_names)
 
 CASE(waits_with_a_mask)
 {
-	struct timespec limit = {2, 0};
+	struct timespec limit = {60, 0};
 	struct epoll_event event = {.events = EPOLLIN};
 	sigset_t none;
 	fd_set set;
@@ -138,7 +138,7 @@ CASE(waits_with_a_mask)
 	FD_SET(fd, &set);
 	said("pselect", pselect(fd + 1, &set, NULL, NULL, &limit, &none));
 	said("ppoll", ppoll(&p, 1, &limit, &none));
-	said("epoll_pwait", epoll_pwait(ep, &event, 1, 2000, &none));
+	said("epoll_pwait", epoll_pwait(ep, &event, 1, 60000, &none));
 	said("epoll_pwait2", epoll_pwait2(ep, &event, 1, &limit, &none));
 }
 

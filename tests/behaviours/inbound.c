@@ -501,7 +501,7 @@ CASE(epoll_of_a_listener)
 	did("add", epoll_ctl(ep, EPOLL_CTL_ADD, listener, &ev));
 	printf("before: %d\n", epoll_wait(ep, &ev, 1, 50));
 	dial(false, port, "hello");
-	printf("then: %d\n", epoll_wait(ep, &ev, 1, 5000));
+	printf("then: %d\n", epoll_wait(ep, &ev, 1, 60000));
 	said("accepted", accept(listener, NULL, NULL) >= 0);
 	said("no more", accept(listener, NULL, NULL));
 	printf("after: %d\n", epoll_wait(ep, &ev, 1, 50));

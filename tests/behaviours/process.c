@@ -372,7 +372,7 @@ CASE(pass_while_connecting)
 	close(fd);
 	fd = receive_fd(pair[0]);
 	p = (struct pollfd){.fd = fd, .events = POLLOUT};
-	said("poll", poll(&p, 1, 5000));
+	said("poll", poll(&p, 1, 60000));
 	printf("SO_ERROR %s\n", so_error(fd));
 	fcntl(fd, F_SETFL, 0);
 	read_out(fd);

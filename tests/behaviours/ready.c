@@ -38,11 +38,11 @@ CASE(epoll_before_connect)
 	printf("unconnected: %s\n", epoll_text(ep, 0));
 	printf("once: %s\n", epoll_text(ep, 0));
 	did("connect", connect_to(fd, host(false), COMMAND_PORT));
-	printf("connected: %s\n", epoll_text(ep, 5000));
+	printf("connected: %s\n", epoll_text(ep, 60000));
 	printf("more: %s\n", epoll_text(ep, 200));
 	said("send", send(fd, "fin 3\n", 6, 0));
 	nap_ms(300);
-	printf("data and FIN: %s\n", epoll_text(ep, 5000));
+	printf("data and FIN: %s\n", epoll_text(ep, 60000));
 	printf("more: %s\n", epoll_text(ep, 100));
 }
 
@@ -52,7 +52,7 @@ CASE(epoll_after_connect)
 
 	did("connect", connect_to(fd, host(false), COMMAND_PORT));
 	ep = watching(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-	printf("connected: %s\n", epoll_text(ep, 5000));
+	printf("connected: %s\n", epoll_text(ep, 60000));
 	printf("more: %s\n", epoll_text(ep, 200));
 }
 
@@ -65,7 +65,7 @@ CASE(epoll_refused)
 	/* An AF_UNIX socket wakes for the hang-up and again for the room that it frees: as one, if
 	 * not looked at between the two */
 	nap_ms(300);
-	printf("refused: %s\n", epoll_text(ep, 5000));
+	printf("refused: %s\n", epoll_text(ep, 60000));
 	printf("more: %s\n", epoll_text(ep, 200));
 }
 
@@ -76,7 +76,7 @@ CASE(epoll_level)
 
 	printf("idle: %s\n", epoll_text(ep, 50));
 	send(fd, "ab", 2, 0);
-	printf("data: %s\n", epoll_text(ep, 5000));
+	printf("data: %s\n", epoll_text(ep, 60000));
 	nap_ms(50);
 	recv(fd, &byte, 1, 0);
 	printf("one byte less: %s\n", epoll_text(ep, 50));
@@ -90,10 +90,10 @@ CASE(epoll_oneshot)
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.fd = fd};
 
 	send(fd, "ab", 2, 0);
-	printf("data: %s\n", epoll_text(ep, 5000));
+	printf("data: %s\n", epoll_text(ep, 60000));
 	printf("again: %s\n", epoll_text(ep, 50));
 	did("rearm", epoll_ctl(ep, EPOLL_CTL_MOD, fd, &ev));
-	printf("data: %s\n", epoll_text(ep, 5000));
+	printf("data: %s\n", epoll_text(ep, 60000));
 }
 
 CASE(epoll_edges_of_data)
@@ -102,11 +102,11 @@ CASE(epoll_edges_of_data)
 	char data[8];
 
 	send(fd, "ab", 2, 0);
-	printf("first: %s\n", epoll_text(ep, 5000));
+	printf("first: %s\n", epoll_text(ep, 60000));
 	nap_ms(100);
 	printf("nothing new: %s\n", epoll_text(ep, 50));
 	send(fd, "cd", 2, 0);
-	printf("more: %s\n", epoll_text(ep, 5000));
+	printf("more: %s\n", epoll_text(ep, 60000));
 	said("recv", recv(fd, data, 8, 0));
 }
 
@@ -118,14 +118,14 @@ CASE(epoll_follows_the_description)
 	did("add twice", epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev));
 	close(fd);
 	send(copy, "x", 1, 0);
-	printf("after the close of one: %s\n", epoll_text(ep, 5000));
+	printf("after the close of one: %s\n", epoll_text(ep, 60000));
 }
 
 CASE(select_call)
 {
 	int fd = server(false, "echo");
 	fd_set in, out;
-	struct timeval tv = {5, 0};
+	struct timeval tv = {60, 0};
 
 	FD_ZERO(&in);
 	FD_ZERO(&out);

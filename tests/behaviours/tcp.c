@@ -26,7 +26,7 @@ CASE(connect_nonblocking)
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
 
 	did("connect", connect_to(fd, host(false), COMMAND_PORT));
-	said("poll", poll(&p, 1, 5000));
+	said("poll", poll(&p, 1, 60000));
 	printf("events: %s, SO_ERROR %s\n", events_text((unsigned short)p.revents), so_error(fd));
 	did("the first connect after it", connect_to(fd, host(false), COMMAND_PORT));
 	did("the second", connect_to(fd, host(false), COMMAND_PORT));
@@ -188,7 +188,7 @@ CASE(timeout_bounds_connect)
 
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 	did("connect", connect_to(fd, BLACKHOLE4, 9));
-	printf("in time: %d\n", now_ms() - began < 2000);
+	printf("in time: %d\n", now_ms() - began < 20000);
 	did("again", connect_to(fd, BLACKHOLE4, 9));
 }
 
@@ -426,7 +426,7 @@ CASE(fastopen_nonblocking)
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
 
 	said("sendto", sendto(fd, "fin 3\n", 6, MSG_FASTOPEN, &a.any, len));
-	poll(&p, 1, 5000);
+	poll(&p, 1, 60000);
 	said("send", send(fd, "fin 3\n", 6, 0));
 	fcntl(fd, F_SETFL, 0);
 	read_out(fd);

@@ -36,7 +36,7 @@ export XDG_RUNTIME_DIR=$dir/run
 echo outside >"$dir/site/index.html"
 /usr/bin/python3 -u -m http.server --bind 198.51.100.1 --directory "$dir/site" 8000 >"$dir/log" 2>&1 &
 server=$!
-for _ in $(seq 100); do grep -q Serving "$dir/log" && break; sleep 0.1; done
+for _ in $(seq 600); do grep -q Serving "$dir/log" && break; sleep 0.1; done
 public=$("$bin/wgwrap" genkey | "$bin/wgwrap" pubkey)
 curl=$(realpath "$(command -v curl)")
 n=0

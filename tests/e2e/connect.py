@@ -3,8 +3,6 @@
 """connect.py - connections begin and end as on the kernel's stack
 
 Each program runs natively and wrapped, against the same servers; the outputs must be equal.
-
-time limit: 420 s
 """
 
 import os
@@ -104,7 +102,7 @@ def _(w):
             assert [line for line in without_repeats(out) if "edge:" in line] == [edge], out
     finally:
         slow.terminate()
-        slow.wait(10)
+        slow.wait(60)
         keeper.terminate()
 
 
@@ -228,7 +226,7 @@ def _(w):
     assert out == "start EINPROGRESS 1000\nclosed\n", (out, child.communicate("\n"))
     # An attempt that is still alive would repeat its SYN after 1, 3 and 7 seconds
     time.sleep(8)
-    child.communicate("\n", timeout=20)
+    child.communicate("\n", timeout=60)
     late = [t - closed for t in syns.times if t > closed + 3]
     assert len(syns.times) >= 1000, f"only {len(syns.times)} SYNs were seen at all"
     assert not late, f"{len(late)} SYNs later, e.g. after {late[:5]} s"

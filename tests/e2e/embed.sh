@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: MIT
 #
 # embed.sh - the engine as it is installed: examples/embed builds against it and works
-#
-# time limit: 120 s
 
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)

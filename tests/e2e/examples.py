@@ -4,8 +4,6 @@
 examples.py - examples/: their forms are right, and what they run works against a test's peer
 
 What only the services themselves could show (that a runner takes the file, that an image builds) is not shown here.
-
-time limit: 240 s
 """
 
 import json

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: MIT
 #
 # install.sh - make install and make uninstall: everything is there, works from there, and goes again
-#
-# time limit: 120 s
 
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -5,8 +5,6 @@
 Each round starts a load, waits a random moment, and kills a random selection in a random order. Afterwards
 nothing may be left: no process, no socket in the runtime directory, and (the sentry) nothing outside the
 tunnel. WGWRAP_KILL_ROUNDS says how many rounds; WGWRAP_KILL_SEED repeats a series.
-
-time limit: 900 s
 """
 
 import os
@@ -43,8 +41,8 @@ PRELOADED = f"""
 import socket, threading
 def work():
     while True:
-        s = socket.create_connection(("10.9.0.1", {PORT}), 10)
-        s.settimeout(10)
+        s = socket.create_connection(("10.9.0.1", {PORT}), 60)
+        s.settimeout(60)
         for _ in range(20):
             s.sendall(b"x" * 5000)
             left = 5000
@@ -140,7 +138,7 @@ def _(w):
 
 @test("nothing stays in the runtime directory but what the next start replaces")
 def _(w):
-    world.wait_until("the end of all tunnel processes", lambda: not w.tunnels(), 30)
+    world.wait_until("the end of all tunnel processes", lambda: not w.tunnels())
     left = [os.path.join(base, name) for base, _, names in os.walk(w.path("run")) for name in names]
     assert len(left) <= 4 and not [name for name in left if ".l" in os.path.basename(name).replace(".lock", "")], left
 

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: MIT
 """
 obligations.py - the table in wg/README.md: no cell is empty, and every test that it names is run
-
-time limit: 20 s
 """
 
 import fnmatch

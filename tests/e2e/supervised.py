@@ -4,8 +4,6 @@
 
 Statically linked ones, Go, musl, raw system calls, and dynamically linked ones that the shared object
 is kept away from. The outputs must be those of the kernel's stack.
-
-time limit: 420 s
 """
 
 import os
@@ -165,7 +163,7 @@ def _(w):
     def said():
         with open(out.name, encoding="ascii") as f:
             return f.read()
-    world.wait_until("the daemon's answer", said, 20)
+    world.wait_until("the daemon's answer", said)
     assert said() == "late\n", said()
 
 
@@ -180,7 +178,7 @@ def _(w):
         for _ in range(8 if how == "fork" else 4):
             client = w.finish_command(w.inside(w.peer_ns) + [program(w, "client"), "10.9.0.2", str(port), "hello\n"], 20)
             assert client.stdout == "hello\n", (how, client)
-        said, err = listener.communicate(timeout=20)
+        said, err = listener.communicate(timeout=60)
         assert set(said.splitlines()) == {"10.9.0.1 to 10.9.0.2"}, (how, said, err)
 
 
@@ -225,7 +223,7 @@ def _(w):
             said = w.finish_command(w.inside(w.peer_ns) + ["curl", "-sS", f"http://{host}:{port}/"], 20)
             assert said.stdout == f"you are {address}\n", said
         served.terminate()
-        served.communicate(timeout=20)
+        served.communicate(timeout=60)
 
 
 @test("Rust's standard library, statically linked and not: streams, threads, datagrams, a listener")
@@ -336,7 +334,7 @@ def _(w):
     giver = w.start(w.inside(w.native_ns) + ["python3", "-c", code], stdout=subprocess.PIPE, text=True)
     assert world.read_line(giver.stdout) == "ready\n"
     said = w.ok(program(w, "escape"), path)
-    giver.communicate(timeout=10)
+    giver.communicate(timeout=60)
     assert said.count("EACCES\n") == 5, said
     assert re.search("to this machine: (ECONNREFUSED|0)\n", said), said
 

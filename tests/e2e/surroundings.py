@@ -3,8 +3,6 @@
 """surroundings.py - bad input, silent peers and odd surroundings
 
 Each is either overcome or told in one plain line, with the right exit status, and never with a key.
-
-time limit: 420 s
 """
 
 import contextlib
@@ -152,7 +150,7 @@ def _(w):
 @test("an endpoint that does not resolve: 125, and its name")
 def _(w):
     conf = w.write("noname.conf", w.config(endpoint="vpn.invalid:51820"), 0o600)
-    says(w, w.wrapped("true", conf=conf, limit=40), 125, "vpn.invalid")
+    says(w, w.wrapped("true", conf=conf, limit=60), 125, "vpn.invalid")
 
 
 @test("a peer that never answers: 125 after --wait, and the likely causes")
@@ -359,7 +357,7 @@ def _(w):
         raise AssertionError(err)
     first = [int(p) for p in world.run("pgrep", "-P", str(child.pid)).split()]
     os.kill(first[0], 15)
-    assert child.wait(20) == 5, (child.returncode, child.stderr.read())
+    assert child.wait(60) == 5, (child.returncode, child.stderr.read())
     done = w.finish_command(["unshare", "-p", "-f", "--mount-proc", *w.wrap("sh", "-c", "kill -9 $$")], 30)
     assert done.returncode == 128 + 9, done
 
@@ -383,7 +381,7 @@ def _(w):
 @test("setuid programs inside cannot gain privileges, and nothing of ours stays behind")
 def _(w):
     assert "NoNewPrivs:\t1" in w.ok("grep", "NoNewPrivs", "/proc/self/status")
-    world.wait_until("the end of the tunnel process", lambda: not w.tunnels(), 30)
+    world.wait_until("the end of the tunnel process", lambda: not w.tunnels())
     assert not [f for f in os.listdir(w.path("run")) if not f.startswith("wgwrap")], os.listdir(w.path("run"))
 
 

@@ -4,8 +4,6 @@
 wireguard_go.py - the engine and wireguard-go: both roles, keys, roaming, several peers
 
 The renewal that comes after two minutes takes that long, so it runs only with WGWRAP_SLOW_TESTS=1.
-
-time limit: 400 s
 """
 
 import base64
@@ -71,7 +69,7 @@ def take_private_key(w, key):
 def fetch(w, **kwargs):
     servers.web(w)
     kwargs.setdefault("options", ())
-    done = w.wrapped("curl", "-sS", "--max-time", "30", "http://10.9.0.1/", **kwargs)
+    done = w.wrapped("curl", "-sS", "--max-time", "60", "http://10.9.0.1/", **kwargs)
     return done.stdout == "behind the tunnel\n", done
 
 
@@ -114,12 +112,12 @@ def _(w):
         # forget the session and the address of the client before
         wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
         admit_client(w, "endpoint", endpoint)
-        done = w.finish_command(w.inside(w.peer_ns) + ["curl", "-sS", "--max-time", "30", "-o", "/dev/null", "-w",
+        done = w.finish_command(w.inside(w.peer_ns) + ["curl", "-sS", "--max-time", "60", "-o", "/dev/null", "-w",
                                                        "%{http_code}", "http://10.9.0.2:8000/"], 40)
         assert done.stdout == "200", done
         assert shown(w, "endpoints") == endpoint
         child.terminate()
-        child.wait(20)
+        child.wait(60)
         w.end_tunnels()
 
 
@@ -178,7 +176,7 @@ def keys_change(w):
         yield conf, fetch_again
     finally:
         child.terminate()
-        child.wait(20)
+        child.wait(60)
         w.end_tunnels()
         wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
         w.key, w.pub, w.psk = keys, pub, psk
@@ -276,13 +274,13 @@ def _(w):
     conf = w.write("two.conf", w.config(allowed="10.9.0.0/24") + "\n[Peer]\n"
                    f"PublicKey = {public}\nAllowedIPs = 10.9.3.0/24\nEndpoint = 192.0.2.1:{world.SILENT_PORT}\n", 0o600)
     servers.web(w)
-    out = w.ok("sh", "-c", "curl -sS --max-time 20 http://10.9.0.1/ && curl -sS --max-time 20 http://10.9.3.1/",
+    out = w.ok("sh", "-c", "curl -sS --max-time 60 http://10.9.0.1/ && curl -sS --max-time 60 http://10.9.3.1/",
                conf=conf)
     assert out == "behind the tunnel\n" * 2, out
     assert int(shown(w, "latest-handshakes", "wg1")) > 0
     w.end_tunnels()
     second.terminate()
-    second.wait(10)
+    second.wait(60)
 
 
 @test("roaming: both sides are followed to new addresses and ports")
@@ -292,7 +290,7 @@ def _(w):
     time.sleep(2)
     run("ip", "address", "del", "192.0.2.2/24", "dev", "out0")
     run("ip", "address", "add", "192.0.2.5/24", "dev", "out0")
-    wait_until("the client at its new address", lambda: shown(w, "endpoints").startswith("192.0.2.5:"), 8)
+    wait_until("the client at its new address", lambda: shown(w, "endpoints").startswith("192.0.2.5:"))
     time.sleep(1)
     # the peer's answer to the next ping comes from another port; the one after goes there
     wg(w, "set", "wg0", "listen-port", str(world.SILENT_PORT))
@@ -314,7 +312,7 @@ def _(w):
     wait_until("traffic", lambda: (shown(w, "transfer") or "0\t0") != "0\t0")
     time.sleep(2)
     w.wireguard_go.terminate()
-    w.wireguard_go.wait(10)
+    w.wireguard_go.wait(60)
     w.start_wireguard_go()
     lost, text = count_lost(child, 60)
     assert lost <= 26, text
@@ -344,7 +342,7 @@ while True:
     assert world.read_line(listener.stdout).strip() == "148"
     w.end_tunnels()
     listener.terminate()
-    listener.wait(5)
+    listener.wait(60)
 
 
 @test("sessions are renewed by either side without a loss")
@@ -355,7 +353,7 @@ def _(w):
         w.end_tunnels()
         wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
         child = pinging_as(w, begins)
-        first = wait_until("a session", lambda: int(shown(w, "latest-handshakes") or 0), 20)
+        first = wait_until("a session", lambda: int(shown(w, "latest-handshakes") or 0))
         lost, text = count_lost(child, 180)
         assert lost == 0, (begins, text)
         assert int(shown(w, "latest-handshakes")) - first in range(115, 130), (begins, first)

@@ -44,9 +44,11 @@ wait $front
 is "a signal to the group arrives once" "ready USR1 4" "$(tr '\n' ' ' <"$work/note")$?"
 
 # shellcheck disable=SC2016
-run sh -c '(trap "" HUP TERM; sleep 1; echo late >"$1") </dev/null >/dev/null 2>&1 &' sh "$work/late" 2>"$work/log"
+run sh -c '(trap "" HUP TERM; for i in $(seq 1000); do [ -e "$1.go" ] && break; sleep 0.05; done; echo late >"$1") \
+	</dev/null >/dev/null 2>&1 &' sh "$work/late" 2>"$work/log"
 [ ! -e "$work/late" ]
 result $? "wgwrap does not wait for daemons"
+: >"$work/late.go"
 eventually grep -q late "$work/late"
 result $? "a daemon lives on"
 # shellcheck disable=SC2317  # called by eventually

@@ -67,7 +67,7 @@ class Behind(Proxied):
             child = subprocess.Popen([WGWRAP, "-c", self.path("server.conf"), *argv], cwd=self.dir, stdout=log, stderr=log,
                                      stdin=subprocess.DEVNULL, env=self.environment("server"))
         self.children.append(child)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with self.connect() as s:
                 if socks(s, SERVER, port)[0] == 0:

@@ -16,7 +16,7 @@ from lib.serving import peer_says
 from lib.world import NOBODY, find, run
 
 PYTHON = "/usr/bin/python3"
-CURL = ("curl", "-sS", "--fail", "--max-time", "40")
+CURL = ("curl", "-sS", "--fail", "--max-time", "60")
 
 row = tap.test
 

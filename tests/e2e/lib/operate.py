@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(os.path.join(HERE, "../../.."))
 BUILD = os.environ.get("WGWRAP_BUILD", os.path.join(ROOT, "build"))
 WGWRAP = os.path.join(BUILD, "wgwrap")
-LIMIT_S = 60
+LIMIT_S = 120
 
 CLIENT = """[Interface]
 PrivateKey = {client_key}
@@ -48,7 +48,7 @@ def run(*argv, env=None, timeout=LIMIT_S, **kwargs):
     return subprocess.run(argv, capture_output=True, text=True, check=False, env=env, timeout=timeout, **kwargs)
 
 
-def wait_until(what, condition, seconds=20.0):
+def wait_until(what, condition, seconds=60.0):
     """Polls @condition until it is true; AssertionError naming @what when it never is."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -152,7 +152,7 @@ class Tunnels:
     def stop(self, child, number=signal.SIGTERM):
         if child.poll() is None:
             child.send_signal(number)
-        child.wait(timeout=20)
+        child.wait(60)
 
     def close(self):
         for child in self.children:

@@ -43,7 +43,7 @@ class Proxy:
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
             return f.read()
 
-    def wait(self, text, seconds=20):
+    def wait(self, text, seconds=60):
         wait_until(f"{text!r} in {self.words()}", lambda: text in self.words() or self.process.poll() is not None,
                    seconds)
         assert text in self.words(), self.words()
@@ -53,7 +53,7 @@ class Proxy:
         lines = [line for line in self.words().splitlines() if "listening on" in line and " in the tunnel" not in line]
         return int(lines[n].split("listening on ")[1].split(" ")[0].rsplit(":", 1)[1])
 
-    def stop(self, seconds=15):
+    def stop(self, seconds=60):
         self.process.terminate()
         return self.process.wait(seconds)
 
@@ -137,15 +137,27 @@ class Proxied:
         for proxy in self.proxies:
             if proxy.process.poll() is None:
                 proxy.stop()
-        wait_until("the tunnel has ended", lambda: not self.wgwrap("list", "-q"), 20)
+        wait_until("the tunnel has ended", lambda: not self.wgwrap("list", "-q"))
 
     def connect(self, proxy=None, n=0):
         """A connection to a proxy's listener."""
-        s = socket.create_connection(("127.0.0.1", (proxy or self.proxy()).port(n)), timeout=15)
+        s = socket.create_connection(("127.0.0.1", (proxy or self.proxy()).port(n)), timeout=60)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
 
-    def curl(self, *argv, proxy=None, scheme="socks5h", user="", limit=30):
+    def refuses(self, proxy):
+        """Waits until a proxy that was asked to end accepts nothing new."""
+        def refused():
+            try:
+                self.connect(proxy).close()
+            except ConnectionRefusedError:
+                return True
+            except ConnectionResetError:
+                pass  # it had come before
+            return False
+        wait_until("the end of the listener", refused)
+
+    def curl(self, *argv, proxy=None, scheme="socks5h", user="", limit=60):
         url = f"{scheme}://{user + '@' if user else ''}127.0.0.1:{(proxy or self.proxy()).port()}"
         return subprocess.run(["curl", "-sS", "-m", str(limit), "-x", url, *argv], capture_output=True, text=True,
                               timeout=limit + 10, check=False, env=self.environment("curl"))

@@ -4,7 +4,7 @@
 from lib import world
 
 
-def from_peer(w, *argv, limit=30, **kwargs):
+def from_peer(w, *argv, limit=60, **kwargs):
     """Runs a command next to the real servers, behind the tunnel's other end."""
     return w.finish_command(w.inside(w.peer_ns) + list(argv), limit, **kwargs)
 
@@ -40,10 +40,10 @@ def serve(w, *argv, ready, privileged=False, **kwargs):
     def up():
         assert child.poll() is None, text_of(path)
         return is_reached(w, ready) if isinstance(ready, int) else ready in text_of(path)
-    world.wait_until(f"{argv[0]}: {ready}", up, 20)
+    world.wait_until(f"{argv[0]}: {ready}", up)
     return child, path
 
 
 def end(child):
     child.terminate()
-    child.wait(20)
+    child.wait(60)

@@ -1,9 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""databases.py - the matrix: PostgreSQL, redis, memcached: their clients wrapped, and their servers
-
-time limit: 240 s
-"""
+"""databases.py - the matrix: PostgreSQL, redis, memcached: their clients wrapped, and their servers"""
 
 import glob
 import os
@@ -51,7 +48,7 @@ def _(w):
     assert w.ok(*cli, "PUBLISH", "news", "told") == "1\n"
     assert "".join(read_line(subscriber.stdout) for _ in range(3)) == "message\nnews\ntold\n"
     subscriber.send_signal(signal.SIGINT)
-    subscriber.wait(10)
+    subscriber.wait(60)
     out = w.ok("redis-benchmark", "-h", "10.9.0.1", "-q", "-c", "50", "-n", "5000", "-t", "set,get", "--threads", "2")
     assert out.count("requests per second") == 2, out
 
@@ -81,12 +78,12 @@ def _(w):
 MEMCACHED = """
 import socket, struct, sys
 host, port = sys.argv[1], int(sys.argv[2])
-s = socket.create_connection((host, port), 20)
+s = socket.create_connection((host, port), 60)
 value = b"v" * 500000
 s.sendall(b"set key 0 0 %d\\r\\n%s\\r\\n" % (len(value), value))
 f = s.makefile("rb")
 assert f.readline() == b"STORED\\r\\n"
-many = [socket.create_connection((host, port), 20) for _ in range(30)]
+many = [socket.create_connection((host, port), 60) for _ in range(30)]
 for c in many:
     c.sendall(b"get key\\r\\n")
 for c in many:
@@ -94,7 +91,7 @@ for c in many:
     assert g.readline() == b"VALUE key 0 500000\\r\\n"
     assert g.read(500000) == value
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-u.settimeout(10)
+u.settimeout(60)
 u.connect((host, port))
 for i in range(50):
     u.send(struct.pack("!4H", i, 0, 1, 0) + b"version\\r\\n")
@@ -169,7 +166,7 @@ def _(w):
     world.wait_until("the query", lambda: "1" in w.ok(*ask(
         "10.9.0.1", 5432, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)'")))
     sleeper.send_signal(signal.SIGINT)
-    _, err = sleeper.communicate(timeout=15)
+    _, err = sleeper.communicate(timeout=60)
     assert "canceling statement due to user request" in err, err
     refused = w.wrapped(*ask("10.9.0.1", 5431, "SELECT 1"))
     assert refused.returncode == 2 and "Connection refused" in refused.stderr, refused
@@ -198,7 +195,7 @@ def _(w):
     assert done.returncode == 124, done
     assert peer_says(w, *ask("10.9.0.2", 5433, "SELECT 7")) == "7\n"
     child.send_signal(signal.SIGINT)
-    assert child.wait(20) == 0, text_of(log)
+    assert child.wait(60) == 0, text_of(log)
 
 
 world.main()

@@ -1,9 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""proxies.py - the matrix: nginx, haproxy and unbound, wrapped, between the peer's clients and the peer's servers
-
-time limit: 180 s
-"""
+"""proxies.py - the matrix: nginx, haproxy and unbound, wrapped, between the peer's clients and the peer's servers"""
 
 import os
 import sys
@@ -57,7 +54,7 @@ def nginx(w, privileged):
 
 
 def status(w, path):
-    return peer_says(w, "curl", "-sS", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code}",
+    return peer_says(w, "curl", "-sS", "--max-time", "60", "-o", "/dev/null", "-w", "%{http_code}",
                      f"http://10.9.0.2:8003/{path}")
 
 
@@ -67,7 +64,7 @@ def _(w):
     child, log = nginx(w, False)
     who = [fetch_from_wrapped(w, 8003, "who").split() for _ in range(20)]
     assert {address for _, address in who} == {"10.9.0.1"}, who
-    done = from_peer(w, "sh", "-c", "curl -sS --max-time 25 'http://[fd09::2]:8003/big.bin' | sha256sum")
+    done = from_peer(w, "sh", "-c", "curl -sS --max-time 60 'http://[fd09::2]:8003/big.bin' | sha256sum")
     assert done.stdout.split()[0] == w.big_sha256, text_of(log)
     out = peer_says(w, *CURL, "-k", "-w", "%{http_version} %{size_download}", "-o", "/dev/null",
                     "https://10.9.0.2:8443/big.bin")
@@ -79,7 +76,7 @@ def _(w):
 def _(w):
     need("nginx", "openssl")
     child, log = nginx(w, False)
-    done = from_peer(w, "sh", "-c", "curl -sS --max-time 25 http://10.9.0.2:8003/kept/big.bin | sha256sum")
+    done = from_peer(w, "sh", "-c", "curl -sS --max-time 60 http://10.9.0.2:8003/kept/big.bin | sha256sum")
     assert done.stdout.split()[0] == w.big_sha256, text_of(log)
     seen = {fetch_from_wrapped(w, 8003, "kept/address") for _ in range(20)}
     assert seen == {"10.9.0.2\n", "fd09::2\n"}, seen
@@ -159,13 +156,13 @@ def _(w):
     seen = [fetch_from_wrapped(w, 8005, "address") for _ in range(20)]
     assert set(seen) == {"10.9.0.2\n", "fd09::2\n"}, seen
     for port in (8005, 8006):
-        done = from_peer(w, "sh", "-c", f"curl -sS --max-time 25 http://10.9.0.2:{port}/big.bin | sha256sum")
+        done = from_peer(w, "sh", "-c", f"curl -sS --max-time 60 http://10.9.0.2:{port}/big.bin | sha256sum")
         assert done.stdout.split()[0] == w.big_sha256, text_of(log)
         out = peer_says(w, *CURL, "-Z", "--parallel-max", "50", "-o", "/dev/null", "-w", "%{http_code}\n",
                         f"http://10.9.0.2:{port}/?[1-200]")
         assert out == "200\n" * 200, out
     world.wait_until("haproxy's own resolver", lambda: from_peer(
-        w, "curl", "-sS", "--fail", "--max-time", "20", "http://10.9.0.2:8007/").stdout == "behind the tunnel\n")
+        w, "curl", "-sS", "--fail", "--max-time", "60", "http://10.9.0.2:8007/").stdout == "behind the tunnel\n")
     end(child)
 
 

@@ -1,9 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""shells.py - the matrix: ssh and what rides on it, rsync, mosh, shells, terminals
-
-time limit: 240 s
-"""
+"""shells.py - the matrix: ssh and what rides on it, rsync, mosh, shells, terminals"""
 
 import fcntl
 import os

@@ -1,9 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""web.py - the matrix: curl, wget, aria2, git, package managers, a browser
-
-time limit: 300 s
-"""
+"""web.py - the matrix: curl, wget, aria2, git, package managers, a browser"""
 
 import io
 import json

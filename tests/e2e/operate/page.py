@@ -4,8 +4,6 @@
 page.py - the status page of the health listener: with curl, without a script, and in a browser
 
 The screenshots stay in the build folder: status-page.png, -dark.png, -phone.png.
-
-time limit: 180 s
 """
 
 import html.parser

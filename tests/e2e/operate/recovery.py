@@ -6,8 +6,6 @@ recovery.py - what happens to a tunnel in a day: names that move, servers that s
 A relay stands between client and server, so that the server can be at another address at once. Names
 come from a hosts file of our own in a mount namespace. Times are printed, never asserted tightly. WGWRAP_SLOW_TESTS=1
 adds a pause of minutes; those of the clock alone need none (lib/shifted.py).
-
-time limit: 600 s
 """
 
 import os

@@ -37,7 +37,7 @@ class Service(t.Tunnels):
         if os.path.exists(path):
             os.unlink(path)
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notify.settimeout(20)
+        self.notify.settimeout(60)
         self.notify.bind(path)
         env = dict(self.env, NOTIFY_SOCKET=path, WATCHDOG_USEC="20000000")
         prefix = f"LISTEN_PID={pid} WATCHDOG_PID={pid} "
@@ -54,7 +54,7 @@ class Service(t.Tunnels):
 
 
 def ended(child):
-    out, err = child.communicate(timeout=30)
+    out, err = child.communicate(timeout=60)
     return child.returncode, out, err
 
 
@@ -74,7 +74,7 @@ def _(w):
             child = w.start_service(mode, listener)
             pid = w.notify.recv(200)
             assert pid.startswith(b"READY=1\nMAINPID=") and w.notify.recv(200) == b"WATCHDOG=1", pid
-            client.settimeout(20)
+            client.settimeout(60)
             client.connect(path)
             client.sendall(b"activated")
             assert client.recv(100) == b"ACTIVATED"
@@ -100,7 +100,7 @@ def _(w):
         assert status == 125 and out == "" and "--keep-fd 3" in err and "not in the tunnel" in err, (status, out, err)
         child = w.start_service(("--keep-fd", "3"), listener)
         assert w.notify.recv(200).startswith(b"READY=1")
-        with socket.create_connection(listener.getsockname(), 20) as client:
+        with socket.create_connection(listener.getsockname(), 60) as client:
             client.sendall(b"kept")
             assert client.recv(100) == b"KEPT"
         assert ended(child)[:2] == (0, "True True\n")
@@ -111,14 +111,14 @@ def _(w):
     path = os.path.join(w.dir, "notify-proxy")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(path)
-        s.settimeout(20)
+        s.settimeout(60)
         child = subprocess.Popen([t.WGWRAP, "proxy", "-c", w.client, "--listen", "0"], env=dict(w.env, NOTIFY_SOCKET=path),
                                  stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         w.children.append(child)
         assert s.recv(200).startswith(b"READY=1")
         child.terminate()
         assert s.recv(200).startswith(b"STOPPING=1")
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
 
 
 tap.main(Service)

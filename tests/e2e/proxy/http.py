@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: MIT
 """
 http.py - the HTTP side of `wgwrap proxy`: CONNECT and requests in absolute form
-
-time limit: 300 s
 """
 
 import hashlib

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: MIT
 """
 sharing.py - a proxy on a host with other users, and one whose tunnel process dies
-
-time limit: 120 s
 """
 
 import os
@@ -28,7 +26,7 @@ CONNECT = """
 import socket, sys
 try:
     s = socket.socket(socket.AF_UNIX if sys.argv[1].startswith("/") else socket.AF_INET)
-    s.settimeout(10)
+    s.settimeout(60)
     s.connect(sys.argv[1] if sys.argv[1].startswith("/") else ("127.0.0.1", int(sys.argv[1])))
     s.sendall(b"\\5\\1\\0")
     print(s.recv(2))
@@ -55,7 +53,7 @@ def _(w):
                                  cwd="/", env=dict(w.environment("x"), XDG_RUNTIME_DIR=w.path("run-own")), stdout=log,
                                  stderr=log, stdin=subprocess.DEVNULL)
         w.children.append(child)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while "sock (" not in w.read(log.name) and time.monotonic() < deadline:
             time.sleep(0.05)
         words = w.read(log.name)
@@ -66,14 +64,14 @@ def _(w):
             for uid, where, expected in ((own, port, "b'\\x05\\x00'"), (0, port, "b'\\x05\\x00'"), (other, port, answer),
                                          (own, path, "b'\\x05\\x00'"), (other, path, "PermissionError")):
                 done = subprocess.run(as_user(uid) + [python, "-c", CONNECT, where], capture_output=True, text=True, cwd="/",
-                                      timeout=20, check=False)
+                                      timeout=60, check=False)
                 assert done.stdout.strip() and done.stdout.strip() in expected, (uid, where, done)
             if not options:
                 wait_until("the line", lambda p=log.name: "user 65532 was refused" in w.read(p))
             assert ("user 65532 was refused" in w.read(log.name)) == (not options), w.read(log.name)
         finally:
             child.terminate()
-            child.wait(15)
+            child.wait(60)
     os.chown(w.conf, 0, 0)
 
 
@@ -87,7 +85,7 @@ def _(w):
         assert read_all(before) == b""
     except ConnectionResetError:
         pass
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             with w.connect(proxy) as s:

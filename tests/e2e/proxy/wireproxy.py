@@ -4,8 +4,6 @@
 wireproxy.py - configuration files in the shapes that wireproxy's documentation shows, run as they are
 
 Each shape is a sample of our own; only addresses, ports and keys are those of the test.
-
-time limit: 240 s
 """
 
 import os
@@ -83,14 +81,14 @@ Password = $$pass
 
 
 def check_client_tunnel(p):
-    with socket.create_connection(("127.0.0.1", p.client), 10) as s:
+    with socket.create_connection(("127.0.0.1", p.client), 60) as s:
         s.sendall(b"abc")
         s.shutdown(socket.SHUT_WR)
         assert read_all(s) == b"3\n"
 
 
 def check_socks(port, host=SERVER):
-    with socket.create_connection(("127.0.0.1", port), 10) as s:
+    with socket.create_connection(("127.0.0.1", port), 60) as s:
         assert socks(s, host, ECHO)[0] == 0
         s.sendall(b"echo")
         assert read_exactly(s, 4) == b"echo"
@@ -98,10 +96,10 @@ def check_socks(port, host=SERVER):
 
 def check_server_tunnel(p, port=3422):
     """The tunnel's other end calls back."""
-    with socket.create_connection(("127.0.0.1", p.socks), 10) as s:
+    with socket.create_connection(("127.0.0.1", p.socks), 60) as s:
         assert socks(s, SERVER, RELAY)[0] == 0
         s.sendall(b"10.9.0.2 %d\n" % port)
-        p.host.settimeout(15)
+        p.host.settimeout(60)
         inbound, _ = p.host.accept()
         with inbound:
             assert read_exactly(inbound, 7) == b"called\n"
@@ -110,14 +108,14 @@ def check_server_tunnel(p, port=3422):
 def check_http(w, p, users):
     for user, status in users:
         done = subprocess.run(["curl", "-fsS", "-m", "10", "-x", f"http://{user}@127.0.0.1:{p.http}",
-                               f"http://{SERVER}:8080/"], capture_output=True, timeout=20, check=False,
+                               f"http://{SERVER}:8080/"], capture_output=True, timeout=60, check=False,
                               env=w.environment("curl"))
         assert done.returncode == status, done
 
 
 def check_udp(port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.settimeout(5)
+        s.settimeout(60)
         s.connect(("127.0.0.1", port))
         s.send(b"datagram")
         assert s.recv(100).endswith(b" datagram")
@@ -161,7 +159,7 @@ def _(w):
             for user, status in (("user:$pass", 0), ("user:wrong", 22)):
                 done = subprocess.run(["curl", "-fsS", "-m", "10", "--proxy-cacert", w.path("proxy.crt"), "-x",
                                        f"https://{user}@127.0.0.1:{p.http}", f"http://{SERVER}:8080/"], capture_output=True,
-                                      timeout=20, check=False, env=w.environment("curl"))
+                                      timeout=60, check=False, env=w.environment("curl"))
                 assert done.returncode == status, (conf, done)
             assert proxy.stop() == 0
 
@@ -179,7 +177,7 @@ def _(w):
             assert read_pipe(child.stdout) == b"5\n" and child.poll() is None, out
             check(w, p)
             child.terminate()
-            assert child.wait(15) == 0
+            assert child.wait(60) == 0
 
 
 def read_pipe(stream):
@@ -195,7 +193,7 @@ def _(w):
     p = Ports()
     with p.host:
         conf = w.write("sni.conf", wg_part(w) + f"[SNI]\nBindAddress = 0.0.0.0:{p.sni}\n")
-        done = subprocess.run([WGWRAP, "proxy", "-c", conf], capture_output=True, text=True, timeout=30, check=False,
+        done = subprocess.run([WGWRAP, "proxy", "-c", conf], capture_output=True, text=True, timeout=60, check=False,
                               env=w.environment("client"))
         assert done.returncode == 1 and "--allow-open-proxy" in done.stderr and str(p.sni) in done.stderr, done
         log = open(w.path("tls.log"), "w", encoding="utf-8")
@@ -210,13 +208,13 @@ def _(w):
 
         def answered():
             try:
-                with socket.create_connection(("127.0.0.1", p.sni), 10) as s, \
+                with socket.create_connection(("127.0.0.1", p.sni), 60) as s, \
                         context.wrap_socket(s, server_hostname="v4.test") as tls:
                     tls.sendall(b"GET / HTTP/1.0\r\n\r\n")
                     return tls.recv(100).startswith(b"HTTP/1.0 200")
             except (OSError, ssl.SSLError):
                 return False
-        wait_until(f"TLS: {w.read(log.name)} {proxy.words()}", answered, 15)
+        wait_until(f"TLS: {w.read(log.name)} {proxy.words()}", answered)
         assert proxy.stop() == 0
 
 
@@ -232,7 +230,7 @@ def _(w):
         check_http(w, q, (("peter:hunter123", 0), ("peter:hunter12", 22)))
         for user, status in (("peter:two%20words", 0), ("peter:two", 97)):
             done = subprocess.run(["curl", "-sS", "-m", "10", "-x", f"socks5h://{user}@127.0.0.1:{p.socks}",
-                                   f"http://web.test:8080/"], capture_output=True, timeout=20, check=False,
+                                   f"http://web.test:8080/"], capture_output=True, timeout=60, check=False,
                                   env=w.environment("curl"))
             assert done.returncode == status, done
         assert proxy.stop() == 0
@@ -345,7 +343,7 @@ def _(w):
             proxy = all_up(w, conf, "(SOCKS)")
             for name in ("v4.test", "v6.test", "web.test"):
                 done = subprocess.run(["curl", "-fsS", "-m", "10", "-x", f"socks5h://127.0.0.1:{p.socks}",
-                                       f"http://{name}:8080/"], capture_output=True, timeout=20, check=False, text=True,
+                                       f"http://{name}:8080/"], capture_output=True, timeout=60, check=False, text=True,
                                       env=w.environment("curl"))
                 assert done.returncode == 0, (strategy, name, done)
                 if name == "web.test" and first:
@@ -370,19 +368,19 @@ def _(w):
                               env=w.environment("caller")) as child:
             child.stdin.write(b"called")
             child.stdin.close()
-            p.host.settimeout(15)
+            p.host.settimeout(60)
             inbound, _ = p.host.accept()
             with inbound:
                 assert read_all(inbound) == b"called"
-            assert child.wait(20) == 0
+            assert child.wait(60) == 0
         assert proxy.stop() == 0
 
 
 def health(w, port):
     """wgwrap health's status and words, and those of /readyz, which tells of other tunnels that linger, too."""
-    done = subprocess.run([WGWRAP, "health", "alive"], capture_output=True, text=True, timeout=30, check=False,
+    done = subprocess.run([WGWRAP, "health", "alive"], capture_output=True, text=True, timeout=60, check=False,
                           env=w.environment("client"))
-    with socket.create_connection(("127.0.0.1", port), 10) as s:
+    with socket.create_connection(("127.0.0.1", port), 60) as s:
         s.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         head, body = read_all(s).decode().split("\r\n\r\n")
     body = "".join(line for line in body.splitlines(True) if line.startswith("alive: "))
@@ -407,7 +405,7 @@ def _(w):
                     assert body == words, (body, words)
                 else:
                     wait_until("it is ready", lambda: health(w, port)[:2] == (0, 200))
-                    shown = subprocess.run([WGWRAP, "show", "alive"], capture_output=True, text=True, timeout=30, check=True,
+                    shown = subprocess.run([WGWRAP, "show", "alive"], capture_output=True, text=True, timeout=60, check=True,
                                            env=w.environment("client")).stdout
                     assert f"alive: {SERVER} answered" in shown and "alive: fd09::1 answered" in shown, shown
                 assert proxy.stop() == 0
@@ -428,7 +426,7 @@ def _(w):
 @test("STDIOTunnel: standard input and output")
 def _(w):
     conf = w.write("stdio.conf", wg_part(w) + f"[STDIOTunnel]\nTarget = web.test:{COUNT}\n")
-    done = subprocess.run([WGWRAP, "proxy", "-c", conf], input=b"12345", capture_output=True, timeout=30, check=False,
+    done = subprocess.run([WGWRAP, "proxy", "-c", conf], input=b"12345", capture_output=True, timeout=60, check=False,
                           env=w.environment("client"))
     assert (done.returncode, done.stdout) == (0, b"5\n"), done
 
@@ -445,7 +443,7 @@ def _(w):
                            ("[Socks6]\nBindAddress = 127.0.0.1:1\n", "Socks6"),
                            ("[Resolve]\nResolveStrategy = x\n", "ResolveStrategy")):
         conf = w.write("bad.conf", wg_part(w) + text)
-        done = subprocess.run([WGWRAP, "proxy", "-c", conf], capture_output=True, text=True, timeout=30, check=False,
+        done = subprocess.run([WGWRAP, "proxy", "-c", conf], capture_output=True, text=True, timeout=60, check=False,
                               env=w.environment("client"))
         assert done.returncode == 3 and expected in done.stderr and "bad.conf:" in done.stderr, (text, done)
         assert "ecret-word" not in done.stderr and w.private[1] not in done.stderr

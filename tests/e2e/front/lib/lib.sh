@@ -55,9 +55,9 @@ is() {
 	result $? "$1"
 }
 
-# eventually COMMAND...: until it succeeds, 10 s at most
+# eventually COMMAND...: until it succeeds, a minute at most
 eventually() {
-	for _ in $(seq 500); do
+	for _ in $(seq 3000); do
 		if "$@" 2>/dev/null; then return 0; fi
 		sleep 0.02
 	done

@@ -13,7 +13,7 @@ import sys
 import time
 
 WGWRAP, CONF = sys.argv[1:3]
-LIMIT_S = 15
+LIMIT_S = 60
 
 
 class Shell:
@@ -33,6 +33,21 @@ class Shell:
             time.sleep(0.3)
         self.mark = len(self.seen)
         os.write(self.fd, text.encode())
+
+    def runs(self, name):
+        """Waits until a program called @name has the terminal and sleeps or reads."""
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline:
+            for entry in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as f:
+                        comm, _, rest = f.read().partition(" (")[2].rpartition(") ")
+                except OSError:
+                    continue
+                state, _, group, session, _, foreground = rest.split()[:6]
+                if (comm, state, int(session), group) == (name, "S", self.pid, foreground):
+                    return
+            time.sleep(0.05)
 
     def line(self, text):
         self.type(text + "\n")
@@ -62,8 +77,9 @@ def wrapped(command):
 def main():
     sh = Shell()
 
-    sh.line(wrapped("sh -c 'echo begun; sleep 60'"))
+    sh.line(wrapped("sh -c 'echo begun; sleep 600'"))
     begun = sh.expect(r"\nbegun\n")
+    sh.runs("sleep")
     sh.type("\x03")
     report("the terminal's interrupt ends command and wgwrap", begun and sh.expect("prompt> "))
     sh.line("echo status $?")
@@ -103,8 +119,8 @@ def main():
     sh.line(wrapped("bash --norc --noprofile -i"))
     sh.line("PS1='inner> '")
     report("an interactive shell gets the terminal", sh.expect(r"inner> "))
-    sh.line("sleep 60")
-    time.sleep(0.3)
+    sh.line("sleep 600")
+    sh.runs("sleep")
     sh.type("\x1a")
     stopped = sh.expect("Stopped") and sh.expect("inner> ")
     sh.line("kill %1; suspend -f")
