@@ -238,7 +238,7 @@ CASE(mmsg)
 	struct iovec iov[N], iov_in[N];
 	struct mmsghdr msgs[N], got[N];
 	union address a[N];
-	struct timespec limit = {60, 0};
+	struct timespec limit = {1, 0};
 	int n;
 
 	for (int connected = 0; connected < 2; connected++) {
@@ -503,7 +503,7 @@ static void shut_while(const char *call, int fd, int how)
 		said("recvfrom", recvfrom(fd, data, sizeof(data), 0, &(struct sockaddr){0},
 					  &(socklen_t){sizeof(struct sockaddr)}));
 	else
-		said("poll", poll(&(struct pollfd){fd, POLLIN, 0}, 1, 60000));
+		said("poll", poll(&(struct pollfd){fd, POLLIN, 0}, 1, 5000));
 	pthread_join(thread, NULL);
 	printf("shutdown: %s\n", err_name(later.err));
 }

@@ -361,7 +361,7 @@ static inline bool fake_wait_filled(int dup)
 	uint64_t tag = 0;
 	socklen_t len = sizeof(tag);
 
-	for (int i = 0; i < 5000; i++) {
+	for (int i = 0; i < 60000; i++) {
 		if (getsockopt(dup, SOL_SOCKET, SO_MAX_PACING_RATE, &tag, &len) == 0 &&
 		    (tag & WGW_TAG_FILLED))
 			return true;

@@ -21,7 +21,7 @@
 #include "src/session/session.h"
 #include "src/tunnel/core.h"
 
-enum { FAKE_CHANNELS = 8, FAKE_IDLE_MS = 300, FAKE_LIFE_S = 25, NEVER = -1 };
+enum { FAKE_CHANNELS = 8, FAKE_IDLE_MS = 300, FAKE_LIFE_S = 150, NEVER = -1 };
 
 static struct {
 	bool peer_silent, boot_fails;

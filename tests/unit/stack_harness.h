@@ -528,7 +528,7 @@ static inline int h_run(const char *name, void (*add)(TCase *))
 	TCase *tc = tcase_create(name);
 
 	tcase_add_checked_fixture(tc, h_setup, h_teardown);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 180);
 	add(tc);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

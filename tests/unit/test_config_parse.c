@@ -564,7 +564,7 @@ int main(void)
 	Suite *suite = suite_create("config parse");
 	TCase *tc = tcase_create("files");
 
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 180);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, every_value_arrives);
 	tcase_add_test(tc, the_private_key_is_clamped);

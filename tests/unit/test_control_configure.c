@@ -597,7 +597,7 @@ static Suite *suite(void)
 	TCase *c = tcase_create("changes");
 
 	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_set_timeout(c, 30);
+	tcase_set_timeout(c, 180);
 	tcase_add_test(c, a_peer_is_added_changed_and_removed);
 	tcase_add_test(c, a_prefix_moves_to_the_peer_that_claims_it_last);
 	tcase_add_test(c, one_prefix_goes_and_the_others_stay);

@@ -438,7 +438,7 @@ static int run_tests(void)
 	TCase *tc = tcase_create("hooks");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 180);
 	tcase_add_test(tc, a_program_connects);
 	tcase_add_test(tc, a_program_connects_again_after_a_failure);
 	tcase_add_test(tc, a_program_sends_datagrams);

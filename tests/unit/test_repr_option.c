@@ -190,7 +190,7 @@ int main(void)
 	TCase *tc = tcase_create("option");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_set_timeout(tc, 20);
+	tcase_set_timeout(tc, 180);
 	tcase_add_loop_test(tc, untouched_sockets_answer_as_the_kernels, 0, ORACLE_CASES);
 	tcase_add_test(tc, what_is_set_is_read_back);
 	tcase_add_test(tc, send_buffer_of_a_pending_connect_is_not_touched);

@@ -503,7 +503,7 @@ int main(void)
 	TCase *tc = tcase_create("tcp");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_set_timeout(tc, 20);
+	tcase_set_timeout(tc, 180);
 	tcase_add_test(tc, success_is_exactly_one_writable_edge);
 	tcase_add_test(tc, record_says_where_to_and_how);
 	tcase_add_test(tc, failure_is_one_event_and_the_true_errno_once);

@@ -403,7 +403,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("resolver_names");
 	TCase *t = tcase_create("resolver");
 
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, both_families_are_found);
 	tcase_add_test(t, errors_are_getaddrinfos);
 	tcase_add_test(t, search_domains_are_tried);

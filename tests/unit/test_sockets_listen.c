@@ -538,7 +538,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("sockets_listen");
 	TCase *t = tcase_create("listen");
 
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, inbound_connection_has_the_peers_address);
 	tcase_add_test(t, next_tunnel_process_takes_the_listener_over);
 	tcase_add_test(t, reset_before_the_first_write_is_seen_after_a_hooked_accept);

@@ -295,13 +295,13 @@ static void killed_after(bool write_first, bool half_close)
 		close(i < 2 ? fake_boot.stream[i] : fake_boot.sequenced[i - 2]);
 	struct pollfd p = {fd, POLLOUT, 0};
 
-	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ck_assert_int_eq(poll(&p, 1, 60000), 1);
 	if (write_first)
 		ck_assert_int_eq(send(fd, "hello", 5, 0), 5);
 	if (half_close)
 		ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
 	p.events = POLLIN;
-	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ck_assert_int_eq(poll(&p, 1, 60000), 1);
 	usleep(50000);
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -569,7 +569,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("sockets_tcp");
 	TCase *t = tcase_create("tcp");
 
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, success_is_one_out_edge);
 	tcase_add_test(t, failure_is_one_event_with_its_errno_in_the_label);
 	tcase_add_test(t, refused_route_is_enetunreach);

@@ -609,7 +609,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("sockets_udp");
 	TCase *t = tcase_create("udp");
 
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, datagrams_pass_with_their_addresses);
 	tcase_add_test(t, plain_write_on_an_unconnected_socket_goes_nowhere);
 	tcase_add_test(t, one_direction_shut_shows_the_close_all_the_same);

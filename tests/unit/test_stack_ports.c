@@ -149,7 +149,7 @@ END_TEST
 
 static void tests(TCase *tc)
 {
-	tcase_set_timeout(tc, 120);
+	tcase_set_timeout(tc, 180);
 	tcase_add_test(tc, each_destination_has_all_ports);
 	tcase_add_test(tc, a_port_that_is_bound_is_nobodys_ephemeral_one);
 	tcase_add_test(tc, connections_that_come_and_go_do_not_run_out_of_ports);

@@ -212,7 +212,7 @@ END_TEST
 
 static void tests(TCase *tc)
 {
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 180);
 	tcase_add_test(tc, the_heap_does_not_grow_with_batches_of_odd_sizes);
 	tcase_add_test(tc, the_window_grows_behind_a_hole);
 	tcase_add_test(tc, a_peer_without_scaling_gets_no_more_than_it_can_be_told);

@@ -335,7 +335,7 @@ static Suite *suite(void)
 	TCase *c = tcase_create("channel");
 
 	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_set_timeout(c, 20);
+	tcase_set_timeout(c, 180);
 	tcase_add_test(c, lines_above_the_level_of_the_session_are_kept_from_it);
 	tcase_add_test(c, note_before_the_first_session_is_said_to_it_once);
 	tcase_add_test(c, refusal_is_said_once_per_address_and_names_the_option);

@@ -706,7 +706,7 @@ static Suite *suite(void)
 	TCase *c = tcase_create("outer");
 
 	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_set_timeout(c, 30);
+	tcase_set_timeout(c, 180);
 	tcase_add_test(c, burst_arrives_in_order_and_in_few_calls_over_ipv4);
 	tcase_add_test(c, burst_arrives_in_order_and_in_few_calls_over_ipv6);
 	tcase_add_test(c, both_families_share_one_port);

@@ -238,7 +238,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("tunnel_sandbox");
 	TCase *c = tcase_create("sandbox");
 
-	tcase_set_timeout(c, 20);
+	tcase_set_timeout(c, 180);
 	tcase_add_loop_test(c, sandbox, 0, (int)(sizeof(tests) / sizeof(tests[0])));
 	suite_add_tcase(s, c);
 	return s;

@@ -300,7 +300,7 @@ static Suite *suite(void)
 	TCase *c = tcase_create("life");
 
 	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_set_timeout(c, 20);
+	tcase_set_timeout(c, 180);
 	tcase_add_test(c, session_opens_and_hears_the_state);
 	tcase_add_test(c, differing_settings_are_refused_and_shown);
 	tcase_add_test(c, process_that_only_lingers_gives_way_to_other_settings);

@@ -499,7 +499,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("wg_attack");
 	TCase *t = tcase_create("attacks");
 
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, replayed_data_is_refused_and_moves_nothing);
 	tcase_add_test(t, replayed_keepalive_is_refused);
 	tcase_add_test(t, changed_data_is_refused_and_moves_nothing);

@@ -599,7 +599,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("wg_cookie");
 	TCase *t = tcase_create("cookies");
 
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, macs_of_every_length);
 	tcase_add_test(t, cookie_is_bound_to_address_and_port);
 	tcase_add_test(t, cookie_reply_counts_once_and_unchanged);

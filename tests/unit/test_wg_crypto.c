@@ -602,7 +602,7 @@ static Suite *suite(void)
 	TCase *t = tcase_create("known answers");
 	int n = count_providers();
 
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, blake2s_known_answers);
 	tcase_add_test(t, blake2s_does_not_care_how_input_is_cut);
 	tcase_add_test(t, mac_known_answers);

@@ -199,7 +199,7 @@ static Suite *suite(void)
 
 	while (wg_aead_providers[n])
 		n++;
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, chacha20_poly1305_facts);
 	tcase_add_test(t, xchacha20_poly1305_facts);
 	tcase_add_test(t, x25519_facts);

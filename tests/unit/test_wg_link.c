@@ -106,7 +106,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("wg_link");
 	TCase *t = tcase_create("links");
 
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 180);
 	tcase_add_loop_test(t, good_link_loses_nothing, 1, 3);
 	tcase_add_loop_test(t, repeating_link_loses_nothing, 1, 3);
 	tcase_add_loop_test(t, lossy_link_loses_its_share, 1, 5);

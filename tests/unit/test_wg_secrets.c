@@ -290,7 +290,7 @@ static Suite *suite(void)
 
 	while (wg_aead_providers[n])
 		n++;
-	tcase_set_timeout(t, 120);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, handshake_leaves_no_key_on_the_stack);
 	tcase_add_loop_test(t, ended_session_leaves_no_key, 0, n);
 	tcase_add_loop_test(t, closed_device_leaves_no_key, 0, n);

@@ -357,7 +357,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("wg_sessions");
 	TCase *t = tcase_create("sessions");
 
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, each_step_of_a_handshake_needs_the_one_before);
 	tcase_add_test(t, unconfirmed_sessions_cannot_push_out_the_current_one);
 	tcase_add_test(t, sessions_may_mix_in_a_buffer);

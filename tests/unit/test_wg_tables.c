@@ -719,7 +719,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("wg_tables");
 	TCase *t = tcase_create("tables");
 
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 180);
 	tcase_add_test(t, replay_accepts_each_counter_once_within_the_window);
 	tcase_add_test(t, replay_ends_at_the_message_limit);
 	tcase_add_test(t, replay_jumps_over_whole_windows);

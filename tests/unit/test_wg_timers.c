@@ -599,7 +599,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("wg_timers");
 	TCase *t = tcase_create("timers");
 
-	tcase_set_timeout(t, 30);
+	tcase_set_timeout(t, 180);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, initiation_is_retried_20_times_then_given_up);
 	tcase_add_test(t, retries_are_jittered);
