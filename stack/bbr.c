@@ -25,6 +25,11 @@
  *    overflow, so loss is not taken for congestion up to a quarter (radio links, receivers that
  *    sleep); above, it is, for the sake of tiny queues.
  *  - A probe ends when the queue has grown, not when it has some length.
+ *  - Who yields to a flow that does not heed loss (BBR's version 1, which Linux calls bbr) starves. Between
+ *    probes a flow of this kind loses next to nothing, beside Reno and CUBIC, too; three such spells in a row
+ *    with more than an 80th lost say that yielding is in vain. Then loss is not heeded for 5 to 10 s, less if
+ *    a spell passes without; after that this flow yields again until three more spells have judged. Of two that
+ *    hold out against each other both yield at some time, lose nothing and leave it at that.
  */
 #include "stack/internal.h"
 
@@ -38,6 +43,10 @@ enum {
 	STARTUP_LOSS_EVENTS = 6,
 	LOSS_PARTS = 50, /* a flight may lose a 50th */
 	LOSS_PARTS_NO_QUEUE = 4,
+	VAIN_PARTS = 80, /* less than this part is lost beside a flow that yields */
+	VAIN_SEGMENTS_MIN = 64,
+	VAIN_SPELLS = 3,
+	HOLD_OUT_S = 5,
 	QUEUE_NS = NS_PER_MS, /* round trips longer than the least by this and a 32nd: a queue */
 	LOSS_SEGMENTS_MIN = 3,
 	MIN_SEGMENTS = 4,
@@ -110,10 +119,18 @@ static bool queue_seen(const struct bbr *b)
 	return b->last_rtt_ns >= b->min_rtt_ns + b->min_rtt_ns / 32 + QUEUE_NS;
 }
 
+/* Loss is not heeded. */
+static bool holds_out(const struct flow *f)
+{
+	return f->tx.bbr.hold_out_ns > f->stack->now_ns;
+}
+
 static bool too_many_lost(const struct flow *f, uint64_t lost, uint64_t inflight)
 {
 	unsigned int parts = queue_seen(&f->tx.bbr) ? LOSS_PARTS : LOSS_PARTS_NO_QUEUE;
 
+	if (holds_out(f))
+		return false;
 	return lost > inflight / parts && lost >= (uint64_t)LOSS_SEGMENTS_MIN * f->pcb->mss;
 }
 
@@ -185,10 +202,40 @@ static void start_down(struct flow *f)
 	b->state = BBR_DOWN;
 }
 
+/* What was lost while nothing was probed: is it any use to yield? */
+static void judge_spell(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t lost = b->spell_lost, all = lost + b->spell_delivered;
+	uint32_t r;
+
+	if (all < (uint64_t)VAIN_SEGMENTS_MIN * f->pcb->mss)
+		return;
+	b->spell_lost = b->spell_delivered = 0;
+	if (lost <= all / VAIN_PARTS || lost < (uint64_t)LOSS_SEGMENTS_MIN * f->pcb->mss) {
+		b->vain_spells = 0;
+		b->hold_out_ns = 0;
+		return;
+	}
+	if (holds_out(f))
+		return;
+	if (b->hold_out_ns != 0) { /* just over: part of this spell's loss is our own */
+		b->hold_out_ns = 0;
+		return;
+	}
+	if (++b->vain_spells < VAIN_SPELLS)
+		return;
+	b->vain_spells = 0;
+	f->stack->ops->random(f->stack->ctx, &r, sizeof(r));
+	b->hold_out_ns = f->stack->now_ns + HOLD_OUT_S * (NS_PER_S + (uint64_t)r % NS_PER_S);
+	b->inflight_high = UNLIMITED;
+}
+
 static void start_refill(struct flow *f)
 {
 	struct bbr *b = &f->tx.bbr;
 
+	judge_spell(f);
 	reset_short_term(b);
 	b->up_rounds = 0;
 	b->up_acked = 0;
@@ -332,6 +379,10 @@ static void update_signals(struct flow *f, const struct rate_sample *rs)
 	} else if (!queue_seen(b)) {
 		raise_short_term(b);
 	}
+	if (b->state == BBR_CRUISE || (b->state == BBR_DOWN && holds_out(f))) {
+		b->spell_lost += b->round_lost;
+		b->spell_delivered += b->round_delivered;
+	}
 	reset_signals(b);
 	b->bw_latest = rs->rate;
 	b->inflight_latest = rs->delivered;
@@ -428,7 +479,7 @@ static bool time_to_probe(const struct flow *f)
 	const struct bbr *b = &f->tx.bbr;
 	uint64_t rounds = least(bdp(f, bw(b), 100) / f->pcb->mss, COEXIST_ROUNDS);
 
-	if (!b->lossy && !queue_seen(b))
+	if ((!b->lossy && !queue_seen(b)) || holds_out(f))
 		rounds = least(rounds, CLEAN_ROUNDS);
 	return f->stack->now_ns - b->cycle_ns > b->wait_ns || b->probe_rounds >= most(rounds, 1);
 }

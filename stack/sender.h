@@ -101,6 +101,9 @@ enum bbr_state {
  * @round_rtt_ns, @last_rtt_ns: Shortest round trip of the present and of the last round
  * @round_bw, @full_bw, @full_bw_rounds: Does the bandwidth still grow?
  * @lossy: The last probe lost too much
+ * @spell_lost, @spell_delivered: Bytes since the last probe's end; @vain_spells: in how many of them in a row
+ *		much was lost
+ * @hold_out_ns: Until then loss is not heeded
  */
 struct bbr {
 	enum bbr_state state;
@@ -111,10 +114,10 @@ struct bbr {
 	uint64_t round_end, loss_round_end, rounds, round_lost, round_delivered;
 	uint64_t round_rtt_ns, last_rtt_ns, up_rtt_ns, round_bw, full_bw, cycle_ns, wait_ns,
 		probe_rounds;
-	uint64_t up_step, up_acked;
+	uint64_t up_step, up_acked, hold_out_ns, spell_lost, spell_delivered;
 	uint64_t extra_start_ns, extra_acked, extra_filter[2];
 	uint32_t prior_cwnd;
-	unsigned int full_bw_rounds, up_rounds, extra_rounds, loss_events;
+	unsigned int vain_spells, full_bw_rounds, up_rounds, extra_rounds, loss_events;
 	enum {
 		BBR_ACKS_NONE,
 		BBR_ACKS_REFILLING,

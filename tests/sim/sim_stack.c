@@ -9,10 +9,11 @@
  * all its symbols renamed far_* (stack/lwip.mk). Both see the same clock; nothing sleeps. Every
  * byte that arrives is compared with what was written. A table says what each scenario delivers,
  * per flow, least and mean over the seeds; a scenario fails that is below its bound, which is a
- * share of the rate.
+ * share of the rate, or drops too much.
  *
- * Then connections that come and go in every way that there is, over a wire that loses: each must
- * deliver all or say why not, and in the end nothing may be left, not even a timer.
+ * Some share the wire with senders of other kinds (rivals.h).
+ *
+ * Then connections come and go (lanes.h).
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #include "stack/stack.h"
+#include "tests/sim/rivals.h"
 
 #define EACH_FUNCTION(X)                                                                           \
 	X(stack_new)                                                                               \
@@ -60,6 +62,10 @@ enum {
 	FLOWS_MAX = 4,
 	PATTERN = 65536,
 	PORT = 5001,
+	RIVALS = 100, /* the first of them, among senders */
+	RENO = RIVALS + RIVAL_RENO,
+	LINUX_BBR = RIVALS + RIVAL_BBR,
+	RIVAL_ANSWER = 40,
 	NS_PER_US = 1000,
 	NS_PER_MS = 1000000
 };
@@ -80,16 +86,19 @@ struct scenario {
 		run_ms; /* both ends: means of pauses of the process, and of what is between */
 	unsigned int socket_packets; /* what a pausing process's socket holds; 0: everything */
 	unsigned int n_flows, seconds;
-	enum flow_congestion congestion[FLOWS_MAX];
-	double start_s[FLOWS_MAX];
+	int sender[FLOWS_MAX]; /* enum flow_congestion, or a rival */
+	double start_s[FLOWS_MAX], rivals_end_s;
 	double measure_from_s;
 	/* least acceptable goodput: of all flows together, and of the least of them; shares of the
 	 * rate */
 	double bound_all, bound_one;
+	uint64_t bound_dropped; /* more is too much; 0: no bound */
 };
 
+/* @rival: not a stack's: it belongs to that stream, as @number */
 struct packet {
-	uint64_t at, order;
+	uint64_t at, order, number;
+	int rival;
 	bool to_far;
 	size_t len;
 	uint8_t data[MTU];
@@ -106,6 +115,7 @@ struct end {
 
 struct stream {
 	struct flow *out, *in;
+	struct rival *rival;
 	uint64_t written, read, read_at_measure;
 	bool writing;
 };
@@ -187,15 +197,12 @@ static struct packet *pop(void)
 	return top;
 }
 
-/* Queue, serialisation, loss behind the bottleneck, delay */
-static int sim_output(void *ctx, const struct iovec *iov, int n, size_t len)
+/* Queue, serialisation, loss behind the bottleneck, delay; NULL: it does not arrive */
+static struct packet *carry(struct end *e, size_t len)
 {
-	struct end *e = ctx;
 	const struct path *path = e->is_far ? &sim.scenario->acks : &sim.scenario->data;
 	uint64_t leaves = sim.now;
 	struct packet *p;
-	size_t at = 0;
-	int i;
 
 	if (path->rate_mbit > 0) {
 		uint64_t took = (uint64_t)((double)len * 8000 / path->rate_mbit);
@@ -205,13 +212,13 @@ static int sim_output(void *ctx, const struct iovec *iov, int n, size_t len)
 			e->busy_until = sim.now;
 		if (e->busy_until - sim.now > longest) {
 			sim.dropped++;
-			return 0;
+			return NULL;
 		}
 		e->busy_until += took;
 		leaves = e->busy_until;
 	}
 	if (chance(path->loss))
-		return 0;
+		return NULL;
 	p = malloc(sizeof(*p));
 	p->at = leaves + (uint64_t)(path->delay_ms * NS_PER_MS);
 	if (chance(path->reorder))
@@ -224,11 +231,21 @@ static int sim_output(void *ctx, const struct iovec *iov, int n, size_t len)
 	p->order = sim.order++;
 	p->to_far = !e->is_far;
 	p->len = len;
-	for (i = 0; i < n; i++) {
+	p->rival = -1;
+	push(p);
+	return p;
+}
+
+static int sim_output(void *ctx, const struct iovec *iov, int n, size_t len)
+{
+	struct packet *p = carry(ctx, len);
+	size_t at = 0;
+	int i;
+
+	for (i = 0; p && i < n; i++) {
 		memcpy(p->data + at, iov[i].iov_base, iov[i].iov_len);
 		at += iov[i].iov_len;
 	}
-	push(p);
 	return 0;
 }
 
@@ -361,12 +378,69 @@ static void overflow_or_wait(struct end *e, struct packet *p)
 	push(p);
 }
 
+static void end_rivals(void)
+{
+	int i;
+
+	for (i = 0; i < FLOWS_MAX; i++) {
+		free(sim.streams[i].rival);
+		sim.streams[i].rival = NULL;
+	}
+}
+
+static void rival_packet(const struct packet *p)
+{
+	struct stream *s = &sim.streams[p->rival];
+	struct packet *answer;
+
+	if (!s->rival)
+		return;
+	if (!p->to_far) {
+		rival_answer(s->rival, p->number, sim.now);
+		return;
+	}
+	s->read += RIVAL_DATA;
+	answer = carry(&sim.far, RIVAL_ANSWER);
+	if (answer) {
+		answer->rival = p->rival;
+		answer->number = p->number;
+	}
+}
+
+/* What the rivals may send leaves. Returns when they may again. */
+static uint64_t serve_rivals(void)
+{
+	uint64_t next = UINT64_MAX, number;
+	int i;
+
+	for (i = 0; i < FLOWS_MAX; i++) {
+		struct rival *r = sim.streams[i].rival;
+
+		while (r && rival_send(r, sim.now, &number)) {
+			struct packet *p = carry(&sim.near, RIVAL_BYTES);
+
+			if (p) {
+				p->rival = i;
+				p->number = number;
+			}
+		}
+		if (r && rival_due(r) < next)
+			next = rival_due(r);
+	}
+	return next;
+}
+
 static void deliver(void)
 {
 	while (sim.n > 0 && sim.heap[0]->at <= sim.now) {
 		struct packet *p = pop();
 		struct end *e = p->to_far ? &sim.far : &sim.near;
 
+		if (p->rival >= 0) {
+			rival_packet(p);
+			free(p);
+			continue;
+		}
 		if (runs_at(e, sim.now) > sim.now) {
 			overflow_or_wait(e, p);
 			continue;
@@ -406,6 +480,7 @@ static void run_until(uint64_t end)
 	while (sim.now < end) {
 		uint64_t next = earlier(wakes_at(&sim.near), wakes_at(&sim.far));
 
+		next = earlier(next, serve_rivals());
 		if (sim.n > 0)
 			next = earlier(next, sim.heap[0]->at);
 		next = earlier(next, end);
@@ -419,9 +494,16 @@ static void run_until(uint64_t end)
 
 static void start_stream(unsigned int i)
 {
-	const struct flow_options options = {.congestion = sim.scenario->congestion[i]};
+	int sender = sim.scenario->sender[i];
+	const struct flow_options options = {.congestion = (enum flow_congestion)sender};
 	struct stack_addr to = address("10.0.0.2", (uint16_t)(PORT + i));
 	int err;
+
+	if (sender >= RIVALS) {
+		sim.streams[i].rival = malloc(sizeof(struct rival));
+		rival_open(sim.streams[i].rival, (enum rival_kind)(sender - RIVALS), sim.now);
+		return;
+	}
 
 	sim.streams[i].out = near_api.flow_connect(sim.near.stack, NULL, &to, &options, &out_ops,
 						   &sim.streams[i], &err);
@@ -469,6 +551,7 @@ static void finish(struct result *r)
 	far_api.stack_free(sim.far.stack);
 	while (sim.n > 0)
 		free(pop());
+	end_rivals();
 	free(sim.heap);
 }
 
@@ -481,6 +564,8 @@ static void run(const struct scenario *sc, uint64_t seed, struct result *r, bool
 	for (t = 0; t <= sc->seconds; t += 0.5) {
 		for (; started < sc->n_flows && sc->start_s[started] <= t; started++)
 			start_stream(started);
+		if (sc->rivals_end_s > 0 && t == sc->rivals_end_s)
+			end_rivals();
 		if (t == from)
 			for (i = 0; i < sc->n_flows; i++)
 				sim.streams[i].read_at_measure = sim.streams[i].read;
@@ -511,9 +596,9 @@ static void run(const struct scenario *sc, uint64_t seed, struct result *r, bool
 		 .delay_ms = (ms) / 2.0,                                                           \
 		 .loss = (share)},                                                                 \
 	.acks = {.delay_ms = (ms) / 2.0}
-#define ONE(cc, s) .n_flows = 1, .seconds = (s), .congestion = {cc}
+#define ONE(cc, s) .n_flows = 1, .seconds = (s), .sender = {cc}
 #define TWO(a, b, s)                                                                               \
-	.n_flows = 2, .seconds = (s), .congestion = {a, b}, .start_s = {0, 2}, .measure_from_s = 5
+	.n_flows = 2, .seconds = (s), .sender = {a, b}, .start_s = {0, 2}, .measure_from_s = 5
 
 static const struct scenario scenarios[] = {
 	{"100M 40ms loss 0", PATH(100, 400, 40, 0), ONE(FLOW_BBR, 10), .bound_all = 0.9},
@@ -560,12 +645,27 @@ static const struct scenario scenarios[] = {
 	 .bound_one = 0.12},
 	{"50M: CUBIC, CUBIC", PATH(50, 100, 40, 0), TWO(FLOW_CUBIC, FLOW_CUBIC, 40),
 	 .bound_all = 0.85, .bound_one = 0.2},
+	{"50M: Linux BBR, Linux BBR", PATH(50, 100, 40, 0), TWO(LINUX_BBR, LINUX_BBR, 40)},
+	{"50M: Linux BBR, Reno", PATH(50, 100, 40, 0), TWO(LINUX_BBR, RENO, 40)},
+	{"50M: Reno, Linux BBR", PATH(50, 100, 40, 0), TWO(RENO, LINUX_BBR, 40)},
+	{"50M: Reno, Reno", PATH(50, 100, 40, 0), TWO(RENO, RENO, 40)},
+	{"50M: BBR, Linux BBR", PATH(50, 100, 40, 0), TWO(FLOW_BBR, LINUX_BBR, 40),
+	 .bound_all = 0.9, .bound_one = 0.25},
+	{"50M: Linux BBR, BBR", PATH(50, 100, 40, 0), TWO(LINUX_BBR, FLOW_BBR, 40),
+	 .bound_all = 0.9, .bound_one = 0.25},
+	{"50M: BBR, Reno", PATH(50, 100, 40, 0), TWO(FLOW_BBR, RENO, 40), .bound_all = 0.9,
+	 .bound_one = 0.04},
+	{"50M: Reno, BBR", PATH(50, 100, 40, 0), TWO(RENO, FLOW_BBR, 40), .bound_all = 0.9,
+	 .bound_one = 0.12},
+	{"50M: Linux BBR is gone", PATH(50, 100, 40, 0), .n_flows = 3, .seconds = 90,
+	 .sender = {FLOW_BBR, LINUX_BBR, FLOW_BBR}, .start_s = {0, 1, 2}, .rivals_end_s = 20,
+	 .measure_from_s = 50, .bound_all = 0.9, .bound_dropped = 18000},
 };
 
 static bool report(const struct scenario *sc, uint64_t first, uint64_t seeds, bool verbose)
 {
 	double least = 1e9, sum = 0, least_one = 1e9, flows[FLOWS_MAX] = {0};
-	uint64_t seed, again = 0, dropped = 0;
+	uint64_t seed, again = 0, dropped = 0, most_dropped = 0;
 	bool corrupt = false, good;
 	unsigned int i;
 
@@ -580,10 +680,12 @@ static bool report(const struct scenario *sc, uint64_t first, uint64_t seeds, bo
 			flows[i] += r.mbit[i] / (double)seeds;
 		again += r.retransmits / seeds;
 		dropped += r.dropped / seeds;
+		most_dropped = r.dropped > most_dropped ? r.dropped : most_dropped;
 		corrupt |= r.corrupt;
 	}
 	good = !corrupt && least >= sc->bound_all * sc->data.rate_mbit &&
-	       least_one >= sc->bound_one * sc->data.rate_mbit;
+	       least_one >= sc->bound_one * sc->data.rate_mbit &&
+	       (sc->bound_dropped == 0 || most_dropped <= sc->bound_dropped);
 	printf("%-26s %7.1f %7.1f %8llu %8llu  %-4s", sc->name, least, sum / (double)seeds,
 	       (unsigned long long)again, (unsigned long long)dropped,
 	       corrupt ? "CORRUPT"
@@ -596,179 +698,7 @@ static bool report(const struct scenario *sc, uint64_t first, uint64_t seeds, bo
 	return good;
 }
 
-/* ---- connections that come and go ---- */
-
-enum { LANES = 16, ROUNDS = 50, LENGTH_MAX = 60000, QUIET_S = 300 };
-
-enum ending {
-	NEAR_FIRST,   /* near closes when it has written, far at the end of input */
-	FAR_FIRST,    /* far closes when it has everything, near at the end of input */
-	BOTH_AT_ONCE, /* near as above, far as soon as it has accepted */
-	NEAR_ABORTS,  /* with RST, which may be lost: keepalive finds that out */
-	ENDINGS
-};
-
-/* One connection after the other, on a port of its own */
-static struct lane {
-	struct flow *out, *in;
-	enum ending ending;
-	size_t length, written, read;
-	unsigned int rounds, ends;
-	bool broken;
-} lanes[LANES];
-
-static void lane_write(struct flow *f, void *arg)
-{
-	struct lane *l = arg;
-	struct iovec iov[2];
-
-	while (l->written < l->length && near_api.flow_send_iov(f, iov) > 0) {
-		size_t n = l->length - l->written;
-
-		n = n < iov[0].iov_len ? n : iov[0].iov_len;
-		memcpy(iov[0].iov_base, sim.pattern + l->written, n);
-		l->written += n;
-		near_api.flow_send_commit(f, n);
-	}
-	if (l->written < l->length)
-		return;
-	if (l->ending == NEAR_ABORTS) {
-		near_api.flow_abort(f);
-		l->out = NULL;
-		l->ends++;
-	} else if (l->ending != FAR_FIRST) {
-		near_api.flow_shutdown(f);
-	}
-}
-
-static void lane_end_of_input(struct flow *f, void *arg)
-{
-	const struct lane *l = arg;
-	struct iovec iov;
-	bool fin;
-
-	if (near_api.flow_recv_iov(f, &iov, 1, &fin) == 0 && fin && l->written == l->length)
-		near_api.flow_shutdown(f);
-}
-
-static void lane_read(struct flow *f, void *arg)
-{
-	struct lane *l = arg;
-	struct iovec iov;
-	bool fin;
-
-	while (far_api.flow_recv_iov(f, &iov, 1, &fin) > 0) {
-		l->broken |= memcmp(iov.iov_base, sim.pattern + l->read, iov.iov_len) != 0;
-		l->read += iov.iov_len;
-		far_api.flow_recv_consume(f, iov.iov_len);
-	}
-	if (fin || (l->ending == FAR_FIRST && l->read == l->length))
-		far_api.flow_shutdown(f);
-}
-
-static void lane_out_closed(struct flow *f, void *arg, int err)
-{
-	struct lane *l = arg;
-
-	(void)f;
-	l->broken |= err != 0;
-	l->out = NULL;
-	l->ends++;
-}
-
-static void lane_in_closed(struct flow *f, void *arg, int err)
-{
-	struct lane *l = arg;
-
-	(void)f;
-	l->broken |= (err != 0) != (l->ending == NEAR_ABORTS);
-	l->broken |= l->ending != NEAR_ABORTS && l->read != l->length;
-	l->in = NULL;
-	l->ends++;
-}
-
-static const struct flow_ops lane_out = {.connected = lane_write,
-					 .writable = lane_write,
-					 .readable = lane_end_of_input,
-					 .closed = lane_out_closed};
-static const struct flow_ops lane_in = {.readable = lane_read, .closed = lane_in_closed};
-
-static void lane_accept(struct flow_listener *listener, struct flow *f, void *arg)
-{
-	static const struct flow_options watched = {
-		.keepalive = true, .keep_idle_s = 20, .keep_interval_s = 2, .keep_count = 5};
-	struct lane *l = arg;
-
-	(void)listener;
-	l->in = f;
-	far_api.flow_set_ops(f, &lane_in, l);
-	far_api.flow_set_options(f, &watched);
-	if (l->ending == BOTH_AT_ONCE)
-		far_api.flow_shutdown(f);
-}
-
-static bool lane_start(struct lane *l)
-{
-	struct stack_addr to = address("10.0.0.2", (uint16_t)(PORT + (l - lanes)));
-	int err;
-
-	l->ending = (enum ending)(random64() % ENDINGS);
-	l->length = 1 + random64() % LENGTH_MAX;
-	l->written = l->read = 0;
-	l->ends = 0;
-	l->rounds++;
-	l->out = near_api.flow_connect(sim.near.stack, NULL, &to, NULL, &lane_out, l, &err);
-	return l->out;
-}
-
-/* No connection, no TIME_WAIT that anybody would have to be woken for */
-static bool nothing_left(const struct end *e)
-{
-	struct stack_stats stats;
-
-	e->api->stack_stats(e->stack, &stats);
-	return stats.tcp_flows == 0 && e->api->stack_next_deadline(e->stack) == UINT64_MAX;
-}
-
-static bool come_and_go(uint64_t seed)
-{
-	static const struct scenario sc = {"connections", PATH(100, 1000, 20, 0.03),
-					   .acks.loss = 0.03, .data.reorder = 0.02,
-					   .data.reorder_ms = 8};
-	bool good = true;
-	struct result r;
-	int i, err;
-
-	begin(&sc, seed);
-	memset(lanes, 0, sizeof(lanes));
-	for (i = 0; i < LANES; i++) {
-		struct stack_addr at = address("10.0.0.2", (uint16_t)(PORT + i));
-		static const struct flow_listener_ops ops = {.accept = lane_accept};
-
-		if (!far_api.flow_listen(sim.far.stack, &at, false, 16, &ops, &lanes[i], &err))
-			abort();
-		good &= lane_start(&lanes[i]);
-	}
-	while (good) {
-		bool done = true;
-
-		run_until(sim.now + NS_PER_S / 10);
-		for (i = 0; i < LANES; i++) {
-			good &= !lanes[i].broken && sim.now < 10000 * NS_PER_S;
-			if (lanes[i].ends == 2 && lanes[i].rounds < ROUNDS)
-				good &= lane_start(&lanes[i]);
-			done &= lanes[i].ends == 2;
-		}
-		if (done)
-			break;
-	}
-	run_until(sim.now + QUIET_S * NS_PER_S);
-	good &= nothing_left(&sim.near) && nothing_left(&sim.far);
-	printf("%d connections that come and go, in %.0f s: %s\n", LANES * ROUNDS,
-	       (double)(sim.now / NS_PER_S) - QUIET_S, good ? "ok" : "BROKEN");
-	finish(&r);
-	return good;
-}
+#include "tests/sim/lanes.h"
 
 int main(int argc, char **argv)
 {
