@@ -169,6 +169,13 @@ def _(w):
     assert w.curl(f"http://{SERVER}:8080/", proxy=proxy, user="alice:secret").returncode == 97
 
 
+@test("SIGHUP without a file to read again: as SIGTERM")
+def _(w):
+    proxy = w.start("--socks5", "127.0.0.1:0")
+    proxy.process.send_signal(1)
+    assert proxy.process.wait(60) == 0
+
+
 # ---- requests ----
 
 @test("addresses: IPv4, IPv6, names, literals as names, a final dot")
