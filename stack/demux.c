@@ -335,6 +335,8 @@ void demux_gone(struct flow *f)
 	gro_drop(f);
 	flow_tx_dropped(f);
 	window_closed(f);
+	if (f->state == FLOW_HALF_OPEN && f->listener) /* listener_forget() comes when it is over */
+		f->listener->half_open--;
 	f->pcb = NULL;
 	f->held_len = 0;
 	f->held_due_ns = 0;

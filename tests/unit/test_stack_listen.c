@@ -137,6 +137,26 @@ START_TEST(a_syn_finds_no_listener_that_is_not_alive)
 }
 END_TEST
 
+/* As a port scan leaves them */
+START_TEST(half_open_ones_that_are_reset_make_room)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	listen_on(US4, false, &s);
+	for (unsigned int i = 0; i < 20; i++) { /* the backlog is 4 */
+		p = (struct peer){.us = addr(US4, 80),
+				  .them = addr(PEER4, (uint16_t)(4000 + i)),
+				  .seq = 100,
+				  .window = 0xffff};
+		peer_raw(&p, SYN, p.seq++, 0, NULL, 0, NULL, 0);
+		ck_assert_uint_eq(wire_segment().flags, SYN | ACK);
+		peer_raw(&p, RST, p.seq, 0, NULL, 0, NULL, 0);
+		h_recycle();
+	}
+}
+END_TEST
+
 START_TEST(closing_a_listener_drops_the_half_open)
 {
 	struct stack_stats stats;
@@ -193,6 +213,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, wildcards_of_both_families_are_separate_if_v6only);
 	tcase_add_test(tc, listeners_that_overlap_the_nearest_is_asked);
 	tcase_add_test(tc, a_syn_finds_no_listener_that_is_not_alive);
+	tcase_add_test(tc, half_open_ones_that_are_reset_make_room);
 	tcase_add_test(tc, closing_a_listener_drops_the_half_open);
 	tcase_add_test(tc, a_new_syn_ends_time_wait);
 }
