@@ -451,6 +451,7 @@ void wgw_sockets_session_over(struct wgw_tunnel *t, struct wgw_session *session)
 	wgw_listen_session_over(s, session);
 	wgw_keep_session_over(s, session);
 	wgw_tcp_session_over(s, session);
+	wgw_udp_session_over(s, session);
 	q->total--;
 	quota_put(s, q);
 }

@@ -475,6 +475,8 @@ void wgw_udp_go(struct wgw_sock *sock, int raw);
 int wgw_udp_shutdown(struct wgw_sock *sock, int how);
 /* No process holds it any more. */
 void wgw_udp_abandoned(struct wgw_sock *sock);
+/* Sockets shut both ways are closed: nobody is left to ask who holds them. */
+void wgw_udp_session_over(struct wgw_sockets *s, struct wgw_session *session);
 void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local,
 		   struct stack_addr *remote);
 /* The pending ICMP error, cleared. */

@@ -304,6 +304,19 @@ void wgw_udp_abandoned(struct wgw_sock *sock)
 	udp_close(wgw_container(sock, struct wgw_dgram_sock, sock));
 }
 
+void wgw_udp_session_over(struct wgw_sockets *s, struct wgw_session *session)
+{
+	struct wgw_link *l = s->mute.next;
+
+	while (l != &s->mute) {
+		struct wgw_dgram_sock *u = wgw_container(l, struct wgw_dgram_sock, mute);
+
+		l = l->next;
+		if (u->sock.quota->session == session)
+			udp_close(u);
+	}
+}
+
 static void udp_run(struct wgw_job *j)
 {
 	struct wgw_dgram_sock *u = wgw_container(j, struct wgw_dgram_sock, job);

@@ -191,6 +191,25 @@ START_TEST(shut_both_ways_it_lives_until_nobody_holds_it)
 }
 END_TEST
 
+START_TEST(shut_both_ways_it_ends_with_its_session)
+{
+	int fd;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	connected(fd, &app_peer);
+	ck_assert_int_eq(shutdown_op(fd, SHUT_RDWR), 0);
+	fake_run(5);
+	ck_assert(wgw_sockets_busy(&fake_tunnel));
+	wgw_sockets_session_over(&fake_tunnel, &fake_session);
+	fake_run(5);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+	ck_assert_uint_eq(fake_session.refs, 0);
+	close(fd);
+}
+END_TEST
+
 START_TEST(empty_datagrams_are_not_an_end)
 {
 	int fd;
@@ -614,6 +633,7 @@ static Suite *suite(void)
 	tcase_add_test(t, plain_write_on_an_unconnected_socket_goes_nowhere);
 	tcase_add_test(t, one_direction_shut_shows_the_close_all_the_same);
 	tcase_add_test(t, shut_both_ways_it_lives_until_nobody_holds_it);
+	tcase_add_test(t, shut_both_ways_it_ends_with_its_session);
 	tcase_add_test(t, empty_datagrams_are_not_an_end);
 	tcase_add_test(t, what_was_written_before_connect_goes_to_where_it_was_addressed);
 	tcase_add_loop_test(t, write_right_after_connect_has_the_new_shape, 0, 2);
