@@ -149,7 +149,8 @@ def pgbench(host, port):
 @once
 def postgres(w):
     """PostgreSQL next to the servers, port 5432."""
-    return w.start_server("postgres", w.unprivileged() + cluster(w, "pg", 5432), ready=5432)
+    return w.start_server("postgres", w.unprivileged() + cluster(w, "pg", 5432),
+                          ready="ready to accept connections")
 
 
 @row("psql: queries, COPY of 10 MB both ways, a cancelled query, refusals")
