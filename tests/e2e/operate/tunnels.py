@@ -425,9 +425,13 @@ def _(w):
                    "http://10.77.0.1:8000/big")
     try:
         t.wait_until("the connection shows", lambda: " open " in w.ok("top", "-n", "1", "client"))
-        out = w.ok("top", "-n", "2", "-d", "500ms", "client")
-        rows = [line for line in out.splitlines() if line.startswith("tcp") and "10.77.0.1:8000" in line]
-        assert len(rows) == 2 and re.search(r"[\d.]+ [KM]iB/s$", rows[1]), out
+
+        def rated():
+            out = w.ok("top", "-n", "2", "-d", "500ms", "client")
+            rows = [line for line in out.splitlines() if line.startswith("tcp") and "10.77.0.1:8000" in line]
+            assert len(rows) == 2, out
+            return re.search(r"[\d.]+ [KM]iB/s$", rows[1])
+        t.wait_until("a rate: curl reads by the megabyte and rests in between", rated)
         # a terminal of 80 columns has the rates, too
         main, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
