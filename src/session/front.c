@@ -112,10 +112,9 @@ static void send_report(const struct front *f, const struct wgw_report *report)
 }
 
 /** stop_like() - stops this process as signal @number stopped the command */
-static void stop_like(const struct front *f, int number)
+static void stop_like(int number)
 {
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
-	struct wgw_report report = {.kind = WGW_REPORT_CONTINUE};
 	sigset_t set, pending;
 
 	if (getpid() == 1) /* cannot stop */
@@ -129,7 +128,13 @@ static void stop_like(const struct front *f, int number)
 	/* an orphaned process group ignores all but SIGSTOP */
 	if (number != SIGSTOP && !sigpending(&pending) && !sigismember(&pending, SIGCONT))
 		raise(SIGSTOP);
-	send_report(f, &report);
+}
+
+static bool more_waits(const struct front *f)
+{
+	char first;
+
+	return recv(f->session, &first, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 static void take_report(struct front *f, uint32_t linger_ms)
@@ -145,7 +150,9 @@ static void take_report(struct front *f, uint32_t linger_ms)
 	}
 	switch (report.kind) {
 	case WGW_REPORT_STOPPED:
-		stop_like(f, report.value);
+		if (!more_waits(f)) /* else the command runs again, or is gone */
+			stop_like(report.value);
+		send_report(f, &(struct wgw_report){.kind = WGW_REPORT_CONTINUE});
 		break;
 	case WGW_REPORT_ENDED:
 		f->ended = true;
