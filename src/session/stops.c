@@ -3,7 +3,8 @@
  * stops.c - front and command stop and run again together
  *
  * The command stops: the front is told STOPPED, stops itself, and answers CONTINUE when it runs
- * again. Who lets them run again decides the rest:
+ * again. What another report follows is over: the front answers it without stopping. Who lets them
+ * run again decides the rest:
  *
  *   - A shell continues the whole group, or somebody the front alone: the answer comes, and the
  *     command is continued if it is still stopped. An answer to an older STOPPED than the last says

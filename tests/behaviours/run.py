@@ -127,7 +127,7 @@ class Places:
     def names(self):
         """A resolver of our own for both places, in this mount namespace."""
         run("mount", "--make-rprivate", "/")
-        for name, text in (("resolv.conf", "nameserver 10.77.0.1\nsearch test\noptions timeout:10 attempts:3\n"),
+        for name, text in (("resolv.conf", "nameserver 10.77.0.1\nsearch test\noptions timeout:5 attempts:1\n"),
                            ("hosts", NAMES), ("nsswitch.conf", "hosts: files dns\nservices: files\nnetworks: files\n"
                                               "passwd: files\ngroup: files\n")):
             with open(self.path(name), "w", encoding="ascii") as f:
