@@ -3,14 +3,23 @@
  * that is missed */
 #include "tests/unit/stack_harness.h"
 
-enum { PIECE = 1000, RTT_MS = 40, DUPACKS = 3, WITHIN_RTT_US = 100, LATEST_US = 1000 };
+enum {
+	PIECE = 1000,
+	RTT_MS = 40,
+	DUPACKS = 3,
+	WITHIN_RTT_US = 100,
+	LATEST_US = 1000,
+	MSS_BYTES = 4
+};
 
 static uint8_t piece[PIECE];
 
-/* A connection to a peer that is a round trip away */
-static void begin(struct peer *p, struct seen *s)
+/* The peer's SYN: MSS, SACK permitted, window scale */
+static const uint8_t options[] = {2, 4, 5, 0x64, 1, 1, 4, 2, 1, 3, 3, 7};
+
+/* A connection to a peer that is a round trip away and sends the first @n bytes of the options */
+static void begin_with(struct peer *p, struct seen *s, size_t n)
 {
-	static const uint8_t options[] = {2, 4, 5, 0x64, 1, 1, 4, 2, 1, 3, 3, 7};
 	struct segment g;
 	int err;
 
@@ -20,8 +29,13 @@ static void begin(struct peer *p, struct seen *s)
 	p->us = g.from;
 	p->ack = g.seq + 1;
 	h_pass_ms(RTT_MS);
-	peer_raw(p, SYN | ACK, p->seq++, p->ack, options, sizeof(options), NULL, 0);
+	peer_raw(p, SYN | ACK, p->seq++, p->ack, options, n, NULL, 0);
 	wire_forget();
+}
+
+static void begin(struct peer *p, struct seen *s)
+{
+	begin_with(p, s, sizeof(options));
 }
 
 static void pass_us(uint64_t us)
@@ -163,6 +177,52 @@ START_TEST(behind_a_hole_one_ack_a_millisecond_is_enough)
 }
 END_TEST
 
+static void expect_one_ack(uint32_t number)
+{
+	ck_assert_uint_eq(n_sent(), 1);
+	ck_assert_uint_eq(wire_segment().ack, number);
+}
+
+/* RFC 5681 4.2; each segment arrives alone, and none comes that would call for an ACK */
+START_TEST(what_fills_a_hole_is_acknowledged_at_once)
+{
+	static uint8_t both[2 * PIECE];
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	arrive(&p, 1);
+	wire_forget();
+	arrive(&p, 0);
+	expect_one_ack(p.seq + 2 * PIECE);
+	/* a segment that covers what waits behind the hole as well */
+	arrive(&p, 3);
+	wire_forget();
+	peer_raw(&p, ACK, p.seq + 2 * PIECE, p.ack, NULL, 0, both, sizeof(both));
+	expect_one_ack(p.seq + 4 * PIECE);
+	/* what comes in order may wait for more again */
+	arrive(&p, 4);
+	ck_assert_uint_eq(n_sent(), 0);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(a_part_of_a_hole_is_acknowledged_at_once_without_sack)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	begin_with(&p, &s, MSS_BYTES);
+	arrive(&p, 2);
+	wire_forget();
+	arrive(&p, 0);
+	expect_one_ack(p.seq + PIECE);
+	arrive(&p, 1);
+	expect_one_ack(p.seq + 3 * PIECE);
+	free(s.data);
+}
+END_TEST
+
 /* What was held back does not leave after the connection has. */
 START_TEST(a_held_ack_goes_with_its_connection)
 {
@@ -187,6 +247,8 @@ static void tests(TCase *tc)
 	tcase_add_test(tc, a_batch_behind_holes_is_answered_once_a_block);
 	tcase_add_test(tc, blocks_are_repeated_when_a_batch_has_many_holes);
 	tcase_add_test(tc, behind_a_hole_one_ack_a_millisecond_is_enough);
+	tcase_add_test(tc, what_fills_a_hole_is_acknowledged_at_once);
+	tcase_add_test(tc, a_part_of_a_hole_is_acknowledged_at_once_without_sack);
 	tcase_add_test(tc, a_held_ack_goes_with_its_connection);
 }
 
