@@ -4,8 +4,9 @@
  *
  * Bytes are read into a growing buffer of at most PROXY_HEAD_MAX_BYTES and used from its head; what
  * comes behind a request (early data, pipelined messages) stays there and goes with the connection
- * when it is joined. A client that does not finish its request in PROXY_HANDSHAKE_MS is dropped;
- * one that goes away while its connect is under way calls it off.
+ * when it is joined. A client that does not finish its request in PROXY_HANDSHAKE_MS is dropped; where
+ * there are PROXY_UNKNOWN_MAX of them the oldest gives way to a new one after PROXY_PATIENCE_MS. One that
+ * goes away while its connect is under way calls it off.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -35,6 +36,15 @@ static void client_free(struct proxy_client *c)
 	free(c);
 }
 
+static void set_known(struct proxy_client *c)
+{
+	if (c->known)
+		return;
+	c->known = true;
+	c->service->unknown--;
+	wgw_list_remove(&c->unheard);
+}
+
 /* Everything but the memory, which goes in the job. */
 static void client_end(struct proxy_client *c)
 {
@@ -47,9 +57,8 @@ static void client_end(struct proxy_client *c)
 	if (c->dial)
 		proxy_dial_cancel(c->dial);
 	c->dial = NULL;
-	if (!c->known)
-		c->service->unknown--;
-	c->known = c->dead = true;
+	set_known(c);
+	c->dead = true;
 	proxy_client_kick(c);
 }
 
@@ -264,14 +273,46 @@ void proxy_client_undelay(struct proxy_client *c)
 			      wgw_clock_ns() + PROXY_HANDSHAKE_MS * WGW_MS_NS);
 }
 
+/* ---- too many ---- */
+
+/* Whether it is the client that is waited for, not this process. */
+static bool is_silent(struct proxy_client *c)
+{
+	uint8_t byte;
+
+	if (c->closing)
+		return true;
+	if (c->job.queued)
+		return false;
+	if (c->end.keeps)
+		return wgw_end_pending(&c->end) == 0;
+	return recv(c->end.watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
+struct proxy_client *proxy_client_spare(struct proxy_service *v)
+{
+	struct proxy_client *oldest;
+
+	if (v->unheard.next == &v->unheard)
+		return NULL;
+	oldest = wgw_container(v->unheard.next, struct proxy_client, unheard);
+	if (wgw_clock_ns() - oldest->since_ns < PROXY_PATIENCE_MS * WGW_MS_NS)
+		return NULL;
+	return is_silent(oldest) ? oldest : NULL;
+}
+
+void proxy_client_give_way(struct proxy_client *c)
+{
+	proxy_client_drop(c, !c->closing); /* who is being answered gets the answer */
+}
+
 /* ---- connecting ---- */
 
 void proxy_client_known(struct proxy_client *c)
 {
 	if (c->known)
 		return;
-	c->known = true;
-	c->service->unknown--;
+	set_known(c);
 	c->late = false;
 	wgw_timer_cancel(c->service->proxy->t->loop, &c->timer);
 }
@@ -363,8 +404,10 @@ static struct proxy_client *client_new(struct proxy_service *v, int fd,
 	}
 	proxy_service_get(v);
 	v->unknown++;
+	wgw_list_append(&v->unheard, &c->unheard);
 	wgw_list_append(&v->proxy->clients, &c->link);
-	wgw_timer_set(t->loop, &c->timer, wgw_clock_ns() + PROXY_HANDSHAKE_MS * WGW_MS_NS);
+	c->since_ns = wgw_clock_ns();
+	wgw_timer_set(t->loop, &c->timer, c->since_ns + PROXY_HANDSHAKE_MS * WGW_MS_NS);
 	proxy_client_kick(c);
 	return c;
 }

@@ -72,7 +72,8 @@ int proxy_front_send(const struct proxy_front *f, size_t i, int fd)
 		err = fds[n] < 0 ? fds[n] : 0;
 		n++;
 	}
-	if (f->sockets[i].shared && f->can_tell_users) {
+	/* where clients speak TLS its process looks at whose they are */
+	if (f->sockets[i].shared && f->can_tell_users && !proxy_speaks_tls(s)) {
 		msg.u.proxy.check_uid = 1;
 		fds[n] = proxy_peer_open();
 		err = fds[n] < 0 ? fds[n] : 0;
@@ -314,6 +315,7 @@ static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 		if (proxy_open(o, &o->specs[i], &f->sockets[i]))
 			return PROXY_FAILED;
 	}
+	check_kernel(f);
 	status = proxy_tls_start(f);
 	if (status)
 		return status;
@@ -324,7 +326,6 @@ static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 		return PROXY_FAILED;
 	if (wgw_wait_peers(&f->launch, f->session.channel))
 		return PROXY_NO_HANDSHAKE;
-	check_kernel(f);
 	f->session.signals = open_signals();
 	reap(f); /* who has ended before */
 	return f->session.signals < 0 ? PROXY_FAILED : 0;

@@ -13,11 +13,11 @@
  * struct proxy_handed - one message on a listener's SEQPACKET pair; SCM_RIGHTS: the connection
  * @tls:	The descriptor is one end of a socket pair with a keeper in both queues (src/tunnel/end.c):
  *		the TLS process moves bytes between its other end and the client. Else it is the client's
- * @peer, @local: addresses of the client's TCP connection
+ * @peer:	The client's address
  */
 struct proxy_handed {
 	uint32_t tls;
-	struct stack_addr peer, local;
+	struct stack_addr peer;
 };
 
 /* One message with @fd, which stays the caller's; -1: without. 0 or -errno (-EAGAIN). */

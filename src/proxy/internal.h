@@ -24,12 +24,14 @@ enum {
 	PROXY_CONNECT_MS = 30000,	  /* default of a connect */
 	PROXY_STAGGER_MS = 250,		  /* RFC 8305 section 5 */
 	PROXY_CANDIDATES_MAX = 8,	  /* addresses of one name that are tried */
-	PROXY_UNKNOWN_MAX = 1024,	  /* connections of a session without a whole request */
+	PROXY_UNKNOWN_MAX = 1024,	  /* connections of a listener without a whole request */
+	PROXY_PATIENCE_MS = 1000,	  /* then it may have to give way to a new one */
 	PROXY_HEAD_MAX_BYTES = 64 * 1024, /* of a request, or an HTTP response's head */
 	PROXY_OUT_BYTES = 1024,		  /* replies that wait for room */
 	PROXY_BIND_MS = 120000,		  /* BIND waits so long for its connection */
 	PROXY_BAD_USER_MS = 300,	  /* before a wrong password is answered */
 	PROXY_ACCEPT_PAUSE_MS = 50,
+	PROXY_ACCEPT_TURN = 256, /* connections of a listener before others have their turn */
 	PROXY_STOP_EVERY_MS = 50,
 	PROXY_UDP_IDLE_S = 300,		    /* of an association */
 	PROXY_UDP_SENDERS_MAX = 1024,	    /* of a forward; the oldest is forgotten */
@@ -154,7 +156,7 @@ struct wgw_proxy {
  * struct proxy_service - a listener of a session
  * @refs:	The list of services, and clients
  * @watch:	Its listening or UDP socket; fd -1: closed, or none
- * @unknown:	Its clients without a whole request
+ * @unheard:	Its clients without a whole request, the oldest first; @unknown of them
  * @handed:	@watch.fd brings connections that the TLS process has accepted (handed.h)
  * @diag:	Tells whose a client on loopback is (peer.h), -1: everybody may
  * @listener:	Of -R, else NULL
@@ -165,6 +167,7 @@ struct proxy_service {
 	struct wgw_proxy *proxy;
 	struct wgw_session *session;
 	unsigned int refs, unknown;
+	struct wgw_link unheard;
 	enum wgw_proxy_kind kind;
 	struct wgw_watch watch;
 	bool handed;
@@ -208,12 +211,13 @@ struct proxy_protocol {
  * @in_end:	Its end of file was seen, after @in
  * @out:	Replies that wait for room
  * @closing:	Is closed once @out is written
- * @known:	Its request was whole
+ * @known:	Its request was whole; @unheard: else its place among those that wait, since @since_ns
  * @late:	The timer has run; @delayed: it is the protocol's
  * @state:	The protocol's own
  */
 struct proxy_client {
-	struct wgw_link link;
+	struct wgw_link link, unheard;
+	uint64_t since_ns;
 	struct proxy_service *service;
 	struct wgw_end end;
 	struct wgw_job job;
@@ -252,6 +256,10 @@ void proxy_client_drop(struct proxy_client *c, bool reset);
 void proxy_client_delay(struct proxy_client *c, uint32_t ms);
 /* That is over: the time for a request begins anew. */
 void proxy_client_undelay(struct proxy_client *c);
+/* The one that @v has waited for the longest, when it has had its time; or NULL. */
+struct proxy_client *proxy_client_spare(struct proxy_service *v);
+/* Drops @c, for which there is no room any more. */
+void proxy_client_give_way(struct proxy_client *c);
 /* The request is whole: no time limit any more. */
 void proxy_client_known(struct proxy_client *c);
 /* Connects to c->target; the protocol's dialled() is told. */

@@ -4,7 +4,7 @@
  *
  * Loopback is shared by all users of a host: without passwords a proxy there would lend its tunnel to
  * all of them. The kernel knows whose the other end is (sock_diag(7)); it is asked through a netlink
- * socket that the front has opened, because this process opens none of that kind.
+ * socket that was opened before: a process that serves clients opens none of that kind.
  *
  * A socket whose owner has closed it already belongs to nobody, and so is not let in: else a client
  * could send and close before it is looked at.
@@ -14,11 +14,14 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "src/proxy/peer.h"
+#include "src/session/session.h"
+#include "src/tunnel/sockets.h"
 
 /** struct question - about one socket */
 struct question {
@@ -111,4 +114,37 @@ bool proxy_peer_known(void)
 	if (diag >= 0)
 		close(diag);
 	return ok;
+}
+
+bool proxy_peer_ends(int fd, struct stack_addr *peer, struct stack_addr *local)
+{
+	struct sockaddr_storage peer_ss, local_ss;
+	socklen_t peer_len = sizeof(peer_ss), local_len = sizeof(local_ss);
+
+	if (getpeername(fd, (struct sockaddr *)&peer_ss, &peer_len) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&local_ss, &local_len) < 0)
+		return false;
+	wgw_sockaddr_to(&peer_ss, peer);
+	wgw_sockaddr_to(&local_ss, local);
+	return true;
+}
+
+bool proxy_peer_may_enter(int fd, const struct stack_addr *peer, const struct stack_addr *local,
+			  struct proxy_refusal *why)
+{
+	uint32_t uid;
+	bool known = proxy_peer_uid(fd, peer, local, &uid) == 0;
+
+	if (known && (uid == geteuid() || uid == 0))
+		return true;
+	why->level = known ? WGW_SAY_WARNING : WGW_SAY_INFO;
+	if (known)
+		snprintf(why->text, sizeof(why->text),
+			 "proxy: a connection of user %u was refused; --any-user allows the "
+			 "other users of this host, --users FILE those with a password",
+			 uid);
+	else
+		snprintf(why->text, sizeof(why->text),
+			 "proxy: a client closed before it was looked at");
+	return false;
 }

@@ -4,6 +4,7 @@
 #define SRC_PROXY_PEER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "stack/addr.h"
@@ -16,5 +17,18 @@ int proxy_peer_uid(int fd, const struct stack_addr *peer, const struct stack_add
 		   uint32_t *uid);
 /* Whether this kernel says so: tried with a connection of our own. */
 bool proxy_peer_known(void);
+
+/* Both ends of @fd, a connection of TCP. False: it is none, or not any more. */
+bool proxy_peer_ends(int fd, struct stack_addr *peer, struct stack_addr *local);
+
+/** struct proxy_refusal - a line for the user; @level: WGW_SAY_* */
+struct proxy_refusal {
+	int level;
+	char text[160];
+};
+
+/* Whether @peer is a connection of our own user or of root; @fd as for proxy_peer_uid. False: *@why is set. */
+bool proxy_peer_may_enter(int fd, const struct stack_addr *peer, const struct stack_addr *local,
+			  struct proxy_refusal *why);
 
 #endif

@@ -125,42 +125,25 @@ static const struct proxy_protocol *const protocols[] = {
 	[WGW_PROXY_SNI] = &proxy_sni,	  [WGW_PROXY_STDIO] = &proxy_forward,
 };
 
-static void pause_accept(struct proxy_service *v)
+static void pause_accept(struct proxy_service *v, uint64_t ms)
 {
 	if (!v->pause.slot)
-		wgw_timer_set(v->proxy->t->loop, &v->pause,
-			      wgw_clock_ns() + PROXY_ACCEPT_PAUSE_MS * WGW_MS_NS);
-}
-
-/* Both ends of a client's TCP connection. */
-static bool addresses(int fd, struct stack_addr *peer, struct stack_addr *local)
-{
-	struct sockaddr_storage peer_ss, local_ss;
-	socklen_t peer_len = sizeof(peer_ss), local_len = sizeof(local_ss);
-
-	if (getpeername(fd, (struct sockaddr *)&peer_ss, &peer_len) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&local_ss, &local_len) < 0)
-		return false;
-	wgw_sockaddr_to(&peer_ss, peer);
-	wgw_sockaddr_to(&local_ss, local);
-	return true;
+		wgw_timer_set(v->proxy->t->loop, &v->pause, wgw_clock_ns() + ms * WGW_MS_NS);
 }
 
 /* On loopback without users: our own user's connections only, and root's. */
-static bool may_enter(struct proxy_service *v, const struct stack_addr *peer,
-		      const struct stack_addr *local)
+static bool may_enter(struct proxy_service *v, int fd)
 {
-	uint32_t uid = UINT32_MAX;
+	struct stack_addr peer, local;
+	struct proxy_refusal why;
 
-	if (proxy_peer_uid(v->diag, peer, local, &uid) == 0 && (uid == geteuid() || uid == 0))
+	if (v->diag < 0)
 		return true;
-	if (uid == UINT32_MAX)
-		wgw_session_say(v->session, 2, "proxy: a client closed before it was looked at");
-	else
-		wgw_session_say(v->session, 1,
-				"proxy: a connection of user %u was refused; --any-user allows the "
-				"other users of this host, --users FILE those with a password",
-				uid);
+	if (!proxy_peer_ends(fd, &peer, &local))
+		return false;
+	if (proxy_peer_may_enter(v->diag, &peer, &local, &why))
+		return true;
+	wgw_session_say(v->session, why.level, "%s", why.text);
 	return false;
 }
 
@@ -168,11 +151,10 @@ static bool may_enter(struct proxy_service *v, const struct stack_addr *peer,
 static int accept_one(struct proxy_service *v)
 {
 	int fd = accept4(v->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct stack_addr peer, local;
 
 	if (fd < 0)
 		return -errno;
-	if (v->diag < 0 || (addresses(fd, &peer, &local) && may_enter(v, &peer, &local)))
+	if (may_enter(v, fd))
 		proxy_client_new(v, fd, protocols[v->kind]);
 	else
 		close(fd);
@@ -189,7 +171,7 @@ static bool has_descriptor(int any)
 	return fd >= 0;
 }
 
-/* The same of those that the TLS process has accepted. A descriptor for which there is no number is lost
+/* The same of those that the TLS process has accepted, and has let enter. A descriptor for which there is no number is lost
  * with its message, so that is looked at before. */
 static int take_handed(struct proxy_service *v)
 {
@@ -204,7 +186,7 @@ static int take_handed(struct proxy_service *v)
 		return len < 0 ? (int)len : -EAGAIN;
 	if (fd < 0)
 		return -EMFILE;
-	if (len != sizeof(handed) || (v->diag >= 0 && !may_enter(v, &handed.peer, &handed.local)))
+	if (len != sizeof(handed))
 		close(fd);
 	else if (handed.tls)
 		proxy_client_own(v, fd, protocols[v->kind], &handed.peer);
@@ -215,18 +197,29 @@ static int take_handed(struct proxy_service *v)
 
 static void accept_all(struct proxy_service *v)
 {
-	while (v->watch.fd >= 0) {
+	for (int n = 0; v->watch.fd >= 0; n++) {
+		struct proxy_client *spare = NULL;
 		int err;
 
-		if (v->unknown >= PROXY_UNKNOWN_MAX) { /* the backlog holds the others */
-			pause_accept(v);
+		if (n == PROXY_ACCEPT_TURN) { /* there may be more than can be looked at */
+			pause_accept(v, 0);
 			return;
+		}
+		if (v->unknown >= PROXY_UNKNOWN_MAX) {
+			spare = proxy_client_spare(v);
+			if (!spare) { /* the backlog holds the others */
+				pause_accept(v, PROXY_ACCEPT_PAUSE_MS);
+				return;
+			}
 		}
 		err = v->handed ? take_handed(v) : accept_one(v);
 		if (err == -EAGAIN)
 			return;
+		if (spare && v->unknown > PROXY_UNKNOWN_MAX)
+			proxy_client_give_way(spare);
 		if (err && err != -EINTR && err != -ECONNABORTED) {
-			pause_accept(v); /* no descriptors: some have to close first */
+			/* no descriptors: some have to close first */
+			pause_accept(v, PROXY_ACCEPT_PAUSE_MS);
 			return;
 		}
 	}
@@ -279,6 +272,7 @@ static struct proxy_service *service_new(struct wgw_session *s, const struct wgw
 	if (!v)
 		return NULL;
 	v->proxy = s->t->proxy;
+	wgw_list_init(&v->unheard);
 	v->refs = 1;
 	v->kind = (enum wgw_proxy_kind)msg->u.proxy.kind;
 	v->id = msg->id;

@@ -35,35 +35,70 @@
 #include <unistd.h>
 
 #include "src/proxy/handed.h"
+#include "src/proxy/peer.h"
 #include "src/proxy/tls_process.h"
 #include "src/session/session.h"
 #include "src/tunnel/core.h"
 
 /* ---- accepting ---- */
 
-static void pause_service(struct tls_service *s)
+static void pause_service(struct tls_service *s, uint64_t ms)
 {
 	if (!s->pause.slot)
-		wgw_timer_set(s->process->loop, &s->pause,
-			      wgw_clock_ns() + TLS_PAUSE_MS * WGW_MS_NS);
+		wgw_timer_set(s->process->loop, &s->pause, wgw_clock_ns() + ms * WGW_MS_NS);
+}
+
+static bool may_enter(const struct tls_service *s, const struct stack_addr *peer,
+		      const struct stack_addr *local)
+{
+	struct proxy_refusal why;
+
+	if (s->diag < 0 || proxy_peer_may_enter(s->diag, peer, local, &why))
+		return true;
+	wgw_say(why.level, "%s", why.text);
+	return false;
+}
+
+/* Takes one connection of the kernel's backlog. 0 or -errno. */
+static int accept_one(struct tls_service *s)
+{
+	int fd = accept4(s->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct stack_addr peer, local;
+
+	if (fd < 0)
+		return -errno;
+	if (proxy_peer_ends(fd, &peer, &local) && may_enter(s, &peer, &local))
+		tls_conn_new(s, fd, &peer);
+	else
+		close(fd);
+	return 0;
 }
 
 static void accept_all(struct tls_service *s)
 {
-	while (s->ctx && !s->process->stopping) {
-		int fd;
+	for (int n = 0; s->ctx && !s->process->stopping; n++) {
+		struct tls_conn *spare = NULL;
+		int err;
 
-		if (s->unknown >= PROXY_TLS_UNKNOWN_MAX) { /* the backlog holds the others */
-			pause_service(s);
+		if (n == TLS_ACCEPT_TURN) { /* there may be more than can be looked at */
+			pause_service(s, 0);
 			return;
 		}
-		fd = accept4(s->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0) {
-			tls_conn_new(s, fd);
-		} else if (errno == EAGAIN) {
+		if (s->unknown >= PROXY_TLS_UNKNOWN_MAX) {
+			spare = tls_conn_spare(s);
+			if (!spare) { /* the backlog holds the others */
+				pause_service(s, TLS_PAUSE_MS);
+				return;
+			}
+		}
+		err = accept_one(s);
+		if (err == -EAGAIN)
 			return;
-		} else if (errno != EINTR && errno != ECONNABORTED) {
-			pause_service(s); /* no descriptors: some have to close first */
+		if (spare && s->unknown > PROXY_TLS_UNKNOWN_MAX)
+			tls_conn_give_way(spare);
+		if (err && err != -EINTR && err != -ECONNABORTED) {
+			/* no descriptors: some have to close first */
+			pause_service(s, TLS_PAUSE_MS);
 			return;
 		}
 	}
@@ -211,15 +246,19 @@ static void raise_descriptor_limit(void)
 static int add_service(struct tls_process *p, struct tls_service *s,
 		       const struct proxy_tls_listener *l)
 {
-	int err;
+	int err, diag = l->shared ? proxy_peer_open() : -1;
 
+	if (l->shared && diag < 0)
+		return diag;
 	*s = (struct tls_service){
 		.process = p,
 		.watch = {l->fd, on_listener},
 		.hand = {l->hand, on_hand},
 		.pause.due = on_pause,
 		.plain = l->plain,
+		.diag = diag,
 	};
+	wgw_list_init(&s->silent);
 	wgw_list_init(&s->waiting);
 	err = wgw_loop_add(p->loop, &s->watch, EPOLLIN | EPOLLET);
 	return err ? err : wgw_loop_add(p->loop, &s->hand, EPOLLOUT | EPOLLET);

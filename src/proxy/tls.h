@@ -15,11 +15,11 @@
 
 enum {
 	PROXY_TLS_FILE_MAX_BYTES = 1 << 20,
-	PROXY_TLS_UNKNOWN_MAX =
-		1024, /* connections of a listener before the tunnel process has them */
-	PROXY_TLS_HANDSHAKE_MS = 10000,	   /* for the handshake to be over */
-	PROXY_TLS_LAST_MS = 10000,	   /* for a client to go that has got everything */
-	PROXY_TLS_UNREAD_MS = 300000,	   /* without reading, when the rest is all there is */
+	PROXY_TLS_UNKNOWN_MAX = 1024,	/* of a listener, which the tunnel process does not have */
+	PROXY_TLS_HANDSHAKE_MS = 10000, /* for the handshake to be over */
+	PROXY_TLS_PATIENCE_MS = 1000,	/* then it may have to give way to a new connection */
+	PROXY_TLS_LAST_MS = 10000,	/* for a client to go that has got everything */
+	PROXY_TLS_UNREAD_MS = 300000,	/* without reading, when the rest is all there is */
 	PROXY_TLS_PUMP_BYTES = 256 * 1024, /* one connection's share of a turn, each way */
 };
 
@@ -50,12 +50,11 @@ struct proxy_tls_answer {
  * @fd:		The socket
  * @hand:	Our end of the SEQPACKET pair to the tunnel process
  * @plain:	Clients that begin without TLS are handed over as they are
- * @name:	Where it listens, for people
+ * @shared:	Other users of this host are kept out (peer.h)
  */
 struct proxy_tls_listener {
 	int fd, hand;
-	bool plain;
-	const char *name;
+	bool plain, shared;
 };
 
 /* Serves the @n of @listeners until the front lets go of @control. An exit status. */

@@ -71,11 +71,13 @@ struct tls_rest {
  * @client_gone: Its connection has failed; what it sent before may still be there
  * @broken:	It is over with a reset both ways
  * @known:	It was handed over
+ * @silent:	Its place among those whose clients are waited for, since @since_ns
  * @late:	The timer has run
  * @sent:	Plain bytes that the client's socket has taken
  */
 struct tls_conn {
-	struct wgw_link link, waiting;
+	struct wgw_link link, silent, waiting;
+	uint64_t since_ns;
 	struct tls_conn *next_due;
 	struct tls_service *service;
 	enum tls_state state;
@@ -84,7 +86,7 @@ struct tls_conn {
 	int passed;
 	struct wgw_timer timer;
 	SSL *ssl;
-	struct stack_addr peer, local;
+	struct stack_addr peer;
 	struct tls_rest to_tunnel, to_client;
 	uint64_t sent;
 	bool queued, dead, in_ready, out_ready, read_wants_out, client_fin, client_gone, fin_sent,
@@ -116,6 +118,7 @@ static void over(struct tls_conn *c, bool reset)
 		return;
 	c->dead = true;
 	wgw_timer_cancel(loop, &c->timer);
+	wgw_list_remove(&c->silent);
 	wgw_list_remove(&c->waiting);
 	if (!c->known)
 		c->service->unknown--;
@@ -431,10 +434,17 @@ static void handed(struct tls_conn *c)
 	queue(c);
 }
 
+/* The client has done its part. */
+static void hand_over(struct tls_conn *c)
+{
+	wgw_list_remove(&c->silent);
+	c->state = TLS_HANDING;
+}
+
 static void hand(struct tls_conn *c)
 {
 	struct tls_service *s = c->service;
-	struct proxy_handed message = {.tls = c->passed >= 0, .peer = c->peer, .local = c->local};
+	struct proxy_handed message = {.tls = c->passed >= 0, .peer = c->peer};
 	int err = proxy_fd_send(s->hand.fd, &message, sizeof(message),
 				message.tls ? c->passed : c->client.fd);
 
@@ -494,7 +504,7 @@ static void handshake(struct tls_conn *c)
 		 * of the socket will tell */
 		c->in_ready = true;
 		if (make_pair(c))
-			c->state = TLS_HANDING;
+			hand_over(c);
 		else
 			over(c, true);
 		break;
@@ -539,7 +549,7 @@ static void look_at_first(struct tls_conn *c)
 		ossl.SSL_set_accept_state(c->ssl);
 		c->state = TLS_HANDSHAKE;
 	} else if (c->service->plain) {
-		c->state = TLS_HANDING;
+		hand_over(c);
 	} else {
 		refuse_plain(c, byte);
 	}
@@ -581,6 +591,35 @@ bool tls_conn_run_due(struct tls_process *p)
 	return p->due != NULL;
 }
 
+/* Whether it is the client that is waited for, not this process. */
+static bool is_silent(const struct tls_conn *c)
+{
+	uint8_t byte;
+
+	if (c->state == TLS_LAST)
+		return true;
+	if (c->queued)
+		return false;
+	return !c->out_ready || recv(c->client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
+struct tls_conn *tls_conn_spare(struct tls_service *s)
+{
+	struct tls_conn *oldest;
+
+	if (s->silent.next == &s->silent)
+		return NULL;
+	oldest = wgw_container(s->silent.next, struct tls_conn, silent);
+	if (wgw_clock_ns() - oldest->since_ns < PROXY_TLS_PATIENCE_MS * WGW_MS_NS)
+		return NULL;
+	return is_silent(oldest) ? oldest : NULL;
+}
+
+void tls_conn_give_way(struct tls_conn *c)
+{
+	over(c, c->state != TLS_LAST);
+}
+
 void tls_conn_drop_unknown(struct tls_process *p)
 {
 	for (struct wgw_link *l = p->conns.next; l != &p->conns; l = l->next) {
@@ -611,19 +650,7 @@ static void on_timer(struct wgw_timer *timer)
 	queue(c);
 }
 
-static void take_addresses(struct tls_conn *c)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-
-	if (getpeername(c->client.fd, (struct sockaddr *)&ss, &len) == 0)
-		wgw_sockaddr_to(&ss, &c->peer);
-	len = sizeof(ss);
-	if (getsockname(c->client.fd, (struct sockaddr *)&ss, &len) == 0)
-		wgw_sockaddr_to(&ss, &c->local);
-}
-
-void tls_conn_new(struct tls_service *s, int fd)
+void tls_conn_new(struct tls_service *s, int fd, const struct stack_addr *peer)
 {
 	static const int one = 1, idle = KEEP_IDLE_S;
 	struct tls_conn *c = calloc(1, sizeof(*c));
@@ -635,6 +662,8 @@ void tls_conn_new(struct tls_service *s, int fd)
 		c->passed = -1;
 		c->timer.due = on_timer;
 		c->in_ready = c->out_ready = true;
+		c->peer = *peer;
+		c->since_ns = wgw_clock_ns();
 	}
 	if (!c || wgw_loop_add(s->process->loop, &c->client,
 			       EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
@@ -645,8 +674,8 @@ void tls_conn_new(struct tls_service *s, int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	take_addresses(c);
 	s->unknown++;
+	wgw_list_append(&s->silent, &c->silent);
 	wgw_list_append(&s->process->conns, &c->link);
 	limit_time(c, PROXY_TLS_HANDSHAKE_MS);
 	queue(c);

@@ -218,6 +218,7 @@ static int run_child(struct proxy_front *f, int control)
 			.fd = socket->fd,
 			.hand = socket->hand[0],
 			.plain = f->options->specs[i].kind == WGW_PROXY_MIXED && socket->loopback,
+			.shared = socket->shared && f->can_tell_users,
 		};
 		keep[n_keep++] = socket->fd;
 		keep[n_keep++] = socket->hand[0];

@@ -7,7 +7,10 @@
 #include "src/proxy/tls_openssl.h"
 #include "src/tunnel/sockets.h"
 
-enum { TLS_PAUSE_MS = 50 }; /* until there may be descriptors and memory again */
+enum {
+	TLS_PAUSE_MS = 50,     /* until there may be descriptors and memory again */
+	TLS_ACCEPT_TURN = 256, /* connections of a listener before others have their turn */
+};
 
 struct tls_conn;
 
@@ -32,8 +35,10 @@ struct tls_process {
 /**
  * struct tls_service - a listener
  * @ctx:	NULL: there is no certificate yet, nothing is accepted
+ * @diag:	Tells whose a client is (peer.h), -1: everybody may
  * @unknown:	Its connections that were not handed over
- * @waiting:	Those of them for which the pair has no room
+ * @silent:	Those of them whose clients are waited for, the oldest first
+ * @waiting:	Those for which the pair has no room
  */
 struct tls_service {
 	struct tls_process *process;
@@ -41,12 +46,17 @@ struct tls_service {
 	struct wgw_timer pause;
 	SSL_CTX *ctx;
 	bool plain;
+	int diag;
 	unsigned int unknown;
-	struct wgw_link waiting;
+	struct wgw_link silent, waiting;
 };
 
-/* Takes @fd over, an accepted connection. */
-void tls_conn_new(struct tls_service *s, int fd);
+/* Takes @fd over, an accepted connection from @peer. */
+void tls_conn_new(struct tls_service *s, int fd, const struct stack_addr *peer);
+/* The one whose client @s has waited for the longest, when it has had its time; or NULL. */
+struct tls_conn *tls_conn_spare(struct tls_service *s);
+/* Drops @c, for which there is no room any more. */
+void tls_conn_give_way(struct tls_conn *c);
 /* Tries again to hand over those that wait. */
 void tls_conn_hand_waiting(struct tls_service *s);
 /* Does what is due. Returns whether something is again. */

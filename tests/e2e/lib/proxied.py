@@ -7,8 +7,10 @@ proxied.py - `wgwrap proxy` with servers behind its tunnel, on loopback: needs n
 AllowedIPs are 10.9.0.0/16 and fd09::/16; what is not 10.9.0.1 there swallows packets.
 """
 
+import errno
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -18,10 +20,12 @@ import sys
 import tempfile
 import time
 
+from lib import tap
 from lib.world import BUILD, HERE, free_port, wait_until
 
 WGWRAP = os.path.join(BUILD, "wgwrap")
 SERVER = "10.9.0.1"
+UNKNOWN_MAX, HANDSHAKE_S = 1024, 10  # PROXY_UNKNOWN_MAX, PROXY_HANDSHAKE_MS
 
 
 def key(verb, text=None):
@@ -250,6 +254,34 @@ def socks(s, host, port, command=1):
     assert read_exactly(s, 2) == b"\5\0"
     s.sendall(socks_request(host, port, command))
     return read_reply(s)
+
+
+def oldest_give_way(w, proxy, serve):
+    """Whether serve(), a new client, is served beside more silent ones than @proxy keeps. They end by themselves after
+    HANDSHAKE_S, so that only what was faster says something."""
+    for _ in range(3):
+        silent = []
+        try:
+            start = time.monotonic()
+            for _ in range(UNKNOWN_MAX + 50):
+                silent.append(w.connect(proxy))
+            serve()
+            poll = select.poll()  # descriptors may be beyond what select takes
+            for s in silent:
+                poll.register(s, select.POLLIN)
+            over = {fd for fd, _ in poll.poll(0)}
+            gone = [s.fileno() in over for s in silent]
+            in_time = time.monotonic() - start < HANDSHAKE_S
+        except OSError as e:
+            if e.errno == errno.EMFILE:
+                tap.skip("too few descriptors here")
+            raise
+        finally:
+            for s in silent:
+                s.close()
+        if in_time:
+            return gone == [True] * 51 + [False] * (UNKNOWN_MAX - 1)
+    return False
 
 
 def ends_in_reset(s):

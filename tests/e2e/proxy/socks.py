@@ -14,8 +14,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import tap  # noqa: E402
-from lib.proxied import (SERVER, WGWRAP, Proxied, drip, ends_in_reset, read_address, read_all, read_exactly,  # noqa: E402
-                         read_reply, socks, socks_address, socks_request)
+from lib.proxied import (SERVER, WGWRAP, Proxied, drip, ends_in_reset, oldest_give_way,  # noqa: E402
+                         read_address, read_all, read_exactly, read_reply, socks, socks_address, socks_request)
 from lib.tap import test  # noqa: E402
 
 ECHO, COUNT, PARTIAL, CALL, UDP_ECHO, UDP_OTHER = 4007, 4008, 4009, 4012, 4010, 4011
@@ -555,27 +555,22 @@ def _(w):
             assert ask(relay, SERVER, UDP_ECHO)[2].endswith(b" payload")
 
 
-@test("clients that say nothing keep others waiting for a while, not for ever")
+@test("clients that say nothing keep nobody out: the oldest give way, with users and without")
 def _(w):
-    proxy = w.start("--listen", "127.0.0.1:0")
-    idle = []
-    try:
-        start = time.monotonic()
-        for _ in range(1100):
-            idle.append(w.connect(proxy))
-        with w.connect(proxy) as s:
-            s.settimeout(60)
-            assert socks(s, SERVER, ECHO)[0] == 0
-            echoes(s)
-        assert time.monotonic() - start > 3, "none of them counted"
-    except OSError as e:
-        if e.errno == 24:  # EMFILE
-            tap.skip("too few descriptors here")
-        raise
-    finally:
-        for s in idle:
-            s.close()
-    assert proxy.stop() == 0
+    for options in ((), ("--users", w.write("some", "a:b\n"))):
+        proxy = w.start("--listen", "127.0.0.1:0", *options)
+
+        def serve(with_users=options):
+            with w.connect(proxy) as s:
+                if with_users:
+                    s.sendall(b"\5\1\2\1\1a\1b" + socks_request(SERVER, ECHO))
+                    assert read_exactly(s, 4) == b"\5\2\1\0"
+                    assert read_reply(s)[0] == 0
+                else:
+                    assert socks(s, SERVER, ECHO)[0] == 0
+                echoes(s)
+        assert oldest_give_way(w, proxy, serve), proxy.words()[-1000:]
+        assert proxy.stop() == 0
 
 
 @test("an open listener beyond loopback is refused, with users it is not")
