@@ -191,7 +191,7 @@ static uint64_t lwip_due(const struct flow *f)
 		return f->tick + 1;
 	if (pcb->persist_backoff == 0 && pcb->rtime >= 0)
 		due = f->tick + (uint64_t)LWIP_MAX(pcb->rto - pcb->rtime, 1);
-	else if (pcb->persist_backoff == 0 && pcb->unsent && !pcb->unacked && !f->syn_list)
+	else if (pcb->persist_backoff == 0 && pcb->unsent && !pcb->unacked && !f->syn_line)
 		due = f->tick + RTO_MIN_TICKS;
 	if (pcb->state == SYN_RCVD)
 		return earlier(due, last_heard(f) + TCP_SYN_RCVD_TIMEOUT / TCP_SLOW_INTERVAL + 1);
@@ -445,7 +445,7 @@ void stack_path_restored(struct stack *s, bool (*via)(void *ctx, const struct st
 			 void *ctx)
 {
 	for (struct flow *f = s->flows; f; f = f->all_next) {
-		bool syn = f->pcb && f->state == FLOW_CONNECTING && f->pcb->nrtx > 0 && !f->syn_list;
+		bool syn = f->pcb && f->state == FLOW_CONNECTING && f->pcb->nrtx > 0 && !f->syn_line;
 
 		if (!f->pcb || (!syn && f->tx.backoff == 0) || !via(ctx, &f->remote))
 			continue;

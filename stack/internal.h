@@ -110,7 +110,7 @@ enum flow_event {
  * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first
  *		round trip
  * @rx_total, @rx_segs, @tx_segs: Bytes received in order, packets in and out (flow_info)
- * @syn_list:	Where its SYN waits, or NULL; @syn_turn: it leaves now (syns.c)
+ * @syn_line:	Where its SYN waits, or NULL; @syn_turn: it leaves now (syns.c)
  * @path_mtu:	What ICMP has said it is; 0: nothing
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
@@ -159,7 +159,7 @@ struct flow {
 	struct written *written, *written_last;
 	struct sender tx;
 	uint64_t syn_ns;
-	struct syn_list *syn_list;
+	struct syn_line *syn_line;
 	struct flow *syn_next, **syn_prev;
 	bool syn_again, syn_turn;
 	struct flow_options options;
@@ -212,8 +212,20 @@ struct looped {
 	uint8_t data[];
 };
 
-struct syn_list {
+/**
+ * struct syn_line - SYNs of one owner, in order
+ * @round:	Its own list of lines
+ * @next, @prev: Lines in which somebody waits, in a ring
+ */
+struct syn_line {
 	struct flow *head, **tail;
+	struct syn_round *round;
+	struct syn_line *next, *prev;
+};
+
+/** struct syn_round - lines that take turns; @turn: whose it is, NULL: nobody waits */
+struct syn_round {
+	struct syn_line lines[SYN_LINES], *turn;
 };
 
 struct stack {
@@ -236,7 +248,7 @@ struct stack {
 	struct flow *current; /* between demux_enter and demux_leave */
 	struct flow *waiting, **waiting_tail;
 	size_t n_waiting;
-	struct syn_list syns_first, syns_again;
+	struct syn_round syns_first, syns_again;
 	uint64_t syns_pace_ns, syns_due_ns; /* when all that have left have had their turn; next look */
 	struct flow **heap;
 	size_t heap_len, heap_cap;

@@ -41,6 +41,7 @@ enum {
 	SYNS_AT_ONCE = 64,
 	SYN_GAP_NS = 125 * 1000,
 	SYN_REPEAT_GAP_NS = 400 * 1000,
+	SYN_LINES = 64, /* owners with the same remainder wait in one line */
 
 	FLOWS_MAX = 65536,
 	TIME_WAIT_MAX = 4096,

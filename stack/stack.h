@@ -128,6 +128,7 @@ enum flow_congestion { FLOW_BBR, FLOW_CUBIC };
  * @tos, @ttl:	IP_TOS, IP_TTL; @ttl 0: 64
  * @connect_timeout_ms: Of flow_connect, 0: Linux's default (127 s)
  * @congestion: TCP_CONGESTION; read when the connection is established
+ * @owner:	Any number: where SYNs have to wait, owners take turns (syns.c)
  */
 struct flow_options {
 	bool nodelay, keepalive;
@@ -136,6 +137,7 @@ struct flow_options {
 	uint8_t tos, ttl;
 	uint32_t connect_timeout_ms;
 	enum flow_congestion congestion;
+	uint32_t owner;
 };
 
 /* Starts connecting. @local: NULL, or a tunnel address and/or port to come from. @options: NULL for

@@ -160,7 +160,8 @@ struct proxy_far *proxy_far_connect(struct wgw_session *session, const struct st
 				    bool direct, uint32_t timeout_ms, void (*changed)(void *arg),
 				    void *arg, int *err)
 {
-	const struct flow_options options = {.nodelay = true, .connect_timeout_ms = timeout_ms};
+	const struct flow_options options = {
+		.nodelay = true, .connect_timeout_ms = timeout_ms, .owner = (uint32_t)session->pid};
 	struct wgw_tunnel *t = session->t;
 	struct proxy_far *far = far_new(t, changed, arg);
 

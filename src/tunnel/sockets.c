@@ -283,7 +283,7 @@ static void accept_one(struct wgw_sockets *s, const struct wgw_acceptor *a, int 
 		return;
 	}
 	if (a->stream)
-		wgw_tcp_accepted(s, fd, cred.uid);
+		wgw_tcp_accepted(s, fd, &cred);
 	else
 		wgw_op_accepted(s, fd, cred.uid);
 }

@@ -332,6 +332,7 @@ struct wgw_far {
 
 /**
  * struct wgw_conn - one TCP connection of an application
+ * @uid, @pid:	Who has connected @app; @pid 0: a process that is not seen from here
  * @app:	Its stream
  * @dup:	The application's own socket while connecting, else -1
  * @remote:	As the application named it; @local: known with the outcome
@@ -355,6 +356,7 @@ struct wgw_conn {
 	struct wgw_end app;
 	int dup;
 	uint32_t uid;
+	int32_t pid;
 	uint32_t flags; /* WGW_CONNECT_* */
 	uint16_t linger_s;
 	struct stack_addr remote, local, local_to;
@@ -373,7 +375,7 @@ struct wgw_conn {
 	size_t stash_at[2], stash_len[2];
 };
 
-void wgw_tcp_accepted(struct wgw_sockets *s, int fd, uint32_t uid);
+void wgw_tcp_accepted(struct wgw_sockets *s, int fd, const struct ucred *cred);
 struct wgw_conn *wgw_conn_new(struct wgw_sockets *s);
 /* Its end of the application's stream, connected. 0 or -errno; @fd is taken over if 0. */
 int wgw_conn_attach(struct wgw_conn *c, int fd);

@@ -465,16 +465,17 @@ static void conn_due(struct wgw_timer *timer)
 		wgw_conn_kick(c);
 }
 
-void wgw_tcp_accepted(struct wgw_sockets *s, int fd, uint32_t uid)
+void wgw_tcp_accepted(struct wgw_sockets *s, int fd, const struct ucred *cred)
 {
 	struct wgw_conn *c = wgw_conn_new(s);
 
 	if (!c) {
 		close(fd);
-		wgw_unknown_give(s, uid);
+		wgw_unknown_give(s, cred->uid);
 		return;
 	}
-	c->uid = uid;
+	c->uid = cred->uid;
+	c->pid = cred->pid;
 	if (wgw_conn_attach(c, fd) < 0) {
 		close(fd);
 		wgw_conn_drop(c);

@@ -344,6 +344,7 @@ int wgw_flow_start(struct wgw_conn *c, const struct stack_addr *local, const str
 	int err = ENOBUFS;
 
 	wgw_options_for_flow(&c->sock, &options);
+	options.owner = (uint32_t)c->pid;
 	c->flow = flow_connect(c->sockets->t->stack, local, to, &options, &flow_ops, c, &err);
 	if (!c->flow)
 		return err < 0 ? -err : err;

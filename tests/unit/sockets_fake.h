@@ -177,6 +177,7 @@ struct flow {
 	size_t out_len, out_room, in_at, in_len;
 	bool in_fin;
 	size_t unacked;
+	uint32_t owner;
 };
 
 static struct flow fake_flows[FAKE_FLOWS];
@@ -208,11 +209,12 @@ struct flow *flow_connect(struct stack *stack, const struct stack_addr *local,
 {
 	struct flow *f = fake_flow_new(remote);
 
-	(void)stack, (void)options;
+	(void)stack;
 	if (!f) {
 		*err = ENOBUFS;
 		return NULL;
 	}
+	f->owner = options->owner;
 	if (local && local->port)
 		f->local.port = local->port;
 	f->ops = ops;

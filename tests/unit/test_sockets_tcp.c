@@ -53,6 +53,14 @@ START_TEST(success_is_one_out_edge)
 }
 END_TEST
 
+START_TEST(the_stack_is_told_which_process_connects)
+{
+	fake_start();
+	app_connecting();
+	ck_assert_uint_eq(fake_last->owner, (uint32_t)getpid());
+}
+END_TEST
+
 START_TEST(failure_is_one_event_with_its_errno_in_the_label)
 {
 	struct wgw_label label;
@@ -571,6 +579,7 @@ static Suite *suite(void)
 
 	tcase_set_timeout(t, 180);
 	tcase_add_test(t, success_is_one_out_edge);
+	tcase_add_test(t, the_stack_is_told_which_process_connects);
 	tcase_add_test(t, failure_is_one_event_with_its_errno_in_the_label);
 	tcase_add_test(t, refused_route_is_enetunreach);
 	tcase_add_test(t, outcome_waits_until_the_record_is_whole);

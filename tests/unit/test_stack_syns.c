@@ -16,15 +16,21 @@ static uint64_t
 	left_ms[PORTS]; /* by the SYN's port, when it last left, counted from h.now at h_watch() */
 static unsigned int order[PORTS];
 
-static struct flow *start_one(const char *to, uint16_t port)
+static struct flow *start_one_of(uint32_t owner, const char *to, uint16_t port)
 {
+	const struct flow_options options = {.owner = owner};
 	struct stack_addr a = addr(to, port);
 	struct flow *f;
 	int err;
 
-	f = flow_connect(h.stack, NULL, &a, NULL, &seen_ops, &none, &err);
+	f = flow_connect(h.stack, NULL, &a, &options, &seen_ops, &none, &err);
 	ck_assert_ptr_nonnull(f);
 	return f;
+}
+
+static struct flow *start_one(const char *to, uint16_t port)
+{
+	return start_one_of(0, to, port);
 }
 
 /* Lets @ms pass; no millisecond may see more than @most SYNs. Returns how many have left. */
@@ -62,6 +68,105 @@ START_TEST(a_burst_of_connects_leaves_in_order_at_a_bounded_rate)
 	ck_assert_uint_eq(pass(MANY / PER_MS, PER_MS), MANY - SYNS_AT_ONCE - PER_MS);
 	for (unsigned int i = 0; i < MANY - SYNS_AT_ONCE - PER_MS; i++)
 		ck_assert_uint_eq(order[i], 1 + SYNS_AT_ONCE + PER_MS + i);
+}
+END_TEST
+
+START_TEST(who_connects_beside_anothers_burst_does_not_wait_behind_it)
+{
+	unsigned int left;
+
+	for (unsigned int i = 0; i < MANY; i++)
+		start_one_of(1, PEER4, (uint16_t)(1 + i));
+	left = pass(10, SYNS_AT_ONCE + PER_MS);
+	for (unsigned int i = 0; i < 10; i++) {
+		start_one_of(2, PEER6, (uint16_t)(60000 + i));
+		left += pass(1, PER_MS);
+		ck_assert_uint_eq(left_ms[60000 + i], h.now / 1000000);
+	}
+	/* the burst has the rest of the rate */
+	ck_assert_uint_eq(left, SYNS_AT_ONCE + 20 * PER_MS);
+	ck_assert_uint_eq(pass(MANY / PER_MS, PER_MS), MANY + 10 - left);
+}
+END_TEST
+
+START_TEST(owners_take_turns_and_each_ones_leave_in_order)
+{
+	enum { OWNERS = 3, EACH = 400, FEW = 8 };
+	unsigned int n = 0, last[OWNERS] = {0}, had[OWNERS] = {0};
+
+	for (unsigned int i = 0; i < SYNS_AT_ONCE; i++)
+		start_one_of(9, PEER4, 60000);
+	wire_forget();
+	/* one after the other; of the last owner a few */
+	for (unsigned int o = 0; o < OWNERS; o++)
+		for (unsigned int i = 0; i < (o == OWNERS - 1 ? FEW : EACH); i++)
+			start_one_of(o, PEER4, (uint16_t)(1 + o * EACH + i));
+	n = pass(2 * EACH / PER_MS + FEW, PER_MS);
+	ck_assert_uint_eq(n, 2 * EACH + FEW);
+	for (unsigned int i = 0; i < n; i++) {
+		unsigned int o = (order[i] - 1) / EACH;
+
+		ck_assert_uint_gt(order[i], last[o]);
+		last[o] = order[i];
+		had[o]++;
+		if (i < OWNERS * FEW)
+			ck_assert_uint_eq(o, i % OWNERS);
+		else
+			ck_assert_uint_eq(o, (i - OWNERS * FEW) % (OWNERS - 1));
+	}
+	ck_assert_uint_eq(had[0], EACH);
+	ck_assert_uint_eq(had[1], EACH);
+	ck_assert_uint_eq(had[2], FEW);
+}
+END_TEST
+
+START_TEST(more_owners_than_lines_all_leave_each_once_and_in_order)
+{
+	enum { OWNERS = 10 * SYN_LINES + 7, EACH = 5 };
+	static unsigned int had[OWNERS];
+
+	memset(had, 0, sizeof(had));
+	for (unsigned int i = 0; i < EACH; i++)
+		for (unsigned int o = 0; o < OWNERS; o++)
+			start_one_of(o + 100000, PEER4, (uint16_t)(1 + o * EACH + i));
+	ck_assert_uint_eq(pass(OWNERS * EACH / PER_MS, SYNS_AT_ONCE + PER_MS), OWNERS * EACH);
+	for (unsigned int i = 0; i < OWNERS * EACH; i++)
+		ck_assert_uint_eq((order[i] - 1) % EACH, had[(order[i] - 1) / EACH]++);
+}
+END_TEST
+
+START_TEST(lines_that_end_while_waiting_leave_the_turns_to_the_others)
+{
+	enum { OWNERS = SYN_LINES, EACH = 20 };
+	static struct flow *f[OWNERS][EACH];
+
+	for (unsigned int i = 0; i < SYNS_AT_ONCE; i++)
+		start_one_of(0, PEER4, 60000);
+	wire_forget();
+	for (unsigned int o = 0; o < OWNERS; o++)
+		for (unsigned int i = 0; i < EACH; i++)
+			f[o][i] = start_one_of(o, PEER4, (uint16_t)(1 + o * EACH + i));
+	/* the one whose turn it is, the last, and every other one between */
+	for (unsigned int o = 0; o < OWNERS; o++) {
+		for (unsigned int i = 0; o % 2 == 0 || o == OWNERS - 1 ? i < EACH : false; i++)
+			flow_abort(f[o][i]);
+	}
+	ck_assert_uint_eq(pass(OWNERS * EACH / PER_MS, PER_MS), (OWNERS / 2 - 1) * EACH);
+	for (unsigned int i = 0; i < (OWNERS / 2 - 1) * EACH; i++)
+		ck_assert_uint_eq((order[i] - 1) / EACH, 1 + 2 * (i % (OWNERS / 2 - 1)));
+}
+END_TEST
+
+START_TEST(the_repeat_of_one_does_not_wait_behind_anothers_repeats)
+{
+	for (unsigned int i = 0; i < MANY; i++)
+		start_one_of(1, PEER4, (uint16_t)(1 + i));
+	ck_assert_uint_eq(pass(900, SYNS_AT_ONCE + PER_MS), MANY);
+	start_one_of(2, PEER6, 60000);
+	/* 1 s later it is due, and most of the others still wait */
+	pass(1010, REPEATS_AT_ONCE + REPEATS_PER_MS);
+	ck_assert_uint_ge(left_ms[60000], h.now / 1000000 - 20);
+	ck_assert_uint_lt(left_ms[MANY], h.now / 1000000 - 1000);
 }
 END_TEST
 
@@ -209,6 +314,11 @@ END_TEST
 static void add(TCase *tc)
 {
 	tcase_add_test(tc, a_burst_of_connects_leaves_in_order_at_a_bounded_rate);
+	tcase_add_test(tc, who_connects_beside_anothers_burst_does_not_wait_behind_it);
+	tcase_add_test(tc, owners_take_turns_and_each_ones_leave_in_order);
+	tcase_add_test(tc, more_owners_than_lines_all_leave_each_once_and_in_order);
+	tcase_add_test(tc, lines_that_end_while_waiting_leave_the_turns_to_the_others);
+	tcase_add_test(tc, the_repeat_of_one_does_not_wait_behind_anothers_repeats);
 	tcase_add_test(tc, a_late_wake_up_does_not_make_a_burst);
 	tcase_add_test(tc, repeats_are_spread_and_never_early);
 	tcase_add_test(tc, thousands_of_connects_per_second_wait_for_nothing);
