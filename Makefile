@@ -18,7 +18,11 @@ SANITIZE ?=
 
 PKGS      := libsodium libb2 inih libcares libseccomp
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lhttp_parser
+# What is linked as a shared object is loaded at each start of a program: libsodium, and libc. The tunnel process and
+# the proxies load what only they use (wg/library.h). libb2 and libinih are small and parse nothing from outside: where
+# there are archives, they are linked from those. libb2.so would bring OpenMP's runtime along, which is not used.
+archive = $(or $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l$(1))
+PKG_LIBS   := $(shell pkg-config --libs libsodium 2>/dev/null) $(call archive,b2) $(call archive,inih)
 # AEAD providers that are compiled in when their headers are present, and loaded when they are used
 HAVE_OPENSSL := $(shell pkg-config --exists libcrypto 2>/dev/null && echo 1)
 HAVE_IPSECMB := $(shell $(CC) -E -include intel-ipsec-mb.h -x c /dev/null >/dev/null 2>&1 && echo 1)

@@ -287,14 +287,18 @@ int wgw_filter_install(void)
 	return install(&p, 0);
 }
 
-/** install_supervised() - the filter that reports; its listener or -errno */
-static int install_supervised(void)
+/** install_supervised() - the filter that reports, or for @trial one call of each kind of it; its
+ * listener or -errno */
+static int install_supervised(bool trial)
 {
 	struct program p = {.n = 0};
 
 	gates(&p);
 	creation(&p, SECCOMP_RET_USER_NOTIF);
-	reports(&p);
+	if (trial)
+		report(&p, __NR_bind);
+	else
+		reports(&p);
 	answer(&p, SECCOMP_RET_ALLOW);
 	return install(&p, SECCOMP_FILTER_FLAG_NEW_LISTENER);
 }
@@ -308,9 +312,9 @@ static int own_table(void)
 	return unshare(CLONE_FILES) ? -errno : 0;
 }
 
-int wgw_filter_hand_over(void)
+static int hand_over(bool trial)
 {
-	int listener = install_supervised();
+	int listener = install_supervised(trial);
 	int err;
 
 	if (listener < 0)
@@ -320,4 +324,14 @@ int wgw_filter_hand_over(void)
 		return err;
 	close(listener);
 	return listener;
+}
+
+int wgw_filter_hand_over(void)
+{
+	return hand_over(false);
+}
+
+int wgw_filter_hand_over_trial(void)
+{
+	return hand_over(true);
 }

@@ -13,7 +13,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <http_parser.h>
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
@@ -26,6 +25,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "src/base/http.h"
 #include "src/control/control.h"
 #include "src/control/metrics.h"
 #include "src/control/page.h"
@@ -285,7 +285,7 @@ static int on_complete(http_parser *p)
 	struct client *c = p->data;
 
 	c->complete = true;
-	http_parser_pause(p, 1); /* what follows is not read */
+	http_lib.http_parser_pause(p, 1); /* what follows is not read */
 	return 0;
 }
 
@@ -343,7 +343,7 @@ static void client_read(struct server *s, struct client *c)
 		return;
 	}
 	c->seen += (size_t)n;
-	http_parser_execute(&c->parser, &settings, buf, (size_t)n);
+	http_lib.http_parser_execute(&c->parser, &settings, buf, (size_t)n);
 	if (c->complete)
 		perform(s, c);
 	else if (HTTP_PARSER_ERRNO(&c->parser) != HPE_OK || c->seen > REQUEST_MAX_BYTES)
@@ -424,7 +424,7 @@ static void accept_one(struct server *s)
 	memset(c, 0, sizeof(*c));
 	c->fd = fd;
 	c->deadline = wgw_clock_ns() + CONNECTION_MS * WGW_MS_NS;
-	http_parser_init(&c->parser, HTTP_REQUEST);
+	http_lib.http_parser_init(&c->parser, HTTP_REQUEST);
 	c->parser.data = c;
 	if (!may_ask(s, fd)) {
 		c->complete = true;
@@ -585,6 +585,10 @@ int wgw_health_listen(const struct wgw_health_options *o)
 	uint16_t port;
 	int fd = -1;
 
+	if (wgw_http_load()) {
+		wgw_say(WGW_SAY_ERROR, "http-parser: %s", strerror(ELIBACC));
+		return -1;
+	}
 	if (o->address[0] == '/')
 		return listen_unix(o->address);
 	wrong = wgw_endpoint_parse(o->address, &host, &port);

@@ -45,7 +45,7 @@ char *http_write_request(const struct http *h, const struct http_text *authority
 
 	if (!out)
 		return NULL;
-	fprintf(out, "%s ", http_method_str((enum http_method)h->head.parser.method));
+	fprintf(out, "%s ", http_lib.http_method_str((enum http_method)h->head.parser.method));
 	put_path(out, path, h->head.parser.method);
 	fputs(" HTTP/1.1\r\nHost: ", out);
 	put(out, authority);

@@ -93,7 +93,7 @@ static int on_complete(http_parser *p)
 	struct http_head *h = p->data;
 
 	h->complete = true;
-	http_parser_pause(p, 1);
+	http_lib.http_parser_pause(p, 1);
 	return 0;
 }
 
@@ -161,12 +161,12 @@ int http_head_parse(struct http_head *h, enum http_parser_type type, bool no_bod
 	h->no_body = no_body;
 	h->body = NULL;
 	h->bad = NULL;
-	http_parser_init(&h->parser, type);
+	http_lib.http_parser_init(&h->parser, type);
 	h->parser.data = h;
-	used = http_parser_execute(&h->parser, &settings, b, len);
+	used = http_lib.http_parser_execute(&h->parser, &settings, b, len);
 	if (HTTP_PARSER_ERRNO(&h->parser) != HPE_OK && !h->complete) {
 		if (!h->bad)
-			h->bad = http_errno_description(HTTP_PARSER_ERRNO(&h->parser));
+			h->bad = http_lib.http_errno_description(HTTP_PARSER_ERRNO(&h->parser));
 		return -EPROTO;
 	}
 	if (used != len)
@@ -183,7 +183,7 @@ ssize_t http_body_take(struct http_head *h, char *b, size_t len, size_t *content
 	size_t used;
 
 	h->body = contents ? b : NULL;
-	used = http_parser_execute(&h->parser, &settings, b, len);
+	used = http_lib.http_parser_execute(&h->parser, &settings, b, len);
 	if (contents)
 		*contents = (size_t)(h->body - b);
 	h->body = NULL;

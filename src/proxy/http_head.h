@@ -9,11 +9,11 @@
 #ifndef SRC_PROXY_HTTP_HEAD_H
 #define SRC_PROXY_HTTP_HEAD_H
 
-#include <http_parser.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "src/base/http.h"
 #include "src/proxy/target.h"
 
 enum { HTTP_HEADERS_MAX = 200 };

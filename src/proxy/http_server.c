@@ -157,7 +157,7 @@ static void take_absolute(struct proxy_client *c, struct http *h, size_t head_le
 		       "this is a proxy: it takes CONNECT host:port and http:// URLs", false);
 		return;
 	}
-	h->keep = http_should_keep_alive(&h->head.parser);
+	h->keep = http_lib.http_should_keep_alive(&h->head.parser);
 	h->is_10 = h->head.parser.http_minor == 0;
 	h->is_head = h->head.parser.method == HTTP_HEAD;
 	h->upgrade = h->head.complete && !h->is_10 && http_head_get(&h->head, "Upgrade") &&
@@ -250,7 +250,7 @@ static void exchange_over(struct proxy_client *c, struct http *h)
 	bool all_sent = h->head.complete && h->request_at == h->request_len && !h->request_ready;
 
 	/* bytes behind the response are nobody's */
-	if (!all_sent || !http_should_keep_alive(&h->reply.parser) || h->reply_len > 0)
+	if (!all_sent || !http_lib.http_should_keep_alive(&h->reply.parser) || h->reply_len > 0)
 		drop_far(h, !all_sent);
 	else
 		h->far_target = c->target;

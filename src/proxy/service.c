@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "src/base/http.h"
 #include "src/proxy/handed.h"
 #include "src/proxy/internal.h"
 #include "src/proxy/peer.h"
@@ -509,9 +510,12 @@ static const struct wgw_proxy_hooks hooks = {.message = proxy_message, .over = p
 int wgw_proxy_init(struct wgw_tunnel *t)
 {
 	struct wgw_proxy *p = calloc(1, sizeof(*p));
+	int err = p ? wgw_http_load() : -ENOMEM;
 
-	if (!p)
-		return -ENOMEM;
+	if (err) {
+		free(p);
+		return err;
+	}
 	p->t = t;
 	wgw_list_init(&p->services);
 	wgw_list_init(&p->clients);

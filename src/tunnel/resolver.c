@@ -27,6 +27,9 @@
 
 #include "src/tunnel/resolver.h"
 #include "src/tunnel/sockets.h"
+#include "wg/library.h"
+
+struct dns_cares cares;
 
 /* ---- channels ---- */
 
@@ -49,7 +52,7 @@ static void channel_arm(struct dns_channel *ch)
 	struct wgw_loop *loop = ch->resolver->t->loop;
 	struct timeval tv;
 
-	if (!ares_timeout(ch->ares, NULL, &tv)) {
+	if (!cares.ares_timeout(ch->ares, NULL, &tv)) {
 		wgw_timer_cancel(loop, &ch->timer);
 		return;
 	}
@@ -72,7 +75,7 @@ static bool run_channels(struct wgw_before *b)
 		dns_channel_process(ch);
 		if (ch->timeout) {
 			ch->timeout = false;
-			ares_process_fd(ch->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+			cares.ares_process_fd(ch->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 		}
 		channel_arm(ch);
 	}
@@ -116,7 +119,7 @@ static int set_servers(ares_channel ares, const struct stack_addr *servers, size
 			memcpy(&nodes[i].addr.addr6, servers[i].ip, 16);
 		}
 	}
-	return ares_set_servers_ports(ares, nodes);
+	return cares.ares_set_servers_ports(ares, nodes);
 }
 
 /* Everything that c-ares would otherwise look for in files and the environment is set. */
@@ -138,10 +141,10 @@ static int channel_init(struct dns_channel *ch, const struct wgw_strings *search
 	int mask = ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
 		   ARES_OPT_NDOTS | ARES_OPT_LOOKUPS | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST |
 		   ARES_OPT_SERVERS | ARES_OPT_NOROTATE | ARES_OPT_SOCK_STATE_CB;
-	int status = ares_init_options(&ch->ares, &o, mask);
+	int status = cares.ares_init_options(&ch->ares, &o, mask);
 
 	if (status == ARES_SUCCESS)
-		ares_set_socket_functions(ch->ares, &dns_socket_functions, ch);
+		cares.ares_set_socket_functions(ch->ares, &dns_socket_functions, ch);
 	return status;
 }
 
@@ -168,7 +171,7 @@ static struct dns_channel *channel_of(struct wgw_resolver *r, struct wgw_session
 		return NULL;
 	}
 	if (set_servers(ch->ares, servers, n) != ARES_SUCCESS) {
-		ares_destroy(ch->ares);
+		cares.ares_destroy(ch->ares);
 		free(ch);
 		return NULL;
 	}
@@ -190,7 +193,7 @@ void wgw_resolver_session_over(struct wgw_tunnel *t, struct wgw_session *s)
 	if (!ch)
 		return;
 	*at = ch->next;
-	ares_destroy(ch->ares); /* open questions are answered with EAI_AGAIN */
+	cares.ares_destroy(ch->ares); /* open questions are answered with EAI_AGAIN */
 	wgw_timer_cancel(t->loop, &ch->timer);
 	free(ch);
 }
@@ -284,7 +287,7 @@ static void on_addrinfo(void *arg, int status, int timeouts, struct ares_addrinf
 	} else {
 		q->done(q->arg, eai, NULL, 0, NULL, 0);
 	}
-	ares_freeaddrinfo(info);
+	cares.ares_freeaddrinfo(info);
 	free(q);
 }
 
@@ -346,7 +349,7 @@ void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const char *name
 	memcpy(asked, name, len + 1);
 	if (!search && asked[len - 1] != '.')
 		strcpy(asked + len, "."); /* c-ares: as it is only */
-	ares_getaddrinfo(ch->ares, asked, NULL, &hints, on_addrinfo, q);
+	cares.ares_getaddrinfo(ch->ares, asked, NULL, &hints, on_addrinfo, q);
 	dns_channel_dirty(ch);
 }
 
@@ -378,8 +381,8 @@ void wgw_resolve_reverse(struct wgw_resolver *r, struct wgw_session *s,
 		return;
 	}
 	*q = (struct reverse){done, arg};
-	ares_gethostbyaddr(ch->ares, v4 ? addr->ip + 12 : addr->ip, v4 ? 4 : 16,
-			   v4 ? AF_INET : AF_INET6, on_hostent, q);
+	cares.ares_gethostbyaddr(ch->ares, v4 ? addr->ip + 12 : addr->ip, v4 ? 4 : 16,
+				 v4 ? AF_INET : AF_INET6, on_hostent, q);
 	dns_channel_dirty(ch);
 }
 
@@ -414,8 +417,22 @@ void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *
 		return;
 	}
 	*q = (struct raw){done, arg};
-	(search ? ares_search : ares_query)(ch->ares, name, class_, type, on_raw, q);
+	(search ? cares.ares_search : cares.ares_query)(ch->ares, name, class_, type, on_raw, q);
 	dns_channel_dirty(ch);
+}
+
+/* false: errno */
+static bool load_cares(void)
+{
+	static const struct wg_symbol symbols[] = {
+#define F(name) {#name, &cares.name},
+		DNS_CARES_FUNCTIONS(F)
+#undef F
+			{NULL, NULL},
+	};
+
+	errno = ELIBACC;
+	return wg_library_load("libcares.so.2", symbols);
 }
 
 struct wgw_resolver *wgw_resolver_new(struct wgw_tunnel *t)
@@ -426,7 +443,8 @@ struct wgw_resolver *wgw_resolver_new(struct wgw_tunnel *t)
 		return NULL;
 	r->t = t;
 	r->cache = dns_cache_new();
-	if (!r->cache || ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
+	if (!r->cache || !load_cares() ||
+	    cares.ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
 		free(r->cache);
 		free(r);
 		return NULL;

@@ -26,6 +26,30 @@ struct dns_answer {
 	uint8_t ip[WGW_RESOLVED_MAX][16];
 };
 
+/* c-ares is loaded by the process that resolves, and by no other (wg/library.h): functions are called as
+ * cares.ares_query(...). */
+#define DNS_CARES_FUNCTIONS(F)                                                                     \
+	F(ares_destroy)                                                                            \
+	F(ares_freeaddrinfo)                                                                       \
+	F(ares_getaddrinfo)                                                                        \
+	F(ares_gethostbyaddr)                                                                      \
+	F(ares_init_options)                                                                       \
+	F(ares_library_init)                                                                       \
+	F(ares_process_fd)                                                                         \
+	F(ares_query)                                                                              \
+	F(ares_search)                                                                             \
+	F(ares_set_servers_ports)                                                                  \
+	F(ares_set_socket_functions)                                                               \
+	F(ares_timeout)
+
+struct dns_cares {
+#define F(name) __typeof__(name) *name;
+	DNS_CARES_FUNCTIONS(F)
+#undef F
+};
+
+extern struct dns_cares cares;
+
 struct dns_socket;
 
 /** struct wgw_resolver - all channels of the process */

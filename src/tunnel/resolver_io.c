@@ -463,13 +463,13 @@ void dns_channel_process(struct dns_channel *ch)
 		struct dns_socket *d = find(ch, fds[i]);
 
 		if (d && d->want_write && has_room(d))
-			ares_process_fd(ch->ares, ARES_SOCKET_BAD, fds[i]);
+			cares.ares_process_fd(ch->ares, ARES_SOCKET_BAD, fds[i]);
 		/* c-ares takes one piece of a TCP message at a time */
 		for (int turn = 0; turn < READS_PER_TURN; turn++) {
 			d = find(ch, fds[i]);
 			if (!d || !d->want_read || !d->readable)
 				break;
-			ares_process_fd(ch->ares, fds[i], ARES_SOCKET_BAD);
+			cares.ares_process_fd(ch->ares, fds[i], ARES_SOCKET_BAD);
 		}
 		if (d && d->want_read && d->readable)
 			dns_channel_dirty(ch);

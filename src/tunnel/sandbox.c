@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "src/tunnel/core.h"
+#include "wg/library.h"
 
 /* The sanitizers' runtimes need more system calls than the product: such builds go without seccomp.
  */
@@ -36,6 +37,33 @@
 #endif
 
 /* ---- seccomp ---- */
+
+/* libseccomp is loaded by the processes that go into the sandbox, and by no other (wg/library.h):
+ * functions are called as scmp.seccomp_init(...). */
+#define SCMP_FUNCTIONS(F)                                                                          \
+	F(seccomp_attr_set)                                                                        \
+	F(seccomp_init)                                                                            \
+	F(seccomp_load)                                                                            \
+	F(seccomp_release)                                                                         \
+	F(seccomp_rule_add)
+
+static struct {
+#define F(name) __typeof__(name) *name;
+	SCMP_FUNCTIONS(F)
+#undef F
+} scmp;
+
+static bool load_library(void)
+{
+	static const struct wg_symbol symbols[] = {
+#define F(name) {#name, &scmp.name},
+		SCMP_FUNCTIONS(F)
+#undef F
+			{NULL, NULL},
+	};
+
+	return wg_library_load("libseccomp.so.2", symbols);
+}
 
 static const int allowed[] = {
 	/* the loop */
@@ -134,45 +162,45 @@ static int add_rules(scmp_filter_ctx ctx)
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && !err; i++) {
 		/* Negative: this architecture has no such system call. */
 		if (allowed[i] >= 0)
-			err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
+			err = scmp.seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
 	}
 	for (size_t i = 0; i < sizeof(socket_families) / sizeof(socket_families[0]) && !err; i++) {
 		uint64_t family = (uint64_t)socket_families[i];
 
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				       SCMP_A0(SCMP_CMP_EQ, family, 0));
+		err = scmp.seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+					    SCMP_A0(SCMP_CMP_EQ, family, 0));
 		if (!err)
-			err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-					       SCMP_A0(SCMP_CMP_EQ, family, 0));
+			err = scmp.seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
+						    SCMP_A0(SCMP_CMP_EQ, family, 0));
 	}
 	/* how glibc asks for fstat */
 	if (!err)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-				       SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
+		err = scmp.seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
+					    SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
 	if (!err)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-				       SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		err = scmp.seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+					    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	if (!err)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-				       SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		err = scmp.seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+					    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	return err;
 }
 
 static int load_filter(void)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	scmp_filter_ctx ctx = scmp.seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int err;
 
 	if (!ctx)
 		return -ENOMEM;
 	/* A binary search instead of a chain of comparisons: it runs on every system call. */
-	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	scmp.seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (getenv("WGWRAP_SANDBOX_LOG"))
-		seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);
+		scmp.seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);
 	err = add_rules(ctx);
 	if (!err)
-		err = seccomp_load(ctx);
-	seccomp_release(ctx);
+		err = scmp.seccomp_load(ctx);
+	scmp.seccomp_release(ctx);
 	return err;
 }
 
@@ -219,6 +247,9 @@ int wgw_sandbox_enter(void (*say)(void *ctx, const char *warning), void *ctx)
 	const struct rlimit none = {0, 0};
 	int err;
 
+	/* while files can be opened */
+	if (!SANITIZED && !load_library())
+		return -ELIBACC;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return -errno;
 	setrlimit(RLIMIT_CORE, &none);

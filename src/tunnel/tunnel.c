@@ -464,11 +464,12 @@ static void start_sockets(struct wgw_core *core)
 	/* Its hook runs after the jobs, which ask it. */
 	core->t.resolver = wgw_resolver_new(&core->t);
 	if (!core->t.resolver)
-		fail(core->t.boot, "the resolver cannot start");
-	if (!err)
-		err = wgw_proxy_init(&core->t);
+		fail(core->t.boot, "the resolver (c-ares) cannot start: %s", strerror(errno));
 	if (err)
 		fail(core->t.boot, "application sockets: %s", strerror(-err));
+	err = wgw_proxy_init(&core->t);
+	if (err)
+		fail(core->t.boot, "proxies (http-parser): %s", strerror(-err));
 	if (core->t.boot->uapi >= 0) {
 		fcntl(core->t.boot->uapi, F_SETFL, O_NONBLOCK);
 		err = wgw_uapi_init(core, core->t.boot->uapi);
@@ -507,7 +508,7 @@ static void start(struct wgw_core *core)
 			   boot->linger_ms > FIRST_SESSION_MS ? boot->linger_ms : FIRST_SESSION_MS);
 	err = wgw_sandbox_enter(warn, core);
 	if (err)
-		fail(boot, "the sandbox cannot be closed: %s", strerror(-err));
+		fail(boot, "the sandbox (libseccomp) cannot be closed: %s", strerror(-err));
 }
 
 static void stop(struct wgw_core *core)

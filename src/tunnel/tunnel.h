@@ -163,6 +163,7 @@ void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *s,
 
 /* ---- resolver.c ---- */
 
+/* Loads c-ares, so while files can be opened. NULL: errno. */
 struct wgw_resolver *wgw_resolver_new(struct wgw_tunnel *t);
 /* Looks @name up through the tunnel (or the host) as the session wants. @done gets an EAI_* code
  * (0: ok), addresses in the order to try, the canonical name and the lowest TTL in s. */

@@ -320,6 +320,18 @@ def _(w):
             w.wgwrap = usual
 
 
+@test("without a library that only the tunnel process needs: a word on which, no run, no crash")
+def _(w):
+    for library, word in (("libcares.so.2", "c-ares"), ("libhttp_parser.so.2.9", "http-parser"),
+                          ("libseccomp.so.2", "libseccomp")):
+        directory = w.path("broken-" + word)
+        os.mkdir(directory)
+        with open(os.path.join(directory, library), "wb"):
+            pass
+        w.end_tunnels()
+        says(w, w.wrapped("true", env=w.environment(LD_LIBRARY_PATH=directory)), 125, word)
+
+
 @test("http_proxy on loopback is warned about")
 def _(w):
     servers.web(w)

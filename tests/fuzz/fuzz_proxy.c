@@ -138,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
+	must(http_lib.http_parser_init || wgw_http_load() == 0);
 	switch (data[0] % 6) {
 	case 0:
 		socks(data + 1, size - 1);

@@ -598,7 +598,7 @@ int main(void)
 	};
 	Suite *suite = suite_create("proxy_messages");
 
-	if (sodium_init() < 0)
+	if (sodium_init() < 0 || wgw_http_load())
 		return 1;
 	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++) {
 		TCase *tc = tcase_create(tests[i]->name);
