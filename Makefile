@@ -77,7 +77,8 @@ $(BUILD)/obj/%.o: %.c
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
 
 $(BUILD)/obj/stack/%.o: EXTRA_CFLAGS := $(LWIP_CFLAGS)
-$(call obj,$(STACK_SRCS)): | $(LWIP_STAMP)
+# its headers are there, and are those that the patches make
+$(call obj,$(STACK_SRCS)): $(LWIP_STAMP)
 
 $(BUILD)/libwg.a: $(call obj,$(WG_SRCS))
 $(BUILD)/libstack.a: $(call obj,$(STACK_SRCS)) $(LWIP_OBJS)
