@@ -122,6 +122,22 @@ void acks_settle(struct flow *f)
 		timers_set(s, f, f->held_due_ns);
 }
 
+/** acks_carried() - segments with data leave, with the header @tcp */
+void acks_carried(struct flow *f, const uint8_t *tcp)
+{
+	size_t header_len = stack_addr_is_v4(&f->remote) ? IP4_HEADER_BYTES : IP6_HEADER_BYTES;
+	struct ack held;
+
+	if (f->held_len == 0)
+		return;
+	parse(f->held + header_len, f->held_len - header_len, &held);
+	/* a duplicate ACK and SACK blocks say more than data does */
+	if (held.n > 0 || get32(tcp + 8) == held.number || (tcp[TCP_FLAGS_AT] & TCP_RST))
+		acks_flush(f);
+	else
+		forget(f);
+}
+
 /**
  * acks_segment() - a TCP segment of the current connection, if any, leaves, or is held back
  * @iov: Its headers, and what follows them if that lies elsewhere: @n pieces, @len bytes in all
@@ -134,13 +150,14 @@ void acks_segment(struct stack *s, const struct stack_addr *to, const struct iov
 	struct ack a, held;
 	bool pure = parse(tcp, len - header_len, &a);
 
-	if (f && f->held_len > 0) {
+	if (f && f->held_len > 0 && pure) {
 		parse(f->held + header_len, f->held_len - header_len, &held);
-		if (pure ? !supersedes(&a, &held)
-			 : held.n > 0 || a.number == held.number || (tcp[TCP_FLAGS_AT] & TCP_RST))
+		if (!supersedes(&a, &held))
 			acks_flush(f);
-		else if (!pure || !s->in_batch)
+		else if (!s->in_batch)
 			forget(f);
+	} else if (f) {
+		acks_carried(f, tcp);
 	}
 	if (f && pure && s->in_batch)
 		hold(f, &a, iov);

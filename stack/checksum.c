@@ -4,7 +4,7 @@
  *
  * Sums are kept in the machine's byte order: the one's complement sum of swapped words is the
  * swapped sum (RFC 1071 section 2B), so the folded result is stored as it is. Every packet is
- * summed once on its way in; what leaves is summed while it is copied into its segment.
+ * summed once on its way in; what leaves is summed while it is copied, into its segment or out of it.
  */
 #include "stack/internal.h"
 
@@ -143,13 +143,19 @@ uint16_t stack_lwip_checksum(const void *data, int len)
 	return checksum_fold(checksum_add(0, data, (size_t)len));
 }
 
-/** stack_lwip_checksum_copy() - LWIP_CHKSUM_COPY (arch/cc.h) */
-uint16_t stack_lwip_checksum_copy(void *to, const void *from, int len)
+/** checksum_copy() - the sum of @len bytes, which are copied to @to on the way */
+uint64_t checksum_copy(void *to, const void *from, size_t len)
 {
-	size_t blocks = (size_t)len & ~(size_t)63, rest = (size_t)len - blocks;
+	size_t blocks = len & ~(size_t)63, rest = len - blocks;
 	const uint8_t *end = (const uint8_t *)from + blocks;
 	uint64_t sum = copy_blocks(to, from, blocks);
 
 	memcpy((uint8_t *)to + blocks, end, rest);
-	return checksum_fold(checksum_add(sum, end, rest));
+	return checksum_add(sum, end, rest);
+}
+
+/** stack_lwip_checksum_copy() - LWIP_CHKSUM_COPY (arch/cc.h) */
+uint16_t stack_lwip_checksum_copy(void *to, const void *from, int len)
+{
+	return checksum_fold(checksum_copy(to, from, (size_t)len));
 }

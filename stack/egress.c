@@ -87,6 +87,25 @@ int egress_packet(struct stack *s, const struct stack_addr *to, const struct iov
 	return s->ops->output(s->ctx, iov, n, len);
 }
 
+/** egress_room() - where a packet of @len bytes to @to is written */
+uint8_t *egress_room(struct stack *s, const struct stack_addr *to, size_t len)
+{
+	if (s->ops->room && !stack_is_local(s, to))
+		return s->ops->room(s->ctx, len);
+	return s->packet;
+}
+
+/** egress_written() - the packet that was written to egress_room's place leaves */
+int egress_written(struct stack *s, const struct stack_addr *to, uint8_t *packet, size_t len)
+{
+	const struct iovec iov = {packet, len};
+
+	if (packet == s->packet)
+		return egress_packet(s, to, &iov, 1, len);
+	s->stats.tx_packets++;
+	return s->ops->written(s->ctx, packet, len);
+}
+
 /* Takes @len bytes from (*iov, *at) on into @out; returns the number of pieces. */
 static int slice(const struct iovec **iov, size_t *at, size_t len, struct iovec *out)
 {

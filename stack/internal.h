@@ -47,7 +47,8 @@ enum {
 };
 
 /* RFC 9293 3.1, RFC 2018 3 */
-enum { TCP_FLAGS_AT = 13, TCP_OPTION_END = 0, TCP_OPTION_NOP = 1, TCP_OPTION_SACK = 5 };
+enum { TCP_SEQ_AT = 4, TCP_FLAGS_AT = 13, TCP_CHECKSUM_AT = 16 };
+enum { TCP_OPTION_END = 0, TCP_OPTION_NOP = 1, TCP_OPTION_SACK = 5 };
 
 /* The timers' unit: one slow tick of lwIP (TCP_SLOW_INTERVAL). */
 enum { TICK_NS = 10 * 1000 * 1000, TICKS_PER_S = 100 };
@@ -249,7 +250,8 @@ struct stack {
 	struct flow *waiting, **waiting_tail;
 	size_t n_waiting;
 	struct syn_round syns_first, syns_again;
-	uint64_t syns_pace_ns, syns_due_ns; /* when all that have left have had their turn; next look */
+	uint64_t syns_pace_ns; /* when all that have left have had their turn */
+	uint64_t syns_due_ns;  /* next look */
 	struct flow **heap;
 	size_t heap_len, heap_cap;
 	bool in_batch;
@@ -267,6 +269,7 @@ struct stack {
 
 	struct written *lent, *spare; /* written.c: for whoever writes next, for later */
 	size_t n_written, n_spare;    /* of all connections, for later */
+	uint8_t packet[SEGMENT_PACKET_MAX_BYTES]; /* egress_room, when the embedder has none */
 };
 
 /* The one stack of the process: lwIP's callbacks below TCP carry no context. */
@@ -274,6 +277,7 @@ extern struct stack *stack_the;
 
 /* checksum.c - Internet checksum (RFC 1071) in memory order, not inverted until the end */
 uint64_t checksum_add(uint64_t sum, const void *data, size_t len);
+uint64_t checksum_copy(void *to, const void *from, size_t len);
 uint16_t checksum_fold(uint64_t sum);
 uint64_t checksum_pseudo(const struct stack_addr *from, const struct stack_addr *to, uint8_t proto,
 			 size_t len);
@@ -318,6 +322,10 @@ size_t egress_header(uint8_t *header, const struct stack_addr *from, const struc
 /* A complete packet leaves, or is looped if it is for us. Returns 0 or -errno. */
 int egress_packet(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
 		  size_t len);
+/* Where a packet of @len bytes to @to, an MTU at most, is written, which egress_written then sends as
+ * egress_packet does. Nothing else may be sent in between. */
+uint8_t *egress_room(struct stack *s, const struct stack_addr *to, size_t len);
+int egress_written(struct stack *s, const struct stack_addr *to, uint8_t *packet, size_t len);
 /* A datagram: transport header @head, then @iov; fragmented if larger than the MTU. */
 int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
 		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
@@ -331,6 +339,8 @@ void egress_loop_free(struct stack *s);
  * bytes, are in the first. */
 void acks_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
 		  size_t len, size_t header_len);
+/* Segments with data and the TCP header @tcp leave: what the flow's held ACK says they say, too. */
+void acks_carried(struct flow *f, const uint8_t *tcp);
 /* Sends the flow's held ACK, if any. */
 void acks_flush(struct flow *f);
 /* The same at the end of a batch, unless it may wait. */

@@ -8,6 +8,7 @@ enum {
 	SEND_PIECE_BYTES = 64 * 1024 - 1, /* one flow_send_iov; tcp_write takes a u16_t */
 	/* Less than this is copied into segments; more stays where it was written (written.c) */
 	SEND_REFER_BYTES = 24 * 1024,
+	SEGMENT_PACKET_MAX_BYTES = 9000,   /* headers and TCP_MSS (lwipopts.h) */
 	SEND_KEPT_BYTES = 2 * 1024 * 1024, /* free blocks of SEND_PIECE_BYTES */
 
 	/* Receive window: starts here, grows up to TCP_WND while the consumer keeps up

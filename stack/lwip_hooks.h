@@ -31,4 +31,15 @@ void stack_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg);
 #define TCP_SENDER_MAY_SEND(pcb, len)	stack_sender_may_send(pcb, len)
 #define TCP_SENDER_SENT(pcb, seg)	stack_sender_sent(pcb, seg)
 
+/* Patch 12 */
+/* sender.c: most bytes of one segment that refers to its data */
+u32_t stack_sender_train_max(struct tcp_pcb *pcb);
+/* How many of @len bytes, of which may_send admits a packet, may leave at once */
+u32_t stack_sender_train_part(struct tcp_pcb *pcb, u32_t len);
+/* train.c: @len bytes of it from sequence number @from on leave, cut by the MSS. */
+err_t stack_train_output(struct tcp_pcb *pcb, const struct tcp_seg *seg, u32_t from, u16_t len);
+#define TCP_TRAIN_MAX(pcb)		      stack_sender_train_max(pcb)
+#define TCP_TRAIN_PART(pcb, len)	      stack_sender_train_part(pcb, len)
+#define TCP_TRAIN_OUTPUT(pcb, seg, from, len) stack_train_output(pcb, seg, from, len)
+
 #endif

@@ -76,10 +76,11 @@
 #define LWIP_TCP_MAX_SACK_NUM	  4
 #define LWIP_TCP_TIMESTAMPS	  0 /* lwIP only echoes them */
 #define TCP_QUEUE_OOSEQ		  1
-#define TCP_OWN_SENDER		  1		       /* sender.c decides what leaves (patch 09) */
-#define TCP_SEG_IN_PBUF		  1		       /* one piece of memory each (patch 10), */
-#define TCP_REF_IN_PBUF		  1		       /* with what refers to the data (patch 11), */
-#define PBUF_LINK_HLEN		  72		       /* where others have a link header */
+#define TCP_OWN_SENDER		  1  /* sender.c decides what leaves (patch 09) */
+#define TCP_SEG_IN_PBUF		  1  /* one piece of memory each (patch 10), */
+#define TCP_REF_IN_PBUF		  1  /* with what refers to the data (patch 11), */
+#define PBUF_LINK_HLEN		  72 /* where others have a link header */
+#define TCP_TRAINS		  1  /* train.c cuts what is referred to (patch 12) */
 #define TCP_OOSEQ_SEGS_MAX(pcb)	  stack_ooseq_max(pcb) /* window.c (patch 02) */
 #define TCP_OOSEQ_RUN_PBUFS	  16 /* a run between holes is few segments (patch 02) */
 #define TCP_MIN_MSS		  88 /* about Linux's tcp_min_snd_mss plus options (patch 04) */

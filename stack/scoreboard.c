@@ -26,13 +26,15 @@ static struct {
 	uint64_t cap;
 } spare;
 
-bool board_reserve(struct sender *t)
+bool board_reserve(struct sender *t, uint64_t n)
 {
-	uint64_t cap = t->cap ? t->cap * 2 : RING_AT_FIRST, i;
+	uint64_t cap = t->cap ? t->cap : RING_AT_FIRST, i;
 	struct tx_seg *ring;
 
-	if (t->tail - t->head < t->cap)
+	if (t->tail - t->head + n <= t->cap)
 		return true;
+	while (t->tail - t->head + n > cap)
+		cap *= 2;
 	if (cap > RING_KEPT && cap <= spare.cap) {
 		ring = spare.ring;
 		cap = spare.cap;

@@ -32,6 +32,9 @@ enum {
 	LATE_MAX_NS = 10 * NS_PER_MS,
 	LATE_BURST_BYTES = 192 * 1024, /* more than that overflows sockets whose owner sleeps */
 	PARTIAL_ACKS_MAX = 4,
+	TRAINS_PER_QUANTUM = 4,
+	TRAIN_MAX_PACKETS = 16,
+	TRAIN_MAX_BYTES = 32 * 1024,
 };
 
 /* ---- pacing ---- */
@@ -56,22 +59,26 @@ static bool paced(const struct flow *f)
 	return f->tx.pacing_rate != 0 && f->tx.sent >= (uint64_t)INITIAL_SEGMENTS * f->pcb->mss;
 }
 
-static void transmitted(struct flow *f, uint32_t len)
+/* What leaves now counts from then: pace_ns, unless that is longer ago than may be caught up. */
+static uint64_t pace_start(const struct flow *f)
 {
-	struct sender *t = &f->tx;
-	uint64_t now = f->stack->now_ns, slack, late;
+	const struct sender *t = &f->tx;
+	uint64_t now = f->stack->now_ns, slack = 2 * time_for(t, sender_quantum(f)), late;
 
-	t->sent += len;
-	if (!paced(f))
-		return;
-	slack = 2 * time_for(t, sender_quantum(f));
 	if (t->late) {
 		late = LWIP_MIN(t->min_rtt_ns / 4, (uint64_t)LATE_MAX_NS);
 		slack += LWIP_MIN(late, time_for(t, LATE_BURST_BYTES));
 	}
-	if (t->pace_ns + slack < now)
-		t->pace_ns = now - slack;
-	t->pace_ns += time_for(t, len);
+	return t->pace_ns + slack < now ? now - slack : t->pace_ns;
+}
+
+static void transmitted(struct flow *f, uint32_t len)
+{
+	struct sender *t = &f->tx;
+
+	t->sent += len;
+	if (paced(f))
+		t->pace_ns = pace_start(f) + time_for(t, len);
 }
 
 /* ---- sending ---- */
@@ -80,7 +87,7 @@ static bool may_send(struct flow *f, uint32_t len)
 {
 	struct sender *t = &f->tx;
 
-	if (!board_reserve(t))
+	if (!board_reserve(t, 1))
 		return false;
 	if (t->forced)
 		return true;
@@ -91,6 +98,40 @@ static bool may_send(struct flow *f, uint32_t len)
 		return false;
 	}
 	return true;
+}
+
+/* A quantum is several trains, so that a wake-up sends about a quantum. */
+u32_t stack_sender_train_max(struct tcp_pcb *pcb)
+{
+	const struct flow *f = pcb->callback_arg;
+	uint32_t packets, mss = pcb->mss;
+
+	if (!f->tx.on || !paced(f))
+		return mss;
+	packets = LWIP_MIN(sender_quantum(f) / TRAINS_PER_QUANTUM, (uint32_t)TRAIN_MAX_BYTES) / mss;
+	return LWIP_MAX(LWIP_MIN(packets, (uint32_t)TRAIN_MAX_PACKETS), 1) * mss;
+}
+
+/* As many as would leave if each asked may_send */
+u32_t stack_sender_train_part(struct tcp_pcb *pcb, u32_t len)
+{
+	struct flow *f = pcb->callback_arg;
+	struct sender *t = &f->tx;
+	uint64_t mss = pcb->mss, now = f->stack->now_ns, part = len;
+
+	if (!t->on)
+		return (u32_t)LWIP_MIN(part, mss);
+	if (t->inflight + part > t->cwnd)
+		part = t->cwnd > t->inflight ? t->cwnd - t->inflight : 0;
+	if (paced(f)) {
+		uint64_t late = now - LWIP_MIN(pace_start(f), now);
+
+		part = LWIP_MIN(part, (late * t->pacing_rate / NS_PER_S / mss + 1) * mss);
+	}
+	part = LWIP_MAX(part, mss);
+	if (!board_reserve(t, part / mss + 1))
+		part = mss;
+	return (u32_t)LWIP_MIN(part, (uint64_t)len);
 }
 
 uint32_t sender_may_leave(const struct flow *f)
@@ -152,12 +193,15 @@ static void note_sent(struct flow *f, uint64_t index)
 	transmitted(f, tx_len(board_at(t, index)));
 }
 
-/* @e leaves again, from where it is in lwIP's queue. */
+/* @e leaves again, from where it is in lwIP's queue; what of it is acknowledged does not. */
 static bool resend(struct flow *f, uint64_t index)
 {
 	struct tx_seg *e = board_at(&f->tx, index);
+	uint32_t from = lwip_ntohl(e->seg->tcphdr->seqno), end = from + e->seg->len;
 
-	if (tcp_resend(f->pcb, e->seg) != ERR_OK)
+	from = seq_before(from, e->seq) ? e->seq : from;
+	end = seq_before(e->end, end) ? e->end : end; /* a FIN is no data */
+	if (tcp_resend(f->pcb, e->seg, from, (u16_t)(end - from)) != ERR_OK)
 		return false;
 	e->again = true;
 	note_sent(f, index);
@@ -244,15 +288,20 @@ void stack_sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg)
 	struct flow *f = pcb->callback_arg;
 	struct sender *t = f ? &f->tx : NULL;
 	uint32_t seq = lwip_ntohl(seg->tcphdr->seqno), end = seq + TCP_TCPLEN(seg);
+	uint32_t data_end = seq + seg->len, next;
 	struct tx_seg *e;
 
 	if (!t || !t->on || seq == end)
 		return;
-	e = board_push(t, seg, seq, end);
-	e->again = TCP_SEQ_LT(seq, t->high_sent);
-	if (TCP_SEQ_LT(t->high_sent, end))
-		t->high_sent = end;
-	note_sent(f, t->tail - 1);
+	for (; seq != end; seq = next) {
+		/* cut as train.c does; a FIN is in the last packet */
+		next = data_end - seq > pcb->mss ? seq + pcb->mss : end;
+		e = board_push(t, seg, seq, next);
+		e->again = TCP_SEQ_LT(seq, t->high_sent);
+		if (TCP_SEQ_LT(t->high_sent, next))
+			t->high_sent = next;
+		note_sent(f, t->tail - 1);
+	}
 	t->forced = false;
 	set_timer(f);
 }
@@ -469,8 +518,8 @@ static void probe(struct flow *f)
 	t->probing = true;
 	t->probe_again = true;
 	t->forced = true;
-	if (next &&
-	    TCP_SEQ_LEQ(lwip_ntohl(next->tcphdr->seqno) + next->len, pcb->lastack + pcb->snd_wnd)) {
+	if (next && TCP_SEQ_LEQ(lwip_ntohl(next->tcphdr->seqno) + LWIP_MIN(next->len, pcb->mss),
+				pcb->lastack + pcb->snd_wnd)) {
 		t->probe_again = false;
 		tcp_output(f->pcb);
 	}

@@ -218,8 +218,8 @@ static inline uint32_t tx_len(const struct tx_seg *e)
 {
 	return e->end - e->seq;
 }
-/* Makes room for one more; false: no memory. */
-bool board_reserve(struct sender *t);
+/* Makes room for @n more; false: no memory. */
+bool board_reserve(struct sender *t, uint64_t n);
 struct tx_seg *board_push(struct sender *t, struct tcp_seg *seg, uint32_t seq, uint32_t end);
 /* @e leaves (again) now: it is the last in the list by time. */
 void board_sent(struct sender *t, uint64_t index, uint64_t now_ns);

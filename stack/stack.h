@@ -40,6 +40,8 @@ enum {
  * @random:	Cryptographic randomness
  * @output:	An inner packet of @len bytes in @n pieces, valid during the call only.
  *		Returns 0 or a negative errno; the packet is dropped then.
+ * @room:	Where an inner packet of @len bytes, an MTU at most, is written that @written then takes as
+ *		@output does: saves a copy. Never NULL; nothing is output in between. Both may be missing
  * @port_is_bound: Whether the embedder has promised the port of @local to somebody: no connection
  *		is given it as its ephemeral one. May be NULL
  */
@@ -47,6 +49,8 @@ struct stack_ops {
 	uint64_t (*now)(void *ctx);
 	void (*random)(void *ctx, void *buf, size_t len);
 	int (*output)(void *ctx, const struct iovec *iov, int n, size_t len);
+	uint8_t *(*room)(void *ctx, size_t len);
+	int (*written)(void *ctx, uint8_t *packet, size_t len);
 	bool (*port_is_bound)(void *ctx, const struct stack_addr *local);
 };
 

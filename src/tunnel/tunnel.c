@@ -125,6 +125,25 @@ static int stack_output(void *ctx, const struct iovec *iov, int n, size_t len)
 	return wg_device_tx_commit(core->t.wg, len);
 }
 
+static uint8_t *stack_room(void *ctx, size_t len)
+{
+	struct wgw_core *core = ctx;
+
+	return wg_device_tx_buffer(core->t.wg, len);
+}
+
+static int stack_written(void *ctx, uint8_t *packet, size_t len)
+{
+	struct wgw_core *core = ctx;
+
+	if (core->pcap) {
+		const struct iovec iov = {packet, len};
+
+		wgw_pcap_packet(core->pcap, &iov, 1, len);
+	}
+	return wg_device_tx_commit(core->t.wg, len);
+}
+
 static bool port_is_bound(void *ctx, const struct stack_addr *local)
 {
 	struct wgw_core *core = ctx;
@@ -169,6 +188,8 @@ static const struct stack_ops stack_ops = {
 	.now = stack_now,
 	.random = wgw_host_random,
 	.output = stack_output,
+	.room = stack_room,
+	.written = stack_written,
 	.port_is_bound = port_is_bound,
 };
 

@@ -71,6 +71,23 @@ static int h_output(void *ctx, const struct iovec *iov, int n, size_t len)
 	return 0;
 }
 
+static uint8_t h_packet[WIRE_MTU];
+
+static uint8_t *h_room(void *ctx, size_t len)
+{
+	(void)ctx;
+	ck_assert_uint_le(len, WIRE_MTU);
+	return h_packet;
+}
+
+static int h_written(void *ctx, uint8_t *packet, size_t len)
+{
+	const struct iovec iov = {packet, len};
+
+	ck_assert_ptr_eq(packet, h_packet);
+	return h_output(ctx, &iov, 1, len);
+}
+
 /* 0: no port is bound; else all others are. */
 static uint16_t h_unbound_port;
 
@@ -83,6 +100,8 @@ static bool h_port_is_bound(void *ctx, const struct stack_addr *local)
 static const struct stack_ops h_ops = {.now = h_now,
 				       .random = h_random,
 				       .output = h_output,
+				       .room = h_room,
+				       .written = h_written,
 				       .port_is_bound = h_port_is_bound};
 
 static struct stack_addr addr(const char *text, uint16_t port)

@@ -122,6 +122,7 @@ START_TEST(what_is_measured_can_be_asked_for)
 	ck_assert_uint_le(info.srtt_ns, (RTT_MS + 20) * NS_PER_MS);
 	ck_assert_uint_eq(info.min_rtt_ns, RTT_MS * NS_PER_MS);
 	ck_assert_uint_gt(info.rto_ns, info.srtt_ns);
+	free(s.data);
 }
 END_TEST
 
