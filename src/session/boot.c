@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -28,6 +29,7 @@ enum {
 	BACKLOG = 4096,
 	NAME_ATTEMPTS = 20,
 	NAME_GAP_MS = 25,
+	DESCRIPTORS = 32, /* with which a tunnel process does something useful */
 };
 
 /** listen_at() - a listener of @type at @sun; the descriptor or -errno */
@@ -218,6 +220,19 @@ static int start(struct wgw_tunnel_boot *boot)
 	return err ? -1 : 0;
 }
 
+/** check_descriptors() - the tunnel process raises its limit to the hard one. -1 after an error was
+ * said */
+static int check_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max >= DESCRIPTORS)
+		return 0;
+	wgw_say(WGW_SAY_ERROR, "the tunnel process needs %d descriptors; ulimit -n allows %llu",
+		DESCRIPTORS, (unsigned long long)limit.rlim_max);
+	return -1;
+}
+
 int wgw_boot_tunnel(struct wgw_launch *l)
 {
 	struct wgw_endpoints endpoints = {0};
@@ -233,9 +248,11 @@ int wgw_boot_tunnel(struct wgw_launch *l)
 		.ready = -1,
 		.linger_ms = IDLE_LINGER_MS,
 	};
-	int err = wgw_endpoints_resolve(l->config, l->options->family, &endpoints);
 	bool failed;
+	int err = check_descriptors();
 
+	if (!err)
+		err = wgw_endpoints_resolve(l->config, l->options->family, &endpoints);
 	if (err)
 		goto out;
 	boot.endpoints = endpoints.at;

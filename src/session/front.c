@@ -130,45 +130,6 @@ static void stop_like(int number)
 		raise(SIGSTOP);
 }
 
-static bool more_waits(const struct front *f)
-{
-	char first;
-
-	return recv(f->session, &first, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
-}
-
-static void take_report(struct front *f, uint32_t linger_ms)
-{
-	struct wgw_report report;
-	ssize_t len = recv(f->session, &report, sizeof(report), MSG_DONTWAIT);
-
-	if (len < 0 && errno == EAGAIN)
-		return;
-	if (len != (ssize_t)sizeof(report)) {
-		f->lost = true;
-		return;
-	}
-	switch (report.kind) {
-	case WGW_REPORT_STOPPED:
-		if (!more_waits(f)) /* else the command runs again, or is gone */
-			stop_like(report.value);
-		send_report(f, &(struct wgw_report){.kind = WGW_REPORT_CONTINUE});
-		break;
-	case WGW_REPORT_ENDED:
-		f->ended = true;
-		f->status = report.value;
-		f->ended_at = wgw_clock_ns();
-		f->deadline =
-			f->ended_at + (linger_ms + UINT64_C(1) * LINGER_MARGIN_MS) * WGW_MS_NS;
-		break;
-	case WGW_REPORT_DELIVERED:
-		f->delivered = true;
-		break;
-	default:
-		break;
-	}
-}
-
 /** relay() - hands a signal on, unless the terminal has given it to the command, too */
 static void relay(const struct front *f, const struct signalfd_siginfo *info)
 {
@@ -220,6 +181,47 @@ static void take_signals(struct front *f)
 			reap(f, -1, WNOHANG);
 		else
 			relay(f, &info);
+	}
+}
+
+static bool more_waits(const struct front *f)
+{
+	char first;
+
+	return recv(f->session, &first, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+static void take_report(struct front *f, uint32_t linger_ms)
+{
+	struct wgw_report report;
+	ssize_t len = recv(f->session, &report, sizeof(report), MSG_DONTWAIT);
+
+	if (len < 0 && errno == EAGAIN)
+		return;
+	if (len != (ssize_t)sizeof(report)) {
+		f->lost = true;
+		return;
+	}
+	switch (report.kind) {
+	case WGW_REPORT_STOPPED:
+		if (!more_waits(f)) { /* else the command runs again, or is gone */
+			stop_like(report.value);
+			take_signals(f); /* the SIGCONT comes before the answer (stops.c) */
+		}
+		send_report(f, &(struct wgw_report){.kind = WGW_REPORT_CONTINUE});
+		break;
+	case WGW_REPORT_ENDED:
+		f->ended = true;
+		f->status = report.value;
+		f->ended_at = wgw_clock_ns();
+		f->deadline =
+			f->ended_at + (linger_ms + UINT64_C(1) * LINGER_MARGIN_MS) * WGW_MS_NS;
+		break;
+	case WGW_REPORT_DELIVERED:
+		f->delivered = true;
+		break;
+	default:
+		break;
 	}
 }
 

@@ -41,7 +41,6 @@ enum {
 	/* a session with other settings may be about to end: its front has, the rest follows */
 	BUSY_ATTEMPTS = 4,
 	FILE_BYTES = 64 * 1024, /* what settings and policy take, and more */
-	DESCRIPTORS = 32,	/* with which the tunnel process does something useful */
 };
 
 /** make_name() - the identity of the tunnel with @public_key, as 16 hex digits */
@@ -134,19 +133,6 @@ static int apply_options(struct wgw_launch *l)
 	return 0;
 }
 
-/** check_descriptors() - the tunnel process raises its limit to the hard one. -1 after an error was
- * said */
-static int check_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max >= DESCRIPTORS)
-		return 0;
-	wgw_say(WGW_SAY_ERROR, "the tunnel process needs %d descriptors; ulimit -n allows %llu",
-		DESCRIPTORS, (unsigned long long)limit.rlim_max);
-	return -1;
-}
-
 /** allow_files() - settings go to the tunnel process in memory files, to which the limit of file
  * sizes applies; what it hands out later, too, under the limit it has from us. The command gets its
  * own back. 0, or -1 after an error was said */
@@ -179,7 +165,7 @@ int wgw_launch_init(struct wgw_launch *l, const struct wgw_run_options *options,
 		wgw_say(WGW_SAY_ERROR, "no source of random numbers");
 		return -1;
 	}
-	if (check_descriptors() || allow_files() || apply_options(l))
+	if (apply_options(l))
 		return -1;
 	make_secrets(l);
 	wgw_rundir_open(&l->dir);
@@ -422,6 +408,8 @@ int wgw_launch_channel(struct wgw_launch *l)
 	const struct timespec gap = {.tv_nsec = ATTEMPT_GAP_MS * (long)WGW_MS_NS};
 	int busy = 0;
 
+	if (allow_files())
+		return -1;
 	for (int i = 0; i < ATTEMPTS; i++) {
 		int fd = -ENOENT;
 

@@ -43,6 +43,11 @@ void wgw_relay_seen(struct wgw_supervisor *s, int signal, pid_t from)
 		s->seen[signal] = from;
 }
 
+bool wgw_relay_holds(const struct wgw_supervisor *s, int signal)
+{
+	return s->held_until && s->held_back.value == signal;
+}
+
 void wgw_relay_request(struct wgw_supervisor *s, const struct wgw_report *request)
 {
 	int signal = request->value;

@@ -404,6 +404,8 @@ void wgw_relay_seen(struct wgw_supervisor *s, int signal, pid_t from);
 void wgw_relay_request(struct wgw_supervisor *s, const struct wgw_report *request);
 /* Sends what is held back; called when @held_until has passed. */
 void wgw_relay_flush(struct wgw_supervisor *s);
+/* Whether that is @signal. */
+bool wgw_relay_holds(const struct wgw_supervisor *s, int signal);
 
 /* stops.c: front and command stop and run again together */
 /* The command has stopped by @signal; it runs again, or has ended. */

@@ -122,7 +122,7 @@ static int shell(const char *script)
 /* waits up to a minute */
 #define EVENTUALLY(condition)                                                                      \
 	do {                                                                                       \
-		int left_ = 3000;                                                                   \
+		int left_ = 3000;                                                                  \
 		while (!(condition) && left_-- > 0)                                                \
 			usleep(20000);                                                             \
 		ck_assert_msg(condition, "never: " #condition "; %s", text_of(path_in("err")));    \
@@ -403,13 +403,14 @@ static char state_of(pid_t pid)
 	return text ? text[2] : '-';
 }
 
-/** start_stopped() - a command that somebody stops, and the front with it; its process id */
-static pid_t start_stopped(void)
+/** start_stopped() - @script, which says its process id in $NOTE, is stopped, and the front with it;
+ * that number */
+static pid_t start_stopped(const char *script)
 {
 	pid_t command;
 	int status;
 
-	start_shell("trap 'exit 6' TERM; echo $$ >$NOTE; while :; do sleep 0.02; done");
+	start_shell(script);
 	EVENTUALLY(strchr(text_of(path_in("note")), '\n'));
 	command = atoi(text_of(path_in("note")));
 	kill(command, SIGSTOP);
@@ -418,9 +419,12 @@ static pid_t start_stopped(void)
 	return command;
 }
 
+static const char loop_script[] =
+	"trap 'exit 6' TERM; echo $$ >$NOTE; while :; do sleep 0.02; done";
+
 START_TEST(front_is_continued_with_the_command)
 {
-	pid_t command = start_stopped();
+	pid_t command = start_stopped(loop_script);
 
 	kill(command, SIGCONT);
 	EVENTUALLY(state_of(front) == 'S');
@@ -431,14 +435,32 @@ END_TEST
 
 START_TEST(front_ends_with_a_command_killed_while_stopped)
 {
-	kill(start_stopped(), SIGKILL);
+	kill(start_stopped(loop_script), SIGKILL);
 	ck_assert_int_eq(WTERMSIG(finish()), SIGKILL);
+}
+END_TEST
+
+START_TEST(a_continued_command_gets_one_sigcont)
+{
+	/* wait(1) runs a trap at once: of two signals that do not come together each counts */
+	pid_t command =
+		start_stopped("trap 'echo cont >>$NOTE' CONT; trap 'kill $!; exit 6' TERM;"
+			      "sleep 60 & echo $$ >$NOTE; while kill -0 $!; do wait $!; done");
+	char expected[32];
+
+	snprintf(expected, sizeof(expected), "%d\ncont\n", (int)command);
+	kill(_i ? -front : front, SIGCONT); /* the front alone, the group */
+	EVENTUALLY(strstr(text_of(path_in("note")), "cont"));
+	usleep(200000); /* a second one would come within milliseconds */
+	ck_assert_str_eq(text_of(path_in("note")), expected);
+	kill(command, SIGTERM);
+	EXITS(finish(), 6);
 }
 END_TEST
 
 START_TEST(many_stops_leave_front_and_command_in_one_state)
 {
-	pid_t command = start_stopped();
+	pid_t command = start_stopped(loop_script);
 
 	/* as cpulimit does */
 	for (int i = 0; i < 200; i++) {
@@ -613,6 +635,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, front_stops_and_continues_with_the_command, 0, 2);
 	tcase_add_test(t, front_is_continued_with_the_command);
 	tcase_add_test(t, front_ends_with_a_command_killed_while_stopped);
+	tcase_add_loop_test(t, a_continued_command_gets_one_sigcont, 0, 2);
 	tcase_add_test(t, many_stops_leave_front_and_command_in_one_state);
 	tcase_add_test(t, sessions_share_a_tunnel_process);
 	tcase_add_test(t, other_settings_are_refused);

@@ -5,6 +5,7 @@
 import os
 import pty
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -118,6 +119,19 @@ def _(w):
     assert "not tried: a tunnel with this key runs" in said, said
     assert w.ok("show", "server", "endpoints") == endpoints
     w.ok("down", "client")
+
+
+def with_little():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+@tap.test("ulimit -n 24, ulimit -f 0: a tunnel process could not be started, but none is")
+def _(w):
+    done = subprocess.run([t.WGWRAP, "doctor", "-c", w.client, PATIENCE], env=w.env, stdin=subprocess.DEVNULL, text=True,
+                          capture_output=True, check=False, timeout=60, preexec_fn=with_little)
+    assert done.returncode == w.plain and re.search(r"(?m)^peer .*: answers, in ", done.stdout), done
+    assert "ulimit" not in done.stderr and "descriptors" not in done.stderr, done
 
 
 @tap.test("on a terminal, it shows that it waits")
