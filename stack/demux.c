@@ -445,7 +445,8 @@ void stack_path_restored(struct stack *s, bool (*via)(void *ctx, const struct st
 			 void *ctx)
 {
 	for (struct flow *f = s->flows; f; f = f->all_next) {
-		bool syn = f->pcb && f->state == FLOW_CONNECTING && f->pcb->nrtx > 0 && !f->syn_line;
+		bool syn =
+			f->pcb && f->state == FLOW_CONNECTING && f->pcb->nrtx > 0 && !f->syn_line;
 
 		if (!f->pcb || (!syn && f->tx.backoff == 0) || !via(ctx, &f->remote))
 			continue;

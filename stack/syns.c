@@ -2,21 +2,22 @@
 /*
  * syns.c - when a SYN leaves
  *
- * Nothing clocks the SYNs of a program that starts thousands of connections at once, or while this process does
- * not run, nor their repeats 1, 3, 7 s later. As one burst they overflow a socket buffer on the way (Linux's
- * default holds 277 small datagrams), and those that are lost leave as one burst again. So after SYNS_AT_ONCE the
- * others leave one per SYN_GAP_NS, a millisecond's worth per wake-up. Who starts fewer waits for nothing, nor who
- * has fewer than SYNS_AT_ONCE unanswered at a time, at any rate.
+ * Nothing clocks the SYNs of a program that starts thousands of connections at once, or while this
+ * process does not run, nor their repeats 1, 3, 7 s later. As one burst they overflow a socket
+ * buffer on the way (Linux's default holds 277 small datagrams), and those that are lost leave as
+ * one burst again. So after SYNS_AT_ONCE the others leave one per SYN_GAP_NS, a millisecond's worth
+ * per wake-up. Who starts fewer waits for nothing, nor who has fewer than SYNS_AT_ONCE unanswered
+ * at a time, at any rate.
  *
- * A repeat says that one was lost or that nobody answers, so they leave slower, and behind first ones: to
- * connect elsewhere does not take longer while thousands wait for a host that is down.
+ * A repeat says that one was lost or that nobody answers, so they leave slower, and behind first
+ * ones: to connect elsewhere does not take longer while thousands wait for a host that is down.
  *
- * Those who have to wait take turns, one SYN each: how long a connect waits beside another program's
- * thousands depends on how many programs there are, not connects. flow_options.owner tells them apart;
- * SYN_LINES lines are enough for that in most cases, and bound what is kept.
+ * Those who have to wait take turns, one SYN each: how long a connect waits beside another
+ * program's thousands depends on how many programs there are, not connects. flow_options.owner
+ * tells them apart; SYN_LINES lines are enough for that in most cases, and bound what is kept.
  *
- * A SYN that waits stays in lwIP's queue, its timer stopped, and its connection in a line of one of the
- * stack's two rounds.
+ * A SYN that waits stays in lwIP's queue, its timer stopped, and its connection in a line of one of
+ * the stack's two rounds.
  */
 #include "stack/internal.h"
 
@@ -89,7 +90,8 @@ void syns_init(struct stack *s)
 	init_round(&s->syns_again);
 }
 
-/** syns_may_send() - whether the SYN of @f, which is entered, may leave now; if not, it waits for its turn */
+/** syns_may_send() - whether the SYN of @f, which is entered, may leave now; if not, it waits for
+ * its turn */
 bool syns_may_send(struct flow *f)
 {
 	struct stack *s = f->stack;
@@ -122,7 +124,8 @@ void syns_forget(struct flow *f)
 		leave_round(l);
 }
 
-/** syns_answered() - who answers promptly is not paced: while nobody waits the turn is free again */
+/** syns_answered() - who answers promptly is not paced: while nobody waits the turn is free
+ * again */
 void syns_answered(struct flow *f)
 {
 	struct stack *s = f->stack;

@@ -2,10 +2,11 @@
 /*
  * ratelimit.c - token buckets by source address
  *
- * Who owns one IPv6 address usually owns its /64, so that is what counts. What came with a cookie and
- * what came without counts apart: anybody can send the latter in another's name. Sources live in one
- * array of fixed size, threaded into hash chains and a free list by numbers; the array exists only
- * while there are sources. A flood from more sources than it holds gets refused instead of remembered.
+ * Who owns one IPv6 address usually owns its /64, so that is what counts. What came with a cookie
+ * and what came without counts apart: anybody can send the latter in another's name. Sources live
+ * in one array of fixed size, threaded into hash chains and a free list by numbers; the array
+ * exists only while there are sources. A flood from more sources than it holds gets refused instead
+ * of remembered.
  */
 #include "wg/ratelimit.h"
 

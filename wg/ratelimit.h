@@ -74,7 +74,8 @@ static inline bool wg_budget_take(struct wg_budget *budget, unsigned int per_s, 
 void wg_ratelimit_init(struct wg_ratelimit *limit, const uint8_t hash_key[16]);
 void wg_ratelimit_free(struct wg_ratelimit *limit);
 /* Whether a handshake from @source (AF_INET or AF_INET6) may be worked on; takes one token.
- * @is_proven: mac2 shows that the sender owns the address. A full table and lack of memory refuse. */
+ * @is_proven: mac2 shows that the sender owns the address. A full table and lack of memory
+ *		refuse. */
 bool wg_ratelimit_allow(struct wg_ratelimit *limit, const struct sockaddr *source, bool is_proven,
 			uint64_t now);
 /* Forgets sources that were quiet for a second. */

@@ -308,7 +308,8 @@ static bool take_response(struct wg_device *dev, struct wg_queued_handshake *ite
 
 	if (!peer)
 		return false;
-	/* Initiations push the limit by that much; a response of ours would have ended the handshake. */
+	/* Initiations push the limit by that much; a response of ours would have ended the
+	 * handshake. */
 	peer->handshake_rtt =
 		wg_device_now(dev) + WG_REKEY_TIMEOUT_NS - peer->initiation_allowed_at;
 	authenticated_handshake(peer, item);

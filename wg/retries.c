@@ -8,10 +8,10 @@
  * remembered as long as that takes: in one Bloom filter for each 360 ms, of which a retry is looked
  * for in two. The eight bits of a source lie in two cache lines next to each other.
  *
- * At 350,000 sources a second one in 250 is taken for another, so what follows from being recognised
- * must be limited in rate as well (receive.c). Beyond that the filters would tell nobody apart any
- * more. Therefore a slice that is full takes no more: then as large a part of those who are real is
- * recognised as was noted.
+ * At 350,000 sources a second one in 250 is taken for another, so what follows from being
+ * recognised must be limited in rate as well (receive.c). Beyond that the filters would tell nobody
+ * apart any more. Therefore a slice that is full takes no more: then as large a part of those who
+ * are real is recognised as was noted.
  *
  * Whoever repeats made-up sources at the right time gains nothing but his share of that rate.
  */

@@ -15,8 +15,8 @@
 struct wg_device;
 struct wg_peer;
 
-/* Those that are due at once, after a suspend, run in this order: what is too old goes before anything
- * new begins. */
+/* Those that are due at once, after a suspend, run in this order: what is too old goes before
+ * anything new begins. */
 enum wg_timer {
 	WG_TIMER_ZERO_KEYS,	/* the last session is three lifetimes old */
 	WG_TIMER_RETRANSMIT,	/* an initiation got no response */

@@ -28,8 +28,8 @@ int wgw_filter_install(void);
  * a table of its own afterwards. Returns the listener (close-on-exec), which is in the parent's
  * table and not in the child's, or -errno; -EBUSY: this process is supervised already. */
 int wgw_filter_hand_over(void);
-/* The same, but of what is reported only socket(2) and bind(2) are: a tenth of the filter, which the
- * kernel compiles anew at each start. */
+/* The same, but of what is reported only socket(2) and bind(2) are: a tenth of the filter, which
+ * the kernel compiles anew at each start. */
 int wgw_filter_hand_over_trial(void);
 
 /* ---- probe.c ---- */

@@ -10,8 +10,8 @@
  * one before has failed or PROXY_STAGGER_MS have passed; the first connection wins and the other
  * attempts are aborted. The error is that of the attempt which came furthest.
  *
- * A dial is freed in its job only: when it has told the result, or after proxy_dial_cancel. An answer
- * of the resolver cannot be called off, so a cancelled dial waits for it.
+ * A dial is freed in its job only: when it has told the result, or after proxy_dial_cancel. An
+ * answer of the resolver cannot be called off, so a cancelled dial waits for it.
  */
 #include <errno.h>
 #include <netdb.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * far.c - a connection to a destination: of the stack, or a kernel socket where --direct allows it and
- * towards programs in the same tunnel
+ * far.c - a connection to a destination: of the stack, or a kernel socket where --direct allows it
+ * and towards programs in the same tunnel
  *
  * What reads and writes it is a protocol (HTTP); a connection that is only pumped goes to join.c,
  * which takes flow or descriptor out.

@@ -7,8 +7,8 @@
  * stay open here, so that a tunnel process that was started again gets the same ones and no client
  * is refused meanwhile.
  *
- * SIGINT, SIGTERM (and SIGHUP, unless there are files to be read again: users, certificates): nothing new is
- * accepted; what is open may end within --linger, a second signal ends it at once.
+ * SIGINT, SIGTERM (and SIGHUP, unless there are files to be read again: users, certificates):
+ * nothing new is accepted; what is open may end within --linger, a second signal ends it at once.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -13,12 +13,12 @@ enum { PROXY_FAILED = 1, PROXY_BAD_CONFIG = 3, PROXY_NO_HANDSHAKE = 4 };
 
 /* ---- file.c ---- */
 
-/* The whole of a file of at most @max bytes, malloc'ed; of a @secret one the user is told when others can
- * read it. NULL and errno. */
+/* The whole of a file of at most @max bytes, malloc'ed; of a @secret one the user is told when
+ * others can read it. NULL and errno. */
 char *proxy_file_read(const char *path, size_t max, bool secret, size_t *len);
 
-/* users_file.c: reads --users and gives its users to all listeners that have none of their own and may
- * have some. 0, or -1 after an error was said: nothing has changed. */
+/* users_file.c: reads --users and gives its users to all listeners that have none of their own and
+ * may have some. 0, or -1 after an error was said: nothing has changed. */
 int proxy_users_read(struct wgw_proxy_options *o);
 
 /* Appends a listener. NULL: too many, or no memory. */
@@ -34,8 +34,8 @@ struct wgw_proxy_spec *proxy_spec_new(struct wgw_proxy_options *o, enum wgw_prox
  * @unlink:	The path was made by us
  * @loopback:	Only this host reaches it
  * @shared:	On loopback, without users: other users of this host are to be kept out
- * @hand:	Of a listener that speaks TLS: the pair over which its connections go from the TLS process
- *		([0]) to the tunnel process ([1]); else -1
+ * @hand:	Of a listener that speaks TLS: the pair over which its connections go from the TLS
+ *		process ([0]) to the tunnel process ([1]); else -1
  */
 struct proxy_socket {
 	int fd, hand[2];
@@ -72,8 +72,8 @@ struct proxy_front;
 bool proxy_speaks_tls(const struct wgw_proxy_spec *s);
 /* Gives --tls-cert to the listeners that it is for. 0, or -1 after an error was said. */
 int proxy_tls_prepare(struct wgw_proxy_options *o);
-/* Starts the process for the sockets that are open and gives it the certificates. 0, or an exit status
- * after an error was said; nothing to do is no error. */
+/* Starts the process for the sockets that are open and gives it the certificates. 0, or an exit
+ * status after an error was said; nothing to do is no error. */
 int proxy_tls_start(struct proxy_front *f);
 /* Reads the files again. 0, or -1 after an error was said: what was there stays. */
 int proxy_tls_reload(struct proxy_front *f);
@@ -120,8 +120,8 @@ int proxy_stdio_run(struct proxy_front *f, size_t i);
 
 /* ---- wireproxy.c ---- */
 
-/* Reads what -c names; of a file with wireproxy's sections the listeners are added to @o. NULL after
- * an error was said. */
+/* Reads what -c names; of a file with wireproxy's sections the listeners are added to @o. NULL
+ * after an error was said. */
 struct wgw_config *proxy_config_read(struct wgw_proxy_options *o);
 /* The same of a text: *@wg is what is left for wgw_config_parse, or *@path the file that WGConfig
  * names (malloc'ed both). 0, or -1 after an error was said to @diag. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* handed.c - messages with a descriptor, and with texts, between the front, the TLS process and the tunnel process */
+/* handed.c - messages with a descriptor, and with texts, between the front, the TLS process and the
+ * tunnel process */
 #include "src/proxy/handed.h"
 
 #include <errno.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * http_head.h - heads of HTTP/1 messages: where they end, what is in them, how a proxy writes them on
+ * http_head.h - heads of HTTP/1 messages: where they end, what is in them, how a proxy writes them
+ * on
  *
- * http-parser (Debian's libhttp-parser, also used by libgit2, ocserv, sssd) parses and frames. Around
- * it stand the checks that keep two readers of one message from seeing two messages (request
+ * http-parser (Debian's libhttp-parser, also used by libgit2, ocserv, sssd) parses and frames.
+ * Around it stand the checks that keep two readers of one message from seeing two messages (request
  * smuggling): no bare LF, no folded lines, no blank before a colon, one length only.
  */
 #ifndef SRC_PROXY_HTTP_HEAD_H
@@ -67,8 +68,8 @@ bool http_head_has(const struct http_head *h, const char *name, const char *toke
 int http_head_credentials(const struct http_head *h, char *buf, size_t size, struct http_text *name,
 			  struct http_text *password);
 
-/* Splits an absolute-form target "http://authority/path?query". *path points into @url (empty: "/").
- * 0, or -EINVAL: another scheme or form. */
+/* Splits an absolute-form target "http://authority/path?query". *path points into @url (empty:
+ * "/"). 0, or -EINVAL: another scheme or form. */
 int http_target_absolute(const struct http_text *url, struct proxy_target *to,
 			 struct http_text *authority, struct http_text *path);
 

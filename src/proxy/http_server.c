@@ -4,16 +4,17 @@
  *
  * Theory of operation
  *
- * CONNECT ends in a join: bytes are pumped elsewhere. All other requests are exchanges: one request,
- * one response, then the next request of the client's connection, which may be for another host.
+ * CONNECT ends in a join: bytes are pumped elsewhere. All other requests are exchanges: one
+ * request, one response, then the next request of the client's connection, which may be for another
+ * host.
  *
  *   HEAD		the request's head is awaited, checked (users, form, ambiguity)
  *   DIALLING	no connection to the request's host is at hand
  *   EXCHANGE	request and response pass at the same time, so that a server may answer early and
  *			"100 Continue" works
  *
- * Heads are rewritten: origin form, Host from the request's target (RFC 9112 3.2.2), without what is
- * the proxy's or the hop's. Bodies are framed by http-parser and passed on as they are, chunks
+ * Heads are rewritten: origin form, Host from the request's target (RFC 9112 3.2.2), without what
+ * is the proxy's or the hop's. Bodies are framed by http-parser and passed on as they are, chunks
  * included; only a client of HTTP/1.0 gets the contents of chunks. Nothing is read from one side
  * that the other has no room for, beyond one buffer each way.
  *

@@ -19,8 +19,8 @@ enum http_state {
  * struct http - a client's state
  * @head:	The request's
  * @connect, @is_10, @is_head, @keep, @upgrade: what it asks for
- * @far:	Connection to @far_target, or NULL; @reused: not made for this request, @retried: made
- *		anew for it
+ * @far:	Connection to @far_target, or NULL; @reused: not made for this request, @retried:
+ *		made anew for it
  * @request:	The rewritten head, @request_len bytes, written up to @request_at
  * @request_ready: Bytes at the head of the client's input that belong to the body
  * @reply_in:	Bytes of the response, @reply_len of them

@@ -90,8 +90,8 @@ struct proxy_far {
 	size_t tail_at, tail_len;
 };
 
-/* Starts connecting to @to: over the stack, @direct by a kernel socket, at the tunnel's own addresses to
- * a wrapped program's listener. NULL and *err (errno). */
+/* Starts connecting to @to: over the stack, @direct by a kernel socket, at the tunnel's own
+ * addresses to a wrapped program's listener. NULL and *err (errno). */
 struct proxy_far *proxy_far_connect(struct wgw_session *session, const struct stack_addr *to,
 				    bool direct, uint32_t timeout_ms, void (*changed)(void *arg),
 				    void *arg, int *err);
@@ -211,7 +211,8 @@ struct proxy_protocol {
  * @in_end:	Its end of file was seen, after @in
  * @out:	Replies that wait for room
  * @closing:	Is closed once @out is written
- * @known:	Its request was whole; @unheard: else its place among those that wait, since @since_ns
+ * @known:	Its request was whole; @unheard: else its place among those that wait, since
+ *		@since_ns
  * @late:	The timer has run; @delayed: it is the protocol's
  * @state:	The protocol's own
  */
@@ -237,8 +238,8 @@ struct proxy_client {
 
 /* Takes @fd over, a client's socket. */
 void proxy_client_new(struct proxy_service *v, int fd, const struct proxy_protocol *protocol);
-/* The same of a socket whose other end is our own process's, with a keeper in both queues; @from: the
- * client behind the TLS process, NULL: it is our own front. */
+/* The same of a socket whose other end is our own process's, with a keeper in both queues; @from:
+ * the client behind the TLS process, NULL: it is our own front. */
 void proxy_client_own(struct proxy_service *v, int fd, const struct proxy_protocol *protocol,
 		      const struct stack_addr *from);
 void proxy_client_kick(struct proxy_client *c);
@@ -282,8 +283,8 @@ void proxy_remote_session_over(struct wgw_proxy *p, const struct wgw_session *s)
 /* ---- udp_assoc.c: UDP ASSOCIATE of SOCKS 5 ---- */
 
 struct proxy_assoc;
-/* For the client behind @c, who wants to send from port @from->port (0: not said). *@bound: where to.
- * NULL and *err (errno). It ends with @c, in whose protocol's free() it is freed. */
+/* For the client behind @c, who wants to send from port @from->port (0: not said). *@bound: where
+ * to. NULL and *err (errno). It ends with @c, in whose protocol's free() it is freed. */
 struct proxy_assoc *proxy_assoc_new(struct proxy_client *c, const struct stack_addr *from,
 				    struct stack_addr *bound, int *err);
 void proxy_assoc_free(struct proxy_assoc *a);
@@ -296,14 +297,14 @@ void proxy_udp_stop(struct proxy_service *v);
 
 /* ---- join.c ---- */
 
-/* Connects to a wrapped program's listener at @to, one of the tunnel's own addresses. Returns 0, *local
- * and *fd, a socket whose other end is pumped; or errno. */
+/* Connects to a wrapped program's listener at @to, one of the tunnel's own addresses. Returns 0,
+ * *local and *fd, a socket whose other end is pumped; or errno. */
 int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct stack_addr *local,
 	      int *fd);
-/* Pumps between @fd and @far, beginning with @early. Takes both over, also when it fails; @keeps: the
- * other end of @fd is our own process's; @stale: the bytes at the head of its queue that are in @early
- * already, or the keeper: none when more waits than was read; @lent: it ends with the session. 0 or
- * errno. */
+/* Pumps between @fd and @far, beginning with @early. Takes both over, also when it fails; @keeps:
+ * the other end of @fd is our own process's; @stale: the bytes at the head of its queue that are in
+ * @early already, or the keeper: none when more waits than was read; @lent: it ends with the
+ * session. 0 or errno. */
 int proxy_join(struct wgw_session *session, int fd, bool keeps, size_t stale, bool lent,
 	       struct proxy_far *far, const void *early, size_t early_len);
 

@@ -3,8 +3,8 @@
  * join.c - hands a client and its destination over to the pump of application sockets
  *
  * A proxy's client is, from here on, what an application is: tcp_flow.c (or relay.c, for a direct
- * destination) moves the bytes, passes on FIN and RST, and counts what is not delivered. The client's
- * end is a kernel socket without the keeper rule.
+ * destination) moves the bytes, passes on FIN and RST, and counts what is not delivered. The
+ * client's end is a kernel socket without the keeper rule.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -66,8 +66,8 @@ static int put_early(struct wgw_conn *c, const void *early, size_t len)
 	return 0;
 }
 
-/* The listener's end follows the keeper rule, as any program's does: only the pump knows it. So there
- * is a pump between it and a socket that far.c can use like another. */
+/* The listener's end follows the keeper rule, as any program's does: only the pump knows it. So
+ * there is a pump between it and a socket that far.c can use like another. */
 int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct stack_addr *local,
 	      int *fd)
 {

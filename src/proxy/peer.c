@@ -2,9 +2,9 @@
 /*
  * peer.c - which user of this host a connection on loopback comes from
  *
- * Loopback is shared by all users of a host: without passwords a proxy there would lend its tunnel to
- * all of them. The kernel knows whose the other end is (sock_diag(7)); it is asked through a netlink
- * socket that was opened before: a process that serves clients opens none of that kind.
+ * Loopback is shared by all users of a host: without passwords a proxy there would lend its tunnel
+ * to all of them. The kernel knows whose the other end is (sock_diag(7)); it is asked through a
+ * netlink socket that was opened before: a process that serves clients opens none of that kind.
  *
  * A socket whose owner has closed it already belongs to nobody, and so is not let in: else a client
  * could send and close before it is looked at.

@@ -27,7 +27,8 @@ struct proxy_refusal {
 	char text[160];
 };
 
-/* Whether @peer is a connection of our own user or of root; @fd as for proxy_peer_uid. False: *@why is set. */
+/* Whether @peer is a connection of our own user or of root; @fd as for proxy_peer_uid. False: *@why
+ * is set. */
 bool proxy_peer_may_enter(int fd, const struct stack_addr *peer, const struct stack_addr *local,
 			  struct proxy_refusal *why);
 

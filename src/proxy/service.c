@@ -2,10 +2,10 @@
 /*
  * service.c - listeners of a session: where proxies begin and end
  *
- * A listener is a socket that the session's front has opened and passed over the channel with what it
- * is for (WGW_CH_PROXY); this process opens none. Where clients speak TLS it is the socket over which the
- * TLS process hands the connections that it has accepted. It lives until the front says stop or the session is
- * over; its clients then run out, or are dropped when the session is over.
+ * A listener is a socket that the session's front has opened and passed over the channel with what
+ * it is for (WGW_CH_PROXY); this process opens none. Where clients speak TLS it is the socket over
+ * which the TLS process hands the connections that it has accepted. It lives until the front says
+ * stop or the session is over; its clients then run out, or are dropped when the session is over.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -172,8 +172,8 @@ static bool has_descriptor(int any)
 	return fd >= 0;
 }
 
-/* The same of those that the TLS process has accepted, and has let enter. A descriptor for which there is no number is lost
- * with its message, so that is looked at before. */
+/* The same of those that the TLS process has accepted, and has let enter. A descriptor for which
+ * there is no number is lost with its message, so that is looked at before. */
 static int take_handed(struct proxy_service *v)
 {
 	struct proxy_handed handed;

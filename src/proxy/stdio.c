@@ -95,8 +95,8 @@ static int pump(struct proxy_front *f, int fd)
 			return 0;
 		if (!out.closed) {
 			err = move(&out, p[0].revents, p[1].revents);
-			/* a peer that reads no more may still write; if it has reset the connection,
-			 * reading says so */
+			/* a peer that reads no more may still write; if it has reset the
+			 * connection, reading says so */
 			if (err || (out.eof && out.len == 0)) {
 				out.closed = out.eof = true;
 				out.len = 0;

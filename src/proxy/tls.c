@@ -6,17 +6,17 @@
  *
  *   client ──TLS──> TLS process ──socket pair──> tunnel process
  *
- * It stands beside the tunnel process, not in it, because that one is shared, runs already when a proxy
- * with TLS is started, and then can open neither libssl nor a file; so keys of certificates and keys of
- * tunnels are never in one process either. It is forked by the front, loads libssl, gets certificates
- * as text, and is sandboxed as the tunnel process is before it accepts anything.
+ * It stands beside the tunnel process, not in it, because that one is shared, runs already when a
+ * proxy with TLS is started, and then can open neither libssl nor a file; so keys of certificates
+ * and keys of tunnels are never in one process either. It is forked by the front, loads libssl,
+ * gets certificates as text, and is sandboxed as the tunnel process is before it accepts anything.
  *
- * A connection is handed over (handed.h) when its handshake is done: until then the tunnel process knows
- * nothing of it. On a listener that takes both, one that does not begin with a TLS handshake is
- * handed over as it is.
+ * A connection is handed over (handed.h) when its handshake is done: until then the tunnel process
+ * knows nothing of it. On a listener that takes both, one that does not begin with a TLS handshake
+ * is handed over as it is.
  *
- * Callbacks of the loop note what happened and queue the connection; it is served once, before the loop
- * sleeps, and freed there and nowhere else.
+ * Callbacks of the loop note what happened and queue the connection; it is served once, before the
+ * loop sleeps, and freed there and nowhere else.
  */
 #ifdef WGW_HAVE_TLS
 
@@ -218,8 +218,8 @@ static void say_warning(void *ctx, const char *warning)
 	wgw_say(WGW_SAY_WARNING, "TLS: %s", warning);
 }
 
-/* Signals to the group are the front's, which lets connections end; a reader that is gone and a limit of
- * file sizes are errors of write(2). */
+/* Signals to the group are the front's, which lets connections end; a reader that is gone and a
+ * limit of file sizes are errors of write(2). */
 static void set_signals(void)
 {
 	static const int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGXFSZ};

@@ -2,9 +2,9 @@
 /*
  * tls.h - TLS between clients and listeners: what the front and the TLS process say to each other
  *
- * They share a SEQPACKET pair. The front sends a certificate with its key for each listener, again when
- * the files have changed; each is answered. When the front has closed its end, or shut it down, no
- * connection is accepted any more, and the TLS process ends with the last it has.
+ * They share a SEQPACKET pair. The front sends a certificate with its key for each listener, again
+ * when the files have changed; each is answered. When the front has closed its end, or shut it
+ * down, no connection is accepted any more, and the TLS process ends with the last it has.
  */
 #ifndef SRC_PROXY_TLS_H
 #define SRC_PROXY_TLS_H

@@ -11,8 +11,8 @@
  *   LAST	the client has been sent everything; what it still sends is dropped, because a close
  *		with bytes unread would be a reset that overtakes what was sent
  *
- * Both ends of the pair follow the keeper rule (src/tunnel/end.c), so that each side sees a reset of the
- * other as one:
+ * Both ends of the pair follow the keeper rule (src/tunnel/end.c), so that each side sees a reset
+ * of the other as one:
  *
  *   client			tunnel process
  *   close_notify		end of file
@@ -389,8 +389,8 @@ static void pump_out(struct tls_conn *c)
 	}
 }
 
-/* The tunnel process is done with it, and the client does not read the rest: it may keep us as long as the
- * kernel would keep a closed socket for it, from the last byte on that it had room for. */
+/* The tunnel process is done with it, and the client does not read the rest: it may keep us as long
+ * as the kernel would keep a closed socket for it, from the last byte on that it had room for. */
 static void limit_rest(struct tls_conn *c, uint64_t before)
 {
 	if (!(c->end.events & EPOLLHUP) || c->out_ready)
@@ -500,8 +500,8 @@ static void handshake(struct tls_conn *c)
 	ossl.ERR_clear_error();
 	switch (outcome_of(c, ossl.SSL_do_handshake(c->ssl))) {
 	case DONE:
-		/* OpenSSL reads ahead: what came behind the handshake is in its buffer, and no event
-		 * of the socket will tell */
+		/* OpenSSL reads ahead: what came behind the handshake is in its buffer, and no
+		 * event of the socket will tell */
 		c->in_ready = true;
 		if (make_pair(c))
 			hand_over(c);

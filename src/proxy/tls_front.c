@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls_front.c - the front's side of TLS: which listeners speak it, their certificates, the TLS process
+ * tls_front.c - the front's side of TLS: which listeners speak it, their certificates, the TLS
+ * process
  *
- * --tls-cert and --tls-key, or CertFile and KeyFile of wireproxy's [http]. The files are read here, as
- * the users' file is, and their text goes to the TLS process (tls.h), which judges it. When that process
- * dies its connections are lost; another takes its place, with the same listening sockets.
+ * --tls-cert and --tls-key, or CertFile and KeyFile of wireproxy's [http]. The files are read here,
+ * as the users' file is, and their text goes to the TLS process (tls.h), which judges it. When that
+ * process dies its connections are lost; another takes its place, with the same listening sockets.
  */
 #include <errno.h>
 #include <poll.h>
@@ -167,8 +168,8 @@ static enum verdict give_certificate(struct proxy_front *f, uint32_t nth,
 	return err ? REFUSED : take_verdict(f, s, deadline);
 }
 
-/* 0, or -1 after an error was said. All answers together are waited for as long as one: nothing else is
- * done meanwhile. */
+/* 0, or -1 after an error was said. All answers together are waited for as long as one: nothing
+ * else is done meanwhile. */
 static int give_certificates(struct proxy_front *f)
 {
 	uint64_t deadline = wgw_clock_ns() + ANSWER_MS * WGW_MS_NS;

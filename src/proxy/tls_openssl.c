@@ -2,8 +2,8 @@
 /*
  * tls_openssl.c - OpenSSL's libssl: its functions, and contexts made of certificates
  *
- * The library is loaded by the TLS process alone (tls.c), in the version whose headers were there at
- * build time: a start of wgwrap without TLS costs nothing for it.
+ * The library is loaded by the TLS process alone (tls.c), in the version whose headers were there
+ * at build time: a start of wgwrap without TLS costs nothing for it.
  */
 #ifdef WGW_HAVE_TLS
 

@@ -2,8 +2,8 @@
 /*
  * tls_openssl.h - OpenSSL's libssl, loaded when TLS is asked for; certificates
  *
- * Functions are called as ossl.SSL_read(...). Macros of OpenSSL's headers that call functions cannot be
- * used; SSL_CTX_ctrl is what most of them stand for.
+ * Functions are called as ossl.SSL_read(...). Macros of OpenSSL's headers that call functions
+ * cannot be used; SSL_CTX_ctrl is what most of them stand for.
  */
 #ifndef SRC_PROXY_TLS_OPENSSL_H
 #define SRC_PROXY_TLS_OPENSSL_H
@@ -57,8 +57,8 @@ struct proxy_openssl {
 
 extern struct proxy_openssl ossl;
 
-/* Loads the library and the system's openssl.cnf, for all later calls. NULL, or a sentence that says why
- * not. */
+/* Loads the library and the system's openssl.cnf, for all later calls. NULL, or a sentence that
+ * says why not. */
 const char *proxy_tls_load(void);
 
 enum proxy_tls_file { PROXY_TLS_CERT, PROXY_TLS_KEY };
@@ -73,8 +73,8 @@ struct proxy_tls_verdict {
 	char text[256];
 };
 
-/* A context for servers: @cert has the certificate and those that lead to its root, @key the private
- * key, both as PEM. TLS 1.2 and later, or what openssl.cnf demands. NULL and *verdict. */
+/* A context for servers: @cert has the certificate and those that lead to its root, @key the
+ * private key, both as PEM. TLS 1.2 and later, or what openssl.cnf demands. NULL and *verdict. */
 SSL_CTX *proxy_tls_context(const char *cert, size_t cert_len, const char *key, size_t key_len,
 			   struct proxy_tls_verdict *verdict);
 /* OpenSSL's words for what has just failed; forgets it. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* tls_process.h - what the TLS process's files share: tls.c (listeners), tls_conn.c (connections) */
+/* tls_process.h - what the TLS process's files share: tls.c (listeners), tls_conn.c
+ * (connections) */
 #ifndef SRC_PROXY_TLS_PROCESS_H
 #define SRC_PROXY_TLS_PROCESS_H
 

@@ -4,11 +4,11 @@
  *
  * Theory of operation
  *
- * An association has two sockets. The relay is a kernel socket at the address the client has reached
- * us at; it takes datagrams from the client only: from the address of its control connection, and
- * from one port, which is that of the request or of the first datagram. The other is one socket of
- * the stack for all destinations, so its port is the same towards everybody and everybody may answer:
- * mapping and filtering are endpoint-independent (RFC 4787 REQ-1, REQ-8).
+ * An association has two sockets. The relay is a kernel socket at the address the client has
+ * reached us at; it takes datagrams from the client only: from the address of its control
+ * connection, and from one port, which is that of the request or of the first datagram. The other
+ * is one socket of the stack for all destinations, so its port is the same towards everybody and
+ * everybody may answer: mapping and filtering are endpoint-independent (RFC 4787 REQ-1, REQ-8).
  *
  * Datagrams to a name wait, a bounded number of them, until it is resolved; the resolver remembers.
  * Fragments (FRAG not 0) are dropped, as RFC 1928 allows, and so is what has no route.

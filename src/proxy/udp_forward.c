@@ -2,8 +2,8 @@
 /*
  * udp_forward.c - datagrams between one socket and one destination, both ways (-L and -R)
  *
- * Each sender gets a socket of its own towards the destination, so answers find their way back. It is
- * forgotten after idle_s without a datagram, or when there are PROXY_UDP_SENDERS_MAX others that
+ * Each sender gets a socket of its own towards the destination, so answers find their way back. It
+ * is forgotten after idle_s without a datagram, or when there are PROXY_UDP_SENDERS_MAX others that
  * were active later. For -L the senders are on the host and their sockets in the tunnel; for -R the
  * other way round.
  *

@@ -3,12 +3,14 @@
  * wireproxy.c - configuration files of wireproxy, as they are
  *
  * Such a file is a wg-quick file with further sections ([Socks5], [http], [TCPClientTunnel],
- * [TCPServerTunnel], [UDPProxyTunnel], [STDIOTunnel], [SNI], [Resolve]), or has these alone and names
- * the other by "WGConfig = PATH". It is taken apart here: the lines of [Interface] and [Peer] go to the
- * parser of such files, the others blanked so that line numbers stay; sections become listeners.
+ * [TCPServerTunnel], [UDPProxyTunnel], [STDIOTunnel], [SNI], [Resolve]), or has these alone and
+ * names the other by "WGConfig = PATH". It is taken apart here: the lines of [Interface] and [Peer]
+ * go to the parser of such files, the others blanked so that line numbers stay; sections become
+ * listeners.
  *
  * What wireproxy does and wg-quick does not: a value "$NAME" is the environment variable's, "$$" at
- * its beginning is "$"; a [Peer] without AllowedIPs gets everything; [Resolve] says which family is tried first, not which alone.
+ * its beginning is "$"; a [Peer] without AllowedIPs gets everything; [Resolve] says which family is
+ * tried first, not which alone.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -189,7 +191,8 @@ static void set_users(struct splitter *s, struct wgw_proxy_spec *spec)
 		bad(s, "[%s] Username, Password: too long", s->name);
 }
 
-/* A path of the section: beside the file, or where wireproxy looks for it, in the working directory. */
+/* A path of the section: beside the file, or where wireproxy looks for it, in the working
+ * directory. */
 static char *path_of(const struct splitter *s, const char *path)
 {
 	char *near = beside(s->source, path);

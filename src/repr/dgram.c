@@ -46,7 +46,8 @@ ssize_t wgw_repr_tcp_error(const struct wgw_repr_session *s, int fd, uint64_t ta
 	case WGW_REPR_LISTENING: /* an AF_UNIX stream says EINVAL to recv, ENOTCONN to send */
 		return n == -EINVAL ? -ENOTCONN : n == -ENOTCONN ? -EPIPE : n;
 	case WGW_REPR_CONNECTED:
-		/* The kernel would tell of a reset to the next recv; TCP tells whoever comes first */
+		/* The kernel would tell of a reset to the next recv; TCP tells whoever comes
+		 * first */
 		if (n != -EPIPE)
 			return n;
 		break;

@@ -176,8 +176,8 @@ enum {
 	DROPPED = 2,
 };
 
-/* The end of a datagram socket: its shutdown, as __skb_wait_for_more_packets() in net/core/datagram.c
- * tells it, or the tunnel process is gone. NOTHING_MORE or -errno. */
+/* The end of a datagram socket: its shutdown, as __skb_wait_for_more_packets() in
+ * net/core/datagram.c tells it, or the tunnel process is gone. NOTHING_MORE or -errno. */
 static int end_of(const struct wgw_repr_session *s, int fd, uint64_t tag, int flags)
 {
 	int err;

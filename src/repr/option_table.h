@@ -13,11 +13,11 @@
 #include <stdint.h>
 
 enum wgw_repr_option_place {
-	WGW_REPR_OPTION_TAG,  /* a bit of the tag */
-	WGW_REPR_OPTION_KEPT, /* an int at the tunnel process, by cookie */
-	WGW_REPR_OPTION_IGNORED, /* any value is taken (with @max, up to that), the initial one is read back */
+	WGW_REPR_OPTION_TAG,	 /* a bit of the tag */
+	WGW_REPR_OPTION_KEPT,	 /* an int at the tunnel process, by cookie */
+	WGW_REPR_OPTION_IGNORED, /* any value, up to @max if set, is taken, the initial one read */
 	WGW_REPR_OPTION_SPECIAL, /* option_get.c computes it */
-	WGW_REPR_OPTION_REFUSED, /* setting fails with errno @refusal, or EINVAL of less than @min bytes */
+	WGW_REPR_OPTION_REFUSED, /* setting is errno @refusal; EINVAL of less than @min bytes */
 };
 
 enum {

@@ -23,7 +23,8 @@
  * and what others are told of it:
  *   name TEXT			where its configuration came from, as it was written
  *   source TEXT		the same, as others can read it again
- *   option TEXT		an option of its command line that is the tunnel's (options.c), in order
+ *   option TEXT		an option of its command line that is the tunnel's (options.c), in
+ *				order
  *
  * A keeper is a session without a command that holds the tunnel up (`wgwrap up`); a new one takes
  * the place of the one before.
@@ -178,9 +179,9 @@ struct wgw_channel_msg {
 			uint8_t public_key[32];
 		} keyed;
 		struct {
-			uint32_t kind;	/* enum wgw_proxy_kind, src/proxy/proxy.h */
-			int32_t family; /* of destinations: AF_INET, AF_INET6, AF_UNSPEC */
-			int32_t first; /* the family that is tried first; AF_UNSPEC: the resolver's order */
+			uint32_t kind;	       /* enum wgw_proxy_kind, src/proxy/proxy.h */
+			int32_t family;	       /* of destinations: AF_INET, AF_INET6, AF_UNSPEC */
+			int32_t first;	       /* tried first; AF_UNSPEC: the resolver's order */
 			uint32_t connect_ms;   /* 0: the default */
 			uint32_t idle_s;       /* of datagram senders, 0: for ever */
 			uint8_t listen_ip[16]; /* of the remote kinds */

@@ -216,8 +216,8 @@ void wgw_launch_rename(struct wgw_launch *l, const uint8_t public_key[WG_KEY_BYT
 	set_name(l, name);
 }
 
-/* Of the two texts one alone would be another tunnel: what names are asked and what goes around it is in
- * the policy. */
+/* Of the two texts one alone would be another tunnel: what names are asked and what goes around it
+ * is in the policy. */
 void wgw_launch_follow(struct wgw_launch *l, struct wgw_launch *fresh)
 {
 	memcpy(l->name, fresh->name, sizeof(l->name));

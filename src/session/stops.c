@@ -7,9 +7,9 @@
  * run again decides the rest:
  *
  *   - A shell continues the whole group, or somebody the front alone: the answer comes, and the
- *     command is continued if it is still stopped. The SIGCONT itself comes before the answer, as other
- *     signals to the front do; if it is held back for the command, that is enough: its handler
- *     runs once. An answer to an older STOPPED than the last says nothing about the last.
+ *     command is continued if it is still stopped. The SIGCONT itself comes before the answer, as
+ *     other signals to the front do; if it is held back for the command, that is enough: its
+ *     handler runs once. An answer to an older STOPPED than the last says nothing about the last.
  *   - Somebody continues the command alone (a debugger, cpulimit), or kills it: the front is sent
  *     SIGCONT until it has answered every STOPPED. One is not enough: the front may not have
  *     stopped yet, and a stop signal discards a pending SIGCONT.

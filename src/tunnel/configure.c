@@ -9,7 +9,8 @@
  *
  *   name=TEXT		as in "# Name ="
  *   endpoint_host=HOST:PORT	what is resolved again when the peer falls silent
- *   route=ROUTE		may be repeated: "#@wgwrap:Route =" with a protocol; replace_routes=true
+ *   route=ROUTE		may be repeated: "#@wgwrap:Route =" with a protocol;
+ *				replace_routes=true
  *   candidate=ADDRESS:PORT	may be repeated: all its addresses, in the order to try
  *
  * and the interface, in a whole file: alive_interval=SECONDS, and, repeated, alive=ADDRESS,

@@ -84,7 +84,8 @@ static bool can_splice(const struct wgw_end *from, const struct wgw_end *to, siz
 		return true;
 	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return false;
-	/* best effort: one page's room for each page that is touched, and they may be touched in part */
+	/* best effort: one page's room for each page that is touched, and they may be touched in
+	 * part */
 	fcntl(pipe_fds[1], F_SETPIPE_SZ, 4 * RELAY_BYTES);
 	return true;
 }

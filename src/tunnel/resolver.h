@@ -26,8 +26,8 @@ struct dns_answer {
 	uint8_t ip[WGW_RESOLVED_MAX][16];
 };
 
-/* c-ares is loaded by the process that resolves, and by no other (wg/library.h): functions are called as
- * cares.ares_query(...). */
+/* c-ares is loaded by the process that resolves, and by no other (wg/library.h): functions are
+ * called as cares.ares_query(...). */
 #define DNS_CARES_FUNCTIONS(F)                                                                     \
 	F(ares_destroy)                                                                            \
 	F(ares_freeaddrinfo)                                                                       \
