@@ -625,27 +625,20 @@ START_TEST(datagrams_to_ourselves_are_looped)
 }
 END_TEST
 
-/* Good packets of every kind with some bytes changed, the IPv4 header checksum made right again. */
-START_TEST(random_packets)
-{
-	static const uint8_t question[] = "question";
-	struct stack_addr to4 = addr(PEER4, 9), to6 = addr(PEER6, 9), local = {.port = 80};
-	struct iovec iov = {(void *)(uintptr_t)question, 8};
-	static struct datagrams d;
-	static uint8_t good[12][2000], bad[2100], data[1500];
-	unsigned int seed = (unsigned int)_i + 1;
-	struct seen s = {0};
-	struct flow_udp *u;
-	size_t len[12], n = 0, i;
-	struct peer p = {.us = addr(US4, 80), .them = addr(PEER4, 5000)};
-	int round, err;
+/* ---- any packet ---- */
 
-	ck_assert_ptr_nonnull(flow_listen(h.stack, &local, false, 8, &seen_listener_ops, &s, &err));
-	u = udp_open("::", 1000, false, &d);
-	flow_udp_send(u, &to4, &iov, 1, 0, 0);
-	flow_udp_send(u, &to6, &iov, 1, 0, 0);
-	flow_connect(h.stack, NULL, &to4, NULL, &seen_ops, &s, &err);
-	for (i = 0; i < 3; i++) { /* errors about what was sent */
+enum { GOOD_PACKETS = 12, GOOD_BYTES = 2000 };
+
+/** struct corpus - good packets of every kind */
+struct corpus {
+	uint8_t packet[GOOD_PACKETS][GOOD_BYTES];
+	size_t len[GOOD_PACKETS], n;
+};
+
+/* Errors about what was sent. */
+static void add_errors(struct corpus *c)
+{
+	for (size_t i = 0; i < 3; i++) {
 		const struct wire_packet *w = &h.sent[i];
 		bool v6 = w->data[0] >> 4 == 6;
 		struct stack_addr from = addr(v6 ? "fd00:1::1" : "10.1.1.1", 0),
@@ -653,43 +646,87 @@ START_TEST(random_packets)
 		uint8_t icmp[200] = {v6 ? 1 : 3, (uint8_t)(v6 ? 4 : 3)};
 
 		memcpy(icmp + 8, w->data, w->len);
-		len[n] = wire_ip(good[n], &from, &us, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP, icmp,
-				 8 + w->len, 2);
-		n++;
+		c->len[c->n] = wire_ip(c->packet[c->n], &from, &us,
+				       v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP, icmp, 8 + w->len, 2);
+		c->n++;
 	}
-	len[n] = make_udp(good[n], PEER4, 53, US4, 1000, data, 1000), n++;
-	len[n] = make_udp(good[n], PEER6, 53, US6, 1000, data, 10), n++;
-	for (i = 0; i < 2; i++) { /* fragments, of which the second never comes */
-		memcpy(good[n], good[3 + i], len[3 + i]);
-		len[n] = len[3 + i];
-		if (i == 0)
-			put_be16(good[n] + 6, 0x2000);
-		else
-			good[n][6] = 44;
-		n++;
-	}
-	memset(data, 0, 40);
-	put_be16(data, p.them.port);
-	put_be16(data + 2, 80);
-	data[12] = 0x80;
-	data[13] = SYN;
-	memcpy(data + 20, usual_options, sizeof(usual_options));
-	len[n] = wire_ip(good[n], &p.them, &p.us, IPPROTO_TCP, data, 32, 16), n++;
-	for (round = 0; round < 5000; round++) {
-		size_t which = (size_t)rand_r(&seed) % n, cut = len[which];
-		int changes = rand_r(&seed) % 4;
+}
 
-		memcpy(bad, good[which], cut);
-		while (changes-- > 0)
-			bad[(size_t)rand_r(&seed) % (rand_r(&seed) % 2 ? cut : 64)] =
-				(uint8_t)rand_r(&seed);
-		if (rand_r(&seed) % 8 == 0)
-			cut = (size_t)rand_r(&seed) % (cut + 1);
-		if (cut >= 20 && bad[0] == 0x45) {
-			put_be16(bad + 10, 0);
-			put_be16(bad + 10, ~sum16(0, bad, 20) & 0xffff);
-		}
-		wire_input(bad, cut);
+/* Datagrams, and the same as fragments of which the second never comes. */
+static void add_datagrams(struct corpus *c)
+{
+	static const uint8_t data[1000];
+	size_t first = c->n;
+
+	c->len[c->n] = make_udp(c->packet[c->n], PEER4, 53, US4, 1000, data, 1000);
+	c->n++;
+	c->len[c->n] = make_udp(c->packet[c->n], PEER6, 53, US6, 1000, data, 10);
+	c->n++;
+	for (size_t i = 0; i < 2; i++) {
+		memcpy(c->packet[c->n], c->packet[first + i], c->len[first + i]);
+		c->len[c->n] = c->len[first + i];
+		if (i == 0)
+			put_be16(c->packet[c->n] + 6, 0x2000);
+		else
+			c->packet[c->n][6] = 44;
+		c->n++;
+	}
+}
+
+static void add_syn(struct corpus *c)
+{
+	struct stack_addr from = addr(PEER4, 5000), to = addr(US4, 80);
+	uint8_t tcp[20 + sizeof(usual_options)] = {[12] = 0x80, [13] = SYN};
+
+	put_be16(tcp, from.port);
+	put_be16(tcp + 2, to.port);
+	memcpy(tcp + 20, usual_options, sizeof(usual_options));
+	c->len[c->n] = wire_ip(c->packet[c->n], &from, &to, IPPROTO_TCP, tcp, sizeof(tcp), 16);
+	c->n++;
+}
+
+/* Changes some bytes, the length sometimes; the IPv4 header's checksum is made right again. */
+static size_t spoil(uint8_t *bad, size_t len, unsigned int *seed)
+{
+	int changes = rand_r(seed) % 4;
+
+	while (changes-- > 0)
+		bad[(size_t)rand_r(seed) % (rand_r(seed) % 2 ? len : 64)] = (uint8_t)rand_r(seed);
+	if (rand_r(seed) % 8 == 0)
+		len = (size_t)rand_r(seed) % (len + 1);
+	if (len >= 20 && bad[0] == 0x45) {
+		put_be16(bad + 10, 0);
+		put_be16(bad + 10, ~sum16(0, bad, 20) & 0xffff);
+	}
+	return len;
+}
+
+START_TEST(random_packets)
+{
+	static const uint8_t question[] = "question";
+	struct stack_addr to4 = addr(PEER4, 9), to6 = addr(PEER6, 9), local = {.port = 80};
+	struct iovec iov = {(void *)(uintptr_t)question, 8};
+	static struct datagrams d;
+	static struct corpus good;
+	static uint8_t bad[GOOD_BYTES];
+	unsigned int seed = (unsigned int)_i + 1;
+	struct seen s = {0};
+	struct flow_udp *u;
+	int err;
+
+	ck_assert_ptr_nonnull(flow_listen(h.stack, &local, false, 8, &seen_listener_ops, &s, &err));
+	u = udp_open("::", 1000, false, &d);
+	flow_udp_send(u, &to4, &iov, 1, 0, 0);
+	flow_udp_send(u, &to6, &iov, 1, 0, 0);
+	flow_connect(h.stack, NULL, &to4, NULL, &seen_ops, &s, &err);
+	add_errors(&good);
+	add_datagrams(&good);
+	add_syn(&good);
+	for (int round = 0; round < 5000; round++) {
+		size_t which = (size_t)rand_r(&seed) % good.n;
+
+		memcpy(bad, good.packet[which], good.len[which]);
+		wire_input(bad, spoil(bad, good.len[which], &seed));
 		if (h.n_sent > WIRE_MAX - 100) {
 			wire_forget();
 			h_recycle();

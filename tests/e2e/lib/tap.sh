@@ -5,13 +5,17 @@
 
 number=0
 failed=0
+log= # a file with what explains the next failure, or none
+
 result() { # status name [text]
 	number=$((number + 1))
 	if [ "$1" = 0 ]; then echo "ok $number - $2"; else
 		echo "not ok $number - $2"
-		printf '%s\n' "${3:-}" | sed 's/^/# /'
+		if [ -n "${3:-}" ]; then printf '%s\n' "$3" | sed 's/^/# /'; fi
+		if [ -s "$log" ]; then sed 's/^/# /' "$log"; fi
 		failed=1
 	fi
+	if [ -n "$log" ]; then : >"$log"; fi
 }
 skip() { # name reason
 	number=$((number + 1))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# lib.sh - for the front's scripts: TAP, and a file without endpoints, so that no peer is needed
+# lib.sh - for the front's scripts: a file without endpoints, so that no peer is needed; TAP, failures with what is in
+# $work/log
 
 set -u
 build=$(realpath "${WGWRAP_BUILD:-${BUILD:-$(dirname "$0")/../../../build}}")
@@ -9,7 +10,10 @@ chmod 755 "$work"
 trap 'rm -rf "$work"' EXIT
 export WGWRAP_RUNTIME_DIR="$work/run"
 conf=$work/lone.conf
-number=0 failed=0
+
+# shellcheck source=tests/e2e/lib/tap.sh
+. "$(dirname "$0")/../lib/tap.sh"
+log=$work/log
 
 [ -x "$wgwrap" ] || {
 	echo "1..0 # SKIP $wgwrap is not built"
@@ -28,24 +32,6 @@ chmod 600 "$conf"
 # run COMMAND...: runs it wrapped
 run() {
 	"$wgwrap" -c "$conf" -- "$@"
-}
-
-# result STATUS NAME: one line of TAP; what is in $work/log explains a failure
-result() {
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		if [ -s "$work/log" ]; then sed 's/^/# /' "$work/log"; fi
-		failed=1
-	fi
-	: >"$work/log"
-}
-
-skip() { # name reason
-	number=$((number + 1))
-	echo "ok $number - $1 # SKIP $2"
 }
 
 # is NAME WANTED GOT
@@ -67,5 +53,5 @@ eventually() {
 
 finish() {
 	echo "1..$number"
-	exit $failed
+	exit "$failed"
 }
