@@ -13,7 +13,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,15 +20,11 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "src/base/http.h"
 #include "src/control/control.h"
-#include "src/control/metrics.h"
-#include "src/control/page.h"
-#include "src/control/show.h"
+#include "src/control/health.h"
 
 enum {
 	CONNECTIONS_MAX = 64,
@@ -37,14 +32,6 @@ enum {
 	REQUEST_MAX_BYTES = 8192,
 	PATH_BYTES = 64,
 	HOST_BYTES = 64,
-	BACKLOG = 64,
-	HTTP_OK = 200,
-	HTTP_BAD_REQUEST = 400,
-	HTTP_FORBIDDEN = 403,
-	HTTP_NOT_FOUND = 404,
-	HTTP_BAD_METHOD = 405,
-	HTTP_MISDIRECTED = 421,
-	HTTP_UNAVAILABLE = 503,
 };
 
 /** struct client - one connection. @fd -1: free; @out: what is being written */
@@ -66,25 +53,14 @@ struct client {
 };
 
 struct server {
-	const struct wgw_health_options *o;
-	struct wgw_rundir dir;
+	struct wgw_health_source source;
 	int listener, signals;
-	struct wgw_history *history;
 	struct client clients[CONNECTIONS_MAX];
 };
 
-/* ---- answers ---- */
+/* ---- connections ---- */
 
-/** struct answer - @body is malloc'ed */
-struct answer {
-	int status;
-	const char *type;
-	char *body;
-	size_t len;
-	char policy[WGW_PAGE_POLICY_BYTES];
-};
-
-static const char *status_text(int status)
+static const char *status_text(enum wgw_health_status status)
 {
 	switch (status) {
 	case HTTP_OK:
@@ -104,108 +80,6 @@ static const char *status_text(int status)
 	}
 }
 
-/** tunnels() - those that are asked about. False: there are none */
-static bool tunnels(struct server *s, struct wgw_tunnels *list)
-{
-	struct wgw_status *one;
-
-	if (wgw_tunnels_list(&s->dir, list))
-		return false;
-	if (!s->o->what)
-		return list->n > 0;
-	if (wgw_tunnels_find(list, s->o->what, &one) != WGW_EXIT_OK)
-		return false;
-	for (size_t i = 0; i < list->n; i++) {
-		if (list->at[i] != one)
-			wgw_status_free(list->at[i]);
-	}
-	list->at[0] = one;
-	list->n = 1;
-	return true;
-}
-
-/** put_ready() - a line for each tunnel; whether all are ready */
-static bool put_ready(FILE *out, const struct wgw_tunnels *list)
-{
-	bool ready = true;
-
-	for (size_t i = 0; i < list->n; i++)
-		ready = wgw_show_ready(out, list->at[i]) && ready;
-	return ready;
-}
-
-/** put_page() - the status page, and the policy it needs */
-static void put_page(FILE *out, struct server *s, const struct wgw_tunnels *list, struct answer *a)
-{
-	struct wgw_flows *flows = calloc(list->n + 1, sizeof(*flows));
-	char nonce[WGW_PAGE_NONCE_BYTES];
-	struct wgw_page page = {list, flows, s->o->version, nonce, time(NULL)};
-
-	if (!flows) {
-		a->status = HTTP_UNAVAILABLE;
-		return;
-	}
-	for (size_t i = 0; i < list->n; i++)
-		wgw_flows_of(&s->dir, list->at[i], &flows[i]);
-	wgw_page_policy(nonce, a->policy);
-	a->type = "text/html; charset=utf-8";
-	wgw_page_html(out, &page);
-	for (size_t i = 0; i < list->n; i++)
-		wgw_flows_free(&flows[i]);
-	free(flows);
-}
-
-static const char *const paths[] = {"/", "/livez", "/readyz", "/metrics", "/status.json"};
-
-static bool is_served(const char *path)
-{
-	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
-		if (strcmp(path, paths[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-static void make_answer(struct server *s, const char *path, struct answer *a)
-{
-	FILE *out = open_memstream(&a->body, &a->len);
-	struct wgw_tunnels list = {0};
-	uint64_t now = wgw_clock_ns() / WGW_MS_NS;
-
-	a->status = HTTP_OK;
-	a->type = "text/plain; charset=utf-8";
-	if (!out) {
-		a->status = HTTP_UNAVAILABLE;
-		return;
-	}
-	if (!is_served(path)) {
-		a->status = HTTP_NOT_FOUND;
-		fprintf(out, "there are /, /livez, /readyz, /metrics and /status.json\n");
-	} else if (!tunnels(s, &list) && strcmp(path, "/") != 0) {
-		a->status = HTTP_UNAVAILABLE;
-		fprintf(out, "not running\n");
-	} else if (strcmp(path, "/") == 0) {
-		wgw_history_take(s->history, &list, now);
-		put_page(out, s, &list, a);
-	} else if (strcmp(path, "/status.json") == 0) {
-		a->type = "application/json";
-		wgw_history_take(s->history, &list, now);
-		wgw_page_json(out, &list, s->history, now);
-	} else if (strcmp(path, "/livez") == 0) {
-		fprintf(out, "ok\n");
-	} else if (strcmp(path, "/readyz") == 0) {
-		a->status = put_ready(out, &list) ? HTTP_OK : HTTP_UNAVAILABLE;
-	} else {
-		a->type = "text/plain; version=0.0.4; charset=utf-8";
-		wgw_metrics(out, &list, s->o->version);
-	}
-	wgw_tunnels_free(&list);
-	if (fclose(out))
-		a->status = HTTP_UNAVAILABLE;
-}
-
-/* ---- connections ---- */
-
 static void client_close(struct client *c)
 {
 	close(c->fd);
@@ -214,7 +88,7 @@ static void client_close(struct client *c)
 	c->fd = -1;
 }
 
-static void reply(struct client *c, const struct answer *a, bool head)
+static void reply(struct client *c, const struct wgw_health_answer *a, bool head)
 {
 	int len = asprintf(&c->out,
 			   "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
@@ -232,10 +106,11 @@ static void reply(struct client *c, const struct answer *a, bool head)
 		c->out = NULL;
 }
 
-static void reply_error(struct client *c, int status, const char *text)
+static void reply_error(struct client *c, enum wgw_health_status status, const char *text)
 {
 	char body[160];
-	struct answer a = {.status = status, .type = "text/plain; charset=utf-8", .body = body};
+	struct wgw_health_answer a = {
+		.status = status, .type = "text/plain; charset=utf-8", .body = body};
 
 	snprintf(body, sizeof(body), "%s\n", text);
 	a.len = strlen(body);
@@ -297,7 +172,7 @@ static bool is_own_host(const struct server *s, struct client *c)
 
 	c->host[c->host_len] = '\0';
 	/* no browser leaves it out */
-	if (s->o->any_address || s->o->address[0] == '/' || c->host_len == 0)
+	if (s->source.o->any_address || s->source.o->address[0] == '/' || c->host_len == 0)
 		return true;
 	if (strncmp(c->host, "[::1]", 5) == 0)
 		return c->host[5] == '\0' || c->host[5] == ':';
@@ -309,7 +184,7 @@ static bool is_own_host(const struct server *s, struct client *c)
 
 static void perform(struct server *s, struct client *c)
 {
-	struct answer a = {0};
+	struct wgw_health_answer a = {0};
 
 	c->path[c->path_len] = '\0';
 	c->path[strcspn(c->path, "?")] = '\0';
@@ -322,7 +197,7 @@ static void perform(struct server *s, struct client *c)
 		reply_error(c, HTTP_BAD_METHOD, "only GET and HEAD");
 		return;
 	}
-	make_answer(s, c->path, &a);
+	wgw_health_make(&s->source, c->path, &a);
 	reply(c, &a, c->parser.method == HTTP_HEAD);
 	free(a.body);
 }
@@ -389,8 +264,8 @@ static bool may_ask(const struct server *s, int fd)
 	socklen_t len = sizeof(ss);
 	uint32_t uid;
 
-	if (s->o->any_user || s->o->any_address || getsockname(fd, (struct sockaddr *)&ss, &len) ||
-	    ss.ss_family == AF_UNIX)
+	if (s->source.o->any_user || s->source.o->any_address ||
+	    getsockname(fd, (struct sockaddr *)&ss, &len) || ss.ss_family == AF_UNIX)
 		return true;
 	return wgw_loopback_peer_uid(fd, &uid) && (uid == geteuid() || uid == 0);
 }
@@ -488,13 +363,13 @@ int wgw_health_serve(const struct wgw_health_options *o, int fd)
 	sigset_t set;
 
 	if (s)
-		s->history = wgw_history_new();
-	if (!s || !s->history) {
+		s->source.history = wgw_history_new();
+	if (!s || !s->source.history) {
 		free(s);
 		wgw_say(WGW_SAY_ERROR, "out of memory");
 		return WGW_EXIT_RUNTIME;
 	}
-	s->o = o;
+	s->source.o = o;
 	s->listener = fd;
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
 		s->clients[i].fd = -1;
@@ -503,7 +378,7 @@ int wgw_health_serve(const struct wgw_health_options *o, int fd)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	s->signals = signalfd(-1, &set, SFD_CLOEXEC);
-	wgw_rundir_open(&s->dir);
+	wgw_rundir_open(&s->source.dir);
 	loop(s);
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
 		if (s->clients[i].fd >= 0)
@@ -512,94 +387,9 @@ int wgw_health_serve(const struct wgw_health_options *o, int fd)
 	if (o->address[0] == '/')
 		unlink(o->address);
 	close(s->signals);
-	if (s->dir.fd >= 0)
-		close(s->dir.fd);
-	wgw_history_free(s->history);
+	if (s->source.dir.fd >= 0)
+		close(s->source.dir.fd);
+	wgw_history_free(s->source.history);
 	free(s);
 	return WGW_EXIT_OK;
-}
-
-/* ---- the listener ---- */
-
-static int listen_unix(const char *path)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	int fd, err;
-	mode_t old;
-
-	if (strlen(path) >= sizeof(sun.sun_path)) {
-		wgw_say(WGW_SAY_ERROR, "%s: the name is too long for a socket", path);
-		return -1;
-	}
-	strcpy(sun.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (wgw_unix_is_stale(&sun))
-		unlink(path);
-	old = umask(0177);
-	err = fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) || listen(fd, BACKLOG);
-	umask(old);
-	if (!err)
-		return fd;
-	wgw_say(WGW_SAY_ERROR, "%s: %s", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
-static bool is_loopback(const struct sockaddr *sa)
-{
-	if (sa->sa_family == AF_INET)
-		return (ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr) >> 24) == 127;
-	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)sa)->sin6_addr);
-}
-
-static int listen_at(const struct wgw_health_options *o, const struct addrinfo *ai)
-{
-	int fd, one = 1;
-
-	if (!is_loopback(ai->ai_addr) && !o->any_address) {
-		wgw_say(WGW_SAY_ERROR,
-			"%s is not loopback: other hosts could read who the peers are; "
-			"--any-address allows it",
-			o->address);
-		return -1;
-	}
-	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (fd >= 0 && !bind(fd, ai->ai_addr, ai->ai_addrlen) && !listen(fd, BACKLOG))
-		return fd;
-	wgw_say(WGW_SAY_ERROR, "%s: %s", o->address, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
-int wgw_health_listen(const struct wgw_health_options *o)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-				 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-	struct addrinfo *list = NULL;
-	char *host = NULL, port_text[8];
-	const char *wrong;
-	uint16_t port;
-	int fd = -1;
-
-	if (wgw_http_load()) {
-		wgw_say(WGW_SAY_ERROR, "http-parser: %s", strerror(ELIBACC));
-		return -1;
-	}
-	if (o->address[0] == '/')
-		return listen_unix(o->address);
-	wrong = wgw_endpoint_parse(o->address, &host, &port);
-	snprintf(port_text, sizeof(port_text), "%u", wrong ? 0U : port);
-	if (wrong || getaddrinfo(host, port_text, &hints, &list))
-		wgw_say(WGW_SAY_ERROR, "'%s' is neither ADDRESS:PORT nor the path of a socket",
-			o->address);
-	else
-		fd = listen_at(o, list);
-	if (list)
-		freeaddrinfo(list);
-	free(host);
-	return fd;
 }
