@@ -26,8 +26,10 @@
 #include "src/session/channel.h"
 #include "src/tunnel/sockets.h"
 
-enum { BIND_RECHECKS_MAX = 8 };
-enum { MESSAGE_BYTES = sizeof(struct wgw_op) + sizeof(struct wgw_dgram) + 65536 };
+enum {
+	BIND_RECHECKS_MAX = 8, /* sockets in the way of one bind that are looked at */
+	MESSAGE_BYTES = sizeof(struct wgw_op) + sizeof(struct wgw_dgram) + 65536,
+};
 
 enum talk_state {
 	TALK_FIRST,   /* its first message is awaited */
@@ -57,7 +59,7 @@ struct talk {
 	struct wgw_op op;
 };
 
-static uint8_t message[MESSAGE_BYTES];
+static _Alignas(struct wgw_op) uint8_t message[MESSAGE_BYTES];
 
 /* ---- life ---- */
 
@@ -333,49 +335,50 @@ static int do_setopt(struct talk *k)
 	return err;
 }
 
+static void put_option(struct talk *k, const void *value, size_t len)
+{
+	memcpy(k->op.u.option.value, value, len);
+	k->op.u.option.len = (uint32_t)len;
+}
+
+static bool asks_for(const struct talk *k, int level, int name)
+{
+	return k->op.u.option.level == level && k->op.u.option.name == name;
+}
+
+/* What was set, but for options that say how the socket is. */
 static int do_getopt(struct talk *k)
 {
 	struct wgw_sock *sock = talk_sock(k);
+	bool dgram = sock && sock->role == WGW_ROLE_DGRAM;
+	struct wgw_conn *c = sock && sock->role == WGW_ROLE_CONN
+				     ? wgw_container(sock, struct wgw_conn, sock)
+				     : NULL;
 	const struct wgw_option *o;
 
-	if (!sock)
-		return ENOPROTOOPT;
-	if (sock->role == WGW_ROLE_DGRAM && k->op.u.option.level == SOL_SOCKET &&
-	    k->op.u.option.name == SO_ERROR) {
+	if (dgram && asks_for(k, SOL_SOCKET, SO_ERROR)) {
 		int err = wgw_udp_error(sock);
 
-		memcpy(k->op.u.option.value, &err, sizeof(err));
-		k->op.u.option.len = sizeof(err);
-		return 0;
-	}
-	if (sock->role == WGW_ROLE_DGRAM && k->op.u.option.level == IPPROTO_IP &&
-	    k->op.u.option.name == IP_RECVERR) {
+		put_option(k, &err, sizeof(err));
+	} else if (dgram && asks_for(k, IPPROTO_IP, IP_RECVERR)) {
 		struct wgw_dgram told;
 
 		if (!wgw_udp_next_error(sock, &told))
 			return EAGAIN;
-		memcpy(k->op.u.option.value, &told, sizeof(told));
-		k->op.u.option.len = sizeof(told);
-		return 0;
-	}
-	if (sock->role == WGW_ROLE_CONN && k->op.u.option.level == IPPROTO_TCP &&
-	    k->op.u.option.name == TCP_INFO)
-		return wgw_conn_tcp_info(wgw_container(sock, struct wgw_conn, sock),
-					 k->op.u.option.value, &k->op.u.option.len);
-	if (sock->role == WGW_ROLE_CONN && k->op.u.option.level == IPPROTO_TCP &&
-	    k->op.u.option.name == WGW_OPTION_UNACKED) {
+		put_option(k, &told, sizeof(told));
+	} else if (c && asks_for(k, IPPROTO_TCP, TCP_INFO)) {
+		return wgw_conn_tcp_info(c, k->op.u.option.value, &k->op.u.option.len);
+	} else if (c && asks_for(k, IPPROTO_TCP, WGW_OPTION_UNACKED)) {
 		int bytes[2];
 
-		wgw_conn_unacked(wgw_container(sock, struct wgw_conn, sock), bytes);
-		memcpy(k->op.u.option.value, bytes, sizeof(bytes));
-		k->op.u.option.len = sizeof(bytes);
-		return 0;
+		wgw_conn_unacked(c, bytes);
+		put_option(k, bytes, sizeof(bytes));
+	} else {
+		o = sock ? wgw_option_get(sock, k->op.u.option.level, k->op.u.option.name) : NULL;
+		if (!o)
+			return ENOPROTOOPT;
+		put_option(k, o->value, o->len);
 	}
-	o = wgw_option_get(sock, k->op.u.option.level, k->op.u.option.name);
-	if (!o)
-		return ENOPROTOOPT;
-	memcpy(k->op.u.option.value, o->value, o->len);
-	k->op.u.option.len = o->len;
 	return 0;
 }
 
@@ -545,8 +548,7 @@ static void enter(struct talk *k, struct wgw_quota *q)
 	k->state = TALK_WAITING;
 	wgw_list_remove(&k->link);
 	wgw_timer_cancel(s->t->loop, &k->timer);
-	/* An operation on a socket whose opening message was sent before it, on another connection
-	 */
+	/* the socket's opening message may have been sent before this, on another connection */
 	if (k->op.cookie && !talk_sock(k))
 		wgw_op_poke(s);
 	if (k->op.cookie && k->op.kind == WGW_KIND_TCP && !talk_sock(k))

@@ -321,13 +321,12 @@ static void udp_run(struct wgw_job *j)
 {
 	struct wgw_dgram_sock *u = wgw_container(j, struct wgw_dgram_sock, job);
 
-	if (u->dead) {
+	if (u->dead)
 		free(u);
-	} else if (!drain(u, UDP_PER_TURN)) {
+	else if (!drain(u, UDP_PER_TURN))
 		wgw_job_queue(u->sockets, j);
-	} else if (is_closed(u) && !u->held) {
+	else if (is_closed(u) && !u->held)
 		udp_close(u);
-	}
 }
 
 static void udp_ready(struct wgw_watch *w, uint32_t events)
