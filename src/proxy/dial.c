@@ -22,6 +22,7 @@
 
 #include "src/proxy/internal.h"
 
+/** struct candidate - an address to try; @direct: by a kernel socket; @far: the attempt, or NULL */
 struct candidate {
 	struct stack_addr to;
 	bool direct;

@@ -34,6 +34,7 @@ enum {
 	PROXY_ACCEPT_TURN = 256, /* connections of a listener before others have their turn */
 	PROXY_STOP_EVERY_MS = 50,
 	PROXY_UDP_IDLE_S = 300,		    /* of an association */
+	PROXY_UDP_WAITING_MAX = 32,	    /* datagrams of an association whose name is resolved */
 	PROXY_UDP_SENDERS_MAX = 1024,	    /* of a forward; the oldest is forgotten */
 	PROXY_WINNERS = 256,		    /* names whose good address is remembered */
 	PROXY_TAIL_MAX_BYTES = 1024 * 1024, /* kept of a connection that has ended */

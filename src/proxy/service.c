@@ -326,7 +326,6 @@ static int service_start(struct proxy_service *v, const struct wgw_channel_msg *
 			*socket = -1;
 		return err;
 	}
-
 	if (v->kind == WGW_PROXY_STDIO) {
 		proxy_client_own(v, *socket, protocols[v->kind], NULL);
 		*socket = -1;

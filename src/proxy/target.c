@@ -50,9 +50,10 @@ int proxy_target_set(struct proxy_target *t, const char *host, size_t len, uint1
 	t->absolute = len > 1 && t->name[len - 1] == '.';
 	if (t->absolute)
 		t->name[--len] = '\0';
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++) {
 		if (is_odd((uint8_t)t->name[i]))
 			return -EINVAL;
+	}
 	if (t->name[0] == '.')
 		return -EINVAL;
 	t->is_name = true;

@@ -26,7 +26,11 @@
 #include "src/proxy/internal.h"
 #include "src/proxy/socks.h"
 
-enum { DATAGRAM_MAX_BYTES = 65536, PER_TURN = 64, WAITING_MAX = 32, PIECES_MAX = 16 };
+enum {
+	DATAGRAM_MAX_BYTES = 65536,
+	PER_TURN = 64,	 /* datagrams of a client before others have their turn */
+	PIECES_MAX = 16, /* of a datagram from the tunnel */
+};
 
 /** struct waiting - a datagram whose destination is being resolved */
 struct waiting {
@@ -59,6 +63,7 @@ struct proxy_assoc {
 };
 
 static uint8_t buffer[DATAGRAM_MAX_BYTES];
+static const struct stack_addr loopback = {.ip = {[10] = 0xff, 0xff, 127, 0, 0, 1}};
 
 /* ---- from the tunnel ---- */
 
@@ -131,7 +136,7 @@ static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
 static void resolve(struct proxy_assoc *a, const struct proxy_target *to, const uint8_t *payload,
 		    size_t len)
 {
-	struct waiting *w = a->n_waiting < WAITING_MAX ? malloc(sizeof(*w) + len) : NULL;
+	struct waiting *w = a->n_waiting < PROXY_UDP_WAITING_MAX ? malloc(sizeof(*w) + len) : NULL;
 
 	if (!w)
 		return;
@@ -204,7 +209,7 @@ static int open_relay(struct proxy_assoc *a, struct stack_addr *bound)
 {
 	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
-	struct stack_addr at = {.ip = {[10] = 0xff, 0xff, 127, 0, 0, 1}};
+	struct stack_addr at = loopback;
 
 	if (!a->control->unix_peer) {
 		if (getsockname(a->control->end.watch.fd, (struct sockaddr *)&ss, &len) < 0)
@@ -243,11 +248,8 @@ struct proxy_assoc *proxy_assoc_new(struct proxy_client *c, const struct stack_a
 	a->watch = (struct wgw_watch){-1, on_relay};
 	a->idle.due = on_idle;
 	wgw_list_init(&a->waiting);
-	a->client = c->peer;
+	a->client = c->unix_peer ? loopback : c->peer;
 	a->client.port = from->port;
-	if (c->unix_peer)
-		a->client = (struct stack_addr){.ip = {[10] = 0xff, 0xff, 127, 0, 0, 1},
-						.port = from->port};
 	*err = open_relay(a, bound);
 	if (!*err) {
 		a->flow = flow_udp_new(s->t->stack, &any, false, false, &udp_ops, a, err);
