@@ -25,11 +25,12 @@
  *    overflow, so loss is not taken for congestion up to a quarter (radio links, receivers that
  *    sleep); above, it is, for the sake of tiny queues.
  *  - A probe ends when the queue has grown, not when it has some length.
- *  - Who yields to a flow that does not heed loss (BBR's version 1, which Linux calls bbr) starves. Between
- *    probes a flow of this kind loses next to nothing, beside Reno and CUBIC, too; three such spells in a row
- *    with more than an 80th lost say that yielding is in vain. Then loss is not heeded for 5 to 10 s, less if
- *    a spell passes without; after that this flow yields again until three more spells have judged. Of two that
- *    hold out against each other both yield at some time, lose nothing and leave it at that.
+ *  - Who yields to a flow that does not heed loss (BBR's version 1, which Linux calls bbr) starves.
+ *    Between probes a flow of this kind loses next to nothing, beside Reno and CUBIC, too; three
+ *    such spells in a row with more than an 80th lost say that yielding is in vain. Then loss is
+ *    not heeded for 5 to 10 s, less if a spell passes without; after that this flow yields again
+ *    until three more spells have judged. Of two that hold out against each other both yield at
+ *    some time, lose nothing and leave it at that.
  */
 #include "stack/internal.h"
 

@@ -4,7 +4,8 @@
  *
  * Sums are kept in the machine's byte order: the one's complement sum of swapped words is the
  * swapped sum (RFC 1071 section 2B), so the folded result is stored as it is. Every packet is
- * summed once on its way in; what leaves is summed while it is copied, into its segment or out of it.
+ * summed once on its way in; what leaves is summed while it is copied, into its segment or out of
+ * it.
  */
 #include "stack/internal.h"
 

@@ -105,8 +105,8 @@ enum flow_event {
  * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
  * @rx_epoch:	Bytes consumed since @rx_space grew
  * @ooseq_bytes: Of the stack's rx_bytes, what waits out of order in lwIP
- * @unacked:	Bytes committed and not acknowledged, @tx_queued: those still in memory, @tx_total: all since
- *		the beginning
+ * @unacked:	Bytes committed and not acknowledged, @tx_queued: those still in memory, @tx_total:
+ *		all since the beginning
  * @written:	Blocks that segments refer to, in their order (written.c)
  * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first
  *		round trip
@@ -116,7 +116,8 @@ enum flow_event {
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
  * @held:	A pure ACK that a later one may replace, which has replaced @held_acks - 1; it has
- *		blocks, so it may leave after the batch (@held_late), at @held_due_ns, 0: not yet known (acks.c)
+ *		blocks, so it may leave after the batch (@held_late), at @held_due_ns, 0: not yet
+ *		known (acks.c)
  * @ack_number:	Of the last pure ACK, and how many that have left had the same: @acks_sent
  * @err:	What closed() will say
  * @soft_err:	What ICMP said; replaces ETIMEDOUT
@@ -297,7 +298,8 @@ void written_free(struct stack *s);
 uint8_t *written_lent(struct stack *s);
 /* Whether there is another block, to be lent after written_keep */
 bool written_ready(struct stack *s);
-/* What is lent is @f's from now on, until written_acked says that its bytes before @end need no memory */
+/* What is lent is @f's from now on, until written_acked says that its bytes before @end need no
+ * memory */
 void written_keep(struct flow *f, uint64_t end);
 void written_acked(struct flow *f, uint64_t end);
 /* Frees what is kept for later. */
@@ -322,8 +324,8 @@ size_t egress_header(uint8_t *header, const struct stack_addr *from, const struc
 /* A complete packet leaves, or is looped if it is for us. Returns 0 or -errno. */
 int egress_packet(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
 		  size_t len);
-/* Where a packet of @len bytes to @to, an MTU at most, is written, which egress_written then sends as
- * egress_packet does. Nothing else may be sent in between. */
+/* Where a packet of @len bytes to @to, an MTU at most, is written, which egress_written then sends
+ * as egress_packet does. Nothing else may be sent in between. */
 uint8_t *egress_room(struct stack *s, const struct stack_addr *to, size_t len);
 int egress_written(struct stack *s, const struct stack_addr *to, uint8_t *packet, size_t len);
 /* A datagram: transport header @head, then @iov; fragmented if larger than the MTU. */
@@ -335,8 +337,8 @@ void egress_loop_run(struct stack *s);
 void egress_loop_free(struct stack *s);
 
 /* acks.c */
-/* A TCP segment of the current connection, @len bytes in @n pieces: all headers, of which IP's is @header_len
- * bytes, are in the first. */
+/* A TCP segment of the current connection, @len bytes in @n pieces: all headers, of which IP's is
+ * @header_len bytes, are in the first. */
 void acks_segment(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
 		  size_t len, size_t header_len);
 /* Segments with data and the TCP header @tcp leave: what the flow's held ACK says they say, too. */

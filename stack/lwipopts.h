@@ -13,7 +13,7 @@
 #define NO_SYS			       1
 #define SYS_LIGHTWEIGHT_PROT	       0
 #define LWIP_TIMERS		       0
-#define MEM_CUSTOM_ALLOCATOR	       1 /* malloc's (memory.c): used only while something is queued */
+#define MEM_CUSTOM_ALLOCATOR	       1 /* malloc's (memory.c): only while something is queued */
 #define MEM_CUSTOM_MALLOC	       stack_lwip_malloc
 #define MEM_CUSTOM_FREE		       stack_lwip_free
 #define MEM_CUSTOM_CALLOC(n, size)     NULL /* TCP calls none */

@@ -241,8 +241,8 @@ void stack_sender_output(struct tcp_pcb *pcb)
 }
 
 /* lwIP will walk the segments from one to the next, each cold since it was sent: here their
- * addresses are known without walking, so that all are fetched at once. The pbuf lies before and the
- * TCP header behind (patches 10 and 11). */
+ * addresses are known without walking, so that all are fetched at once. The pbuf lies before and
+ * the TCP header behind (patches 10 and 11). */
 static void prefetch(const struct tcp_seg *seg)
 {
 	const uint8_t *p = (const uint8_t *)seg;

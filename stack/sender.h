@@ -32,7 +32,8 @@ enum tx_state {
  * @prev, @next: Neighbours in the list of its state, indices; 0: none
  * @skip:	TX_SACKED: no index between this one and @skip is in another state
  * @sent_ns:	Last transmission. The rest is the connection at that time (draft-cheng-iccrg-
- *		delivery-rate-estimation): @first_sent_ns, @delivered_ns, @delivered, @lost, @inflight
+ *		delivery-rate-estimation): @first_sent_ns, @delivered_ns, @delivered, @lost,
+ *		@inflight
  * @again:	Sent more than once: its round trip is ambiguous
  */
 struct tx_seg {
@@ -101,8 +102,8 @@ enum bbr_state {
  * @round_rtt_ns, @last_rtt_ns: Shortest round trip of the present and of the last round
  * @round_bw, @full_bw, @full_bw_rounds: Does the bandwidth still grow?
  * @lossy: The last probe lost too much
- * @spell_lost, @spell_delivered: Bytes since the last probe's end; @vain_spells: in how many of them in a row
- *		much was lost
+ * @spell_lost, @spell_delivered: Bytes since the last probe's end; @vain_spells: in how many of
+ *		them in a row much was lost
  * @hold_out_ns: Until then loss is not heeded
  */
 struct bbr {
