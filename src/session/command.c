@@ -9,13 +9,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "src/session/session.h"
+
+enum { STACK_BYTES = 64 * 1024, STACK_ALIGN_BYTES = 16 };
 
 _Noreturn static void refuse(int err)
 {
@@ -88,26 +90,60 @@ static void hand_over(int to)
 		_exit(WGW_EXIT_FAILED);
 }
 
+/** struct start - what the child of start_supervised() is made of */
+struct start {
+	const struct wgw_launch *launch;
+	const struct wgw_inherited *in;
+	char **environment;
+	int to;
+};
+
+static int supervised_child(void *arg)
+{
+	const struct start *s = arg;
+
+	if (s->launch->options->isolate)
+		isolate(s->launch);
+	hand_over(s->to);
+	become(s->launch->options, s->in, s->environment);
+}
+
+/** clone_child() - as vfork(2), returns when the child has become the command or has failed. Until
+ * then it runs in our memory, on a part of our stack: our pages are not copied for a few calls. Only
+ * isolate() needs a copy, as it forgets the keys. The child, or -1 with errno. */
+static pid_t clone_child(struct start *start)
+{
+	const struct wgw_run_options *options = start->launch->options;
+	int flags = CLONE_FILES | CLONE_VFORK | SIGCHLD | (options->isolate ? 0 : CLONE_VM);
+	size_t argc = 0;
+
+	/* execvpe(3) has them on the stack once more when a shell has to run the file */
+	while (options->command[argc])
+		argc++;
+
+	char stack[STACK_BYTES + argc * sizeof(*options->command)];
+	uintptr_t top = (uintptr_t)(stack + sizeof(stack));
+
+	return clone(supervised_child, (void *)(top - top % STACK_ALIGN_BYTES), flags, start);
+}
+
 static pid_t start_supervised(const struct wgw_launch *l, const struct wgw_inherited *in,
 			      char **environment, int *listener)
 {
-	int ends[2];
+	struct start start = {l, in, environment, -1};
+	int ends[2], err;
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return -1;
-	/* as vfork(2), this returns when the child has become the command or has failed */
-	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
-	if (pid == 0) {
-		if (l->options->isolate)
-			isolate(l);
-		hand_over(ends[1]);
-		become(l->options, in, environment);
-	}
+	start.to = ends[1];
+	pid = clone_child(&start);
+	err = errno;
 	if (read(ends[0], listener, sizeof(*listener)) != (ssize_t)sizeof(*listener))
 		*listener = -1; /* the child has said why, and has ended */
 	close(ends[0]);
 	close(ends[1]);
+	errno = err;
 	return pid;
 }
 
