@@ -9,7 +9,8 @@
  *		value on AF_UNIX and does nothing with it). Written by the shim, shared by dup, fork
  *		and descriptor passing. Says that the socket is ours, and what kind it is.
  *   label	abstract name bound to the application's socket when a TCP connect has ended
- *		(success or failure), and to the tunnel process's end of an accepted connection. Sealed.
+ *		(success or failure), and to the tunnel process's end of an accepted connection.
+ *		Sealed.
  *   connect record  what a TCP connect queues into the socket itself; see below.
  *   operations	short SEQPACKET conversations with the tunnel process: one connection, one request,
  *		one reply (struct wgw_op). The socket is named by its SO_COOKIE.

@@ -151,7 +151,8 @@ CASE(obsolete_options)
 	did("IP options", setsockopt(udp_socket(false), IPPROTO_IP, IP_OPTIONS, no_operation, 4));
 }
 
-/* A destination as ancillary data, an address of somebody else, a port that comes with the connection. */
+/* A destination as ancillary data, an address of somebody else, a port that comes with the
+ * connection. */
 CASE(options_without_effect)
 {
 	char data[16], control[256];

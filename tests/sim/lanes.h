@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lanes.h - connections that come and go in every way that there is, over a wire that loses: part of sim_stack.c
+ * lanes.h - connections that come and go in every way that there is, over a wire that loses: part
+ * of sim_stack.c
  *
  * Each must deliver all or say why not, and in the end nothing may be left, not even a timer.
  */

@@ -2,14 +2,14 @@
 /*
  * rivals.h - other senders, reduced to how they share a bottleneck
  *
- * Packets of one size by number, each answered by one acknowledgement. The path keeps their order, so what is
- * three numbers below an answered one is lost; it is sent again under a new number, and every packet that
- * arrives counts as data.
+ * Packets of one size by number, each answered by one acknowledgement. The path keeps their order,
+ * so what is three numbers below an answered one is lost; it is sent again under a new number, and
+ * every packet that arrives counts as data.
  *
  *  - Reno: RFC 5681, one halving a flight.
- *  - BBR version 1, what Linux calls bbr, after draft-cardwell-iccrg-bbr-congestion-control-00: eight
- *    phases of a round trip at 1.25, 0.75 and six times 1 of the greatest rate of ten rounds, twice the
- *    product in flight, losses heeded for one round only.
+ *  - BBR version 1, what Linux calls bbr, after draft-cardwell-iccrg-bbr-congestion-control-00:
+ *    eight phases of a round trip at 1.25, 0.75 and six times 1 of the greatest rate of ten rounds,
+ *    twice the product in flight, losses heeded for one round only.
  */
 #ifndef TEST_SIM_RIVALS_H
 #define TEST_SIM_RIVALS_H
@@ -106,7 +106,8 @@ static inline double rival_pacing_gain(const struct rival *r)
 	return r->phase == 0 ? 1.25 : r->phase == 1 ? 0.75 : 1;
 }
 
-/* When the next packet may leave; UINT64_MAX: not before an answer. A timeout is also a reason to ask. */
+/* When the next packet may leave; UINT64_MAX: not before an answer. A timeout is also a reason to
+ * ask. */
 static inline uint64_t rival_due(const struct rival *r)
 {
 	uint64_t timeout = r->progress_ns + (uint64_t)r->srtt_ns + RIVAL_RTO_MIN_NS;

@@ -2,8 +2,8 @@
 /*
  * test_proxy_files.c - texts of keys that a proxy reads: nothing of them stays when reading fails
  *
- * read, pread and sodium_memzero are defined here: the first two fail in the middle when they are told to, the
- * third one notes what was wiped.
+ * read, pread and sodium_memzero are defined here: the first two fail in the middle when they are
+ * told to, the third one notes what was wiped.
  */
 #include <check.h>
 #include <errno.h>

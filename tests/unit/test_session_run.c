@@ -403,8 +403,8 @@ static char state_of(pid_t pid)
 	return text ? text[2] : '-';
 }
 
-/** start_stopped() - @script, which says its process id in $NOTE, is stopped, and the front with it;
- * that number */
+/** start_stopped() - @script, which says its process id in $NOTE, is stopped, and the front with
+ * it; that number */
 static pid_t start_stopped(const char *script)
 {
 	pid_t command;

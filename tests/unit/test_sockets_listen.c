@@ -441,8 +441,8 @@ START_TEST(direct_connection_carries_data_fin_and_reset)
 }
 END_TEST
 
-/* Large pieces are spliced; what the application has no room for, and what nobody will read, leaves the
- * pipe again. */
+/* Large pieces are spliced; what the application has no room for, and what nobody will read, leaves
+ * the pipe again. */
 START_TEST(direct_download_is_whole_after_one_that_was_abandoned)
 {
 	enum { SIZE = 2 << 20, ABANDONED_AT = 700000, PIECE = 37001 };

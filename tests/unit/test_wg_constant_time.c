@@ -6,9 +6,9 @@
  * reports every branch and every address that depends on them. The program starts itself under
  * Valgrind; without it, or in a build with sanitisers, it is skipped.
  *
- * What is compared is ours. The primitives that compute it are libsodium's and libb2's, and run with
- * the same secrets here. Whether a tag is right is public once it is known, so the AEAD's verdict,
- * on which libraries branch, cannot be watched this way.
+ * What is compared is ours. The primitives that compute it are libsodium's and libb2's, and run
+ * with the same secrets here. Whether a tag is right is public once it is known, so the AEAD's
+ * verdict, on which libraries branch, cannot be watched this way.
  */
 #include <stdio.h>
 #include <stdlib.h>

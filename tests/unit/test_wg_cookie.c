@@ -353,7 +353,8 @@ START_TEST(who_tries_again_is_told_from_the_flood)
 }
 END_TEST
 
-/* An initiation to node @i with a right mac1, garbage besides, from @host and @port. @mac2: which is wrong */
+/* An initiation to node @i with a right mac1, garbage besides, from @host and @port. @mac2: which
+ * is wrong */
 static void garbage_from(struct sim *sim, int i, uint32_t host, uint16_t port, bool mac2)
 {
 	struct sim_node *node = &sim->nodes[i];

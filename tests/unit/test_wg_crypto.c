@@ -3,8 +3,8 @@
  * test_wg_crypto.c - the primitives and the Noise transcript against published answers
  *
  * BLAKE2s: RFC 7693 appendix B and the BLAKE2 reference KAT. KDF: HMAC-BLAKE2s vectors published
- * with wireguard-go. X25519: RFC 7748, Wycheproof. AEAD: RFC 8439, draft-irtf-cfrg-xchacha. Transcript: the
- * Cacophony vector of Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s.
+ * with wireguard-go. X25519: RFC 7748, Wycheproof. AEAD: RFC 8439, draft-irtf-cfrg-xchacha.
+ * Transcript: the Cacophony vector of Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s.
  */
 #include "tests/unit/test_wg_sim.h"
 #include "wg/aead.h"

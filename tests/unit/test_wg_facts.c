@@ -2,8 +2,8 @@
 /*
  * test_wg_facts.c - the primitives against published facts about their edge cases (wg_facts.h)
  *
- * libsodium's AEADs as the handshake and the cookies call them, X25519, and every provider that seals
- * transport data.
+ * libsodium's AEADs as the handshake and the cookies call them, X25519, and every provider that
+ * seals transport data.
  */
 #include "tests/unit/test_wg_sim.h"
 #include "tests/unit/wg_facts.h"

@@ -245,7 +245,8 @@ static void confirm(void)
 	take(1);
 }
 
-/* The data path's provider is libsodium, which wipes its own stack; what others leave there is theirs. */
+/* The data path's provider is libsodium, which wipes its own stack; what others leave there is
+ * theirs. */
 START_TEST(handshake_leaves_no_key_on_the_stack)
 {
 	static struct wg_ops ops;

@@ -329,7 +329,8 @@ START_TEST(indices_look_random)
 }
 END_TEST
 
-/* Were the index of a handshake taken for that of a session, the keys would be what lies beside it. */
+/* Were the index of a handshake taken for that of a session, the keys would be what lies beside
+ * it. */
 START_TEST(handshake_is_never_taken_for_a_session)
 {
 	struct wg_peer *p0;

@@ -590,8 +590,8 @@ START_TEST(retries_know_address_and_port)
 }
 END_TEST
 
-/* How many of @per_s made-up sources a second were recognised in the seventh second; and of a hundred
- * that were noted in the second second, with them, how many were when they came again */
+/* How many of @per_s made-up sources a second were recognised in the seventh second; and of a
+ * hundred that were noted in the second second, with them, how many were when they came again */
 static unsigned int mistaken(unsigned int per_s, unsigned int *recognised)
 {
 	struct wg_retries retries;

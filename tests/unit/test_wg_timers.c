@@ -277,7 +277,8 @@ START_TEST(giving_up_ends_a_passive_keepalive)
 }
 END_TEST
 
-/* All timers of node 0 are due at once; what erases keys must not erase the handshake that begins then. */
+/* All timers of node 0 are due at once; what erases keys must not erase the handshake that begins
+ * then. */
 START_TEST(the_handshake_after_a_long_sleep_needs_no_second_try)
 {
 	sim_send(sim, 0, 1);
@@ -502,7 +503,8 @@ START_TEST(persistent_keepalive_goes_on_for_ever)
 }
 END_TEST
 
-/* It falls due when a response was just sent, so that there can be neither a packet nor an initiation. */
+/* It falls due when a response was just sent, so that there can be neither a packet nor an
+ * initiation. */
 START_TEST(persistent_keepalive_comes_back_after_a_response)
 {
 	struct sim_datagram *d = sim_catch_initiation(sim, 0);

@@ -2,14 +2,16 @@
 /*
  * wg_facts.h - published facts about the primitives, and some of our own about Poly1305
  *
- * From Wycheproof (C2SP/wycheproof, testvectors_v1): x25519_test.json, chacha20_poly1305_test.json and
- * xchacha20_poly1305_test.json, with their numbers there. Chosen are those that have broken somebody: tags, keys
- * and sums of Poly1305 at limits, few bytes and none, public keys that are not canonical or on the twist.
+ * From Wycheproof (C2SP/wycheproof, testvectors_v1): x25519_test.json, chacha20_poly1305_test.json
+ * and xchacha20_poly1305_test.json, with their numbers there. Chosen are those that have broken
+ * somebody: tags, keys and sums of Poly1305 at limits, few bytes and none, public keys that are not
+ * canonical or on the twist.
  *
- * Transport data has no additional data and the first four bytes of its nonce are zero, which no edge case of
- * Wycheproof's has. So for the providers there are facts of the same kind that were made for them: the last block
- * of the ciphertext is the one for which the tag, or the sum before the key is added, is what it is. They were
- * computed with big integers, by none of the libraries that are tested with them.
+ * Transport data has no additional data and the first four bytes of its nonce are zero, which no
+ * edge case of Wycheproof's has. So for the providers there are facts of the same kind that were
+ * made for them: the last block of the ciphertext is the one for which the tag, or the sum before
+ * the key is added, is what it is. They were computed with big integers, by none of the libraries
+ * that are tested with them.
  */
 #ifndef TESTS_UNIT_WG_FACTS_H
 #define TESTS_UNIT_WG_FACTS_H
@@ -29,7 +31,8 @@ struct dh_fact {
 	const char *public_key, *private_key, *shared;
 };
 
-/** struct poly_fact - the key is 32 times @key; all blocks of the ciphertext but the last are 16 times @fill */
+/** struct poly_fact - the key is 32 times @key; all blocks of the ciphertext but the last are 16
+ * times @fill */
 struct poly_fact {
 	uint8_t key;
 	uint64_t counter;
