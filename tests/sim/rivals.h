@@ -9,7 +9,8 @@
  *  - Reno: RFC 5681, one halving a flight.
  *  - BBR version 1, what Linux calls bbr, after draft-cardwell-iccrg-bbr-congestion-control-00:
  *    eight phases of a round trip at 1.25, 0.75 and six times 1 of the greatest rate of ten rounds,
- *    twice the product in flight, losses heeded for one round only.
+ *    twice the product in flight, losses heeded for one round only. It leaves in bursts, as
+ *    Linux's does: they overflow a full queue where single packets find room.
  */
 #ifndef TEST_SIM_RIVALS_H
 #define TEST_SIM_RIVALS_H
@@ -28,6 +29,7 @@ enum {
 	RIVAL_PHASES = 8,
 	RIVAL_DUPACKS = 3,
 	RIVAL_CWND_MIN = 4,
+	RIVAL_BURST_MIN = 2,
 };
 
 #define RIVAL_RTO_MIN_NS    200000000ull
@@ -35,7 +37,7 @@ enum {
 #define RIVAL_MIN_RTT_NS    10000000000ull
 #define RIVAL_FIRST_RATE    (10 * 2.885 / 0.04) /* the first window in 40 ms */
 #define RIVAL_STARTUP_GAIN  2.885
-#define RIVAL_QUANTUM_RATIO 0.001 /* a burst: what leaves in a millisecond */
+#define RIVAL_QUANTUM_RATIO 0.001 /* a burst: a millisecond's, RIVAL_BURST_MIN at least */
 
 struct rival_packet {
 	uint64_t sent_ns, delivered, delivered_ns, first_sent_ns;
@@ -48,6 +50,8 @@ enum rival_state { RIVAL_STARTUP, RIVAL_DRAIN, RIVAL_PROBE_BW, RIVAL_PROBE_RTT }
  * struct rival - one sender; in packets, packets per second, nanoseconds
  * @head, @tail: The least number that is neither answered nor lost, the next one
  * @recover:	Losses below belong to a flight that was answered for already
+ * @burst, @owed_ns: What has left since pace_ns was set, and the time that it takes at the pacing
+ *		rate
  * @rates:	The greatest delivery rate of each of the last rounds
  */
 struct rival {
@@ -55,13 +59,13 @@ struct rival {
 	struct rival_packet ring[RIVAL_RING];
 	uint64_t head, tail, inflight, recover, delivered, delivered_ns, first_sent_ns, progress_ns;
 	uint64_t lost;
-	double cwnd, ssthresh, srtt_ns;
+	double cwnd, ssthresh, srtt_ns, owed_ns;
 
 	enum rival_state state;
 	double rates[RIVAL_BW_ROUNDS], full_rate, prior_cwnd;
 	uint64_t pace_ns, rounds, round_end, min_rtt_ns, min_rtt_at_ns, phase_ns, probe_done_ns;
 	uint64_t conserve_until;
-	unsigned int phase, full_rounds;
+	unsigned int phase, full_rounds, burst;
 	bool conserve, filled;
 };
 
@@ -148,7 +152,12 @@ static inline bool rival_send(struct rival *r, uint64_t now, uint64_t *number)
 		rate = RIVAL_FIRST_RATE / RIVAL_STARTUP_GAIN;
 	if (r->pace_ns < now)
 		r->pace_ns = now;
-	r->pace_ns += (uint64_t)(1e9 / (rate * rival_pacing_gain(r)));
+	r->owed_ns += 1e9 / (rate * rival_pacing_gain(r));
+	if (++r->burst >= RIVAL_BURST_MIN && r->owed_ns >= 1e9 * RIVAL_QUANTUM_RATIO) {
+		r->pace_ns += (uint64_t)r->owed_ns;
+		r->owed_ns = 0;
+		r->burst = 0;
+	}
 	*number = r->tail++;
 	r->inflight++;
 	return true;
@@ -244,7 +253,7 @@ static inline void rival_probe_rtt(struct rival *r, uint64_t rtt, uint64_t now)
 static inline void rival_bbr_cwnd(struct rival *r, unsigned int lost)
 {
 	double gain = r->state == RIVAL_PROBE_BW ? 2 : RIVAL_STARTUP_GAIN, target;
-	double quantum = rival_most(rival_rate(r) * RIVAL_QUANTUM_RATIO, 2);
+	double quantum = rival_most(rival_rate(r) * RIVAL_QUANTUM_RATIO, RIVAL_BURST_MIN);
 
 	if (lost > 0) {
 		r->cwnd = rival_most(r->cwnd - lost, 1);
