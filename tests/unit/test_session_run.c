@@ -658,7 +658,7 @@ static void move_to_temporary_directory(char *self)
 	if (!mkdtemp(at))
 		exit(1);
 	snprintf(command, sizeof(command),
-		 "cp /proc/%d/exe %s/test && cp \"$(sed -n 's/.* \\(\\/.*libinih.*\\)/\\1/p' "
+		 "cp /proc/%d/exe %s/test && cp \"$(sed -n 's/.* \\(\\/.*libsodium.*\\)/\\1/p' "
 		 "/proc/%d/maps | head -1)\" %s/libwgwrap.so",
 		 (int)getpid(), at, (int)getpid(), at);
 	if (system(command) == 0) {
