@@ -402,6 +402,120 @@ START_TEST(a_smaller_path_mtu_cuts_trains_anew)
 }
 END_TEST
 
+/* The same of what was copied, also when it has to be cut anew: what lies below the ACK would never
+ * be acknowledged again. */
+START_TEST(what_is_acknowledged_within_a_copied_segment_stays_so)
+{
+	enum { ACKED = 1001, MTU = 600 };
+	uint8_t packet[40];
+	size_t first;
+
+	connect_fast(PEER4);
+	first = fast.written;
+	ck_assert_uint_eq(write_more(MSS), MSS);
+	pass_ns(0);
+	ck_assert_uint_eq(h.n_sent - h.n_taken, 1);
+	memcpy(packet, h.sent[h.n_taken].data, sizeof(packet));
+	wire_forget();
+	memset(fast.has + first, true, ACKED);
+	fast.in_order = first + ACKED;
+	acknowledge();
+	ck_assert_uint_eq(flow_unacked(fast.s.flow), MSS - ACKED);
+	put_be32(packet + 24, fast.p.ack);
+	too_big(packet, MTU);
+	ck_assert_uint_eq(h.n_sent - h.n_taken, 1);
+	ck_assert_uint_eq(wire_segment().seq, fast.p.ack);
+	h.n_taken--;
+	finish(RTT_NS);
+}
+END_TEST
+
+START_TEST(a_window_between_two_path_mtus_gets_a_packet)
+{
+	enum { MTU = 1000, WINDOW = 1024 };
+	uint8_t packet[40];
+
+	connect_fast(PEER4);
+	write_more(1);
+	memcpy(packet, h.sent[h.n_taken].data, sizeof(packet));
+	take(0);
+	acknowledge();
+	close_window();
+	ck_assert_uint_eq(write_more(MSS), MSS);
+	open_window(WINDOW);
+	put_be32(packet + 24, fast.p.ack);
+	too_big(packet, MTU);
+	fast.largest = 0;
+	finish(100 * 1000 * 1000);
+	ck_assert_uint_eq(fast.largest, MTU - 40);
+}
+END_TEST
+
+/* What has left since, up to the returned sequence number */
+static uint32_t forget_sent(uint32_t end)
+{
+	while (h.n_taken < h.n_sent) {
+		struct segment g = wire_segment();
+
+		if ((int32_t)(g.seq + g.len - end) > 0)
+			end = g.seq + g.len;
+	}
+	h_recycle();
+	return end;
+}
+
+/* A peer with a tiny MSS on whose path a long queue of trains leaves packet by packet: lwIP's count
+ * of them has 16 bits. */
+START_TEST(trains_that_are_taken_apart_are_bounded)
+{
+	enum { TINY = 88, FLIGHT = 4500 * 1000, STEPS = 40000, STEP_NS = 440 };
+	static const uint8_t options[] = {2, 4, 0, TINY, 1, 3, 3, 14, 1, 1, 4, 2};
+	const struct flow_options cubic = {.congestion = FLOW_CUBIC};
+	struct peer *p = &fast.p;
+	struct flow_info info;
+	uint32_t end;
+	int i, err;
+
+	memset(&fast, 0, sizeof(fast));
+	p->them = addr(PEER4, PORT);
+	p->window = WINDOW_MAX;
+	fast.s.flow = flow_connect(h.stack, NULL, &p->them, &cubic, &seen_ops, &fast.s, &err);
+	ck_assert_ptr_nonnull(fast.s.flow);
+	h.now += 100 * 1000 * 1000;
+	p->us = parse_segment(&h.sent[0]).from;
+	end = p->ack = wire_segment().seq + 1;
+	peer_raw(p, SYN | ACK, p->seq, p->ack, options, sizeof(options), NULL, 0);
+	p->seq++;
+	do { /* until much may be in flight */
+		for (i = 0; i < 50; i++) {
+			flow_write(fast.s.flow, data, FLIGHT / 2);
+			pass_ns(2 * 1000 * 1000);
+			end = forget_sent(end);
+		}
+		p->ack = end;
+		peer_send(p, ACK, NULL, 0);
+		flow_info(fast.s.flow, &info);
+	} while (info.cwnd < FLIGHT);
+	pass_ns(100 * 1000 * 1000);
+	p->ack = end = forget_sent(end);
+	p->window = 0;
+	peer_send(p, ACK, NULL, 0);
+	ck_assert_uint_eq(flow_write(fast.s.flow, data, FLIGHT), FLIGHT);
+	p->window = WINDOW_MAX;
+	for (i = 0; i < STEPS; i++) { /* whatever comes is an occasion to send a packet */
+		peer_send(p, ACK, data, 1);
+		pass_ns(STEP_NS);
+		end = forget_sent(end);
+	}
+	p->ack = end;
+	peer_send(p, ACK, NULL, 0);
+	h_pass_ms(1000);
+	ck_assert_int_eq(fast.s.closed, 0);
+	ck_assert_uint_gt(h.n_sent, 0);
+	free(fast.s.data);
+}
+END_TEST
+
 START_TEST(a_fin_is_in_the_last_packet_and_leaves_again_alone)
 {
 	connect_fast(PEER4);
@@ -494,6 +608,9 @@ static void add(TCase *tc)
 	tcase_add_test(tc, the_congestion_window_gets_no_whole_train_beyond_it);
 	tcase_add_test(tc, a_window_smaller_than_a_packet_gets_a_part);
 	tcase_add_test(tc, a_smaller_path_mtu_cuts_trains_anew);
+	tcase_add_test(tc, what_is_acknowledged_within_a_copied_segment_stays_so);
+	tcase_add_test(tc, a_window_between_two_path_mtus_gets_a_packet);
+	tcase_add_test(tc, trains_that_are_taken_apart_are_bounded);
 	tcase_add_test(tc, a_fin_is_in_the_last_packet_and_leaves_again_alone);
 	tcase_add_test(tc, a_train_carries_the_acknowledgement);
 	tcase_add_test(tc, a_lost_connection_gives_everything_back);
