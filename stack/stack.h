@@ -40,9 +40,10 @@ enum {
  * @random:	Cryptographic randomness
  * @output:	An inner packet of @len bytes in @n pieces, valid during the call only.
  *		Returns 0 or a negative errno; the packet is dropped then.
- * @room:	Where an inner packet of @len bytes, an MTU at most, is written that @written then
- *		takes as @output does: saves a copy. Never NULL; nothing is output in between. Both
- *		may be missing
+ * @room:	Where the next inner packet, of @len bytes, the MTU at most, is to be written; never
+ *		NULL. It and @written save a copy; both may be NULL
+ * @written:	Takes the packet of @len bytes at @packet, which @room returned, as @output does.
+ *		Nothing is output in between
  * @port_is_bound: Whether the embedder has promised the port of @local to somebody: no connection
  *		is given it as its ephemeral one. May be NULL
  */
