@@ -53,7 +53,8 @@ int wgw_down(const char *what);
 /* Like wgw_up for the file a running tunnel was started from, @what as in wgw_tunnels_find. */
 int wgw_reload_running(const char *what);
 
-/* reload.c: brings the running tunnel to what @l says. Returns 0, or -1. */
+/* reload.c: brings the running tunnel to what @l says. Returns 0, -ENOTCONN: no tunnel process runs,
+ * or -1: it stays as it is. */
 int wgw_reload(struct wgw_launch *l);
 
 /** struct wgw_keeper_health - the listener of `wgwrap up --health`, @fd -1: there is none; @pid:

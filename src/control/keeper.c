@@ -84,12 +84,14 @@ static int until(uint64_t deadline)
 	return deadline <= now ? 0 : (int)((deadline - now) / WGW_MS_NS) + 1;
 }
 
-/** take_file() - takes what the file says now; what is wrong with it leaves all as it was */
+/** take_file() - takes what the file says now; what is wrong with it leaves all as it was. If the
+ * tunnel process has just died the next one begins with that. */
 static void take_file(struct wgw_supervisor *s)
 {
 	struct wgw_run_options options = *s->launch->options;
 	struct wgw_config *config, *old = s->launch->config;
 	struct wgw_launch fresh;
+	int err;
 
 	options.config = old->path;
 	if (!old->path) {
@@ -106,7 +108,8 @@ static void take_file(struct wgw_supervisor *s)
 		return;
 	}
 	memcpy(fresh.running, s->launch->name, sizeof(fresh.running));
-	if (wgw_reload(&fresh) == 0) {
+	err = wgw_reload(&fresh);
+	if (err == 0 || err == -ENOTCONN) {
 		wgw_launch_follow(s->launch, &fresh);
 		wgw_config_free(old);
 	} else {

@@ -137,7 +137,7 @@ static void say_refusal(const struct wgw_launch *l, const struct wgw_channel_msg
 			strerror(reply->err), len ? ": " : "", text);
 }
 
-/* Asks over @fd. Returns 0, or -1 after an error was said. */
+/* Asks over @fd. Returns 0, or as wgw_reload after an error was said. */
 static int ask(const struct wgw_launch *l, int fd, const int fds[2])
 {
 	struct wgw_channel_msg reply;
@@ -145,7 +145,7 @@ static int ask(const struct wgw_launch *l, int fd, const int fds[2])
 
 	if (err) {
 		wgw_say(WGW_SAY_ERROR, "the tunnel process does not answer: %s", strerror(-err));
-		return -1;
+		return err == -ETIMEDOUT ? -1 : -ENOTCONN;
 	}
 	if (reply.err) {
 		say_refusal(l, &reply);
@@ -156,14 +156,14 @@ static int ask(const struct wgw_launch *l, int fd, const int fds[2])
 	return 0;
 }
 
-/* Asks the tunnel called @name. Returns 0, or -1 after an error was said. */
+/* Asks the tunnel called @name. Returns 0, or as wgw_reload after an error was said. */
 static int ask_by_name(const struct wgw_launch *l, const char *name, const int fds[2])
 {
 	int fd = wgw_control_connect(&l->dir, name), err;
 
 	if (fd < 0) {
 		wgw_say(WGW_SAY_ERROR, "the tunnel process cannot be reached: %s", strerror(-fd));
-		return -1;
+		return -ENOTCONN;
 	}
 	err = ask(l, fd, fds);
 	close(fd);

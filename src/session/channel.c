@@ -103,13 +103,16 @@ int wgw_channel_receive_fd(int fd, struct wgw_channel_msg *msg, int flags, int *
 			     .msg_iovlen = 1,
 			     .msg_control = control.bytes,
 			     .msg_controllen = sizeof(control.bytes)};
+	bool reset = false;
 	ssize_t len;
 
 	memset(msg, 0, sizeof(*msg));
 	*passed = -1;
-	do
+	/* that the other end has died without reading all is told once, before what it had sent */
+	do {
 		len = recvmsg(fd, &hdr, flags | MSG_CMSG_CLOEXEC);
-	while (len < 0 && errno == EINTR);
+		reset = len < 0 && errno == ECONNRESET && !reset;
+	} while (reset || (len < 0 && errno == EINTR));
 	if (len > 0)
 		wgw_cmsg_take(&hdr, passed, 1);
 	if (len < 0)

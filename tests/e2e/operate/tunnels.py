@@ -347,8 +347,12 @@ def _(w):
     assert w.tunnel("client")["pid"] == before["pid"]
     left = os.listdir(w.env["WGWRAP_RUNTIME_DIR"])
     assert not [name for name in left if name.startswith(before["id"])], left
-    # its keeper has the file's key, too
+    # its keeper has the file's key, too, even if it had no time to hear of it
+    keeper = next(session["pid"] for session in after["sessions"] if session["keeper"])
+    os.kill(keeper, signal.SIGSTOP)
+    change_private_key(w)
     os.kill(before["pid"], signal.SIGKILL)
+    os.kill(keeper, signal.SIGCONT)
     t.wait_until("another one runs", lambda: "client" in w.running() and w.tunnel("client")["pid"] != before["pid"])
     assert w.tunnel("client")["publicKey"] == w.keys["client_public"] and w.fetch()
 
