@@ -171,7 +171,8 @@ START_TEST(one_direction_shut_shows_the_close_all_the_same)
 }
 END_TEST
 
-START_TEST(shut_both_ways_it_lives_until_nobody_holds_it)
+/* A connected socket, shut both ways */
+static int start_shut(void)
 {
 	int fd;
 
@@ -180,6 +181,13 @@ START_TEST(shut_both_ways_it_lives_until_nobody_holds_it)
 	fake_run(5);
 	connected(fd, &app_peer);
 	ck_assert_int_eq(shutdown_op(fd, SHUT_RDWR), 0);
+	return fd;
+}
+
+START_TEST(shut_both_ways_it_lives_until_nobody_holds_it)
+{
+	int fd = start_shut();
+
 	fake_run(2500);
 	ck_assert(wgw_sockets_busy(&fake_tunnel)); /* somebody holds it, says the supervisor */
 	ck_assert_uint_gt(fake_session.scans, 0);
@@ -193,13 +201,8 @@ END_TEST
 
 START_TEST(shut_both_ways_it_ends_with_its_session)
 {
-	int fd;
+	int fd = start_shut();
 
-	fake_start();
-	fd = udp_open();
-	fake_run(5);
-	connected(fd, &app_peer);
-	ck_assert_int_eq(shutdown_op(fd, SHUT_RDWR), 0);
 	fake_run(5);
 	ck_assert(wgw_sockets_busy(&fake_tunnel));
 	wgw_sockets_session_over(&fake_tunnel, &fake_session);
