@@ -59,7 +59,7 @@ err_t stack_train_output(struct tcp_pcb *pcb, const struct tcp_seg *seg, u32_t f
 	const uint8_t *data = TCP_PBUF_REF(seg->p)->payload;
 	uint8_t tcp[TCP_HEADER_BYTES], flags, last;
 
-	memcpy(tcp, seg->tcphdr, sizeof(tcp)); /* they have no options (patch 04) */
+	memcpy(tcp, seg->tcphdr, sizeof(tcp)); /* data has no options: no timestamps */
 	put16(tcp + TCP_CHECKSUM_AT, 0);
 	flags = tcp[TCP_FLAGS_AT];
 	last = flags & (TCP_FIN | TCP_PSH);
