@@ -42,6 +42,16 @@ enum section_kind {
 	SEC_OTHER, /* left to the parser, which says that it is unknown */
 };
 
+/* Sets of sections: what listens on this host, has a destination, may ask for users */
+#define SECTION(kind) (1u << (kind))
+enum {
+	LISTENS = SECTION(SEC_SOCKS5) | SECTION(SEC_HTTP) | SECTION(SEC_TCP_CLIENT) |
+		  SECTION(SEC_UDP) | SECTION(SEC_SNI),
+	AIMS = SECTION(SEC_TCP_CLIENT) | SECTION(SEC_TCP_SERVER) | SECTION(SEC_UDP) |
+	       SECTION(SEC_STDIO),
+	ASKS = SECTION(SEC_SOCKS5) | SECTION(SEC_HTTP),
+};
+
 static const struct {
 	const char *name;
 	enum section_kind kind;
@@ -217,13 +227,9 @@ static void set_tls(struct splitter *s, struct wgw_proxy_spec *spec)
 	s->failed |= !spec->tls_cert || !spec->tls_key;
 }
 
-/* The section is whole. */
-static void end_section(struct splitter *s)
+static void add_listener(struct splitter *s)
 {
-	bool listens = s->kind == SEC_SOCKS5 || s->kind == SEC_HTTP || s->kind == SEC_TCP_CLIENT ||
-		       s->kind == SEC_UDP || s->kind == SEC_SNI;
-	bool aims = s->kind == SEC_TCP_CLIENT || s->kind == SEC_TCP_SERVER || s->kind == SEC_UDP ||
-		    s->kind == SEC_STDIO;
+	bool listens = SECTION(s->kind) & LISTENS, aims = SECTION(s->kind) & AIMS;
 	struct wgw_proxy_spec *spec;
 	const char *wrong = NULL;
 	uint32_t idle;
@@ -231,7 +237,7 @@ static void end_section(struct splitter *s)
 	if (!listens && !aims)
 		return;
 	if (listens && !s->bind) {
-		bad(s, "[%s] in line %u has no BindAddress", s->name, s->section_line);
+		bad(s, "[%s] has no BindAddress", s->name);
 		return;
 	}
 	if (listens)
@@ -255,6 +261,17 @@ static void end_section(struct splitter *s)
 		spec->idle_s = idle;
 	set_users(s, spec);
 	set_tls(s, spec);
+}
+
+/* The section is whole: what is wrong with all of it is said of its first line. */
+static void end_section(struct splitter *s)
+{
+	unsigned int line = s->line;
+
+	s->line = s->section_line;
+	add_listener(s);
+	s->line = line;
+	forget(s);
 }
 
 /* A preference, there: names without such an address are reached at the others. */
@@ -283,13 +300,17 @@ static void take_key(struct splitter *s, const char *key, const char *value)
 	const struct {
 		const char *name;
 		char **where;
+		unsigned int sections;
 	} keys[] = {
-		{"BindAddress", &s->bind},  {"Target", &s->target},
-		{"ListenPort", &s->port},   {"Username", &s->user},
-		{"Password", &s->password}, {"InactivityTimeout", &s->idle},
-		{"CertFile", &s->cert},	    {"KeyFile", &s->key},
+		{"BindAddress", &s->bind, LISTENS},
+		{"Target", &s->target, AIMS},
+		{"ListenPort", &s->port, SECTION(SEC_TCP_SERVER)},
+		{"Username", &s->user, ASKS},
+		{"Password", &s->password, ASKS},
+		{"InactivityTimeout", &s->idle, SECTION(SEC_UDP)},
+		{"CertFile", &s->cert, SECTION(SEC_HTTP)},
+		{"KeyFile", &s->key, SECTION(SEC_HTTP)},
 	};
-	bool tls = strcasecmp(key, "CertFile") == 0 || strcasecmp(key, "KeyFile") == 0;
 	char quoted[WGW_QUOTED_BYTES];
 
 	if (s->kind == SEC_RESOLVE && strcasecmp(key, "ResolveStrategy") == 0) {
@@ -297,7 +318,7 @@ static void take_key(struct splitter *s, const char *key, const char *value)
 		return;
 	}
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-		if (strcasecmp(key, keys[i].name) == 0 && (!tls || s->kind == SEC_HTTP)) {
+		if (strcasecmp(key, keys[i].name) == 0 && SECTION(s->kind) & keys[i].sections) {
 			keep(s, keys[i].where, value);
 			return;
 		}
@@ -338,7 +359,6 @@ static void begin_section(struct splitter *s, const char *name, size_t len, cons
 			  size_t line_len)
 {
 	end_section(s);
-	forget(s);
 	end_peer(s);
 	s->kind = SEC_OTHER;
 	s->section_line = s->line;
@@ -479,7 +499,6 @@ int proxy_wireproxy_split(const char *source, const char *text, size_t len,
 		at = lf ? lf + 1 : end;
 	}
 	end_section(&s);
-	forget(&s);
 	end_peer(&s);
 	put(&s, "", 1);
 	if (s.path)

@@ -235,11 +235,12 @@ START_TEST(what_is_wrong_is_said_without_secrets)
 	static const struct {
 		const char *text, *said;
 	} cases[] = {
-		{"[Socks5]\nPassword = hunter2\n", "no BindAddress"},
+		{"\n[Socks5]\nPassword = hunter2\n[Peer]\n",
+		 "f.conf:2: [Socks5] has no BindAddress"},
 		{"[Socks5]\nBindAddress = hunter2\n", "BindAddress"},
 		{"[Socks5]\nhunter2hunter2hunter2hunter2hunter2hunter2h = 1\n", "no key"},
 		{"[Socks5]\nBindAddress = 1\nPassword = $hunter2\n", "Password"},
-		{"[STDIOTunnel]\n", "Target"},
+		{"\n\n[STDIOTunnel]\n\n\n", "f.conf:3: [STDIOTunnel] Target: is missing"},
 		{"[http]\nBindAddress = 1\nKeyFile = hunter2\n", "belong together"},
 		{"[Socks5]\nBindAddress = 1\nKeyFile = hunter2\n", "no key 'KeyFile'"},
 		{"[TCPServerTunnel]\nListenPort = 0\nTarget = a:1\n", "ListenPort"},
@@ -256,6 +257,38 @@ START_TEST(what_is_wrong_is_said_without_secrets)
 		ck_assert_ptr_null(strstr(said, "hunter2"));
 		free(wg);
 		free(path);
+		wgw_proxy_options_free(&o);
+	}
+}
+END_TEST
+
+/* A port that is thought to have a password must not be open: as all keys, those are of the
+ * sections only that heed them. */
+START_TEST(keys_of_other_sections_are_refused)
+{
+	static const struct {
+		const char *section, *key;
+	} cases[] = {
+		{"[TCPClientTunnel]\nBindAddress = 1\nTarget = a:1\n", "Username"},
+		{"[UDPProxyTunnel]\nBindAddress = 1\nTarget = a:1\n", "Password"},
+		{"[SNI]\nBindAddress = 1\n", "Username"},
+		{"[SNI]\nBindAddress = 1\n", "Target"},
+		{"[TCPServerTunnel]\nListenPort = 1\nTarget = a:1\n", "BindAddress"},
+		{"[Socks5]\nBindAddress = 1\n", "ListenPort"},
+		{"[Socks5]\nBindAddress = 1\n", "InactivityTimeout"},
+		{"[Socks5]\nBindAddress = 1\n", "CertFile"},
+		{"[Resolve]\n", "BindAddress"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct wgw_proxy_options o;
+		char text[256], *wg, *path;
+
+		snprintf(text, sizeof(text), "%s%s = 1\n", cases[i].section, cases[i].key);
+		ck_assert_int_eq(split(text, &o, &wg, &path), -1);
+		snprintf(text, sizeof(text), "has no key '%s'", cases[i].key);
+		ck_assert_msg(strstr(said, text) != NULL, "%s: %s", cases[i].section, said);
+		free(wg);
 		wgw_proxy_options_free(&o);
 	}
 }
@@ -291,6 +324,7 @@ int main(void)
 	tcase_add_test(tc, certificates_of_http_sections);
 	tcase_add_test(tc, which_listeners_get_the_certificate_of_the_command_line);
 	tcase_add_test(tc, what_is_wrong_is_said_without_secrets);
+	tcase_add_test(tc, keys_of_other_sections_are_refused);
 	tcase_add_test(tc, there_are_only_so_many_listeners);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
