@@ -91,6 +91,12 @@ struct splitter {
 	char *bind, *target, *port, *user, *password, *idle, *cert, *key;
 };
 
+/* Whose lines are for the parser of such files. */
+static bool is_wg(enum section_kind kind)
+{
+	return kind <= SEC_PEER || kind == SEC_OTHER;
+}
+
 static void put(struct splitter *s, const char *bytes, size_t n)
 {
 	if (s->wg_len + n >= s->wg_room) {
@@ -373,31 +379,30 @@ static void begin_section(struct splitter *s, const char *name, size_t len, cons
 		s->peer_open = true;
 		s->allowed_seen = false;
 	}
-	if (s->kind <= SEC_PEER || s->kind == SEC_OTHER)
+	if (is_wg(s->kind))
 		put(s, line, line_len);
 	else
 		s->foreign = true;
 	put_text(s, "\n");
 }
 
-static bool is_key(const char *key, size_t len, const char *name)
+/* A hook is the shell's, and is not run: its "$" too. */
+static bool is_hook(const char *key)
 {
-	return strlen(name) == len && strncasecmp(key, name, len) == 0;
+	return strcasecmp(key, "PreUp") == 0 || strcasecmp(key, "PostUp") == 0 ||
+	       strcasecmp(key, "PreDown") == 0 || strcasecmp(key, "PostDown") == 0;
 }
 
 /* A "key = value" of [Interface], [Peer] or no section; @raw: the whole line. */
-static void take_wg_key(struct splitter *s, const char *key, size_t len, char *value,
-			const char *raw, size_t raw_len)
+static void take_wg_key(struct splitter *s, const char *key, char *value, const char *raw,
+			size_t raw_len)
 {
-	if (s->kind == SEC_ROOT && is_key(key, len, "WGConfig")) {
+	if (s->kind == SEC_ROOT && strcasecmp(key, "WGConfig") == 0) {
 		s->foreign = true;
 		keep(s, &s->path, value);
-	} else if (value[0] == '$') {
-		char name[64];
-
-		snprintf(name, sizeof(name), "%.*s", (int)len, key);
-		if (expand(s, name, value)) {
-			put_text(s, name);
+	} else if (value[0] == '$' && !is_hook(key)) {
+		if (expand(s, key, value)) {
+			put_text(s, key);
 			put_text(s, " = ");
 			put_text(s, value);
 		}
@@ -405,7 +410,6 @@ static void take_wg_key(struct splitter *s, const char *key, size_t len, char *v
 	} else {
 		put(s, raw, raw_len);
 	}
-	s->allowed_seen |= is_key(key, len, "AllowedIPs");
 	put_text(s, "\n");
 }
 
@@ -437,7 +441,7 @@ static size_t uncommented(const char *at, size_t len, bool semicolon)
 static void take_line(struct splitter *s, const char *raw, size_t raw_len)
 {
 	const char *at = raw, *eq, *value_at;
-	char value[VALUE_MAX_BYTES], key[64];
+	char value[VALUE_MAX_BYTES], key[64], quoted[WGW_QUOTED_BYTES];
 	size_t len = raw_len, key_len, value_len;
 
 	trim(&at, &len);
@@ -449,7 +453,7 @@ static void take_line(struct splitter *s, const char *raw, size_t raw_len)
 	eq = memchr(at, '=', len);
 	if (len == 0 || at[0] == '#' || (at[0] == ';' && s->kind > SEC_PEER) ||
 	    !eq) { /* pragmas are comments and stay */
-		put(s, raw, s->kind <= SEC_PEER || s->kind == SEC_OTHER ? raw_len : 0);
+		put(s, raw, is_wg(s->kind) ? raw_len : 0);
 		put_text(s, "\n");
 		return;
 	}
@@ -461,20 +465,22 @@ static void take_line(struct splitter *s, const char *raw, size_t raw_len)
 	if (!is_quoted(value_at, value_len))
 		value_len = uncommented(value_at, value_len, s->kind > SEC_PEER);
 	trim(&value_at, &value_len);
-	if (value_len >= sizeof(value) || key_len >= sizeof(key)) {
-		put(s, raw, raw_len); /* of lists; nothing of ours is that long */
+	snprintf(key, sizeof(key), "%.*s", (int)key_len, at); /* no known one is longer */
+	s->allowed_seen |= strcasecmp(key, "AllowedIPs") == 0;
+	if (value_len >= sizeof(value)) {
+		if (is_wg(s->kind))
+			put(s, raw, raw_len); /* a list */
+		else
+			bad(s, "[%s] %s: too long", s->name, wgw_quoted(key, quoted));
 		put_text(s, "\n");
-		s->allowed_seen |= is_key(at, key_len, "AllowedIPs");
 		return;
 	}
 	if (is_quoted(value_at, value_len) && s->kind > SEC_PEER)
 		value_at++, value_len -= 2;
 	memcpy(value, value_at, value_len);
 	value[value_len] = '\0';
-	memcpy(key, at, key_len);
-	key[key_len] = '\0';
-	if (s->kind <= SEC_PEER || s->kind == SEC_OTHER) {
-		take_wg_key(s, key, key_len, value, raw, raw_len);
+	if (is_wg(s->kind)) {
+		take_wg_key(s, key, value, raw, raw_len);
 	} else {
 		if (expand(s, key, value))
 			take_key(s, key, value);
@@ -493,9 +499,14 @@ int proxy_wireproxy_split(const char *source, const char *text, size_t len,
 	*wg = *path = NULL;
 	while (at < end) {
 		const char *lf = memchr(at, '\n', (size_t)(end - at));
+		size_t n = (size_t)((lf ? lf : end) - at);
 
 		s.line++;
-		take_line(&s, at, (size_t)((lf ? lf : end) - at));
+		if (memchr(at, '\0', n)) {
+			bad(&s, "a NUL byte: this is not a text file");
+			break;
+		}
+		take_line(&s, at, n);
 		at = lf ? lf + 1 : end;
 	}
 	end_section(&s);

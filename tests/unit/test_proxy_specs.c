@@ -124,7 +124,8 @@ static int split(const char *text, struct wgw_proxy_options *o, char **wg, char 
 START_TEST(a_plain_file_is_left_as_it_is)
 {
 	static const char text[] =
-		"# c\n[Interface]\nPrivateKey = $x\n\n[Peer]\nAllowedIPs = ::/0\n";
+		"# c\n[Interface]\nPrivateKey = $x\nPostUp = $(which ip) rule\n\n[Peer]\n"
+		"AllowedIPs = ::/0\n";
 	struct wgw_proxy_options o;
 	char *wg, *path;
 
@@ -160,6 +161,46 @@ START_TEST(sections_become_listeners_and_lines_stay_where_they_are)
 	ck_assert_int_eq(o.specs[1].kind, WGW_PROXY_SNI);
 	ck_assert_uint_eq(o.specs[1].users.n, 0);
 	ck_assert_int_eq(o.first, AF_INET6);
+	free(wg);
+	wgw_proxy_options_free(&o);
+}
+END_TEST
+
+START_TEST(a_nul_byte_is_said_and_does_not_end_the_file)
+{
+	static const char text[] = "[Interface]\n[Socks5]\nBindAddress = 1\n\0\n[Peer]\n";
+	struct wgw_diag diag = {.say = say};
+	struct wgw_proxy_options o = {0};
+	char *wg, *path;
+
+	said[0] = '\0';
+	ck_assert_int_eq(
+		proxy_wireproxy_split("f.conf", text, sizeof(text) - 1, &o, &wg, &path, &diag), -1);
+	ck_assert_msg(strstr(said, "f.conf:4: a NUL byte") != NULL, "%s", said);
+	free(wg);
+	wgw_proxy_options_free(&o);
+}
+END_TEST
+
+/* Lists of the tunnel's may be long; what is in a proxy's section does not get out of it. */
+START_TEST(values_up_to_their_limit)
+{
+	enum { LONG = 4096 };
+	char text[LONG + 256], value[LONG + 1], *wg, *path;
+	struct wgw_proxy_options o;
+
+	memset(value, ',', LONG);
+	value[LONG] = '\0';
+	snprintf(text, sizeof(text), "[Peer]\nAllowedIPs = %s\n[SNI]\nBindAddress = 1\n", value);
+	ck_assert_int_eq(split(text, &o, &wg, &path), 1);
+	ck_assert_ptr_nonnull(strstr(wg, value));
+	ck_assert_ptr_null(strstr(wg, "0.0.0.0/0"));
+	free(wg);
+	wgw_proxy_options_free(&o);
+	snprintf(text, sizeof(text), "[Peer]\n[SNI]\nBindAddress = 1\nAllowedIPs = %s\n", value);
+	ck_assert_int_eq(split(text, &o, &wg, &path), -1);
+	ck_assert_msg(strstr(said, "f.conf:4: [SNI] 'AllowedIPs': too long") != NULL, "%s", said);
+	ck_assert_ptr_null(strstr(wg, value));
 	free(wg);
 	wgw_proxy_options_free(&o);
 }
@@ -320,6 +361,8 @@ int main(void)
 			    sizeof(forwards) / sizeof(*forwards));
 	tcase_add_test(tc, a_plain_file_is_left_as_it_is);
 	tcase_add_test(tc, sections_become_listeners_and_lines_stay_where_they_are);
+	tcase_add_test(tc, a_nul_byte_is_said_and_does_not_end_the_file);
+	tcase_add_test(tc, values_up_to_their_limit);
 	tcase_add_test(tc, another_file_is_found_beside_the_first);
 	tcase_add_test(tc, certificates_of_http_sections);
 	tcase_add_test(tc, which_listeners_get_the_certificate_of_the_command_line);
