@@ -22,10 +22,10 @@
 
 enum { BUFFER_BYTES = 128 * 1024 };
 
-/** struct way - one direction */
+/** struct way - one direction; @blocks: writing to @to does, when there is no room */
 struct way {
 	int from, to;
-	bool eof, closed;
+	bool blocks, eof, closed;
 	size_t at, len;
 	char bytes[BUFFER_BYTES];
 };
@@ -48,11 +48,11 @@ static int move(struct way *w, short from_events, short to_events)
 		w->eof = n == 0;
 		w->at = 0;
 		w->len = n > 0 ? (size_t)n : 0;
-		to_events = 1; /* it may have room */
+		to_events = !w->blocks; /* it may have room */
 	}
 	if (w->len > 0 && to_events) {
 		/* so much never blocks on a pipe that has room */
-		size_t most = w->to == STDOUT_FILENO && w->len > PIPE_BUF ? PIPE_BUF : w->len;
+		size_t most = w->blocks && w->len > PIPE_BUF ? PIPE_BUF : w->len;
 		ssize_t n = write(w->to, w->bytes + w->at, most);
 
 		if (n < 0 && !again(n))
@@ -74,7 +74,7 @@ static int wanted(const struct way *w, bool from)
 static int pump(struct proxy_front *f, int fd)
 {
 	out = (struct way){.from = STDIN_FILENO, .to = fd};
-	in = (struct way){.from = fd, .to = STDOUT_FILENO};
+	in = (struct way){.from = fd, .to = STDOUT_FILENO, .blocks = true};
 	while (!f->stopped) {
 		struct pollfd p[] = {
 			{.fd = wanted(&out, true), .events = POLLIN},
@@ -110,13 +110,17 @@ static int pump(struct proxy_front *f, int fd)
 int proxy_stdio_run(struct proxy_front *f, size_t i)
 {
 	const struct wgw_proxy_spec *s = &f->options->specs[i];
-	int pair[2] = {-1, -1}, status = 0;
+	int pair[2] = {-1, -1}, status = 0, err;
 	const char keeper = 'K';
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) ||
-	    write(pair[0], &keeper, 1) != 1 || proxy_front_send(f, i, pair[1])) {
+	    write(pair[0], &keeper, 1) != 1)
+		err = -errno;
+	else
+		err = proxy_front_send(f, i, pair[1]);
+	if (err) {
 		wgw_say(WGW_SAY_ERROR, "cannot ask the tunnel process for a connection: %s",
-			strerror(errno));
+			strerror(-err));
 		status = 1;
 	}
 	if (pair[1] >= 0)

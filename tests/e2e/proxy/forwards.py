@@ -4,12 +4,16 @@
 forwards.py - -L, -R, --sni and `wgwrap nc`
 """
 
+import fcntl
 import os
 import socket
 import ssl
+import struct
 import subprocess
 import sys
+import termios
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -17,7 +21,7 @@ from lib import tap  # noqa: E402
 from lib.proxied import (SERVER, WGWRAP, Proxied, ends_in_reset, read_all, read_exactly, read_reply, socks,  # noqa: E402
                          socks_request)
 from lib.tap import test  # noqa: E402
-from lib.world import free_port, need  # noqa: E402
+from lib.world import free_port, need, wait_until  # noqa: E402
 
 ECHO, COUNT, PARTIAL, CALL, RELAY, UDP_ECHO = 4007, 4008, 4009, 4012, 4013, 4010
 
@@ -249,6 +253,33 @@ def _(w):
         child.stdin.flush()
         assert child.stdout.readline().startswith(b"error")
         assert child.wait(60) == 0
+
+
+def waiting(stream):
+    return struct.unpack("i", fcntl.ioctl(stream, termios.FIONREAD, bytes(4)))[0]
+
+
+@test("nc: SIGTERM ends it, though nobody reads its output")
+def _(w):
+    with subprocess.Popen([WGWRAP, "nc", "-c", w.conf, SERVER, str(ECHO)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          pipesize=4096, env=w.environment("client")) as child:
+        try:
+            child.stdin.write(b"x" * 4096)  # fills the pipe
+            child.stdin.flush()
+            wait_until("the pipe is full", lambda: waiting(child.stdout) == 4096)
+            child.stdin.write(b"finds it full")
+            child.stdin.flush()
+            time.sleep(0.5)  # for it to come back
+            for _ in range(100):
+                child.terminate()  # the second time nothing is waited for
+                try:
+                    child.wait(0.5)
+                    break
+                except subprocess.TimeoutExpired:
+                    pass
+            assert child.returncode == 1, child.returncode
+        finally:
+            child.kill()
 
 
 @test("a SOCKS client and pipelined data through -L: forwards can be chained")
