@@ -164,7 +164,8 @@ def _(w):
     proxy.wait("in the tunnel")
     s, first = from_inside(w, proxy, "10.9.0.2", 7002)
     with s:
-        assert b"error" in first or read_all(s) == b""
+        # the reset comes before the connect has returned, before "called" is sent, or after
+        assert b"error" in first or (rest := read_all(s)) == b"" or rest.startswith(b"error"), (first, rest)
 
 
 @test("-R: datagrams")
