@@ -534,13 +534,42 @@ FAKE void fake_stop(struct wgw_timer *t)
 	wgw_loop_stop(fake_tunnel.loop);
 }
 
-/* Lets the tunnel process work for @ms. */
+/*
+ * Lets the tunnel process work for @ms, and then for as many turns as what a test does takes: who is
+ * kept from running meanwhile has more to do than the time says.
+ */
 FAKE void fake_run(uint64_t ms)
 {
+	enum { TURNS = 32 };
 	struct wgw_timer timer = {.due = fake_stop};
 
 	wgw_timer_set(fake_tunnel.loop, &timer, wgw_clock_ns() + ms * WGW_MS_NS);
 	wgw_loop_run(fake_tunnel.loop);
+	for (int i = 0; i < TURNS; i++) {
+		wgw_timer_set(fake_tunnel.loop, &timer, wgw_clock_ns());
+		wgw_loop_run(fake_tunnel.loop);
+	}
+}
+
+/* Lets the tunnel process work until @condition, two minutes at most: for what takes several of its
+ * timers, one after the other, or the kernel's TCP. */
+#define fake_until(condition)                                                                      \
+	do {                                                                                       \
+		const uint64_t fake_end_ = wgw_clock_ns() + 120 * WGW_SEC_NS;                      \
+		bool fake_met_ = false;                                                            \
+                                                                                                   \
+		while (!(fake_met_ = (condition)) && wgw_clock_ns() < fake_end_)                   \
+			fake_run(2);                                                               \
+		ck_assert_msg(fake_met_, "never: %s", #condition);                                 \
+	} while (0)
+
+/* recv(2) on a socket that does not block, once there is something to read. */
+FAKE ssize_t fake_recv(int fd, void *buf, size_t len)
+{
+	ssize_t r;
+
+	fake_until((r = recv(fd, buf, len, MSG_DONTWAIT)) >= 0 || errno != EAGAIN);
+	return r;
 }
 
 /* ---- the application, as the shim does it ---- */

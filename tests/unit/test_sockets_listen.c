@@ -128,8 +128,7 @@ START_TEST(next_tunnel_process_takes_the_listener_over)
 	/* and tells its session when the program closes it */
 	ck_assert_int_ge(fake_kept_path, 0);
 	close(fd);
-	fake_run(WGW_LISTENER_PROBE_MS + 100);
-	ck_assert_int_eq(fake_kept_path, -1);
+	fake_until(fake_kept_path == -1);
 	ck_assert(!fake_listener.used);
 }
 END_TEST
@@ -203,9 +202,7 @@ START_TEST(closed_listener_frees_its_port)
 	/* at once for a server that starts again, within a second in any case */
 	ck_assert_int_eq(app_listen(again, &any4, 8080, 0, 8, &op), 0);
 	close(again);
-	fake_run(1500);
-	ck_assert(!fake_listener.used);
-	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+	fake_until(!fake_listener.used && !wgw_sockets_busy(&fake_tunnel));
 }
 END_TEST
 
@@ -363,8 +360,7 @@ START_TEST(loopback_reaches_the_sessions_wildcard_listener)
 		close(c);
 	}
 	close(fd);
-	fake_run(1500);
-	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+	fake_until(!wgw_sockets_busy(&fake_tunnel));
 	ck_assert_uint_eq(fake_session.refs, 0);
 }
 END_TEST
@@ -385,6 +381,25 @@ static int host_listener(struct stack_addr *at)
 	return fd;
 }
 
+/* The connection that the tunnel process makes. */
+static int host_accept(int host)
+{
+	struct pollfd p = {host, POLLIN, 0};
+	int c;
+
+	fake_until(poll(&p, 1, 0) == 1);
+	c = accept4(host, NULL, NULL, SOCK_NONBLOCK);
+	ck_assert_int_ge(c, 0);
+	return c;
+}
+
+static bool readable(int fd)
+{
+	struct pollfd p = {fd, POLLIN, 0};
+
+	return poll(&p, 1, 0) == 1;
+}
+
 START_TEST(direct_connection_carries_data_fin_and_reset)
 {
 	static const struct linger now = {.l_onoff = 1};
@@ -397,9 +412,7 @@ START_TEST(direct_connection_carries_data_fin_and_reset)
 	fake_start();
 	randombytes_buf(sent, sizeof(sent));
 	app_connect_as(client, fake_token, &to, true);
-	fake_run(20);
-	c = accept4(host, NULL, NULL, SOCK_NONBLOCK);
-	ck_assert_int_ge(c, 0);
+	c = host_accept(host);
 	while (at < sizeof(got)) {
 		ssize_t r =
 			put < sizeof(sent) ? send(client, sent + put, sizeof(sent) - put, 0) : 0;
@@ -412,32 +425,27 @@ START_TEST(direct_connection_carries_data_fin_and_reset)
 	ck_assert_mem_eq(sent, got, sizeof(got));
 	if (_i == 0) {
 		shutdown(client, SHUT_WR);
-		fake_run(10);
-		ck_assert_int_eq(recv(c, &byte, 1, 0), 0);
+		ck_assert_int_eq(fake_recv(c, &byte, 1), 0);
 		ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
 		close(c);
-		fake_run(10);
-		ck_assert_int_eq(recv(client, &byte, 1, 0), 1);
-		ck_assert_int_eq(recv(client, &byte, 1, 0), 0);
+		ck_assert_int_eq(fake_recv(client, &byte, 1), 1);
+		ck_assert_int_eq(fake_recv(client, &byte, 1), 0);
 	} else if (_i == 1) {
 		ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
-		fake_run(5);
+		fake_until(readable(client));
 		setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 		close(c);
-		fake_run(10);
-		ck_assert_int_eq(recv(client, &byte, 1, 0), 1);
-		ck_assert_int_eq(recv(client, &byte, 1, 0), -1);
+		ck_assert_int_eq(fake_recv(client, &byte, 1), 1);
+		ck_assert_int_eq(fake_recv(client, &byte, 1), -1);
 		ck_assert_int_eq(errno, ECONNRESET);
 	} else {
 		ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
-		fake_run(5);
+		fake_until(readable(client));
 		close(client); /* with a byte unread */
-		fake_run(10);
-		ck_assert_int_eq(recv(c, &byte, 1, 0), -1);
+		ck_assert_int_eq(fake_recv(c, &byte, 1), -1);
 		ck_assert_int_eq(errno, ECONNRESET);
 	}
-	fake_run(10);
-	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+	fake_until(!wgw_sockets_busy(&fake_tunnel));
 }
 END_TEST
 
@@ -458,9 +466,7 @@ START_TEST(direct_download_is_whole_after_one_that_was_abandoned)
 		int client = app_stream(), c;
 
 		app_connect_as(client, fake_token, &to, true);
-		fake_run(20);
-		c = accept4(host, NULL, NULL, SOCK_NONBLOCK);
-		ck_assert_int_ge(c, 0);
+		c = host_accept(host);
 		while (at < end) {
 			ssize_t r = send(c, sent + put, SIZE - put, MSG_NOSIGNAL);
 
@@ -476,11 +482,7 @@ START_TEST(direct_download_is_whole_after_one_that_was_abandoned)
 		(void)!send(c, sent, PIECE, MSG_NOSIGNAL);
 		fake_run(5);
 		close(client);
-		for (int i = 0; i < 1000 && wgw_sockets_busy(&fake_tunnel); i++) {
-			(void)!send(c, sent, SIZE, MSG_NOSIGNAL);
-			fake_run(1);
-		}
-		ck_assert(!wgw_sockets_busy(&fake_tunnel));
+		fake_until((send(c, sent, SIZE, MSG_NOSIGNAL), !wgw_sockets_busy(&fake_tunnel)));
 		close(c);
 	}
 }
@@ -495,8 +497,7 @@ START_TEST(direct_refusal_is_econnrefused)
 	fake_start();
 	close(host);
 	app_connect_as(client, fake_token, &to, true);
-	fake_run(20);
-	ck_assert(app_label(client, &label));
+	fake_until(app_label(client, &label));
 	ck_assert_int_eq(label.outcome, WGW_OUTCOME_FAILED);
 	ck_assert_int_eq(label.err, ECONNREFUSED);
 }
@@ -516,17 +517,13 @@ START_TEST(listener_on_loopback_is_the_hosts)
 	sin.sin_port = htons(op.u.name.local.port);
 	ck_assert_int_eq(connect(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
 	ck_assert_int_eq(send(host, "hello", 5, 0), 5);
-	fake_run(20);
-	c = app_accept(fd);
-	ck_assert_int_ge(c, 0);
-	fake_run(5);
-	ck_assert_int_eq(recv(c, buf, sizeof(buf), 0), 5);
+	fake_until((c = app_accept(fd)) >= 0);
+	ck_assert_int_eq(fake_recv(c, buf, sizeof(buf)), 5);
 	close(c);
 	close(fd);
 	/* who connects before it is known to be closed is reset */
 	ck_assert_int_eq(connect(late, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	fake_run(1500);
-	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+	fake_until(!wgw_sockets_busy(&fake_tunnel));
 	ck_assert_int_eq(recv(host, buf, sizeof(buf), 0), 0);
 	ck_assert_int_eq(recv(late, buf, sizeof(buf), 0), -1);
 	ck_assert_int_eq(errno, ECONNRESET);

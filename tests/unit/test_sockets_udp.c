@@ -188,13 +188,11 @@ START_TEST(shut_both_ways_it_lives_until_nobody_holds_it)
 {
 	int fd = start_shut();
 
-	fake_run(2500);
+	fake_until(fake_session.scans > 0);
 	ck_assert(wgw_sockets_busy(&fake_tunnel)); /* somebody holds it, says the supervisor */
-	ck_assert_uint_gt(fake_session.scans, 0);
 	close(fd);
 	fake_session.nobody_holds = true;
-	fake_run(4500);
-	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+	fake_until(!wgw_sockets_busy(&fake_tunnel));
 	ck_assert_uint_eq(fake_session.refs, 0);
 }
 END_TEST
@@ -532,11 +530,10 @@ START_TEST(host_loopback_is_reached_by_a_kernel_socket)
 	to.port = ntohs(sin.sin_port);
 	send_to(fd, &to, "direct");
 	fake_run(5);
-	ck_assert_int_eq(
-		recvfrom(host, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&sin, &len), 6);
+	fake_until(recvfrom(host, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&sin,
+			    &len) == 6);
 	ck_assert_int_eq(sendto(host, "back", 4, 0, (struct sockaddr *)&sin, len), 4);
-	fake_run(20);
-	ck_assert(receive(fd, &h, text));
+	fake_until(receive(fd, &h, text));
 	ck_assert_str_eq(text, "back");
 	ck_assert_uint_eq(h.port, to.port);
 }
@@ -583,8 +580,7 @@ START_TEST(what_is_kept_goes_with_its_socket)
 	fake_run(2500);
 	ck_assert_uint_eq(fake_session.refs, 1); /* held */
 	fake_session.nobody_holds = true;
-	fake_run(4500);
-	ck_assert_uint_eq(fake_session.refs, 0);
+	fake_until(fake_session.refs == 0);
 }
 END_TEST
 
