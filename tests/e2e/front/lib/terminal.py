@@ -2,7 +2,8 @@
 """
 terminal.py - what a shell with job control sees of wgwrap, on a pseudo terminal; run by signals.sh
 
-usage: terminal.py WGWRAP CONF; prints "ok|NAME" or "fail|NAME" per test, and what was on the terminal.
+usage: terminal.py WGWRAP CONF; prints "ok|NAME" or "fail|NAME" per test, before the latter "seen|LINE" for each line that
+was on the terminal since the test before.
 """
 
 import os
@@ -20,7 +21,7 @@ class Shell:
     """bash on a terminal of its own"""
 
     def __init__(self):
-        self.seen, self.mark = "", 0
+        self.seen, self.mark, self.reported = "", 0, 0
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ.update(PS1="prompt> ", TERM="dumb", HISTFILE="/dev/null")
@@ -65,9 +66,12 @@ class Shell:
                     return bool(re.search(pattern, self.seen[self.mark:]))
         return True
 
-
-def report(name, passed):
-    print(f"{'ok' if passed else 'fail'}|{name}", flush=True)
+    def report(self, name, passed):
+        if not passed:
+            for line in self.seen[self.reported:].splitlines():
+                print(f"seen|{line}")
+        self.reported = len(self.seen)
+        print(f"{'ok' if passed else 'fail'}|{name}", flush=True)
 
 
 def wrapped(command):
@@ -81,9 +85,9 @@ def main():
     begun = sh.expect(r"\nbegun\n")
     sh.runs("sleep")
     sh.type("\x03")
-    report("the terminal's interrupt ends command and wgwrap", begun and sh.expect("prompt> "))
+    sh.report("the terminal's interrupt ends command and wgwrap", begun and sh.expect("prompt> "))
     sh.line("echo status $?")
-    report("the shell sees an interrupt", sh.expect(r"\nstatus 130\n"))
+    sh.report("the shell sees an interrupt", sh.expect(r"\nstatus 130\n"))
 
     sh.line(wrapped("sh -c 'trap \"echo caught\" INT; echo begun; read x; read x; exit 3'"))
     begun = sh.expect(r"\nbegun\n")
@@ -93,32 +97,32 @@ def main():
     once = begun and sh.seen.count("\ncaught") + sh.seen.count("^Ccaught") == 1
     sh.type("\n\n")
     sh.expect("prompt> ")
-    report("a command that handles the interrupt gets it once and lives on", once)
+    sh.report("a command that handles the interrupt gets it once and lives on", once)
     sh.line("echo status $?")
-    report("and its status is passed on", sh.expect(r"\nstatus 3\n"))
+    sh.report("and its status is passed on", sh.expect(r"\nstatus 3\n"))
 
     sh.line(wrapped("sh -c 'echo begun; read x; echo \"<$x>\"; exit 7'"))
     begun = sh.expect(r"\nbegun\n")
     sh.type("\x1a")
-    report("Ctrl-Z stops the job", begun and sh.expect(r"Stopped"))
+    sh.report("Ctrl-Z stops the job", begun and sh.expect(r"Stopped"))
     sh.line("jobs -l")
     sh.expect(r"Stopped")
     sh.line("fg")
     sh.expect("begun")
     time.sleep(0.3)
     sh.line("word")
-    report("fg continues it, and it reads the terminal", sh.expect(r"\n<word>\n"))
+    sh.report("fg continues it, and it reads the terminal", sh.expect(r"\n<word>\n"))
     sh.line("echo status $?")
-    report("and it ends with its status", sh.expect(r"\nstatus 7\n"))
+    sh.report("and it ends with its status", sh.expect(r"\nstatus 7\n"))
 
     sh.line(wrapped("sh -c 'echo begun; sleep 1; kill -STOP $$; echo continued'"))
-    report("a command that stops itself stops the job", sh.expect(r"\nbegun\n") and sh.expect("Stopped"))
+    sh.report("a command that stops itself stops the job", sh.expect(r"\nbegun\n") and sh.expect("Stopped"))
     sh.line("bg")
-    report("bg continues it", sh.expect(r"(> |\n)continued\n"))
+    sh.report("bg continues it", sh.expect(r"(> |\n)continued\n"))
 
     sh.line(wrapped("bash --norc --noprofile -i"))
     sh.line("PS1='inner> '")
-    report("an interactive shell gets the terminal", sh.expect(r"inner> "))
+    sh.report("an interactive shell gets the terminal", sh.expect(r"\ninner> "))
     sh.line("sleep 600")
     sh.runs("sleep")
     sh.type("\x1a")
@@ -126,7 +130,7 @@ def main():
     sh.line("fg")
     sh.runs("sleep")
     sh.type("\x03")
-    report("job control works inside", stopped and sh.expect("inner> "))
+    sh.report("job control works inside", stopped and sh.expect("inner> "))
     sh.line("suspend -f")
     sh.expect("prompt> ")
     sh.line("fg")
@@ -134,9 +138,8 @@ def main():
     sh.line("exit 6")
     sh.expect("prompt> ")
     sh.line("echo status $?")
-    report("suspend and fg work from outside", sh.expect(r"\nstatus 6\n"))
+    sh.report("suspend and fg work from outside", sh.expect(r"\nstatus 6\n"))
     sh.line("exit")
-    print(sh.seen)
 
 
 main()
