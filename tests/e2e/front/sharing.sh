@@ -7,11 +7,16 @@
 . "$(dirname "$0")/lib/lib.sh"
 
 # shellcheck disable=SC2016
-abstract='echo "$WGWRAP_SESSION" | cut -d: -f4; sleep 1'
+abstract='echo "$WGWRAP_SESSION" | cut -d: -f4'
 
+# none ends before the last one has begun
+# shellcheck disable=SC2317  # called by eventually
+all_run() { [ "$(cat "$work"/name.* | wc -l)" = 30 ]; }
 for i in $(seq 30); do
-	run sh -c "$abstract" >"$work/name.$i" 2>>"$work/log" &
+	run sh -c "$abstract; until [ -e '$work/over' ]; do sleep 0.2; done" >"$work/name.$i" 2>>"$work/log" &
 done
+eventually all_run
+touch "$work/over"
 wait
 is "30 commands started at once share one tunnel process" 1 "$(cat "$work"/name.* | sort -u | wc -l)"
 is "and all of them ran" 30 "$(cat "$work"/name.* | wc -l)"
@@ -26,7 +31,7 @@ told() {
 }
 
 # not run: $! would be a shell
-"$wgwrap" -c "$conf" -- sh -c 'echo up; exec sleep 30' >"$work/up" 2>&1 &
+"$wgwrap" -c "$conf" -- sh -c 'echo up; exec sleep 600' >"$work/up" 2>&1 &
 keeper=$!
 eventually grep -q up "$work/up"
 "$wgwrap" --mtu=1300 -c "$conf" -- true 2>"$work/log"

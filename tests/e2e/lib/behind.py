@@ -83,7 +83,7 @@ class Behind(Proxied):
             self.inside("files", sys.executable, "-m", "http.server", str(FILES), "--bind", SERVER, "-d", self.site, port=FILES)
         return self.site
 
-    def run(self, *argv, limit=60, cwd=None, **more):
+    def run(self, *argv, limit=180, cwd=None, **more):
         """A client, outside the tunnel and without the test's own proxy variables; "input" is its standard input."""
         text = more.pop("input", None)
         source = {"stdin": subprocess.DEVNULL} if text is None else {"input": text}

@@ -121,7 +121,7 @@ class Tunnels:
         child.stdout.readline()
         self.ok("up", self.client)
 
-    def fetch(self, seconds=20):
+    def fetch(self, seconds=60):
         """Whether a page comes through the tunnel."""
         try:
             return self.ok("-c", self.client, "--", "curl", "-sS", "--max-time", str(seconds),
@@ -135,6 +135,14 @@ class Tunnels:
     def tunnel(self, name):
         """What show --json says of one tunnel."""
         return self.json(name)["tunnels"][0]
+
+    def process(self, name):
+        """The id of a tunnel's process, None while there is none."""
+        return next((tunnel["pid"] for tunnel in self.json()["tunnels"] if tunnel["name"] == name), None)
+
+    def replaced(self, name, pid):
+        """Waits until another process than @pid has a tunnel."""
+        wait_until(f"another process of {name}", lambda: self.process(name) not in (None, pid))
 
     def keeper(self, name):
         """The process that holds a tunnel up."""

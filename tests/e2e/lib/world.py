@@ -128,7 +128,7 @@ class World:
 
     def __init__(self):
         self.as_root = os.environ[INSIDE] == "root"
-        self.children, self.log_names = [], []
+        self.children, self.log_names, self.unwrapped = [], [], set()
         self.dir = tempfile.mkdtemp(prefix="wgwrap-test-", dir="/tmp")
         os.chmod(self.dir, 0o755)
         self.files()
@@ -349,6 +349,8 @@ class World:
         kwargs.setdefault("errors", "replace")
         child = subprocess.Popen(argv, stdin=subprocess.PIPE if "input" in kwargs else kwargs.pop("stdin"),
                                  start_new_session=True, **{k: v for k, v in kwargs.items() if k != "input"})
+        if UNWRAPPED in kwargs["env"]:
+            self.unwrapped.add(child.pid)
         try:
             out, err = child.communicate(kwargs.get("input"), timeout=limit)
         except subprocess.TimeoutExpired as late:
@@ -386,7 +388,7 @@ class World:
 
     def may_hold_sockets(self, pid):
         """Whether the sentry lets @pid hold IP sockets: wgwrap's own processes, and what outside() runs."""
-        if self.is_wgwrap(pid):
+        if self.is_wgwrap(pid) or pid in self.unwrapped:  # which may have ended meanwhile
             return True
         try:
             with open(f"/proc/{pid}/environ", "rb") as f:

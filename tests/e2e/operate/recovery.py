@@ -90,7 +90,7 @@ class Recovery(t.Tunnels):
         """The server's tunnel process dies, and with it all it knows; another one takes its place."""
         pid = self.tunnel("server")["pid"]
         os.kill(pid, signal.SIGKILL)
-        t.wait_until("another process serves", lambda: "server" in self.running() and self.tunnel("server")["pid"] != pid)
+        self.replaced("server", pid)
 
     def recovers(self, what, seconds):
         began = time.monotonic()
@@ -111,7 +111,7 @@ def _(w):
     peer = w.tunnel("client")["peers"][0]
     assert peer["endpoint"] == f"127.0.0.2:{w.public_port}", peer
     assert peer["endpointHost"] == f"peer.test:{w.public_port}", peer
-    w.recovers("a first request", 20)
+    w.recovers("a first request", 90)
 
 
 @tap.test("the endpoint's name gets another address while the tunnel is up")
@@ -130,8 +130,8 @@ def _(w):
     w.move("127.0.0.4")
     w.ok("reload", "client")
     t.wait_until("the endpoint is the new one",
-                 lambda: w.tunnel("client")["peers"][0]["endpoint"] == f"127.0.0.4:{w.public_port}", 5)
-    w.recovers("another address and a reload", 60)
+                 lambda: w.tunnel("client")["peers"][0]["endpoint"] == f"127.0.0.4:{w.public_port}")
+    w.recovers("another address and a reload", 90)
 
 
 @tap.test("the server starts again and knows no session any more")
@@ -199,7 +199,7 @@ def _(w):
     w.ok("up", "--no-wait", w.client)
     w.move("127.0.0.5")
     w.name("127.0.0.5")
-    w.recovers("a name that moved before the first handshake", 20)
+    w.recovers("a name that moved before the first handshake", 90)
 
 
 def with_clock(w):
@@ -217,7 +217,7 @@ def _(w):
     clock = with_clock(w)
     survives(w, "an hour of suspend", lambda: clock.sleep(w.tunnel("client")["pid"], 3600))
     clock.sleep(w.tunnel("client")["pid"], 8 * 3600)
-    w.recovers("eight hours of suspend", 30)
+    w.recovers("eight hours of suspend", 90)
 
 
 @tap.test("the wall clock is set back and forward: handshakes go on")
@@ -227,7 +227,7 @@ def _(w):
         handshakes = w.tunnel("client")["peers"][0]["counters"]["handshakes_total"]
         clock.set(realtime_s=seconds)
         clock.sleep(w.tunnel("client")["pid"], 200, wall=False)  # the session is too old
-        w.recovers(f"the wall clock set by {seconds // 3600} hours", 30)
+        w.recovers(f"the wall clock set by {seconds // 3600} hours", 90)
         assert w.tunnel("client")["peers"][0]["counters"]["handshakes_total"] > handshakes
     # a peer refuses handshakes that are older than what it has seen: the real time's would be
     w.ok("down", "client")
@@ -239,7 +239,7 @@ def _(w):
     """Two clients with one key, each with traffic that needs answers."""
     rival = dict(w.env, WGWRAP_RUNTIME_DIR=os.path.join(w.dir, "rival"))
     os.mkdir(rival["WGWRAP_RUNTIME_DIR"], 0o700)
-    script = ("import time, urllib.request\nend = time.monotonic() + 100\n"
+    script = ("import time, urllib.request\nend = time.monotonic() + 200\n"
               "while time.monotonic() < end:\n"
               "    try: urllib.request.urlopen('http://10.77.0.1:8000/page', timeout=2).read()\n"
               "    except OSError: pass\n    time.sleep(0.1)\n")
@@ -260,7 +260,7 @@ def _(w):
                 text += f.read()
         return [line for line in text.splitlines() if "private key" in line]
     try:
-        lines = t.wait_until("somebody says it", said, 95)
+        lines = t.wait_until("somebody says it", said, 190)
     finally:
         for command in commands:
             w.stop(command)

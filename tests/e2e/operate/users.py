@@ -50,14 +50,14 @@ print(struct.unpack("=IHHiI", answer[:16])[3] if answer else "closed", os.fstat(
 
 # A UDP socket with a peer, and a TCP connection that is being made
 CONNECTED = """
-import socket, time
+import socket, sys
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 u.connect(("10.77.0.1", 8099))
 s = socket.socket()
 s.setblocking(False)
 s.connect_ex(("10.77.0.9", 8099))
 print("connected", flush=True)
-time.sleep(2)
+sys.stdin.read()
 """
 
 
@@ -188,7 +188,7 @@ def _(w):
 @tap.test("names of sockets tell another user no destination")
 def _(w):
     command = subprocess.Popen([w.binary, "-c", w.client, "--", PYTHON, "-c", CONNECTED], env=w.env, user=OWNER,
-                               group=OWNER, extra_groups=[], cwd="/", stdout=subprocess.PIPE)
+                               group=OWNER, extra_groups=[], cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert command.stdout.readline() == b"connected\n"
         seen = subprocess.run(["cat", "/proc/net/unix"], capture_output=True, check=True, user=OTHER, group=OTHER,
@@ -197,8 +197,7 @@ def _(w):
         for secret in (b"10.77.0", b"8099", socket.inet_aton("10.77.0.1"), b"0a4d0001", b"0A4D0001"):
             assert secret not in seen, secret
     finally:
-        command.kill()
-        command.wait()
+        command.communicate()
 
 
 @tap.test("the health listener answers its owner and root, and nobody else")

@@ -32,7 +32,7 @@ def ways(w, *schemes):
 
 
 def fetched(w, *argv):
-    done = w.run("curl", "-sS", "-m", "20", *argv)
+    done = w.run("curl", "-sS", "-m", "120", *argv)
     return done.returncode, done.stdout
 
 
@@ -71,13 +71,13 @@ def _(w):
 def _(w):
     for way, url in ways(w, "http"):
         env = {"http_proxy": url, "no_proxy": ""}
-        out = w.run("curl", "-sS", "-m", "20", f"http://{SERVER}:8080/env", **env)
+        out = w.run("curl", "-sS", "-m", "120", f"http://{SERVER}:8080/env", **env)
         assert '"path": "/env"' in out.stdout, (way, out)
         out = w.run(PYTHON, "-c", "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=60).read())",
                     f"http://{SERVER}:8080/env", **env)
         assert '"path": "/env"' in out.stdout, (way, out)
         if w.has("wget"):
-            out = w.run("wget", "-q", "-T", "20", "-t", "1", "-O", "-", f"http://{SERVER}:8080/env", **env)
+            out = w.run("wget", "-q", "-T", "120", "-t", "1", "-O", "-", f"http://{SERVER}:8080/env", **env)
             assert '"path": "/env"' in out.stdout, (way, out)
 
 
@@ -180,7 +180,7 @@ def _(w):
         conf = w.write("proxychains.conf", f"strict_chain\nproxy_dns\n[ProxyList]\n{line}\n")
         hosts = (SERVER,) if line.startswith("socks4") else (SERVER, "v4.test")
         for host in hosts:
-            done = w.run("proxychains4", "-q", "-f", conf, "curl", "-sS", "-m", "20", f"http://{host}:8080/chained")
+            done = w.run("proxychains4", "-q", "-f", conf, "curl", "-sS", "-m", "120", f"http://{host}:8080/chained")
             assert '"path": "/chained"' in done.stdout, (line, host, done)
 
 
@@ -246,11 +246,11 @@ def _(w):
 
 @test("a client in the browser's way: many connections at once")
 def _(w):
-    clients = [subprocess.Popen(["curl", "-sS", "-m", "50", "-w", "%{http_code} ", "-x", w.url("socks5h")] +
+    clients = [subprocess.Popen(["curl", "-sS", "-m", "170", "-w", "%{http_code} ", "-x", w.url("socks5h")] +
                                 [word for n in range(10) for word in ("-o", "/dev/null", f"http://web.test:8080/{n}")],
                                 stdout=subprocess.PIPE, env=w.environment("curl"), text=True) for _ in range(30)]
     for child in clients:
-        out, _ = child.communicate(timeout=60)
+        out, _ = child.communicate(timeout=180)
         assert out.split() == ["200"] * 10, out
 
 

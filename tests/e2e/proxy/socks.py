@@ -17,6 +17,7 @@ from lib import tap  # noqa: E402
 from lib.proxied import (SERVER, WGWRAP, Proxied, drip, ends_in_reset, oldest_give_way,  # noqa: E402
                          read_address, read_all, read_exactly, read_reply, socks, socks_address, socks_request)
 from lib.tap import test  # noqa: E402
+from lib.world import wait_until  # noqa: E402
 
 ECHO, COUNT, PARTIAL, CALL, UDP_ECHO, UDP_OTHER = 4007, 4008, 4009, 4012, 4010, 4011
 
@@ -164,8 +165,7 @@ def _(w):
     w.write("users", "dora:new\n")
     proxy.process.send_signal(1)
     proxy.wait("was read again")
-    time.sleep(0.3)
-    assert w.curl(f"http://{SERVER}:8080/", proxy=proxy, user="dora:new").returncode == 0
+    wait_until("she is let in", lambda: w.curl(f"http://{SERVER}:8080/", proxy=proxy, user="dora:new").returncode == 0)
     assert w.curl(f"http://{SERVER}:8080/", proxy=proxy, user="alice:secret").returncode == 97
 
 

@@ -107,8 +107,8 @@ def check_server_tunnel(p, port=3422):
 
 def check_http(w, p, users):
     for user, status in users:
-        done = subprocess.run(["curl", "-fsS", "-m", "10", "-x", f"http://{user}@127.0.0.1:{p.http}",
-                               f"http://{SERVER}:8080/"], capture_output=True, timeout=60, check=False,
+        done = subprocess.run(["curl", "-fsS", "-m", "100", "-x", f"http://{user}@127.0.0.1:{p.http}",
+                               f"http://{SERVER}:8080/"], capture_output=True, timeout=120, check=False,
                               env=w.environment("curl"))
         assert done.returncode == status, done
 
@@ -157,9 +157,9 @@ def _(w):
             check_client_tunnel(p)
             check_socks(p.socks)
             for user, status in (("user:$pass", 0), ("user:wrong", 22)):
-                done = subprocess.run(["curl", "-fsS", "-m", "10", "--proxy-cacert", w.path("proxy.crt"), "-x",
+                done = subprocess.run(["curl", "-fsS", "-m", "100", "--proxy-cacert", w.path("proxy.crt"), "-x",
                                        f"https://{user}@127.0.0.1:{p.http}", f"http://{SERVER}:8080/"], capture_output=True,
-                                      timeout=60, check=False, env=w.environment("curl"))
+                                      timeout=120, check=False, env=w.environment("curl"))
                 assert done.returncode == status, (conf, done)
             assert proxy.stop() == 0
 
@@ -229,8 +229,8 @@ def _(w):
         check_http(w, p, (("any:thing", 0),))
         check_http(w, q, (("peter:hunter123", 0), ("peter:hunter12", 22)))
         for user, status in (("peter:two%20words", 0), ("peter:two", 97)):
-            done = subprocess.run(["curl", "-sS", "-m", "10", "-x", f"socks5h://{user}@127.0.0.1:{p.socks}",
-                                   f"http://web.test:8080/"], capture_output=True, timeout=60, check=False,
+            done = subprocess.run(["curl", "-sS", "-m", "100", "-x", f"socks5h://{user}@127.0.0.1:{p.socks}",
+                                   f"http://web.test:8080/"], capture_output=True, timeout=120, check=False,
                                   env=w.environment("curl"))
             assert done.returncode == status, done
         assert proxy.stop() == 0
@@ -332,23 +332,31 @@ ResolveStrategy = auto\x20
         assert proxy.stop() == 0
 
 
+def by_strategy(w, strategy):
+    """Asks for pages by a proxy with that ResolveStrategy; what came from web.test, which has addresses of both families."""
+    p = Ports()
+    with p.host:
+        text = wg_part(w).replace("10.9.0.2/32", "10.9.0.2/32, fd09::2/128").replace("10.9.0.0/16", "10.9.0.0/16, fd09::/16")
+        conf = w.write(f"{strategy}.conf", text + f"[Socks5]\nBindAddress = 127.0.0.1:{p.socks}\n"
+                       f"[Resolve]\nResolveStrategy = {strategy}\n")
+        proxy = all_up(w, conf, "(SOCKS)")
+        for name in ("v4.test", "v6.test", "web.test"):
+            done = subprocess.run(["curl", "-fsS", "-m", "100", "-x", f"socks5h://127.0.0.1:{p.socks}",
+                                   f"http://{name}:8080/"], capture_output=True, timeout=120, check=False, text=True,
+                                  env=w.environment("curl"))
+            assert done.returncode == 0, (strategy, name, done)
+        assert proxy.stop() == 0
+        return done.stdout.replace("::ffff:", "")
+
+
 @test("ResolveStrategy is a preference: a name without such an address is reached at the other")
 def _(w):
-    for strategy, first in (("ipv4", "10.9.0.1"), ("ipv6", "fd09::1"), ("auto", None)):
-        p = Ports()
-        with p.host:
-            text = wg_part(w).replace("10.9.0.2/32", "10.9.0.2/32, fd09::2/128").replace("10.9.0.0/16", "10.9.0.0/16, fd09::/16")
-            conf = w.write(f"{strategy}.conf", text + f"[Socks5]\nBindAddress = 127.0.0.1:{p.socks}\n"
-                           f"[Resolve]\nResolveStrategy = {strategy}\n")
-            proxy = all_up(w, conf, "(SOCKS)")
-            for name in ("v4.test", "v6.test", "web.test"):
-                done = subprocess.run(["curl", "-fsS", "-m", "10", "-x", f"socks5h://127.0.0.1:{p.socks}",
-                                       f"http://{name}:8080/"], capture_output=True, timeout=60, check=False, text=True,
-                                      env=w.environment("curl"))
-                assert done.returncode == 0, (strategy, name, done)
-                if name == "web.test" and first:
-                    assert f'"at": "{first}"' in done.stdout.replace("::ffff:", ""), (strategy, done.stdout)
-            assert proxy.stop() == 0
+    for strategy, first in (("ipv4", "10.9.0.1"), ("ipv6", "fd09::1"), ("auto", "")):
+        # an address that does not answer within 250 ms is overtaken by the other: not five times in a row
+        said = []
+        while not said or f'"at": "{first}' not in said[-1] and len(said) < 5:
+            said.append(by_strategy(w, strategy))
+        assert f'"at": "{first}' in said[-1], (strategy, said)
 
 
 @test("peers connect to it: ListenPort and a peer without an endpoint")
@@ -400,9 +408,10 @@ def _(w):
                 proxy = w.start(conf=conf, ready="(SOCKS)")
                 if silent:
                     time.sleep(2)  # an answer would be there by now
-                    status, code, words, body = health(w, port)
-                    assert (status, code) == (6, 503) and f"{silent} never answered" in words and SERVER not in words, words
-                    assert body == words, (body, words)
+                    expected = f"{silent} never answered"
+                    status, code, words, body = wait_until("the others answer", lambda e=expected: (
+                        got if e in (got := health(w, port))[2] and SERVER not in got[2] and got[3] == got[2] else None))
+                    assert (status, code) == (6, 503), (status, code, words, body)
                 else:
                     wait_until("it is ready", lambda: health(w, port)[:2] == (0, 200))
                     shown = subprocess.run([WGWRAP, "show", "alive"], capture_output=True, text=True, timeout=60, check=True,
