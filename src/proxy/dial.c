@@ -102,6 +102,11 @@ enum proxy_result proxy_result_of(const struct wgw_tunnel *t, int err)
 	}
 }
 
+enum proxy_result proxy_result_of_eai(int eai)
+{
+	return eai == 0 || eai == EAI_NONAME || eai == EAI_NODATA ? PROXY_NO_NAME : PROXY_NO_DNS;
+}
+
 /* ---- what may be reached ---- */
 
 /* Addresses that mean something on one host or one link only. */
@@ -250,8 +255,7 @@ static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
 	if (any && d->n == 0) /* nothing is reachable: the user is told about one of them */
 		add_candidate(d, &first, false);
 	else if (!any && !d->cancelled)
-		d->result = eai == 0 || eai == EAI_NONAME || eai == EAI_NODATA ? PROXY_NO_NAME
-									       : PROXY_NO_DNS;
+		d->result = proxy_result_of_eai(eai);
 	d->decided = d->n == 0;
 	if (d->n > 0) {
 		d->result = PROXY_OK;

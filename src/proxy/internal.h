@@ -60,6 +60,8 @@ enum proxy_result {
 /* A clause for logs and error pages. */
 const char *proxy_result_text(enum proxy_result r);
 enum proxy_result proxy_result_of(const struct wgw_tunnel *t, int err);
+/* Of a resolver's answer without addresses; 0: there are none. */
+enum proxy_result proxy_result_of_eai(int eai);
 
 /* ---- far.c: a connection to a destination ---- */
 

@@ -7,8 +7,9 @@
  * were active later. For -L the senders are on the host and their sockets in the tunnel; for -R the
  * other way round.
  *
- * The destination is resolved when the forward starts and again every RESOLVE_AGAIN_S that it is
- * used; datagrams that come before its address is known are lost.
+ * The destination is resolved when the forward starts, and when it is used: every RESOLVE_AGAIN_S,
+ * or every RETRY_S while its address is not known, and datagrams are lost. When it has another
+ * address than before, all senders are forgotten, as their sockets lead to the old one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,8 +24,8 @@ enum {
 	DATAGRAM_MAX_BYTES = 65536,
 	PER_TURN = 64,
 	BUCKETS = 256,
-	PIECES_MAX = 16,
 	RESOLVE_AGAIN_S = 60,
+	RETRY_S = 2,
 };
 
 /**
@@ -68,62 +69,6 @@ static struct wgw_loop *loop_of(const struct proxy_udp_forward *f)
 	return f->service->proxy->t->loop;
 }
 
-/* ---- the destination ---- */
-
-static void take_address(struct proxy_udp_forward *f, int eai, const uint8_t (*ip)[16], uint32_t n)
-{
-	bool host, direct;
-
-	f->resolving = false;
-	if (!f->service) {
-		free(f);
-		return;
-	}
-	host = f->service->dial.host;
-	for (uint32_t i = 0; eai == 0 && i < n; i++) {
-		struct stack_addr to = {.port = f->service->target.addr.port};
-
-		memcpy(to.ip, ip[i], 16);
-		if (!host && (proxy_route(f->service->session, &to, IPPROTO_UDP, i + 1 < n,
-					  &direct) != PROXY_OK ||
-			      direct))
-			continue;
-		f->to = to;
-		f->known = true;
-		return;
-	}
-}
-
-static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
-			const char *canonical, uint32_t ttl_s)
-{
-	(void)canonical, (void)ttl_s;
-	take_address(arg, eai, ip, n);
-}
-
-static void on_host_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n)
-{
-	take_address(arg, eai, ip, n);
-}
-
-static void resolve(struct proxy_udp_forward *f)
-{
-	struct proxy_service *v = f->service;
-	const struct proxy_target *t = &v->target;
-
-	if (f->resolving)
-		return;
-	f->resolving = true;
-	f->resolved_at = wgw_clock_ns();
-	if (!t->is_name)
-		take_address(f, 0, (const uint8_t(*)[16])t->addr.ip, 1);
-	else if (v->dial.host)
-		wgw_session_host_resolve(v->session, t->name, v->dial.family, on_host_resolved, f);
-	else
-		wgw_resolve(v->proxy->t->resolver, v->session, t->name, v->dial.family,
-			    !t->absolute, on_resolved, f);
-}
-
 /* ---- senders ---- */
 
 static size_t bucket_of(const struct stack_addr *a)
@@ -153,6 +98,12 @@ static void sender_free(struct sender *s)
 		close(s->watch.fd);
 	}
 	free(s);
+}
+
+static void forget_senders(struct proxy_udp_forward *f)
+{
+	while (f->senders.next != &f->senders)
+		sender_free(wgw_container(f->senders.next, struct sender, by_age));
 }
 
 /* The timer runs while there are senders, to when the oldest may be forgotten. */
@@ -268,16 +219,94 @@ static struct sender *sender_get(struct proxy_udp_forward *f, const struct stack
 	return NULL;
 }
 
-/* The sender of a datagram that can be sent on now, or NULL. */
-static struct sender *sender_for(struct proxy_udp_forward *f, const struct stack_addr *from)
+/* ---- the destination ---- */
+
+/* PROXY_OK, or why datagrams cannot go to @to. @quiet as in proxy_route. */
+static enum proxy_result route(const struct proxy_udp_forward *f, struct stack_addr *to, bool quiet)
 {
-	if (f->service->target.is_name &&
-	    wgw_clock_ns() - f->resolved_at > RESOLVE_AGAIN_S * WGW_SEC_NS)
-		resolve(f);
-	return f->known ? sender_get(f, from) : NULL;
+	struct proxy_service *v = f->service;
+	enum proxy_result r = PROXY_OK;
+	bool direct = false;
+
+	if (!v->dial.host)
+		r = proxy_route(v->session, to, IPPROTO_UDP, quiet, &direct);
+	return direct ? PROXY_NO_ROUTE : r;
+}
+
+static void take_address(struct proxy_udp_forward *f, int eai, const uint8_t (*ip)[16], uint32_t n)
+{
+	enum proxy_result r = proxy_result_of_eai(eai);
+	struct stack_addr first;
+	bool found = false;
+
+	f->resolving = false;
+	if (!f->service) {
+		free(f);
+		return;
+	}
+	for (uint32_t i = 0; eai == 0 && i < n; i++) {
+		struct stack_addr to = {.port = f->service->target.addr.port};
+
+		memcpy(to.ip, ip[i], 16);
+		r = route(f, &to, found || i + 1 < n);
+		if (r != PROXY_OK)
+			continue;
+		if (f->known && stack_addr_equal(&to, &f->to))
+			return; /* wherever in the list it is now */
+		if (!found)
+			first = to;
+		found = true;
+	}
+	if (!found) {
+		proxy_say_result(f->service, "datagrams", &f->service->target, r);
+		return;
+	}
+	forget_senders(f);
+	f->to = first;
+	f->known = true;
+}
+
+static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
+			const char *canonical, uint32_t ttl_s)
+{
+	(void)canonical, (void)ttl_s;
+	take_address(arg, eai, ip, n);
+}
+
+static void on_host_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n)
+{
+	take_address(arg, eai, ip, n);
+}
+
+static void resolve(struct proxy_udp_forward *f)
+{
+	struct proxy_service *v = f->service;
+	const struct proxy_target *t = &v->target;
+
+	if (f->resolving)
+		return;
+	f->resolving = true;
+	f->resolved_at = wgw_clock_ns();
+	if (!t->is_name)
+		take_address(f, 0, (const uint8_t(*)[16])t->addr.ip, 1);
+	else if (v->dial.host)
+		wgw_session_host_resolve(v->session, t->name, v->dial.family, on_host_resolved, f);
+	else
+		wgw_resolve(v->proxy->t->resolver, v->session, t->name, v->dial.family,
+			    !t->absolute, on_resolved, f);
 }
 
 /* ---- datagrams of senders ---- */
+
+/* The sender of a datagram that can be sent on now, or NULL. */
+static struct sender *sender_for(struct proxy_udp_forward *f, const struct stack_addr *from)
+{
+	uint64_t again = (f->known ? RESOLVE_AGAIN_S : RETRY_S) * WGW_SEC_NS;
+
+	if (f->service->target.is_name && wgw_clock_ns() - f->resolved_at > again)
+		resolve(f);
+	return f->known ? sender_get(f, from) : NULL;
+}
 
 static void on_listener(struct wgw_watch *w, uint32_t events)
 {
@@ -368,8 +397,7 @@ void proxy_udp_stop(struct proxy_service *v)
 		return;
 	v->forward = NULL;
 	wgw_timer_cancel(loop_of(f), &f->sweep);
-	while (f->senders.next != &f->senders)
-		sender_free(wgw_container(f->senders.next, struct sender, by_age));
+	forget_senders(f);
 	if (f->flow)
 		flow_udp_free(f->flow);
 	f->service = NULL;

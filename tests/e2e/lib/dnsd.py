@@ -6,7 +6,8 @@ dnsd.py - a name server for the tests, over UDP and TCP
 usage: dnsd.py ADDRESS...
 
 Knows web.test (A and AAAA), v4.test, v6.test, both.test (whose IPv6 address is nobody's), order.test, prefix.test (two addresses each), long.test (16), big.test (a TXT answer of more than 4 KB), alias.test
-(CNAME of web.test), slow.test (answers after a second) and the reverse of 10.9.0.1. Everything else does not exist.
+(CNAME of web.test), slow.test (answers after a second) and the reverse of 10.9.0.1. When moved.test is asked for,
+late.test begins to exist and moves.test is web.test's IPv4 address, not nobody's. Everything else does not exist.
 UDP answers that exceed what the question allows (EDNS, else 512 bytes) are cut, with TC set.
 Prints "ready" when it serves.
 """
@@ -40,6 +41,7 @@ ZONE = {
     "prefix.test": {AAAA: [address("fd77:1::9"), address("fd77::1")]},
     "long.test": {A: [address(f"10.9.0.{i}") for i in range(1, 17)]},
     "alias.test": {CNAME: [encode_name("web.test")]},
+    "moves.test": {A: [address("10.9.0.9")]},
     "big.test": {TXT: [bytes([len(t)]) + t for t in BIG]},
     "1.0.9.10.in-addr.arpa": {PTR: [encode_name("web.test")]},
 }
@@ -65,6 +67,8 @@ def parse(query):
 def answer(query, over_udp):
     ident, flags, name, rtype, end, size = parse(query)
     records, owner = [], encode_name(name)
+    if name == "moved.test":
+        ZONE["moves.test"] = ZONE["late.test"] = {A: [address(WEB4)]}
     known = ZONE.get(name)
     if known and CNAME in known:
         records.append((owner, CNAME, known[CNAME][0]))

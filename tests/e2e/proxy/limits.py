@@ -21,7 +21,7 @@ from lib import tap  # noqa: E402
 from lib.proxied import (SERVER, Proxied, read_exactly, read_reply, socks, socks_address, socks_request)  # noqa: E402
 from lib.shifted import Clock  # noqa: E402
 from lib.tap import test  # noqa: E402
-from lib.world import wait_until  # noqa: E402
+from lib.world import free_port, wait_until  # noqa: E402
 
 ECHO, SLOWLY, UDP_ECHO = 4007, 4014, 4010
 UDP_IDLE_S, BIND_S = 300, 120  # PROXY_UDP_IDLE_S, PROXY_BIND_MS
@@ -98,6 +98,30 @@ def _(w):
         assert not select.select([s], [], [], 0.5)[0]
         minutes_pass(w, 15)
         assert read_reply(s)[0] == 6 and s.recv(1) == b""
+
+
+@test("-L: datagrams of a sender find a destination whose name has another address, and one that exists late")
+def _(w):
+    with_clock(w)
+    ports = [free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)]
+    proxy = w.start("-v", "--listen", "127.0.0.1:0", "-L", f"{ports[0]}:moves.test:{UDP_ECHO}:udp",
+                    "-L", f"{ports[1]}:late.test:{UDP_ECHO}:udp", ready="datagrams to late.test", **w.clock.environment)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as moves, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
+        def answered(s):
+            s.send(b"payload")
+            return select.select([s], [], [], 0.2)[0] and s.recv(100).endswith(b" payload")
+
+        moves.connect(("127.0.0.1", ports[0]))
+        late.connect(("127.0.0.1", ports[1]))
+        for _ in range(10):
+            assert not answered(moves) and not answered(late)
+        with w.connect(proxy) as s:
+            assert socks(s, "moved.test", ECHO)[0] == 4  # from now on it has
+        # much less than what an address that was found is kept for
+        wait_until("the name is asked for again", lambda: answered(late), 50)
+        minutes_pass(w, 65)
+        wait_until("the sender's datagrams go where the name leads now", lambda: answered(moves))
+    assert proxy.stop() == 0
 
 
 # ---- descriptors ----
