@@ -251,10 +251,20 @@ static void on_alarm(int sig)
 	(void)sig;
 }
 
+/* A signal, again and again: the first may come before what it is for. */
 static void arm(int flags)
 {
 	struct sigaction act = {.sa_handler = on_alarm, .sa_flags = flags};
-	struct itimerval timer = {.it_value = {0, 30000}};
+	struct itimerval timer = {.it_value = {0, 30000}, .it_interval = {0, 30000}};
+
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static void disarm(void)
+{
+	struct sigaction act = {.sa_handler = SIG_IGN};
+	struct itimerval timer = {0};
 
 	sigaction(SIGALRM, &act, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
@@ -262,19 +272,17 @@ static void arm(int flags)
 
 START_TEST(signal_without_restart_interrupts_connect)
 {
-	struct sigaction act = {.sa_handler = SIG_DFL};
 	int fd = tcp_socket(0);
 
 	arm(0);
 	ck_assert_int_eq(connect_to(fd), -EINTR);
-	sigaction(SIGALRM, &act, NULL);
+	disarm();
 	close(fd);
 }
 END_TEST
 
 START_TEST(signal_with_restart_does_not)
 {
-	struct sigaction act = {.sa_handler = SIG_DFL};
 	int err = 0;
 	pthread_t player;
 	sigset_t alarm_only;
@@ -288,7 +296,7 @@ START_TEST(signal_with_restart_does_not)
 	pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
 	ck_assert_int_eq(connect_to(fd), 0);
 	pthread_join(player, NULL);
-	sigaction(SIGALRM, &act, NULL);
+	disarm();
 	close(fd);
 }
 END_TEST

@@ -68,7 +68,7 @@ static void setup(void)
 	snprintf(config, sizeof(config), "%s", path_in("peer.conf"));
 	write_text(config, file_text);
 	options = (struct wgw_run_options){
-		.config = config, .wait_ms = 5000, .linger_ms = 5000, .listen_port = -1};
+		.config = config, .wait_ms = 60000, .linger_ms = 60000, .listen_port = -1};
 	unlink(path_in("out"));
 	unlink(path_in("err"));
 	unlink(path_in("note"));
@@ -185,9 +185,12 @@ END_TEST
 
 START_TEST(daemons_keep_their_session)
 {
-	EXITS(shell("(trap '' HUP; sleep 1; echo gone >> $NOTE) >/dev/null 2>&1 & exit 0"), 0);
+	EXITS(shell("(trap '' HUP; until [ -e $NOTE.go ]; do sleep 0.05; done; echo gone >>$NOTE) "
+		    ">/dev/null 2>&1 & exit 0"),
+	      0);
 	ck_assert_str_eq(text_of(path_in("note")), "");
 	ck_assert_int_eq(seen->channels, 1);
+	write_text(path_in("note.go"), "");
 	EVENTUALLY(text_of(path_in("note"))[0]);
 	EVENTUALLY(seen->channels == 0);
 }
@@ -197,7 +200,7 @@ START_TEST(killing_the_front_kills_the_command)
 {
 	pid_t command;
 
-	start_shell("echo $$ > $NOTE; exec sleep 30");
+	start_shell("echo $$ > $NOTE; exec sleep 300");
 	EVENTUALLY(strchr(text_of(path_in("note")), '\n'));
 	command = atoi(text_of(path_in("note")));
 	kill(front, SIGKILL);
@@ -211,7 +214,7 @@ START_TEST(killing_the_supervisor_is_said)
 {
 	char name[64];
 
-	start_shell("echo $PPID > $NOTE; exec sleep 3");
+	start_shell("echo $PPID > $NOTE; exec sleep 300");
 	EVENTUALLY(strchr(text_of(path_in("note")), '\n'));
 	snprintf(name, sizeof(name), "/proc/%d/comm", atoi(text_of(path_in("note"))));
 	EVENTUALLY(strcmp(text_of(name), "wgwrap-session\n") == 0);
@@ -483,7 +486,7 @@ START_TEST(sessions_share_a_tunnel_process)
 {
 	pid_t first;
 
-	start_shell("exec sleep 30");
+	start_shell("exec sleep 300");
 	first = front;
 	EVENTUALLY(seen->opens == 1);
 	EXITS(shell("exit 0"), 0);
@@ -545,7 +548,7 @@ START_TEST(dead_tunnel_process_is_started_again)
 {
 	uint8_t token[WGW_TOKEN_BYTES], abstract[WGW_ABSTRACT_BYTES];
 
-	start_shell("exec sleep 30");
+	start_shell("exec sleep 300");
 	EVENTUALLY(seen->opens == 1);
 	memcpy(token, seen->token, sizeof(token));
 	memcpy(abstract, seen->abstract, sizeof(abstract));
@@ -563,7 +566,7 @@ END_TEST
 START_TEST(no_restart_leaves_it_dead)
 {
 	options.no_restart = true;
-	start_shell("sleep 1; exit 2");
+	start_shell("until grep -q -e --no-restart ${NOTE%note}err; do sleep 0.05; done; exit 2");
 	EVENTUALLY(seen->opens == 1);
 	kill(seen->pid, SIGKILL);
 	EXITS(finish(), 2);
@@ -582,7 +585,7 @@ START_TEST(supervisor_answers_questions)
 	fake.ask = true;
 	fake.inode[0] = st.st_ino;
 	fake.inode[1] = UINT64_MAX;
-	start_shell("exec sleep 30");
+	start_shell("exec sleep 300");
 	EVENTUALLY(seen->scanned == 1 && seen->resolved == 1);
 	ck_assert_uint_eq(seen->held & 3, 1);
 	ck_assert_int_eq(seen->eai, 0);

@@ -107,7 +107,7 @@ static const char *start(void (*prepare)(void))
 		wgw_tunnel_main(&boot);
 	}
 	close(ready[1]);
-	ck_assert_int_eq(poll(&p, 1, 20000), 1);
+	ck_assert_int_eq(poll(&p, 1, 120000), 1);
 	n = read(ready[0], text, sizeof(text) - 1);
 	ck_assert_int_gt(n, 0);
 	text[n] = '\0';
