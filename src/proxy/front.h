@@ -17,9 +17,16 @@ enum { PROXY_FAILED = 1, PROXY_BAD_CONFIG = 3, PROXY_NO_HANDSHAKE = 4 };
  * others can read it. NULL and errno. */
 char *proxy_file_read(const char *path, size_t max, bool secret, size_t *len);
 
-/* users_file.c: reads --users and gives its users to all listeners that have none of their own and
- * may have some. 0, or -1 after an error was said: nothing has changed. */
+/* ---- users_file.c ---- */
+
+/* Whether clients of such a listener can say who they are. */
+bool proxy_asks_users(enum wgw_proxy_kind kind);
+/* Reads --users and gives its users to all listeners that ask for users and have none of their own.
+ * 0, or -1 after an error was said: without memory some have the new ones, else all the old. */
 int proxy_users_read(struct wgw_proxy_options *o);
+
+/* ---- spec.c ---- */
+
 
 /* Appends a listener. NULL: too many, or no memory. */
 struct wgw_proxy_spec *proxy_spec_new(struct wgw_proxy_options *o, enum wgw_proxy_kind kind);

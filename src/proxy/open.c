@@ -60,25 +60,50 @@ static bool is_loopback(const struct sockaddr *sa)
 	return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 }
 
-/* 0, or -1 after an error was said. */
+/* 0, or -1 and errno. */
 static int bind_address(const struct wgw_proxy_spec *s, const struct addrinfo *ai,
 			struct proxy_socket *out)
 {
 	static const int one = 1, zero = 0;
 	bool datagram = is_datagram(s->kind);
 	int type = (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int fd = socket(ai->ai_family, type, 0), err;
 
-	out->fd = socket(ai->ai_family, type, 0);
-	if (out->fd < 0)
+	if (fd < 0)
 		return -1;
 	if (!datagram)
-		setsockopt(out->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (ai->ai_family == AF_INET6)
-		setsockopt(out->fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	if (bind(out->fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
-	    (datagram || listen(out->fd, BACKLOG) == 0))
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && (datagram || listen(fd, BACKLOG) == 0)) {
+		out->fd = fd;
 		return 0;
+	}
+	err = errno;
+	close(fd);
+	errno = err;
 	return -1;
+}
+
+/* "*" is both families where the host has IPv6. 0, or -1 and errno. */
+static int bind_any(const struct wgw_proxy_spec *s, const struct addrinfo *v6,
+		    struct proxy_socket *out)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(s->port)};
+	const struct addrinfo v4 = {
+		.ai_family = AF_INET, .ai_addr = (struct sockaddr *)&in, .ai_addrlen = sizeof(in)};
+	int err = bind_address(s, v6, out);
+
+	if (err && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+		err = bind_address(s, &v4, out);
+	return err;
+}
+
+static void set_name(struct proxy_socket *out, const char *host, const char *port,
+		     const char *where)
+{
+	snprintf(out->name, sizeof(out->name), strchr(host, ':') ? "[%s]:%s%s" : "%s:%s%s", host,
+		 port, where);
 }
 
 /* The address as it is now, port included. */
@@ -88,11 +113,35 @@ static void take_name(struct proxy_socket *out)
 	socklen_t len = sizeof(ss);
 	char host[64], port[8];
 
-	if (getsockname(out->fd, (struct sockaddr *)&ss, &len) ||
+	if (getsockname(out->fd, (struct sockaddr *)&ss, &len) == 0 &&
 	    getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host), port, sizeof(port),
-			NI_NUMERICHOST | NI_NUMERICSERV))
-		return;
-	snprintf(out->name, sizeof(out->name), strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+			NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+		set_name(out, host, port, "");
+}
+
+/* Of a name that has both (localhost), the IPv4 address: clients that go to 127.0.0.1 are many. */
+static const struct addrinfo *choose(const struct addrinfo *list)
+{
+	for (const struct addrinfo *ai = list; ai; ai = ai->ai_next) {
+		if (ai->ai_family == AF_INET)
+			return ai;
+	}
+	return list;
+}
+
+/* Whether the user wants @s at @sa: everybody who reaches it could use the tunnel. Else it is said
+ * what to do. */
+static bool may_be_open(const struct wgw_proxy_options *o, const struct wgw_proxy_spec *s,
+			const struct sockaddr *sa, const struct proxy_socket *out)
+{
+	if (is_loopback(sa) || s->users.n > 0 || o->allow_open)
+		return true;
+	wgw_say(WGW_SAY_ERROR,
+		"%s: not loopback, and without users everybody who reaches it could use the "
+		"tunnel; give %s%s--allow-open-proxy",
+		out->name, proxy_asks_users(s->kind) ? "--users FILE, " : "",
+		is_datagram(s->kind) ? "" : "a unix socket, or ");
+	return false;
 }
 
 static int open_ip(const struct wgw_proxy_options *o, const struct wgw_proxy_spec *s,
@@ -100,44 +149,32 @@ static int open_ip(const struct wgw_proxy_options *o, const struct wgw_proxy_spe
 {
 	const char *host = s->host ? s->host : "127.0.0.1";
 	bool any = strcmp(host, "*") == 0;
-	struct addrinfo hints = {.ai_socktype = is_datagram(s->kind) ? SOCK_DGRAM : SOCK_STREAM,
+	struct addrinfo hints = {.ai_family = any ? AF_INET6 : AF_UNSPEC,
+				 .ai_socktype = is_datagram(s->kind) ? SOCK_DGRAM : SOCK_STREAM,
 				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	const struct addrinfo *ai;
 	struct addrinfo *list;
 	char port[8];
 	int err;
 
 	snprintf(port, sizeof(port), "%u", s->port);
-	snprintf(out->name, sizeof(out->name), "%s:%s", host, port);
-	/* "*" is both families where the host has IPv6 */
-	hints.ai_family = any ? AF_INET6 : AF_UNSPEC;
+	set_name(out, host, port, "");
 	err = getaddrinfo(any ? NULL : host, port, &hints, &list);
 	if (err) {
 		wgw_say(WGW_SAY_ERROR, "%s: %s", out->name, gai_strerror(err));
 		return -1;
 	}
-	if (!is_loopback(list->ai_addr) && s->users.n == 0 && !o->allow_open) {
-		wgw_say(WGW_SAY_ERROR,
-			"%s: not loopback, and without users everybody who reaches it could use "
-			"the "
-			"tunnel; give --users FILE, a unix socket, or --allow-open-proxy",
-			out->name);
+	ai = choose(list);
+	if (!may_be_open(o, s, ai->ai_addr, out)) {
 		freeaddrinfo(list);
 		return -1;
 	}
-	err = bind_address(s, list, out);
-	if (err && any && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
-		struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(s->port)};
-		struct addrinfo v4 = {.ai_family = AF_INET,
-				      .ai_addr = (struct sockaddr *)&in,
-				      .ai_addrlen = sizeof(in)};
-
-		err = bind_address(s, &v4, out);
-	}
+	err = any ? bind_any(s, ai, out) : bind_address(s, ai, out);
 	if (err)
 		wgw_say(WGW_SAY_ERROR, "%s: %s", out->name, strerror(errno));
 	else
 		take_name(out);
-	out->loopback = is_loopback(list->ai_addr);
+	out->loopback = is_loopback(ai->ai_addr);
 	out->shared = out->loopback && s->users.n == 0 && !o->any_user && !is_datagram(s->kind);
 	freeaddrinfo(list);
 	return err;
@@ -147,9 +184,11 @@ static int open_ip(const struct wgw_proxy_options *o, const struct wgw_proxy_spe
 static int in_tunnel(const struct wgw_proxy_spec *s, struct proxy_socket *out)
 {
 	struct wgw_prefix prefix = {0};
+	char port[8];
 
 	if (s->port == 0) {
-		wgw_say(WGW_SAY_ERROR, "a forward from the tunnel needs a port to listen at");
+		wgw_say(WGW_SAY_ERROR, "the forward to %s needs a port to listen at in the tunnel",
+			s->target_host);
 		return -1;
 	}
 	if (s->host && strcmp(s->host, "*") != 0 && wgw_address_parse(s->host, &prefix)) {
@@ -158,8 +197,8 @@ static int in_tunnel(const struct wgw_proxy_spec *s, struct proxy_socket *out)
 	}
 	out->at = prefix.addr;
 	out->at.port = s->port;
-	snprintf(out->name, sizeof(out->name), "%s:%u in the tunnel", s->host ? s->host : "*",
-		 s->port);
+	snprintf(port, sizeof(port), "%u", s->port);
+	set_name(out, s->host ? s->host : "*", port, " in the tunnel");
 	return 0;
 }
 

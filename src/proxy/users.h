@@ -33,7 +33,7 @@ int proxy_users_add(struct proxy_users *users, const void *name, size_t name_len
 bool proxy_users_check(const struct proxy_users *users, const void *name, size_t name_len,
 		       const void *password, size_t password_len);
 /* Reads lines "NAME:PASSWORD" ('#' comments and empty lines aside) of @len bytes of @text. Returns
- * 0 or -errno; -EINVAL with *line set. */
+ * 0 or -errno, with *line set: -EINVAL, or as above. */
 int proxy_users_parse(struct proxy_users *users, const char *text, size_t len, unsigned int *line);
 /* Wipes. */
 void proxy_users_free(struct proxy_users *users);

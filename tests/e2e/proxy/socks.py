@@ -577,10 +577,16 @@ def _(w):
 def _(w):
     proxy = w.start("--listen", "0.0.0.0:0", ready=None)
     assert proxy.process.wait(60) == 1
-    assert "--allow-open-proxy" in proxy.words()
+    assert "--users FILE, a unix socket, or --allow-open-proxy" in proxy.words()
+    for option, words in ((("-L", f"0.0.0.0:0:{SERVER}:80"), "give a unix socket, or --allow"), (("--sni", "0.0.0.0:0"),
+                          "give a unix socket, or --allow"), (("-L", f"*:9:{SERVER}:80:udp"), "give --allow-open-proxy")):
+        proxy = w.start(*option, ready=None)
+        assert proxy.process.wait(60) == 1 and words in proxy.words(), proxy.words()
     users = w.write("some", "a:b\n")
     assert w.start("--listen", "0.0.0.0:0", "--users", users).stop() == 0
     assert w.start("--listen", "0.0.0.0:0", "--allow-open-proxy").stop() == 0
+    proxy = w.start("-L", f"0:{SERVER}:80", "--users", users, ready=None)
+    assert proxy.process.wait(60) == 3 and "--users" in proxy.words(), "a forward asks nobody"
 
 
 @test("SIGTERM: what is open may end, then status 0; nothing new is accepted")
