@@ -58,41 +58,40 @@ bool proxy_users_check(const struct proxy_users *users, const void *name, size_t
 	return found;
 }
 
+/* "NAME:PASSWORD" of @len bytes. */
+static int add_line(struct proxy_users *users, const char *text, size_t len)
+{
+	const char *colon = memchr(text, ':', len);
+	size_t name_len = colon ? (size_t)(colon - text) : 0, password_len;
+
+	if (name_len == 0)
+		return -EINVAL;
+	password_len = len - name_len - 1;
+	if (name_len > PROXY_USER_MAX_BYTES || password_len > PROXY_USER_MAX_BYTES)
+		return -EINVAL;
+	return proxy_users_add(users, text, name_len, colon + 1, password_len);
+}
+
 int proxy_users_parse(struct proxy_users *users, const char *text, size_t len, unsigned int *line)
 {
-	static const char mark[] =
-		"\xef\xbb\xbf"; /* of UTF-8, which some editors begin files with */
+	static const char mark[] = "\xef\xbb\xbf"; /* some editors begin UTF-8 files with it */
+	const char *end = text + len;
+	int err = 0;
 
-	if (len >= sizeof(mark) - 1 && memcmp(text, mark, sizeof(mark) - 1) == 0) {
-		text += sizeof(mark) - 1;
-		len -= sizeof(mark) - 1;
-	}
-	*line = 0;
-	while (len > 0) {
-		const char *end = memchr(text, '\n', len);
-		size_t n = end ? (size_t)(end - text) : len, skip = n + (end != NULL);
-		const char *colon;
+	if (len >= strlen(mark) && memcmp(text, mark, strlen(mark)) == 0)
+		text += strlen(mark);
+	for (*line = 0; text < end && !err;) {
+		const char *lf = memchr(text, '\n', (size_t)(end - text));
+		size_t n = (size_t)((lf ? lf : end) - text);
 
 		(*line)++;
 		if (n > 0 && text[n - 1] == '\r')
 			n--;
-		if (n > 0 && text[0] != '#') {
-			size_t name_len;
-			int err;
-
-			colon = memchr(text, ':', n);
-			name_len = colon ? (size_t)(colon - text) : 0;
-			if (name_len == 0 || name_len > PROXY_USER_MAX_BYTES ||
-			    n - name_len - 1 > PROXY_USER_MAX_BYTES)
-				return -EINVAL;
-			err = proxy_users_add(users, text, name_len, colon + 1, n - name_len - 1);
-			if (err)
-				return err;
-		}
-		text += skip;
-		len -= skip;
+		if (n > 0 && text[0] != '#')
+			err = add_line(users, text, n);
+		text = lf ? lf + 1 : end;
 	}
-	return 0;
+	return err;
 }
 
 void proxy_users_free(struct proxy_users *users)
