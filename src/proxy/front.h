@@ -27,7 +27,6 @@ int proxy_users_read(struct wgw_proxy_options *o);
 
 /* ---- spec.c ---- */
 
-
 /* Appends a listener. NULL: too many, or no memory. */
 struct wgw_proxy_spec *proxy_spec_new(struct wgw_proxy_options *o, enum wgw_proxy_kind kind);
 
