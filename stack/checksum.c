@@ -3,9 +3,9 @@
  * checksum.c - the Internet checksum (RFC 1071)
  *
  * Sums are kept in the machine's byte order: the one's complement sum of swapped words is the
- * swapped sum (RFC 1071 section 2B), so the folded result is stored as it is. Every packet is
- * summed once on its way in; what leaves is summed while it is copied, into its segment or out of
- * it.
+ * swapped sum (RFC 1071 section 2B), so the folded result is stored as it is. All packets
+ * are summed once on their way in, most while they are copied (gro.c); what leaves is summed while
+ * it is copied, into its segment or out of it.
  */
 #include "stack/internal.h"
 

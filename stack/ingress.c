@@ -239,6 +239,8 @@ void ingress_packet(struct stack *s, const uint8_t *packet, size_t len, bool loo
 {
 	if (!looped)
 		s->stats.rx_packets++;
+	if (!looped && gro_continue(s, packet, len))
+		return;
 	if (!accepted(s, packet, len, looped, false))
 		s->stats.rx_fenced++;
 }

@@ -98,7 +98,8 @@ enum flow_event {
  * @give_up:	FLOW_CONNECTING: tick of ETIMEDOUT; FIN_WAIT_2 of a closed flow: its end
  * @progress:	Tick of the last acknowledgement that moved, or of the first unacknowledged byte
  * @gro:	Merged segment of this batch (gro.c), of @gro_segments; @gro_next follows it,
- *		@gro_space is its block's size; @gro_merges: the next one should hold several
+ *		@gro_space is its block's size; @gro_merges: the next one should hold several;
+ *		@gro_looped: its packets came from ourselves
  * @ack_wanted:	The end of the batch sends an ACK that lwIP would delay
  * @rx_head:	In-order pbufs not yet consumed; the first @rx_skip bytes are consumed
  * @rx_room:	Free bytes behind the last one, if that is a block of small segments
@@ -148,7 +149,7 @@ struct flow {
 	struct pbuf *gro;
 	uint32_t gro_next, gro_space;
 	unsigned int gro_segments;
-	bool gro_merges, ack_wanted;
+	bool gro_merges, gro_looped, ack_wanted;
 
 	struct pbuf *rx_head, *rx_tail;
 	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch, ooseq_bytes;
@@ -398,6 +399,9 @@ uint64_t demux_tick_of(const struct stack *s);
 /* gro.c */
 /* Keeps @p for the end of the batch; false: it is for lwIP now. */
 bool gro_take(struct flow *f, const struct ip_packet *p);
+/* Takes @packet if it goes on with what waits of the connection looked up last; false: nothing has
+ * happened. Comes before the fence. */
+bool gro_continue(struct stack *s, const uint8_t *packet, size_t len);
 /* lwIP gets what waits; or nobody does. */
 void gro_flush(struct flow *f);
 void gro_drop(struct flow *f);
