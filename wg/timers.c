@@ -30,17 +30,17 @@ static void cancel(struct wg_peer *peer, enum wg_timer timer)
 	peer->timers.due[timer] = WG_TIMER_OFF;
 }
 
-/* Keeps two peers from repeating themselves in step. */
-static uint64_t jitter(struct wg_peer *peer)
+static void draw_jitter(struct wg_peer *peer)
 {
 	uint32_t r;
 
 	peer->dev->ops->random(peer->dev->ops_ctx, &r, sizeof(r));
-	return r % (WG_TIMER_JITTER_MS + 1) * WG_NS_PER_MS;
+	peer->timers.jitter = r % (WG_TIMER_JITTER_MS + 1) * WG_NS_PER_MS;
 }
 
 void wg_timers_init(struct wg_peer *peer)
 {
+	draw_jitter(peer);
 	for (int i = 0; i < WG_TIMER_COUNT; i++)
 		cancel(peer, (enum wg_timer)i);
 }
@@ -51,7 +51,7 @@ void wg_timers_data_sent(struct wg_peer *peer)
 		return;
 	arm(peer, WG_TIMER_SILENCE, WG_KEEPALIVE_TIMEOUT_NS + WG_SILENCE_MARGIN_NS);
 	arm(peer, WG_TIMER_NEW_HANDSHAKE,
-	    WG_KEEPALIVE_TIMEOUT_NS + WG_REKEY_TIMEOUT_NS + jitter(peer));
+	    WG_KEEPALIVE_TIMEOUT_NS + WG_REKEY_TIMEOUT_NS + peer->timers.jitter);
 }
 
 void wg_timers_data_received(struct wg_peer *peer, unsigned int count)
@@ -83,7 +83,8 @@ void wg_timers_any_authenticated_traversal(struct wg_peer *peer)
 
 void wg_timers_handshake_initiated(struct wg_peer *peer)
 {
-	arm(peer, WG_TIMER_RETRANSMIT, WG_REKEY_TIMEOUT_NS + jitter(peer));
+	draw_jitter(peer);
+	arm(peer, WG_TIMER_RETRANSMIT, WG_REKEY_TIMEOUT_NS + peer->timers.jitter);
 }
 
 void wg_timers_handshake_complete(struct wg_peer *peer)

@@ -32,12 +32,14 @@ enum wg_timer {
 /**
  * struct wg_timers - of one peer
  * @due:			Times in ns by enum wg_timer, WG_TIMER_OFF: not armed
+ * @jitter:			ns; keeps two peers from repeating themselves in step. Drawn anew with
+ *				each initiation, not with each packet that arms a timer
  * @persistent_s:		Seconds between persistent keepalives, 0: off
  * @attempts:			Retransmissions of the present attempt
  * @needs_another_keepalive:	Data came while WG_TIMER_KEEPALIVE was armed
  */
 struct wg_timers {
-	uint64_t due[WG_TIMER_COUNT];
+	uint64_t due[WG_TIMER_COUNT], jitter;
 	uint16_t persistent_s;
 	unsigned int attempts;
 	bool needs_another_keepalive;
