@@ -18,12 +18,17 @@
  * until as many newer blocks have come, and one ACK that the path loses does not make a sender
  * repeat what is here.
  *
+ * What changes nothing, because it lies outside the windows, is answered ten times in five seconds
+ * (RFC 5961 7): the answer may be to an answer.
+ *
  * What advances the ACK number, a duplicate ACK without blocks and whatever carries data or flags
  * never waits longer than the batch.
  */
 #include "stack/internal.h"
 
 #include "lwip/priv/tcp_priv.h"
+
+#include "stack/lwip_hooks.h"
 
 enum {
 	HELD_ACKS_MAX = 44,
@@ -120,6 +125,18 @@ void acks_settle(struct flow *f)
 		acks_flush(f);
 	else
 		timers_set(s, f, f->held_due_ns);
+}
+
+/* Two ends that disagree on what is sent answer each other's answers. */
+int stack_challenge_ack(const struct tcp_pcb *pcb)
+{
+	struct flow *f = pcb->callback_arg;
+	uint64_t now = f->stack->now_ns;
+
+	if (f->challenges_ns > now + (uint64_t)(CHALLENGES_AT_ONCE - 1) * CHALLENGE_GAP_NS)
+		return 0;
+	f->challenges_ns = LWIP_MAX(f->challenges_ns, now) + CHALLENGE_GAP_NS;
+	return 1;
 }
 
 /** acks_carried() - segments with data leave, with the header @tcp */

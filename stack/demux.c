@@ -578,6 +578,8 @@ void demux_input(struct stack *s, const struct ip_packet *p)
 		f = NULL;
 	}
 	if (f) {
+		if (!(p->payload[TCP_FLAGS_AT] & (TCP_ACK | TCP_SYN | TCP_RST)))
+			return; /* RFC 9293 3.10.7.4, fifth; lwIP would take its data */
 		if (s->rx_bytes >= RX_DROP_BYTES && f->rx_bytes > 0 &&
 		    p->payload_len > tcp_header_len(p->payload))
 			return;

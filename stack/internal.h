@@ -119,6 +119,7 @@ enum flow_event {
  * @held:	A pure ACK that a later one may replace, which has replaced @held_acks - 1; it has
  *		blocks, so it may leave after the batch (@held_late), at @held_due_ns, 0: not yet
  *		known (acks.c)
+ * @challenges_ns: When all answers to what changes nothing have had their time
  * @ack_number:	Of the last pure ACK, and how many that have left had the same: @acks_sent
  * @err:	What closed() will say
  * @soft_err:	What ICMP said; replaces ETIMEDOUT
@@ -167,7 +168,7 @@ struct flow {
 	bool syn_again, syn_turn;
 	struct flow_options options;
 
-	uint64_t held_due_ns;
+	uint64_t held_due_ns, challenges_ns;
 	uint32_t ack_number;
 	uint8_t held[IP6_HEADER_BYTES + TCP_HEADER_BYTES + TCP_OPTIONS_MAX_BYTES];
 	bool held_late;

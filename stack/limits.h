@@ -44,6 +44,11 @@ enum {
 	SYN_REPEAT_GAP_NS = 400 * 1000,
 	SYN_LINES = 64, /* owners with the same remainder wait in one line */
 
+	/* Answers of a connection to segments that change nothing: so many at once, then one per
+	 * gap (acks.c; RFC 5961 7: ten in 5 s) */
+	CHALLENGES_AT_ONCE = 10,
+	CHALLENGE_GAP_NS = 500 * 1000 * 1000,
+
 	FLOWS_MAX = 65536,
 	TIME_WAIT_MAX = 4096,
 	LISTENER_BACKLOG_MAX = 4096,

@@ -16,6 +16,9 @@ struct tcp_seg;
 /* window.c: how many pbufs may wait out of order (patch 02) */
 u32_t stack_ooseq_max(const struct tcp_pcb *pcb);
 
+/* acks.c: whether a segment that changes nothing is answered; the answer counts (patch 13) */
+int stack_challenge_ack(const struct tcp_pcb *pcb);
+
 /* sender.c (patch 09) */
 /* An acknowledgement of @ack, before lwIP takes what it covers off its queues. @empty: the segment
  * has no data and changes no window, so it may be a duplicate (RFC 5681 2). */

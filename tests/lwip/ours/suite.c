@@ -122,6 +122,12 @@ u32_t stack_ooseq_max(const struct tcp_pcb *pcb)
 	return 12288;
 }
 
+int stack_challenge_ack(const struct tcp_pcb *pcb)
+{
+	(void)pcb;
+	return 1;
+}
+
 void stack_sender_ack(struct tcp_pcb *pcb, u32_t ackno, int empty)
 {
 	(void)pcb;
