@@ -228,7 +228,7 @@ static void far_failed(struct proxy_client *c, struct http *h)
 {
 	enum proxy_result r =
 		proxy_result_of(c->service->proxy->t, h->far->err ? h->far->err : ECONNRESET);
-	bool again = h->reused && !h->retried && h->head.complete &&
+	bool again = h->reused && !h->retried && h->reply_len == 0 && h->head.complete &&
 		     is_idempotent(h->head.parser.method);
 
 	drop_far(h, true);

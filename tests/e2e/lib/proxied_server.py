@@ -32,7 +32,7 @@ CHUNKS = [b"first ", b"second ", b"x" * 70000, b" last"]
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    served = 0
+    served, cut = 0, False
 
     def body(self):
         if self.headers.get("Expect") == "100-continue":
@@ -77,6 +77,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/goodbye":  # says keep-alive, closes
             self.send(b"bye")
             self.close_connection = True
+        elif path == "/cut-head":  # the first time, then whole
+            self.close_connection = True
+            Handler.cut = not Handler.cut
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Cut: " + (b"" if Handler.cut else b"no\r\nContent-Length: 0\r\n\r\n"))
         elif path == "/hop":
             self.send(b"hop", Connection="X-Secret, keep-alive", X_Secret="1", Keep_Alive="timeout=5", X_Public="2")
         elif path == "/early":

@@ -192,6 +192,17 @@ def _(w):
         assert read_response(s).json()["from"] not in ports
 
 
+@test("a response that ends in its head is no answer: 502, and nothing that comes later completes it")
+def _(w):
+    with w.connect() as s:
+        s.sendall(request("GET"))
+        assert read_response(s).status == 200
+        s.sendall(request("GET", "/cut-head"))
+        answer = read_response(s)
+        assert answer.status == 502, (answer.status, answer.headers)
+    assert one(w, request("GET", "/cut-head")).headers["x-cut"] == "no"
+
+
 @test("requests that were sent before the answers came")
 def _(w):
     with w.connect() as s:
