@@ -162,7 +162,7 @@ static void drop_input(struct http *h, size_t n)
 /* Parses a head when it is there. 1: done, 0: more is needed, -EPROTO. */
 static int take_head(struct http *h)
 {
-	ssize_t n = http_head_length(h->reply_in, h->reply_len);
+	ssize_t n = http_head_length(h->reply_in, h->reply_len, &h->reply_line);
 	unsigned int status;
 
 	if (n == 0)
@@ -171,6 +171,7 @@ static int take_head(struct http *h)
 		return -EPROTO;
 	status = h->reply.parser.status_code;
 	h->reply_parsed = true;
+	h->reply_line = 0;
 	h->contents_only = h->is_10 && h->reply.parser.flags & F_CHUNKED;
 	h->until_end = status >= 200 && !h->reply.complete &&
 		       !(h->reply.parser.flags & F_CHUNKED) &&

@@ -2,26 +2,30 @@
 /* http_head.c - heads of HTTP/1 messages */
 #include <errno.h>
 #include <sodium.h>
+#include <stddef.h>
 #include <string.h>
 #include <strings.h>
 
 #include "src/proxy/http_head.h"
 
-ssize_t http_head_length(const char *b, size_t len)
+ssize_t http_head_length(const char *b, size_t len, size_t *line)
 {
-	const char *at = b, *end = b + len, *lf;
+	const char *at = b + *line, *end = b + len;
 
-	while (at < end && (lf = memchr(at, '\n', (size_t)(end - at)))) {
-		if (lf == b || lf[-1] != '\r')
+	while (at < end) {
+		const char *lf = memchr(at, '\n', (size_t)(end - at));
+
+		if (at != b && (*at == ' ' || *at == '\t'))
 			return -EPROTO;
-		if (lf - at == 1 && at != b)
-			return lf + 1 - b;
+		if (!lf)
+			break;
+		if (lf == at || lf[-1] != '\r')
+			return -EPROTO;
 		if (lf - at == 1) /* an empty line before a request is skipped by the caller */
-			return -EPROTO;
+			return at == b ? -EPROTO : lf + 1 - b;
 		at = lf + 1;
-		if (at < end && (*at == ' ' || *at == '\t'))
-			return -EPROTO;
 	}
+	*line = (size_t)(at - b);
 	return 0;
 }
 
@@ -130,11 +134,16 @@ static const char *ambiguity(const struct http_head *h)
 	unsigned int lengths = 0, codings = 0, hosts = 0;
 
 	for (size_t i = 0; i < h->n; i++) {
-		if (!is_token(&h->at[i].name))
+		const struct http_header *f = &h->at[i];
+		bool coding = http_text_is(&f->name, "Transfer-Encoding");
+
+		if (!is_token(&f->name))
 			return "a header field's name has a blank or another odd character";
-		lengths += http_text_is(&h->at[i].name, "Content-Length");
-		codings += http_text_is(&h->at[i].name, "Transfer-Encoding");
-		hosts += http_text_is(&h->at[i].name, "Host");
+		if (coding && !http_text_is(&f->value, "chunked"))
+			return "a transfer coding other than chunked";
+		lengths += http_text_is(&f->name, "Content-Length");
+		codings += coding;
+		hosts += http_text_is(&f->name, "Host");
 	}
 	if (lengths > 0 && codings > 0)
 		return "both Content-Length and Transfer-Encoding";
@@ -142,11 +151,9 @@ static const char *ambiguity(const struct http_head *h)
 		return "the message's length is given twice";
 	if (hosts > 1)
 		return "more than one Host";
-	for (size_t i = 0; codings > 0 && i < h->n; i++) {
-		if (http_text_is(&h->at[i].name, "Transfer-Encoding") &&
-		    !http_text_is(&h->at[i].value, "chunked"))
-			return "a transfer coding other than chunked";
-	}
+	/* RFC 9112 6.1; a server's is heeded, and its connection not used again: http_head_keeps */
+	if (codings > 0 && h->parser.type == HTTP_REQUEST && h->parser.http_minor == 0)
+		return "a transfer coding in HTTP/1.0";
 	return NULL;
 }
 
@@ -156,11 +163,7 @@ int http_head_parse(struct http_head *h, enum http_parser_type type, bool no_bod
 	size_t used;
 
 	memset(h, 0, offsetof(struct http_head, at));
-	h->n = 0;
-	h->value_seen = h->complete = false;
 	h->no_body = no_body;
-	h->body = NULL;
-	h->bad = NULL;
 	http_lib.http_parser_init(&h->parser, type);
 	h->parser.data = h;
 	used = http_lib.http_parser_execute(&h->parser, &settings, b, len);
@@ -176,6 +179,12 @@ int http_head_parse(struct http_head *h, enum http_parser_type type, bool no_bod
 	else
 		h->bad = ambiguity(h);
 	return h->bad ? -EPROTO : 0;
+}
+
+bool http_head_keeps(const struct http_head *h)
+{
+	return http_lib.http_should_keep_alive(&h->parser) &&
+	       !(h->parser.http_minor == 0 && h->parser.flags & F_CHUNKED);
 }
 
 ssize_t http_body_take(struct http_head *h, char *b, size_t len, size_t *contents)
@@ -200,7 +209,12 @@ const struct http_text *http_head_get(const struct http_head *h, const char *nam
 	return NULL;
 }
 
-static bool list_has(const struct http_text *list, const char *token)
+static bool same(const struct http_text *a, const struct http_text *b)
+{
+	return a->len == b->len && strncasecmp(a->at, b->at, a->len) == 0;
+}
+
+static bool list_has(const struct http_text *list, const struct http_text *token)
 {
 	const char *at = list->at, *end = list->at + list->len;
 
@@ -212,14 +226,14 @@ static bool list_has(const struct http_text *list, const char *token)
 			one.at++, one.len--;
 		while (one.len > 0 && strchr(" \t", one.at[one.len - 1]))
 			one.len--;
-		if (http_text_is(&one, token))
+		if (same(&one, token))
 			return true;
 		at = comma ? comma + 1 : end;
 	}
 	return false;
 }
 
-bool http_head_has(const struct http_head *h, const char *name, const char *token)
+static bool has(const struct http_head *h, const char *name, const struct http_text *token)
 {
 	for (size_t i = 0; i < h->n; i++)
 		if (http_text_is(&h->at[i].name, name) && list_has(&h->at[i].value, token))
@@ -227,23 +241,25 @@ bool http_head_has(const struct http_head *h, const char *name, const char *toke
 	return false;
 }
 
+bool http_head_has(const struct http_head *h, const char *name, const char *token)
+{
+	return has(h, name, &(struct http_text){token, strlen(token)});
+}
+
 bool http_head_is_hop(const struct http_head *h, const struct http_header *field)
 {
 	static const char *const names[] = {
 		"Connection", "Keep-Alive",	  "TE",
 		"Upgrade",    "Proxy-Connection", "Proxy-Authorization"};
-	char name[256];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (http_text_is(&field->name, names[i]))
 			return true;
 	/* Framing stays whatever Connection says. */
 	if (http_text_is(&field->name, "Transfer-Encoding") ||
-	    http_text_is(&field->name, "Content-Length") || field->name.len >= sizeof(name))
+	    http_text_is(&field->name, "Content-Length"))
 		return false;
-	memcpy(name, field->name.at, field->name.len);
-	name[field->name.len] = '\0';
-	return http_head_has(h, "Connection", name) || http_head_has(h, "Proxy-Connection", name);
+	return has(h, "Connection", &field->name) || has(h, "Proxy-Connection", &field->name);
 }
 
 int http_head_credentials(const struct http_head *h, char *buf, size_t size, struct http_text *name,

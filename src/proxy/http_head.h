@@ -32,6 +32,7 @@ struct http_header {
  * struct http_head - a head; texts point into the bytes that were parsed
  * @parser:	Goes on with the body
  * @url:	Of a request
+ * @n:		Of the fields @at
  * @no_body:	A response to HEAD
  * @complete:	The message has no more bytes; the parser is paused then
  * @body:	Where http_body_take puts a chunked body's contents, NULL: nowhere
@@ -40,19 +41,22 @@ struct http_header {
 struct http_head {
 	http_parser parser;
 	struct http_text url;
-	struct http_header at[HTTP_HEADERS_MAX];
 	size_t n;
 	bool value_seen, no_body, complete;
 	char *body;
 	const char *bad;
+	struct http_header at[HTTP_HEADERS_MAX];
 };
 
 /* Length of the head at @b with its empty line, 0: not whole yet, -EPROTO: it will never be one (a
- * bare LF, a folded line). */
-ssize_t http_head_length(const char *b, size_t len);
+ * bare LF, a folded line). *@line, 0 at first, is where the line begins that is not whole: what is
+ * before it is looked at once, however the bytes come. */
+ssize_t http_head_length(const char *b, size_t len, size_t *line);
 /* Parses @len bytes, which http_head_length has measured. 0, or -EPROTO with h->bad set. */
 int http_head_parse(struct http_head *h, enum http_parser_type type, bool no_body, const char *b,
 		    size_t len);
+/* Whether another message may come behind this one on its connection (RFC 9112 9.3, 6.1). */
+bool http_head_keeps(const struct http_head *h);
 /* Goes on with the message's body: how many of @len bytes at @b belong to it, or -EPROTO. With
  * @contents the contents of chunks are moved together at @b, *@contents bytes. */
 ssize_t http_body_take(struct http_head *h, char *b, size_t len, size_t *contents);

@@ -67,7 +67,7 @@ static void http_next(struct http *h)
 	h->request = h->response = NULL;
 	h->request_len = h->request_at = h->request_ready = 0;
 	h->response_len = h->response_at = h->parsed = h->ready = h->body_at = 0;
-	h->reply_len = 0;
+	h->reply_len = h->reply_line = 0;
 	h->responded = h->reused = h->retried = h->upgrade = h->contents_only = h->until_end =
 		false;
 	h->reply_parsed = false;
@@ -158,7 +158,7 @@ static void take_absolute(struct proxy_client *c, struct http *h, size_t head_le
 		       "this is a proxy: it takes CONNECT host:port and http:// URLs", false);
 		return;
 	}
-	h->keep = http_lib.http_should_keep_alive(&h->head.parser);
+	h->keep = http_head_keeps(&h->head);
 	h->is_10 = h->head.parser.http_minor == 0;
 	h->is_head = h->head.parser.method == HTTP_HEAD;
 	h->upgrade = h->head.complete && !h->is_10 && http_head_get(&h->head, "Upgrade") &&
@@ -192,7 +192,7 @@ static bool take_head(struct proxy_client *c, struct http *h)
 
 	while (c->in_len >= 2 && in[0] == '\r' && in[1] == '\n') /* RFC 9112 2.2 */
 		proxy_client_consume(c, 2);
-	n = http_head_length(in, c->in_len);
+	n = http_head_length(in, c->in_len, &h->line);
 	if (n == 0 && c->in_len == PROXY_HEAD_MAX_BYTES)
 		answer(c, 431, "Request Header Fields Too Large", "", "the head is too long",
 		       false);
@@ -203,6 +203,7 @@ static bool take_head(struct proxy_client *c, struct http *h)
 		       n < 0 ? "a bare line feed or a folded line" : h->head.bad, false);
 		return false;
 	}
+	h->line = 0;
 	if (!check_user(c, h)) {
 		proxy_client_consume(c, (size_t)n);
 		return !c->delayed && !c->closing;
@@ -251,7 +252,7 @@ static void exchange_over(struct proxy_client *c, struct http *h)
 	bool all_sent = h->head.complete && h->request_at == h->request_len && !h->request_ready;
 
 	/* bytes behind the response are nobody's */
-	if (!all_sent || !http_lib.http_should_keep_alive(&h->reply.parser) || h->reply_len > 0)
+	if (!all_sent || !http_head_keeps(&h->reply) || h->reply_len > 0)
 		drop_far(h, !all_sent);
 	else
 		h->far_target = c->target;

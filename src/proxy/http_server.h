@@ -17,14 +17,14 @@ enum http_state {
 
 /**
  * struct http - a client's state
- * @head:	The request's
+ * @head:	The request's; @line: as http_head_length has it
  * @connect, @is_10, @is_head, @keep, @upgrade: what it asks for
  * @far:	Connection to @far_target, or NULL; @reused: not made for this request, @retried:
  *		made anew for it
  * @request:	The rewritten head, @request_len bytes, written up to @request_at
  * @request_ready: Bytes at the head of the client's input that belong to the body
  * @reply_in:	Bytes of the response, @reply_len of them
- * @reply:	The response's head; @reply_parsed: it is valid
+ * @reply:	The response's head; @reply_parsed: it is valid; @reply_line: as @line
  * @response:	Its rewritten head
  * @responded:	A byte of the response was written to the client
  * @contents_only: Chunks are taken apart; @until_end: only the end of the connection ends it
@@ -34,13 +34,14 @@ enum http_state {
 struct http {
 	enum http_state state;
 	struct http_head head;
+	size_t line;
 	bool connect, is_10, is_head, keep, upgrade, reused, retried;
 	struct proxy_far *far;
 	struct proxy_target far_target;
 	char *request;
 	size_t request_len, request_at, request_ready;
 	char *reply_in;
-	size_t reply_len;
+	size_t reply_len, reply_line;
 	struct http_head reply;
 	bool reply_parsed, responded, contents_only, until_end;
 	char *response;

@@ -65,12 +65,19 @@ static void http(enum http_parser_type type, const uint8_t *data, size_t size)
 	struct proxy_target target;
 	struct http_head h;
 	size_t contents;
-	ssize_t n;
+	size_t line = 0, pieces = 0;
+	ssize_t n, n2;
 
 	must(copy != NULL);
 	memcpy(copy, data, size);
-	n = http_head_length(copy, size);
+	n = http_head_length(copy, size, &line);
 	must(n <= (ssize_t)size);
+	line = 0;
+	do {
+		pieces = pieces + 7 < size ? pieces + 7 : size;
+		n2 = http_head_length(copy, pieces, &line);
+	} while (n2 == 0 && pieces < size);
+	must(n2 == n);
 	if (n > 0 && http_head_parse(&h, type, false, copy, (size_t)n) == 0) {
 		must(!(http_head_get(&h, "Content-Length") &&
 		       http_head_get(&h, "Transfer-Encoding")));

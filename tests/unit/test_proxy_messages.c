@@ -283,7 +283,8 @@ END_TEST
 
 static int parse(struct http_head *h, enum http_parser_type type, const char *text)
 {
-	ssize_t n = http_head_length(text, strlen(text));
+	size_t line = 0;
+	ssize_t n = http_head_length(text, strlen(text), &line);
 	char *copy;
 	int r;
 
@@ -301,18 +302,30 @@ static int parse(struct http_head *h, enum http_parser_type type, const char *te
 START_TEST(heads_end_where_they_end)
 {
 	static const char head[] = "GET / HTTP/1.1\r\nA: b\r\n\r\nbody\r\n\r\n";
+	static const char *const bad[] = {"GET / HTTP/1.1\n", "A\r\n B\r\n", "A\r\n\tB\r\n", "\r\n",
+					  "A\r\nB\n\r\n",     "\nA\r\n\r\n", "A\r\n\nB"};
+	size_t line, piecewise = 0;
 
 	for (size_t n = 0; n <= sizeof(head) - 1; n++) {
 		char *at = exact(head, n);
 
-		ck_assert_int_eq(http_head_length(at, n), n < 24 ? 0 : 24);
+		line = 0;
+		ck_assert_int_eq(http_head_length(at, n, &line), n < 24 ? 0 : 24);
+		if (n <= 24)
+			ck_assert_int_eq(http_head_length(at, n, &piecewise), n < 24 ? 0 : 24);
+		ck_assert_uint_eq(piecewise, n < 16 ? 0 : n < 22 ? 16 : 22);
 		free(at);
 	}
-	ck_assert_int_eq(http_head_length("GET / HTTP/1.1\n", 15), -EPROTO);
-	ck_assert_int_eq(http_head_length("A\r\n B\r\n", 7), -EPROTO);
-	ck_assert_int_eq(http_head_length("A\r\n\tB\r\n", 7), -EPROTO);
-	ck_assert_int_eq(http_head_length("\r\n", 2), -EPROTO);
-	ck_assert_int_eq(http_head_length("A\r\nB\n\r\n", 7), -EPROTO);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		ssize_t r = 0;
+
+		line = 0;
+		ck_assert_int_eq(http_head_length(bad[i], strlen(bad[i]), &line), -EPROTO);
+		line = 0;
+		for (size_t n = 0; n <= strlen(bad[i]) && r == 0; n++)
+			r = http_head_length(bad[i], n, &line);
+		ck_assert_msg(r == -EPROTO, "byte by byte: %zu", i);
+	}
 }
 END_TEST
 
@@ -326,6 +339,8 @@ START_TEST(heads_that_two_readers_read_differently)
 		"Transfer-Encoding: identity\r\n",
 		"Transfer-Encoding : chunked\r\n",
 		"Content-Length: 1 1\r\n",
+		"Content-Length:\r\n",
+		"Content-Length: \t\r\n",
 		"Content-Length: 0x10\r\n",
 		"Content-Length: 99999999999999999999999\r\n",
 		"Host: a\r\nHost: b\r\n",
@@ -342,6 +357,11 @@ START_TEST(heads_that_two_readers_read_differently)
 		ck_assert_msg(parse(&h, HTTP_REQUEST, text) == -EPROTO, "%s", bad[i]);
 		ck_assert_ptr_nonnull(h.bad);
 	}
+	ck_assert_int_eq(parse(&h, HTTP_RESPONSE, "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n"),
+			 -EPROTO);
+	ck_assert_int_eq(
+		parse(&h, HTTP_REQUEST, "PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+		-EPROTO);
 	ck_assert_int_eq(parse(&h, HTTP_REQUEST, "GET / HTTP/2.0\r\n\r\n"), -EPROTO);
 	ck_assert_int_eq(parse(&h, HTTP_REQUEST, "GET / HTTP/1.1\r\nX: 1\r\n\r\n"), 0);
 }
@@ -366,6 +386,30 @@ START_TEST(fields_of_a_head)
 	for (size_t i = 0; i < h.n; i++)
 		kept += !http_head_is_hop(&h, &h.at[i]);
 	ck_assert_uint_eq(kept, 4); /* host, X-Empty, X-Keep, Content-Length */
+}
+END_TEST
+
+START_TEST(connections_that_another_message_may_follow_on)
+{
+	static const struct {
+		const char *head;
+		bool keeps;
+	} cases[] = {
+		{"HTTP/1.1 204 No Content\r\n\r\n", true},
+		{"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", false},
+		{"HTTP/1.1 200 OK\r\n\r\n", false},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", true},
+		{"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", false},
+		{"HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n", true},
+		{"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n",
+		 false},
+	};
+	struct http_head h;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		ck_assert_int_eq(parse(&h, HTTP_RESPONSE, cases[i].head), 0);
+		ck_assert_msg(http_head_keeps(&h) == cases[i].keeps, "%s", cases[i].head);
+	}
 }
 END_TEST
 
@@ -589,6 +633,7 @@ int main(void)
 		heads_end_where_they_end,
 		heads_that_two_readers_read_differently,
 		fields_of_a_head,
+		connections_that_another_message_may_follow_on,
 		bodies_end_where_they_end,
 		responses_without_a_body,
 		credentials_of_a_head,
