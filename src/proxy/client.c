@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "src/proxy/internal.h"
+#include "src/proxy/peer.h"
 
 enum { IN_FIRST_BYTES = 1024, KEEP_IDLE_S = 60 };
 
@@ -320,6 +321,15 @@ void proxy_client_known(struct proxy_client *c)
 const char *proxy_client_name(const struct proxy_client *c, char *buf)
 {
 	return c->unix_peer ? "a unix socket" : wgw_addr_port_text(&c->peer, buf);
+}
+
+void proxy_client_wrong_user(struct proxy_client *c)
+{
+	int level = proxy_refusal_level(&c->service->user_warned_at);
+	char name[WGW_ADDR_TEXT_BYTES];
+
+	wgw_session_say(c->service->session, level, "proxy: wrong user name or password from %s%s",
+			proxy_client_name(c, name), proxy_refusal_suffix(level));
 }
 
 static void on_dialled(void *arg, enum proxy_result r, struct proxy_far *far)

@@ -308,6 +308,7 @@ static void http_run(struct proxy_client *c)
 	}
 	if (c->delayed && c->late) {
 		proxy_client_undelay(c);
+		proxy_client_wrong_user(c);
 		refuse_user(c);
 	}
 	if (h->state == HTTP_ST_HEAD)

@@ -162,6 +162,8 @@ struct wgw_proxy {
  * @unheard:	Its clients without a whole request, the oldest first; @unknown of them
  * @handed:	@watch.fd brings connections that the TLS process has accepted (handed.h)
  * @diag:	Tells whose a client on loopback is (peer.h), -1: everybody may
+ * @uid_warned_at, @user_warned_at: when the user was told of a refused user of this host, of a
+ *		wrong password
  * @listener:	Of -R, else NULL
  * @forward:	Of datagrams, else NULL
  */
@@ -176,6 +178,7 @@ struct proxy_service {
 	bool handed;
 	struct wgw_timer pause;
 	int diag;
+	uint64_t uid_warned_at, user_warned_at;
 	struct flow_listener *listener;
 	struct proxy_udp_forward *forward;
 	struct proxy_target target;
@@ -272,6 +275,9 @@ void proxy_client_dial(struct proxy_client *c);
 void proxy_client_join(struct proxy_client *c, struct proxy_far *far);
 /* "127.0.0.1:4000" or "a unix socket"; @buf of WGW_ADDR_TEXT_BYTES. */
 const char *proxy_client_name(const struct proxy_client *c, char *buf);
+
+/* Tells the user of a wrong user name or password. */
+void proxy_client_wrong_user(struct proxy_client *c);
 
 extern const struct proxy_protocol proxy_mixed, proxy_socks, proxy_http, proxy_forward, proxy_sni;
 

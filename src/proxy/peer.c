@@ -129,20 +129,35 @@ bool proxy_peer_ends(int fd, struct stack_addr *peer, struct stack_addr *local)
 	return true;
 }
 
+int proxy_refusal_level(uint64_t *warned_at)
+{
+	uint64_t now = wgw_clock_ns();
+
+	if (*warned_at && now - *warned_at < PROXY_QUIET_S * WGW_SEC_NS)
+		return WGW_SAY_INFO;
+	*warned_at = now;
+	return WGW_SAY_WARNING;
+}
+
+const char *proxy_refusal_suffix(int level)
+{
+	return level == WGW_SAY_WARNING ? " (said once a minute)" : "";
+}
+
 bool proxy_peer_may_enter(int fd, const struct stack_addr *peer, const struct stack_addr *local,
-			  struct proxy_refusal *why)
+			  uint64_t *warned_at, struct proxy_refusal *why)
 {
 	uint32_t uid;
 	bool known = proxy_peer_uid(fd, peer, local, &uid) == 0;
 
 	if (known && (uid == geteuid() || uid == 0))
 		return true;
-	why->level = known ? WGW_SAY_WARNING : WGW_SAY_INFO;
+	why->level = known ? proxy_refusal_level(warned_at) : WGW_SAY_INFO;
 	if (known)
 		snprintf(why->text, sizeof(why->text),
 			 "proxy: a connection of user %u was refused; --any-user allows the "
-			 "other users of this host, --users FILE those with a password",
-			 uid);
+			 "other users of this host, --users FILE those with a password%s",
+			 uid, proxy_refusal_suffix(why->level));
 	else
 		snprintf(why->text, sizeof(why->text),
 			 "proxy: a client closed before it was looked at");

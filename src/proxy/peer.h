@@ -9,6 +9,8 @@
 
 #include "stack/addr.h"
 
+enum { PROXY_QUIET_S = 60 };
+
 /* A socket for proxy_peer_uid, or -errno. */
 int proxy_peer_open(void);
 /* Who holds the TCP socket that is bound to @peer and connected to @local. 0, or -errno: -ENOENT:
@@ -21,15 +23,21 @@ bool proxy_peer_known(void);
 /* Both ends of @fd, a connection of TCP. False: it is none, or not any more. */
 bool proxy_peer_ends(int fd, struct stack_addr *peer, struct stack_addr *local);
 
-/** struct proxy_refusal - a line for the user; @level: WGW_SAY_* */
+/* The level (WGW_SAY_*) of a line that clients cause, as often as they like: a warning once in
+ * PROXY_QUIET_S, else for -v only. *@warned_at: of the last warning, 0 at first. */
+int proxy_refusal_level(uint64_t *warned_at);
+/* What such a line ends with. */
+const char *proxy_refusal_suffix(int level);
+
+/** struct proxy_refusal - a line for the user */
 struct proxy_refusal {
 	int level;
-	char text[160];
+	char text[192];
 };
 
 /* Whether @peer is a connection of our own user or of root; @fd as for proxy_peer_uid. False: *@why
- * is set. */
+ * is set; @warned_at as for proxy_refusal_level. */
 bool proxy_peer_may_enter(int fd, const struct stack_addr *peer, const struct stack_addr *local,
-			  struct proxy_refusal *why);
+			  uint64_t *warned_at, struct proxy_refusal *why);
 
 #endif

@@ -122,10 +122,8 @@ static bool take_credentials(struct proxy_client *c, struct socks *s)
 static void refuse_credentials(struct proxy_client *c)
 {
 	static const uint8_t bad[2] = {1, 1};
-	char name[WGW_ADDR_TEXT_BYTES];
 
-	wgw_session_say(c->service->session, 1, "proxy: wrong user name or password from %s",
-			proxy_client_name(c, name));
+	proxy_client_wrong_user(c);
 	proxy_client_reply(c, bad, sizeof(bad));
 	proxy_client_finish(c);
 }

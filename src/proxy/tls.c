@@ -48,12 +48,12 @@ static void pause_service(struct tls_service *s, uint64_t ms)
 		wgw_timer_set(s->process->loop, &s->pause, wgw_clock_ns() + ms * WGW_MS_NS);
 }
 
-static bool may_enter(const struct tls_service *s, const struct stack_addr *peer,
+static bool may_enter(struct tls_service *s, const struct stack_addr *peer,
 		      const struct stack_addr *local)
 {
 	struct proxy_refusal why;
 
-	if (s->diag < 0 || proxy_peer_may_enter(s->diag, peer, local, &why))
+	if (s->diag < 0 || proxy_peer_may_enter(s->diag, peer, local, &s->warned_at, &why))
 		return true;
 	wgw_say(why.level, "%s", why.text);
 	return false;

@@ -37,6 +37,7 @@ struct tls_process {
  * struct tls_service - a listener
  * @ctx:	NULL: there is no certificate yet, nothing is accepted
  * @diag:	Tells whose a client is (peer.h), -1: everybody may
+ * @warned_at:	When the user was told of one who may not
  * @unknown:	Its connections that were not handed over
  * @silent:	Those of them whose clients are waited for, the oldest first
  * @waiting:	Those for which the pair has no room
@@ -48,6 +49,7 @@ struct tls_service {
 	SSL_CTX *ctx;
 	bool plain;
 	int diag;
+	uint64_t warned_at;
 	unsigned int unknown;
 	struct wgw_link silent, waiting;
 };

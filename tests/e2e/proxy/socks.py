@@ -4,6 +4,8 @@
 socks.py - SOCKS 5, 4 and 4a of `wgwrap proxy`, message by message and with curl
 """
 
+import base64
+import json
 import os
 import socket
 import struct
@@ -129,6 +131,25 @@ def _(w):
             assert s.recv(1) == b""
     proxy.wait("wrong user name or password")
     assert "secret" not in proxy.words()
+
+
+@test("users: wrong ones are a warning once a minute, not a line each")
+def _(w):
+    with_users(w)
+    proxy = w.start("--listen", "127.0.0.1:0", "--users", w.users_file, "--log-format", "json")
+    wrong = base64.b64encode(b"alice:wrong")
+    for _ in range(3):
+        with w.connect(proxy) as s:
+            assert login(s, b"alice", b"wrong")[1] != 0
+        with w.connect(proxy) as s:
+            s.sendall(b"GET http://x/ HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic " + wrong + b"\r\n\r\n")
+            assert read_exactly(s, 12) == b"HTTP/1.1 407"
+
+    def lines():
+        said = [json.loads(line) for line in proxy.words().splitlines(True) if line.endswith("\n")]
+        return [line["level"] for line in said if "wrong user name" in line["message"]]
+    wait_until("all are said with -v", lambda: len(lines()) == 6)
+    assert lines()[0] == "warning" and "info" in lines(), lines()
 
 
 @test("users: greeting with GSSAPI first, credentials, request and data at once; RSV is not looked at")
