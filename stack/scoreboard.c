@@ -178,21 +178,24 @@ void board_free(struct sender *t)
 	give_back(t);
 }
 
-void board_ack(struct flow *f, uint32_t ack, board_delivered *delivered, struct rate_sample *rs)
+bool board_ack(struct flow *f, uint32_t ack, board_delivered *delivered, struct rate_sample *rs)
 {
 	struct sender *t = &f->tx;
+	bool again = false;
 
 	while (t->head < t->tail) {
 		struct tx_seg *e = board_at(t, t->head);
 
 		if (seq_before(ack, e->end))
-			return;
+			return again;
+		again |= e->again;
 		withdraw(t, e);
 		t->head++;
 		if (e->state != TX_SACKED)
 			delivered(f, e, rs);
 	}
 	board_clear(t);
+	return again;
 }
 
 /* The first index whose segment starts at or after @seq */

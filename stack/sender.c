@@ -480,7 +480,10 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 	if (advanced) {
 		t->backoff = 0;
 		t->progress_ns = f->stack->now_ns;
-		board_ack(f, ack, delivered, &rs);
+		/* RFC 6298 3: when such an ACK comes says when the hole was filled, also of what
+		 * had waited behind it */
+		if (board_ack(f, ack, delivered, &rs))
+			rs.rtt_ns = 0;
 	}
 	take_sacks(f, ack, &rs);
 	rs.acked = (uint32_t)(t->delivered - delivered_before);

@@ -232,9 +232,10 @@ void board_clear(struct sender *t);
 void board_free(struct sender *t);
 /* Frees what waits for the next connection. */
 void board_trim(void);
-/* Removes what @ack covers, marks what a block covers; calls @delivered for what is new. */
+/* Removes what @ack covers, marks what a block covers; calls @delivered for what is new. board_ack:
+ * whether any of it was sent more than once. */
 typedef void board_delivered(struct flow *f, struct tx_seg *e, struct rate_sample *rs);
-void board_ack(struct flow *f, uint32_t ack, board_delivered *delivered, struct rate_sample *rs);
+bool board_ack(struct flow *f, uint32_t ack, board_delivered *delivered, struct rate_sample *rs);
 void board_sack(struct flow *f, const struct sack_block *b, board_delivered *delivered,
 		struct rate_sample *rs);
 /* The peer has gone back on its SACKs. */
