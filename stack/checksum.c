@@ -9,6 +9,8 @@
  */
 #include "stack/internal.h"
 
+#include <stdatomic.h>
+
 #include "lwip/opt.h"
 
 static uint64_t load64(const uint8_t *p)
@@ -21,17 +23,23 @@ static uint64_t load64(const uint8_t *p)
 
 typedef uint64_t words __attribute__((vector_size(32)));
 
-/* One version per instruction set, chosen when the program is loaded */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) &&                            \
-	!defined(__SANITIZE_ADDRESS__)
-#define FOR_EACH_CPU __attribute__((target_clones("avx2", "default")))
+/* Two versions on x86-64. Which one is asked when there is something to sum, and glibc knows it: an
+ * IFUNC and the compiler's own record execute CPUID at the start of every process, which costs
+ * 60 us where a hypervisor answers that. */
+#if defined(__x86_64__)
+#define HAVE_WIDE
+#if __has_include(<sys/platform/x86.h>)
+#include <sys/platform/x86.h>
+#define CPU_IS_WIDE() CPU_FEATURE_ACTIVE(AVX2)
 #else
-#define FOR_EACH_CPU
+#define CPU_IS_WIDE() __builtin_cpu_supports("avx2")
+#endif
 #endif
 
-/* The sum of @len bytes, a multiple of 64. Each lane adds halves of 32 bits: no carry to
- * propagate. */
-FOR_EACH_CPU static uint64_t sum_blocks(const uint8_t *p, size_t len)
+/* The sum of @len bytes, a multiple of 64, which are copied to @to unless it is NULL. Each lane
+ * adds halves of 32 bits: no carry to propagate. */
+static inline __attribute__((always_inline)) uint64_t add_blocks(uint8_t *to, const uint8_t *p,
+								 size_t len)
 {
 	const uint8_t *end = p + len;
 	words low = {0}, high = {0}, a, b;
@@ -39,6 +47,11 @@ FOR_EACH_CPU static uint64_t sum_blocks(const uint8_t *p, size_t len)
 	for (; p < end; p += 64) {
 		memcpy(&a, p, sizeof(a));
 		memcpy(&b, p + 32, sizeof(b));
+		if (to) {
+			memcpy(to, &a, sizeof(a));
+			memcpy(to + 32, &b, sizeof(b));
+			to += 64;
+		}
 		low += (a & 0xffffffff) + (b & 0xffffffff);
 		high += (a >> 32) + (b >> 32);
 	}
@@ -46,22 +59,47 @@ FOR_EACH_CPU static uint64_t sum_blocks(const uint8_t *p, size_t len)
 	return low[0] + low[1] + low[2] + low[3];
 }
 
-/* The same, copied to @to on the way */
-FOR_EACH_CPU static uint64_t copy_blocks(uint8_t *to, const uint8_t *p, size_t len)
+#ifdef HAVE_WIDE
+static bool is_wide(void)
 {
-	const uint8_t *end = p + len;
-	words low = {0}, high = {0}, a, b;
+	enum { UNKNOWN, NARROW, WIDE };
+	static atomic_int known;
+	int width = atomic_load_explicit(&known, memory_order_relaxed);
 
-	for (; p < end; p += 64, to += 64) {
-		memcpy(&a, p, sizeof(a));
-		memcpy(&b, p + 32, sizeof(b));
-		memcpy(to, &a, sizeof(a));
-		memcpy(to + 32, &b, sizeof(b));
-		low += (a & 0xffffffff) + (b & 0xffffffff);
-		high += (a >> 32) + (b >> 32);
+	if (width == UNKNOWN) {
+		width = CPU_IS_WIDE() ? WIDE : NARROW;
+		atomic_store_explicit(&known, width, memory_order_relaxed);
 	}
-	low += high;
-	return low[0] + low[1] + low[2] + low[3];
+	return width == WIDE;
+}
+
+__attribute__((target("avx2"))) static uint64_t sum_wide(const uint8_t *p, size_t len)
+{
+	return add_blocks(NULL, p, len);
+}
+
+__attribute__((target("avx2"))) static uint64_t copy_wide(uint8_t *to, const uint8_t *p, size_t len)
+{
+	return add_blocks(to, p, len);
+}
+#endif
+
+static uint64_t sum_blocks(const uint8_t *p, size_t len)
+{
+#ifdef HAVE_WIDE
+	if (is_wide())
+		return sum_wide(p, len);
+#endif
+	return add_blocks(NULL, p, len);
+}
+
+static uint64_t copy_blocks(uint8_t *to, const uint8_t *p, size_t len)
+{
+#ifdef HAVE_WIDE
+	if (is_wide())
+		return copy_wide(to, p, len);
+#endif
+	return add_blocks(to, p, len);
 }
 
 /**
