@@ -25,10 +25,11 @@ enum wgw_capture_level {
  * -errno. */
 int wgw_filter_install(void);
 /* Installs the filter that reports instead of refusing, in a child made with CLONE_FILES, which has
- * a table of its own afterwards. Returns the listener (close-on-exec), which is in the parent's
- * table and not in the child's, or -errno; -EBUSY: this process is supervised already. */
+ * a table of its own afterwards and may share its parent's memory. Returns the listener
+ * (close-on-exec), which is in the parent's table and not in the child's, or -errno; -EBUSY: this
+ * process is supervised already. */
 int wgw_filter_hand_over(void);
-/* The same, but of what is reported only socket(2) and bind(2) are: a tenth of the filter, which
+/* The same, but of what is reported only socket(2) and bind(2) are: a sixth of the filter, which
  * the kernel compiles anew at each start. */
 int wgw_filter_hand_over_trial(void);
 

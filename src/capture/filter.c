@@ -23,6 +23,7 @@
  * them from a bitmap, without running the filter.
  */
 #include <asm/socket.h>
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <limits.h>
@@ -52,7 +53,7 @@
 #error "load_low takes the first half of an argument"
 #endif
 
-enum { X32_BIT = 0x40000000, CODE_MAX = 288 };
+enum { X32_BIT = 0x40000000, CODE_MAX = 256 };
 
 /** struct program - a filter while it is written */
 struct program {
@@ -160,12 +161,18 @@ static void exempt_page(struct program *p)
 	answer_if(p, WGW_RAW_PAGE_ADDRESS, SECCOMP_RET_ALLOW);
 }
 
+/** exempt_and_reload() - the same, and the system call's number again for what follows */
+static void exempt_and_reload(struct program *p)
+{
+	exempt_page(p);
+	load(p, offsetof(struct seccomp_data, nr));
+}
+
 /** report() - a call whose meaning cannot be seen in its arguments */
 static void report(struct program *p, uint32_t nr)
 {
 	unsigned short at = call(p, nr);
 
-	exempt_page(p);
 	answer(p, SECCOMP_RET_USER_NOTIF);
 	close_call(p, at);
 }
@@ -187,7 +194,6 @@ static void report_transfer(struct program *p, uint32_t nr)
 {
 	unsigned short at = call(p, nr);
 
-	exempt_page(p);
 	load_low(p, 3);
 	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K,
 					    MSG_OOB | MSG_ERRQUEUE | MSG_FASTOPEN, 0, 1));
@@ -203,7 +209,6 @@ static void report_accept(struct program *p, uint32_t nr)
 {
 	unsigned short at = call(p, nr);
 
-	exempt_page(p);
 	load_high(p, 2);
 	answer_unless(p, 0, SECCOMP_RET_USER_NOTIF);
 	load_low(p, 2);
@@ -217,7 +222,6 @@ static void report_options(struct program *p, uint32_t nr, const uint32_t *names
 {
 	unsigned short at = call(p, nr);
 
-	exempt_page(p);
 	load_low(p, 1);
 	answer_unless(p, SOL_SOCKET, SECCOMP_RET_USER_NOTIF);
 	load_low(p, 2);
@@ -229,8 +233,24 @@ static void report_options(struct program *p, uint32_t nr, const uint32_t *names
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
-/** reports() - what means something else on our sockets than on AF_UNIX sockets */
-static void reports(struct program *p)
+/* Most calls on sockets have numbers in a row, which begin with socket(2). */
+#if defined(__x86_64__)
+enum { ROW_FIRST = __NR_socket, ROW_LAST = __NR_getsockopt };
+#else
+enum { ROW_FIRST = __NR_socket, ROW_LAST = __NR_recvmsg };
+#endif
+#define IN_ROW(call) (__NR_##call > ROW_FIRST && __NR_##call <= ROW_LAST)
+static_assert(IN_ROW(connect) && IN_ROW(bind) && IN_ROW(listen) && IN_ROW(getsockname) &&
+		      IN_ROW(getpeername) && IN_ROW(shutdown) && IN_ROW(sendmsg) &&
+		      IN_ROW(recvmsg) && IN_ROW(accept) && IN_ROW(sendto) && IN_ROW(recvfrom) &&
+		      IN_ROW(getsockopt) && IN_ROW(setsockopt),
+	      "they are looked at");
+static_assert(__NR_accept4 > ROW_LAST && __NR_sendmmsg > ROW_LAST && __NR_recvmmsg > ROW_LAST,
+	      "they are looked at");
+
+/** reports_in_row() - what means something else on our sockets than on AF_UNIX sockets, of the row;
+ * ends with an answer */
+static void reports_in_row(struct program *p)
 {
 	static const uint32_t got[] = {SO_ERROR,	   SO_TYPE,	SO_DOMAIN,     SO_PROTOCOL,
 				       SO_REUSEPORT,	   SO_SNDBUF,	SO_RCVBUF,     SO_PEERCRED,
@@ -242,6 +262,7 @@ static void reports(struct program *p)
 				       SO_ATTACH_FILTER, SO_ATTACH_BPF,	  SO_RCVBUF,
 				       SO_RCVBUFFORCE,	 SO_PASSCRED};
 
+	exempt_and_reload(p);
 	report(p, __NR_connect);
 	report(p, __NR_bind);
 	report(p, __NR_listen);
@@ -249,32 +270,58 @@ static void reports(struct program *p)
 	report(p, __NR_getpeername);
 	report(p, __NR_shutdown);
 	report(p, __NR_sendmsg);
-	report(p, __NR_sendmmsg);
 	report(p, __NR_recvmsg);
-	report(p, __NR_recvmmsg);
-#ifdef __NR_accept
 	report_accept(p, __NR_accept);
-#endif
-	report_accept(p, __NR_accept4);
 	report_transfer(p, __NR_sendto);
 	report_transfer(p, __NR_recvfrom);
 	report_options(p, __NR_getsockopt, got, COUNT(got));
 	report_options(p, __NR_setsockopt, set, COUNT(set));
+	answer(p, SECCOMP_RET_ALLOW);
 }
 
-static int install(const struct program *p, unsigned int flags)
+/** reports_after_row() - the others; ends with an answer */
+static void reports_after_row(struct program *p)
+{
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_accept4, 3, 0));
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sendmmsg, 2, 0));
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_recvmmsg, 1, 0));
+	answer(p, SECCOMP_RET_ALLOW);
+	exempt_and_reload(p);
+	report_accept(p, __NR_accept4);
+	answer(p, SECCOMP_RET_USER_NOTIF);
+}
+
+/** reports() - ends with an answer. By number first: the kernel tries every number when it takes
+ * the filter, and compiles each statement */
+static void reports(struct program *p)
+{
+	unsigned short after;
+
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, ROW_FIRST, 1, 0));
+	answer(p, SECCOMP_RET_ALLOW);
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, ROW_LAST, 0, 1));
+	after = p->n;
+	add(p, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0));
+	reports_in_row(p);
+	p->code[after].k = p->n - after - 1U;
+	reports_after_row(p);
+}
+
+/** install() - by bare system calls: the caller may share its memory, errno too, with its parent */
+static int install(const struct program *p, unsigned long flags)
 {
 	struct sock_fprog program = {.len = p->n, .filter = (struct sock_filter *)p->code};
-	long fd;
+	long rc = wgw_raw_call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0);
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -errno;
+	if (rc < 0)
+		return (int)rc;
 	/* without the flag, kernels before 5.16 slow the whole program down (speculation) */
-	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-		     &program);
-	if (fd < 0)
-		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-	return fd < 0 ? -errno : (int)fd;
+	rc = wgw_raw_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			  (long)(flags | SECCOMP_FILTER_FLAG_SPEC_ALLOW), (long)&program, 0, 0, 0);
+	if (rc < 0)
+		rc = wgw_raw_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (long)flags, (long)&program,
+				  0, 0, 0);
+	return (int)rc;
 }
 
 int wgw_filter_install(void)
@@ -295,11 +342,12 @@ static int install_supervised(bool trial)
 
 	gates(&p);
 	creation(&p, SECCOMP_RET_USER_NOTIF);
-	if (trial)
+	if (trial) {
 		report(&p, __NR_bind);
-	else
+		answer(&p, SECCOMP_RET_ALLOW);
+	} else {
 		reports(&p);
-	answer(&p, SECCOMP_RET_ALLOW);
+	}
 	return install(&p, SECCOMP_FILTER_FLAG_NEW_LISTENER);
 }
 
@@ -307,9 +355,9 @@ static int install_supervised(bool trial)
  * containers refuse */
 static int own_table(void)
 {
-	if (close_range(UINT_MAX, UINT_MAX, CLOSE_RANGE_UNSHARE) == 0)
+	if (wgw_raw_call(SYS_close_range, UINT_MAX, UINT_MAX, CLOSE_RANGE_UNSHARE, 0, 0, 0) == 0)
 		return 0;
-	return unshare(CLONE_FILES) ? -errno : 0;
+	return (int)wgw_raw_call(SYS_unshare, CLONE_FILES, 0, 0, 0, 0, 0);
 }
 
 static int hand_over(bool trial)
@@ -322,7 +370,7 @@ static int hand_over(bool trial)
 	err = own_table();
 	if (err)
 		return err;
-	close(listener);
+	wgw_raw_close(listener);
 	return listener;
 }
 

@@ -5,6 +5,9 @@
  * Kernel versions do not tell: containers, Yama and other filters change the answer. So every
  * primitive is tried once, on a child that makes one call of each kind. Some filters kill instead
  * of refusing (systemd's SystemCallFilter=), so under a filter the trying is a child's, too.
+ *
+ * The first child shares our memory, so that none is copied at every start. When all works with it,
+ * that is the answer. Whatever does not work is tried again on a child with memory of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +24,9 @@
 #include <unistd.h>
 
 #include "src/capture/call.h"
+#include "src/repr/raw.h"
 
-enum { ANSWER_MS = 5000 };
+enum { ANSWER_MS = 5000, STACK_BYTES = 64 * 1024, STACK_ALIGN_BYTES = 16 };
 enum { CHILD_FILTERED = 0, CHILD_FAILED = 1 };
 
 static void degrade(struct wgw_capture_probe *probe, enum wgw_capture_level level, const char *why,
@@ -61,18 +65,22 @@ static int try_filter(int *err)
 }
 
 /** child() - installs the filter and makes the calls that are then answered: socket(2), and
- * bind(2) with an address in this child's memory */
-_Noreturn static void child(int to)
+ * bind(2) with an address in this child's memory. By bare system calls: errno may be its parent's,
+ * too */
+static int child(void *arg)
 {
 	struct sockaddr address = {.sa_family = AF_UNIX};
-	int listener, fd;
+	int to = (int)(intptr_t)arg, listener, fd;
 
-	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	wgw_raw_call(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0, 0);
 	listener = wgw_filter_hand_over_trial();
-	if (write(to, &listener, sizeof(listener)) != (ssize_t)sizeof(listener) || listener < 0)
-		_exit(CHILD_FAILED);
-	fd = socket(AF_INET, SOCK_STREAM, 0);
-	_exit(fd < 0 || bind(fd, &address, sizeof(address)) ? CHILD_FAILED : CHILD_FILTERED);
+	if (wgw_raw_call(SYS_write, to, (long)&listener, sizeof(listener), 0, 0, 0) !=
+		    (long)sizeof(listener) ||
+	    listener < 0)
+		return CHILD_FAILED;
+	fd = wgw_raw_socket(AF_INET, SOCK_STREAM, 0);
+	return fd < 0 || wgw_raw_bind(fd, &address, sizeof(address)) ? CHILD_FAILED
+								     : CHILD_FILTERED;
 }
 
 /** next() - waits for a notification; false: errno */
@@ -168,18 +176,19 @@ static void round_trip(int listener, struct wgw_capture_probe *probe)
 		close(fd);
 }
 
-/** hand_over() - starts a child whose calls are reported. @listener: its listener, or the -errno
- * that it got. Return: its process id, or -errno when there is none */
-static pid_t hand_over(int *listener)
+/** hand_over() - starts a child whose calls are reported. @memory: CLONE_VM, or 0 for its own.
+ * @listener: its listener, or the -errno that it got. Return: its process id, or -errno when there
+ * is none */
+static pid_t hand_over(int memory, int *listener)
 {
+	_Alignas(STACK_ALIGN_BYTES) static char stack[STACK_BYTES];
 	int ends[2], pidfd = -1;
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
-	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | CLONE_PIDFD | SIGCHLD, 0, &pidfd, 0, 0);
-	if (pid == 0)
-		child(ends[1]);
+	pid = clone(child, stack + sizeof(stack), memory | CLONE_FILES | CLONE_PIDFD | SIGCHLD,
+		    (void *)(intptr_t)ends[1], &pidfd);
 	if (pid < 0)
 		pid = -errno;
 	/* its end is not seen by the pipe, whose other end is in our table, too */
@@ -209,28 +218,51 @@ static int without_listener(struct wgw_capture_probe *probe, const char *why, in
 	return err;
 }
 
-static int probe_here(struct wgw_capture_probe *probe)
+/** supervise_child() - @memory: as in hand_over(). @refused: the errno that the child got instead
+ * of a listener, or 0. Return: 0, or -errno when there is no child */
+static int supervise_child(int memory, struct wgw_capture_probe *probe, int *refused)
 {
-	int listener, err = 0;
-	pid_t pid = hand_over(&listener);
+	int listener;
+	pid_t pid = hand_over(memory, &listener);
 
 	if (pid < 0)
 		return pid;
 	*probe = (struct wgw_capture_probe){.level = WGW_CAPTURE_SUPERVISED,
 					    .nested = listener == -EBUSY};
-	/* a child less on every start: what reports calls is a filter, too */
-	if (listener >= 0)
+	*refused = listener < 0 ? -listener : 0;
+	if (listener >= 0) {
 		round_trip(listener, probe);
-	else
-		err = without_listener(probe,
-				       probe->nested ? "another wgwrap, or something like it, "
-						       "supervises this process"
-						     : "the kernel does not report system calls",
-				       -listener);
-	if (listener >= 0)
 		close(listener); /* what the child still waits for then fails */
+	}
 	wait_status(pid);
-	return err;
+	return 0;
+}
+
+static int probe_here(struct wgw_capture_probe *probe)
+{
+	int refused, err = supervise_child(0, probe, &refused);
+
+	/* a child less where it is not refused: what reports calls is a filter, too */
+	if (err || !refused)
+		return err;
+	return without_listener(probe,
+				probe->nested ? "another wgwrap, or something like it, "
+						"supervises this process"
+					      : "the kernel does not report system calls",
+				refused);
+}
+
+/** probe_in_our_memory() - whether all works, with a child for which no memory is copied. Reading
+ * its memory is reading our own, for which the kernel asks no permission; pidfd_getfd(2) needs the
+ * same one (PTRACE_MODE_ATTACH_REALCREDS), so that must work, too. The child must not have to
+ * change whether we are dumpable. */
+static bool probe_in_our_memory(struct wgw_capture_probe *probe)
+{
+	int refused;
+
+	return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1 &&
+	       supervise_child(CLONE_VM, probe, &refused) == 0 && !refused &&
+	       probe->level == WGW_CAPTURE_SUPERVISED && !probe->without_getfd;
 }
 
 /** probe_apart() - in a child, whose end by a signal is an answer, too */
@@ -271,5 +303,6 @@ int wgw_capture_probe(struct wgw_capture_probe *probe)
 {
 	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER)
 		return probe_apart(probe);
-	return probe_here(probe);
+	/* not under a filter: before Linux 5.16, who dumps core ends all who share its memory */
+	return probe_in_our_memory(probe) ? 0 : probe_here(probe);
 }
