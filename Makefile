@@ -18,11 +18,16 @@ SANITIZE ?=
 
 PKGS      := libsodium libb2 inih libcares libseccomp
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-# What is linked as a shared object is loaded at each start of a program: libsodium, and libc. The tunnel process and
-# the proxies load what only they use (wg/library.h). libb2 and libinih are small and parse nothing from outside: where
-# there are archives, they are linked from those. libb2.so would bring OpenMP's runtime along, which is not used.
+# What is linked as a shared object is loaded at each start of a program, and known to each process that is forked on
+# its way. So the tunnel process and the proxies load what only they use (wg/library.h), and the rest is linked from
+# archives, where there are any. libb2.so would bring OpenMP's runtime along, which is not used.
+# SODIUM=shared: libsodium as a shared object, for who wants its updates without linking anew (the Debian package
+# does): 0.2 ms more at each start.
 archive = $(or $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l$(1))
 PKG_LIBS   := $(shell pkg-config --libs libsodium 2>/dev/null) $(call archive,b2) $(call archive,inih)
+SODIUM ?=
+SODIUM_ARCHIVE := $(if $(SODIUM),,$(wildcard $(shell pkg-config --variable=libdir libsodium 2>/dev/null)/libsodium.a))
+WGWRAP_LIBS := $(if $(SODIUM_ARCHIVE),$(patsubst -lsodium,$(SODIUM_ARCHIVE) -pthread,$(PKG_LIBS)),$(PKG_LIBS))
 # AEAD providers that are compiled in when their headers are present, and loaded when they are used
 HAVE_OPENSSL := $(shell pkg-config --exists libcrypto 2>/dev/null && echo 1)
 HAVE_IPSECMB := $(shell $(CC) -E -include intel-ipsec-mb.h -x c /dev/null >/dev/null 2>&1 && echo 1)
@@ -87,7 +92,7 @@ $(LIBS):
 	@rm -f $@; $(AR) rcs $@ $^
 
 $(BUILD)/wgwrap: $(call obj,$(CMD_SRCS)) $(LIBS)
-	$(CC) $(CFLAGS) $(SANITIZE) $(LDFLAGS) -pie -o $@ $^ $(PKG_LIBS)
+	$(CC) $(CFLAGS) $(SANITIZE) $(LDFLAGS) -pie -Wl,-z,relro,-z,now -o $@ $^ $(WGWRAP_LIBS)
 
 $(BUILD)/preload/%.o: %.c
 	@mkdir -p $(@D)
@@ -284,7 +289,7 @@ help:
 	@echo 'make install      DESTDIR=, PREFIX=$(PREFIX); uninstall'
 	@echo 'make deb          Debian packages in $(BUILD)/deb; check-deb: lintian, and installed in a copy of the root'
 	@echo 'make clean        remove what was built'
-	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir JOBS=N QUICK=1 (check)'
+	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir SODIUM=shared JOBS=N QUICK=1 (check)'
 
 .PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall deb check-deb clean help
 .DEFAULT_GOAL := all
