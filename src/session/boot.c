@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -131,10 +132,44 @@ static void close_listeners(const struct wgw_tunnel_boot *boot)
 		close(boot->uapi);
 }
 
+/** is_traced() - whether a debugger, or strace, is attached to this process */
+static bool is_traced(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	int tracer = 0;
+
+	while (f && tracer == 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "TracerPid: %d", &tracer);
+	if (f)
+		fclose(f);
+	return tracer != 0;
+}
+
+/**
+ * fork_visible() - fork(2), which a debugger of ours is shown
+ *
+ * A debugger takes its breakpoints out of the children that it lets go, or they die of them. For that
+ * it has to look into them, and into copies of a process that cannot be dumped it may not look. (To
+ * whom traces us, this shows nothing new.)
+ */
+static pid_t fork_visible(void)
+{
+	int dumpable = is_traced() ? prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) : 1;
+	pid_t pid;
+
+	if (dumpable == 0)
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	pid = fork();
+	if (dumpable == 0)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return pid;
+}
+
 /** fork_tunnel() - forks twice; 0 or -errno. Does not return in the tunnel process. */
 static int fork_tunnel(const struct wgw_tunnel_boot *boot)
 {
-	pid_t child = fork();
+	pid_t child = fork_visible();
 	int status;
 
 	if (child < 0)
