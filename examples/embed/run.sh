@@ -23,7 +23,7 @@ key() { head -c 32 /dev/urandom | base64; }
 wgwrap=${WGWRAP:-wgwrap}
 a=$(key)
 b=$(key)
-port=$((20000 + $$ % 20000))
+port=$((10000 + $$ % 20000)) # none that the kernel gives to others
 "$dir/embed" "$a" "$(echo "$b" | "$wgwrap" pubkey)" $port &
 server=$!
 sleep 0.2

@@ -158,7 +158,7 @@ def docker(w, *more):
         tap.skip("dockerd does not start here")
 
     def inside(*command):
-        return w.finish_command([*client, "run", "--rm", "--network=host", *more, *binds(w), *settings(w), "tree", *command], 90)
+        return w.finish_command([*client, "run", "--rm", "--network=host", *more, *binds(w), *settings(w), "tree", *command])
     probe = inside("grep", "Seccomp:", "/proc/self/status")
     if probe.returncode:
         tap.skip(f"Docker starts no container here: {probe.stderr.strip().splitlines()[-1:]}")

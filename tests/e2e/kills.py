@@ -20,7 +20,7 @@ world.enter()
 
 ROUNDS = int(os.environ.get("WGWRAP_KILL_ROUNDS", "12"))
 SEED = int(os.environ.get("WGWRAP_KILL_SEED", str(int(time.time()))))
-END_S = 20
+END_S = 90
 PORT = 4700
 ECHO = f"""
 import socket, threading

@@ -12,7 +12,7 @@ world.enter()
 
 
 def from_peer(w, *argv):
-    return w.finish_command(w.inside(w.peer_ns) + list(argv), 30)
+    return w.finish_command(w.inside(w.peer_ns) + list(argv))
 
 
 def serve(w, *argv, ready, privileged=False, **kwargs):
@@ -60,7 +60,7 @@ def _(w):
 def _(w):
     os.symlink(w.path("www", "big.bin"), w.path("work", "big.bin"))
     child, log = serve(w, "/usr/bin/python3", "-u", "-m", "http.server", "--bind", "::", "8006", ready="Serving HTTP")
-    done = from_peer(w, "sh", "-c", "curl -sS --max-time 60 'http://[fd09::2]:8006/big.bin' | sha256sum")
+    done = from_peer(w, "sh", "-c", "curl -sS --max-time 170 'http://[fd09::2]:8006/big.bin' | sha256sum")
     assert done.stdout.split()[0] == w.big_sha256, (done, text_of(log))
     assert "fd09::1 - - [" in text_of(log), text_of(log)
     end(child)

@@ -83,7 +83,7 @@ class Loopback:
         private = [key("genkey"), key("genkey")]
         public = [key("pubkey", k + "\n") for k in private]
         psk = key("genpsk")
-        port = free_port(socket.SOCK_DGRAM)
+        port = free_port()
         for i, name in enumerate(("server", "client")):
             text = (f"[Interface]\nPrivateKey = {private[i]}\nAddress = 10.77.0.{i + 1}/32, fd77::{i + 1}/128\n"
                     f"{f'ListenPort = {port}' if i == 0 else ''}\n[Peer]\nPublicKey = {public[1 - i]}\n"
@@ -101,7 +101,7 @@ class Loopback:
 
     def wrapped(self, *argv, **kwargs):
         return subprocess.run([WGWRAP, "-c", os.path.join(self.dir, "client.conf"), *argv], env=self.environment("b"),
-                              capture_output=True, timeout=60, check=False, **kwargs)
+                              capture_output=True, timeout=180, check=False, **kwargs)
 
     def ok(self, *argv, **kwargs):
         done = self.wrapped(*argv, **kwargs)
@@ -128,7 +128,7 @@ class Loopback:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-CURL = ("curl", "-sS", "--fail", "--noproxy", "*", "--max-time", "50")
+CURL = ("curl", "-sS", "--fail", "--noproxy", "*", "--max-time", "160")
 
 
 @test("curl fetches 16 MiB, over IPv4 and IPv6 inside")
@@ -152,7 +152,7 @@ def _(w):
 
 @test("20 curls at once share one tunnel")
 def _(w):
-    out = w.ok("sh", "-c", "for i in $(seq 20); do curl -sS --noproxy '*' --max-time 40 http://[fd77::1]:8080/address & done; wait")
+    out = w.ok("sh", "-c", "for i in $(seq 20); do curl -sS --noproxy '*' --max-time 160 http://[fd77::1]:8080/address & done; wait")
     assert out == b"fd77::2\n" * 20, out
 
 

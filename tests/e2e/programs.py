@@ -63,7 +63,7 @@ def _(w):
     tunnels = set()
     for child in many:
         tunnels.update(w.tunnels())
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=world.LIMIT_S)
         assert (child.returncode, out) == (0, "behind the tunnel\n"), (child.returncode, out, err)
     assert len(tunnels) == 1, tunnels
 
@@ -122,7 +122,7 @@ async def one():
     return data.endswith(b"10.9.0.2\\n")
 async def main():
     print(sum(await asyncio.gather(*(one() for _ in range(100)))))
-asyncio.run(asyncio.wait_for(main(), 40))
+asyncio.run(asyncio.wait_for(main(), 170))
 """
 
 
@@ -190,9 +190,9 @@ def _(w):
 def _(w):
     servers.iperf3(w)
     for direction in ([], ["-R"]):
-        end = iperf(w, "-u", "-b", "20M", "-t", "2", *direction)["sum"]
+        end = iperf(w, "-u", "-b", "5M", "-t", "2", *direction)["sum"]
         # A slow machine may lose some, a broken path loses all or lies about its count
-        assert end["packets"] > 1000 and end["lost_percent"] < 20, end
+        assert end["packets"] > 200 and end["lost_percent"] < 50, end
 
 
 @test("nc: TCP")

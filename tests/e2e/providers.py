@@ -41,7 +41,7 @@ class Provider(Proxied):
     def configure(self):
         self.private = [key("genkey"), key("genkey")]
         self.public = [key("pubkey", k + "\n") for k in self.private]
-        self.udp_port = free_port(socket.SOCK_DGRAM)
+        self.udp_port = free_port()
         mine = dict.fromkeys([*self.name_servers, self.gateway, SERVER, "fd09::1"])
         # the gateway knows the device by its addresses, whatever mask the file gives them
         device = ", ".join(a.partition("/")[0] for a in values(self.text, "Address"))

@@ -132,8 +132,8 @@ def _(w):
     time.sleep(3)
     new = run(w.wgwrap, "genpsk").strip()
     wg(w, "set", "wg0", "peer", w.pub["client"], "preshared-key", w.write("psk", new + "\n"))
-    lost, text = count_lost(child, 30)
-    assert lost == 0, text  # the session goes on
+    lost, text = count_lost(child, 120)
+    assert lost <= 1, text  # the session goes on; ping does not wait long for the last answer
     w.end_tunnels()
     assert w.wrapped("true", conf=w.conf, options=("--wait=3s",)).returncode == 125
     w.psk = new
@@ -190,7 +190,7 @@ def keys_change(w):
 def _(w):
     with keys_change(w) as (conf, fetch_again):
         def reload():
-            done = w.finish_command(w.unprivileged() + [w.wgwrap, "reload", "rekeyed"], 30)
+            done = w.finish_command(w.unprivileged() + [w.wgwrap, "reload", "rekeyed"])
             assert done.returncode == 0, done
 
         wg(w, "set", "wg0", "peer", w.pub["client"], "remove")
@@ -295,8 +295,8 @@ def _(w):
     # the peer's answer to the next ping comes from another port; the one after goes there
     wg(w, "set", "wg0", "listen-port", str(world.SILENT_PORT))
     # wireguard-go does not speak from its new port before it has something to say
-    w.finish_command(w.inside(w.peer_ns) + ["ping", "-c", "2", "10.9.0.2"], 20)
-    lost, text = count_lost(child, 30)
+    w.finish_command(w.inside(w.peer_ns) + ["ping", "-c", "2", "10.9.0.2"])
+    lost, text = count_lost(child, 120)
     assert lost <= 3, text
     assert "icmp_seq=14 " in text, text
     wg(w, "set", "wg0", "listen-port", str(world.PORT))
@@ -314,7 +314,7 @@ def _(w):
     w.wireguard_go.terminate()
     w.wireguard_go.wait(60)
     w.start_wireguard_go()
-    lost, text = count_lost(child, 60)
+    lost, text = count_lost(child, 120)
     assert lost <= 26, text
     assert "icmp_seq=34 " in text, text
 

@@ -4,12 +4,15 @@
  *
  * usage: epoll_edges HOST PORT MILLISECONDS
  *
- * Calls epoll_wait without pause for that long, so that each step on the way is seen as an edge of
- * its own. The events of the unconnected socket are not part of it: it is added after connect().
+ * Calls epoll_wait without pause until there is an edge, and that long behind the last one, so that
+ * each step on the way is seen as an edge of its own. The events of the unconnected socket are not
+ * part of it: it is added after connect().
  */
 #include <sys/epoll.h>
 
 #include "common.h"
+
+enum { PATIENCE_MS = 60000 };
 
 int main(int argc, char **argv)
 {
@@ -30,13 +33,15 @@ int main(int argc, char **argv)
 	printf("connect: %s\n", err_name(err));
 	if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e))
 		die("epoll_ctl");
-	until = now_ms() + atoi(argv[3]);
+	until = now_ms() + PATIENCE_MS;
 	while (now_ms() < until) {
-		if (epoll_wait(ep, &e, 1, 1) == 1)
+		if (epoll_wait(ep, &e, 1, 1) == 1) {
+			until = now_ms() + atoi(argv[3]);
 			printf("edge: %s%s%s%s%s\n", e.events & EPOLLIN ? "IN " : "",
 			       e.events & EPOLLOUT ? "OUT " : "", e.events & EPOLLERR ? "ERR " : "",
 			       e.events & EPOLLHUP ? "HUP " : "",
 			       e.events & EPOLLRDHUP ? "RDHUP " : "");
+		}
 	}
 	printf("SO_ERROR: %s\n", err_name(so_error(fd)));
 	return 0;

@@ -40,6 +40,12 @@ static void alarm_in(unsigned int ms, unsigned int again_ms)
 	setitimer(ITIMER_REAL, &t, NULL);
 }
 
+/* A signal, again and again: the first may come before the call that it is to end. */
+static void alarms(unsigned int every_ms)
+{
+	alarm_in(every_ms, every_ms);
+}
+
 static int listener(void)
 {
 	union address any;
@@ -59,21 +65,24 @@ static void interrupted(const union address *nowhere, socklen_t len)
 	char byte;
 
 	handle(0);
-	alarm_in(200, 0);
+	alarms(200);
 	printf("connect: %s\n", connect(fd, &nowhere->any, len) ? err_name(errno) : "0");
+	alarms(0);
 	printf("again: %s\n", fcntl(fd, F_SETFL, O_NONBLOCK) || connect(fd, &nowhere->any, len)
 				      ? err_name(errno)
 				      : "0");
-	alarm_in(200, 0);
+	alarms(200);
 	printf("accept: %s\n",
 	       accept(ready, &from.any, &from_len) < 0 ? err_name(errno) : "a connection");
+	alarms(0);
 	udp = socket(AF_INET, SOCK_DGRAM, 0);
 	bind(udp, &(struct sockaddr){.sa_family = AF_INET}, sizeof(struct sockaddr));
-	alarm_in(200, 0);
+	alarms(200);
 	printf("recvfrom: %s\n", recvfrom(udp, &byte, 1, 0, &from.any, &from_len) < 0
 					 ? err_name(errno)
 					 : "a datagram");
-	printf("%d signals\n", (int)caught);
+	alarms(0);
+	printf("%s signals\n", caught < 3 ? "too few" : "three or more");
 	close(fd);
 	close(ready);
 	close(udp);
@@ -101,10 +110,11 @@ static void limited(const union address *nowhere, socklen_t len)
 	handle(0);
 	limit = (struct timeval){AGES_S, 0};
 	setsockopt(udp, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	alarm_in(800, 0);
+	alarms(800);
 	printf("for ages: %s\n", recvfrom(udp, &byte, 1, 0, &from.any, &from_len) < 0
 					 ? err_name(errno)
 					 : "a datagram");
+	alarms(0);
 	close(fd);
 	close(ready);
 	close(udp);

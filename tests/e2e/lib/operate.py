@@ -8,10 +8,11 @@ Needs no privileges: the server's side is wgwrap, too.
 import json
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
+
+from lib.world import free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(os.path.join(HERE, "../../.."))
@@ -55,12 +56,6 @@ def wait_until(what, condition, seconds=60.0):
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
         time.sleep(0.05)
     return value
-
-
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Tunnels:

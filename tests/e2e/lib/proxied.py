@@ -99,7 +99,7 @@ class Proxied:
     def configure(self):
         self.private = [key("genkey"), key("genkey")]
         public = self.public = [key("pubkey", k + "\n") for k in self.private]
-        self.udp_port = free_port(socket.SOCK_DGRAM)
+        self.udp_port = free_port()
         self.write("server.conf", f"[Interface]\nPrivateKey = {self.private[0]}\nAddress = 10.9.0.1/32, fd09::1/128\n"
                    f"ListenPort = {self.udp_port}\n[Peer]\nPublicKey = {public[1]}\n"
                    "AllowedIPs = 10.9.0.2/32, fd09::2/128\n")

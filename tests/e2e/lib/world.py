@@ -19,6 +19,7 @@ commands run without capabilities: as nobody where the test is root, else as the
 import contextlib
 import hashlib
 import os
+import random
 import select
 import shutil
 import signal
@@ -339,7 +340,7 @@ class World:
         """Runs an unwrapped command in the client's namespace: the sentry knows its sockets by the environment."""
         return self.finish_command(list(argv), limit, env=self.environment(**{UNWRAPPED: "1"}))
 
-    def finish_command(self, argv, limit, **kwargs):
+    def finish_command(self, argv, limit=LIMIT_S, **kwargs):
         kwargs.setdefault("cwd", self.path("work"))
         kwargs.setdefault("env", self.environment())
         if "input" not in kwargs:
@@ -436,7 +437,14 @@ def main(world=World):
     tap.main(world, world.FINAL_CHECKS)
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_port():
+    """A port that nobody has, neither for TCP nor for UDP; outside of those that the kernel gives to others meanwhile."""
+    while True:
+        port = random.randrange(10000, 32768)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("", port))
+                udp.bind(("", port))
+                return port
+            except OSError:
+                pass

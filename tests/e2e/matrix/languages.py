@@ -402,7 +402,7 @@ def _(w):
     servers.dns(w)
     servers.behaviour(w)
     path = w.write("work/Wrapped.java", JAVA)
-    done = w.finish_command(["javac", "-d", w.path(), path], 60)
+    done = w.finish_command(["javac", "-d", w.path(), path])
     assert done.returncode == 0, done.stderr
     child, log = serve(w, "java", "-cp", w.path(), "Wrapped", ready="ready")
     pages = [fetch_from_wrapped(w, 8084) for _ in range(5)]

@@ -87,7 +87,7 @@ def _(w):
     port = free_port()
     proxy = w.start("-L", f"127.0.0.1:{port}:web.test:{UDP_ECHO}:UDP,TCP")
     proxy.wait("UDP forward")
-    first, source = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
+    first, source = free_port(), free_port()
     one, two = udp_ask(port, b"one", first), udp_ask(port, b"two", source)
     assert one.endswith(b" one") and two.endswith(b" two")
     assert one.split()[0] != two.split()[0]

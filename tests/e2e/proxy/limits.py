@@ -103,7 +103,7 @@ def _(w):
 @test("-L: datagrams of a sender find a destination whose name has another address, and one that exists late")
 def _(w):
     with_clock(w)
-    ports = [free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)]
+    ports = [free_port(), free_port()]
     proxy = w.start("-v", "--listen", "127.0.0.1:0", "-L", f"{ports[0]}:moves.test:{UDP_ECHO}:udp",
                     "-L", f"{ports[1]}:late.test:{UDP_ECHO}:udp", ready="datagrams to late.test", **w.clock.environment)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as moves, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:

@@ -45,7 +45,7 @@ class Ports:
 
     def __init__(self):
         self.client, self.socks, self.http, self.sni = (free_port() for _ in range(4))
-        self.udp = free_port(socket.SOCK_DGRAM)
+        self.udp = free_port()
         self.host = socket.create_server(("127.0.0.1", 0))
 
     def server(self):
@@ -289,7 +289,7 @@ Address = 10.9.0.2/32
 PrivateKey = {w.private[1]}
 
 [Peer]
-Endpoint = 127.0.0.1:{free_port(socket.SOCK_DGRAM)}
+Endpoint = 127.0.0.1:{free_port()}
 PublicKey = {key("pubkey", key("genkey"))}
 AllowedIPs = 10.9.3.100/32
 PersistentKeepalive = 25
@@ -364,7 +364,7 @@ def _(w):
     p, (private, public) = Ports(), (key("genkey"), "")
     public = key("pubkey", private)
     there = key("genkey")
-    port = free_port(socket.SOCK_DGRAM)
+    port = free_port()
     with p.host:
         conf = w.write("responder.conf", f"[Interface]\nListenPort = {port}\nAddress = 10.9.0.2/32\nPrivateKey = {private}\n\n"
                        f"[Peer]\nPublicKey = {key('pubkey', there)}\nAllowedIPs = 10.9.0.7/32\n# no endpoint: it calls\n\n"
