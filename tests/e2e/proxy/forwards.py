@@ -265,12 +265,14 @@ def _(w):
     with subprocess.Popen([WGWRAP, "nc", "-c", w.conf, SERVER, str(ECHO)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           pipesize=4096, env=w.environment("client")) as child:
         try:
-            child.stdin.write(b"x" * 4096)  # fills the pipe
+            child.stdin.write(b"x" * 65536)  # more than the pipe takes, in whatever pieces it comes back
             child.stdin.flush()
-            wait_until("the pipe is full", lambda: waiting(child.stdout) == 4096)
-            child.stdin.write(b"finds it full")
-            child.stdin.flush()
-            time.sleep(0.5)  # for it to come back
+
+            def full():
+                before = waiting(child.stdout)
+                time.sleep(0.5)
+                return 0 < before == waiting(child.stdout)
+            wait_until("the pipe is full", full)
             for _ in range(100):
                 child.terminate()  # the second time nothing is waited for
                 try:
