@@ -28,6 +28,9 @@ PKG_LIBS   := $(shell pkg-config --libs libsodium 2>/dev/null) $(call archive,b2
 SODIUM ?=
 SODIUM_ARCHIVE := $(if $(SODIUM),,$(wildcard $(shell pkg-config --variable=libdir libsodium 2>/dev/null)/libsodium.a))
 WGWRAP_LIBS := $(if $(SODIUM_ARCHIVE),$(patsubst -lsodium,$(SODIUM_ARCHIVE) -pthread,$(PKG_LIBS)),$(PKG_LIBS))
+# What is loaded, by the name that it has here; for libssl and libcrypto the headers' version says it
+soname = $(or $(shell readelf -d "$$($(CC) -print-file-name=lib$(1).so)" 2>/dev/null | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'),lib$(1).so)
+PKG_CFLAGS += $(foreach lib,cares http_parser seccomp IPSec_MB,-D'SONAME_$(lib)="$(call soname,$(lib))"')
 # AEAD providers that are compiled in when their headers are present, and loaded when they are used
 HAVE_OPENSSL := $(shell pkg-config --exists libcrypto 2>/dev/null && echo 1)
 HAVE_IPSECMB := $(shell $(CC) -E -include intel-ipsec-mb.h -x c /dev/null >/dev/null 2>&1 && echo 1)

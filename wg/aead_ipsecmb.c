@@ -37,7 +37,7 @@ static void load(void)
 		{NULL, NULL},
 	};
 
-	mb.found = wg_library_load("libIPSec_MB.so.1", symbols);
+	mb.found = wg_library_load(SONAME_IPSec_MB, symbols);
 }
 
 static void *create(void)

@@ -17,5 +17,5 @@ int wgw_http_load(void)
 			{NULL, NULL},
 	};
 
-	return wg_library_load("libhttp_parser.so.2.9", symbols) ? 0 : -ELIBACC;
+	return wg_library_load(SONAME_http_parser, symbols) ? 0 : -ELIBACC;
 }

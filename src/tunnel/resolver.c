@@ -432,7 +432,7 @@ static bool load_cares(void)
 	};
 
 	errno = ELIBACC;
-	return wg_library_load("libcares.so.2", symbols);
+	return wg_library_load(SONAME_cares, symbols);
 }
 
 struct wgw_resolver *wgw_resolver_new(struct wgw_tunnel *t)

@@ -62,7 +62,7 @@ static bool load_library(void)
 			{NULL, NULL},
 	};
 
-	return wg_library_load("libseccomp.so.2", symbols);
+	return wg_library_load(SONAME_seccomp, symbols);
 }
 
 static const int allowed[] = {
