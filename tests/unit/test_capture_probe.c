@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* test_capture_probe.c - a machine on which nothing can be tried is not taken for one that lacks
- * it */
+ * it; who may not share memory with the child finds the same */
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "tests/unit/run_suite.h"
 
 enum { SOME_USER = 54321 }; /* who has no other process */
+enum { FAILED = 100, CHANGED = 101 };
 
 /** limited() - what the probe returns in a process whose limit @which is @value */
 static int limited(__rlimit_resource_t which, rlim_t value)
@@ -47,6 +49,36 @@ START_TEST(without_a_descriptor_nothing_is_said_about_the_kernel)
 }
 END_TEST
 
+/** level_when_dumpable() - what a process finds that is @dumpable, or is not; FAILED, or CHANGED:
+ * it is not what it was */
+static int level_when_dumpable(int dumpable)
+{
+	struct wgw_capture_probe probe;
+	pid_t pid = fork();
+	int status;
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		if (prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0) || wgw_capture_probe(&probe))
+			_exit(FAILED);
+		if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != dumpable)
+			_exit(CHANGED);
+		_exit((int)probe.level);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+START_TEST(memory_that_must_not_be_read_stays_so_and_the_answer_is_the_same)
+{
+	int level = level_when_dumpable(1);
+
+	ck_assert_int_lt(level, FAILED);
+	ck_assert_int_eq(level_when_dumpable(0), level);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("capture-probe");
@@ -54,6 +86,9 @@ int main(void)
 
 	tcase_add_test(t, without_a_process_nothing_is_said_about_the_kernel);
 	tcase_add_test(t, without_a_descriptor_nothing_is_said_about_the_kernel);
+	suite_add_tcase(s, t);
+	t = tcase_create("memory");
+	tcase_add_test(t, memory_that_must_not_be_read_stays_so_and_the_answer_is_the_same);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
