@@ -21,6 +21,9 @@ enum {
 	HTTPS_PORT = 443,
 };
 
+/* Descriptions of the alerts that end a connection (RFC 8446 6.2) */
+enum alert { DECODE_ERROR = 50, MISSING_EXTENSION = 109, UNRECOGNIZED_NAME = 112 };
+
 /** struct reader - the rest of a structure */
 struct reader {
 	const uint8_t *at;
@@ -142,11 +145,11 @@ int sni_parse(const uint8_t *b, size_t len, uint8_t *scratch, const char **name,
 	return parse_hello(scratch + 4, hello, name, name_len);
 }
 
-static void refuse(struct proxy_client *c)
+static void refuse(struct proxy_client *c, enum alert why)
 {
-	static const uint8_t unrecognized_name[] = {21, 3, 3, 0, 2, 2, 112}; /* fatal alert */
+	const uint8_t alert[] = {21, 3, 3, 0, 2, 2, (uint8_t)why}; /* fatal */
 
-	proxy_client_reply(c, unrecognized_name, sizeof(unrecognized_name));
+	proxy_client_reply(c, alert, sizeof(alert));
 	proxy_client_finish(c);
 }
 
@@ -162,8 +165,12 @@ static void sni_run(struct proxy_client *c)
 	r = sni_parse(c->in, c->in_len, scratch, &name, &len);
 	if (r == 0 && !c->in_end && c->in_len < PROXY_HEAD_MAX_BYTES)
 		return;
-	if (r <= 0 || proxy_target_set(&c->target, name, len, HTTPS_PORT) < 0)
-		refuse(c);
+	if (r == -ENOENT) /* RFC 8446 9.2: who needs a server_name says so like that */
+		refuse(c, MISSING_EXTENSION);
+	else if (r <= 0)
+		refuse(c, DECODE_ERROR);
+	else if (proxy_target_set(&c->target, name, len, HTTPS_PORT) < 0)
+		refuse(c, UNRECOGNIZED_NAME);
 	else
 		proxy_client_dial(c);
 }
