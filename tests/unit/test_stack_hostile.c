@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_stack_hostile.c - whatever a peer sends, the process lives and its memory is bounded */
+#include <malloc.h>
+
 #include "tests/unit/stack_harness.h"
 
 /* lwIP stops the process when an invariant is broken, and Check reports that as a failure. */
@@ -201,6 +203,51 @@ START_TEST(an_acknowledged_window_probe)
 }
 END_TEST
 
+/* The largest window ever told bounds segments; the first ones are built before any is told. */
+START_TEST(a_tiny_window_after_a_closed_one)
+{
+	enum { BYTES = 20000, WINDOW = 2, SMALL = 100, ROUNDS_MAX = 1000 };
+	static const uint8_t options[] = {2, 4, 5, 100};
+	static uint8_t data[BYTES];
+	struct peer p = {.them = addr(PEER4, 80), .seq = 1};
+	struct seen s = {0};
+	struct segment g;
+	size_t written = 0, i, before;
+	int err;
+
+	for (i = 0; i < BYTES; i++)
+		data[i] = (uint8_t)(i * 7 + i / 251);
+	s.flow = flow_connect(h.stack, NULL, &p.them, NULL, &seen_ops, &s, &err);
+	g = wire_segment();
+	p.us = g.from;
+	p.ack = g.seq + 1;
+	peer_raw(&p, SYN | ACK, p.seq++, p.ack, options, sizeof(options), NULL, 0);
+	wire_forget();
+	written += flow_write(s.flow, data, 100);
+	p.window = WINDOW;
+	at(&p, ACK, 0, NULL, 0);
+	before = mallinfo2().uordblks;
+	written += flow_write(s.flow, data + written, BYTES - written);
+	ck_assert_uint_eq(written, BYTES);
+	/* a segment per byte takes ten times as much; a sanitizer's malloc does not count */
+	ck_assert_uint_le(mallinfo2().uordblks, before + 30 * (size_t)BYTES);
+	for (i = 0; i < ROUNDS_MAX && flow_unacked(s.flow) > 0; i++) {
+		h_pass_ms(500);
+		while (h.n_taken < h.n_sent) {
+			g = wire_segment();
+			if (g.seq != p.ack)
+				continue;
+			ck_assert_mem_eq(g.data, data + BYTES - flow_unacked(s.flow), g.len);
+			p.ack += g.len;
+			p.window = i < SMALL ? WINDOW : 0xffff;
+			at(&p, ACK, 0, NULL, 0);
+		}
+		h_recycle();
+	}
+	ck_assert_uint_eq(flow_unacked(s.flow), 0);
+}
+END_TEST
+
 START_TEST(window_probes_back_off_and_go_on_while_answered)
 {
 	struct seen s = {0};
@@ -399,6 +446,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, out_of_order_queue_is_bounded);
 	tcase_add_test(tc, a_filled_hole_delivers_everything_once);
 	tcase_add_test(tc, an_acknowledged_window_probe);
+	tcase_add_test(tc, a_tiny_window_after_a_closed_one);
 	tcase_add_test(tc, window_probes_back_off_and_go_on_while_answered);
 	tcase_add_test(tc, resets_must_hit_exactly);
 	tcase_add_test(tc, queues_keep_their_tails);
