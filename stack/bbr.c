@@ -26,11 +26,12 @@
  *    sleep); above, it is, for the sake of tiny queues.
  *  - A probe ends when the queue has grown, not when it has some length.
  *  - Who yields to a flow that does not heed loss (BBR's version 1, which Linux calls bbr) starves.
- *    Between probes a flow of this kind loses next to nothing, beside Reno and CUBIC, too; three
- *    such spells in a row with more than an 80th lost say that yielding is in vain. Then loss is
- *    not heeded for 5 to 10 s, less if a spell passes without; after that this flow yields again
- *    until three more spells have judged. Of two that hold out against each other both yield at
- *    some time, lose nothing and leave it at that.
+ *    Such a flow overflows the queue as often as it probes, once in eight round trips
+ *    (draft-cardwell-iccrg-bbr-congestion-control-00 4.3.4); one that has halved its window first
+ *    grows for half as many rounds as it had segments (RFC 5681 3.1). So who loses too much in one
+ *    round of eight between two probes yields in vain, and does not heed loss for 5 to 10 s, until
+ *    rounds that do are fewer, or until a probe finds that he has half of the path. What has half
+ *    of it always yields.
  */
 #include "stack/internal.h"
 
@@ -44,9 +45,9 @@ enum {
 	STARTUP_LOSS_EVENTS = 6,
 	LOSS_PARTS = 50, /* a flight may lose a 50th */
 	LOSS_PARTS_NO_QUEUE = 4,
-	VAIN_PARTS = 80, /* less than this part is lost beside a flow that yields */
-	VAIN_SEGMENTS_MIN = 64,
-	VAIN_SPELLS = 3,
+	VAIN_ROUNDS = 8, /* loss in one of so many: somebody does not heed it */
+	SPELL_ROUNDS_MIN = 16,
+	SHARE_EXCESS_PERCENT = 5, /* a probe that sends no more than this above says nothing */
 	HOLD_OUT_S = 5,
 	QUEUE_NS = NS_PER_MS, /* round trips longer than the least by this and a 32nd: a queue */
 	LOSS_SEGMENTS_MIN = 3,
@@ -126,13 +127,17 @@ static bool holds_out(const struct flow *f)
 	return f->tx.bbr.hold_out_ns > f->stack->now_ns;
 }
 
+static bool more_than_a_part(const struct flow *f, uint64_t lost, uint64_t inflight,
+			     unsigned int parts)
+{
+	return lost > inflight / parts && lost >= (uint64_t)LOSS_SEGMENTS_MIN * f->pcb->mss;
+}
+
 static bool too_many_lost(const struct flow *f, uint64_t lost, uint64_t inflight)
 {
 	unsigned int parts = queue_seen(&f->tx.bbr) ? LOSS_PARTS : LOSS_PARTS_NO_QUEUE;
 
-	if (holds_out(f))
-		return false;
-	return lost > inflight / parts && lost >= (uint64_t)LOSS_SEGMENTS_MIN * f->pcb->mss;
+	return !holds_out(f) && more_than_a_part(f, lost, inflight, parts);
 }
 
 static bool in_probe_bw(const struct bbr *b)
@@ -168,6 +173,45 @@ static unsigned int cwnd_percent(const struct bbr *b)
 	}
 }
 
+/* ---- the share of the path ---- */
+
+static uint64_t all_sent(const struct flow *f)
+{
+	return f->tx.delivered + f->tx.lost + f->tx.inflight;
+}
+
+/*
+ * A full queue's packets leave in proportion to those that arrive. Between probes our rate was r,
+ * that of all together the path's, c; sending s > r in a probe brings d = c s / (c - r + s). So
+ * our share r / c is r (s - d) / (d (s - r)).
+ */
+static void measure_share(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+	struct bbr_probe *p = &b->probe;
+	uint64_t now = f->stack->now_ns;
+	double r, s = p->rate, d;
+
+	if (!rs->any || rs->prior_delivered < p->from)
+		return;
+	if (p->got_ns == 0) { /* the first of the probe's packets has arrived */
+		p->got = f->tx.delivered;
+		p->got_ns = now;
+	}
+	if (rs->prior_delivered < p->to)
+		return;
+	p->from = UNLIMITED;
+	if (b->spell_ns == 0 || now == p->got_ns)
+		return;
+	r = (double)b->spell_delivered / (double)b->spell_ns;
+	d = (double)(f->tx.delivered - p->got) / (double)(now - p->got_ns);
+	b->spell_delivered = b->spell_ns = 0;
+	if (s > r * (100 + SHARE_EXCESS_PERCENT) / 100)
+		b->has_half = 2 * r * (s - d) >= d * (s - r);
+	if (b->has_half && holds_out(f))
+		b->hold_out_ns = now;
+}
+
 /* ---- states ---- */
 
 static void reset_signals(struct bbr *b)
@@ -192,6 +236,11 @@ static void start_down(struct flow *f)
 	struct bbr *b = &f->tx.bbr;
 	uint32_t r;
 
+	if (b->state == BBR_UP && f->stack->now_ns > b->probe.sent_ns) {
+		b->probe.to = f->tx.delivered;
+		b->probe.rate = (double)(all_sent(f) - b->probe.sent) /
+				(double)(f->stack->now_ns - b->probe.sent_ns);
+	}
 	reset_signals(b);
 	b->up_step = UNLIMITED;
 	f->stack->ops->random(f->stack->ctx, &r, sizeof(r));
@@ -207,26 +256,18 @@ static void start_down(struct flow *f)
 static void judge_spell(struct flow *f)
 {
 	struct bbr *b = &f->tx.bbr;
-	uint64_t lost = b->spell_lost, all = lost + b->spell_delivered;
+	bool in_vain = b->spell_lossy * VAIN_ROUNDS >= b->spell_rounds && !b->has_half;
 	uint32_t r;
 
-	if (all < (uint64_t)VAIN_SEGMENTS_MIN * f->pcb->mss)
+	if (b->spell_rounds < SPELL_ROUNDS_MIN)
 		return;
-	b->spell_lost = b->spell_delivered = 0;
-	if (lost <= all / VAIN_PARTS || lost < (uint64_t)LOSS_SEGMENTS_MIN * f->pcb->mss) {
-		b->vain_spells = 0;
+	b->spell_lossy = b->spell_rounds = 0;
+	if (in_vain && holds_out(f))
+		return;
+	if (!in_vain || b->hold_out_ns != 0) { /* just over: part of this loss is our own */
 		b->hold_out_ns = 0;
 		return;
 	}
-	if (holds_out(f))
-		return;
-	if (b->hold_out_ns != 0) { /* just over: part of this spell's loss is our own */
-		b->hold_out_ns = 0;
-		return;
-	}
-	if (++b->vain_spells < VAIN_SPELLS)
-		return;
-	b->vain_spells = 0;
 	f->stack->ops->random(f->stack->ctx, &r, sizeof(r));
 	b->hold_out_ns = f->stack->now_ns + HOLD_OUT_S * (NS_PER_S + (uint64_t)r % NS_PER_S);
 	b->inflight_high = UNLIMITED;
@@ -261,6 +302,11 @@ static void start_up(struct flow *f)
 {
 	struct bbr *b = &f->tx.bbr;
 
+	b->has_half = false; /* until this probe says so */
+	b->probe = (struct bbr_probe){.from = f->tx.delivered,
+				      .to = UNLIMITED,
+				      .sent = all_sent(f),
+				      .sent_ns = f->stack->now_ns};
 	b->acks = BBR_ACKS_STARTING;
 	start_round(f);
 	b->full_bw = 0;
@@ -366,6 +412,21 @@ static void check_startup_loss(struct flow *f)
 	b->inflight_high = most(bdp(f, max_bw(b), 100), b->inflight_latest);
 }
 
+/* A round has ended. */
+static void note_spell(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t now = f->stack->now_ns, all = b->round_delivered + b->round_lost;
+
+	if (b->state == BBR_CRUISE || (b->state == BBR_DOWN && holds_out(f))) {
+		b->spell_rounds++;
+		b->spell_lossy += more_than_a_part(f, b->round_lost, all, LOSS_PARTS);
+		b->spell_delivered += b->round_delivered;
+		b->spell_ns += now - b->round_began_ns;
+	}
+	b->round_began_ns = now;
+}
+
 static void update_signals(struct flow *f, const struct rate_sample *rs)
 {
 	struct bbr *b = &f->tx.bbr;
@@ -380,10 +441,7 @@ static void update_signals(struct flow *f, const struct rate_sample *rs)
 	} else if (!queue_seen(b)) {
 		raise_short_term(b);
 	}
-	if (b->state == BBR_CRUISE || (b->state == BBR_DOWN && holds_out(f))) {
-		b->spell_lost += b->round_lost;
-		b->spell_delivered += b->round_delivered;
-	}
+	note_spell(f);
 	reset_signals(b);
 	b->bw_latest = rs->rate;
 	b->inflight_latest = rs->delivered;
@@ -660,6 +718,7 @@ static void set_cwnd(struct flow *f, const struct rate_sample *rs)
 static void bbr_acked(struct flow *f, const struct rate_sample *rs)
 {
 	update_round(f, rs);
+	measure_share(f, rs);
 	update_signals(f, rs);
 	update_extra(f, rs);
 	check_startup_done(f, rs);
@@ -713,7 +772,7 @@ static void bbr_init(struct flow *f)
 	uint64_t rtt = f->tx.srtt_ns ? f->tx.srtt_ns : NS_PER_MS;
 
 	memset(b, 0, sizeof(*b));
-	b->inflight_high = UNLIMITED;
+	b->inflight_high = b->probe.from = UNLIMITED;
 	reset_short_term(b);
 	b->min_rtt_ns = b->probe_rtt_min_ns = f->tx.srtt_ns;
 	b->min_rtt_at_ns = b->probe_rtt_min_at_ns = b->extra_start_ns = f->stack->now_ns;

@@ -96,14 +96,28 @@ enum bbr_state {
 };
 
 /**
+ * struct bbr_probe - what the last probe has sent, and what has arrived of it
+ * @from, @to:	The values of sender.delivered when its first packet and when the first one after it
+ *		left; UINT64_MAX: that is not known, or not of interest
+ * @sent, @sent_ns: Bytes sent by this connection before it, and when it began
+ * @got, @got_ns: The value of sender.delivered when its first packet had arrived, and when
+ * @rate:	At which it was sent, in bytes per nanosecond
+ */
+struct bbr_probe {
+	uint64_t from, to, sent, sent_ns, got, got_ns;
+	double rate;
+};
+
+/**
  * struct bbr - see bbr.c
  * @bw_low, @inflight_low: Short-term bounds after excessive loss, @bw_latest, @inflight_latest what
  *		the present round has seen
  * @round_rtt_ns, @last_rtt_ns: Shortest round trip of the present and of the last round
  * @round_bw, @full_bw, @full_bw_rounds: Does the bandwidth still grow?
  * @lossy: The last probe lost too much
- * @spell_lost, @spell_delivered: Bytes since the last probe's end; @vain_spells: in how many of
- *		them in a row much was lost
+ * @spell_rounds, @spell_lossy: Rounds since the last probe's end, those that lost much
+ * @spell_delivered, @spell_ns: What was delivered since then, and in which time
+ * @has_half:	No less than half of the path, said the last probe
  * @hold_out_ns: Until then loss is not heeded
  */
 struct bbr {
@@ -115,10 +129,12 @@ struct bbr {
 	uint64_t round_end, loss_round_end, rounds, round_lost, round_delivered;
 	uint64_t round_rtt_ns, last_rtt_ns, up_rtt_ns, round_bw, full_bw, cycle_ns, wait_ns,
 		probe_rounds;
-	uint64_t up_step, up_acked, hold_out_ns, spell_lost, spell_delivered;
+	uint64_t up_step, up_acked, hold_out_ns, spell_rounds, spell_lossy;
+	uint64_t spell_delivered, spell_ns, round_began_ns;
+	struct bbr_probe probe;
 	uint64_t extra_start_ns, extra_acked, extra_filter[2];
 	uint32_t prior_cwnd;
-	unsigned int vain_spells, full_bw_rounds, up_rounds, extra_rounds, loss_events;
+	unsigned int full_bw_rounds, up_rounds, extra_rounds, loss_events;
 	enum {
 		BBR_ACKS_NONE,
 		BBR_ACKS_REFILLING,
@@ -126,7 +142,8 @@ struct bbr {
 		BBR_ACKS_FEEDBACK,
 		BBR_ACKS_STOPPING
 	} acks;
-	bool full_bw_reached, lossy, round_start, loss_round_start, probe_samples, idle_restart;
+	bool full_bw_reached, lossy, has_half, round_start, loss_round_start, probe_samples,
+		idle_restart;
 };
 
 struct cubic {

@@ -70,6 +70,7 @@ enum {
 	NS_PER_MS = 1000000
 };
 #define NS_PER_S 1000000000ull
+#define STEP_S	 0.5
 
 /* One direction of the wire */
 struct path {
@@ -88,10 +89,12 @@ struct scenario {
 	unsigned int n_flows, seconds;
 	int sender[FLOWS_MAX]; /* enum flow_congestion, or a rival */
 	double start_s[FLOWS_MAX], rivals_end_s;
+	double later_s; /* the last one begins up to so much later, by seed: less than a step */
 	double measure_from_s;
 	/* least acceptable goodput: of all flows together, and of the least of them; shares of the
 	 * rate */
 	double bound_all, bound_one;
+	double may_miss; /* in such a part of the seeds one flow may get less than bound_one */
 	uint64_t bound_dropped; /* more is too much; 0: no bound */
 };
 
@@ -559,11 +562,16 @@ static void run(const struct scenario *sc, uint64_t seed, struct result *r, bool
 {
 	double t = 0, from = sc->measure_from_s;
 	unsigned int i, started = 0;
+	uint64_t began;
 
 	begin(sc, seed);
-	for (t = 0; t <= sc->seconds; t += 0.5) {
-		for (; started < sc->n_flows && sc->start_s[started] <= t; started++)
+	began = sim.now;
+	for (t = 0; t <= sc->seconds; t += STEP_S) {
+		for (; started < sc->n_flows && sc->start_s[started] <= t; started++) {
+			if (sc->later_s > 0 && started + 1 == sc->n_flows)
+				run_until(sim.now + random_ms(sc->later_s * 500));
 			start_stream(started);
+		}
 		if (sc->rivals_end_s > 0 && t == sc->rivals_end_s)
 			end_rivals();
 		if (t == from)
@@ -576,7 +584,7 @@ static void run(const struct scenario *sc, uint64_t seed, struct result *r, bool
 			printf("\n");
 		}
 		if (t < sc->seconds)
-			run_until(sim.now + NS_PER_S / 2);
+			run_until(began + (uint64_t)((t + STEP_S) * NS_PER_S));
 	}
 	*r = (struct result){.least = 1e9};
 	for (i = 0; i < sc->n_flows; i++) {
@@ -650,22 +658,25 @@ static const struct scenario scenarios[] = {
 	{"50M: Reno, Linux BBR", PATH(50, 100, 40, 0), TWO(RENO, LINUX_BBR, 40)},
 	{"50M: Reno, Reno", PATH(50, 100, 40, 0), TWO(RENO, RENO, 40)},
 	{"50M: BBR, Linux BBR", PATH(50, 100, 40, 0), TWO(FLOW_BBR, LINUX_BBR, 40),
-	 .bound_all = 0.9, .bound_one = 0.25},
+	 .bound_all = 0.9, .bound_one = 0.3},
 	{"50M: Linux BBR, BBR", PATH(50, 100, 40, 0), TWO(LINUX_BBR, FLOW_BBR, 40),
-	 .bound_all = 0.9, .bound_one = 0.2},
+	 .bound_all = 0.9, .bound_one = 0.3},
+	{"50M: soon after Linux BBR", PATH(50, 100, 40, 0), .n_flows = 2, .seconds = 19,
+	 .sender = {LINUX_BBR, FLOW_BBR}, .start_s = {0, 2}, .later_s = 0.5, .measure_from_s = 10,
+	 .bound_all = 0.9, .bound_one = 0.28, .may_miss = 0.1},
 	{"50M: BBR, Reno", PATH(50, 100, 40, 0), TWO(FLOW_BBR, RENO, 40), .bound_all = 0.9,
 	 .bound_one = 0.04},
 	{"50M: Reno, BBR", PATH(50, 100, 40, 0), TWO(RENO, FLOW_BBR, 40), .bound_all = 0.9,
 	 .bound_one = 0.12},
 	{"50M: Linux BBR is gone", PATH(50, 100, 40, 0), .n_flows = 3, .seconds = 90,
 	 .sender = {FLOW_BBR, LINUX_BBR, FLOW_BBR}, .start_s = {0, 1, 2}, .rivals_end_s = 20,
-	 .measure_from_s = 50, .bound_all = 0.9, .bound_dropped = 19500},
+	 .measure_from_s = 50, .bound_all = 0.9, .bound_dropped = 15000},
 };
 
 static bool report(const struct scenario *sc, uint64_t first, uint64_t seeds, bool verbose)
 {
-	double least = 1e9, sum = 0, least_one = 1e9, flows[FLOWS_MAX] = {0};
-	uint64_t seed, again = 0, dropped = 0, most_dropped = 0;
+	double least = 1e9, sum = 0, flows[FLOWS_MAX] = {0};
+	uint64_t seed, again = 0, dropped = 0, most_dropped = 0, missed = 0;
 	bool corrupt = false, good;
 	unsigned int i;
 
@@ -674,7 +685,7 @@ static bool report(const struct scenario *sc, uint64_t first, uint64_t seeds, bo
 
 		run(sc, seed, &r, verbose);
 		least = r.all < least ? r.all : least;
-		least_one = r.least < least_one ? r.least : least_one;
+		missed += r.least < sc->bound_one * sc->data.rate_mbit;
 		sum += r.all;
 		for (i = 0; i < sc->n_flows; i++)
 			flows[i] += r.mbit[i] / (double)seeds;
@@ -684,7 +695,7 @@ static bool report(const struct scenario *sc, uint64_t first, uint64_t seeds, bo
 		corrupt |= r.corrupt;
 	}
 	good = !corrupt && least >= sc->bound_all * sc->data.rate_mbit &&
-	       least_one >= sc->bound_one * sc->data.rate_mbit &&
+	       (double)missed <= sc->may_miss * (double)seeds &&
 	       (sc->bound_dropped == 0 || most_dropped <= sc->bound_dropped);
 	printf("%-26s %7.1f %7.1f %8llu %8llu  %-4s", sc->name, least, sum / (double)seeds,
 	       (unsigned long long)again, (unsigned long long)dropped,
