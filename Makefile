@@ -26,7 +26,8 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 archive = $(or $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l$(1))
 PKG_LIBS   := $(shell pkg-config --libs libsodium 2>/dev/null) $(call archive,b2) $(call archive,inih)
 SODIUM ?=
-SODIUM_ARCHIVE := $(if $(SODIUM),,$(wildcard $(shell pkg-config --variable=libdir libsodium 2>/dev/null)/libsodium.a))
+SODIUM_AT  := $(patsubst -L%,-B%/,$(shell pkg-config --libs-only-L libsodium 2>/dev/null))
+SODIUM_ARCHIVE := $(if $(filter shared,$(SODIUM)),,$(filter /%,$(shell $(CC) $(SODIUM_AT) -print-file-name=libsodium.a)))
 WGWRAP_LIBS := $(if $(SODIUM_ARCHIVE),$(patsubst -lsodium,$(SODIUM_ARCHIVE) -pthread,$(PKG_LIBS)),$(PKG_LIBS))
 # What is loaded, by the name that it has here; for libssl and libcrypto the headers' version says it
 soname = $(or $(shell readelf -d "$$($(CC) -print-file-name=lib$(1).so)" 2>/dev/null | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'),lib$(1).so)
