@@ -282,6 +282,7 @@ static void reports_in_row(struct program *p)
 /** reports_after_row() - the others; ends with an answer */
 static void reports_after_row(struct program *p)
 {
+	/* each over those behind it and the answer */
 	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_accept4, 3, 0));
 	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sendmmsg, 2, 0));
 	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_recvmmsg, 1, 0));

@@ -178,7 +178,8 @@ static void round_trip(int listener, struct wgw_capture_probe *probe)
 
 /** hand_over() - starts a child whose calls are reported. @memory: CLONE_VM, or 0 for its own.
  * @listener: its listener, or the -errno that it got. Return: its process id, or -errno when there
- * is none */
+ * is none. A debugger must not see who shares our memory: it takes its breakpoints out of children
+ * that it lets go, and so out of us. */
 static pid_t hand_over(int memory, int *listener)
 {
 	_Alignas(STACK_ALIGN_BYTES) static char stack[STACK_BYTES];
@@ -187,7 +188,8 @@ static pid_t hand_over(int memory, int *listener)
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
-	pid = clone(child, stack + sizeof(stack), memory | CLONE_FILES | CLONE_PIDFD | SIGCHLD,
+	pid = clone(child, stack + sizeof(stack),
+		    memory | (memory ? CLONE_UNTRACED : 0) | CLONE_FILES | CLONE_PIDFD | SIGCHLD,
 		    (void *)(intptr_t)ends[1], &pidfd);
 	if (pid < 0)
 		pid = -errno;

@@ -149,9 +149,9 @@ static bool is_traced(void)
 /**
  * fork_visible() - fork(2), which a debugger of ours is shown
  *
- * A debugger takes its breakpoints out of the children that it lets go, or they die of them. For that
- * it has to look into them, and into copies of a process that cannot be dumped it may not look. (To
- * whom traces us, this shows nothing new.)
+ * A debugger takes its breakpoints out of the children that it lets go, or they die of them. For
+ * that it has to look into them, and into copies of a process that cannot be dumped it may not
+ * look. Who traces us sees our memory anyway; the user's other processes may in this moment, too.
  */
 static pid_t fork_visible(void)
 {

@@ -492,6 +492,16 @@ def _(w):
         assert "seen\n" in done.stdout, done
 
 
+@test("gdb: a breakpoint of wgwrap's is there when the machine has been tried")
+def _(w):
+    supervised(w)
+    need("gdb")
+    argv = w.wrap("echo", "on")[len(w.unprivileged()):]
+    done = w.finish_command([*w.unprivileged(), "gdb", "-nx", "-q", "-batch", "-ex", "break wgw_environ_build", "-ex", "run",
+                             "-ex", "continue", "--args", *argv])
+    assert re.search(r"^Breakpoint 1, .*wgw_environ_build", done.stdout, re.M) and "\non\n" in done.stdout, done
+
+
 @test("no_new_privs and a filter of somebody else are no obstacle")
 def _(w):
     supervised(w)
