@@ -188,10 +188,15 @@ static void take_connect(struct proxy_client *c, struct http *h, size_t head_len
 static bool take_head(struct proxy_client *c, struct http *h)
 {
 	const char *in = (const char *)c->in;
+	size_t empty = 0;
 	ssize_t n;
 
-	while (c->in_len >= 2 && in[0] == '\r' && in[1] == '\n') /* RFC 9112 2.2 */
-		proxy_client_consume(c, 2);
+	while (c->in_len >= empty + 2 && in[empty] == '\r' && in[empty + 1] == '\n')
+		empty += 2; /* RFC 9112 2.2 */
+	if (empty > 0) {
+		proxy_client_consume(c, empty);
+		proxy_client_kick(c); /* there is room for more input */
+	}
 	n = http_head_length(in, c->in_len, &h->line);
 	if (n == 0 && c->in_len == PROXY_HEAD_MAX_BYTES)
 		answer(c, 431, "Request Header Fields Too Large", "", "the head is too long",

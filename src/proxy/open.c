@@ -119,11 +119,11 @@ static void take_name(struct proxy_socket *out)
 		set_name(out, host, port, "");
 }
 
-/* Of a name that has both (localhost), the IPv4 address: clients that go to 127.0.0.1 are many. */
+/* Of a name with both loopback addresses, the IPv4 one: clients that go to 127.0.0.1 are many. */
 static const struct addrinfo *choose(const struct addrinfo *list)
 {
 	for (const struct addrinfo *ai = list; ai; ai = ai->ai_next) {
-		if (ai->ai_family == AF_INET)
+		if (ai->ai_family == AF_INET && is_loopback(ai->ai_addr))
 			return ai;
 	}
 	return list;

@@ -29,7 +29,8 @@ static int give(struct wgw_proxy_spec *s, const struct proxy_users *users)
 	return 0;
 }
 
-/* The listeners that ask for users and have none of their own get @users. 0, or -1 after an error was said. */
+/* The listeners that ask for users and have none of their own get @users. 0, or -1 after an error
+ * was said. */
 static int give_all(struct wgw_proxy_options *o, const struct proxy_users *users)
 {
 	size_t n = 0;

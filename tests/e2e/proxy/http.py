@@ -203,6 +203,15 @@ def _(w):
     assert one(w, request("GET", "/cut-head")).headers["x-cut"] == "no"
 
 
+@test("empty lines before a request, more of them than a head may be long")
+def _(w):
+    with w.connect() as s:
+        s.sendall(request("GET"))
+        assert read_response(s).status == 200
+        s.sendall(b"\r\n" * 500000 + request("GET"))
+        assert read_response(s).status == 200
+
+
 @test("requests that were sent before the answers came")
 def _(w):
     with w.connect() as s:
