@@ -448,7 +448,7 @@ void stack_path_restored(struct stack *s, bool (*via)(void *ctx, const struct st
 		bool syn =
 			f->pcb && f->state == FLOW_CONNECTING && f->pcb->nrtx > 0 && !f->syn_line;
 
-		if (!f->pcb || (!syn && f->tx.backoff == 0) || !via(ctx, &f->remote))
+		if (!f->pcb || (!syn && !f->tx.stalled) || !via(ctx, &f->remote))
 			continue;
 		demux_enter(f);
 		if (syn) /* the next tick finds it due */

@@ -478,7 +478,7 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 	t->reorder_mark = t->fack;
 	duplicate = duplicate_reported(t, ack);
 	if (advanced) {
-		t->backoff = 0;
+		t->stalled = false;
 		t->progress_ns = f->stack->now_ns;
 		/* RFC 6298 3: when such an ACK comes says when the hole was filled, also of what
 		 * had waited behind it */
@@ -489,8 +489,10 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 	rs.acked = (uint32_t)(t->delivered - delivered_before);
 	if (t->app_limited && t->delivered > t->app_limited)
 		t->app_limited = 0;
-	if (rs.rtt_ns)
+	if (rs.rtt_ns) {
+		t->backoff = 0; /* RFC 6298 5.7: until then the timeout may have been too short */
 		recovery_rtt(t, rs.rtt_ns, f->stack->now_ns);
+	}
 	if (duplicate)
 		recovery_spurious(f);
 	probe_answered(f, ack, duplicate);
@@ -546,8 +548,9 @@ static void timeout(struct flow *f)
 	t->phase = TX_TIMEOUT;
 	t->recover = t->high_sent;
 	t->probing = false;
-	if (t->backoff == 0)
+	if (!t->stalled)
 		t->cc->timeout(f);
+	t->stalled = true;
 	t->backoff++;
 	for (i = t->head; i < t->tail; i++)
 		if (board_at(t, i)->state == TX_OUT)
@@ -591,7 +594,7 @@ void sender_hurry(struct flow *f)
 {
 	struct sender *t = &f->tx;
 
-	if (t->on && t->backoff > 0 && t->timer_ns && !t->timer_is_probe)
+	if (t->on && t->stalled && t->timer_ns && !t->timer_is_probe)
 		t->timer_ns = f->stack->now_ns;
 }
 

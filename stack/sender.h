@@ -171,7 +171,8 @@ struct sack_block {
  * @delivered, @lost: Bytes since the connection began
  * @spurious_ns: When a retransmission was last found needless
  * @app_limited: The value of @delivered up to which samples are limited by the program; 0: none
- * @backoff:	Timeouts since the last progress
+ * @backoff:	Timeouts since a round trip was last measured; @stalled: nothing was acknowledged
+ *		since the last one
  * @timer_ns:	Probe (if @timer_is_probe) or retransmission timeout; 0: not running
  * @progress_ns: What the retransmission timeout counts from
  * @reorder_ns:	When RACK has to look again; 0: no need
@@ -184,7 +185,7 @@ struct sack_block {
  */
 struct sender {
 	bool on, probing, probe_again, reno, sack_seen, timer_is_probe, reordering_seen, forced,
-		late;
+		late, stalled;
 	enum { TX_OPEN, TX_RECOVERY, TX_TIMEOUT } phase;
 
 	struct tx_seg *ring;

@@ -11,8 +11,8 @@ enum { MSS = 1380, RTT_MS = 40 };
 
 /* As peer_accept, but the handshake takes a round trip. */
 static struct flow *peer_connect_with(struct peer *p, struct seen *s,
-				      const struct flow_options *options, const uint8_t *tcp_options,
-				      size_t len)
+				      const struct flow_options *options,
+				      const uint8_t *tcp_options, size_t len)
 {
 	struct segment g;
 	int err;
@@ -231,6 +231,33 @@ START_TEST(what_waited_behind_a_hole_does_not_tell_the_round_trip)
 		flow_info(f, &info);
 		ck_assert_uint_le(info.srtt_ns, (RTT_MS + 20) * NS_PER_MS);
 	}
+}
+END_TEST
+
+/* What was sent again tells no round trip, so only a timeout that stays longer lets one be measured
+ * (RFC 6298 5.7). */
+START_TEST(a_path_that_has_become_slower_than_the_timeout_is_measured)
+{
+	enum { NOW_MS = 1000, WRITES = 3 };
+	struct flow_info info;
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base;
+
+	for (int i = 0; i < WRITES; i++) {
+		base = p.ack;
+		flow_write(f, data, MSS);
+		ck_assert_int_eq(next_sent(base), 0);
+		h_pass_ms(NOW_MS);
+		if (i < WRITES - 1)
+			wire_forget();
+		p.ack += MSS;
+		peer_send(&p, ACK, NULL, 0);
+	}
+	ck_assert_int_eq(next_sent(base), -1); /* the last one was not sent again */
+	flow_info(f, &info);
+	ck_assert_uint_ge(info.srtt_ns, 2 * RTT_MS * (uint64_t)1000000);
 }
 END_TEST
 
@@ -559,6 +586,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, the_last_segment_is_probed_before_the_timeout);
 	tcase_add_test(tc, a_lost_flight_is_sent_again_in_order_after_the_timeout);
 	tcase_add_test(tc, what_waited_behind_a_hole_does_not_tell_the_round_trip);
+	tcase_add_test(tc, a_path_that_has_become_slower_than_the_timeout_is_measured);
 	tcase_add_test(tc, a_late_segment_widens_the_patience_with_reordering);
 	tcase_add_test(tc, a_peer_that_takes_back_its_sacks_gets_everything_again);
 	tcase_add_test(tc, sacks_of_what_was_never_sent_mean_nothing);
