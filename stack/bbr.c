@@ -175,11 +175,6 @@ static unsigned int cwnd_percent(const struct bbr *b)
 
 /* ---- the share of the path ---- */
 
-static uint64_t all_sent(const struct flow *f)
-{
-	return f->tx.delivered + f->tx.lost + f->tx.inflight;
-}
-
 /*
  * A full queue's packets leave in proportion to those that arrive. Between probes our rate was r,
  * that of all together the path's, c; sending s > r in a probe brings d = c s / (c - r + s). So
@@ -238,7 +233,7 @@ static void start_down(struct flow *f)
 
 	if (b->state == BBR_UP && f->stack->now_ns > b->probe.sent_ns) {
 		b->probe.to = f->tx.delivered;
-		b->probe.rate = (double)(all_sent(f) - b->probe.sent) /
+		b->probe.rate = (double)(f->tx.sent - b->probe.sent) /
 				(double)(f->stack->now_ns - b->probe.sent_ns);
 	}
 	reset_signals(b);
@@ -305,7 +300,7 @@ static void start_up(struct flow *f)
 	b->has_half = false; /* until this probe says so */
 	b->probe = (struct bbr_probe){.from = f->tx.delivered,
 				      .to = UNLIMITED,
-				      .sent = all_sent(f),
+				      .sent = f->tx.sent,
 				      .sent_ns = f->stack->now_ns};
 	b->acks = BBR_ACKS_STARTING;
 	start_round(f);

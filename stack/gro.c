@@ -70,9 +70,11 @@ static bool begin(struct flow *f, const struct ip_packet *p)
 /* May @len bytes behind the header @tcp go behind what waits? */
 static bool follows(struct flow *f, const uint8_t *tcp, size_t len)
 {
-	uint32_t ahead = get32(tcp + 8) - get32(header_of(f) + 8);
+	uint32_t ack = get32(tcp + 8), ahead = ack - get32(header_of(f) + 8);
 
 	if (get32(tcp + TCP_SEQ_AT) != f->gro_next || (int32_t)ahead < 0)
+		return false;
+	if (TCP_SEQ_GT(ack, f->pcb->snd_nxt)) /* dropped, and alone (patch 13) */
 		return false;
 	if (len == 0) {
 		if (ahead == 0) /* a duplicate, or a window update */
@@ -180,12 +182,14 @@ static const uint8_t *segment_of(const struct flow *f, const uint8_t *packet, si
 	const bool v4 = stack_addr_is_v4(&f->local);
 	const size_t skip = v4 ? 12 : 0, addr_bytes = 16 - skip;
 	const size_t header = v4 ? IP4_HEADER_BYTES : IP6_HEADER_BYTES;
-	const uint8_t *tcp = packet + header, *addrs = tcp - 2 * addr_bytes;
+	const uint8_t *tcp, *addrs;
 	uint8_t rest[8] = {0}; /* of the pseudo header */
 	size_t total;
 
 	if (len < header + TCP_HEADER_BYTES)
 		return NULL;
+	tcp = packet + header;
+	addrs = tcp - 2 * addr_bytes;
 	if (v4) {
 		total = get16(packet + 2);
 		if (packet[0] != IP4_FIRST_BYTE || packet[9] != PROTO_TCP ||

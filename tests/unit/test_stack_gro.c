@@ -152,10 +152,35 @@ START_TEST(the_short_way_takes_what_the_long_one_does_over_ipv6)
 }
 END_TEST
 
+/* RFC 9293 3.10.7.4 drops it, and nothing with it. */
+START_TEST(who_acknowledges_what_was_never_sent_is_dropped_alone)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	peer_accept(&p, PEER4, 80, &s);
+	h.in_batch = true;
+	for (unsigned int i = 0; i < SEGMENTS; i++) {
+		uint8_t packet[WIRE_MTU];
+		size_t len = make(packet, &p, i);
+
+		if (i == SEGMENTS - 1) {
+			put_be32(packet + 20 + 8, p.ack + 100000);
+			compute_sums(packet, len);
+		}
+		wire_input(packet, len);
+	}
+	stack_input_done(h.stack);
+	ck_assert_uint_eq(s.len, (SEGMENTS - 1) * BYTES);
+	free(s.data);
+}
+END_TEST
+
 static void tests(TCase *tc)
 {
 	tcase_add_test(tc, the_short_way_takes_what_the_long_one_does);
 	tcase_add_test(tc, the_short_way_takes_what_the_long_one_does_over_ipv6);
+	tcase_add_test(tc, who_acknowledges_what_was_never_sent_is_dropped_alone);
 }
 
 int main(void)
