@@ -81,7 +81,7 @@
 #define TCP_REF_IN_PBUF		  1  /* with what refers to the data (patch 11), */
 #define PBUF_LINK_HLEN		  72 /* where others have a link header */
 #define TCP_TRAINS		  1  /* train.c cuts what is referred to (patch 12) */
-#define TCP_OOSEQ_SEGS_MAX(pcb)	  stack_ooseq_max(pcb) /* window.c (patch 02) */
+#define TCP_OOSEQ_SEGS_MAX(pcb)	  stack_ooseq_max(pcb)	   /* window.c (patch 02) */
 #define TCP_CHALLENGE_ACK(pcb)	  stack_challenge_ack(pcb) /* acks.c (patch 13) */
 #define TCP_OOSEQ_RUN_PBUFS	  16 /* a run between holes is few segments (patch 02) */
 #define TCP_MIN_MSS		  88 /* about Linux's tcp_min_snd_mss plus options (patch 04) */

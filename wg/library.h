@@ -21,7 +21,8 @@ struct wg_symbol {
 	void *at;
 };
 
-/* Loads @soname (SONAME_*: what the Makefile has found), for good, and fills in @symbols; false: it, or one of them, is not there. */
+/* Loads @soname (SONAME_*: what the Makefile has found), for good, and fills in @symbols; false:
+ * it, or one of them, is not there. */
 bool wg_library_load(const char *soname, const struct wg_symbol *symbols);
 
 #endif

@@ -535,8 +535,8 @@ FAKE void fake_stop(struct wgw_timer *t)
 }
 
 /*
- * Lets the tunnel process work for @ms, and then for as many turns as what a test does takes: who is
- * kept from running meanwhile has more to do than the time says.
+ * Lets the tunnel process work for @ms, and then for as many turns as what a test does takes: who
+ * is kept from running meanwhile has more to do than the time says.
  */
 FAKE void fake_run(uint64_t ms)
 {

@@ -235,8 +235,8 @@ static inline void run_at_most(unsigned int ms)
 }
 
 /*
- * Lets the tunnel process work for @ms, and then for as many turns as what a test does takes: who is
- * kept from running meanwhile has more to do than the time says.
+ * Lets the tunnel process work for @ms, and then for as many turns as what a test does takes: who
+ * is kept from running meanwhile has more to do than the time says.
  */
 static inline void run_for(unsigned int ms)
 {
