@@ -127,7 +127,7 @@ void acks_settle(struct flow *f)
 		timers_set(s, f, f->held_due_ns);
 }
 
-/* Two ends that disagree on what is sent answer each other's answers. */
+/** stack_challenge_ack() - two ends that disagree on what is sent answer each other's answers */
 int stack_challenge_ack(const struct tcp_pcb *pcb)
 {
 	struct flow *f = pcb->callback_arg;

@@ -61,7 +61,8 @@ static bool begin(struct flow *f, const struct ip_packet *p)
 	memcpy(f->gro->payload, p->payload, p->payload_len);
 	f->gro_space = (uint32_t)room;
 	f->gro->len = f->gro->tot_len = (u16_t)p->payload_len;
-	f->gro_next = get32(p->payload + 4) + (uint32_t)(p->payload_len - TCP_HEADER_BYTES);
+	f->gro_next =
+		get32(p->payload + TCP_SEQ_AT) + (uint32_t)(p->payload_len - TCP_HEADER_BYTES);
 	f->gro_segments = 1;
 	f->gro_looped = p->looped;
 	return true;

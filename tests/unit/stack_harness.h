@@ -515,30 +515,33 @@ static inline size_t flow_write(struct flow *f, const void *data, size_t len)
 
 static const uint8_t usual_options[] = {2, 4, 5, 100, 1, 3, 3, 7, 1, 1, 4, 2}; /* MSS 1380 */
 
-/* The stack connects to @p->them; ends established. */
-static inline struct flow *peer_accept(struct peer *p, const char *them, uint16_t port,
-				       struct seen *s)
+/* The stack connects to @p->them, which answers with @options; ends established. */
+static inline struct flow *peer_accept_with(struct peer *p, struct seen *s, const uint8_t *options,
+					    size_t len)
 {
 	struct segment g;
 	int err;
 
-	memset(p, 0, sizeof(*p));
-	p->them = addr(them, port);
-	p->window = 0xffff;
-	p->seq = 5000;
 	s->flow = flow_connect(h.stack, NULL, &p->them, NULL, &seen_ops, s, &err);
 	ck_assert_ptr_nonnull(s->flow);
 	g = wire_segment();
 	ck_assert_uint_eq(g.flags, SYN);
 	p->us = g.from;
 	p->ack = g.seq + 1;
-	peer_raw(p, SYN | ACK, p->seq, p->ack, usual_options, sizeof(usual_options), NULL, 0);
+	peer_raw(p, SYN | ACK, p->seq, p->ack, options, len, NULL, 0);
 	p->seq++;
 	ck_assert_int_eq(s->connected, 1);
 	g = wire_segment();
 	ck_assert_uint_eq(g.flags, ACK);
 	ck_assert_uint_eq(g.ack, p->seq);
 	return s->flow;
+}
+
+static inline struct flow *peer_accept(struct peer *p, const char *them, uint16_t port,
+				       struct seen *s)
+{
+	*p = (struct peer){.them = addr(them, port), .window = 0xffff, .seq = 5000};
+	return peer_accept_with(p, s, usual_options, sizeof(usual_options));
 }
 
 static inline int h_run(const char *name, void (*add)(TCase *))

@@ -213,16 +213,10 @@ START_TEST(a_tiny_window_after_a_closed_one)
 	struct seen s = {0};
 	struct segment g;
 	size_t written = 0, i, before;
-	int err;
 
 	for (i = 0; i < BYTES; i++)
 		data[i] = (uint8_t)(i * 7 + i / 251);
-	s.flow = flow_connect(h.stack, NULL, &p.them, NULL, &seen_ops, &s, &err);
-	g = wire_segment();
-	p.us = g.from;
-	p.ack = g.seq + 1;
-	peer_raw(&p, SYN | ACK, p.seq++, p.ack, options, sizeof(options), NULL, 0);
-	wire_forget();
+	peer_accept_with(&p, &s, options, sizeof(options));
 	written += flow_write(s.flow, data, 100);
 	p.window = WINDOW;
 	at(&p, ACK, 0, NULL, 0);

@@ -58,14 +58,8 @@ START_TEST(a_peer_without_scaling_gets_no_more_than_it_can_be_told)
 	struct peer p = {.them = addr(PEER4, 80), .window = 0xffff, .seq = 1};
 	struct seen s = {0};
 	struct segment g;
-	int err;
 
-	s.flow = flow_connect(h.stack, NULL, &p.them, NULL, &seen_ops, &s, &err);
-	g = wire_segment();
-	p.us = g.from;
-	p.ack = g.seq + 1;
-	peer_raw(&p, SYN | ACK, p.seq++, p.ack, options, sizeof(options), NULL, 0);
-	wire_forget();
+	peer_accept_with(&p, &s, options, sizeof(options));
 	for (int i = 0; i < 1000; i++) {
 		peer_send(&p, ACK, piece, PIECE);
 		g = last();
