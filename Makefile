@@ -151,9 +151,10 @@ PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static) \
 	$(BUILD)/tests/shifted/clock.so
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
-# test programs at a time
+# JOBS: test programs at a time; AGAIN: so many that fail may run once more
 JOBS ?= $(shell nproc)
-RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)')
+RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)') \
+	$(if $(AGAIN),-r $(AGAIN))
 
 # QUICK=1: without what takes long and does not depend on who runs it
 ifdef QUICK
@@ -293,7 +294,7 @@ help:
 	@echo 'make install      DESTDIR=, PREFIX=$(PREFIX); uninstall'
 	@echo 'make deb          Debian packages in $(BUILD)/deb; check-deb: lintian, and installed in a copy of the root'
 	@echo 'make clean        remove what was built'
-	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir SODIUM=shared JOBS=N QUICK=1 (check)'
+	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir SODIUM=shared JOBS=N QUICK=1 AGAIN=N (check)'
 
 .PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall deb check-deb clean help
 .DEFAULT_GOAL := all
