@@ -4,13 +4,14 @@
  *
  * Bytes are read into a growing buffer of at most PROXY_HEAD_MAX_BYTES and used from its head; what
  * comes behind a request (early data, pipelined messages) stays there and goes with the connection
- * when it is joined. A client that does not finish its request in PROXY_HANDSHAKE_MS is dropped;
+ * when it is joined. What was used may have been a password, and is wiped. A client that does not finish its request in PROXY_HANDSHAKE_MS is dropped;
  * where there are PROXY_UNKNOWN_MAX of them the oldest gives way to a new one after
  * PROXY_PATIENCE_MS. One that goes away while its connect is under way calls it off.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,12 +29,19 @@ void proxy_client_kick(struct proxy_client *c)
 	wgw_job_queue(c->service->proxy->t->sockets, &c->job);
 }
 
+static void free_input(uint8_t *in, size_t cap)
+{
+	if (in)
+		sodium_memzero(in, cap);
+	free(in);
+}
+
 static void client_free(struct proxy_client *c)
 {
 	if (c->protocol->free)
 		c->protocol->free(c);
 	proxy_service_put(c->service);
-	free(c->in);
+	free_input(c->in, c->in_cap);
 	free(c);
 }
 
@@ -79,6 +87,7 @@ void proxy_client_consume(struct proxy_client *c, size_t n)
 {
 	c->in_len -= n;
 	memmove(c->in, c->in + n, c->in_len);
+	sodium_memzero(c->in + c->in_len, n);
 }
 
 static bool grow(struct proxy_client *c)
@@ -89,9 +98,12 @@ static bool grow(struct proxy_client *c)
 	if (c->in_cap >= c->in_max)
 		return false;
 	cap = cap < c->in_max ? cap : c->in_max;
-	in = realloc(c->in, cap);
+	in = malloc(cap); /* realloc would leave the old one as it is */
 	if (!in)
 		return false;
+	if (c->in_len > 0)
+		memcpy(in, c->in, c->in_len);
+	free_input(c->in, c->in_cap);
 	c->in = in;
 	c->in_cap = cap;
 	return true;

@@ -21,13 +21,16 @@
  *   close_notify and FIN	end of file; the other direction stays open
  *   RST			ECONNRESET
  *
- * Nothing is read from one side while there are bytes that the other had no room for.
+ * Nothing is read from one side while there are bytes that the other had no room for. What a client
+ * sends may be a password: it is wiped when it has been passed on (by OpenSSL, too:
+ * SSL_OP_CLEANSE_PLAINTEXT).
  */
 #ifdef WGW_HAVE_TLS
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -132,13 +135,21 @@ static void over(struct tls_conn *c, bool reset)
 	queue(c);
 }
 
+static void rest_free(struct tls_rest *rest)
+{
+	if (rest->bytes)
+		sodium_memzero(rest->bytes, rest->len);
+	free(rest->bytes);
+	*rest = (struct tls_rest){0};
+}
+
 static void conn_free(struct tls_conn *c)
 {
 	wgw_list_remove(&c->link);
 	if (c->ssl)
 		ossl.SSL_free(c->ssl);
-	free(c->to_tunnel.bytes);
-	free(c->to_client.bytes);
+	rest_free(&c->to_tunnel);
+	rest_free(&c->to_client);
 	free(c);
 }
 
@@ -221,10 +232,8 @@ static bool keep(struct tls_rest *rest, size_t at, size_t n)
 static void took(struct tls_rest *rest, size_t n)
 {
 	rest->at += n;
-	if (rest->at < rest->len)
-		return;
-	free(rest->bytes);
-	*rest = (struct tls_rest){0};
+	if (rest->at == rest->len)
+		rest_free(rest);
 }
 
 /* Decrypts what the client has sent, up to PIECE_BYTES. Bytes in @piece. */
@@ -323,6 +332,7 @@ static void pump_in(struct tls_conn *c)
 		budget -= n < budget ? n : budget;
 		if (n > 0 && !write_tunnel(c, piece, n, &sent))
 			c->broken |= !keep(rest, sent, n - sent);
+		sodium_memzero(piece, n);
 	}
 }
 
