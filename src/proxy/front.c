@@ -269,16 +269,20 @@ static int open_signals(void)
 /* Whether users of this host can be told apart, where that matters. */
 static void check_kernel(struct proxy_front *f)
 {
-	bool matters = false;
+	bool matters = false, all_ask = true;
 
-	for (size_t i = 0; i < f->options->n; i++)
-		matters |= f->sockets[i].shared;
+	for (size_t i = 0; i < f->options->n; i++) {
+		if (!f->sockets[i].shared)
+			continue;
+		matters = true;
+		all_ask &= proxy_asks_users(f->options->specs[i].kind);
+	}
 	f->can_tell_users = matters && proxy_peer_known();
 	if (matters && !f->can_tell_users)
-		wgw_say(WGW_SAY_WARNING, "this kernel does not tell whose a connection on loopback "
-					 "is: every user of "
-					 "this host can use the proxy; --users FILE or a unix "
-					 "socket keeps them out");
+		wgw_say(WGW_SAY_WARNING,
+			"this kernel does not tell whose a connection on loopback is: every user of "
+			"this host can use the proxy; %sa unix socket keeps them out",
+			all_ask ? "--users FILE or " : "");
 }
 
 /* Everything up to the open channel. 0, or an exit status after an error was said. */

@@ -19,8 +19,6 @@ char *proxy_file_read(const char *path, size_t max, bool secret, size_t *len);
 
 /* ---- users_file.c ---- */
 
-/* Whether clients of such a listener can say who they are. */
-bool proxy_asks_users(enum wgw_proxy_kind kind);
 /* Reads --users and gives its users to all listeners that ask for users and have none of their own.
  * 0, or -1 after an error was said: without memory some have the new ones, else all the old. */
 int proxy_users_read(struct wgw_proxy_options *o);

@@ -145,7 +145,7 @@ const char *proxy_refusal_suffix(int level)
 }
 
 bool proxy_peer_may_enter(int fd, const struct stack_addr *peer, const struct stack_addr *local,
-			  uint64_t *warned_at, struct proxy_refusal *why)
+			  bool asks_users, uint64_t *warned_at, struct proxy_refusal *why)
 {
 	uint32_t uid;
 	bool known = proxy_peer_uid(fd, peer, local, &uid) == 0;
@@ -156,8 +156,9 @@ bool proxy_peer_may_enter(int fd, const struct stack_addr *peer, const struct st
 	if (known)
 		snprintf(why->text, sizeof(why->text),
 			 "proxy: a connection of user %u was refused; --any-user allows the "
-			 "other users of this host, --users FILE those with a password%s",
-			 uid, proxy_refusal_suffix(why->level));
+			 "other users of this host%s%s",
+			 uid, asks_users ? ", --users FILE those with a password" : "",
+			 proxy_refusal_suffix(why->level));
 	else
 		snprintf(why->text, sizeof(why->text),
 			 "proxy: a client closed before it was looked at");

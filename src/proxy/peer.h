@@ -36,8 +36,9 @@ struct proxy_refusal {
 };
 
 /* Whether @peer is a connection of our own user or of root; @fd as for proxy_peer_uid. False: *@why
- * is set; @warned_at as for proxy_refusal_level. */
+ * is set; @asks_users: the listener is of a kind that takes --users; @warned_at as for
+ * proxy_refusal_level. */
 bool proxy_peer_may_enter(int fd, const struct stack_addr *peer, const struct stack_addr *local,
-			  uint64_t *warned_at, struct proxy_refusal *why);
+			  bool asks_users, uint64_t *warned_at, struct proxy_refusal *why);
 
 #endif

@@ -28,6 +28,9 @@ enum wgw_proxy_kind {
 	WGW_PROXY_STDIO, /* one connection that is there already */
 };
 
+/* Whether clients of such a listener can say who they are. */
+bool proxy_asks_users(enum wgw_proxy_kind kind);
+
 enum { WGW_PROXY_LISTENERS_MAX = 256 };
 
 /**

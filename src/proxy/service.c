@@ -142,7 +142,8 @@ static bool may_enter(struct proxy_service *v, int fd)
 		return true;
 	if (!proxy_peer_ends(fd, &peer, &local))
 		return false;
-	if (proxy_peer_may_enter(v->diag, &peer, &local, &v->uid_warned_at, &why))
+	if (proxy_peer_may_enter(v->diag, &peer, &local, proxy_asks_users(v->kind),
+				 &v->uid_warned_at, &why))
 		return true;
 	wgw_session_say(v->session, why.level, "%s", why.text);
 	return false;

@@ -53,7 +53,7 @@ static bool may_enter(struct tls_service *s, const struct stack_addr *peer,
 {
 	struct proxy_refusal why;
 
-	if (s->diag < 0 || proxy_peer_may_enter(s->diag, peer, local, &s->warned_at, &why))
+	if (s->diag < 0 || proxy_peer_may_enter(s->diag, peer, local, true, &s->warned_at, &why))
 		return true;
 	wgw_say(why.level, "%s", why.text);
 	return false;

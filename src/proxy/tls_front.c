@@ -35,10 +35,7 @@ bool proxy_speaks_tls(const struct wgw_proxy_spec *s)
 
 static bool may_speak_tls(const struct wgw_proxy_spec *s)
 {
-	bool proxy = s->kind == WGW_PROXY_MIXED || s->kind == WGW_PROXY_SOCKS ||
-		     s->kind == WGW_PROXY_HTTP;
-
-	return proxy && !s->path;
+	return proxy_asks_users(s->kind) && !s->path;
 }
 
 int proxy_tls_prepare(struct wgw_proxy_options *o)

@@ -49,17 +49,19 @@ def _(w):
     for options, answer in (((), "ConnectionResetError b''"), (("--any-user",), "b'\\x05\\x00'")):
         log = open(w.path("own.log"), "w", encoding="utf-8")
         child = subprocess.Popen(as_user(own) + [WGWRAP, "proxy", "-c", w.conf, "-v", "--listen", "0", "--listen",
-                                                 f"unix:/tmp/wgwrap-shared-{os.getpid()}.sock", *options],
+                                                 f"unix:/tmp/wgwrap-shared-{os.getpid()}.sock", "-L", f"0:{SERVER}:4007",
+                                                 *options],
                                  cwd="/", env=dict(w.environment("x"), XDG_RUNTIME_DIR=w.path("run-own")), stdout=log,
                                  stderr=log, stdin=subprocess.DEVNULL)
         w.children.append(child)
         deadline = time.monotonic() + 60
-        while "sock (" not in w.read(log.name) and time.monotonic() < deadline:
+        while not all(text in w.read(log.name) for text in ("sock (", "(TCP forward)")) and time.monotonic() < deadline:
             time.sleep(0.05)
         words = w.read(log.name)
-        assert "sock (" in words, words
+        assert "sock (" in words and "(TCP forward)" in words, words
         path = f"/tmp/wgwrap-shared-{os.getpid()}.sock"
-        port = words.split("127.0.0.1:")[1].split(" ")[0]
+        port, forward = (next(line.split("127.0.0.1:")[1].split(" ")[0] for line in words.splitlines() if kind in line)
+                         for kind in ("(SOCKS and HTTP)", "(TCP forward)"))
         try:
             for uid, where, expected in ((own, port, "b'\\x05\\x00'"), (0, port, "b'\\x05\\x00'"), (other, port, answer),
                                          (own, path, "b'\\x05\\x00'"), (other, path, "PermissionError")):
@@ -68,6 +70,13 @@ def _(w):
                 assert done.stdout.strip() and done.stdout.strip() in expected, (uid, where, done)
             if not options:
                 wait_until("the line", lambda p=log.name: "user 65532 was refused" in w.read(p))
+                assert "--users FILE" in w.read(log.name), w.read(log.name)
+                words = len(w.read(log.name))
+                subprocess.run(as_user(other) + [python, "-c", CONNECT, forward], cwd="/", timeout=60, check=True,
+                               stdout=subprocess.DEVNULL)
+                wait_until("another line", lambda p=log.name: "user 65532 was refused" in w.read(p)[words:])
+                advice = w.read(log.name)[words:]
+                assert "--any-user" in advice and "--users" not in advice, advice  # forwards take no users
             assert ("user 65532 was refused" in w.read(log.name)) == (not options), w.read(log.name)
         finally:
             child.terminate()
