@@ -280,8 +280,8 @@ static void check_kernel(struct proxy_front *f)
 	f->can_tell_users = matters && proxy_peer_known();
 	if (matters && !f->can_tell_users)
 		wgw_say(WGW_SAY_WARNING,
-			"this kernel does not tell whose a connection on loopback is: every user of "
-			"this host can use the proxy; %sa unix socket keeps them out",
+			"this kernel does not tell whose a connection on loopback is: every user "
+			"of this host can use the proxy; %sa unix socket keeps them out",
 			all_ask ? "--users FILE or " : "");
 }
 

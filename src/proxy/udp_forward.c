@@ -7,9 +7,10 @@
  * were active later. For -L the senders are on the host and their sockets in the tunnel; for -R the
  * other way round.
  *
- * The destination is resolved when the forward starts, and when it is used: every RESOLVE_AGAIN_S,
- * or every RETRY_S while its address is not known, and datagrams are lost. When it has another
- * address than before, all senders are forgotten, as their sockets lead to the old one.
+ * The destination is resolved when the forward starts, and when it is used: every RESOLVE_AGAIN_S
+ * if it is a name, and every RETRY_S while no address of it is known that has a route (a reload may
+ * bring one); datagrams are lost then. When it has another address than before, all senders are
+ * forgotten, as their sockets lead to the old one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -302,8 +303,9 @@ static void resolve(struct proxy_udp_forward *f)
 static struct sender *sender_for(struct proxy_udp_forward *f, const struct stack_addr *from)
 {
 	uint64_t again = (f->known ? RESOLVE_AGAIN_S : RETRY_S) * WGW_SEC_NS;
+	bool may_change = f->service->target.is_name || !f->known;
 
-	if (f->service->target.is_name && wgw_clock_ns() - f->resolved_at > again)
+	if (may_change && wgw_clock_ns() - f->resolved_at > again)
 		resolve(f);
 	return f->known ? sender_get(f, from) : NULL;
 }

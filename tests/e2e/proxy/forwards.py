@@ -96,6 +96,18 @@ def _(w):
     assert f"127.0.0.1:{port} (TCP forward)" in proxy.words()
 
 
+@test("-L: datagrams to an address that has no route find one that a reload brings")
+def _(w):
+    w.stop_all()
+    port, conf = free_port(), w.write("late.conf", w.client_config(allowed="10.8.0.0/16"))
+    proxy = w.start("-L", f"{port}:{SERVER}:{UDP_ECHO}:udp", conf=conf, ready=f"datagrams to {SERVER}:{UDP_ECHO}: no route")
+    w.write("late.conf", w.client_config())
+    w.wgwrap("reload")
+    assert udp_ask(port, b"late").endswith(b" late")
+    assert proxy.stop() == 0
+    w.stop_all()
+
+
 @test("-L: wrong specifications are misuse, status 2")
 def _(w):
     for spec in ("", "80", "80:host", "80:host:0", "x:host:80", "80::80", "80:host:80:xyz", "[::1:80:host:80",
