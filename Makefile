@@ -110,6 +110,12 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(UNIT_CFLAGS) -o $@ $< \
 		$(LIBS) $(PKG_LIBS) $(shell pkg-config --libs check)
+# a stack, and peers that are made by hand
+BY_HAND := hostile
+$(patsubst %,$(BUILD)/tests/sim/sim_%,$(BY_HAND)): $(BUILD)/tests/sim/%: tests/sim/%.c $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< \
+		$(LIBS) $(PKG_LIBS) $(shell pkg-config --libs check)
 # the engine alone
 $(BUILD)/tests/sim/%: tests/sim/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
@@ -180,6 +186,13 @@ matrix: all $(PROGRAMS)
 # SEEDS=N FIRST=seed
 sim: $(SIM_TESTS)
 	@for s in $(SIM_TESTS); do echo "$$s $(SEEDS) $(FIRST)" && $$s $(SEEDS) $(FIRST) || exit; done
+
+# SEEDS=N FIRST=seed, with sanitizers; check runs a few of the same seeds without
+hostile:
+	+$(MAKE) BUILD=$(BUILD)-asan CFLAGS="-O1 -g -fno-omit-frame-pointer" SANITIZE="-fsanitize=address,undefined" hostile-run
+hostile-run: export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
+hostile-run: $(patsubst %,$(BUILD)/tests/sim/sim_%,$(BY_HAND))
+	@for s in $^; do echo "$$s $(or $(SEEDS),1000) $(FIRST)" && $$s $(or $(SEEDS),1000) $(FIRST) || exit; done
 
 deps-matrix:
 	sh tests/deps.sh build tests matrix large
@@ -287,6 +300,7 @@ help:
 	@echo 'make behaviours-supervised   the same without the shared object: the supervisor answers'
 	@echo 'make matrix       real programs, all of them; check has the quick ones. make deps-matrix first'
 	@echo 'make sim          tests/sim: the engine in virtual time; SEEDS=N FIRST=SEED'
+	@echo 'make hostile      peers inside the tunnel that send whatever they like, with sanitizers; SEEDS=N FIRST=SEED'
 	@echo 'make bench        tests/bench: ratios, measured side by side; build/bench/bench.md'
 	@echo 'make asan         the tests in a build with AddressSanitizer and UBSan'
 	@echo 'make fuzz         tests/fuzz, FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)'
@@ -296,5 +310,5 @@ help:
 	@echo 'make clean        remove what was built'
 	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir SODIUM=shared JOBS=N QUICK=1 AGAIN=N (check)'
 
-.PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim demo bench asan fuzz fuzz-run tidy install install-engine uninstall deb check-deb clean help
+.PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim hostile hostile-run demo bench asan fuzz fuzz-run tidy install install-engine uninstall deb check-deb clean help
 .DEFAULT_GOAL := all

@@ -52,6 +52,8 @@ static void tell(struct flow *f, unsigned int events)
 {
 	if (events & FLOW_EVENT_ACCEPT)
 		listener_accept(f);
+	if ((events & FLOW_EVENT_CONNECTED) && f->shut && f->state == FLOW_OPEN)
+		flow_send_fin(f);
 	if ((events & FLOW_EVENT_CONNECTED) && !f->dead && f->ops && f->ops->connected)
 		f->ops->connected(f, f->arg);
 	if ((events & FLOW_EVENT_READABLE) && !f->dead && !f->owner_gone && f->ops &&

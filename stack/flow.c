@@ -651,18 +651,24 @@ size_t flow_unacked(const struct flow *f)
 
 /* ---- ending ---- */
 
+/** flow_send_fin() - after what was committed; the connection is open */
+void flow_send_fin(struct flow *f)
+{
+	demux_enter(f);
+	tcp_shutdown(f->pcb, 0, 1);
+	demux_leave(f);
+}
+
 void flow_shutdown(struct flow *f)
 {
 	if (f->shut)
 		return;
 	f->shut = true;
 	f->want_write = false;
-	if (!f->pcb || f->state != FLOW_OPEN)
+	if (!f->pcb || f->state != FLOW_OPEN) /* events.c does it when it is open */
 		return;
 	stack_clock(f->stack);
-	demux_enter(f);
-	tcp_shutdown(f->pcb, 0, 1);
-	demux_leave(f);
+	flow_send_fin(f);
 }
 
 void flow_close(struct flow *f)
@@ -678,8 +684,13 @@ void flow_close(struct flow *f)
 		events_post(f, FLOW_EVENT_CLOSED);
 		return;
 	}
-	if (f->state == FLOW_OPEN && !unread) {
+	if (f->state == FLOW_OPEN && !unread && !f->shut) {
 		flow_shutdown(f);
+		return;
+	}
+	if (f->state == FLOW_OPEN && !unread) { /* from now on FIN_WAIT_2 has an end */
+		demux_enter(f);
+		demux_leave(f);
 		return;
 	}
 	demux_drop(f, f->state == FLOW_OPEN);

@@ -457,6 +457,8 @@ void flow_opened(struct flow *f);
 
 /* The connection is over with @err; closed() follows once what was received is consumed. */
 void flow_finished(struct flow *f, int err);
+/* FIN, behind what was committed. */
+void flow_send_fin(struct flow *f);
 /* What was queued to be sent is gone. */
 void flow_tx_dropped(struct flow *f);
 /* Something was acknowledged, or has left: the owner may write again. */

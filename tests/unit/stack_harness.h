@@ -19,7 +19,11 @@
 #include "stack/stack.h"
 #include "tests/unit/run_suite.h"
 
-enum { WIRE_MAX = 16384, WIRE_MTU = 1420 };
+/* Packets that are recorded before h_recycle; who needs more says so first */
+#ifndef WIRE_MAX
+#define WIRE_MAX 16384
+#endif
+enum { WIRE_MTU = 1420, WIRE_PACKET_MAX = 65535 };
 
 struct wire_packet {
 	size_t len;
@@ -31,7 +35,7 @@ static struct {
 	uint64_t now;
 	uint64_t random;
 	struct wire_packet sent[WIRE_MAX];
-	size_t n_sent, n_taken;
+	size_t n_sent, n_taken, mtu;
 	bool in_batch; /* the test says when the input is done */
 } h;
 
@@ -71,12 +75,12 @@ static int h_output(void *ctx, const struct iovec *iov, int n, size_t len)
 	return 0;
 }
 
-static uint8_t h_packet[WIRE_MTU];
+static uint8_t h_packet[WIRE_PACKET_MAX];
 
 static uint8_t *h_room(void *ctx, size_t len)
 {
 	(void)ctx;
-	ck_assert_uint_le(len, WIRE_MTU);
+	ck_assert_uint_le(len, h.mtu);
 	return h_packet;
 }
 
@@ -123,21 +127,28 @@ static struct stack_addr addr(const char *text, uint16_t port)
 #define US6   "fd00::2"
 #define PEER6 "fd00:9::9"
 
-static void h_setup(void)
+/* @mtu below 1280: without IPv6 */
+static inline void h_setup_mtu(uint16_t mtu, uint64_t random)
 {
-	struct stack_config c = {.n_addrs = 3, .mtu = WIRE_MTU};
+	struct stack_config c = {.n_addrs = mtu < 1280 ? 2 : 3, .mtu = mtu};
 
 	memset(&h, 0, sizeof(h));
 	h.now = 1000000000;
-	h.random = 1;
+	h.random = random;
+	h.mtu = mtu;
 	c.addrs[0] = addr(US4, 0);
-	c.addrs[1] = addr(US6, 0);
-	c.addrs[2] = addr(US4B, 0);
+	c.addrs[1] = addr(US4B, 0);
+	c.addrs[2] = addr(US6, 0);
 	h.stack = stack_new(&c, &h_ops, NULL);
 	ck_assert_ptr_nonnull(h.stack);
 }
 
-static void h_teardown(void)
+static inline void h_setup(void)
+{
+	h_setup_mtu(WIRE_MTU, 1);
+}
+
+static inline void h_teardown(void)
 {
 	size_t i;
 
@@ -349,7 +360,7 @@ static inline struct segment parse_segment(const struct wire_packet *p)
 	ck_assert_uint_eq(
 		sum16(pseudo_sum(p->data, IPPROTO_TCP, p->len - header), t, p->len - header),
 		0xffff);
-	ck_assert_uint_le(p->len, WIRE_MTU);
+	ck_assert_uint_le(p->len, h.mtu);
 	g.from.port = (uint16_t)be16(t);
 	g.to.port = (uint16_t)be16(t + 2);
 	g.seq = be32(t + 4);
@@ -383,11 +394,12 @@ struct peer {
 	unsigned int window;
 };
 
-static inline void peer_raw(const struct peer *p, unsigned int flags, uint32_t seq, uint32_t ack,
-			    const uint8_t *options, size_t options_len, const void *data,
-			    size_t len)
+/* Writes such a segment's packet into @packet; returns its length. */
+static inline size_t peer_packet(uint8_t *packet, const struct peer *p, unsigned int flags,
+				 uint32_t seq, uint32_t ack, const uint8_t *options,
+				 size_t options_len, const void *data, size_t len)
 {
-	static uint8_t segment[70000], packet[70100];
+	static uint8_t segment[70000];
 	size_t head = 20 + options_len;
 
 	memset(segment, 0, head);
@@ -402,7 +414,17 @@ static inline void peer_raw(const struct peer *p, unsigned int flags, uint32_t s
 		memcpy(segment + 20, options, options_len);
 	if (len)
 		memcpy(segment + head, data, len);
-	wire_input(packet, wire_ip(packet, &p->them, &p->us, IPPROTO_TCP, segment, head + len, 16));
+	return wire_ip(packet, &p->them, &p->us, IPPROTO_TCP, segment, head + len, 16);
+}
+
+static inline void peer_raw(const struct peer *p, unsigned int flags, uint32_t seq, uint32_t ack,
+			    const uint8_t *options, size_t options_len, const void *data,
+			    size_t len)
+{
+	static uint8_t packet[70100];
+
+	wire_input(packet,
+		   peer_packet(packet, p, flags, seq, ack, options, options_len, data, len));
 }
 
 /* A segment at the peer's present place; moves on by what it occupies. */

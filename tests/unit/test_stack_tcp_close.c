@@ -98,6 +98,50 @@ START_TEST(a_closed_flow_does_not_wait_for_ever)
 }
 END_TEST
 
+START_TEST(a_flow_that_is_closed_in_fin_wait_2_does_not_either)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	flow_shutdown(f);
+	p.ack++;
+	peer_send(&p, ACK, NULL, 0);
+	h_pass_ms(600000); /* half closed as long as its owner likes */
+	ck_assert_int_eq(s.closed, 0);
+	flow_close(f);
+	h_pass_ms(59000);
+	ck_assert_int_eq(s.closed, 0);
+	h_pass_ms(2000);
+	ck_assert_int_eq(s.closed, 1);
+	ck_assert_int_eq(s.err, 0);
+}
+END_TEST
+
+START_TEST(a_shutdown_while_connecting_sends_fin_when_connected)
+{
+	struct peer p = {.them = addr(PEER4, 80), .window = 0xffff, .seq = 1};
+	struct seen s = {0};
+	struct segment g;
+	int err;
+
+	s.flow = flow_connect(h.stack, NULL, &p.them, NULL, &seen_ops, &s, &err);
+	flow_shutdown(s.flow);
+	g = wire_segment();
+	ck_assert_uint_eq(g.flags, SYN);
+	p.us = g.from;
+	p.ack = g.seq + 1;
+	peer_send(&p, SYN | ACK, NULL, 0);
+	ck_assert_int_eq(s.connected, 1);
+	g = wire_segment();
+	if (!(g.flags & FIN))
+		g = wire_segment();
+	ck_assert_uint_eq(g.flags, FIN | ACK);
+	ck_assert_uint_eq(flow_unacked(s.flow), 1);
+}
+END_TEST
+
 START_TEST(passive_close_ends_with_the_last_ack)
 {
 	struct seen s = {0};
@@ -165,6 +209,8 @@ static void add(TCase *tc)
 	tcase_add_test(tc, close_with_unread_bytes_resets);
 	tcase_add_test(tc, data_after_close_is_answered_with_reset);
 	tcase_add_test(tc, a_closed_flow_does_not_wait_for_ever);
+	tcase_add_test(tc, a_flow_that_is_closed_in_fin_wait_2_does_not_either);
+	tcase_add_test(tc, a_shutdown_while_connecting_sends_fin_when_connected);
 	tcase_add_test(tc, passive_close_ends_with_the_last_ack);
 	tcase_add_test(tc, abort_says_nothing_more);
 	tcase_add_test(tc, a_callback_may_abort_its_own_flow);
