@@ -29,9 +29,6 @@ SODIUM ?=
 SODIUM_AT  := $(patsubst -L%,-B%/,$(shell pkg-config --libs-only-L libsodium 2>/dev/null))
 SODIUM_ARCHIVE := $(if $(filter shared,$(SODIUM)),,$(filter /%,$(shell $(CC) $(SODIUM_AT) -print-file-name=libsodium.a)))
 WGWRAP_LIBS := $(if $(SODIUM_ARCHIVE),$(patsubst -lsodium,$(SODIUM_ARCHIVE) -pthread,$(PKG_LIBS)),$(PKG_LIBS))
-# What is loaded, by the name that it has here; for libssl and libcrypto the headers' version says it
-soname = $(or $(shell readelf -d "$$($(CC) -print-file-name=lib$(1).so)" 2>/dev/null | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'),lib$(1).so)
-PKG_CFLAGS += $(foreach lib,cares http_parser seccomp IPSec_MB,-D'SONAME_$(lib)="$(call soname,$(lib))"')
 # AEAD providers that are compiled in when their headers are present, and loaded when they are used
 HAVE_OPENSSL := $(shell pkg-config --exists libcrypto 2>/dev/null && echo 1)
 HAVE_IPSECMB := $(shell $(CC) -E -include intel-ipsec-mb.h -x c /dev/null >/dev/null 2>&1 && echo 1)
@@ -46,6 +43,15 @@ endif
 ifdef HAVE_IPSECMB
 PKG_CFLAGS += -DWG_HAVE_IPSECMB
 endif
+# What is loaded, by the name that it has here: lib.so itself comes with headers only, and is not there where the program
+# is installed. For libssl and libcrypto the headers' version says it.
+LOADED     := cares http_parser seccomp
+LOADED_IF_THERE := $(if $(HAVE_IPSECMB),IPSec_MB) $(if $(HAVE_OPENSSL),crypto) $(if $(HAVE_LIBSSL),ssl)
+NAMED      := $(LOADED) $(filter IPSec_MB,$(LOADED_IF_THERE))
+soname      = $(shell readelf -d "$$($(CC) -print-file-name=lib$(1).so)" 2>/dev/null | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
+$(foreach lib,$(NAMED),$(eval SONAME_$(lib) := $(call soname,$(lib))))
+PKG_CFLAGS += $(foreach lib,$(NAMED),-D'SONAME_$(lib)="$(SONAME_$(lib))"')
+NAMELESS   := $(strip $(foreach lib,$(NAMED),$(if $(SONAME_$(lib)),,lib$(lib).so)))
 
 WG_SRCS      := $(sort $(wildcard wg/*.c))
 STACK_SRCS   := $(sort $(wildcard stack/*.c))
@@ -82,6 +88,8 @@ all: $(BUILD)/wgwrap $(BUILD)/libwgwrap.so
 include stack/lwip.mk
 
 $(BUILD)/obj/%.o: %.c
+	$(if $(NAMELESS),$(error cannot tell the name of $(NAMELESS) on this system: "make deps" installs what is missing, or \
+		names it; readelf, of binutils, reads the name))
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
 
@@ -270,6 +278,14 @@ uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/lib/wgwrap $(DESTDIR)$(PREFIX)/include/wgwrap $(DESTDIR)$(PREFIX)/share/doc/wgwrap
 	rm -f $(DESTDIR)$(LIBDIR)/libwg.a $(DESTDIR)$(LIBDIR)/pkgconfig/libwg.pc
 
+# for packagers: objects that are linked with what is loaded, so that their tools can tell which packages that is
+loaded: $(BUILD)/loaded.so $(BUILD)/loaded-if-there.so
+$(BUILD)/loaded.so: LOADED_HERE = $(LOADED)
+$(BUILD)/loaded-if-there.so: LOADED_HERE = $(LOADED_IF_THERE)
+$(BUILD)/loaded.so $(BUILD)/loaded-if-there.so:
+	@mkdir -p $(@D)
+	$(CC) -shared -nostdlib -Wl,--no-as-needed -o $@ -x c /dev/null $(addprefix -l,$(LOADED_HERE))
+
 # in a copy of the tree, which is no checkout; lwIP as it was fetched and patched here
 DEB_VERSION := $(shell sed -n 's/.*WGWRAP_VERSION "\(.*\)"/\1/p' cmd/cmd.h)
 DEB_TREE := $(BUILD)/deb/wgwrap-$(DEB_VERSION)
@@ -310,5 +326,5 @@ help:
 	@echo 'make clean        remove what was built'
 	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir SODIUM=shared JOBS=N QUICK=1 AGAIN=N (check)'
 
-.PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim hostile hostile-run demo bench asan fuzz fuzz-run tidy install install-engine uninstall deb check-deb clean help
+.PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim hostile hostile-run demo bench asan fuzz fuzz-run tidy install install-engine uninstall loaded deb check-deb clean help
 .DEFAULT_GOAL := all

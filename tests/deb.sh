@@ -28,13 +28,35 @@ done
 [ -z "$missing" ]
 result $? 'the package holds everything' "missing:$missing"
 
-missing=
+# Those that are linked, and those that are loaded by a name that is written in the program.
 depends=$(dpkg-deb -f "$deb" Depends)
-for library in libsodium libc-ares libseccomp libhttp-parser; do
-	case $depends in *$library*) ;; *) missing="$missing $library" ;; esac
-done
-[ -z "$missing" ]
-result $? 'it depends on the libraries that it uses' "missing:$missing in $depends"
+program=$(mktemp)
+dpkg-deb --fsys-tarfile "$deb" | tar -xO ./usr/bin/wgwrap >"$program"
+needed=$(readelf -d "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
+loaded=$(grep -ao 'lib[A-Za-z_]*\.so\.[0-9.]*' "$program" | sort -u)
+rm -f "$program"
+# Which of the packages that hold $* are not in $depends
+missing_of() {
+	for soname in "$@"; do
+		packages=$(dpkg -S "*/$soname" 2>/dev/null | sed 's/:.*//')
+		named=
+		for package in $packages; do
+			case ", $depends, " in *", $package, "* | *", $package ("*) named=1 ;; esac
+		done
+		[ -n "$named" ] || echo "$soname of ${packages:-no package}"
+	done
+}
+# shellcheck disable=SC2046,SC2086  # names without blanks
+{
+	optional=$(echo "$loaded" | grep -E '^lib(ssl|crypto|IPSec_MB)\.')
+	missing=$(missing_of $needed $(echo "$loaded" | grep -vxF "$optional"))
+	[ -z "$missing" ] && [ "$(echo "$needed $loaded" | wc -w)" -ge 5 ]
+	result $? 'it depends on the libraries that it links and loads' "missing: $missing in $depends"
+	depends=$(dpkg-deb -f "$deb" Recommends)
+	missing=$(missing_of $optional)
+	[ -z "$missing" ] && [ -n "$optional" ]
+	result $? 'it recommends those that it can do without' "missing: $missing in $depends"
+}
 
 dpkg-deb --fsys-tarfile "$deb" | tar -xO ./usr/share/doc/wgwrap/copyright | grep -q 'The name of the author may not be used'
 result $? "lwIP's licence is in it"

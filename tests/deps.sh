@@ -17,6 +17,7 @@ packages() {
 	cat <<-'END'
 	build    gcc              gcc         the compiler (clang works too)
 	build    libc6-dev        -           C library headers
+	build    binutils         readelf     reads the names of the libraries that are loaded
 	build    make             make        runs the Makefile
 	build    pkg-config       pkg-config  finds the libraries
 	build    patch            patch       applies stack/patches to lwIP
