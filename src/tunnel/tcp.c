@@ -229,15 +229,18 @@ void wgw_conn_outcome(struct wgw_conn *c, int err)
 
 /* ---- the far side ---- */
 
-/* This machine's own addresses: a listener of the session (loopback) or of any session. */
+/* This machine's own addresses: a listener of the session (loopback) or of any session. It comes
+ * from where bind() said. */
 static int start_local(struct wgw_conn *c, const struct stack_addr *to)
 {
 	struct wgw_sockets *s = c->sockets;
 	struct stack_addr from = *to;
 	int fd, err;
 
-	from.port = 0;
-	err = wgw_port_choose(s, &from, 0);
+	from.port = c->local.port;
+	if (!stack_addr_is_any(&c->local) && stack_addr_is_v4(&c->local) == stack_addr_is_v4(to))
+		memcpy(from.ip, c->local.ip, sizeof(from.ip));
+	err = from.port ? 0 : wgw_port_choose(s, &from, 0);
 	if (err)
 		return -err;
 	err = wgw_listen_local(s, c->sock.quota->session, to, &from, &fd);
@@ -282,12 +285,13 @@ static void retry_local(struct wgw_conn *c)
 		wgw_conn_outcome(c, err == ENOENT ? ECONNREFUSED : err);
 }
 
-static int start_far(struct wgw_conn *c, const struct stack_addr *bound, int bound_fd)
+/* @bound_fd: a kernel socket that is bound there; -1 when it was used. 0 or errno. */
+static int start_far(struct wgw_conn *c, const struct stack_addr *bound, int *bound_fd)
 {
 	struct wgw_tunnel *t = c->sockets->t;
 	struct stack_addr to = c->remote, from = {0};
 	enum wgw_route route;
-	int err;
+	int err, fd = *bound_fd;
 
 	if (stack_addr_is_any(&to)) /* Linux: this host */
 		to.ip[15] = 1, to.ip[12] = stack_addr_is_v4(&c->remote) ? 127 : 0;
@@ -311,8 +315,10 @@ static int start_far(struct wgw_conn *c, const struct stack_addr *bound, int bou
 	err = bound ? check_bound(bound, &to, route == WGW_ROUTE_DIRECT) : 0;
 	if (err)
 		return err;
-	if (route == WGW_ROUTE_DIRECT)
-		return wgw_relay_start(c, bound_fd, &to);
+	if (route == WGW_ROUTE_DIRECT) {
+		*bound_fd = -1;
+		return wgw_relay_start(c, fd, &to);
+	}
 	if (bound) {
 		from = *bound;
 		if (stack_addr_is_any(bound) && stack_addr_is_v4(&to))
@@ -427,7 +433,9 @@ static void take_record(struct wgw_conn *c)
 	c->started = wgw_loop_now(s->t->loop);
 	wgw_list_append(&s->pending, &c->pending);
 	wgw_abandoned_watch(s, WGW_ABANDONED_AFTER_MS);
-	err = start_far(c, is_bound ? &bound : NULL, bound_fd);
+	err = start_far(c, is_bound ? &bound : NULL, &bound_fd);
+	if (bound_fd >= 0)
+		close(bound_fd);
 	if (err)
 		wgw_conn_outcome(c, err);
 }

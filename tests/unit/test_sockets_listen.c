@@ -530,6 +530,82 @@ START_TEST(listener_on_loopback_is_the_hosts)
 }
 END_TEST
 
+/* A socket bound to @local; its port. */
+static uint16_t app_bind(int fd, const struct stack_addr *local)
+{
+	struct wgw_op op = {.code = WGW_OP_BIND, .cookie = app_cookie(fd)};
+
+	memcpy(op.u.bind.addr.ip, local->ip, 16);
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	return op.u.name.local.port;
+}
+
+/* Whether this process has a socket of the host at @port. */
+static bool has_host_socket(uint16_t port)
+{
+	enum { DESCRIPTORS = 256 };
+	struct sockaddr_in sin;
+
+	for (int fd = 0; fd < DESCRIPTORS; fd++) {
+		socklen_t len = sizeof(sin);
+
+		if (getsockname(fd, (struct sockaddr *)&sin, &len) == 0 &&
+		    sin.sin_family == AF_INET && sin.sin_port == htons(port))
+			return true;
+	}
+	return false;
+}
+
+/* 0: to the session's own listener, 1: into the tunnel, 2: nowhere */
+START_TEST(port_of_the_host_is_given_up_by_a_connect_that_does_not_use_it)
+{
+	struct stack_addr to = _i == 0 ? loopback4 : app_peer;
+	struct wgw_label label;
+	struct wgw_op op;
+	int fd = app_stream(), client = app_stream();
+	uint16_t port;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	port = app_bind(client, &loopback4);
+	ck_assert(has_host_socket(port));
+	fake_session.route = _i == 2 ? WGW_ROUTE_REFUSED : WGW_ROUTE_TUNNEL;
+	to.port = 8080;
+	app_connect_as(client, fake_token, &to, true);
+	fake_until(app_label(client, &label));
+	ck_assert_int_eq(label.err, _i == 0 ? 0 : _i == 1 ? EINVAL : ENETUNREACH);
+	ck_assert(!has_host_socket(port));
+}
+END_TEST
+
+/* 0: the wildcard, 1: an address */
+START_TEST(connection_to_ourselves_comes_from_the_port_that_is_bound)
+{
+	const struct stack_addr *bound = _i ? &fake_address : &any4;
+	struct stack_addr to = loopback4;
+	struct sockaddr_un sun;
+	socklen_t len = sizeof(sun);
+	struct wgw_label label;
+	struct wgw_op op;
+	int fd = app_stream(), client = app_stream(), c;
+	uint16_t port;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	port = app_bind(client, bound);
+	to.port = 8080;
+	app_connect_as(client, fake_token, &to, true);
+	fake_until((c = app_accept(fd)) >= 0);
+	ck_assert_int_eq(getpeername(c, (struct sockaddr *)&sun, &len), 0);
+	ck_assert(wgw_label_open(fake_key, sun.sun_path,
+				 (uint32_t)(len - offsetof(struct sockaddr_un, sun_path)), &label));
+	ck_assert_uint_eq(label.remote_port, port);
+	ck_assert_mem_eq(label.remote_ip, _i ? fake_address.ip : loopback4.ip, 16);
+	fake_until(app_label(client, &label));
+	ck_assert_uint_eq(label.local_port, port);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sockets_listen");
@@ -552,6 +628,9 @@ static Suite *suite(void)
 	tcase_add_test(t, direct_download_is_whole_after_one_that_was_abandoned);
 	tcase_add_test(t, direct_refusal_is_econnrefused);
 	tcase_add_test(t, listener_on_loopback_is_the_hosts);
+	tcase_add_loop_test(t, port_of_the_host_is_given_up_by_a_connect_that_does_not_use_it, 0,
+			    3);
+	tcase_add_loop_test(t, connection_to_ourselves_comes_from_the_port_that_is_bound, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
 }
