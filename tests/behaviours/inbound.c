@@ -470,6 +470,7 @@ CASE(prefork)
 	int port, listener = listener_on("0.0.0.0", &port, 16), results[2], served[4] = {0};
 	char worker, answer[8];
 
+	setpgid(0, 0); /* for the kill() at the end */
 	did("pipe", pipe(results));
 	for (int i = 0; i < 4; i++) {
 		if (fork() == 0) {
@@ -561,6 +562,26 @@ CASE(wildcard_reached_by_loopback)
 	said("send", send(accepted, "hello", 5, 0));
 	close(accepted);
 	read_out(fd);
+}
+
+CASE(bound_port_seen_at_home)
+{
+	static const char *const from[] = {"0.0.0.0", "127.0.0.1"};
+
+	for (int i = 0; i < 2; i++) {
+		int port, listener = listener_on("0.0.0.0", &port, 5), fd = tcp_socket(false, 0);
+		union address a = {0};
+		socklen_t len = sizeof(a);
+		int bound, accepted;
+
+		did("bind", bind_to(fd, from[i], 0));
+		bound = local_port(fd);
+		did("connect", connect_to(fd, "127.0.0.1", port));
+		accepted = accept(listener, &a.any, &len);
+		printf("the port is the same: %d %d\n", ntohs(a.in.sin_port) == bound,
+		       local_port(fd) == bound);
+		close(accepted);
+	}
 }
 
 CASE(bindresvport_call)

@@ -310,8 +310,9 @@ class Report:
     def say(self, name, native, wrapped, accepted):
         if self.pattern not in name:
             return
-        same = native == wrapped
-        word = "equal" if same and not accepted else "listed" if not same and accepted else "FAILING"
+        ran = native is not None and wrapped is not None
+        same = ran and native == wrapped
+        word = "equal" if same and not accepted else "listed" if ran and not same and accepted else "FAILING"
         self.counts[word] += 1
         self.lines.append((word, name))
         n = len(self.lines)
@@ -358,10 +359,10 @@ def compare(places, program, wanted, accepted, report):
     wrapped, err = finish(f"{program} (wrapped)", *runs["client"], deadline)
     if not native:
         report.say(f"{program}: runs", None, err, False)
-    for case in native | wrapped:
+    for name in cases_of(program):
+        case = name.split(".")[1]
         if cases and case not in cases:
             continue
-        name = f"{program}.{case}"
         report.say(name, native.get(case), wrapped.get(case), name in accepted)
     for line in err.splitlines():
         if report.verbose:
