@@ -203,15 +203,9 @@ static bool receive(struct wgw_dgram_sock *u, size_t *len)
 
 	if (r < 0)
 		return false;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+	wgw_cmsg_take(&msg, NULL, 0); /* a program's own, sent past the hooks */
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
 		is_message |= c->cmsg_type == SCM_CREDENTIALS;
-		if (c->cmsg_type == SCM_RIGHTS) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-			close(fd); /* a program's own, sent past the hooks */
-		}
-	}
 	*len = (size_t)r;
 	return r > 0 || is_message;
 }

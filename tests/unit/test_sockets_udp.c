@@ -231,6 +231,50 @@ START_TEST(empty_datagrams_are_not_an_end)
 }
 END_TEST
 
+static unsigned int open_descriptors(void)
+{
+	enum { DESCRIPTORS = 256 };
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < DESCRIPTORS; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* There is room for more than one where one is expected: CMSG_SPACE is rounded up. */
+START_TEST(descriptors_that_come_along_are_closed)
+{
+	enum { PASSED = 3 };
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(PASSED * sizeof(int))];
+	} control = {0};
+	struct iovec iov = {"x", 1};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.buf,
+			     .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int passed[PASSED], fd;
+	unsigned int before;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	connected(fd, &app_peer);
+	before = open_descriptors();
+	for (int i = 0; i < PASSED; i++)
+		passed[i] = fd;
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(passed));
+	memcpy(CMSG_DATA(c), passed, sizeof(passed));
+	ck_assert_int_eq(sendmsg(fd, &msg, MSG_NOSIGNAL), 1);
+	fake_until(fake_n_sent == 1);
+	ck_assert_uint_eq(open_descriptors(), before);
+}
+END_TEST
+
 START_TEST(what_was_written_before_connect_goes_to_where_it_was_addressed)
 {
 	struct wgw_op op;
@@ -634,6 +678,7 @@ static Suite *suite(void)
 	tcase_add_test(t, shut_both_ways_it_lives_until_nobody_holds_it);
 	tcase_add_test(t, shut_both_ways_it_ends_with_its_session);
 	tcase_add_test(t, empty_datagrams_are_not_an_end);
+	tcase_add_test(t, descriptors_that_come_along_are_closed);
 	tcase_add_test(t, what_was_written_before_connect_goes_to_where_it_was_addressed);
 	tcase_add_loop_test(t, write_right_after_connect_has_the_new_shape, 0, 2);
 	tcase_add_test(t, received_order_is_kept_across_connect);
