@@ -132,30 +132,35 @@ static void close_listeners(const struct wgw_tunnel_boot *boot)
 		close(boot->uapi);
 }
 
-/** is_traced() - whether a debugger, or strace, is attached to this process */
-static bool is_traced(void)
+/** is_traced_by_us() - whether a debugger, or strace, of our own user is attached to this process */
+static bool is_traced_by_us(void)
 {
 	FILE *f = fopen("/proc/self/status", "re");
 	char line[256];
 	int tracer = 0;
+	struct stat st;
 
 	while (f && tracer == 0 && fgets(line, sizeof(line), f))
 		sscanf(line, "TracerPid: %d", &tracer);
 	if (f)
 		fclose(f);
-	return tracer != 0;
+	snprintf(line, sizeof(line), "/proc/%d", tracer);
+	return tracer != 0 && stat(line, &st) == 0 && st.st_uid == geteuid();
 }
 
 /**
  * fork_visible() - fork(2), which a debugger of ours is shown
  *
  * A debugger takes its breakpoints out of the children that it lets go, or they die of them. For
- * that it has to look into them, and into copies of a process that cannot be dumped it may not
- * look. Who traces us sees our memory anyway; the user's other processes may in this moment, too.
+ * that it has to look into them, and into copies of a process that cannot be dumped only root's may
+ * look (PTRACE_PEEKDATA, ptrace_access_vm() in the kernel). So this process can be dumped while it
+ * forks, if the debugger is the user's. The user's other processes may open its memory then; as a
+ * rule they could as well make the debugger do it. Nothing smaller serves: the copy is stopped, and
+ * looked into, before its first instruction, with the flag that it has from here.
  */
 static pid_t fork_visible(void)
 {
-	int dumpable = is_traced() ? prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) : 1;
+	int dumpable = is_traced_by_us() ? prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) : 1;
 	pid_t pid;
 
 	if (dumpable == 0)

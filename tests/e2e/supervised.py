@@ -502,6 +502,24 @@ def _(w):
     assert re.search(r"^Breakpoint 1, .*wgw_environ_build", done.stdout, re.M) and "\non\n" in done.stdout, done
 
 
+@test("strace: wgwrap can be dumped for a moment where it forks for a tracer of its own user, not for root's")
+def _(w):
+    need("strace")
+    if not w.as_root:
+        tap.skip("needs root, to be another user than the one that is traced")
+    path = w.path("work", "prctl")
+    argv, tracer = w.wrap("echo", "on")[len(w.unprivileged()):], ["strace", "-o", path, "-e", "trace=prctl"]
+    for command, dumpable in (([*tracer, *w.unprivileged(), *argv], False), ([*w.unprivileged(), *tracer, *argv], True)):
+        w.end_tunnels()  # it starts one
+        done = w.finish_command(command)
+        with open(path, encoding="utf-8") as f:
+            calls = f.read()
+        os.unlink(path)
+        assert done.stdout == "on\n", done
+        assert "PR_SET_DUMPABLE, SUID_DUMP_DISABLE" in calls, calls
+        assert ("PR_SET_DUMPABLE, SUID_DUMP_USER" in calls) == dumpable, calls
+
+
 @test("no_new_privs and a filter of somebody else are no obstacle")
 def _(w):
     supervised(w)
