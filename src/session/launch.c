@@ -38,8 +38,10 @@ enum {
 	/* a tunnel process may end between our connect and our message */
 	ATTEMPTS = 40,
 	ATTEMPT_GAP_MS = 50,
-	/* a session with other settings may be about to end: its front has, the rest follows */
+	/* a session with other settings may be about to end */
 	BUSY_ATTEMPTS = 4,
+	/* none is left, but what it wrote is still to be delivered */
+	ENDING_ATTEMPTS = 200,
 	FILE_BYTES = 64 * 1024, /* what settings and policy take, and more */
 };
 
@@ -301,7 +303,7 @@ static void say_refusal(const struct wgw_launch *l, const struct wgw_channel_msg
 
 	while (len > 0 && text[len - 1] == '\n')
 		len--;
-	if (msg->err == EBUSY)
+	if (msg->err == EBUSY || msg->err == EINPROGRESS)
 		wgw_say(WGW_SAY_ERROR,
 			"a tunnel with this key is already running (process %d) with other "
 			"settings; "
@@ -314,9 +316,14 @@ static void say_refusal(const struct wgw_launch *l, const struct wgw_channel_msg
 
 enum open_result { OPEN_DONE, OPEN_AGAIN, OPEN_BUSY, OPEN_FAILED };
 
-/** open_channel() - introduces the session on a fresh connection. @last: a refusal because of
- * other settings is final */
-static enum open_result open_channel(struct wgw_launch *l, int channel, bool last)
+/** struct patience - how many more refusals because of other settings are not final: by sessions
+ * that have them, by what such sessions left */
+struct patience {
+	int busy, ending;
+};
+
+/** open_channel() - introduces the session on a fresh connection */
+static enum open_result open_channel(struct wgw_launch *l, int channel, struct patience *patience)
 {
 	uint64_t deadline = wgw_clock_ns() + OPEN_TIMEOUT_MS * WGW_MS_NS;
 	struct wgw_channel_msg msg;
@@ -340,7 +347,10 @@ static enum open_result open_channel(struct wgw_launch *l, int channel, bool las
 			wgw_channel_print(&msg);
 		} else if (msg.code == WGW_CH_OPENED && msg.err == EAGAIN) {
 			return OPEN_AGAIN; /* it is idle and makes room for other settings */
-		} else if (msg.code == WGW_CH_OPENED && msg.err == EBUSY && !last) {
+		} else if (msg.code == WGW_CH_OPENED && msg.err == EBUSY && patience->busy-- > 0) {
+			return OPEN_BUSY;
+		} else if (msg.code == WGW_CH_OPENED && msg.err == EINPROGRESS &&
+			   patience->ending-- > 0) {
 			return OPEN_BUSY;
 		} else if (msg.code == WGW_CH_OPENED && msg.err) {
 			say_refusal(l, &msg);
@@ -406,22 +416,20 @@ static int start_locked(struct wgw_launch *l)
 int wgw_launch_channel(struct wgw_launch *l)
 {
 	const struct timespec gap = {.tv_nsec = ATTEMPT_GAP_MS * (long)WGW_MS_NS};
-	int busy = 0;
+	struct patience patience = {.busy = BUSY_ATTEMPTS, .ending = ENDING_ATTEMPTS};
 
 	if (allow_files())
 		return -1;
-	for (int i = 0; i < ATTEMPTS; i++) {
+	for (int i = 0; i < ATTEMPTS;) {
 		int fd = -ENOENT;
 
-		if (i > 0)
-			nanosleep(&gap, NULL);
 		if (l->prefix[0])
 			fd = wgw_channel_connect(l->prefix, l->abstract);
 		if (fd < 0)
 			fd = start_locked(l);
 		if (fd < 0)
 			return -1;
-		switch (open_channel(l, fd, busy >= BUSY_ATTEMPTS)) {
+		switch (open_channel(l, fd, &patience)) {
 		case OPEN_DONE:
 			if (l->options->pcap && !l->booted)
 				wgw_say(WGW_SAY_WARNING,
@@ -430,18 +438,19 @@ int wgw_launch_channel(struct wgw_launch *l)
 					l->tunnel);
 			return fd;
 		case OPEN_BUSY:
-			busy++;
 			close(fd);
 			if (l->busy && l->busy(l))
 				return -1;
-			continue;
+			break;
 		case OPEN_AGAIN:
 			close(fd);
-			continue;
+			i++;
+			break;
 		case OPEN_FAILED:
 			close(fd);
 			return -1;
 		}
+		nanosleep(&gap, NULL);
 	}
 	wgw_say(WGW_SAY_ERROR, "the tunnel process ends as soon as it is asked for something");
 	return -1;

@@ -36,12 +36,36 @@ void wgw_supervisor_report(struct wgw_supervisor *s, enum wgw_report_kind kind, 
 		send(s->front, &report, sizeof(report), MSG_NOSIGNAL);
 }
 
+/** is_alone() - no process is left below us that could use the session */
+static bool is_alone(struct wgw_supervisor *s)
+{
+	struct pollfd p = {.fd = s->listener}; /* hangs up when nobody has the filter any more */
+	pid_t but[WGW_RESOLVERS_MAX + 2];
+	size_t n = 0;
+
+	if (s->listener >= 0 && poll(&p, 1, 0) > 0)
+		s->listener = -1;
+	if (s->listener >= 0)
+		return false;
+	but[n++] = s->starter;
+	but[n++] = s->launch->tunnel;
+	for (size_t i = 0; i < WGW_RESOLVERS_MAX; i++)
+		but[n++] = s->resolvers[i];
+	return !wgw_has_children(but, n);
+}
+
+/* The session is over before the front is, if nobody is left who could use it: who starts another
+ * command behind it need not share the tunnel process's settings with this one. */
 void wgw_supervisor_delivered(struct wgw_supervisor *s)
 {
 	if (s->command || s->delivered)
 		return;
 	s->flush_deadline = 0;
 	s->delivered = true;
+	if (s->channel >= 0 && is_alone(s)) {
+		close(s->channel);
+		s->channel = -1;
+	}
 	wgw_supervisor_report(s, WGW_REPORT_DELIVERED, 0);
 }
 
@@ -152,16 +176,7 @@ static void take_front(struct wgw_supervisor *s)
 /** is_over() - nobody is left who could use the session */
 static bool is_over(struct wgw_supervisor *s)
 {
-	pid_t but[WGW_RESOLVERS_MAX + 2];
-	size_t n = 0;
-
-	if (s->command || !s->delivered || s->front >= 0 || s->listener >= 0)
-		return false;
-	but[n++] = s->starter;
-	but[n++] = s->launch->tunnel;
-	for (size_t i = 0; i < WGW_RESOLVERS_MAX; i++)
-		but[n++] = s->resolvers[i];
-	return !wgw_has_children(but, n);
+	return !s->command && s->delivered && s->front < 0 && is_alone(s);
 }
 
 /** next_timeout() - ms until the first deadline, -1: none */
@@ -192,7 +207,7 @@ static void run_timers(struct wgw_supervisor *s)
 		wgw_stops_rouse(s);
 	if (s->flush_deadline && s->flush_deadline <= now)
 		linger_over(s);
-	if (s->restart_at && s->restart_at <= now && !s->starter)
+	if (s->restart_at && s->restart_at <= now && !s->starter && !is_over(s))
 		wgw_restart_begin(s);
 }
 

@@ -219,11 +219,10 @@ static bool own_uid(int fd, int32_t *pid)
 static void become_keeper(struct wgw_session *keeper)
 {
 	keeper->keeper = true;
+	wgw_core_of(keeper->t)->leaving = false;
 	for (struct wgw_session *s = keeper->t->sessions; s; s = s->next) {
-		struct wgw_channel_msg msg = {.code = WGW_CH_LEAVE};
-
-		if (s != keeper && s->keeper && s->channel)
-			wgw_client_send(s->channel, &msg);
+		if (s != keeper && s->keeper && s->channel && !s->leaving)
+			wgw_session_dismiss(s);
 	}
 }
 
@@ -234,6 +233,16 @@ static bool gives_way(struct wgw_tunnel *t)
 		return false;
 	wgw_loop_stop(t->loop);
 	return true;
+}
+
+/* Whether somebody uses the tunnel with its settings, or is to find it so. Else what is left is to
+ * be delivered, and ends. */
+static bool is_used(const struct wgw_tunnel *t)
+{
+	for (const struct wgw_session *s = t->sessions; s; s = s->next)
+		if (s->channel)
+			return true;
+	return t->boot->linger_ms == UINT32_MAX;
 }
 
 /* Checks an OPEN and makes the session. Returns 0 or an errno, with a text in @reply. */
@@ -268,7 +277,7 @@ static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 	}
 	if (!(msg->u.open.flags & WGW_CH_JOIN) &&
 	    wgw_settings_differ(running, settings, why, room) > 0) {
-		err = gives_way(c->t) ? EAGAIN : EBUSY;
+		err = gives_way(c->t) ? EAGAIN : is_used(c->t) ? EBUSY : EINPROGRESS;
 		goto out;
 	}
 	why[0] = '\0';

@@ -92,7 +92,6 @@ static int put_into(int fd, char *text)
 /* Asks keepers to leave. Returns the number of other sessions. */
 static uint32_t ask_keepers_to_leave(struct wgw_core *core)
 {
-	struct wgw_channel_msg leave = {.code = WGW_CH_LEAVE};
 	uint32_t others = 0;
 
 	core->leaving = true;
@@ -100,8 +99,8 @@ static uint32_t ask_keepers_to_leave(struct wgw_core *core)
 		if (!s->channel)
 			continue;
 		others += !s->keeper;
-		if (s->keeper)
-			wgw_client_send(s->channel, &leave);
+		if (s->keeper && !s->leaving)
+			wgw_session_dismiss(s);
 	}
 	return others;
 }
@@ -184,7 +183,7 @@ static int reload(struct wgw_core *core, int32_t pid, const int *fds, struct wgw
 	free(core->settings);
 	core->settings = settings;
 	for (struct wgw_session *s = core->t.sessions; s && reply->u.control.value; s = s->next) {
-		if (s->keeper && s->channel && s->pid != pid)
+		if (s->keeper && !s->leaving && s->channel && s->pid != pid)
 			wgw_client_send(s->channel, &reread);
 	}
 	return 0;

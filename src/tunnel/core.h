@@ -101,6 +101,7 @@ int wgw_core_move(struct wgw_core *core, int port, int64_t mark);
  * @refused:	Addresses whose refusal was said
  * @pid:	Who opened it
  * @keeper:	WGW_CH_KEEPER
+ * @leaving:	A keeper that was asked to leave: it keeps nothing up any more
  */
 struct wgw_session {
 	struct wgw_session *next;
@@ -116,7 +117,7 @@ struct wgw_session {
 	uint32_t flows_failed;
 	bool flushing;
 	bool family_said;
-	bool keeper;
+	bool keeper, leaving;
 	int32_t pid;
 	uint8_t (*refused)[16];
 	size_t n_refused;
@@ -127,6 +128,8 @@ struct wgw_session {
 struct wgw_session *wgw_session_new(struct wgw_tunnel *t, struct wgw_client *channel,
 				    const uint8_t *token, const uint8_t *label_key,
 				    struct wgw_policy *policy);
+/* Asks a keeper to leave. */
+void wgw_session_dismiss(struct wgw_session *s);
 /* The channel closed. */
 void wgw_session_over(struct wgw_session *s);
 /* The session asked to hear when all is delivered. */

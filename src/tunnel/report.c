@@ -180,10 +180,16 @@ static uint64_t open_sockets(const struct wgw_sockets *s, const struct wgw_sessi
 	return 0;
 }
 
+/** is_told() - what was asked to leave is not: another keeper is to come */
+static bool is_told(const struct wgw_session *s)
+{
+	return s->channel && !s->leaving;
+}
+
 static void put_sessions(FILE *out, const struct wgw_core *core)
 {
 	for (const struct wgw_session *s = core->t.sessions; s; s = s->next) {
-		if (s->channel)
+		if (is_told(s))
 			fprintf(out, "session=%d %s %llu\n", s->pid,
 				s->keeper ? "keeper" : "command",
 				(unsigned long long)open_sockets(core->t.sockets, s));
@@ -235,7 +241,7 @@ static const struct wgw_session *told_by(const struct wgw_core *core)
 	const struct wgw_session *found = NULL;
 
 	for (const struct wgw_session *s = core->t.sessions; s; s = s->next) {
-		if (s->channel && s->policy.name && s->policy.source &&
+		if (is_told(s) && s->policy.name && s->policy.source &&
 		    (!found || !found->keeper || s->keeper))
 			found = s;
 	}

@@ -80,6 +80,14 @@ void wgw_session_over(struct wgw_session *s)
 	wgw_session_put(s);
 }
 
+void wgw_session_dismiss(struct wgw_session *s)
+{
+	struct wgw_channel_msg msg = {.code = WGW_CH_LEAVE};
+
+	s->leaving = true;
+	wgw_client_send(s->channel, &msg);
+}
+
 struct wgw_session *wgw_session_by_token(struct wgw_tunnel *t, const uint8_t *token)
 {
 	for (struct wgw_session *s = t->sessions; s; s = s->next)

@@ -72,6 +72,7 @@ static void setup(void)
 	unlink(path_in("out"));
 	unlink(path_in("err"));
 	unlink(path_in("note"));
+	unlink(path_in("note.go"));
 	setenv("NOTE", path_in("note"), 1);
 }
 
@@ -180,6 +181,21 @@ START_TEST(delivery_is_bounded_by_linger)
 	EXITS(shell("exit 3"), 3);
 	SAYS("--linger");
 	ck_assert_int_eq(seen->flushed, 0);
+}
+END_TEST
+
+START_TEST(the_session_is_over_before_the_front)
+{
+	int status;
+
+	start_shell("echo up >$NOTE; until [ -e $NOTE.go ]; do sleep 0.05; done; exit 4");
+	EVENTUALLY(strchr(text_of(path_in("note")), '\n'));
+	kill(front, SIGSTOP);
+	ck_assert_int_eq(waitpid(front, &status, WUNTRACED), front);
+	write_text(path_in("note.go"), "");
+	EVENTUALLY(seen->channels == 0);
+	kill(front, SIGCONT);
+	EXITS(finish(), 4);
 }
 END_TEST
 
@@ -624,6 +640,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_cannot_be_executed_has_env_statuses);
 	tcase_add_test(t, front_waits_for_delivery);
 	tcase_add_test(t, delivery_is_bounded_by_linger);
+	tcase_add_test(t, the_session_is_over_before_the_front);
 	tcase_add_test(t, daemons_keep_their_session);
 	tcase_add_test(t, killing_the_front_kills_the_command);
 	tcase_add_test(t, killing_the_supervisor_is_said);

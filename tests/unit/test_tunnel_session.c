@@ -67,7 +67,7 @@ START_TEST(process_that_only_lingers_gives_way_to_other_settings)
 	sockets_busy = true;
 	send_open(fd, "mtu 1300\n", policy, token, 0);
 	expect(fd, &msg, WGW_CH_OPENED);
-	ck_assert_int_eq(msg.err, EBUSY);
+	ck_assert_int_eq(msg.err, EINPROGRESS);
 	close(fd);
 
 	sockets_busy = false;
@@ -251,6 +251,7 @@ START_TEST(session_outlives_its_channel_while_something_holds_it)
 {
 	int fd = open_session(policy);
 	struct wgw_session *s = wgw_session_by_token(&core.t, token);
+	struct wgw_channel_msg msg;
 
 	wgw_session_get(s);
 	close(fd);
@@ -260,6 +261,12 @@ START_TEST(session_outlives_its_channel_while_something_holds_it)
 	ck_assert_ptr_eq(core.t.sessions, s);
 	ck_assert_uint_eq(no_session, 0);
 	wgw_session_say(s, 0, "into the void");
+	/* nobody uses its settings any more, and others may soon be had */
+	fd = connect_channel();
+	send_open(fd, "mtu 1300\n", policy, token, 0);
+	expect(fd, &msg, WGW_CH_OPENED);
+	ck_assert_int_eq(msg.err, EINPROGRESS);
+	close(fd);
 	wgw_session_put(s);
 	ck_assert_ptr_null(core.t.sessions);
 	ck_assert_uint_eq(no_session, 1);

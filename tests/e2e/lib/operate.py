@@ -5,6 +5,7 @@ operate.py - two tunnels of wgwrap on loopback, a client and a server, for tests
 Needs no privileges: the server's side is wgwrap, too.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -47,6 +48,16 @@ AllowedIPs = 10.77.0.2/32
 def run(*argv, env=None, timeout=LIMIT_S, **kwargs):
     """Runs a program to its end; its output as text."""
     return subprocess.run(argv, capture_output=True, text=True, check=False, env=env, timeout=timeout, **kwargs)
+
+
+def read_terminal(main):
+    """All that was written to the other side of a pseudo terminal, which must be closed; it may come in several pieces."""
+    said = b""
+    with contextlib.suppress(OSError):  # EIO is the end
+        while data := os.read(main, 65536):
+            said += data
+    os.close(main)
+    return said.decode()
 
 
 def wait_until(what, condition, seconds=60.0):
