@@ -202,6 +202,7 @@ START_TEST(traffic_class_is_sent_and_received)
 			continue;
 		b.seen.to.sa.sa_family = AF_UNSPEC;
 		wgw_outer_transmit(a.outer, &to, &byte, 1, 1, 1, 0x02); /* ECT(0) */
+		settle();
 		wgw_timer_set(loop, &deadline, wgw_clock_ns() + 50 * WGW_MS_NS);
 		wgw_loop_run(loop);
 		ck_assert_int_eq(b.seen.to.sa.sa_family, families[i]);
@@ -350,6 +351,7 @@ static void flood(int family, unsigned int count)
 	while (count--)
 		sendto(fd, message, sizeof(message), MSG_DONTWAIT, &to.to.sa, len);
 	close(fd);
+	settle();
 }
 
 static void flood_leaves_room_for_data(int family)
@@ -446,6 +448,7 @@ static int arrives_at(int family, uint8_t host, uint8_t type, bool keep)
 	ck_assert_int_eq(bind(fd, &from.to.sa, len), 0);
 	ck_assert_int_eq(sendto(fd, message, sizeof(message), 0, &to.to.sa, len), sizeof(message));
 	close(fd);
+	settle();
 	for (int i = 0; !keep && i <= HANDSHAKE_SOCKETS; i++)
 		if (empty(family, i)) {
 			ck_assert_int_eq(at, no_socket);
