@@ -12,7 +12,7 @@ Wrapped, both are wrapped by a wgwrap each, with the same addresses, and nothing
 run without capabilities, as nobody where the test is root. A sentry looks for IP sockets that a wrapped process holds
 itself; there are to be none.
 
-A case that differs must be in the ledger of preload/README.md (as `program.case`), and what is there must
+A case that differs, in each of three runs, must be in the ledger of preload/README.md (as `program.case`), and what is there must
 differ: then it counts as listed. With --supervised, the ledger is that one and the one of src/capture/README.md, less what the latter
 says is equal. One line per case says equal, listed or FAILING; TAP goes to tests/run.
 
@@ -37,6 +37,7 @@ from lib.sentry import SocketSentry  # noqa: E402  pylint: disable=wrong-import-
 from lib.world import BUILD, INSIDE, NOBODY, enter, find, wait_until  # noqa: E402  pylint: disable=wrong-import-position
 
 LIMIT_S = 800
+AGAIN = 2  # so often a case runs alone that is not what it must be: many wait for a moment, in which a busy machine does nothing
 PORT = 51820
 TUNNEL_MTU = 1420
 LEDGERS = {"preload": ("preload/README.md", "## Accepted differences"),
@@ -127,7 +128,7 @@ class Places:
     def names(self):
         """A resolver of our own for both places, in this mount namespace."""
         run("mount", "--make-rprivate", "/")
-        for name, text in (("resolv.conf", "nameserver 10.77.0.1\nsearch test\noptions timeout:5 attempts:1\n"),
+        for name, text in (("resolv.conf", "nameserver 10.77.0.1\nsearch test\noptions timeout:30 attempts:1\n"),
                            ("hosts", NAMES), ("nsswitch.conf", "hosts: files dns\nservices: files\nnetworks: files\n"
                                               "passwd: files\ngroup: files\n")):
             with open(self.path(name), "w", encoding="ascii") as f:
@@ -307,8 +308,11 @@ class Report:
         self.verbose, self.pattern = verbose, pattern
         self.lines, self.counts = [], {"equal": 0, "listed": 0, "FAILING": 0}
 
+    def wants(self, name):
+        return self.pattern in name
+
     def say(self, name, native, wrapped, accepted):
-        if self.pattern not in name:
+        if not self.wants(name):
             return
         ran = native is not None and wrapped is not None
         same = ran and native == wrapped
@@ -350,20 +354,40 @@ class Report:
         sys.exit(1 if self.counts["FAILING"] else 0)
 
 
+def run_both(places, program, deadline, *only):
+    """What the program's cases print natively and wrapped; what the latter says on standard error."""
+    runs = {side: places.start(side, program, *only) for side in ("native-client", "client")}
+    native, _ = finish(f"{program} (native)", *runs["native-client"], deadline)
+    return native, *finish(f"{program} (wrapped)", *runs["client"], deadline)
+
+
+def run_again(places, program, deadline, case, as_it_must_be):
+    """The outputs of a case that was not @as_it_must_be(native, wrapped), once it is."""
+    for _ in range(AGAIN):
+        native, wrapped, _ = run_both(places, program, deadline, case)
+        outputs = native.get(case), wrapped.get(case)
+        if as_it_must_be(*outputs):
+            break
+    print(f"# {program}.{case} was run again")
+    return outputs
+
+
 def compare(places, program, wanted, accepted, report):
     cases = [w.split(".")[1] for w in wanted if "." in w and w.split(".")[0] == program]
     only = cases if len(cases) == 1 else []  # a program runs one case or all
-    runs = {side: places.start(side, program, *only) for side in ("native-client", "client")}
     deadline = time.monotonic() + LIMIT_S
-    native, _ = finish(f"{program} (native)", *runs["native-client"], deadline)
-    wrapped, err = finish(f"{program} (wrapped)", *runs["client"], deadline)
+    native, wrapped, err = run_both(places, program, deadline, *only)
     if not native:
         report.say(f"{program}: runs", None, err, False)
     for name in cases_of(program):
         case = name.split(".")[1]
         if cases and case not in cases:
             continue
-        report.say(name, native.get(case), wrapped.get(case), name in accepted)
+        outputs = native.get(case), wrapped.get(case)
+        # what has not run at all is another matter
+        if report.wants(name) and None not in outputs and (outputs[0] == outputs[1]) == (name in accepted):
+            outputs = run_again(places, program, deadline, case, lambda a, b, n=name: (a == b) != (n in accepted))
+        report.say(name, *outputs, name in accepted)
     for line in err.splitlines():
         if report.verbose:
             print(f"# stderr: {line}")

@@ -98,7 +98,7 @@ static void remember(const char *id, const char *text)
 
 static void recall(int fd, const char *id)
 {
-	for (int tries = 0; tries < 500; tries++) {
+	for (int tries = 0; tries < 6000; tries++) {
 		pthread_mutex_lock(&lock);
 		for (unsigned int i = 0; i < MEMORY; i++) {
 			if (strcmp(memory[i].id, id) == 0) {
