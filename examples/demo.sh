@@ -27,9 +27,14 @@ show() {
 	"$@"
 }
 
-# A UDP port that nobody uses
-port=$(python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+# A UDP port that nobody uses, of those that the kernel gives to nobody by itself
+port=$(python3 -c 'import random, socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+while True:
+    port = random.randrange(10000, 32768)
+    try: s.bind(("", port)); break
+    except OSError: pass
+print(port)')
 
 # Fills in a template; its keys exist only in this directory.
 fill() { # template private-key public-key
@@ -51,7 +56,7 @@ printf '\n$ wgwrap -c server.conf python3 -m http.server 8080 &\n'
 : >server.log
 wgwrap -c server.conf python3 -u -m http.server --directory site 8080 >>server.log 2>&1 &
 server=$!
-tries=100
+tries=600
 until grep -q 'Serving HTTP' server.log; do
 	kill -0 "$server" 2>/dev/null || exit 1
 	tries=$((tries - 1)) && [ $tries -gt 0 ] && sleep 0.1

@@ -207,7 +207,7 @@ def in_container(w, script):
     probe = subprocess.run(run, env=dict(env, SCRIPT="! touch /usr/x 2>/dev/null"), capture_output=True, text=True, check=False)
     if probe.returncode:
         tap.skip(f"no read-only root here: {probe.stderr.strip()}")
-    return subprocess.run(run, env=dict(env, SCRIPT=textwrap.dedent(script)), capture_output=True, text=True, timeout=60,
+    return subprocess.run(run, env=dict(env, SCRIPT=textwrap.dedent(script)), capture_output=True, text=True, timeout=180,
                           check=False)
 
 
@@ -215,7 +215,7 @@ def through_proxy(w, argv, health, variables):
     """Starts @argv as a sidecar, waits until it is healthy, and fetches with what its neighbour's environment says."""
     done = in_container(w, f"""
         {shlex.join(argv)} & proxy=$!
-        tries=100
+        tries=600
         until {shlex.join(health)} >/tmp/health; do
             tries=$((tries - 1)); [ $tries -gt 0 ] && kill -0 $proxy || exit 9; sleep 0.1
         done

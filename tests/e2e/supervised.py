@@ -250,7 +250,7 @@ def _(w):
     # the system's resolver, asked directly, stands for the tunnel's
     said = w.ok("getent", "ahostsv4", "web.test", options=["--capture=supervisor"])
     assert said.split()[0] == "10.9.0.1", said
-    resolver = w.write("work/resolv.conf", "nameserver 10.9.0.1\n")
+    resolver = w.write("work/resolv.conf", "nameserver 10.9.0.1\noptions timeout:30\n")
     run("mount", "--bind", resolver, "/etc/resolv.conf")
     try:
         static = w.path("programs", "resolve_static")
@@ -306,7 +306,7 @@ def _(w):
     # the bounding set stays: without it such a file is not executed at all, tunnel or not
     user = ["setpriv", f"--reuid={world.NOBODY}", f"--regid={world.NOBODY}", "--clear-groups", "--"]
     for host in ("10.9.0.1", "fd09::1"):
-        argv = w.wrap(ping, "-c", "2", "-i", "0.2", "-W", "5", host, privileged=True)
+        argv = w.wrap(ping, "-c", "2", "-i", "0.2", "-w", "60", host, privileged=True)  # until two are answered
         done = w.finish_command(user + argv)
         assert done.returncode == 0 and " 2 received" in done.stdout, done
 

@@ -56,7 +56,7 @@ static void nonblocking(const union address *a, socklen_t len)
 		if (poll(&p, 1, 30000) != 1)
 			die("poll");
 		/* room to write may follow the hang-up a moment later (the ledger) */
-		for (int i = 0; i < 100 && p.revents & POLLHUP && !(p.revents & POLLOUT); i++) {
+		for (int i = 0; i < 3000 && p.revents & POLLHUP && !(p.revents & POLLOUT); i++) {
 			usleep(10000);
 			if (poll(&p, 1, 0) != 1)
 				die("poll");

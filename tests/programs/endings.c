@@ -48,8 +48,11 @@ static void write_all(int fd)
 	printf("send once more: %s\n", err_name(send(fd, buffer, 1, MSG_NOSIGNAL) < 0 ? errno : 0));
 	/* AF_UNIX hangs up first and frees the queue, hence OUT, in the next moment: see
 	 * preload/README.md's ledger */
-	usleep(300 * 1000);
-	poll(&p, 1, 1000);
+	poll(&p, 1, 60000);
+	for (int i = 0; i < 3000 && !(p.revents & POLLOUT); i++) {
+		usleep(10000);
+		poll(&p, 1, 0);
+	}
 	printf("poll: %s\n", poll_events(p.revents));
 }
 

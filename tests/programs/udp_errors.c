@@ -11,7 +11,7 @@ static int dial(const char *host, const char *port)
 	union address a;
 	socklen_t len = parse_address(&a, host, port);
 	int fd = socket(a.any.sa_family, SOCK_DGRAM, 0);
-	struct timeval patience = {.tv_sec = 5};
+	struct timeval patience = {.tv_sec = 60};
 
 	if (fd < 0 || connect(fd, &a.any, len))
 		die("connect");
@@ -55,7 +55,7 @@ static void unconnected(const char *host, const char *port)
 	union address a, from;
 	socklen_t len = parse_address(&a, host, port), from_len = sizeof(from);
 	int fd = socket(a.any.sa_family, SOCK_DGRAM, 0);
-	struct timeval patience = {.tv_sec = 5};
+	struct timeval patience = {.tv_sec = 60};
 	char in[16];
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -90,7 +90,7 @@ int main(int argc, char **argv)
 	fd = dial(argv[1], argv[3]);
 	printf("send to a closed port: %zd\n", send(fd, "x", 1, 0));
 	p = (struct pollfd){.fd = fd, .events = POLLIN};
-	printf("poll: %d %s\n", poll(&p, 1, 5000), poll_events(p.revents));
+	printf("poll: %d %s\n", poll(&p, 1, 60000), poll_events(p.revents));
 	printf("recv: %s\n", err_name(recv(fd, in, sizeof(in), MSG_DONTWAIT) < 0 ? errno : 0));
 	printf("recv again: %s\n",
 	       err_name(recv(fd, in, sizeof(in), MSG_DONTWAIT) < 0 ? errno : 0));

@@ -65,9 +65,9 @@ is "ulimit -n 64" 5 $?
 (ulimit -n 24 && WGWRAP_RUNTIME_DIR="$work/few" run true) 2>"$work/log"
 is "ulimit -n 24: one line says why not" "125 wgwrap: the tunnel process needs 32 descriptors; ulimit -n allows 24" \
 	"$? $(cat "$work/log")"
-"$wgwrap" -c "$conf" -- sleep 600 2>"$work/keeper" & # not run(): its own process is to be ended
+"$wgwrap" -c "$conf" -- sh -c 'echo up; exec sleep 600' >"$work/keeper" 2>&1 & # not run(): its own process is to be ended
 keeper=$!
-run true 2>"$work/log"
+eventually grep -q up "$work/keeper"
 # shellcheck disable=SC3045
 (ulimit -n 24 && run sh -c 'exit 5') 2>"$work/log"
 is "ulimit -n 24 where a tunnel process runs" 5 $?

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from lib import world
-from lib.world import find, run, wait_until
+from lib.world import find, run, wireguard_go_listens
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -27,7 +27,7 @@ class TunClient:
         self.process = subprocess.Popen(w.inside(self.ns) + [find("wireguard-go"), "-f", "wg1"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         w.children.append(self.process)
-        wait_until("wireguard-go", lambda: os.path.exists("/run/wireguard/wg1.sock"))
+        wireguard_go_listens("wg1")
         conf = (f"[Interface]\nPrivateKey = {key}\n[Peer]\nPublicKey = {w.pub['peer']}\nPresharedKey = {w.psk}\n"
                 f"AllowedIPs = 10.9.0.1/32\nEndpoint = {self.SERVER}:{world.PORT}\n")
         run(*w.inside(self.ns), find("wg"), "setconf", "wg1", "/dev/stdin", input=conf)

@@ -54,8 +54,11 @@ class Proxy:
 
     def port(self, n=0):
         """The port of the nth listener that is an address."""
-        lines = [line for line in self.words().splitlines() if "listening on" in line and " in the tunnel" not in line]
-        return int(lines[n].split("listening on ")[1].split(" ")[0].rsplit(":", 1)[1])
+        def lines():  # whole ones; one may be being written
+            return [line for line in self.words().splitlines(True)
+                    if "listening on" in line and " in the tunnel" not in line and line.endswith("\n")]
+        wait_until(f"listener {n} in {self.words()}", lambda: len(lines()) > n)
+        return int(lines()[n].split("listening on ")[1].split(" ")[0].rsplit(":", 1)[1])
 
     def stop(self, seconds=60):
         self.process.terminate()
@@ -80,7 +83,7 @@ class Proxied:
             wait_until(f"the {name}: {self.read(log.name)}",
                        lambda p=log.name, c=child: "ready" in self.read(p) or c.poll() is not None)
             assert child.poll() is None, self.read(log.name)
-        self._proxy = None
+        self._proxy = self._impatient = None
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
@@ -124,8 +127,14 @@ class Proxied:
     def proxy(self):
         """The proxy most tests share: SOCKS and HTTP on one port."""
         if not self._proxy or self._proxy.process.poll() is not None:
-            self._proxy = self.start("--listen", "127.0.0.1:0", "--connect-timeout", "3s")
+            self._proxy = self.start("--listen", "127.0.0.1:0", "--connect-timeout", "100s")
         return self._proxy
+
+    def impatient(self):
+        """One for destinations that are silent."""
+        if not self._impatient or self._impatient.process.poll() is not None:
+            self._impatient = self.start("--listen", "127.0.0.1:0", "--connect-timeout", "3s")
+        return self._impatient
 
     def wgwrap(self, *argv, which="client"):
         """Runs a command about that side's tunnel; its output."""
@@ -290,3 +299,15 @@ def ends_in_reset(s):
     except ConnectionResetError:
         return True
     return False
+
+
+def timer_of(port, peer_port):
+    """The kernel's timer of a connection between two ports of loopback: 2 is keepalive; and when, in s."""
+    loopback = "0100007F" if sys.byteorder == "little" else "7F000001"
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        for line in f:
+            fields = line.split()
+            if fields[1:3] == [f"{loopback}:{port:04X}", f"{loopback}:{peer_port:04X}"]:
+                kind, when = fields[5].split(":")
+                return int(kind, 16), int(when, 16) / os.sysconf("SC_CLK_TCK")
+    return None, 0

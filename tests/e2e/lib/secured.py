@@ -37,7 +37,7 @@ class Secured(Behind):
         if not self._secured or self._secured.process.poll() is not None:
             users = self.write("users", "someone:pass word\n")
             self._secured = self.tls("--socks5", "127.0.0.1:0", "--http", "127.0.0.1:0", "--users", users,
-                                     "--connect-timeout", "3s", ready="(HTTP over TLS)")
+                                     "--connect-timeout", "100s", ready="(HTTP over TLS)")
         return self._secured
 
     def curl_tls(self, *argv, port, user="someone:pass%20word@", cert=None, **more):

@@ -94,6 +94,14 @@ def wait_until(what, condition, seconds=60.0):
         time.sleep(0.02)
 
 
+def wireguard_go_listens(device):
+    """Waits until a wireguard-go can be asked: the socket's name is there a moment before it listens."""
+    def listens():
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(f"/run/wireguard/{device}.sock") == 0
+    wait_until("wireguard-go's control socket", listens)
+
+
 def comm(pid):
     """The name of a process; empty when it has gone."""
     try:
@@ -250,7 +258,7 @@ class World:
         self.wireguard_go = subprocess.Popen(self.inside(self.peer_ns) + [find("wireguard-go"), "-f", "wg0"],
                                              stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.children.append(self.wireguard_go)
-        wait_until("wireguard-go's control socket", lambda: os.path.exists("/run/wireguard/wg0.sock"))
+        wireguard_go_listens("wg0")
         peer = (f"[Interface]\nPrivateKey = {self.key['peer']}\nListenPort = {PORT}\n"
                 f"[Peer]\nPublicKey = {self.pub['client']}\nPresharedKey = {self.psk}\n"
                 "AllowedIPs = 10.9.0.2/32, fd09::2/128\n")
@@ -300,7 +308,10 @@ class World:
         return child
 
     def start_server(self, name, argv, ready=None, ns=None, **kwargs):
-        """Starts @argv in the peer's namespace; waits for a TCP listener on port @ready, or for the word "ready"."""
+        """
+        Starts @argv in the peer's namespace; waits for a TCP listener on port @ready, for all of a tuple (of "tcp:80", "tcp6:80",
+        "udp:53" and the like: what has several listeners opens one after the other), or for the word "ready".
+        """
         self.log_names.append(f"{name}.log")
         log = open(self.path(f"{name}.log"), "w", encoding="utf-8")
         ns = self.peer_ns if ns is None else ns
@@ -310,6 +321,9 @@ class World:
             if child.poll() is not None:
                 with open(log.name, encoding="utf-8", errors="replace") as f:
                     raise AssertionError(f"{name} ended with status {child.returncode}: {f.read()}")
+            if isinstance(ready, tuple):
+                return all(f":{int(port):04X} " in self.at(ns, "cat", f"/proc/net/{table}")
+                           for table, _, port in (place.partition(":") for place in ready))
             if isinstance(ready, int):
                 return f":{ready:04X} " in self.at(ns, "cat", "/proc/net/tcp", "/proc/net/tcp6")
             with open(log.name, encoding="utf-8", errors="replace") as f:
@@ -437,10 +451,30 @@ def main(world=World):
     tap.main(world, world.FINAL_CHECKS)
 
 
+RESERVED = []
+
+
+def reserve(port):
+    """Whether no other script that runs now has been given @port: who has holds a name, in the namespace of the port."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0wgwrap-test-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    RESERVED.append(name)
+    return True
+
+
 def free_port():
-    """A port that nobody has, neither for TCP nor for UDP; outside of those that the kernel gives to others meanwhile."""
+    """
+    A port that nobody has, neither for TCP nor for UDP; outside of those that the kernel gives to others meanwhile, and no
+    other script's before this one has ended.
+    """
     while True:
         port = random.randrange(10000, 32768)
+        if not reserve(port):
+            continue
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             try:
                 tcp.bind(("", port))

@@ -24,7 +24,7 @@ world.enter()
 @once
 def redis(w):
     need("redis-server", "redis-cli", "redis-benchmark")
-    return w.start_server("redis", redis_argv(w, "redis-data", 6379), ready=6379)
+    return w.start_server("redis", redis_argv(w, "redis-data", 6379), ready=("tcp:6379", "tcp6:6379"))
 
 
 def redis_argv(w, name, port, *more):
@@ -108,7 +108,7 @@ def memcached_argv(port):
 @row("memcached: TCP and UDP, a wrapped client and a wrapped server")
 def _(w):
     need("memcached")
-    w.start_server("memcached", w.unprivileged() + memcached_argv(11211), ready=11211)
+    w.start_server("memcached", w.unprivileged() + memcached_argv(11211), ready=("tcp:11211", "udp:11211"))
     assert w.ok(PYTHON, "-c", MEMCACHED, "10.9.0.1", "11211") == "good\n"
     child, _ = serve(w, *memcached_argv(11212), ready=11212)
     assert peer_says(w, PYTHON, "-c", MEMCACHED, "10.9.0.2", "11212") == "good\n"

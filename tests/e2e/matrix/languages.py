@@ -95,7 +95,7 @@ def address(_):
 def use(pipe):
     s = pipe.recv()
     s.sendall(b"GET /address HTTP/1.0\\r\\n\\r\\n")
-    print(s.recv(4096).decode().split()[-1], s.getpeername(), s.getsockname()[0], flush=True)
+    print(b"".join(iter(lambda: s.recv(4096), b"")).decode().split()[-1], s.getpeername(), s.getsockname()[0], flush=True)
 def main():
     for how in ("fork", "spawn", "forkserver"):
         with mp.get_context(how).Pool(4) as pool:

@@ -126,8 +126,8 @@ backend web
     option httpchk GET /
     option redispatch
     http-reuse always
-    server a 10.9.0.1:80 check inter 200
-    server b [fd09::1]:80 check inter 200
+    server a 10.9.0.1:80 check inter 200 fall 1000
+    server b [fd09::1]:80 check inter 200 fall 1000
     server dead 10.9.0.1:81 check inter 200
 listen tcp
     mode tcp
@@ -199,13 +199,13 @@ def _(w):
     work = owned_dir(w, "unbound")
     child, log = serve(w, find("unbound"), "-d", "-c", w.write("unbound.conf", UNBOUND.format(work=work)), ready=5300)
     for host, option in (("10.9.0.2", "+notcp"), ("10.9.0.2", "+tcp"), ("fd09::2", "+notcp"), ("fd09::2", "+tcp")):
-        out = peer_says(w, "dig", "+short", "+tries=1", option, "-p", "5300", f"@{host}", "web.test", "A")
+        out = peer_says(w, "dig", "+short", "+tries=1", "+time=60", option, "-p", "5300", f"@{host}", "web.test", "A")
         assert out == "10.9.0.1\n", (host, option, out)
         assert len(peer_says(w, "dig", "+short", "-p", "5300", f"@{host}", "big.test", "TXT")) > 4000
     names = w.write("names", "".join(f"{name}.test {kind}\n" for name in ("web", "v4", "long", "missing")
                                      for kind in ("A", "AAAA")) * 10)
     for mode in ("udp", "tcp"):
-        out = peer_says(w, "dnsperf", "-s", "10.9.0.2", "-p", "5300", "-d", names, "-m", mode, "-c", "10", "-l", "2")
+        out = peer_says(w, "dnsperf", "-s", "10.9.0.2", "-p", "5300", "-d", names, "-m", mode, "-c", "10", "-l", "2", "-t", "30")
         lost = next(line for line in out.splitlines() if "Queries lost" in line)
         done = next(line for line in out.splitlines() if "Queries completed" in line)
         # Whoever is slow may lose a datagram; a broken path loses nearly all

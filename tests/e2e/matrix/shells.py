@@ -36,7 +36,7 @@ def _(w):
     conf = ssh_config(w)
     control = w.path("home", "control")
     ssh = f"ssh -F {conf} -S {control} near"
-    w.ok("ssh", "-F", conf, "-S", control, "-o", "ControlMaster=yes", "-o", "ControlPersist=30", "near", "true")
+    w.ok("ssh", "-F", conf, "-S", control, "-o", "ControlMaster=yes", "-o", "ControlPersist=300", "near", "true")
     try:
         assert w.ok("sh", "-c", f"{ssh} 'echo $SSH_CLIENT'").startswith("10.9.0.2 ")
         script = f"for i in 1 2 3 4 5 6 7 8; do {ssh} \"head -c 300000 /dev/zero; echo\" | wc -c & done; wait"
@@ -67,7 +67,8 @@ def _(w):
     assert w.ok("sh", "-c", script) == "10.9.0.1\n10.9.0.1\n"
     w.write("work/page", "by way of -R\n")
     os.chmod(w.path("work"), 0o755)
-    script = (f"{PYTHON} -m http.server 5083 >/dev/null 2>&1 & server=$!; sleep 1; "
+    script = (f"{PYTHON} -m http.server 5083 >/dev/null 2>&1 & server=$!; "
+              "until curl -s -o /dev/null http://127.0.0.1:5083/; do kill -0 $server || exit; sleep 0.1; done; "
               f"ssh -F {conf} -o ExitOnForwardFailure=yes -R 127.0.0.1:5084:127.0.0.1:5083 near "
               "'curl -sS http://127.0.0.1:5084/page'; kill $server")
     assert w.ok("sh", "-c", script) == "by way of -R\n"
@@ -110,7 +111,7 @@ def _(w):
     rsyncd = w.write("rsyncd.conf", f"pid file = {w.path('home', 'rsyncd.pid')}\nuse chroot = no\n"
                      f"[module]\npath = {module}\nread only = no\n")
     w.start_server("rsyncd", w.unprivileged() + ["rsync", "--daemon", "--no-detach", "--port=8730",
-                                                 f"--config={rsyncd}"], ready=8730)
+                                                 f"--config={rsyncd}"], ready=("tcp:8730", "tcp6:8730"))
     w.ok("rsync", "-rz", tree + "/", "rsync://10.9.0.1:8730/module/")
     w.ok("rsync", "-r", "rsync://[fd09::1]:8730/module/", w.path("work", "mirror"))
     run("diff", "-r", tree, w.path("work", "mirror"))
@@ -174,7 +175,7 @@ def in_terminal(w, argv, env):
     return bytearray(), terminal
 
 
-def until(terminal, screen, word, seconds=20):
+def until(terminal, screen, word, seconds=60):
     """Reads from a terminal until @word has come."""
     deadline = time.monotonic() + seconds
     while word not in screen:
@@ -183,6 +184,18 @@ def until(terminal, screen, word, seconds=20):
             screen += os.read(terminal, 4096)
         except OSError as e:
             raise AssertionError(bytes(screen)) from e
+
+
+def runs(command):
+    """Whether there is a process with that command line."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                if f.read() == command:
+                    return True
+        except OSError:
+            continue
+    return False
 
 
 @row("bash: /dev/tcp and /dev/udp")
@@ -229,7 +242,9 @@ def _(w):
     os.write(terminal, b"curl -sS http://10.9.0.1/address; echo one-$((1+1))\n")
     until(terminal, screen, b"10.9.0.2\r\none-2")
     os.write(terminal, b"curl -sS http://10.9.1.1/\n")
-    time.sleep(1)
+    # a shell that is about to start a program may lose an interrupt
+    world.wait_until("curl", lambda: runs(b"curl\0-sS\0http://10.9.1.1/\0"))
+    time.sleep(0.3)
     os.write(terminal, b"\3")
     os.write(terminal, b"curl -sS http://10.9.0.1/address; echo two-$((1+1))\n")
     until(terminal, screen, b"two-2")

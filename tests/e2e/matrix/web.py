@@ -80,8 +80,9 @@ os.chdir(sys.argv[1])
 os.environ.update(GIT_PROJECT_ROOT=sys.argv[1], GIT_HTTP_EXPORT_ALL="1", REMOTE_USER="tester")
 class Handler(http.server.CGIHTTPRequestHandler):
     cgi_directories = ["/cgi-bin"]
+server = http.server.ThreadingHTTPServer(("", 8070), Handler)
 print("ready", flush=True)
-http.server.ThreadingHTTPServer(("", 8070), Handler).serve_forever()
+server.serve_forever()
 """
 
 
@@ -146,7 +147,7 @@ def _(w):
     need("git")
     bare = bare_copy(w, "own.git")
     w.start_server("git-daemon", ["git", "daemon", "--export-all", "--reuseaddr", "--enable=receive-pack",
-                                  f"--base-path={w.dir}"], ready=9418)
+                                  f"--base-path={w.dir}"], ready=("tcp:9418",))
     clone_and_push(w, "git://10.9.0.1/own.git", "over-git", bare)
 
 

@@ -48,8 +48,7 @@ AllowedIPs = 10.77.0.2/32
 SERVE = """
 import socket, sys, threading
 name = sys.argv[1].encode()
-def tcp(port):
-    s = socket.create_server(("0.0.0.0", port))
+def tcp(s):
     while True:
         c, _ = s.accept()
         with c: # a close with a request unread would be a reset
@@ -57,15 +56,15 @@ def tcp(port):
             c.shutdown(socket.SHUT_WR)
             while c.recv(4096):
                 pass
-def udp():
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.bind(("192.0.2.1", 5000))
+def udp(s):
     while True:
         data, peer = s.recvfrom(65536)
         s.sendto(name + data[:1] * (len(data) - 1), peer)
-for port in (8000, 8001):
-    threading.Thread(target=tcp, args=(port,), daemon=True).start()
-threading.Thread(target=udp, daemon=True).start()
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind(("192.0.2.1", 5000))
+serve = [(tcp, socket.create_server(("0.0.0.0", port))) for port in (8000, 8001)] + [(udp, datagrams)]
+for what, s in serve:
+    threading.Thread(target=what, args=(s,), daemon=True).start()
 print("ready", flush=True)
 for line in sys.stdin:
     port, to = line.split()
@@ -235,7 +234,9 @@ udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.connect(("192.0.2.1", 5000))
 udp.settimeout(60)
 print("begins", flush=True)
-while not select.select([0], [], [], 0)[0]:
+over = False
+while not over:
+    over = select.select([0], [], [], 0)[0]
     with socket.create_connection(("192.0.2.1", 8001), timeout=60) as s:
         assert s.recv(100) == b"office"
     for _ in range(20):

@@ -119,7 +119,7 @@ def _(w):
                                (f"GET http://u:p@{HOST}/", 400, "this is a proxy"),
                                (f"GET http://{SERVER}:9/", 502, "refused"), ("GET http://nope.test/", 502, "name"),
                                ("GET http://[::1]/", 403, "loopback")):
-        with w.connect() as s:
+        with w.connect(w.impatient() if status == 504 else None) as s:
             s.sendall(f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             answer = read_response(s)
             assert answer.status == status and text in answer.body.decode(), (line, answer.status, answer.body)

@@ -241,7 +241,7 @@ def _(w):
 
 @test("a silent host: 04 after --connect-timeout, not before")
 def _(w):
-    with w.connect() as s:
+    with w.connect(w.impatient()) as s:
         start = time.monotonic()
         assert socks(s, "10.9.1.1", 80)[0] == 4
         assert time.monotonic() - start > 2.5
@@ -482,6 +482,7 @@ def _(w):
                 pass
         other.connect(("127.0.0.2", at))
         other.send(datagram)
+        other.settimeout(60)
         try:
             other.recv(100)
             raise AssertionError("the relay is at another address of the host, too")
@@ -612,7 +613,7 @@ def _(w):
 
 @test("SIGTERM: what is open may end, then status 0; nothing new is accepted")
 def _(w):
-    proxy = w.start("--listen", "127.0.0.1:0")
+    proxy = w.start("--listen", "127.0.0.1:0", "--linger", "100s")
     s = w.connect(proxy)
     assert socks(s, SERVER, COUNT)[0] == 0
     s.sendall(b"before")
