@@ -305,8 +305,8 @@ static void commit(struct node *n, unsigned int number, uint8_t tos)
 	ck_assert_int_eq(wg_device_tx_commit(n->wg, PACKET), 0);
 }
 
-/* Until what was sent to loopback before is where it is for. The kernel may be late with it; it keeps
- * the order of what one processor sends, which is all that the test runs on (setup). */
+/* Until what was sent to loopback before is where it is for. The kernel may be late with it; it
+ * keeps the order of what one processor sends, which is all that the test runs on (setup). */
 static void settle(void)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET};
