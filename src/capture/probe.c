@@ -142,8 +142,9 @@ static bool answer_bind(int listener, struct wgw_capture_probe *probe)
 	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0;
 }
 
-/** yama_forbids() - whether no process may reach into another (scope 2 and 3). In scope 1 an
- * ancestor may, and the supervisor is one, of daemons too: it is their subreaper. See the kernel's
+/** yama_forbids() - whether no process may reach into another: scope 3, and 2 for who has no
+ * CAP_SYS_PTRACE. In scope 1 an ancestor may (task_is_descendant() in yama_lsm.c, by real_parent),
+ * and the supervisor is one, of daemons too: it is their subreaper. See the kernel's
  * admin-guide/LSM/Yama.rst. */
 static bool yama_forbids(void)
 {

@@ -294,16 +294,22 @@ def refused(w, *options, give=None):
     return done.stdout + done.stderr
 
 
+def half_handshakes(port):
+    """Connections whose clients say nothing, a byte, part of a ClientHello; read_all() of them waits a minute."""
+    half = []
+    for sent in (b"", b"\x16", b"\x16\3\1\2\0\1\0\1\xfc\3\3" + b"r" * 100):
+        half.append(socket.create_connection(("127.0.0.1", port), 60))
+        half[-1].sendall(sent)
+    return half
+
+
 @test("bad clients: TLS 1.1, renegotiation, garbage, records too long, half a handshake, gone in the middle of it")
 def _(w):
     pid, _ = w.tls_process(w.secured())
     assert "alert" in refused(w, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), "TLS 1.1"
     assert "no renegotiation" in refused(w, "-tls1_2", give="R\n").lower(), "a renegotiation"
     port = w.secured().port(0)
-    half, opened = [], time.monotonic()
-    for sent in (b"", b"\x16", b"\x16\3\1\2\0\1\0\1\xfc\3\3" + b"r" * 100):
-        half.append(socket.create_connection(("127.0.0.1", port), 60))
-        half[-1].sendall(sent)
+    half = half_handshakes(port)
     for sent in (b"\1" + os.urandom(5000), b"\x16" + os.urandom(5000), b"\x16\3\1\xff\xff" + b"l" * (1 << 20), b"\x16\3\1\0\0" * 1000,
                  b"\x80\x2e\1\0\2" + bytes(50), b"\0" * 100):
         with socket.create_connection(("127.0.0.1", port), 60) as s:
@@ -332,15 +338,41 @@ def _(w):
     words = w.secured().words()
     assert "unknown error" not in words, words[-3000:]
     for s in half:
-        with s:
-            s.settimeout(60)
-            try:
-                assert read_all(s) == b""
-            except ConnectionResetError:
-                pass
-            assert time.monotonic() - opened > HANDSHAKE_S - 2, "they were not given time"
+        s.close()
     assert w.tls_process(w.secured())[0] == pid, w.secured().words()
     still_serves(w, w.secured())
+
+
+@test("half a handshake is given 10 s, by the TLS process's clock, then it ends")
+def _(w):
+    w.stop_all()
+    clock = Clock(w.path("handshakes"))
+    proxy = w.tls("--socks5", "127.0.0.1:0", "--users", w.write("users", "someone:pass word\n"), **clock.environment)
+    pid, _ = w.tls_process(proxy)
+    if not pid:
+        tap.skip("the TLS process cannot be found by this user")
+    for _ in range(5):
+        opened = time.monotonic()
+        half = half_handshakes(proxy.port())
+        with Tls(w, proxy.port()) as s:  # they came before
+            clock.sleep(pid, HANDSHAKE_S - 4, wall=False)
+            assert s.login(SERVER, ECHO) == 0
+            over = select.select(half, [], [], 0)[0]
+        if took_less := time.monotonic() - opened < 3:
+            assert not over, "they were not given time"
+        clock.sleep(pid, 5, wall=False)
+        for s in half:
+            with s:
+                try:
+                    assert read_all(s) == b""
+                except ConnectionResetError:
+                    pass
+        if took_less:
+            break
+    else:
+        tap.diagnose("too slow a machine to tell 10 s from less")
+    still_serves(w, proxy)
+    w.stop_all()
 
 
 @test("clients that begin no handshake keep nobody out: the oldest give way")
