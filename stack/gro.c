@@ -49,6 +49,15 @@ static void renew_header(struct flow *f, const uint8_t *tcp)
 	memcpy(h + 14, tcp + 14, 2);
 }
 
+/* Whether lwIP would take @tcp's ACK number (patch 13). What it would drop must not be taken along by
+ * what follows. */
+static bool acceptable(const struct flow *f, const uint8_t *tcp)
+{
+	const struct tcp_pcb *pcb = f->pcb;
+
+	return TCP_SEQ_BETWEEN(get32(tcp + 8), pcb->lastack - pcb->snd_wnd_max, pcb->snd_nxt);
+}
+
 static bool begin(struct flow *f, const struct ip_packet *p)
 {
 	size_t room = p->payload_len;
@@ -172,7 +181,7 @@ bool gro_take(struct flow *f, const struct ip_packet *p)
 	if (f->gro && merge(f, p))
 		return true;
 	gro_flush(f);
-	return f->state == FLOW_OPEN && begin(f, p);
+	return f->state == FLOW_OPEN && acceptable(f, p->payload) && begin(f, p);
 }
 
 /* A whole segment between @f's addresses and ports without IP options or extension headers: its

@@ -7,7 +7,7 @@
  * Six connections at a time, opened from either end. Their peers answer as TCP does, or with
  * numbers, windows, options and lengths around the right ones, or with any; in fragments that are
  * whole, overlap or are too few; with a bit turned over; with ICMP errors about what has left and
- * about what never has. Meanwhile the owners write, read or do not, finish, close and abort.
+ * about what never has. Others forge segments of theirs. Meanwhile the owners write, read or do not, finish, close and abort.
  *
  * What must hold: the process lives (lwIP's assertions, sanitizers); what is read is what the peer
  * sent at that place of the stream; what leaves is well-formed (parse_segment); no more ACKs and
@@ -28,6 +28,8 @@ enum {
 	SYNS = 64,	  /* kept of those that a target has sent */
 	SILENCE_S = 7200, /* ends what waits for a peer */
 	WRITE_MAX = 65000,
+	NEAR_BYTES = 1 << 25,	     /* more than can be in flight */
+	WINDOW_MAX_BYTES = 1 << 30,  /* RFC 7323 2.3 */
 	MEMORY_MAX_BYTES = 96 << 20, /* limits.h's two budgets, and blocks around them */
 };
 
@@ -35,6 +37,7 @@ enum {
  * struct target - a connection, and the peer that attacks it
  * @syns:	Numbers of the SYNs it has sent, one of which the stream began with: those that fit
  *		what has been read are set in @fitting
+ * @top:	The end of what has left to it; unlike @p.ack, other connections do not change it
  * @read:	Bytes so far
  * @idle:	Its owner does not read
  */
@@ -44,7 +47,7 @@ struct target {
 	uint32_t syns[SYNS];
 	unsigned int n_syns;
 	uint64_t fitting;
-	uint32_t read;
+	uint32_t top, read;
 	bool used, idle;
 	unsigned int closed;
 };
@@ -148,6 +151,17 @@ static const struct flow_listener_ops listener_ops = {.accept = on_accept};
 
 /* ---- the wire ---- */
 
+/* Whether the connection that has an owner is at our address @us, if any has */
+static bool is_at(const struct target *t, const struct stack_addr *us)
+{
+	struct stack_addr local;
+
+	if (!t->flow)
+		return true;
+	flow_addrs(t->flow, &local, NULL);
+	return stack_addr_equal(&local, us);
+}
+
 static void notice(const struct segment *g)
 {
 	struct target *t = &targets[(g->to.port - FAR_PORT) % TARGETS];
@@ -157,6 +171,8 @@ static void notice(const struct segment *g)
 	if (!t->used || (g->flags & RST) || !stack_addr_equal(&t->p.them, &g->to))
 		return;
 	t->p.us = g->from;
+	if (is_at(t, &g->from) && ((g->flags & SYN) || end - t->top < NEAR_BYTES))
+		t->top = end;
 	if ((int32_t)(end - t->p.ack) > 0 || (g->flags & SYN))
 		t->p.ack = end;
 	if (g->flags & ACK)
@@ -244,13 +260,21 @@ static void give_somehow(uint8_t *packet, size_t len)
 		give(packet, len);
 }
 
+static uint8_t *bytes_at(uint32_t seq, size_t len, uint8_t lie)
+{
+	static uint8_t data[70000];
+
+	for (size_t i = 0; i < len; i++)
+		data[i] = byte_at(seq + (uint32_t)i) ^ lie;
+	return data;
+}
+
 static void send_segment(struct target *t, unsigned int flags, uint32_t seq, uint32_t ack,
 			 const uint8_t *options, size_t options_len, size_t len)
 {
-	static uint8_t data[70000], packet[70100];
+	const uint8_t *data = bytes_at(seq + ((flags & SYN) != 0), len, 0);
+	static uint8_t packet[70100];
 
-	for (size_t i = 0; i < len; i++)
-		data[i] = byte_at(seq + ((flags & SYN) != 0) + (uint32_t)i);
 	if (flags & SYN) {
 		t->syns[t->n_syns % SYNS] = seq;
 		if (t->flow)
@@ -283,6 +307,11 @@ static uint32_t around(uint32_t n)
 	default:
 		return n;
 	}
+}
+
+static unsigned int some_window(void)
+{
+	return once_in(3) ? roll(10) : roll(once_in(3) ? 3000 : 0x10000);
 }
 
 static size_t some_options(const struct target *t, uint8_t o[40])
@@ -322,7 +351,7 @@ static void attack(struct target *t)
 	size_t n = some_options(t, options), len = 0;
 
 	if (once_in(6))
-		t->p.window = once_in(3) ? roll(10) : roll(0x10000);
+		t->p.window = some_window();
 	if (once_in(2))
 		len = roll(once_in(20) ? 65000 : 1400);
 	if (once_in(4))
@@ -334,6 +363,24 @@ static void attack(struct target *t)
 	else if (once_in(3))
 		ack -= roll(100000);
 	send_segment(t, some_flags(), seq, ack, options, n, len);
+}
+
+/* Somebody else, who has guessed what comes next but not what is acknowledged: other bytes, of
+ * which none may be taken (RFC 5961 5), not even with the peer's that follow. */
+static void forge(struct target *t)
+{
+	static uint8_t packet[70100];
+	uint32_t off = WINDOW_MAX_BYTES + NEAR_BYTES + roll(1 << 29), seq = t->p.seq;
+	size_t len = 1 + roll(1400);
+
+	if (!is_at(t, &t->p.us))
+		return;
+	for (unsigned int n = roll(6); n > 0; n--, seq += 100)
+		send_segment(t, ACK, seq, t->p.ack, NULL, 0, 100);
+	give(packet, peer_packet(packet, &t->p, ACK, seq, t->top + (once_in(2) ? off : -off), NULL,
+				 0, bytes_at(seq, len, 0xff), len));
+	if (once_in(2))
+		send_segment(t, ACK, seq + (uint32_t)len, t->p.ack, NULL, 0, 1 + roll(1400));
 }
 
 static size_t quote(const struct target *t, uint8_t *out)
@@ -433,7 +480,7 @@ static void begin(struct target *t)
 	t->p = (struct peer){
 		.us = addr(v6 ? US6 : US4, PORT),
 		.them = addr(v6 ? PEER6 : PEER4, (uint16_t)(FAR_PORT + i + TARGETS * roll(3))),
-		.window = roll(0x10000)};
+		.window = some_window()};
 	if (once_in(2))
 		open_to(t);
 	else
@@ -472,6 +519,8 @@ static void step(void)
 		h_pass_ms(1u << roll(once_in(10) ? 16 : 9));
 	else if (once_in(16))
 		send_error(t);
+	else if (once_in(16))
+		forge(t);
 	else if (!h.in_batch && once_in(16))
 		h.in_batch = true;
 	else if (h.in_batch && once_in(8))

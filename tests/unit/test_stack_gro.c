@@ -152,6 +152,23 @@ START_TEST(the_short_way_takes_what_the_long_one_does_over_ipv6)
 }
 END_TEST
 
+/* A batch of SEGMENTS, of which @which has @ack for its ACK number */
+static void batch_with_ack(struct peer *p, unsigned int which, uint32_t ack)
+{
+	h.in_batch = true;
+	for (unsigned int i = 0; i < SEGMENTS; i++) {
+		uint8_t packet[WIRE_MTU];
+		size_t len = make(packet, p, i);
+
+		if (i == which) {
+			put_be32(packet + 20 + 8, ack);
+			compute_sums(packet, len);
+		}
+		wire_input(packet, len);
+	}
+	stack_input_done(h.stack);
+}
+
 /* RFC 9293 3.10.7.4 drops it, and nothing with it. */
 START_TEST(who_acknowledges_what_was_never_sent_is_dropped_alone)
 {
@@ -159,19 +176,21 @@ START_TEST(who_acknowledges_what_was_never_sent_is_dropped_alone)
 	struct peer p;
 
 	peer_accept(&p, PEER4, 80, &s);
-	h.in_batch = true;
-	for (unsigned int i = 0; i < SEGMENTS; i++) {
-		uint8_t packet[WIRE_MTU];
-		size_t len = make(packet, &p, i);
-
-		if (i == SEGMENTS - 1) {
-			put_be32(packet + 20 + 8, p.ack + 100000);
-			compute_sums(packet, len);
-		}
-		wire_input(packet, len);
-	}
-	stack_input_done(h.stack);
+	batch_with_ack(&p, SEGMENTS - 1, p.ack + 100000);
 	ck_assert_uint_eq(s.len, (SEGMENTS - 1) * BYTES);
+	free(s.data);
+}
+END_TEST
+
+/* RFC 5961 5.2 drops it, and what follows does not take it along. */
+START_TEST(who_acknowledges_what_is_older_than_any_window_is_dropped)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	peer_accept(&p, PEER4, 80, &s);
+	batch_with_ack(&p, SEGMENTS - 3, p.ack - (1u << 30));
+	ck_assert_uint_eq(s.len, (SEGMENTS - 3) * BYTES);
 	free(s.data);
 }
 END_TEST
@@ -181,6 +200,7 @@ static void tests(TCase *tc)
 	tcase_add_test(tc, the_short_way_takes_what_the_long_one_does);
 	tcase_add_test(tc, the_short_way_takes_what_the_long_one_does_over_ipv6);
 	tcase_add_test(tc, who_acknowledges_what_was_never_sent_is_dropped_alone);
+	tcase_add_test(tc, who_acknowledges_what_is_older_than_any_window_is_dropped);
 }
 
 int main(void)
