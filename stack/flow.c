@@ -622,6 +622,8 @@ void flow_send_commit(struct flow *f, size_t len)
 		f->tx_queued += len;
 		f->stack->tx_bytes += len;
 		f->stack->stats.tcp_committed += len;
+		f->stack->stats.tcp_turns += f->stack->last_writer != f;
+		f->stack->last_writer = f;
 		tcp_output(f->pcb);
 	}
 	demux_leave(f);

@@ -270,8 +270,9 @@ struct stack {
 	uint32_t ip_id;
 	uint64_t icmp_tokens_ns;
 
-	struct written *lent, *spare; /* written.c: for whoever writes next, for later */
-	size_t n_written, n_spare;    /* of all connections, for later */
+	const struct flow *last_writer; /* only compared: it may be gone */
+	struct written *lent, *spare;	/* written.c: for whoever writes next, for later */
+	size_t n_written, n_spare;	/* of all connections, for later */
 	uint8_t packet[SEGMENT_PACKET_MAX_BYTES]; /* egress_room, when the embedder has none */
 };
 

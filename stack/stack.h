@@ -100,6 +100,7 @@ void stack_path_restored(struct stack *stack,
 struct stack_stats {
 	uint64_t rx_packets, tx_packets, rx_fenced, tcp_retransmits;
 	uint64_t tcp_committed; /* bytes of flow_send_commit */
+	uint64_t tcp_turns;	/* how often another connection than the last one committed */
 	unsigned int tcp_flows, tcp_listeners, udp_flows;
 };
 void stack_stats(const struct stack *stack, struct stack_stats *out);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "src/session/channel.h"
+#include "src/tunnel/bulk.h"
 #include "src/tunnel/outer.h"
 #include "src/tunnel/policy.h"
 #include "src/tunnel/tunnel.h"
@@ -39,8 +40,7 @@ enum {
  * @linger:	Set while no session is left
  * @quiet:	Set after work, to give memory back once it is over
  * @worked:	Datagrams moved when @quiet was set or memory was given back
- * @rx_bytes, @tcp_committed: Received and sent before this turn
- * @bulk_turns:	That received much since anything was sent
+ * @bulk:	Whether data streams
  * @input_pending: stack_input was called since the last stack_input_done
  * @refused:	Destinations that a session's policy refused
  * @state_changed: sessions are told before the loop sleeps
@@ -60,8 +60,7 @@ struct wgw_core {
 	struct wgw_timer engine, tcpip, linger, quiet;
 	uint64_t tcpip_due, slept_ns;
 	uint64_t worked;
-	uint64_t rx_bytes, tcp_committed;
-	unsigned int bulk_turns;
+	struct wgw_bulk bulk;
 	bool input_pending;
 	uint64_t refused;
 	bool state_changed;

@@ -43,10 +43,6 @@ enum {
 	QUIET_MS = 5000,
 	QUIET_DATAGRAMS = 256, /* fewer than that within QUIET_MS is quiet */
 	HEAP_KEPT_BYTES = 64 << 20,
-	BULK_MIN_BYTES = 16 << 10,  /* a turn of a bulk transfer receives so much */
-	BULK_MAX_BYTES = 256 << 10, /* from so much on it needs no rest to be worth the wake-up */
-	BULK_TURNS = 4,		    /* so many of them, and nothing sent since the first, are one */
-	BULK_REST_US = 200,
 };
 
 /* ---- engine and stack ---- */
@@ -286,28 +282,16 @@ static void flush_recording(struct wgw_core *core)
 		wgw_core_say(core, 1, "--pcap: %s: nothing more is recorded", strerror(err));
 }
 
-/*
- * While data streams in, the kernel would wake us for every few dozen datagrams, and we the reader
- * and, with an ACK, the sender. So the loop rests between turns, as network cards put off
- * interrupts. Whoever sends, requests perhaps, is not kept waiting.
- */
 static void rest_in_bulk(struct wgw_core *core)
 {
 	struct wgw_outer_stats outer;
 	struct stack_stats stack;
-	uint64_t got;
+	struct wgw_moved moved;
 
 	wgw_outer_stats(core->t.outer, &outer);
 	stack_stats(core->t.stack, &stack);
-	got = outer.rx_bytes - core->rx_bytes;
-	if (stack.tcp_committed != core->tcp_committed)
-		core->bulk_turns = 0;
-	else if (got >= BULK_MIN_BYTES && core->bulk_turns < BULK_TURNS)
-		core->bulk_turns++;
-	core->rx_bytes = outer.rx_bytes;
-	core->tcp_committed = stack.tcp_committed;
-	if (core->bulk_turns == BULK_TURNS && got >= BULK_MIN_BYTES && got < BULK_MAX_BYTES)
-		wgw_loop_rest(core->t.loop, BULK_REST_US * 1000);
+	moved = (struct wgw_moved){outer.rx_bytes, stack.tcp_committed, stack.tcp_turns};
+	wgw_loop_rest(core->t.loop, wgw_bulk_rest_ns(&core->bulk, &moved));
 }
 
 static bool before_flush(struct wgw_before *b)

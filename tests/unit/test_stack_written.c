@@ -143,6 +143,34 @@ START_TEST(what_segments_refer_to_is_not_lent_again)
 }
 END_TEST
 
+static uint64_t turns(void)
+{
+	struct stack_stats stats;
+
+	stack_stats(h.stack, &stats);
+	return stats.tcp_turns;
+}
+
+START_TEST(taking_turns_is_counted)
+{
+	struct seen a = {0}, b = {0};
+	struct peer p, q;
+
+	fill();
+	peer_accept(&p, PEER4, 80, &a);
+	peer_accept(&q, PEER4, 81, &b);
+	ck_assert_uint_eq(turns(), 0);
+	lend_and_write(a.flow, data, LITTLE);
+	lend_and_write(a.flow, data, LITTLE);
+	ck_assert_uint_eq(turns(), 1);
+	lend_and_write(b.flow, data, LITTLE);
+	ck_assert_uint_eq(turns(), 2);
+	lend_and_write(b.flow, data, LITTLE);
+	lend_and_write(a.flow, data, LITTLE);
+	ck_assert_uint_eq(turns(), 3);
+}
+END_TEST
+
 /* What is not given back counts for ever, and leaves little room to everybody (TX_TOTAL_BYTES). */
 START_TEST(what_is_acknowledged_is_given_back)
 {
@@ -223,6 +251,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, what_is_written_arrives_whatever_the_pieces);
 	tcase_add_test(tc, what_is_written_arrives_over_ipv6_too);
 	tcase_add_test(tc, what_segments_refer_to_is_not_lent_again);
+	tcase_add_test(tc, taking_turns_is_counted);
 	tcase_add_test(tc, what_is_acknowledged_is_given_back);
 	tcase_add_test(tc, what_a_lost_connection_had_written_is_given_back);
 	tcase_add_test(tc, blocks_that_are_not_full_count_whole);
