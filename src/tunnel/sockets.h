@@ -28,8 +28,9 @@
 
 /* Limits. "session" is one invocation of wgwrap; what is one past a limit fails with ENOBUFS. */
 enum {
-	WGW_FIRST_MESSAGE_MS =
-		1000, /* a connection that has not shown its token by then is dropped */
+	/* a connection that has not shown its token by then is dropped: more than who is kept from
+	 * running, or stopped, takes between two calls */
+	WGW_FIRST_MESSAGE_MS = 10000,
 	WGW_UNKNOWN_OWN_MAX = 16384, /* such connections of our own uid */
 	WGW_UNKNOWN_OTHER_MAX = 64,  /* of each other uid */
 	WGW_UNKNOWN_UIDS_MAX = 64,   /* other uids with such connections */

@@ -195,6 +195,8 @@ START_TEST(no_tunnel_process_is_netdown)
 }
 END_TEST
 
+static _Atomic bool looked_at; /* a connection may end */
+
 /* Plays one outcome for a blocking connect. */
 static void *play_outcome(void *arg)
 {
@@ -211,7 +213,8 @@ static void *play_outcome(void *arg)
 	fake_success_label(&tunnel, &c);
 	fake_success_open(&c);
 	fake_success_end(&c);
-	usleep(20000);
+	while (!looked_at)
+		usleep(1000);
 	close(c.fd);
 	return NULL;
 }
@@ -223,9 +226,11 @@ START_TEST(blocking_connect_waits_for_the_outcome)
 	pthread_t player;
 	int fd = tcp_socket(0);
 
+	looked_at = false;
 	pthread_create(&player, NULL, play_outcome, &err);
 	ck_assert_int_eq(connect_to(fd), -err);
 	ck_assert_int_eq(connect_to(fd), err ? -ECONNABORTED : -EISCONN);
+	looked_at = true;
 	pthread_join(player, NULL);
 	close(fd);
 }
@@ -292,9 +297,11 @@ START_TEST(signal_with_restart_does_not)
 	sigemptyset(&alarm_only);
 	sigaddset(&alarm_only, SIGALRM);
 	pthread_sigmask(SIG_BLOCK, &alarm_only, NULL);
+	looked_at = false;
 	pthread_create(&player, NULL, play_outcome, &err);
 	pthread_sigmask(SIG_UNBLOCK, &alarm_only, NULL);
 	ck_assert_int_eq(connect_to(fd), 0);
+	looked_at = true;
 	pthread_join(player, NULL);
 	disarm();
 	close(fd);
