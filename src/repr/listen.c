@@ -19,7 +19,7 @@
 enum {
 	LISTENER_SUFFIX_BYTES = 2 + 16, /* ".l" and random hex */
 	LISTENER_MODE = 0666,		/* who may connect: whoever holds the O_PATH descriptor */
-	OTHER_LISTEN_MS = 2000,		/* how long another process's listen may be under way */
+	OTHER_LISTEN_MS = 10000,	/* how long another process's listen may be under way */
 	OTHER_LISTEN_NAP_MS = 1,
 };
 

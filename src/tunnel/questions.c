@@ -17,7 +17,7 @@
 enum { QUESTIONS_MAX = 1024 }; /* unanswered ones of a session */
 
 #define SCAN_TIMEOUT_NS	   (5 * WGW_SEC_NS)
-#define WHOSE_TIMEOUT_NS   (3 * WGW_SEC_NS)
+#define WHOSE_TIMEOUT_NS   (8 * WGW_SEC_NS) /* less than who asks for it waits (request.c) */
 #define RESOLVE_TIMEOUT_NS (30 * WGW_SEC_NS)
 
 /**
