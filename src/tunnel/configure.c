@@ -518,6 +518,7 @@ int wgw_configure(struct wgw_core *core, const char *text, bool whole, unsigned 
 	free(c.named);
 	if (c.keyed)
 		tell_key(core);
+	core->t.changes++;
 	core->state_changed = true;
 	wgw_peers_wake(core->peers);
 	return err;

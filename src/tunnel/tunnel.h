@@ -82,6 +82,12 @@ struct wgw_proxy_hooks {
 	void (*over)(struct wgw_tunnel *t, struct wgw_session *s);
 };
 
+/**
+ * struct wgw_tunnel - what all parts see
+ * @sessions:	List
+ * @changes:	How often it was configured anew: an earlier decision of policy may be wrong by now
+ * @proxy_hooks: NULL: no proxies
+ */
 struct wgw_tunnel {
 	struct wgw_loop *loop;
 	const struct wgw_tunnel_boot *boot;
@@ -90,9 +96,10 @@ struct wgw_tunnel {
 	struct wgw_outer *outer;
 	struct wgw_sockets *sockets;
 	struct wgw_resolver *resolver;
-	struct wgw_session *sessions; /* list */
+	struct wgw_session *sessions;
+	unsigned int changes;
 	struct wgw_proxy *proxy;
-	const struct wgw_proxy_hooks *proxy_hooks; /* NULL: no proxies */
+	const struct wgw_proxy_hooks *proxy_hooks;
 };
 
 /* Where a destination goes. */

@@ -54,7 +54,7 @@ struct udp_kernel {
  * @requeued, @arrived: what it gave back, and what came meanwhile
  * @local:	What bind() or the first use chose; @remote: connected to
  * @flow, @ping, @kernel: ways to the network, made when first needed
- * @route_to, @route, @route_real: the last decision of policy
+ * @route_to, @route, @route_real: the last decision of policy, as of @route_changes
  * @segment:	UDP_SEGMENT, 0: none
  * @so_error:	ICMP error that was not yet asked for
  * @errors:	With IP_RECVERR: the error queue, a ring of @n_errors from @first_error on
@@ -80,6 +80,7 @@ struct wgw_dgram_sock {
 	struct udp_kernel kernel[2]; /* IPv4, IPv6 */
 	struct stack_addr route_to, route_real;
 	enum wgw_route route;
+	unsigned int route_changes;
 	bool routed;
 	struct udp_alias alias[UDP_ALIASES];
 	unsigned int n_alias;

@@ -249,8 +249,11 @@ static void add_alias(struct wgw_dgram_sock *u, const struct stack_addr *asked,
 static enum wgw_route route(struct wgw_dgram_sock *u, const struct stack_addr *to,
 			    struct stack_addr *real)
 {
-	if (!u->routed || !stack_addr_equal(to, &u->route_to)) {
+	const unsigned int changes = u->sockets->t->changes;
+
+	if (!u->routed || u->route_changes != changes || !stack_addr_equal(to, &u->route_to)) {
 		u->routed = true;
+		u->route_changes = changes;
 		u->route_to = u->route_real = *to;
 		u->route = u->outside ? WGW_ROUTE_DIRECT
 				      : wgw_session_route(u->sock.quota->session, &u->route_real,

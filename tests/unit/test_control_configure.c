@@ -67,9 +67,12 @@ END_TEST
 
 START_TEST(a_prefix_moves_to_the_peer_that_claims_it_last)
 {
+	const unsigned int changes = core.t.changes;
+
 	ck_assert_int_eq(set("public_key=" KEY_B "\nallowed_ip=10.0.0.0/8\n"), 0);
 	ck_assert_uint_eq(owner_of("10.1.2.3"), 0x43);
 	ck_assert_uint_eq(peer(0x42)->config.allowed_ips.n, 0);
+	ck_assert_uint_ne(core.t.changes, changes); /* who has asked before asks again */
 	ck_assert_int_eq(set("public_key=" KEY_B "\nallowed_ip=-10.0.0.0/8\n"), 0);
 	ck_assert_uint_eq(owner_of("10.1.2.3"), 0);
 }

@@ -523,6 +523,26 @@ START_TEST(refused_destination_is_told)
 }
 END_TEST
 
+START_TEST(refused_destination_is_allowed_by_a_reload)
+{
+	struct wgw_dgram h;
+	char text[64];
+	int fd;
+
+	fake_start();
+	fake_session.route = WGW_ROUTE_REFUSED;
+	fd = udp_open();
+	send_to(fd, &app_peer, "lost");
+	fake_until(receive(fd, &h, text));
+	ck_assert_uint_eq(h.err, ENETUNREACH);
+	fake_session.route = WGW_ROUTE_TUNNEL;
+	fake_tunnel.changes++;
+	send_to(fd, &app_peer, "sent");
+	fake_until(fake_n_sent == 1);
+	ck_assert_mem_eq(fake_sent[0].bytes, "sent", 4);
+}
+END_TEST
+
 START_TEST(two_sockets_of_the_session_meet_on_loopback)
 {
 	static const struct stack_addr loopback = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1},
@@ -689,6 +709,7 @@ static Suite *suite(void)
 	tcase_add_test(t, plain_write_goes_to_the_peer_with_or_without_raw);
 	tcase_add_test(t, payload_that_looks_like_a_header_gets_one);
 	tcase_add_test(t, refused_destination_is_told);
+	tcase_add_test(t, refused_destination_is_allowed_by_a_reload);
 	tcase_add_test(t, two_sockets_of_the_session_meet_on_loopback);
 	tcase_add_test(t, host_loopback_is_reached_by_a_kernel_socket);
 	tcase_add_test(t, options_are_kept_by_cookie_and_bounded);
