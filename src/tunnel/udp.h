@@ -106,7 +106,7 @@ void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, u
 void udp_net_send(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const uint8_t *payload,
 		  size_t len);
 int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint32_t flags);
-/* @remote NULL: disconnects. 0 or -errno. */
+/* @remote NULL: disconnects. 0 or -errno: then the peer is the one before. */
 int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote);
 void udp_net_close(struct wgw_dgram_sock *u);
 

@@ -440,13 +440,15 @@ static int connect_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to,
 
 int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 {
+	const struct stack_addr old = u->remote;
+	const bool was_connected = u->connected;
 	struct stack_addr to, real;
 	enum wgw_route r;
 	bool here;
 	int err;
 
-	disconnect(u);
 	if (!remote) {
+		disconnect(u);
 		if (u->flow && !u->bound) { /* Linux gives a port up that nobody asked for */
 			flow_udp_free(u->flow);
 			u->flow = NULL;
@@ -467,9 +469,13 @@ int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 		return -ENETUNREACH;
 	if (here)
 		real = to;
+	disconnect(u);
 	err = r == WGW_ROUTE_DIRECT ? connect_kernel(u, &real) : connect_tunnel(u, &real, here);
-	if (err)
+	if (err) { /* Linux has not begun to change anything */
+		if (was_connected)
+			udp_net_connect(u, &old);
 		return err;
+	}
 	u->remote = *remote;
 	this_host(&u->remote);
 	u->connected = true;

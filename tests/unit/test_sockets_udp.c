@@ -327,6 +327,32 @@ START_TEST(write_right_after_connect_has_the_new_shape)
 }
 END_TEST
 
+/* 0: by policy, 1: by the kernel, which wants SO_BROADCAST for it */
+START_TEST(failed_connect_leaves_the_peer_as_it_is)
+{
+	static const struct stack_addr broadcast = {
+		{[10] = 0xff, [11] = 0xff, [12] = 127, [13] = 255, [14] = 255, [15] = 255}, 9};
+	struct wgw_op op;
+	int fd;
+
+	fake_start();
+	fd = udp_open();
+	fake_run(5);
+	connected(fd, &app_peer);
+	fake_session.route = _i ? WGW_ROUTE_TUNNEL : WGW_ROUTE_REFUSED;
+	close(connect_begin(fd, _i ? &broadcast : &other_peer, &op));
+	ck_assert_int_ne(op.err, 0);
+	fake_session.route = WGW_ROUTE_TUNNEL;
+	ck_assert_int_eq(write(fd, "on", 2), 2);
+	fake_run(5);
+	ck_assert_uint_eq(fake_n_sent, 1);
+	ck_assert_mem_eq(fake_sent[0].to.ip, app_peer.ip, 16);
+	op = (struct wgw_op){.code = WGW_OP_NAME, .cookie = app_cookie(fd)};
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	ck_assert_uint_eq(op.u.name.remote.port, app_peer.port);
+}
+END_TEST
+
 START_TEST(received_order_is_kept_across_connect)
 {
 	struct wgw_dgram h, first = {.port = 80};
@@ -701,6 +727,7 @@ static Suite *suite(void)
 	tcase_add_test(t, descriptors_that_come_along_are_closed);
 	tcase_add_test(t, what_was_written_before_connect_goes_to_where_it_was_addressed);
 	tcase_add_loop_test(t, write_right_after_connect_has_the_new_shape, 0, 2);
+	tcase_add_loop_test(t, failed_connect_leaves_the_peer_as_it_is, 0, 2);
 	tcase_add_test(t, received_order_is_kept_across_connect);
 	tcase_add_test(t, broken_off_connect_does_not_silence_the_socket);
 	tcase_add_test(t, held_datagrams_are_bounded);
