@@ -5,8 +5,9 @@
  * A datagram is one buffer of the largest size seen so far plus a list of the ranges that are
  * there. Overlapping ranges end the whole datagram (RFC 5722 for IPv6; Linux does so for IPv4 too),
  * an exact repetition is ignored. There are at most FRAGMENT_SETS_MAX datagrams, of at most
- * FRAGMENT_PIECES_MAX pieces each; the oldest gives way. Nothing wakes up to expire one: a late
- * fragment finds its datagram too old, and the limits bound the memory until then.
+ * FRAGMENT_PIECES_MAX pieces each; the oldest gives way. No source has more than half of them: then
+ * its own oldest does. Nothing wakes up to expire one: a late fragment finds its datagram too old,
+ * and the limits bound the memory until then, or until memory is given back (stack_trim).
  */
 #include "stack/internal.h"
 
@@ -81,26 +82,37 @@ static void free_set(struct stack *s, struct fragment_set **at)
 	free(set);
 }
 
+static bool is_old(const struct stack *s, const struct fragment_set *set)
+{
+	return s->now_ns - set->started_ns > FRAGMENT_TIMEOUT_S * NS_PER_S;
+}
+
 /* The datagram's set, made if need be, or NULL. The list is in order of age, youngest first. */
 static struct fragment_set **find(struct stack *s, const struct ip_packet *p, const struct piece *f)
 {
-	struct fragment_set **at = &s->fragments, *set;
+	struct fragment_set **at = &s->fragments, **oldest = NULL, **own = NULL, *set;
+	unsigned int n_own = 0;
 
 	while (*at) {
 		set = *at;
-		if (s->now_ns - set->started_ns > FRAGMENT_TIMEOUT_S * NS_PER_S) {
+		if (is_old(s, set)) {
 			free_set(s, at);
 			continue;
 		}
 		if (set->id == f->id && set->v6 == p->v6 && set->proto == f->proto &&
 		    stack_addr_equal(&set->from, &p->from) && stack_addr_equal(&set->to, &p->to))
 			return at;
-		if (!set->next && s->n_fragment_sets >= FRAGMENT_SETS_MAX) {
-			free_set(s, at);
-			break;
+		if (stack_addr_equal(&set->from, &p->from)) {
+			own = at;
+			n_own++;
 		}
+		oldest = at;
 		at = &set->next;
 	}
+	if (n_own >= FRAGMENT_SETS_MAX / 2)
+		free_set(s, own);
+	else if (s->n_fragment_sets >= FRAGMENT_SETS_MAX)
+		free_set(s, oldest);
 	set = calloc(1, sizeof(*set));
 	if (!set)
 		return NULL;
@@ -187,6 +199,16 @@ static uint8_t *assemble(const struct fragment_set *set, size_t *len)
 	return all;
 }
 
+/* RFC 6946: the only fragment of its datagram has nothing to do with others. */
+static uint8_t *alone(const struct ip_packet *p, const struct piece *f, size_t *len)
+{
+	struct fragment_set set = {.proto = f->proto, .v6 = p->v6, .total = f->len};
+
+	memcpy(set.header, p->start, p->v6 ? IP6_HEADER_BYTES : IP4_HEADER_BYTES);
+	set.data = (uint8_t *)(uintptr_t)f->data;
+	return assemble(&set, len);
+}
+
 bool fragments_add(struct stack *s, const struct ip_packet *p, uint8_t **whole, size_t *whole_len)
 {
 	struct fragment_set **at, *set;
@@ -194,6 +216,10 @@ bool fragments_add(struct stack *s, const struct ip_packet *p, uint8_t **whole, 
 
 	if (!describe(p, &f))
 		return false;
+	if (f.offset == 0 && !f.more) {
+		*whole = alone(p, &f, whole_len);
+		return *whole != NULL;
+	}
 	at = find(s, p, &f);
 	if (!at)
 		return false;
@@ -221,6 +247,18 @@ bool fragments_add(struct stack *s, const struct ip_packet *p, uint8_t **whole, 
 void fragments_release(uint8_t *whole)
 {
 	free(whole);
+}
+
+void fragments_trim(struct stack *s)
+{
+	struct fragment_set **at = &s->fragments;
+
+	while (*at) {
+		if (is_old(s, *at))
+			free_set(s, at);
+		else
+			at = &(*at)->next;
+	}
 }
 
 void fragments_free(struct stack *s)

@@ -3,8 +3,8 @@
  * icmp.c - ICMP and ICMPv6: echo both ways, and errors to whom they concern
  *
  * Echo requests to us are answered. Errors quote the packet that caused them; they count only if
- * that packet is from us and its ports (and for TCP its sequence number, RFC 5927) are those of
- * something that exists. Nothing else of ICMPv6 is looked at: a point-to-point interface has no
+ * that packet is from us and not to us, its ports (and for TCP its sequence number, RFC 5927) are
+ * those of something that exists, and an MTU that they tell is possible. Nothing else of ICMPv6 is looked at: a point-to-point interface has no
  * neighbours, routers or groups. What we send of our own accord is rate-limited.
  */
 #include "stack/internal.h"
@@ -144,6 +144,12 @@ static bool parse_quote(const struct ip_packet *icmp, struct ip_packet *q)
 		memcpy(q->from.ip, h + 8, 16);
 		memcpy(q->to.ip, h + 24, 16);
 		q->proto = h[6];
+		if (q->proto == PROTO_FRAGMENT) { /* a datagram of ours that left in fragments */
+			if (len < header + IP6_FRAGMENT_BYTES + 8 || get16(h + header + 2) > 7)
+				return false;
+			q->proto = h[header];
+			header += IP6_FRAGMENT_BYTES;
+		}
 	} else {
 		if (h[0] != IP4_FIRST_BYTE || (get16(h + 6) & IP4_FRAGMENT_OFFSET) != 0)
 			return false;
@@ -164,6 +170,18 @@ static uint32_t reported_mtu(const struct ip_packet *p)
 	return p->v6 ? get32(p->payload + 4) : get16(p->payload + 6);
 }
 
+/* What did not take the quoted packet takes less (RFC 1191 3), and all of IPv6's links take 1280
+ * bytes (RFC 8201 4). */
+static bool mtu_credible(const struct ip_packet *p, const struct ip_packet *quoted)
+{
+	uint32_t mtu = reported_mtu(p);
+
+	if (quoted->v6)
+		return mtu >= IP6_MTU_MIN_BYTES &&
+		       mtu < IP6_HEADER_BYTES + (uint32_t)get16(quoted->start + 4);
+	return mtu < get16(quoted->start + 2);
+}
+
 static void error_input(struct stack *s, const struct ip_packet *p, int err)
 {
 	struct ip_packet q;
@@ -171,6 +189,10 @@ static void error_input(struct stack *s, const struct ip_packet *p, int err)
 	struct flow *f;
 
 	if (!parse_quote(p, &q) || memcmp(q.from.ip, p->to.ip, sizeof(q.from.ip)) != 0)
+		return;
+	if (!p->looped && stack_is_local(s, &q.to)) /* that never left */
+		return;
+	if (err == EMSGSIZE && !mtu_credible(p, &q))
 		return;
 	switch (q.proto) {
 	case PROTO_TCP:

@@ -315,6 +315,8 @@ void ingress_packet(struct stack *s, const uint8_t *packet, size_t len, bool loo
 /* fragments.c - true: *whole is a packet of malloc'ed memory *whole_buf */
 bool fragments_add(struct stack *s, const struct ip_packet *p, uint8_t **whole, size_t *whole_len);
 void fragments_release(uint8_t *whole);
+/* Frees what is too old to become whole. */
+void fragments_trim(struct stack *s);
 void fragments_free(struct stack *s);
 
 /* egress.c */

@@ -15,6 +15,7 @@ enum {
 	 * (window.c) */
 	RX_SPACE_START_BYTES = 512 * 1024,
 	OOSEQ_PBUFS_MAX = 18432, /* of a connection: TCP_WND in segments of 1380 bytes */
+	OOSEQ_LEAST_BYTES = 256, /* what one of them counts for in the bounds below */
 	MEMORY_KEPT_BYTES = 3 * 1024 * 1024, /* free segments (memory.c) */
 	GRO_BLOCK_BYTES = 32 * 1024,	     /* segments of a batch that become one */
 	GRO_KEPT_BYTES = 1024 * 1024,	     /* free blocks of that size (memory.c) */
@@ -53,7 +54,7 @@ enum {
 	TIME_WAIT_MAX = 4096,
 	LISTENER_BACKLOG_MAX = 4096,
 
-	FRAGMENT_SETS_MAX = 64,
+	FRAGMENT_SETS_MAX = 64,	  /* half of them of one source */
 	FRAGMENT_PIECES_MAX = 64, /* per datagram */
 	FRAGMENT_TIMEOUT_S = 30,  /* Linux: ipfrag_time */
 

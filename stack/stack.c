@@ -177,6 +177,8 @@ bool stack_is_local(const struct stack *s, const struct stack_addr *a)
 
 void stack_trim(struct stack *s)
 {
+	stack_clock(s);
+	fragments_trim(s);
 	memory_trim();
 	board_trim();
 	written_trim(s);

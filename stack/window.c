@@ -12,7 +12,8 @@
  * what waits behind the hole reaches its middle. On a path that loses a percent, several losses of
  * one segment in a row are usual, and each takes one more product of rate and round trip.
  *
- * What waits, in order or not, counts for the stack's budget (limits.h).
+ * What waits, in order or not, counts for the stack's budget (limits.h), a small segment out of
+ * order for the memory that it takes.
  */
 #include "stack/internal.h"
 
@@ -84,7 +85,9 @@ static size_t reach(const struct tcp_pcb *pcb)
 void window_settle(struct flow *f)
 {
 	struct tcp_pcb *pcb = f->pcb;
-	u32_t bytes = pcb->ooseq ? pcb->ooseq_bytes : 0;
+	u32_t bytes =
+		pcb->ooseq ? LWIP_MAX(pcb->ooseq_bytes, (u32_t)pcb->ooseq_count * OOSEQ_LEAST_BYTES)
+			   : 0;
 
 	f->stack->rx_bytes += bytes;
 	f->stack->rx_bytes -= f->ooseq_bytes;

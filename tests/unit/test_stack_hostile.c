@@ -152,6 +152,62 @@ START_TEST(out_of_order_queue_is_bounded)
 }
 END_TEST
 
+START_TEST(a_walk_through_the_out_of_order_queue_ends)
+{
+	enum { WALK_MAX = 2048, ISLANDS = 3000, NEAR = 1000 }; /* every other byte from the first */
+	struct seen s = {0};
+	struct peer p;
+	uint32_t i;
+
+	peer_accept(&p, PEER4, 80, &s);
+	for (i = 1; i <= 2 * ISLANDS; i += 2) {
+		at(&p, ACK, i, "x", 1);
+		wire_forget();
+		h_recycle();
+	}
+	at(&p, ACK, 2 * NEAR, "x", 1);
+	at(&p, ACK, 2 * (WALK_MAX + 100), "x", 1); /* too far: as if lost */
+	for (i = 0; i < 2 * ISLANDS; i += 2) {
+		if (i == 2 * NEAR || i == 2 * (WALK_MAX + 100))
+			continue;
+		at(&p, ACK, i, "x", 1);
+		wire_forget();
+		h_recycle();
+	}
+	ck_assert_uint_eq(s.len, 2 * (WALK_MAX + 100));
+	at(&p, ACK, 2 * (WALK_MAX + 100), "x", 1);
+	ck_assert_uint_eq(s.len, 2 * ISLANDS);
+	free(s.data);
+}
+END_TEST
+
+/* Segments of one byte count for the memory that they take. */
+START_TEST(small_segments_out_of_order_are_bounded_in_all)
+{
+	enum { CONNECTIONS = 9, SEGMENTS = 18432 }; /* limits.h: 32 MiB, of 256 bytes each */
+	struct seen s[CONNECTIONS] = {0};
+	struct peer p[CONNECTIONS];
+	int n;
+
+	for (n = 0; n < CONNECTIONS; n++) {
+		peer_accept(&p[n], PEER4, (uint16_t)(80 + n), &s[n]);
+		for (uint32_t i = 1; i <= SEGMENTS; i++) {
+			h.in_batch = i % 100 != 0;
+			at(&p[n], ACK, 2 * i - 1, "x", 1);
+			wire_forget();
+			h_recycle();
+		}
+		h.in_batch = false;
+	}
+	at(&p[CONNECTIONS - 1], ACK, 0, "x", 1);
+	ck_assert_uint_eq(s[CONNECTIONS - 1].len, 1);
+	at(&p[0], ACK, 0, "x", 1);
+	ck_assert_uint_eq(s[0].len, 2);
+	for (n = 0; n < CONNECTIONS; n++)
+		free(s[n].data);
+}
+END_TEST
+
 START_TEST(a_filled_hole_delivers_everything_once)
 {
 	enum { BYTES = 200000, SEGMENT = 100 };
@@ -438,6 +494,8 @@ static void add(TCase *tc)
 	tcase_add_test(tc, overlapping_segments_beyond_the_window);
 	tcase_add_test(tc, a_fin_inside_later_data);
 	tcase_add_test(tc, out_of_order_queue_is_bounded);
+	tcase_add_test(tc, a_walk_through_the_out_of_order_queue_ends);
+	tcase_add_test(tc, small_segments_out_of_order_are_bounded_in_all);
 	tcase_add_test(tc, a_filled_hole_delivers_everything_once);
 	tcase_add_test(tc, an_acknowledged_window_probe);
 	tcase_add_test(tc, a_tiny_window_after_a_closed_one);
