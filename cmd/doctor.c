@@ -196,15 +196,13 @@ static void privileges(const struct wgw_program *p)
 static void failing(const struct wgw_program *p, enum wgw_obstacle obstacle)
 {
 	tell("  will fail", "raw and packet sockets, multicast, SCTP and the like; io_uring is "
-			    "refused, and programs "
-			    "do without");
+			    "refused, and programs do without");
 	if ((p->setuid && p->uid != geteuid()) || p->capabilities)
 		tell("", "whatever it needs its privileges for; where it needs them, let it start "
 			 "wgwrap instead");
 	if (obstacle == WGW_OBSTACLE_NO_PRELOAD)
 		tell("", "in detail: interfaces shown are the host's, some errnos of send and recv "
-			 "differ, and UDP sockets "
-			 "have no ancillary data once connected");
+			 "differ, and UDP sockets have no ancillary data once connected");
 }
 
 /** program() - what @file is and how it would be captured. Return: exit status */
@@ -262,8 +260,8 @@ static int take(int option, const char *value, void *ctx)
 
 int cmd_doctor(int argc, char **argv)
 {
-	static const char *const shared[] = {"config", "help",	  "endpoint", "listen-port", "ipv4",
-					     "ipv6",   "resolve", "lenient",  NULL};
+	static const char *const shared[] = {"config", "help", "endpoint", "listen-port",
+					     "ipv4",   "ipv6", "lenient",  NULL};
 	static const struct option own[] = {
 		{"wait", optional_argument, NULL, OPT_WAIT},
 		{"no-wait", no_argument, NULL, OPT_NO_WAIT},

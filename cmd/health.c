@@ -22,11 +22,9 @@ static int once(const struct wgw_health_options *o, bool metrics)
 {
 	struct wgw_tunnels list, one;
 	struct wgw_status *found;
-	struct wgw_rundir dir;
 	int status = CMD_OK;
 
-	wgw_rundir_open(&dir);
-	if (wgw_tunnels_list(&dir, &list))
+	if (wgw_tunnels_running(&list))
 		return CMD_FAILED;
 	one = list;
 	if (o->what || list.n == 0) {
@@ -40,8 +38,6 @@ static int once(const struct wgw_health_options *o, bool metrics)
 			status = CMD_UNHEALTHY;
 	}
 	wgw_tunnels_free(&list);
-	if (dir.fd >= 0)
-		close(dir.fd);
 	return cmd_flush(status);
 }
 

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "src/control/control.h"
@@ -56,20 +55,15 @@ int cmd_list(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	struct wgw_tunnels tunnels;
-	struct wgw_rundir dir;
 	bool quiet = false;
-	int status, err;
+	int status;
 
 	status = cmd_words_take(argc, argv, ":qh", options, take, &quiet);
 	if (status >= 0)
 		return status;
 	if (optind < argc)
 		return cmd_misuse(CMD_USAGE, "list", "list takes no arguments");
-	wgw_rundir_open(&dir);
-	err = wgw_tunnels_list(&dir, &tunnels);
-	if (dir.fd >= 0)
-		close(dir.fd);
-	if (err)
+	if (wgw_tunnels_running(&tunnels))
 		return CMD_FAILED;
 	print(&tunnels, quiet);
 	wgw_tunnels_free(&tunnels);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * show.c - "wgwrap show" and "wgwrap list": the running tunnels
+ * show.c - "wgwrap show": the running tunnels
  *
  * Arguments as wg(8)'s show takes them: [NAME|all] [FIELD|dump].
  */
@@ -56,27 +56,14 @@ static void print(const struct request *r, const struct wgw_tunnels *list, bool 
 	}
 }
 
-/** running() - all tunnels. Return: -1, or exit status */
-static int running(struct wgw_tunnels *list)
-{
-	struct wgw_rundir dir;
-	int err;
-
-	wgw_rundir_open(&dir);
-	err = wgw_tunnels_list(&dir, list);
-	if (dir.fd >= 0)
-		close(dir.fd);
-	return err ? CMD_FAILED : -1;
-}
-
 static int show(const struct request *r)
 {
 	struct wgw_tunnels list;
 	struct wgw_status *one;
-	int status = running(&list);
+	int status = CMD_OK;
 
-	if (status >= 0)
-		return status;
+	if (wgw_tunnels_running(&list))
+		return CMD_FAILED;
 	if (!r->what) {
 		print(r, &list, true);
 	} else {
@@ -85,7 +72,7 @@ static int show(const struct request *r)
 			print(r, &(struct wgw_tunnels){&one, 1}, false);
 	}
 	wgw_tunnels_free(&list);
-	return cmd_flush(status < 0 ? CMD_OK : status);
+	return cmd_flush(status);
 }
 
 /** take_words() - [NAME|all] [FIELD]. Return: -1, or exit status */

@@ -90,6 +90,18 @@ int wgw_tunnels_list(const struct wgw_rundir *dir, struct wgw_tunnels *out)
 	return 0;
 }
 
+int wgw_tunnels_running(struct wgw_tunnels *out)
+{
+	struct wgw_rundir dir;
+	int err;
+
+	wgw_rundir_open(&dir);
+	err = wgw_tunnels_list(&dir, out);
+	if (dir.fd >= 0)
+		close(dir.fd);
+	return err;
+}
+
 void wgw_tunnels_free(struct wgw_tunnels *list)
 {
 	for (size_t i = 0; i < list->n; i++)

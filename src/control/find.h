@@ -19,6 +19,8 @@ struct wgw_tunnels {
 int wgw_control_connect(const struct wgw_rundir *dir, const char name[WGW_TUNNEL_NAME_BYTES]);
 /* All that run in @dir. Returns 0, or -1 without memory. */
 int wgw_tunnels_list(const struct wgw_rundir *dir, struct wgw_tunnels *out);
+/* All that run in this user's runtime directory, which is opened for that. Returns as before. */
+int wgw_tunnels_running(struct wgw_tunnels *out);
 void wgw_tunnels_free(struct wgw_tunnels *list);
 /* Which of @list @what means: a label, the first digits of a name, or what -c takes (then by its
  * key). Returns an exit status: WGW_EXIT_OK and *found, WGW_EXIT_NOT_RUNNING, WGW_EXIT_USAGE (more

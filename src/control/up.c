@@ -182,13 +182,9 @@ int wgw_reload_running(const char *what)
 					 .reload = true};
 	struct wgw_tunnels list;
 	struct wgw_status *tunnel;
-	struct wgw_rundir dir;
 	int status;
 
-	wgw_rundir_open(&dir);
-	if (dir.fd >= 0)
-		close(dir.fd);
-	if (wgw_tunnels_list(&dir, &list))
+	if (wgw_tunnels_running(&list))
 		return WGW_EXIT_RUNTIME;
 	status = wgw_tunnels_find(&list, what, &tunnel);
 	if (status == WGW_EXIT_OK && tunnel->source[0] != '/') {

@@ -4,9 +4,11 @@
  *
  * Bytes are read into a growing buffer of at most PROXY_HEAD_MAX_BYTES and used from its head; what
  * comes behind a request (early data, pipelined messages) stays there and goes with the connection
- * when it is joined. What was used may have been a password, and is wiped. A client that does not finish its request in PROXY_HANDSHAKE_MS is dropped;
- * where there are PROXY_UNKNOWN_MAX of them the oldest gives way to a new one after
- * PROXY_PATIENCE_MS. One that goes away while its connect is under way calls it off.
+ * when it is joined. What was used may have been a password, and is wiped.
+ *
+ * A client that does not finish its request in PROXY_HANDSHAKE_MS is dropped; where there are
+ * PROXY_UNKNOWN_MAX of them the oldest gives way to a new one after PROXY_PATIENCE_MS. One that
+ * goes away while its connect is under way calls it off.
  */
 #include <errno.h>
 #include <netinet/in.h>

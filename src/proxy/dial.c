@@ -268,7 +268,7 @@ static void on_resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
 	wgw_job_queue(d->session->t->sockets, &d->job);
 }
 
-/* The only family that the session can use, or AF_UNSPEC. */
+/* The family that is asked for, or the only one that the session can use; else AF_UNSPEC. */
 static int only_family(const struct proxy_dial *d)
 {
 	const struct stack_addr v6 = {.ip = {0x20, 1}};
@@ -277,10 +277,10 @@ static int only_family(const struct proxy_dial *d)
 	struct wgw_session *s = d->session;
 	bool has4, has6;
 
-	has4 = stack_source_for(s->t->stack, &v4, &from);
-	has6 = stack_source_for(s->t->stack, &v6, &from);
 	if (d->options.family != AF_UNSPEC)
 		return d->options.family;
+	has4 = stack_source_for(s->t->stack, &v4, &from);
+	has6 = stack_source_for(s->t->stack, &v6, &from);
 	/* Of --direct destinations the host has its own addresses; two are always there. */
 	if (has4 == has6 || s->policy.direct.n > 2)
 		return AF_UNSPEC;

@@ -174,8 +174,7 @@ static const char *add_one(struct wgw_proxy_options *o, enum wgw_proxy_kind kind
 	if (s->target_host && (kind == WGW_PROXY_TCP || kind == WGW_PROXY_UDP) &&
 	    is_loopback(s->target_host))
 		return "the destination is in the tunnel, where there is no loopback (-R goes to "
-		       "this "
-		       "host)";
+		       "this host)";
 	if (path) {
 		s->path = strndup(path, f[0].len);
 	} else if (!port_of(&f[n - 3], 0, &s->port)) {

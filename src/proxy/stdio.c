@@ -4,7 +4,7 @@
  *
  * The tunnel process gets one end of a socket pair and treats it as a client of a forward; this
  * process moves bytes between the other end and its standard descriptors, which it does not hand
- * out. The first byte written is the keeper (src/tunnel/sockets.h): with it a reset is seen as one.
+ * out. The first byte written is the keeper (src/tunnel/end.c): with it a reset is seen as one.
  *
  * The end: when the peer has finished and everything was written out, status 0. A reset, a failed
  * connect, or an output that nobody reads is status 1.

@@ -50,8 +50,10 @@ int proxy_tls_prepare(struct wgw_proxy_options *o)
 		if (may_speak_tls(s) && !s->tls_cert) {
 			s->tls_cert = strdup(o->tls_cert);
 			s->tls_key = strdup(o->tls_key ? o->tls_key : o->tls_cert);
-			if (!s->tls_cert || !s->tls_key)
+			if (!s->tls_cert || !s->tls_key) {
+				wgw_say(WGW_SAY_ERROR, "out of memory");
 				return -1;
+			}
 		}
 		n += proxy_speaks_tls(s);
 	}
