@@ -25,13 +25,11 @@
  *    overflow, so loss is not taken for congestion up to a quarter (radio links, receivers that
  *    sleep); above, it is, for the sake of tiny queues.
  *  - A probe ends when the queue has grown, not when it has some length.
- *  - Who yields to a flow that does not heed loss (BBR's version 1, which Linux calls bbr) starves.
- *    Such a flow overflows the queue as often as it probes, once in eight round trips
- *    (draft-cardwell-iccrg-bbr-congestion-control-00 4.3.4); one that has halved its window first
- *    grows for half as many rounds as it had segments (RFC 5681 3.1). So who loses too much in one
- *    round of eight between two probes yields in vain, and does not heed loss for 5 to 10 s, until
- *    rounds that do are fewer, or until a probe finds that he has half of the path. What has half
- *    of it always yields.
+ *  - When all round trips of two rounds are so long that neither what we have in flight nor a
+ *    delayed ACK explains them, the shortest one is looked for at once, and if it is as long the
+ *    path is another: STARTUP. With the draft's 10 s of patience the window of the short path
+ *    makes the two cycles that remember the bandwidth forget it.
+ *  - Who yields to a flow that does not heed loss starves: yield.c says when loss is not heeded.
  */
 #include "stack/internal.h"
 
@@ -43,23 +41,19 @@ enum {
 	MARGIN_PERCENT = 99,   /* 1 % for our headers */
 	FULL_BW_ROUNDS = 3,
 	STARTUP_LOSS_EVENTS = 6,
-	LOSS_PARTS = 50, /* a flight may lose a 50th */
 	LOSS_PARTS_NO_QUEUE = 4,
-	VAIN_ROUNDS = 8, /* loss in one of so many: somebody does not heed it */
-	SPELL_ROUNDS_MIN = 16,
-	SHARE_EXCESS_PERCENT = 5, /* a probe that sends no more than this above says nothing */
-	HOLD_OUT_S = 5,
 	QUEUE_NS = NS_PER_MS, /* round trips longer than the least by this and a 32nd: a queue */
-	LOSS_SEGMENTS_MIN = 3,
 	MIN_SEGMENTS = 4,
 	COEXIST_ROUNDS = 63,
 	CLEAN_ROUNDS = 8,
 	EXTRA_ROUNDS = 5,
+	FAR_ROUNDS = 2,
 };
 
 /* What the draft calls MinRTTFilterLen and ProbeRTTInterval */
 #define MIN_RTT_WINDOW_NS     (10 * NS_PER_S)
 #define PROBE_RTT_INTERVAL_NS (5 * NS_PER_S)
+#define FAR_NS		      (250 * NS_PER_MS)
 #define UNLIMITED	      UINT64_MAX
 
 /* ---- the model ---- */
@@ -121,23 +115,11 @@ static bool queue_seen(const struct bbr *b)
 	return b->last_rtt_ns >= b->min_rtt_ns + b->min_rtt_ns / 32 + QUEUE_NS;
 }
 
-/* Loss is not heeded. */
-static bool holds_out(const struct flow *f)
-{
-	return f->tx.bbr.hold_out_ns > f->stack->now_ns;
-}
-
-static bool more_than_a_part(const struct flow *f, uint64_t lost, uint64_t inflight,
-			     unsigned int parts)
-{
-	return lost > inflight / parts && lost >= (uint64_t)LOSS_SEGMENTS_MIN * f->pcb->mss;
-}
-
 static bool too_many_lost(const struct flow *f, uint64_t lost, uint64_t inflight)
 {
 	unsigned int parts = queue_seen(&f->tx.bbr) ? LOSS_PARTS : LOSS_PARTS_NO_QUEUE;
 
-	return !holds_out(f) && more_than_a_part(f, lost, inflight, parts);
+	return !yield_holds_out(f) && lost_more_than(f, lost, inflight, parts);
 }
 
 static bool in_probe_bw(const struct bbr *b)
@@ -173,40 +155,6 @@ static unsigned int cwnd_percent(const struct bbr *b)
 	}
 }
 
-/* ---- the share of the path ---- */
-
-/*
- * A full queue's packets leave in proportion to those that arrive. Between probes our rate was r,
- * that of all together the path's, c; sending s > r in a probe brings d = c s / (c - r + s). So
- * our share r / c is r (s - d) / (d (s - r)).
- */
-static void measure_share(struct flow *f, const struct rate_sample *rs)
-{
-	struct bbr *b = &f->tx.bbr;
-	struct bbr_probe *p = &b->probe;
-	uint64_t now = f->stack->now_ns;
-	double r, s = p->rate, d;
-
-	if (!rs->any || rs->prior_delivered < p->from)
-		return;
-	if (p->got_ns == 0) { /* the first of the probe's packets has arrived */
-		p->got = f->tx.delivered;
-		p->got_ns = now;
-	}
-	if (rs->prior_delivered < p->to)
-		return;
-	p->from = UNLIMITED;
-	if (b->spell_ns == 0 || now == p->got_ns)
-		return;
-	r = (double)b->spell_delivered / (double)b->spell_ns;
-	d = (double)(f->tx.delivered - p->got) / (double)(now - p->got_ns);
-	b->spell_delivered = b->spell_ns = 0;
-	if (s > r * (100 + SHARE_EXCESS_PERCENT) / 100)
-		b->has_half = 2 * r * (s - d) >= d * (s - r);
-	if (b->has_half && holds_out(f))
-		b->hold_out_ns = now;
-}
-
 /* ---- states ---- */
 
 static void reset_signals(struct bbr *b)
@@ -231,11 +179,8 @@ static void start_down(struct flow *f)
 	struct bbr *b = &f->tx.bbr;
 	uint32_t r;
 
-	if (b->state == BBR_UP && f->stack->now_ns > b->probe.sent_ns) {
-		b->probe.to = f->tx.delivered;
-		b->probe.rate = (double)(f->tx.sent - b->probe.sent) /
-				(double)(f->stack->now_ns - b->probe.sent_ns);
-	}
+	if (b->state == BBR_UP)
+		yield_probe_ends(f);
 	reset_signals(b);
 	b->up_step = UNLIMITED;
 	f->stack->ops->random(f->stack->ctx, &r, sizeof(r));
@@ -247,32 +192,11 @@ static void start_down(struct flow *f)
 	b->state = BBR_DOWN;
 }
 
-/* What was lost while nothing was probed: is it any use to yield? */
-static void judge_spell(struct flow *f)
-{
-	struct bbr *b = &f->tx.bbr;
-	bool in_vain = b->spell_lossy * VAIN_ROUNDS >= b->spell_rounds && !b->has_half;
-	uint32_t r;
-
-	if (b->spell_rounds < SPELL_ROUNDS_MIN)
-		return;
-	b->spell_lossy = b->spell_rounds = 0;
-	if (in_vain && holds_out(f))
-		return;
-	if (!in_vain || b->hold_out_ns != 0) { /* just over: part of this loss is our own */
-		b->hold_out_ns = 0;
-		return;
-	}
-	f->stack->ops->random(f->stack->ctx, &r, sizeof(r));
-	b->hold_out_ns = f->stack->now_ns + HOLD_OUT_S * (NS_PER_S + (uint64_t)r % NS_PER_S);
-	b->inflight_high = UNLIMITED;
-}
-
 static void start_refill(struct flow *f)
 {
 	struct bbr *b = &f->tx.bbr;
 
-	judge_spell(f);
+	yield_judge(f);
 	reset_short_term(b);
 	b->up_rounds = 0;
 	b->up_acked = 0;
@@ -297,11 +221,7 @@ static void start_up(struct flow *f)
 {
 	struct bbr *b = &f->tx.bbr;
 
-	b->has_half = false; /* until this probe says so */
-	b->probe = (struct bbr_probe){.from = f->tx.delivered,
-				      .to = UNLIMITED,
-				      .sent = f->tx.sent,
-				      .sent_ns = f->stack->now_ns};
+	yield_probe_begins(f);
 	b->acks = BBR_ACKS_STARTING;
 	start_round(f);
 	b->full_bw = 0;
@@ -407,19 +327,22 @@ static void check_startup_loss(struct flow *f)
 	b->inflight_high = most(bdp(f, max_bw(b), 100), b->inflight_latest);
 }
 
-/* A round has ended. */
-static void note_spell(struct flow *f)
+/* A round trip that neither the two products that we have in flight nor an ACK's delay explains */
+static bool too_far(const struct bbr *b, uint64_t rtt_ns)
 {
-	struct bbr *b = &f->tx.bbr;
-	uint64_t now = f->stack->now_ns, all = b->round_delivered + b->round_lost;
+	return rtt_ns > 2 * b->min_rtt_ns + FAR_NS;
+}
 
-	if (b->state == BBR_CRUISE || (b->state == BBR_DOWN && holds_out(f))) {
-		b->spell_rounds++;
-		b->spell_lossy += more_than_a_part(f, b->round_lost, all, LOSS_PARTS);
-		b->spell_delivered += b->round_delivered;
-		b->spell_ns += now - b->round_began_ns;
-	}
-	b->round_began_ns = now;
+static void note_round_trip(struct bbr *b, const struct rate_sample *rs)
+{
+	if (b->round_rtt_ns == UNLIMITED)
+		return;
+	b->last_rtt_ns = b->round_rtt_ns;
+	b->round_rtt_ns = UNLIMITED;
+	if (!too_far(b, b->last_rtt_ns))
+		b->far_rounds = 0;
+	else if (b->far_rounds < FAR_ROUNDS && !rs->app_limited && b->state != BBR_PROBE_RTT)
+		b->far_rounds++;
 }
 
 static void update_signals(struct flow *f, const struct rate_sample *rs)
@@ -436,13 +359,11 @@ static void update_signals(struct flow *f, const struct rate_sample *rs)
 	} else if (!queue_seen(b)) {
 		raise_short_term(b);
 	}
-	note_spell(f);
+	yield_round_ends(f);
 	reset_signals(b);
 	b->bw_latest = rs->rate;
 	b->inflight_latest = rs->delivered;
-	if (b->round_rtt_ns != UNLIMITED)
-		b->last_rtt_ns = b->round_rtt_ns;
-	b->round_rtt_ns = UNLIMITED;
+	note_round_trip(b, rs);
 }
 
 /* Acknowledgements that come in bursts: how much more than the bandwidth accounts for */
@@ -533,7 +454,7 @@ static bool time_to_probe(const struct flow *f)
 	const struct bbr *b = &f->tx.bbr;
 	uint64_t rounds = least(bdp(f, bw(b), 100) / f->pcb->mss, COEXIST_ROUNDS);
 
-	if ((!b->lossy && !queue_seen(b)) || holds_out(f))
+	if ((!b->lossy && !queue_seen(b)) || yield_holds_out(f))
 		rounds = least(rounds, CLEAN_ROUNDS);
 	return f->stack->now_ns - b->cycle_ns > b->wait_ns || b->probe_rounds >= most(rounds, 1);
 }
@@ -615,6 +536,19 @@ static void leave_probe_rtt(struct flow *f)
 	b->state = BBR_CRUISE;
 }
 
+/* Nor does a queue: with little of ours in flight it was no shorter. The path is another one. */
+static void start_anew(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+
+	b->min_rtt_ns = b->probe_rtt_min_ns;
+	b->min_rtt_at_ns = f->stack->now_ns;
+	b->inflight_high = UNLIMITED;
+	b->full_bw_reached = false;
+	b->full_bw = 0;
+	b->full_bw_rounds = 0;
+}
+
 static uint64_t probe_rtt_cwnd(const struct flow *f)
 {
 	return most(bdp(f, bw(&f->tx.bbr), 50), (uint64_t)MIN_SEGMENTS * f->pcb->mss);
@@ -632,6 +566,8 @@ static void run_probe_rtt(struct flow *f)
 		b->probe_rtt_round = b->rounds;
 		start_round(f);
 	} else if (now > b->probe_rtt_done_ns && b->rounds > b->probe_rtt_round) {
+		if (too_far(b, b->probe_rtt_min_ns))
+			start_anew(f);
 		leave_probe_rtt(f);
 	}
 }
@@ -640,7 +576,8 @@ static void update_min_rtt(struct flow *f, const struct rate_sample *rs)
 {
 	struct bbr *b = &f->tx.bbr;
 	uint64_t now = f->stack->now_ns;
-	bool expired = now > b->probe_rtt_min_at_ns + PROBE_RTT_INTERVAL_NS;
+	bool far = rs->rtt_ns && b->far_rounds == FAR_ROUNDS;
+	bool expired = far || now > b->probe_rtt_min_at_ns + PROBE_RTT_INTERVAL_NS;
 
 	if (rs->rtt_ns &&
 	    (b->probe_rtt_min_ns == 0 || rs->rtt_ns < b->probe_rtt_min_ns || expired)) {
@@ -653,6 +590,7 @@ static void update_min_rtt(struct flow *f, const struct rate_sample *rs)
 		b->min_rtt_at_ns = b->probe_rtt_min_at_ns;
 	}
 	if (expired && b->state != BBR_PROBE_RTT && !b->idle_restart && b->rounds > 0) {
+		b->far_rounds += far; /* once */
 		b->prior_cwnd = f->tx.cwnd;
 		b->probe_rtt_done_ns = 0;
 		b->acks = BBR_ACKS_STOPPING;
@@ -713,7 +651,7 @@ static void set_cwnd(struct flow *f, const struct rate_sample *rs)
 static void bbr_acked(struct flow *f, const struct rate_sample *rs)
 {
 	update_round(f, rs);
-	measure_share(f, rs);
+	yield_measure(f, rs);
 	update_signals(f, rs);
 	update_extra(f, rs);
 	check_startup_done(f, rs);
@@ -752,6 +690,7 @@ static void bbr_restart(struct flow *f)
 	if (f->tx.app_limited == 0)
 		return;
 	b->idle_restart = true;
+	yield_restart(f);
 	b->extra_start_ns = f->stack->now_ns;
 	b->extra_acked = 0;
 	if (in_probe_bw(b))
@@ -767,7 +706,8 @@ static void bbr_init(struct flow *f)
 	uint64_t rtt = f->tx.srtt_ns ? f->tx.srtt_ns : NS_PER_MS;
 
 	memset(b, 0, sizeof(*b));
-	b->inflight_high = b->probe.from = UNLIMITED;
+	b->inflight_high = UNLIMITED;
+	yield_init(f);
 	reset_short_term(b);
 	b->min_rtt_ns = b->probe_rtt_min_ns = f->tx.srtt_ns;
 	b->min_rtt_at_ns = b->probe_rtt_min_at_ns = b->extra_start_ns = f->stack->now_ns;
@@ -783,6 +723,7 @@ const struct cc_ops cc_bbr = {
 	.lost = bbr_lost,
 	.congestion = bbr_congestion,
 	.timeout = bbr_timeout,
+	.undo = bbr_recovered,
 	.recovered = bbr_recovered,
 	.restart = bbr_restart,
 };

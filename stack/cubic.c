@@ -169,9 +169,25 @@ static void cubic_congestion(struct flow *f)
 
 static void cubic_timeout(struct flow *f)
 {
+	struct cubic *c = &f->tx.cubic;
+
+	c->prior_cwnd = f->tx.cwnd;
+	c->prior_ssthresh = c->ssthresh;
+	c->prior_w_max = c->w_max;
 	note_loss(f);
-	f->tx.cubic.timed_out = true;
+	c->timed_out = true;
 	f->tx.cwnd = f->pcb->mss;
+}
+
+static void cubic_undo(struct flow *f)
+{
+	struct cubic *c = &f->tx.cubic;
+
+	f->tx.cwnd = LWIP_MAX(f->tx.cwnd, c->prior_cwnd);
+	c->ssthresh = c->prior_ssthresh;
+	c->w_max = c->prior_w_max;
+	c->timed_out = false;
+	set_pacing_rate(f);
 }
 
 static void cubic_recovered(struct flow *f)
@@ -209,6 +225,7 @@ const struct cc_ops cc_cubic = {
 	.lost = cubic_lost,
 	.congestion = cubic_congestion,
 	.timeout = cubic_timeout,
+	.undo = cubic_undo,
 	.recovered = cubic_recovered,
 	.restart = cubic_restart,
 };

@@ -62,6 +62,22 @@ void recovery_spurious(struct flow *f)
 		t->reorder_mult++;
 }
 
+/* RFC 5682 3: the answers were late. RACK finds what of the flight was lost all the same. Whoever
+ * agreed to SACK and never sends any may just have had what lay behind a hole: he is believed
+ * once. */
+void recovery_undo(struct flow *f, struct rate_sample *rs)
+{
+	struct sender *t = &f->tx;
+
+	if (!rs->needless || t->reno || (t->undone && !t->sack_seen))
+		return;
+	t->undone = true;
+	board_unlose(t);
+	rs->prior_lost = t->lost;
+	t->phase = TX_OPEN;
+	t->cc->undo(f);
+}
+
 /* RFC 8985 6.2 steps 2 and 3 */
 void recovery_delivered(struct flow *f, const struct tx_seg *e)
 {

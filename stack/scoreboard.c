@@ -68,6 +68,19 @@ static void append(struct sender *t, struct tx_list *list, uint64_t index)
 	list->last = index;
 }
 
+static void prepend(struct sender *t, struct tx_list *list, uint64_t index)
+{
+	struct tx_seg *e = board_at(t, index);
+
+	e->prev = 0;
+	e->next = list->first;
+	if (list->first)
+		board_at(t, list->first)->prev = index;
+	else
+		list->last = index;
+	list->first = index;
+}
+
 static void unlink_from(struct sender *t, struct tx_list *list, struct tx_seg *e)
 {
 	if (e->prev)
@@ -244,11 +257,11 @@ void board_sack(struct flow *f, const struct sack_block *b, board_delivered *del
 		if (seq_before(b->right, e->end))
 			break;
 		withdraw(t, e);
+		delivered(f, e, rs);
 		e->state = TX_SACKED;
 		e->skip = at + 1;
 		t->sacked += tx_len(e);
 		t->sacked_segs++;
-		delivered(f, e, rs);
 	}
 }
 
@@ -257,7 +270,29 @@ void board_unsack(struct sender *t)
 	uint64_t i;
 
 	for (i = t->head; i < t->tail; i++) {
-		if (board_at(t, i)->state == TX_SACKED)
-			board_lose(t, i);
+		struct tx_seg *e = board_at(t, i);
+
+		if (e->state != TX_SACKED)
+			continue;
+		board_lose(t, i);
+		e->again = true; /* it was delivered once */
+	}
+}
+
+/* Such segments left in sequence order, and before everything that was sent again. */
+void board_unlose(struct sender *t)
+{
+	uint64_t i;
+
+	for (i = t->tail; i-- > t->head;) {
+		struct tx_seg *e = board_at(t, i);
+
+		if (e->state != TX_LOST || e->again)
+			continue;
+		withdraw(t, e);
+		e->state = TX_OUT;
+		prepend(t, &t->by_time, i);
+		t->inflight += tx_len(e);
+		e->lost = t->lost;
 	}
 }

@@ -350,7 +350,10 @@ static void delivered(struct flow *f, struct tx_seg *e, struct rate_sample *rs)
 	t->delivered_ns = now;
 	if (!e->again && (rs->rtt_ns == 0 || now - e->sent_ns < rs->rtt_ns))
 		rs->rtt_ns = LWIP_MAX(now - e->sent_ns, 1u);
+	rs->needless |= t->phase == TX_TIMEOUT && e->state == TX_LOST && !e->again;
 	recovery_delivered(f, e);
+	if (e->again && now - e->sent_ns < t->min_rtt_ns)
+		return; /* the first transmission's answer: when that left is not known any more */
 	if (rs->any && (e->sent_ns < rs->sent_ns ||
 			(e->sent_ns == rs->sent_ns && TCP_SEQ_LT(e->end, rs->end))))
 		return;
@@ -495,6 +498,7 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 	}
 	if (duplicate)
 		recovery_spurious(f);
+	recovery_undo(f, &rs);
 	probe_answered(f, ack, duplicate);
 	end_recovery(f, ack);
 	if (t->sack_seen)

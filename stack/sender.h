@@ -58,13 +58,14 @@ struct tx_list {
  * @rtt_ns:	0: none
  * @acked, @newly_lost: Bytes delivered and lost by this acknowledgement
  * @inflight:	Bytes in flight when the sample's segment was sent
+ * @needless:	What the last timeout took for lost was delivered, and had not been sent again
  */
 struct rate_sample {
 	uint64_t rate, delivered, lost, prior_delivered, prior_lost, prior_ns, send_ns;
 	uint64_t rtt_ns;
 	uint32_t acked, newly_lost, inflight, prior_inflight, end;
 	uint64_t sent_ns;
-	bool any, app_limited;
+	bool any, app_limited, needless;
 };
 
 /* A congestion controller: sets sender.cwnd and sender.pacing_rate. */
@@ -77,6 +78,8 @@ struct cc_ops {
 	/* Recovery begins: first loss of a flight */
 	void (*congestion)(struct flow *f);
 	void (*timeout)(struct flow *f);
+	/* The last timeout was needless */
+	void (*undo)(struct flow *f);
 	/* All that was in flight when recovery began is acknowledged */
 	void (*recovered)(struct flow *f);
 	/* Sending starts again after nothing was in flight */
@@ -97,6 +100,7 @@ enum bbr_state {
 
 /**
  * struct bbr_probe - what the last probe has sent, and what has arrived of it
+ * @before:	Bytes per nanosecond delivered since the probe before, without what that did
  * @from, @to:	The values of sender.delivered when its first packet and when the first one after it
  *		left; UINT64_MAX: that is not known, or not of interest
  * @sent, @sent_ns: Bytes sent by this connection before it, and when it began
@@ -105,7 +109,7 @@ enum bbr_state {
  */
 struct bbr_probe {
 	uint64_t from, to, sent, sent_ns, got, got_ns;
-	double rate;
+	double rate, before;
 };
 
 /**
@@ -116,7 +120,8 @@ struct bbr_probe {
  * @round_bw, @full_bw, @full_bw_rounds: Does the bandwidth still grow?
  * @lossy: The last probe lost too much
  * @spell_rounds, @spell_lossy: Rounds since the last probe's end, those that lost much
- * @spell_delivered, @spell_ns: What was delivered since then, and in which time
+ * @spell_delivered, @spell_ns: What was delivered in them, and in which time
+ * @round_began_ns: 0: that is not known
  * @has_half:	No less than half of the path, said the last probe
  * @hold_out_ns: Until then loss is not heeded
  */
@@ -134,7 +139,7 @@ struct bbr {
 	struct bbr_probe probe;
 	uint64_t extra_start_ns, extra_acked, extra_filter[2];
 	uint32_t prior_cwnd;
-	unsigned int full_bw_rounds, up_rounds, extra_rounds, loss_events;
+	unsigned int full_bw_rounds, up_rounds, extra_rounds, loss_events, far_rounds;
 	enum {
 		BBR_ACKS_NONE,
 		BBR_ACKS_REFILLING,
@@ -148,6 +153,7 @@ struct bbr {
 
 struct cubic {
 	uint32_t ssthresh, w_max, w_est;
+	uint32_t prior_cwnd, prior_ssthresh, prior_w_max; /* before a timeout */
 	uint64_t epoch_ns, k_ns;
 	uint32_t origin, est_acked, partial;
 	uint64_t prr_delivered, prr_out, prr_at_start;
@@ -172,7 +178,7 @@ struct sack_block {
  * @spurious_ns: When a retransmission was last found needless
  * @app_limited: The value of @delivered up to which samples are limited by the program; 0: none
  * @backoff:	Timeouts since a round trip was last measured; @stalled: nothing was acknowledged
- *		since the last one
+ *		since the last one; @undone: one was found needless
  * @timer_ns:	Probe (if @timer_is_probe) or retransmission timeout; 0: not running
  * @progress_ns: What the retransmission timeout counts from
  * @reorder_ns:	When RACK has to look again; 0: no need
@@ -185,7 +191,7 @@ struct sack_block {
  */
 struct sender {
 	bool on, probing, probe_again, reno, sack_seen, timer_is_probe, reordering_seen, forced,
-		late, stalled;
+		late, stalled, undone;
 	enum { TX_OPEN, TX_RECOVERY, TX_TIMEOUT } phase;
 
 	struct tx_seg *ring;
@@ -228,6 +234,25 @@ static inline uint64_t most(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* What of a flight may be lost while probing */
+enum { LOSS_PARTS = 50 };
+
+/* yield.c: whether BBR heeds loss */
+/* More than so many parts of @inflight, and more than may happen to anybody */
+bool lost_more_than(const struct flow *f, uint64_t lost, uint64_t inflight, unsigned int parts);
+/* Loss is not heeded. */
+bool yield_holds_out(const struct flow *f);
+void yield_init(struct flow *f);
+void yield_restart(struct flow *f);
+/* Before bbr.c's counts of the round begin anew */
+void yield_round_ends(struct flow *f);
+void yield_probe_begins(struct flow *f);
+void yield_probe_ends(struct flow *f);
+/* After each acknowledgement: has the probe arrived? */
+void yield_measure(struct flow *f, const struct rate_sample *rs);
+/* The next probe is due: what has become of the loss since the last one */
+void yield_judge(struct flow *f);
+
 /* scoreboard.c */
 static inline struct tx_seg *board_at(const struct sender *t, uint64_t index)
 {
@@ -256,6 +281,8 @@ typedef void board_delivered(struct flow *f, struct tx_seg *e, struct rate_sampl
 bool board_ack(struct flow *f, uint32_t ack, board_delivered *delivered, struct rate_sample *rs);
 void board_sack(struct flow *f, const struct sack_block *b, board_delivered *delivered,
 		struct rate_sample *rs);
+/* What was taken for lost and not sent again is in flight. */
+void board_unlose(struct sender *t);
 /* The peer has gone back on its SACKs. */
 void board_unsack(struct sender *t);
 
@@ -270,6 +297,8 @@ void recovery_delivered(struct flow *f, const struct tx_seg *e);
 void recovery_detect(struct flow *f);
 /* Segment @index is lost; the first one of a flight begins recovery. */
 void recovery_mark(struct flow *f, uint64_t index);
+/* If @rs says that the last timeout was needless, what has not been sent again is in flight. */
+void recovery_undo(struct flow *f, struct rate_sample *rs);
 /* A segment was sent again for nothing: reordering takes longer than assumed. */
 void recovery_spurious(struct flow *f);
 

@@ -206,6 +206,46 @@ START_TEST(a_lost_flight_is_sent_again_in_order_after_the_timeout)
 }
 END_TEST
 
+/* The path has become longer: answers come to what the timeout took for lost (RFC 5682). */
+static void a_late_flight_is_not_sent_again(enum flow_congestion congestion)
+{
+	enum { LATE_MS = 600, FLIGHT = 10 };
+	struct flow_options options = {.congestion = congestion};
+	struct flow_info info;
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, &options);
+	uint32_t base = p.ack;
+	int i;
+
+	flow_write(f, data, FLIGHT * MSS);
+	h_pass_ms(LATE_MS);
+	wire_forget(); /* the flight, a probe, and the head once or twice */
+	for (i = 2; i <= FLIGHT; i += 2) {
+		p.ack = base + (uint32_t)i * MSS;
+		peer_send(&p, ACK, NULL, 0);
+		h_pass_ms(1);
+	}
+	i = next_sent(base); /* but the one that was the probe */
+	ck_assert(i == -1 || i == FLIGHT - 1);
+	ck_assert_int_eq(next_sent(base), -1);
+	flow_info(f, &info);
+	ck_assert_uint_ge(info.cwnd, FLIGHT * MSS);
+	ck_assert_uint_ge(info.srtt_ns, LATE_MS / 8 * (uint64_t)1000000);
+}
+
+START_TEST(a_late_flight_is_not_sent_again_by_bbr)
+{
+	a_late_flight_is_not_sent_again(FLOW_BBR);
+}
+END_TEST
+
+START_TEST(a_late_flight_is_not_sent_again_by_cubic)
+{
+	a_late_flight_is_not_sent_again(FLOW_CUBIC);
+}
+END_TEST
+
 /* A peer without SACK has all but the first segment, and says so when that comes again. When the
  * others left says nothing: a timeout that is measured so is longer each time. */
 START_TEST(what_waited_behind_a_hole_does_not_tell_the_round_trip)
@@ -586,6 +626,8 @@ static void add(TCase *tc)
 	tcase_add_test(tc, the_last_segment_is_probed_before_the_timeout);
 	tcase_add_test(tc, a_lost_flight_is_sent_again_in_order_after_the_timeout);
 	tcase_add_test(tc, what_waited_behind_a_hole_does_not_tell_the_round_trip);
+	tcase_add_test(tc, a_late_flight_is_not_sent_again_by_bbr);
+	tcase_add_test(tc, a_late_flight_is_not_sent_again_by_cubic);
 	tcase_add_test(tc, a_path_that_has_become_slower_than_the_timeout_is_measured);
 	tcase_add_test(tc, a_late_segment_widens_the_patience_with_reordering);
 	tcase_add_test(tc, a_peer_that_takes_back_its_sacks_gets_everything_again);
