@@ -181,6 +181,8 @@ int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int 
 		return path_fd;
 	/* First, so that the tunnel process never finds a listener that does not listen. */
 	rc = wgw_raw_listen(fd, backlog);
+	if (rc == 0)
+		rc = wgw_repr_tell_inherited(s, fd, tag);
 	if (rc == 0) {
 		wgw_repr_op_init(s, &op, WGW_OP_LISTEN, fd, tag);
 		wgw_repr_addr_any(tag, &any);

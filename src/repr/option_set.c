@@ -60,7 +60,9 @@ static int set_op(const struct wgw_repr_session *s, int fd, uint64_t tag, int le
 	return rc < 0 ? rc : wgw_repr_tag_change(fd, WGW_TAG_OPTIONS, 0);
 }
 
-static bool is_connected(const struct wgw_repr_session *s, int fd, uint64_t tag)
+/* Whether the tunnel process has a connection that an option is for, or a listener whose
+ * connections inherit it. */
+static bool is_told_at_once(const struct wgw_repr_session *s, int fd, uint64_t tag)
 {
 	struct wgw_label label;
 	enum wgw_repr_tcp_state state;
@@ -68,7 +70,28 @@ static bool is_connected(const struct wgw_repr_session *s, int fd, uint64_t tag)
 	if (wgw_tag_kind(tag) != WGW_KIND_TCP)
 		return false;
 	state = wgw_repr_tcp_state(s, fd, tag, &label);
-	return state == WGW_REPR_CONNECTED || state == WGW_REPR_CONNECTING;
+	return state == WGW_REPR_CONNECTED || state == WGW_REPR_CONNECTING ||
+	       state == WGW_REPR_LISTENING;
+}
+
+int wgw_repr_tell_inherited(const struct wgw_repr_session *s, int fd, uint64_t tag)
+{
+	static const int one = 1;
+	struct linger linger = {0};
+	socklen_t len = sizeof(linger);
+	int on = 0, rc = 0;
+
+	if (tag & WGW_TAG_NODELAY)
+		rc = set_op(s, fd, tag, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (!(tag & WGW_TAG_INHERITED)) /* the others are as they are at first */
+		return rc;
+	if (rc == 0 && wgw_raw_getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 &&
+	    linger.l_onoff)
+		rc = set_op(s, fd, tag, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	len = sizeof(on);
+	if (rc == 0 && wgw_raw_getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &len) == 0 && on)
+		rc = set_op(s, fd, tag, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	return rc;
 }
 
 static int set_in_tag(const struct wgw_repr_session *s, int fd, uint64_t tag,
@@ -92,13 +115,14 @@ static int set_in_tag(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	if (option->bit == WGW_TAG_RECVERR && wgw_tag_kind(tag) == WGW_KIND_TCP)
 		return 0;
 	if (option->bit != WGW_TAG_RECVERR &&
-	    (option->bit != WGW_TAG_NODELAY || !is_connected(s, fd, tag)))
+	    (option->bit != WGW_TAG_NODELAY || !is_told_at_once(s, fd, tag)))
 		return 0;
 	value = value != 0;
 	return set_op(s, fd, tag, option->level, option->name, &value, sizeof(value));
 }
 
-/* SO_LINGER and SO_KEEPALIVE are read from the socket at connect; later ones are told. */
+/* SO_LINGER and SO_KEEPALIVE are read from the socket at connect and listen; later ones are
+ * told. */
 static int set_native(const struct wgw_repr_session *s, int fd, uint64_t tag, int name,
 		      const void *value, socklen_t len)
 {
@@ -108,7 +132,7 @@ static int set_native(const struct wgw_repr_session *s, int fd, uint64_t tag, in
 	if (rc == 0 && name != SO_REUSEADDR && wgw_tag_kind(tag) == WGW_KIND_TCP &&
 	    !(tag & WGW_TAG_INHERITED))
 		rc = wgw_repr_tag_change(fd, WGW_TAG_INHERITED, 0);
-	if (rc == 0 && (name == SO_LINGER || name == SO_KEEPALIVE) && is_connected(s, fd, tag))
+	if (rc == 0 && (name == SO_LINGER || name == SO_KEEPALIVE) && is_told_at_once(s, fd, tag))
 		return set_op(s, fd, tag, SOL_SOCKET, name, value, len);
 	return rc;
 }

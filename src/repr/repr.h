@@ -162,6 +162,9 @@ int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 			void *value, socklen_t *len);
 int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
 			const void *value, socklen_t len);
+/* Of a socket that is to listen: tells the tunnel process what it was not told when it was set, and
+ * connections inherit. 0 or -errno. */
+int wgw_repr_tell_inherited(const struct wgw_repr_session *s, int fd, uint64_t tag);
 
 /* Bytes written to a TCP socket and not yet acknowledged by the peer, as SIOCOUTQ counts them, or
  * with

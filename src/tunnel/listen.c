@@ -337,7 +337,7 @@ static void on_accept(struct flow_listener *f, struct flow *flow, void *arg)
 	flow_addrs(flow, &c->local, &c->remote);
 	wgw_flow_own(c, flow);
 	if (c->sock.options)
-		c->far->options(c);
+		wgw_conn_options(c);
 	/* not inside the stack's callback: the listener may turn out to be gone */
 	wgw_job_queue(l->sockets, &l->job);
 }
@@ -390,6 +390,8 @@ static void kernel_accept(struct wgw_watch *w, uint32_t events)
 			wgw_sockaddr_to(&ss, &c->local);
 		if (wgw_relay_own(c, fd, false) != 0)
 			wgw_conn_drop(c);
+		else if (c->sock.options)
+			wgw_conn_options(c);
 	}
 	serve_waiting(l);
 }
@@ -407,8 +409,8 @@ void wgw_listen_identify(struct wgw_conn *c)
 			wgw_kept_become(s, wgw_container(old, struct wgw_kept, sock), &c->sock);
 		if (wgw_sock_insert(s, &c->sock) < 0)
 			c->sock.cookie = 0;
-		else if (c->sock.options && c->far)
-			c->far->options(c);
+		else if (c->sock.options)
+			wgw_conn_options(c);
 	}
 	close(fd);
 }

@@ -257,22 +257,10 @@ static int do_bind(struct talk *k)
 /* What a changed option means at once; others matter when the socket connects. */
 static void apply_options(struct wgw_sock *sock)
 {
-	if (sock->role == WGW_ROLE_CONN) {
-		struct wgw_conn *c = wgw_container(sock, struct wgw_conn, sock);
-		const struct wgw_option *o = wgw_option_get(sock, SOL_SOCKET, SO_LINGER);
-		struct linger linger = {0};
-
-		if (o && o->len >= sizeof(linger)) {
-			memcpy(&linger, o->value, sizeof(linger));
-			c->flags &= ~(uint32_t)WGW_CONNECT_LINGER;
-			c->flags |= linger.l_onoff ? WGW_CONNECT_LINGER : 0;
-			c->linger_s = (uint16_t)linger.l_linger;
-		}
-		if (c->far)
-			c->far->options(c);
-	} else if (sock->role == WGW_ROLE_DGRAM) {
+	if (sock->role == WGW_ROLE_CONN)
+		wgw_conn_options(wgw_container(sock, struct wgw_conn, sock));
+	else if (sock->role == WGW_ROLE_DGRAM)
 		wgw_udp_options(sock);
-	}
 }
 
 static void answer_bind(struct talk *k, unsigned int tries);

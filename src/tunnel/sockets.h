@@ -388,6 +388,8 @@ void wgw_conn_outcome(struct wgw_conn *c, int err);
  * ended. */
 void wgw_conn_drop(struct wgw_conn *c);
 void wgw_conn_abort(struct wgw_conn *c);
+/* What its options mean at once. */
+void wgw_conn_options(struct wgw_conn *c);
 /* struct tcp_info of linux/tcp.h into @value (WGW_OPTION_MAX_BYTES). 0 or errno. */
 int wgw_conn_tcp_info(struct wgw_conn *c, uint8_t *value, uint32_t *len);
 /* Bytes that the application has written and the peer has not acknowledged, and of them those that

@@ -134,6 +134,24 @@ void wgw_conn_abort(struct wgw_conn *c)
 	wgw_conn_drop(c);
 }
 
+void wgw_conn_options(struct wgw_conn *c)
+{
+	const struct wgw_option *o = wgw_option_get(&c->sock, SOL_SOCKET, SO_LINGER);
+	struct linger linger;
+
+	if (o && o->len >= sizeof(linger)) {
+		memcpy(&linger, o->value, sizeof(linger));
+		c->flags &= ~(uint32_t)WGW_CONNECT_LINGER;
+		c->flags |= linger.l_onoff ? WGW_CONNECT_LINGER : 0;
+		/* the kernel reads it as an unsigned number */
+		c->linger_s = (uint16_t)((unsigned int)linger.l_linger < UINT16_MAX
+						 ? (unsigned int)linger.l_linger
+						 : UINT16_MAX);
+	}
+	if (c->far)
+		c->far->options(c);
+}
+
 bool wgw_conn_app_reset(const struct wgw_conn *c)
 {
 	return c->app.events & EPOLLERR ||

@@ -296,6 +296,29 @@ CASE(accept_inherits_options)
 	       get_int(fd, SOL_SOCKET, SO_ACCEPTCONN));
 }
 
+CASE(accept_inherits_a_reset)
+{
+	const struct linger now = {1, 0};
+
+	for (int later = 0; later < 2; later++) { /* set before listen(), and after */
+		int listener = tcp_socket(false, 0), fd;
+		char hello[5];
+
+		if (!later)
+			setsockopt(listener, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		did("bind", bind_to(listener, "0.0.0.0", 0));
+		did("listen", listen(listener, 5));
+		if (later)
+			setsockopt(listener, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		dial(false, local_port(listener), "hello");
+		fd = accept(listener, NULL, NULL);
+		said("recv", recv(fd, hello, sizeof(hello), MSG_WAITALL));
+		close(fd);
+		report("dialled");
+		close(listener);
+	}
+}
+
 CASE(accepted_states)
 {
 	int port, listener = listener_on("0.0.0.0", &port, 5), fd;

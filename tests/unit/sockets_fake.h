@@ -178,6 +178,7 @@ struct flow {
 	bool in_fin;
 	size_t unacked;
 	uint32_t owner;
+	struct flow_options options;
 };
 
 static struct flow fake_flows[FAKE_FLOWS];
@@ -230,7 +231,7 @@ void flow_set_ops(struct flow *f, const struct flow_ops *ops, void *arg)
 
 void flow_set_options(struct flow *f, const struct flow_options *options)
 {
-	(void)f, (void)options;
+	f->options = *options;
 }
 
 void flow_addrs(const struct flow *f, struct stack_addr *local, struct stack_addr *remote)

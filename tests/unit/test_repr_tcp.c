@@ -7,6 +7,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include "src/repr/option_table.h"
 #include "tests/unit/repr_fixture.h"
 #include "tests/unit/run_suite.h"
 
@@ -477,6 +478,37 @@ START_TEST(listener_gets_connections_with_their_peers)
 }
 END_TEST
 
+/* What the tunnel process knows of an option, as a program's own int. */
+static int told_of(int fd, int level, int name)
+{
+	const struct wgw_repr_option option = {.level = level, .name = name, .initial = -1};
+
+	return wgw_repr_option_kept(&session, fd, tag_of(fd), &option);
+}
+
+/* 0: set before listen(), 1: after */
+START_TEST(listener_tells_what_connections_inherit)
+{
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(8080)};
+	int fd = wgw_repr_socket(&session, AF_INET6, SOCK_STREAM, 0), one = 1;
+
+	ck_assert_int_eq(wgw_repr_bind(&session, fd, tag_of(fd), &in6, sizeof(in6)), 0);
+	if (_i)
+		ck_assert_int_eq(wgw_repr_listen(&session, fd, tag_of(fd), 5), 0);
+	ck_assert_int_eq(wgw_repr_setsockopt(&session, fd, tag_of(fd), IPPROTO_TCP, TCP_NODELAY,
+					     &one, sizeof(one)),
+			 0);
+	ck_assert_int_eq(wgw_repr_setsockopt(&session, fd, tag_of(fd), SOL_SOCKET, SO_KEEPALIVE,
+					     &one, sizeof(one)),
+			 0);
+	if (!_i)
+		ck_assert_int_eq(wgw_repr_listen(&session, fd, tag_of(fd), 5), 0);
+	ck_assert_int_eq(told_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	ck_assert_int_eq(told_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	close(fd);
+}
+END_TEST
+
 START_TEST(a_connection_from_elsewhere_is_not_accepted)
 {
 	int fd = tcp_socket(0);
@@ -536,6 +568,7 @@ int main(void)
 	tcase_add_test(tc, addresses_are_checked_as_linux_does);
 	tcase_add_test(tc, creation_is_checked_as_linux_does);
 	tcase_add_test(tc, listener_gets_connections_with_their_peers);
+	tcase_add_loop_test(tc, listener_tells_what_connections_inherit, 0, 2);
 	tcase_add_test(tc, a_connection_from_elsewhere_is_not_accepted);
 	tcase_add_test(tc, bind_and_listen_report_the_tunnels_errno);
 	suite_add_tcase(suite, tc);

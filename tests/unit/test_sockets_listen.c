@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 
 static const struct stack_addr any4 = {{[10] = 0xff, [11] = 0xff}, 0};
@@ -290,6 +291,41 @@ START_TEST(reuseport_listeners_take_turns)
 	inbound(8080);
 	fake_run(10);
 	ck_assert_int_ge(app_accept(b), 0);
+}
+END_TEST
+
+static void app_set(int fd, int level, int name, const void *value, uint32_t len)
+{
+	struct wgw_op op = {.code = WGW_OP_SETOPT, .cookie = app_cookie(fd)};
+
+	op.u.option.level = level;
+	op.u.option.name = name;
+	op.u.option.len = len;
+	memcpy(op.u.option.value, value, len);
+	ck_assert_int_eq(app_op(&op, -1), 0);
+}
+
+START_TEST(connections_inherit_what_their_listener_was_told)
+{
+	static const struct linger now = {1, 0};
+	static const int one = 1;
+	int fd = app_stream(), c;
+	struct wgw_op op;
+	struct flow *f;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	app_set(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	app_set(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	f = inbound(8080);
+	fake_run(5);
+	ck_assert(f->options.nodelay);
+	c = app_accept(fd);
+	ck_assert_int_ge(c, 0);
+	fake_run(5);
+	close(c);
+	fake_run(5);
+	ck_assert(f->aborted);
 }
 END_TEST
 
@@ -622,6 +658,7 @@ static Suite *suite(void)
 	tcase_add_test(t, port_of_a_closed_listener_takes_no_syn);
 	tcase_add_test(t, connection_to_a_closed_listener_is_reset);
 	tcase_add_test(t, reuseport_listeners_take_turns);
+	tcase_add_test(t, connections_inherit_what_their_listener_was_told);
 	tcase_add_test(t, bind_follows_linux);
 	tcase_add_loop_test(t, loopback_reaches_the_sessions_wildcard_listener, 0, 2);
 	tcase_add_loop_test(t, direct_connection_carries_data_fin_and_reset, 0, 3);
