@@ -54,7 +54,7 @@ struct port {
  * @port:	In the tunnel, or NULL: @kernel is a listener of the host
  * @waiting:	Connections in state DELIVER, @n_waiting of them, oldest first
  * @retry, @wait_ms: when the application's backlog is tried again
- * @kernel_paused: @kernel is not watched meanwhile
+ * @kernel_paused: @kernel is not watched until then
  * @kept:	The supervisor was given it
  * @gone:	The application has closed it; @job does the rest
  */
@@ -359,15 +359,22 @@ static bool on_syn(struct flow_listener *f, void *arg)
 	return false;
 }
 
-/* While connections wait for the application, others wait in the kernel's backlog. */
+static void kernel_pause(struct wgw_listener *l)
+{
+	l->kernel_paused = true;
+	wgw_loop_mod(l->sockets->t->loop, &l->kernel, 0);
+}
+
+/* While connections wait for the application, others wait in the kernel's backlog; and while there
+ * are no descriptors for them. */
 static void kernel_accept(struct wgw_watch *w, uint32_t events)
 {
 	struct wgw_listener *l = wgw_container(w, struct wgw_listener, kernel);
+	bool starved = false;
 
 	(void)events;
 	if (l->n_waiting > 0) {
-		l->kernel_paused = true;
-		wgw_loop_mod(l->sockets->t->loop, w, 0);
+		kernel_pause(l);
 		return;
 	}
 	for (int i = 0; i < KERNEL_ACCEPTS && !l->dead; i++) {
@@ -376,8 +383,10 @@ static void kernel_accept(struct wgw_watch *w, uint32_t events)
 		int fd = accept4(w->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		struct wgw_conn *c;
 
-		if (fd < 0)
+		if (fd < 0) {
+			starved = errno != EAGAIN && errno != ECONNABORTED && errno != EINTR;
 			break;
+		}
 		c = inbound(l);
 		if (!c) {
 			close(fd);
@@ -394,6 +403,12 @@ static void kernel_accept(struct wgw_watch *w, uint32_t events)
 			wgw_conn_options(c);
 	}
 	serve_waiting(l);
+	if (!starved || l->dead)
+		return;
+	kernel_pause(l);
+	if (!l->retry.slot)
+		wgw_timer_set(l->sockets->t->loop, &l->retry,
+			      wgw_clock_ns() + WGW_ACCEPT_PAUSE_MS * WGW_MS_NS);
 }
 
 void wgw_listen_identify(struct wgw_conn *c)

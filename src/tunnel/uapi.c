@@ -50,8 +50,10 @@ struct talk {
 	bool over, advancing;
 };
 
+/** struct wgw_uapi - the listener. @paused: set while there are no descriptors for connections */
 struct wgw_uapi {
 	struct wgw_watch watch;
+	struct wgw_timer paused;
 	struct wgw_core *core;
 	struct wgw_link talks;
 	unsigned int n;
@@ -270,6 +272,13 @@ static bool own_uid(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == geteuid();
 }
 
+static void on_pause_over(struct wgw_timer *t)
+{
+	struct wgw_uapi *u = wgw_container(t, struct wgw_uapi, paused);
+
+	wgw_loop_mod(u->core->t.loop, &u->watch, EPOLLIN);
+}
+
 static void on_connection(struct wgw_watch *w, uint32_t events)
 {
 	struct wgw_uapi *u = wgw_container(w, struct wgw_uapi, watch);
@@ -278,6 +287,10 @@ static void on_connection(struct wgw_watch *w, uint32_t events)
 	struct talk *k;
 
 	(void)events;
+	if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+		wgw_loop_mod(loop, w, 0);
+		wgw_timer_set(loop, &u->paused, wgw_clock_ns() + WGW_ACCEPT_PAUSE_MS * WGW_MS_NS);
+	}
 	if (fd < 0)
 		return;
 	k = own_uid(fd) && u->n < CONNECTIONS_MAX ? calloc(1, sizeof(*k)) : NULL;
@@ -309,6 +322,7 @@ int wgw_uapi_init(struct wgw_core *core, int fd)
 	u->core = core;
 	u->watch.fd = fd;
 	u->watch.ready = on_connection;
+	u->paused.due = on_pause_over;
 	wgw_list_init(&u->talks);
 	err = wgw_loop_add(core->t.loop, &u->watch, EPOLLIN);
 	if (err)
@@ -327,6 +341,7 @@ void wgw_uapi_free(struct wgw_core *core)
 		return;
 	while (u->talks.next != &u->talks)
 		talk_free(wgw_container(u->talks.next, struct talk, link));
+	wgw_timer_cancel(core->t.loop, &u->paused);
 	wgw_loop_del(core->t.loop, &u->watch);
 	close(u->watch.fd);
 	free(u);

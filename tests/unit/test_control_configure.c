@@ -4,6 +4,7 @@
  *	requests over the channel
  */
 #include <malloc.h>
+#include <sys/resource.h>
 
 #include "tests/unit/run_suite.h"
 #include "tests/unit/test_tunnel_fakes.h"
@@ -549,6 +550,40 @@ START_TEST(the_uapi_leaves_nothing_behind)
 }
 END_TEST
 
+/** struct turns - how often the loop was about to sleep */
+struct turns {
+	struct wgw_before before;
+	unsigned int n;
+};
+
+static bool count_turn(struct wgw_before *b)
+{
+	wgw_container(b, struct turns, before)->n++;
+	return false;
+}
+
+START_TEST(the_uapi_waits_for_descriptors_without_a_busy_loop)
+{
+	enum { TURNS = 1000 }; /* ten times of what run_for() and pauses make */
+	static struct turns turns = {.before.run = count_turn};
+	struct rlimit limit, none;
+	int fd = uapi_connect();
+
+	wgw_loop_before(core.t.loop, &turns.before);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 1;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	run_for(500);
+	ck_assert_uint_lt(turns.n, TURNS);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	run_for(200); /* several pauses */
+	uapi_send(fd, "set=1\n\n");
+	ck_assert_str_eq(uapi_answer(fd), "errno=0\n\n");
+	close(fd);
+}
+END_TEST
+
 START_TEST(the_uapi_asks_the_sessions_before_it_changes_anything)
 {
 	int command = open_session(policy), fd = uapi_connect();
@@ -623,6 +658,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_program_of_a_session_may_look_but_change_nothing);
 	tcase_add_test(c, an_asker_may_go_before_the_sessions_have_answered);
 	tcase_add_test(c, operations_may_come_byte_by_byte_and_several_at_once);
+	tcase_add_test(c, the_uapi_waits_for_descriptors_without_a_busy_loop);
 	tcase_add_test(c, the_uapi_asks_the_sessions_before_it_changes_anything);
 	tcase_add_test(c, the_uapi_leaves_nothing_behind);
 	tcase_add_test(c, down_asks_the_keeper_to_leave_and_counts_the_others);

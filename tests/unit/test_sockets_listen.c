@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 static const struct stack_addr any4 = {{[10] = 0xff, [11] = 0xff}, 0};
 static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
@@ -566,6 +567,46 @@ START_TEST(listener_on_loopback_is_the_hosts)
 }
 END_TEST
 
+/** struct turns - how often the loop was about to sleep */
+struct turns {
+	struct wgw_before before;
+	unsigned int n;
+};
+
+static bool count_turn(struct wgw_before *b)
+{
+	wgw_container(b, struct turns, before)->n++;
+	return false;
+}
+
+START_TEST(connections_wait_for_descriptors_without_a_busy_loop)
+{
+	enum { TURNS = 1000 }; /* ten times of what fake_run() and pauses make */
+	static struct turns turns = {.before.run = count_turn};
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	struct rlimit limit, none;
+	struct wgw_op op;
+	int fd = app_stream(), host = socket(AF_INET, SOCK_STREAM, 0), c;
+
+	fake_start();
+	wgw_loop_before(fake_tunnel.loop, &turns.before);
+	ck_assert_int_eq(app_listen(fd, &loopback4, 0, 0, 8, &op), 0);
+	sin.sin_port = htons(op.u.name.local.port);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 1;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert_int_eq(connect(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	turns.n = 0;
+	fake_run(500);
+	ck_assert_uint_lt(turns.n, TURNS);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	fake_until((c = app_accept(fd)) >= 0);
+	close(c);
+	close(host);
+}
+END_TEST
+
 /* A socket bound to @local; its port. */
 static uint16_t app_bind(int fd, const struct stack_addr *local)
 {
@@ -665,6 +706,7 @@ static Suite *suite(void)
 	tcase_add_test(t, direct_download_is_whole_after_one_that_was_abandoned);
 	tcase_add_test(t, direct_refusal_is_econnrefused);
 	tcase_add_test(t, listener_on_loopback_is_the_hosts);
+	tcase_add_test(t, connections_wait_for_descriptors_without_a_busy_loop);
 	tcase_add_loop_test(t, port_of_the_host_is_given_up_by_a_connect_that_does_not_use_it, 0,
 			    3);
 	tcase_add_loop_test(t, connection_to_ourselves_comes_from_the_port_that_is_bound, 0, 2);
