@@ -21,6 +21,7 @@ from lib.world import wait_until  # noqa: E402
 ECHO = 4007
 NAME, PASSWORD = b"quince-xylophone-tablet", b"Vermilion.Kettle+Harpsichord#31"
 PART_BYTES = 12
+SHADOW_BYTES = 1 << 30  # what is larger is a sanitizer's, and has no bytes of the program's
 BASIC = base64.b64encode(NAME + b":" + PASSWORD)
 PASSED = b"\1" + bytes([len(NAME)]) + NAME + bytes([len(PASSWORD)]) + PASSWORD  # RFC 1929
 # "NAME:" is whole groups of three bytes, so that base64 of the password is a part of BASIC. A part survives where
@@ -39,7 +40,7 @@ def leftovers(pid):
         for line in maps:
             span, mode = line.split()[:2]
             begin, end = (int(at, 16) for at in span.split("-"))
-            if not mode.startswith("rw"):
+            if not mode.startswith("rw") or end - begin > SHADOW_BYTES:
                 continue
             try:
                 memory.seek(begin)
