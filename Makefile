@@ -119,7 +119,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIBS)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(UNIT_CFLAGS) -o $@ $< \
 		$(LIBS) $(PKG_LIBS) $(shell pkg-config --libs check)
 # a stack, and peers that are made by hand
-BY_HAND := hostile
+BY_HAND := hostile receiver
 $(patsubst %,$(BUILD)/tests/sim/sim_%,$(BY_HAND)): $(BUILD)/tests/sim/%: tests/sim/%.c $(LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< \
@@ -316,7 +316,7 @@ help:
 	@echo 'make behaviours-supervised   the same without the shared object: the supervisor answers'
 	@echo 'make matrix       real programs, all of them; check has the quick ones. make deps-matrix first'
 	@echo 'make sim          tests/sim: the engine in virtual time; SEEDS=N FIRST=SEED'
-	@echo 'make hostile      peers inside the tunnel that send whatever they like, with sanitizers; SEEDS=N FIRST=SEED'
+	@echo 'make hostile      peers in the tunnel that send whatever they like, or obey and no more; sanitizers; SEEDS=N FIRST=SEED'
 	@echo 'make bench        tests/bench: ratios, measured side by side; build/bench/bench.md'
 	@echo 'make asan         the tests in a build with AddressSanitizer and UBSan'
 	@echo 'make fuzz         tests/fuzz, FUZZ_SECONDS=$(FUZZ_SECONDS) each (clang)'

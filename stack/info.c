@@ -48,7 +48,9 @@ static void from_pcb(const struct flow *f, struct flow_info *out)
 	out->receive_scale = pcb->rcv_scale;
 	out->peer_window = pcb->snd_wnd;
 	out->window = pcb->rcv_wnd;
-	out->not_sent = pcb->snd_lbb - pcb->snd_nxt;
+	/* a FIN that has left in a segment with data is in one of them only */
+	if (TCP_SEQ_GT(pcb->snd_lbb, pcb->snd_nxt))
+		out->not_sent = pcb->snd_lbb - pcb->snd_nxt;
 }
 
 /* The congestion controller's; BBR has no slow start threshold. */

@@ -142,6 +142,29 @@ START_TEST(a_shutdown_while_connecting_sends_fin_when_connected)
 }
 END_TEST
 
+START_TEST(a_fin_behind_data_leaves_nothing_unsent)
+{
+	struct seen s = {0};
+	struct flow_info info;
+	struct peer p;
+	struct flow *f;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	p.window = 0;
+	peer_send(&p, ACK, NULL, 0);
+	flow_write(f, "data", 4);
+	flow_shutdown(f);
+	flow_info(f, &info);
+	ck_assert_uint_eq(info.not_sent, 4);
+	p.window = 0xffff;
+	peer_send(&p, ACK, NULL, 0);
+	ck_assert_uint_eq(wire_segment().flags & FIN, FIN);
+	flow_info(f, &info);
+	ck_assert_uint_eq(info.not_sent, 0);
+	ck_assert_uint_eq(flow_unacked(f), 5);
+}
+END_TEST
+
 START_TEST(passive_close_ends_with_the_last_ack)
 {
 	struct seen s = {0};
@@ -211,6 +234,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, a_closed_flow_does_not_wait_for_ever);
 	tcase_add_test(tc, a_flow_that_is_closed_in_fin_wait_2_does_not_either);
 	tcase_add_test(tc, a_shutdown_while_connecting_sends_fin_when_connected);
+	tcase_add_test(tc, a_fin_behind_data_leaves_nothing_unsent);
 	tcase_add_test(tc, passive_close_ends_with_the_last_ack);
 	tcase_add_test(tc, abort_says_nothing_more);
 	tcase_add_test(tc, a_callback_may_abort_its_own_flow);
