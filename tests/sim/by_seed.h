@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -53,10 +54,21 @@ static inline void dice_seed(unsigned int seed)
 	draw();
 }
 
-/* Bytes that malloc has given; 0: with a sanitizer's malloc, which has its own checks */
+/* What glibc's malloc keeps per thread counts as given, unless it keeps nothing. */
+#define KEEP_NOTHING "glibc.malloc.tcache_count=0"
+
+static inline bool keeps_nothing(void)
+{
+	const char *tunables = getenv("GLIBC_TUNABLES");
+
+	return tunables && strstr(tunables, KEEP_NOTHING);
+}
+
+/* Bytes that malloc has given; 0: not known, or with a sanitizer's malloc, which has its own
+ * checks */
 static inline size_t memory_used(void)
 {
-	return mallinfo2().uordblks;
+	return keeps_nothing() ? mallinfo2().uordblks : 0;
 }
 
 static void (*by_seed_run)(unsigned int seed);
@@ -95,11 +107,9 @@ static inline bool by_seed_holds(const char *program, unsigned int seed)
 	return good;
 }
 
-/* What glibc's malloc keeps per thread counts as given, unless it keeps nothing. */
 static inline void count_exactly(char **argv)
 {
-	if (!getenv("GLIBC_TUNABLES") &&
-	    setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 0) == 0)
+	if (!getenv("GLIBC_TUNABLES") && setenv("GLIBC_TUNABLES", KEEP_NOTHING, 0) == 0)
 		execv("/proc/self/exe", argv);
 }
 
