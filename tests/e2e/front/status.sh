@@ -95,7 +95,7 @@ if [ "$(id -u)" = 0 ]; then
 	cp "$wgwrap" "$build/libwgwrap.so" "$bin"
 	chmod 755 "$bin" "$bin"/*
 	for n in 1 2 3 4 5 6 7 8; do
-		user=$((54320 + n))
+		user=$((20000 + $$ % 4000 * 10 + n)) # nor does another run of this script have it
 		mkdir -m 700 "$work/run-$n"
 		chown $user "$work/run-$n"
 		prlimit --nproc=$n setpriv --reuid=$user --regid=$user --clear-groups \
