@@ -444,6 +444,7 @@ START_TEST(a_window_between_two_path_mtus_gets_a_packet)
 	ck_assert_uint_eq(write_more(MSS), MSS);
 	open_window(WINDOW);
 	put_be32(packet + 24, fast.p.ack);
+	put_be16(packet + 2, 40 + WINDOW); /* a length that such an MTU does not take */
 	too_big(packet, MTU);
 	fast.largest = 0;
 	finish(100 * 1000 * 1000);
