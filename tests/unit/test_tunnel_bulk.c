@@ -19,7 +19,7 @@ static struct wgw_moved moved;
 
 static void begin(void)
 {
-	bulk = (struct wgw_bulk){{0}};
+	bulk = (struct wgw_bulk){0};
 	moved = (struct wgw_moved){0};
 }
 
