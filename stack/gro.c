@@ -49,8 +49,8 @@ static void renew_header(struct flow *f, const uint8_t *tcp)
 	memcpy(h + 14, tcp + 14, 2);
 }
 
-/* Whether lwIP would take @tcp's ACK number (patch 13). What it would drop must not be taken along by
- * what follows. */
+/* Whether lwIP would take @tcp's ACK number (patch 13). What it would drop must not be taken along
+ * by what follows. */
 static bool acceptable(const struct flow *f, const uint8_t *tcp)
 {
 	const struct tcp_pcb *pcb = f->pcb;

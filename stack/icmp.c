@@ -4,8 +4,9 @@
  *
  * Echo requests to us are answered. Errors quote the packet that caused them; they count only if
  * that packet is from us and not to us, its ports (and for TCP its sequence number, RFC 5927) are
- * those of something that exists, and an MTU that they tell is possible. Nothing else of ICMPv6 is looked at: a point-to-point interface has no
- * neighbours, routers or groups. What we send of our own accord is rate-limited.
+ * those of something that exists, and an MTU that they tell is possible. Nothing else of ICMPv6 is
+ * looked at: a point-to-point interface has no neighbours, routers or groups. What we send of our
+ * own accord is rate-limited.
  */
 #include "stack/internal.h"
 

@@ -549,11 +549,12 @@ static void timeout(struct flow *f)
 
 	if (board_at(t, t->head)->state == TX_SACKED)
 		board_unsack(t); /* RFC 2018 8 */
+	/* a repetition of the last one, which was not undone, says nothing new */
+	if (!t->stalled || t->phase != TX_TIMEOUT)
+		t->cc->timeout(f);
 	t->phase = TX_TIMEOUT;
 	t->recover = t->high_sent;
 	t->probing = false;
-	if (!t->stalled)
-		t->cc->timeout(f);
 	t->stalled = true;
 	t->backoff++;
 	for (i = t->head; i < t->tail; i++)

@@ -7,7 +7,8 @@
  * Six connections at a time, opened from either end. Their peers answer as TCP does, or with
  * numbers, windows, options and lengths around the right ones, or with any; in fragments that are
  * whole, overlap or are too few; with a bit turned over; with ICMP errors about what has left and
- * about what never has. Others forge segments of theirs. Meanwhile the owners write, read or do not, finish, close and abort.
+ * about what never has. Others forge segments of theirs. Meanwhile the owners write, read or do not,
+ * finish, close and abort.
  *
  * What must hold: the process lives (lwIP's assertions, sanitizers); what is read is what the peer
  * sent at that place of the stream; what leaves is well-formed (parse_segment); no more ACKs and

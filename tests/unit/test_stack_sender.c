@@ -246,6 +246,30 @@ START_TEST(a_late_flight_is_not_sent_again_by_cubic)
 }
 END_TEST
 
+/* The first timeout is needless, as is heard when a segment behind the head arrives. What follows
+ * does not repeat it. */
+START_TEST(a_timeout_after_a_needless_one_counts)
+{
+	enum { LATE_MS = 600, FLIGHT = 10 };
+	struct flow_options options = {.congestion = FLOW_CUBIC};
+	static const int edges[] = {3, 4};
+	struct flow_info info;
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, &options);
+	uint32_t base = p.ack;
+
+	flow_write(f, data, FLIGHT * MSS);
+	h_pass_ms(LATE_MS);
+	peer_sack(&p, base, edges, 2);
+	flow_info(f, &info);
+	ck_assert_uint_gt(info.cwnd, MSS);
+	h_pass_ms(5000);
+	flow_info(f, &info);
+	ck_assert_uint_eq(info.cwnd, MSS);
+}
+END_TEST
+
 /* A peer without SACK has all but the first segment, and says so when that comes again. When the
  * others left says nothing: a timeout that is measured so is longer each time. */
 START_TEST(what_waited_behind_a_hole_does_not_tell_the_round_trip)
@@ -628,6 +652,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, what_waited_behind_a_hole_does_not_tell_the_round_trip);
 	tcase_add_test(tc, a_late_flight_is_not_sent_again_by_bbr);
 	tcase_add_test(tc, a_late_flight_is_not_sent_again_by_cubic);
+	tcase_add_test(tc, a_timeout_after_a_needless_one_counts);
 	tcase_add_test(tc, a_path_that_has_become_slower_than_the_timeout_is_measured);
 	tcase_add_test(tc, a_late_segment_widens_the_patience_with_reordering);
 	tcase_add_test(tc, a_peer_that_takes_back_its_sacks_gets_everything_again);
