@@ -375,6 +375,30 @@ START_TEST(a_peer_that_takes_back_its_sacks_gets_everything_again)
 }
 END_TEST
 
+/* That it has them after all was known before the timeout. */
+START_TEST(sacks_that_were_taken_back_do_not_make_a_timeout_needless)
+{
+	enum { FLIGHT = 5, NS_PER_MS = 1000000 };
+	struct flow_options options = {.congestion = FLOW_CUBIC};
+	struct flow_info info;
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, &options);
+	uint32_t base = p.ack;
+
+	flow_write(f, data, FLIGHT * MSS);
+	wire_forget();
+	h_pass_ms(RTT_MS);
+	peer_sack(&p, base, (int[]){0, FLIGHT}, 2);
+	h_pass_ms(RTT_MS + 230);
+	ck_assert_int_eq(next_sent(base), 0);
+	peer_sack(&p, base, (int[]){2, 3}, 2);
+	flow_info(f, &info);
+	ck_assert_uint_le(info.cwnd, 2 * MSS);
+	ck_assert_uint_le(info.srtt_ns, (RTT_MS + 1) * (uint64_t)NS_PER_MS);
+}
+END_TEST
+
 START_TEST(sacks_of_what_was_never_sent_mean_nothing)
 {
 	static const int bad[][4] = {
@@ -656,6 +680,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, a_path_that_has_become_slower_than_the_timeout_is_measured);
 	tcase_add_test(tc, a_late_segment_widens_the_patience_with_reordering);
 	tcase_add_test(tc, a_peer_that_takes_back_its_sacks_gets_everything_again);
+	tcase_add_test(tc, sacks_that_were_taken_back_do_not_make_a_timeout_needless);
 	tcase_add_test(tc, sacks_of_what_was_never_sent_mean_nothing);
 	tcase_add_test(tc, data_is_spread_over_the_round_trip);
 	tcase_add_test(tc, cubic_halves_its_flight_no_more_than_it_must);
