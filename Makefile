@@ -94,6 +94,8 @@ $(BUILD)/obj/%.o: %.c
 	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
 
 $(BUILD)/obj/stack/%.o: EXTRA_CFLAGS := $(LWIP_CFLAGS)
+# the engine alone loads nothing of the others
+$(BUILD)/obj/wg/%.o: NAMELESS := $(filter libIPSec_MB.so,$(NAMELESS))
 # its headers are there, and are those that the patches make
 $(call obj,$(STACK_SRCS)): $(LWIP_STAMP)
 

@@ -132,7 +132,7 @@ static void close_listeners(const struct wgw_tunnel_boot *boot)
 		close(boot->uapi);
 }
 
-/** is_traced_by_us() - whether a debugger, or strace, of our own user is attached to this process */
+/** is_traced_by_us() - whether a debugger, or strace, of our own user is attached to us */
 static bool is_traced_by_us(void)
 {
 	FILE *f = fopen("/proc/self/status", "re");

@@ -9,7 +9,7 @@ build=${WGWRAP_BUILD:-$root/build}
 prefix=$(mktemp -d)
 trap 'rm -rf "$prefix"' EXIT
 
-echo 1..1
+echo 1..2
 flags=
 # what a build with sanitisers needs shows in its objects
 if nm "$build/libwg.a" 2>/dev/null | grep -q __asan_; then flags=-fsanitize=address,undefined; fi
@@ -19,6 +19,22 @@ if make -s -C "$root" BUILD="$build" PREFIX="$prefix" install-engine >"$prefix/l
 	echo "ok 1 - a program that embeds the engine, from the installed files"
 else
 	echo "not ok 1 - a program that embeds the engine, from the installed files"
+	sed 's/^/# /' "$prefix/log"
+	exit 1
+fi
+
+# only the libraries that the engine loads have names here
+mkdir "$prefix/bin"
+cat >"$prefix/bin/readelf" <<END
+#!/bin/sh
+case \$2 in *IPSec_MB*) echo '(SONAME) [libIPSec_MB.so.1]' ;; *) exit 1 ;; esac
+END
+chmod +x "$prefix/bin/readelf"
+plan() { PATH=$prefix/bin:$PATH make -n -C "$root" BUILD="$prefix/other" "$prefix/other/$1" >"$prefix/log" 2>&1; }
+if plan libwg.a && ! plan libwgw.a && grep -q 'cannot tell the name of libcares.so' "$prefix/log"; then
+	echo "ok 2 - the engine is built without the libraries that the rest loads, and the rest is not"
+else
+	echo "not ok 2 - the engine is built without the libraries that the rest loads, and the rest is not"
 	sed 's/^/# /' "$prefix/log"
 	exit 1
 fi

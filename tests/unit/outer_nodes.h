@@ -121,7 +121,8 @@ struct node {
 	unsigned int got, failed, last;
 	int failed_with;
 	bool order;
-	bool bare; /* datagrams are not for the engine, they carry numbers themselves, at BARE_NUMBER */
+	/* datagrams are not for the engine, they carry numbers themselves, at BARE_NUMBER */
+	bool bare;
 };
 
 enum { BARE_NUMBER = 4 };

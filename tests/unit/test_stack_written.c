@@ -222,7 +222,8 @@ START_TEST(what_a_lost_connection_had_written_is_given_back)
 }
 END_TEST
 
-/* Blocks that are not full count as what they are in memory, so that many cannot take more than they may. */
+/* Blocks that are not full count as what they are in memory, so that many cannot take more than
+ * they may. */
 START_TEST(blocks_that_are_not_full_count_whole)
 {
 	enum { FLOWS = 900, LEAST = 24576 };
