@@ -28,7 +28,8 @@
  *  - When all round trips of two rounds are so long that neither what we have in flight nor a
  *    delayed ACK explains them, the shortest one is looked for at once, and if it is as long the
  *    path is another: STARTUP. With the draft's 10 s of patience the window of the short path
- *    makes the two cycles that remember the bandwidth forget it.
+ *    makes the two cycles that remember the bandwidth forget it. Until that is known, age alone
+ *    does not replace the least round trip.
  *  - Who yields to a flow that does not heed loss starves: yield.c says when loss is not heeded.
  */
 #include "stack/internal.h"
@@ -578,6 +579,8 @@ static void update_min_rtt(struct flow *f, const struct rate_sample *rs)
 	uint64_t now = f->stack->now_ns;
 	bool far = rs->rtt_ns && b->far_rounds == FAR_ROUNDS;
 	bool expired = far || now > b->probe_rtt_min_at_ns + PROBE_RTT_INTERVAL_NS;
+	bool begins = expired && b->state != BBR_PROBE_RTT && !b->idle_restart && b->rounds > 0;
+	bool probing = begins || b->state == BBR_PROBE_RTT;
 
 	if (rs->rtt_ns &&
 	    (b->probe_rtt_min_ns == 0 || rs->rtt_ns < b->probe_rtt_min_ns || expired)) {
@@ -585,11 +588,12 @@ static void update_min_rtt(struct flow *f, const struct rate_sample *rs)
 		b->probe_rtt_min_at_ns = now;
 	}
 	if (b->min_rtt_ns == 0 || b->probe_rtt_min_ns < b->min_rtt_ns ||
-	    now > b->min_rtt_at_ns + MIN_RTT_WINDOW_NS) {
+	    (now > b->min_rtt_at_ns + MIN_RTT_WINDOW_NS &&
+	     !(probing && too_far(b, b->probe_rtt_min_ns)))) { /* in the end start_anew */
 		b->min_rtt_ns = b->probe_rtt_min_ns;
 		b->min_rtt_at_ns = b->probe_rtt_min_at_ns;
 	}
-	if (expired && b->state != BBR_PROBE_RTT && !b->idle_restart && b->rounds > 0) {
+	if (begins) {
 		b->far_rounds += far; /* once */
 		b->prior_cwnd = f->tx.cwnd;
 		b->probe_rtt_done_ns = 0;

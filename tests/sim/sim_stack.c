@@ -650,6 +650,8 @@ static const struct scenario scenarios[] = {
 	{"CUBIC 50M queue 100", PATH(50, 100, 40, 0), ONE(FLOW_CUBIC, 20), .bound_all = 0.85},
 	{"100M 40ms, then 1 s longer", PATH(100, 1000, 40, 0), ONE(FLOW_BBR, 40),
 	 .data.longer_s = 10, .data.longer_ms = 1000, .measure_from_s = 20, .bound_all = 0.5},
+	{"the same, 2 s later", PATH(100, 1000, 40, 0), ONE(FLOW_BBR, 40),
+	 .data.longer_s = 12, .data.longer_ms = 1000, .measure_from_s = 24, .bound_all = 0.4},
 	{"50M: BBR, BBR", PATH(50, 100, 40, 0), TWO(FLOW_BBR, FLOW_BBR, 40), .bound_all = 0.9,
 	 .bound_one = 0.15},
 	{"50M: CUBIC, BBR", PATH(50, 100, 40, 0), TWO(FLOW_CUBIC, FLOW_BBR, 40), .bound_all = 0.9,
