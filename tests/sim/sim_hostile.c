@@ -376,6 +376,8 @@ static void forge(struct target *t)
 
 	if (!is_at(t, &t->p.us))
 		return;
+	if (t->p.ack - t->top + NEAR_BYTES > 2 * NEAR_BYTES) /* one is another connection's */
+		return;
 	for (unsigned int n = roll(6); n > 0; n--, seq += 100)
 		send_segment(t, ACK, seq, t->p.ack, NULL, 0, 100);
 	give(packet, peer_packet(packet, &t->p, ACK, seq, t->top + (once_in(2) ? off : -off), NULL,
