@@ -132,6 +132,15 @@ CASE(listen_without_bind)
 
 /* ---- accept ---- */
 
+/* What the caller of @listener saw. */
+static void report_caller(int listener)
+{
+	char id[32];
+
+	snprintf(id, sizeof(id), "dialled-%d", local_port(listener));
+	report(id);
+}
+
 static void serve_one(int listener, int v6)
 {
 	union address a;
@@ -148,7 +157,7 @@ static void serve_one(int listener, int v6)
 	said("recv", recv(fd, answer, 5, MSG_WAITALL));
 	said("send", send(fd, "answer", 6, 0));
 	close(fd);
-	report("dialled");
+	report_caller(listener);
 }
 
 CASE(accept_v4)
@@ -314,7 +323,7 @@ CASE(accept_inherits_a_reset)
 		fd = accept(listener, NULL, NULL);
 		said("recv", recv(fd, hello, sizeof(hello), MSG_WAITALL));
 		close(fd);
-		report("dialled");
+		report_caller(listener);
 		close(listener);
 	}
 }

@@ -14,8 +14,9 @@
  *			hold		reads nothing for 10 s
  *			later N		reads nothing for N ms, then sink
  *			afterfin	FIN first, then as sink, remembered under "afterfin"
- *			dial PORT HOW	connects to the client's PORT: hello (sends it, reads to the end),
- *					rst (resets after 100 ms), udp (one datagram "dialled"); answers 0
+ *			dial PORT HOW	connects to the client's PORT: hello (sends it, reads to the
+ *					end, remembered under "dialled-PORT"), rst (resets after
+ *					100 ms), udp (one datagram "dialled"); answers 0
  *	TCP 7001	"hello" and FIN at once
  *	TCP 7002	a reset at once
  *	UDP 7003	echo	UDP 7004: answers from another port	UDP 7006: "N": N datagrams
@@ -131,7 +132,7 @@ static void dial(int control, int port, const char *how)
 {
 	struct sockaddr_in6 a;
 	socklen_t len = sizeof(a);
-	char text[64];
+	char id[32], text[64];
 	int fd = socket(AF_INET6, strcmp(how, "udp") ? SOCK_STREAM : SOCK_DGRAM, 0);
 
 	getpeername(control, (struct sockaddr *)&a, &len);
@@ -150,7 +151,8 @@ static void dial(int control, int port, const char *how)
 	put(fd, strcmp(how, "udp") ? "hello" : "dialled");
 	if (strcmp(how, "hello") == 0) {
 		count(fd, text, sizeof(text));
-		remember("dialled", text);
+		snprintf(id, sizeof(id), "dialled-%d", port);
+		remember(id, text);
 	}
 	close(fd);
 }
