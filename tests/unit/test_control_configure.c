@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <sys/resource.h>
 
+#include "tests/unit/loop_turns.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/test_tunnel_fakes.h"
 
@@ -548,18 +549,6 @@ START_TEST(the_uapi_leaves_nothing_behind)
 	ck_assert_uint_eq(mallinfo2().uordblks, before);
 }
 END_TEST
-
-/** struct turns - how often the loop was about to sleep */
-struct turns {
-	struct wgw_before before;
-	unsigned int n;
-};
-
-static bool count_turn(struct wgw_before *b)
-{
-	wgw_container(b, struct turns, before)->n++;
-	return false;
-}
 
 START_TEST(the_uapi_waits_for_descriptors_without_a_busy_loop)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sockets_listen.c - listeners of applications, and connections that stay on this machine */
+#include "tests/unit/loop_turns.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_fake.h"
 
@@ -566,18 +567,6 @@ START_TEST(listener_on_loopback_is_the_hosts)
 	ck_assert_int_eq(errno, ECONNRESET);
 }
 END_TEST
-
-/** struct turns - how often the loop was about to sleep */
-struct turns {
-	struct wgw_before before;
-	unsigned int n;
-};
-
-static bool count_turn(struct wgw_before *b)
-{
-	wgw_container(b, struct turns, before)->n++;
-	return false;
-}
 
 START_TEST(connections_wait_for_descriptors_without_a_busy_loop)
 {
