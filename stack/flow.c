@@ -300,10 +300,32 @@ void flow_opened(struct flow *f)
 
 /* ---- deadlines ---- */
 
+/* How long nothing need be acknowledged: tcp_write_timeout(), tcp_probe_timer() in Linux's
+ * net/ipv4/tcp_timer.c. */
+static uint64_t stall_due(const struct flow *f)
+{
+	uint64_t user = f->options.user_timeout_ms * (uint64_t)TICKS_PER_S / 1000 + 1;
+	uint64_t from = f->progress, heard;
+	bool probing = f->pcb->persist_backoff > 0;
+
+	if (f->options.user_timeout_ms > 0 && !(f->orphaned && probing))
+		return from + user;
+	if (f->orphaned) {
+		uint64_t limit = (probing ? ORPHAN_PROBED_S : ORPHAN_TIMEOUT_S) * TICKS_PER_S;
+		uint64_t due = LWIP_MAX(from, f->orphaned) + limit;
+
+		return f->options.user_timeout_ms > 0 ? LWIP_MIN(due, from + user) : due;
+	}
+	if (probing) { /* an answered probe is a sign of life */
+		heard = f->tick - (u32_t)((u32_t)f->tick - f->pcb->tmr);
+		from = LWIP_MAX(from, heard);
+	}
+	return from + RETRANSMIT_TIMEOUT_S * TICKS_PER_S;
+}
+
 void flow_timeouts(struct flow *f)
 {
 	const struct tcp_pcb *pcb = f->pcb;
-	uint64_t limit = RETRANSMIT_TIMEOUT_S * TICKS_PER_S, from = f->progress;
 
 	if (f->state == FLOW_CONNECTING)
 		return;
@@ -316,15 +338,8 @@ void flow_timeouts(struct flow *f)
 		return;
 	}
 	if (f->stall_due == 0)
-		from = f->progress = f->tick;
-	if (f->options.user_timeout_ms > 0) {
-		limit = f->options.user_timeout_ms * (uint64_t)TICKS_PER_S / 1000 + 1;
-	} else if (pcb->persist_backoff > 0) { /* an answered probe is a sign of life */
-		uint64_t heard = f->tick - (u32_t)((u32_t)f->tick - pcb->tmr);
-
-		from = heard > from ? heard : from;
-	}
-	f->stall_due = from + limit;
+		f->progress = f->tick;
+	f->stall_due = stall_due(f);
 }
 
 bool flow_overdue(struct flow *f, int *err)
@@ -673,6 +688,24 @@ void flow_shutdown(struct flow *f)
 	flow_send_fin(f);
 }
 
+/* Deadlines are set anew on the way out of lwIP. */
+static void orphan(struct flow *f)
+{
+	f->orphaned = f->orphaned ? f->orphaned : f->stack->tick;
+	if (f->state != FLOW_OPEN)
+		return;
+	demux_enter(f);
+	demux_leave(f);
+}
+
+void flow_orphan(struct flow *f)
+{
+	if (f->orphaned)
+		return;
+	stack_clock(f->stack);
+	orphan(f);
+}
+
 void flow_close(struct flow *f)
 {
 	bool unread = f->rx_bytes > 0;
@@ -686,13 +719,9 @@ void flow_close(struct flow *f)
 		events_post(f, FLOW_EVENT_CLOSED);
 		return;
 	}
-	if (f->state == FLOW_OPEN && !unread && !f->shut) {
+	if (f->state == FLOW_OPEN && !unread) {
 		flow_shutdown(f);
-		return;
-	}
-	if (f->state == FLOW_OPEN && !unread) { /* from now on FIN_WAIT_2 has an end */
-		demux_enter(f);
-		demux_leave(f);
+		orphan(f);
 		return;
 	}
 	demux_drop(f, f->state == FLOW_OPEN);

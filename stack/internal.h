@@ -117,6 +117,7 @@ enum flow_event {
  * @path_mtu:	What ICMP has said it is; 0: nothing
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
+ * @orphaned:	Tick at which the owner's program had gone; 0: it is there
  * @held:	A pure ACK that a later one may replace, which has replaced @held_acks - 1; it has
  *		blocks, so it may leave after the batch (@held_late), at @held_due_ns, 0: not yet
  *		known (acks.c)
@@ -144,7 +145,7 @@ struct flow {
 	struct flow *all_next, **all_prev;
 	struct flow *wait_next; /* FIFO of FLOW_TIME_WAIT */
 
-	uint64_t tick, due, tick_due, ack_due, give_up, progress, stall_due, persist_due,
+	uint64_t tick, due, tick_due, ack_due, give_up, progress, stall_due, orphaned, persist_due,
 		wait_until;
 	size_t heap;
 

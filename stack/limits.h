@@ -82,7 +82,11 @@ enum {
 enum {
 	CONNECT_TIMEOUT_MS = 127000, /* tcp_syn_retries 6 */
 	RETRANSMIT_TIMEOUT_S = 925,  /* tcp_retries2 15 */
-	FIN_WAIT2_TIMEOUT_S = 60,    /* tcp_fin_timeout */
+	/* The program has gone (tcp_orphan_retries): 8 retransmissions; a window that stays closed,
+	 * until probes are 120 s apart */
+	ORPHAN_TIMEOUT_S = 102,
+	ORPHAN_PROBED_S = 325,
+	FIN_WAIT2_TIMEOUT_S = 60, /* tcp_fin_timeout */
 };
 
 #endif

@@ -11,7 +11,7 @@
  *
  *   application		stack
  *   shutdown(WR)		flow_shutdown; the keeper stays: the other direction is open
- *   close			flow_close
+ *   close			flow_close; flow_orphan, while not all fits
  *   close, data unread		flow_abort (RST), as Linux does; SO_LINGER with 0 s too
  *   shutdown(RD)		what comes is consumed and dropped
  *   end of file		FIN
@@ -274,6 +274,8 @@ static void flow_pump(struct wgw_conn *c)
 		wgw_listen_identify(c);
 	if (drained && !c->far_over)
 		pass_fin(c);
+	else if (c->app.events & EPOLLHUP && !c->far_over)
+		flow_orphan(c->flow);
 	if (c->far_over)
 		wgw_conn_kick(c);
 }

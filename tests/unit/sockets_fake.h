@@ -169,7 +169,7 @@ void wgw_session_adopt(struct wgw_tunnel *t, int fd)
 enum { FAKE_FLOW_BYTES = 65536, FAKE_FLOWS = 64 };
 
 struct flow {
-	bool used, wants_room, shut, closed_by_owner, aborted;
+	bool used, wants_room, shut, orphan, closed_by_owner, aborted;
 	const struct flow_ops *ops;
 	void *arg;
 	struct stack_addr local, remote;
@@ -287,6 +287,11 @@ size_t flow_unacked(const struct flow *f)
 void flow_shutdown(struct flow *f)
 {
 	f->shut = true;
+}
+
+void flow_orphan(struct flow *f)
+{
+	f->orphan = true;
 }
 
 void flow_close(struct flow *f)

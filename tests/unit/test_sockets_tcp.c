@@ -464,6 +464,30 @@ START_TEST(full_flow_stops_the_application_and_room_goes_on)
 }
 END_TEST
 
+START_TEST(the_stack_knows_of_a_program_that_is_gone_while_the_flow_is_full)
+{
+	struct flow *f;
+	int fd;
+
+	fake_start();
+	fd = app_connected(&f);
+	f->out_room = 2;
+	ck_assert_int_eq(send(fd, "four", 4, MSG_NOSIGNAL), 4);
+	fake_run(5);
+	ck_assert_uint_eq(f->out_len, 2);
+	ck_assert(!f->orphan);
+	close(fd);
+	fake_run(5);
+	ck_assert(f->orphan);
+	ck_assert(!f->closed_by_owner);
+	f->out_room = 100;
+	f->ops->writable(f, f->arg);
+	fake_run(5);
+	ck_assert_uint_eq(f->out_len, 4);
+	ck_assert(f->closed_by_owner);
+}
+END_TEST
+
 START_TEST(what_was_read_before_waits_for_room_and_comes_first)
 {
 	static uint8_t early[3000];
@@ -592,6 +616,7 @@ static Suite *suite(void)
 	tcase_add_test(t, close_with_unread_data_is_a_reset);
 	tcase_add_test(t, slow_reader_gets_all_after_the_connection_ended);
 	tcase_add_test(t, full_flow_stops_the_application_and_room_goes_on);
+	tcase_add_test(t, the_stack_knows_of_a_program_that_is_gone_while_the_flow_is_full);
 	tcase_add_test(t, what_was_read_before_waits_for_room_and_comes_first);
 	tcase_add_test(t, acknowledged_bytes_are_not_unsent);
 	tcase_add_test(t, shutdown_of_both_ways_while_connecting_aborts);

@@ -119,6 +119,121 @@ START_TEST(a_flow_that_is_closed_in_fin_wait_2_does_not_either)
 }
 END_TEST
 
+/* @p answers what the stack sends for @s seconds with @bytes acknowledged each time. */
+static void answer_for(struct peer *p, unsigned int s, unsigned int bytes)
+{
+	uint64_t end = h.now + s * UINT64_C(1000000000);
+
+	while (h.now < end) {
+		h_pass_ms(10);
+		if (h.n_taken == h.n_sent)
+			continue;
+		wire_forget();
+		h_recycle();
+		p->ack += bytes;
+		peer_send(p, ACK, NULL, 0);
+	}
+}
+
+static struct flow *before_a_closed_window(struct peer *p, struct seen *s)
+{
+	struct flow *f = peer_accept(p, PEER4, 80, s);
+
+	p->window = 0;
+	peer_send(p, ACK, NULL, 0);
+	flow_write(f, "data", 4);
+	return f;
+}
+
+START_TEST(an_orphan_before_a_closed_window_is_given_up)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	flow_close(before_a_closed_window(&p, &s));
+	answer_for(&p, 320, 0);
+	ck_assert_int_eq(s.closed, 0);
+	answer_for(&p, 10, 0);
+	ck_assert_int_eq(s.closed, 1);
+	ck_assert_int_eq(s.err, ETIMEDOUT);
+}
+END_TEST
+
+START_TEST(who_became_an_orphan_late_has_the_same_time)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = before_a_closed_window(&p, &s);
+
+	answer_for(&p, 3600, 0);
+	ck_assert_int_eq(s.closed, 0);
+	flow_orphan(f); /* there was more to write */
+	answer_for(&p, 320, 0);
+	flow_close(f);
+	ck_assert_int_eq(s.closed, 0);
+	answer_for(&p, 10, 0);
+	ck_assert_int_eq(s.closed, 1);
+	ck_assert_int_eq(s.err, ETIMEDOUT);
+}
+END_TEST
+
+START_TEST(an_orphan_that_nobody_acknowledges_is_given_up)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	flow_write(f, "data", 4);
+	h_pass_ms(300000);
+	flow_close(f);
+	h_pass_ms(101000);
+	ck_assert_int_eq(s.closed, 0);
+	h_pass_ms(2000);
+	ck_assert_int_eq(s.closed, 1);
+	ck_assert_int_eq(s.err, ETIMEDOUT);
+}
+END_TEST
+
+START_TEST(an_orphan_lives_as_long_as_something_is_acknowledged)
+{
+	enum { BYTES = 60 };
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	p.window = 0;
+	peer_send(&p, ACK, NULL, 0);
+	for (int i = 0; i < BYTES; i++)
+		flow_write(f, "x", 1);
+	flow_close(f);
+	answer_for(&p, 3600, 1); /* a byte with each probe */
+	ck_assert_int_eq(s.closed, 0);
+	ck_assert_uint_lt(flow_unacked(f), BYTES);
+}
+END_TEST
+
+START_TEST(the_user_timeout_of_an_orphan_makes_it_end_sooner_only)
+{
+	static const uint32_t user_s[] = {50, 1000};
+
+	for (int i = 0; i < 2; i++) {
+		struct flow_options o = {.user_timeout_ms = user_s[i] * 1000};
+		struct seen s = {0};
+		struct peer p;
+		struct flow *f = before_a_closed_window(&p, &s);
+
+		flow_set_options(f, &o);
+		flow_close(f);
+		answer_for(&p, i ? 320 : 48, 0);
+		ck_assert_int_eq(s.closed, 0);
+		answer_for(&p, 10, 0);
+		ck_assert_int_eq(s.closed, 1);
+	}
+}
+END_TEST
+
 START_TEST(a_shutdown_while_connecting_sends_fin_when_connected)
 {
 	struct peer p = {.them = addr(PEER4, 80), .window = 0xffff, .seq = 1};
@@ -233,6 +348,11 @@ static void add(TCase *tc)
 	tcase_add_test(tc, data_after_close_is_answered_with_reset);
 	tcase_add_test(tc, a_closed_flow_does_not_wait_for_ever);
 	tcase_add_test(tc, a_flow_that_is_closed_in_fin_wait_2_does_not_either);
+	tcase_add_test(tc, an_orphan_before_a_closed_window_is_given_up);
+	tcase_add_test(tc, who_became_an_orphan_late_has_the_same_time);
+	tcase_add_test(tc, an_orphan_that_nobody_acknowledges_is_given_up);
+	tcase_add_test(tc, an_orphan_lives_as_long_as_something_is_acknowledged);
+	tcase_add_test(tc, the_user_timeout_of_an_orphan_makes_it_end_sooner_only);
 	tcase_add_test(tc, a_shutdown_while_connecting_sends_fin_when_connected);
 	tcase_add_test(tc, a_fin_behind_data_leaves_nothing_unsent);
 	tcase_add_test(tc, passive_close_ends_with_the_last_ack);
