@@ -242,6 +242,65 @@ START_TEST(a_held_ack_goes_with_its_connection)
 }
 END_TEST
 
+static uint64_t state;
+
+static uint32_t draw(uint32_t below)
+{
+	state = state * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(state >> 33) % below;
+}
+
+/* RFC 2018 8: whatever comes again, whole or in part, alone or with its neighbours. What was never
+ * reported is sent at last, and that must do. */
+START_TEST(what_was_reported_is_kept)
+{
+	enum { PIECES = 60, ARRIVALS = 150, LONGEST = 5 };
+	static uint8_t pieces[LONGEST * PIECE];
+	bool known[PIECES] = {false};
+	struct seen s = {0};
+	struct peer p;
+
+	state = (uint64_t)_i;
+	begin(&p, &s);
+	for (unsigned int i = 0; i < ARRIVALS; i++) {
+		unsigned int n = 1 + draw(LONGEST), first = 1 + draw(PIECES - n);
+		unsigned int cut = draw(2) * draw(PIECE);
+
+		h.in_batch = draw(2);
+		peer_raw(&p, ACK, p.seq + first * PIECE + cut, p.ack, NULL, 0, pieces,
+			 n * PIECE - cut);
+	}
+	batch_end();
+	pass_us(LATEST_US);
+	learn(&p, known, PIECES);
+	for (unsigned int i = 0; i < PIECES; i++)
+		if (!known[i])
+			arrive(&p, i);
+	pass_us(LATEST_US);
+	learn(&p, known, PIECES);
+	ck_assert_uint_eq(s.len, PIECES * PIECE);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(what_was_reported_outlives_a_pause)
+{
+	const struct flow_options watched = {
+		.keepalive = true, .keep_idle_s = 10, .keep_interval_s = 10, .keep_count = 9};
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	flow_set_options(s.flow, &watched);
+	arrive(&p, 1);
+	h_pass_ms(15000);
+	wire_forget();
+	arrive(&p, 0);
+	expect_one_ack(p.seq + 2 * PIECE);
+	free(s.data);
+}
+END_TEST
+
 static void tests(TCase *tc)
 {
 	tcase_add_test(tc, a_batch_behind_holes_is_answered_once_a_block);
@@ -250,6 +309,8 @@ static void tests(TCase *tc)
 	tcase_add_test(tc, what_fills_a_hole_is_acknowledged_at_once);
 	tcase_add_test(tc, a_part_of_a_hole_is_acknowledged_at_once_without_sack);
 	tcase_add_test(tc, a_held_ack_goes_with_its_connection);
+	tcase_add_loop_test(tc, what_was_reported_is_kept, 0, 20);
+	tcase_add_test(tc, what_was_reported_outlives_a_pause);
 }
 
 int main(void)
