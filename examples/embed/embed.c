@@ -188,7 +188,8 @@ int main(int argc, char **argv)
 	there.to.in.sin_port = htons((uint16_t)atoi(argv[5]));
 	wg_peer_set_endpoint(peer, &there);
 	for (uint8_t i = 1; i <= PINGS; i++) {
-		uint64_t until = now(&app) + 5000000000;
+		uint64_t until =
+			now(&app) + 15000000000; /* a lost handshake comes again after 5 s */
 
 		ping(&app, i);
 		while (app.answered < i && now(&app) < until)

@@ -3,7 +3,7 @@
 #
 # run.sh - build embed.c against the installed engine and let two of it ping each other on loopback
 #
-# usage: [PKG_CONFIG_PATH=PREFIX/lib/pkgconfig] examples/embed/run.sh
+# usage: [PKG_CONFIG_PATH=PREFIX/lib/pkgconfig] [EMBED_PORT=PORT] examples/embed/run.sh
 
 set -eu
 here=$(dirname "$0")
@@ -23,7 +23,7 @@ key() { head -c 32 /dev/urandom | base64; }
 wgwrap=${WGWRAP:-wgwrap}
 a=$(key)
 b=$(key)
-port=$((10000 + $$ % 20000)) # none that the kernel gives to others
+port=${EMBED_PORT:-$((10000 + $$ % 20000))} # none that the kernel gives to others
 "$dir/embed" "$a" "$(echo "$b" | "$wgwrap" pubkey)" $port &
 server=$!
 sleep 0.2

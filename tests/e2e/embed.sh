@@ -9,13 +9,20 @@ build=${WGWRAP_BUILD:-$root/build}
 prefix=$(mktemp -d)
 trap 'rm -rf "$prefix"' EXIT
 
+# runs a command with a port that no other script has until that has ended
+with_port='
+import os, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from lib.world import free_port
+sys.exit(subprocess.run(sys.argv[2:], env={**os.environ, "EMBED_PORT": str(free_port())}).returncode)'
+
 echo 1..2
 flags=
 # what a build with sanitisers needs shows in its objects
 if nm "$build/libwg.a" 2>/dev/null | grep -q __asan_; then flags=-fsanitize=address,undefined; fi
 if make -s -C "$root" BUILD="$build" PREFIX="$prefix" install-engine >"$prefix/log" 2>&1 &&
 	PKG_CONFIG_PATH=$prefix/lib/pkgconfig WGWRAP=$build/wgwrap EMBED_FLAGS="-Wall -Wextra -Werror $flags" \
-		"$root/examples/embed/run.sh" >>"$prefix/log" 2>&1 && [ "$(grep -c '^reply' "$prefix/log")" = 3 ]; then
+		python3 -c "$with_port" "$root/tests/e2e" "$root/examples/embed/run.sh" >>"$prefix/log" 2>&1 && [ "$(grep -c '^reply' "$prefix/log")" = 3 ]; then
 	echo "ok 1 - a program that embeds the engine, from the installed files"
 else
 	echo "not ok 1 - a program that embeds the engine, from the installed files"
