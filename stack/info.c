@@ -99,5 +99,5 @@ void flow_info(const struct flow *f, struct flow_info *out)
 	out->sent = t->sent;
 	out->resent = t->resent;
 	out->resent_segments = t->resent_segs;
-	out->acked = t->delivered - t->sacked;
+	out->acked = f->tx_total - f->unacked;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_stack_forged.c - fragments and ICMP errors from who wants to harm others */
+#include <malloc.h>
+
 #include "tests/unit/stack_datagrams.h"
 
 START_TEST(a_source_does_not_displace_the_fragments_of_others)
@@ -26,6 +28,31 @@ START_TEST(a_source_does_not_displace_the_fragments_of_others)
 		fragment4(flood, len, 0, 1000, 1);
 	}
 	fragment4(packet, len, 1000, len - 20, 2);
+	ck_assert_int_eq(d.n, 1);
+}
+END_TEST
+
+START_TEST(fragments_that_are_too_old_are_given_back)
+{
+	enum { FLOOD = 32, PIECE = 1400, KEPT = 8 /* by malloc, per thread */ };
+	static struct datagrams d;
+	static uint8_t data[2000], packet[3000];
+	size_t len, before;
+
+	udp_open("::", 1000, false, &d);
+	len = make_udp(packet, PEER4, 53, US4, 1000, data, sizeof(data));
+	for (unsigned int id = 0; id < FLOOD; id++)
+		fragment4(packet, len, 0, PIECE, id);
+	h_pass_ms(20000);
+	make_udp(packet, "10.9.9.8", 53, US4, 1000, data, sizeof(data));
+	fragment4(packet, len, 0, PIECE, 1);
+	stack_trim(h.stack);
+	before = mallinfo2().uordblks;
+	h_pass_ms(11000);
+	stack_trim(h.stack);
+	if (before > 0) /* else the allocator is not libc's */
+		ck_assert_uint_le(mallinfo2().uordblks + (FLOOD - KEPT) * (size_t)PIECE, before);
+	fragment4(packet, len, PIECE, len - 20, 1);
 	ck_assert_int_eq(d.n, 1);
 }
 END_TEST
@@ -123,6 +150,7 @@ END_TEST
 static void add(TCase *tc)
 {
 	tcase_add_test(tc, a_source_does_not_displace_the_fragments_of_others);
+	tcase_add_test(tc, fragments_that_are_too_old_are_given_back);
 	tcase_add_test(tc, the_only_fragment_is_a_datagram_of_its_own);
 	tcase_add_test(tc, impossible_mtus_are_ignored);
 	tcase_add_test(tc, errors_about_our_own_traffic_are_ignored);

@@ -133,6 +133,27 @@ START_TEST(what_is_measured_can_be_asked_for)
 }
 END_TEST
 
+/* Not even if the peer takes back that it has some of it (RFC 2018 8). */
+START_TEST(what_is_acknowledged_counts_once)
+{
+	enum { FLIGHT = 5 };
+	struct flow_info info;
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+
+	flow_write(f, data, FLIGHT * MSS);
+	h_pass_ms(RTT_MS);
+	peer_sack(&p, base, (int[]){0, FLIGHT}, 2);
+	h_pass_ms(1000);
+	p.ack = base + FLIGHT * MSS;
+	peer_send(&p, ACK, NULL, 0);
+	flow_info(f, &info);
+	ck_assert_uint_eq(info.acked, FLIGHT * MSS);
+}
+END_TEST
+
 START_TEST(a_retransmission_that_is_lost_is_found)
 {
 	struct seen s = {0};
@@ -267,6 +288,83 @@ START_TEST(a_timeout_after_a_needless_one_counts)
 	h_pass_ms(5000);
 	flow_info(f, &info);
 	ck_assert_uint_eq(info.cwnd, MSS);
+}
+END_TEST
+
+/* A flight whose head has just left again after a timeout, while its answers are on their way; how
+ * long that took, in ms */
+static unsigned int late_flight(struct flow *f, uint32_t base, int segments)
+{
+	enum { TIMEOUT_MAX_MS = 1000 };
+	unsigned int ms = 0;
+
+	flow_write(f, data, (size_t)segments * MSS);
+	wire_forget();
+	while (next_sent(base) != 0) {
+		h_pass_ms(1);
+		ck_assert_uint_lt(++ms, TIMEOUT_MAX_MS);
+	}
+	h_pass_ms(1);
+	return ms + 1;
+}
+
+/* When the head left first is not known any more: that it has left again a moment ago says nothing
+ * about the rate at which the others were delivered. */
+START_TEST(a_late_answer_to_what_left_again_hides_no_rate)
+{
+	enum { FLIGHT = 10, ANSWERED = 6 };
+	struct flow_info info;
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	unsigned int ms = late_flight(f, p.ack, FLIGHT);
+
+	p.ack += ANSWERED * MSS;
+	peer_send(&p, ACK, NULL, 0);
+	flow_info(f, &info);
+	ck_assert_uint_eq(info.delivery_rate, ANSWERED * MSS * 1000u / ms);
+}
+END_TEST
+
+START_TEST(cubic_has_the_same_threshold_after_a_needless_timeout)
+{
+	enum { FLIGHT = 10 };
+	struct flow_options options = {.congestion = FLOW_CUBIC};
+	struct flow_info before, at, after;
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, &options);
+
+	flow_info(f, &before);
+	late_flight(f, p.ack, FLIGHT);
+	flow_info(f, &at);
+	ck_assert_uint_lt(at.ssthresh, before.ssthresh);
+	p.ack += 2 * MSS;
+	peer_send(&p, ACK, NULL, 0);
+	flow_info(f, &after);
+	ck_assert_uint_eq(after.ssthresh, before.ssthresh);
+}
+END_TEST
+
+/* What was taken back from the lost left before the head did again, and in its order: of that, too,
+ * is lost what others have overtaken. */
+START_TEST(losses_among_a_late_flight_are_found)
+{
+	enum { FLIGHT = 10, LOST = 2 };
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+	bool found = false;
+	int sent;
+
+	late_flight(f, base, FLIGHT);
+	peer_sack(&p, base, (int[]){1, 2}, 2);
+	peer_sack(&p, base, (int[]){LOST + 1, LOST + 3, 1, 2}, 4);
+	h_pass_ms(RTT_MS / 2);
+	while ((sent = next_sent(base)) >= 0)
+		found |= sent == LOST;
+	ck_assert_msg(found, "segment %d was not sent again", LOST);
 }
 END_TEST
 
@@ -670,6 +768,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, what_cannot_leave_yet_waits_with_its_owner);
 	tcase_add_test(tc, sack_repairs_the_holes_and_nothing_else);
 	tcase_add_test(tc, what_is_measured_can_be_asked_for);
+	tcase_add_test(tc, what_is_acknowledged_counts_once);
 	tcase_add_test(tc, a_retransmission_that_is_lost_is_found);
 	tcase_add_test(tc, the_last_segment_is_probed_before_the_timeout);
 	tcase_add_test(tc, a_lost_flight_is_sent_again_in_order_after_the_timeout);
@@ -677,6 +776,9 @@ static void add(TCase *tc)
 	tcase_add_test(tc, a_late_flight_is_not_sent_again_by_bbr);
 	tcase_add_test(tc, a_late_flight_is_not_sent_again_by_cubic);
 	tcase_add_test(tc, a_timeout_after_a_needless_one_counts);
+	tcase_add_test(tc, a_late_answer_to_what_left_again_hides_no_rate);
+	tcase_add_test(tc, cubic_has_the_same_threshold_after_a_needless_timeout);
+	tcase_add_test(tc, losses_among_a_late_flight_are_found);
 	tcase_add_test(tc, a_path_that_has_become_slower_than_the_timeout_is_measured);
 	tcase_add_test(tc, a_late_segment_widens_the_patience_with_reordering);
 	tcase_add_test(tc, a_peer_that_takes_back_its_sacks_gets_everything_again);
