@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * internal.h - what the files of this folder share; nobody else includes it, but for a file's own
- * test
+ * test, and who counts what is left (tests/sim/hostile.h)
  *
  * Layers, from the wire up: ingress.c and egress.c (packets), fragments.c, then one file per
  * protocol: icmp.c, udp.c, and for TCP demux.c (connections to lwIP and back), flow.c (what the

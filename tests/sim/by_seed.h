@@ -11,13 +11,15 @@
 #define TESTS_SIM_BY_SEED_H
 
 #include <check.h>
-#include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "tests/sim/memory_used.h"
 
 enum { SEED_CPU_S = 120 }; /* a hundred times what one takes, with sanitizers */
 
@@ -52,23 +54,6 @@ static inline void dice_seed(unsigned int seed)
 	dice = seed * 0x9E3779B97F4A7C15u + 7;
 	draw();
 	draw();
-}
-
-/* What glibc's malloc keeps per thread counts as given, unless it keeps nothing. */
-#define KEEP_NOTHING "glibc.malloc.tcache_count=0"
-
-static inline bool keeps_nothing(void)
-{
-	const char *tunables = getenv("GLIBC_TUNABLES");
-
-	return tunables && strstr(tunables, KEEP_NOTHING);
-}
-
-/* Bytes that malloc has given; 0: not known, or with a sanitizer's malloc, which has its own
- * checks */
-static inline size_t memory_used(void)
-{
-	return keeps_nothing() ? mallinfo2().uordblks : 0;
 }
 
 static void (*by_seed_run)(unsigned int seed);
