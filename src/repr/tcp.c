@@ -249,11 +249,6 @@ int wgw_repr_so_error(const struct wgw_repr_session *s, int fd, uint64_t tag)
 
 /* ---- connect ---- */
 
-static int nap(int ms)
-{
-	return wgw_raw_poll(NULL, 0, ms);
-}
-
 /* Connects @fd to the stream rendezvous; a full backlog is waited for, but not for ever. */
 static int reach_tunnel(const struct wgw_repr_session *s, int fd)
 {
@@ -268,8 +263,8 @@ static int reach_tunnel(const struct wgw_repr_session *s, int fd)
 			until = wgw_raw_now_ms() + RENDEZVOUS_WAIT_MS;
 		if (wgw_raw_now_ms() >= until)
 			return -ENOBUFS;
-		if (nap(RENDEZVOUS_NAP_MS) == -EINTR)
-			return -EINTR;
+		/* a signal ends no connect that does not block, and one that does waits above */
+		wgw_raw_poll(NULL, 0, RENDEZVOUS_NAP_MS);
 	}
 }
 

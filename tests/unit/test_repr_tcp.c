@@ -327,6 +327,30 @@ START_TEST(signal_with_restart_does_not)
 }
 END_TEST
 
+/* Room in the tunnel process's backlog is waited for, in spite of signals. */
+START_TEST(no_signal_interrupts_a_connect_that_does_not_block)
+{
+	enum { BACKLOG_MAX = 1000 };
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	socklen_t len = sizeof(un);
+	int waiting[BACKLOG_MAX], n = 0, fd = tcp_socket(SOCK_NONBLOCK);
+
+	ck_assert_int_eq(getsockname(tunnel.stream, (struct sockaddr *)&un, &len), 0);
+	do {
+		ck_assert_int_lt(n, BACKLOG_MAX);
+		waiting[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	} while (connect(waiting[n++], (struct sockaddr *)&un, len) == 0);
+	ck_assert_int_eq(errno, EAGAIN);
+	arm(0);
+	ck_assert_int_eq(connect_to(fd), -ENOBUFS); /* after 2 s */
+	ck_assert_uint_gt(alarms, 0);
+	disarm();
+	while (n > 0)
+		close(waiting[--n]);
+	close(fd);
+}
+END_TEST
+
 START_TEST(names_come_from_the_label_without_a_conversation)
 {
 	int fd = tcp_socket(SOCK_NONBLOCK);
@@ -580,6 +604,7 @@ int main(void)
 	tcase_add_test(tc, blocking_connect_keeps_the_send_time_limit);
 	tcase_add_test(tc, signal_without_restart_interrupts_connect);
 	tcase_add_test(tc, signal_with_restart_does_not);
+	tcase_add_test(tc, no_signal_interrupts_a_connect_that_does_not_block);
 	tcase_add_test(tc, names_come_from_the_label_without_a_conversation);
 	tcase_add_test(tc, data_follows_the_record);
 	tcase_add_test(tc, close_with_the_keeper_unread_is_a_reset);
