@@ -48,7 +48,7 @@ static bool taken(const struct stack *s, const struct stack_addr *local, bool v6
 	return false;
 }
 
-static bool listener_at(const struct stack *s, const struct stack_addr *local)
+bool flow_listens_at(const struct stack *s, const struct stack_addr *local)
 {
 	const struct flow_listener *l;
 
@@ -64,7 +64,7 @@ static int choose_port(struct stack *s, struct stack_addr *local, bool v6only)
 	unsigned int n;
 
 	if (local->port != 0)
-		return listener_at(s, local) ? EADDRINUSE : 0;
+		return flow_listens_at(s, local) ? EADDRINUSE : 0;
 	for (n = 0; n < ports_count(); n++) {
 		local->port = ports_after(first, n);
 		if (!taken(s, local, v6only))

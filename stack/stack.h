@@ -226,6 +226,8 @@ struct flow_listener_ops {
 struct flow_listener *flow_listen(struct stack *stack, const struct stack_addr *local, bool v6only,
 				  unsigned int backlog, const struct flow_listener_ops *ops,
 				  void *arg, int *err);
+/* Whether flow_listen() would say EADDRINUSE: something listens at exactly @local. */
+bool flow_listens_at(const struct stack *stack, const struct stack_addr *local);
 uint16_t flow_listener_port(const struct flow_listener *l);
 void flow_listener_close(struct flow_listener *l);
 

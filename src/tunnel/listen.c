@@ -508,15 +508,16 @@ int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
 static const struct flow_listener_ops listener_ops = {on_accept, on_syn};
 
 /* The port of a live listener that shares it by SO_REUSEPORT. */
-static struct port *shared_port(struct wgw_sockets *s, const struct wgw_listener *mine)
+static struct port *shared_port(struct wgw_sockets *s, const struct stack_addr *local,
+				uint32_t flags)
 {
-	struct wgw_link *head = bucket(s, mine->local.port);
+	struct wgw_link *head = bucket(s, local->port);
 
 	for (struct wgw_link *at = head->next; at != head; at = at->next) {
 		struct wgw_listener *l = wgw_container(at, struct wgw_listener, link);
 
-		if (l->port && l->flags & mine->flags & WGW_BIND_REUSEPORT &&
-		    stack_addr_equal(&l->local, &mine->local))
+		if (l->port && l->flags & flags & WGW_BIND_REUSEPORT &&
+		    stack_addr_equal(&l->local, local))
 			return l->port;
 	}
 	return NULL;
@@ -530,7 +531,7 @@ static int listen_tunnel(struct wgw_listener *l, unsigned int backlog)
 
 	if (wgw_listen_conflict(s, &l->local, l->flags))
 		return -EADDRINUSE;
-	p = shared_port(s, l);
+	p = shared_port(s, &l->local, l->flags);
 	if (!p) {
 		p = calloc(1, sizeof(*p));
 		if (!p)
@@ -600,9 +601,14 @@ static int bind_first(struct wgw_sockets *s, struct wgw_kept *kept, const struct
 	return wgw_kept_bind(s, kept, &local, op->u.listen.flags);
 }
 
+static unsigned int backlog_of(const struct wgw_op *op)
+{
+	return op->u.listen.backlog > SOMAXCONN ? SOMAXCONN : op->u.listen.backlog;
+}
+
 static int start(struct wgw_sockets *s, struct wgw_kept *kept, const struct wgw_op *op, int path)
 {
-	unsigned int backlog = op->u.listen.backlog > SOMAXCONN ? SOMAXCONN : op->u.listen.backlog;
+	unsigned int backlog = backlog_of(op);
 	struct wgw_listener *l = listener_new(s, kept, path);
 	int fd = kept->fd, err;
 
@@ -632,27 +638,58 @@ static int start(struct wgw_sockets *s, struct wgw_kept *kept, const struct wgw_
 	return 0;
 }
 
+/* Whether another socket was told that it may listen where @kept is bound. */
+static bool is_promised(struct wgw_sockets *s, const struct wgw_kept *kept)
+{
+	struct wgw_link *head = &s->bound_ports[kept->local.port % WGW_PORT_BUCKETS];
+
+	for (struct wgw_link *at = head->next; at != head; at = at->next) {
+		const struct wgw_kept *k = wgw_container(at, struct wgw_kept, by_port);
+
+		if (k != kept && k->listens && !(k->flags & kept->flags & WGW_BIND_REUSEPORT) &&
+		    wgw_addrs_overlap(&kept->local, kept->flags, &k->local, k->flags))
+			return true;
+	}
+	return false;
+}
+
+/* What start() would say. A kernel socket listens from now on: connections wait. */
+static int promise(struct wgw_sockets *s, struct wgw_kept *kept, const struct wgw_op *op)
+{
+	int backlog = (int)backlog_of(op), err;
+
+	if (kept->sock.quota->listeners >= WGW_LISTENERS_MAX)
+		return -ENOBUFS;
+	if (kept->fd >= 0) {
+		err = listen(kept->fd, backlog) < 0 ? -errno : 0;
+		if (err == -EADDRINUSE && wgw_listen_reap(s, kept->local.port))
+			err = listen(kept->fd, backlog) < 0 ? -errno : 0;
+		return err;
+	}
+	if (wgw_listen_conflict(s, &kept->local, kept->flags) || is_promised(s, kept) ||
+	    (!shared_port(s, &kept->local, kept->flags) &&
+	     flow_listens_at(s->t->stack, &kept->local)))
+		return -EADDRINUSE;
+	kept->listens = true;
+	return 0;
+}
+
 int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int path_fd)
 {
 	struct wgw_sock *old = wgw_sock_find(s, q->session, op->cookie);
-	struct wgw_kept *kept;
-	int err;
+	struct wgw_kept *kept = NULL;
+	int err = 0;
 
-	if (old && old->role == WGW_ROLE_LISTENER) {
-		close(path_fd); /* listen again: the kernel's listener has the new backlog */
-		return 0;
+	/* listen again: the kernel's listener has the new backlog */
+	if (!old || old->role != WGW_ROLE_LISTENER) {
+		kept = wgw_kept_get(s, q, op->cookie, op->inode);
+		err = kept ? bind_first(s, kept, op) : old ? -EINVAL : -ENOBUFS;
 	}
-	kept = wgw_kept_get(s, q, op->cookie, op->inode);
-	if (!kept) {
+	if (kept && err == 0)
+		return path_fd < 0 ? promise(s, kept, op) : start(s, kept, op, path_fd);
+	if (path_fd >= 0)
 		close(path_fd);
-		return old ? -EINVAL : -ENOBUFS;
-	}
-	err = bind_first(s, kept, op);
-	if (err) {
-		close(path_fd);
-		return err;
-	}
-	return start(s, kept, op, path_fd);
+	return err;
 }
 
 void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *session,

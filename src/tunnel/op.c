@@ -399,7 +399,7 @@ static void do_listen(struct talk *k)
 	int path = k->path;
 
 	k->path = -1;
-	reply_name(k, path < 0 ? EINVAL : -wgw_listen_op(k->sockets, k->quota, &k->op, path));
+	reply_name(k, -wgw_listen_op(k->sockets, k->quota, &k->op, path));
 }
 
 /* ---- UDP connect ---- */

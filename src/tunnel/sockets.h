@@ -217,7 +217,7 @@ void wgw_sockets_accept(struct wgw_sockets *s);
 /**
  * struct wgw_kept - a socket that is not connected and does not listen
  * @link:	In wgw_sockets.kept; @by_port: when bound to the tunnel, in wgw_sockets.bound_ports
- * @local:	What bind() gave; @bound
+ * @local:	What bind() gave; @bound; @listens: it was told that it may listen there
  * @fd:		Kernel socket bound to the host's loopback, or -1
  * @flags:	WGW_BIND_*
  */
@@ -225,7 +225,7 @@ struct wgw_kept {
 	struct wgw_sock sock;
 	struct wgw_link link, by_port;
 	struct stack_addr local;
-	bool bound;
+	bool bound, listens;
 	int fd;
 	uint32_t flags;
 };
@@ -438,7 +438,8 @@ int wgw_relay_own(struct wgw_conn *c, int fd, bool keeps);
 
 struct wgw_listener;
 
-/* listen(2): @path_fd (taken over) is the O_PATH descriptor of the unix listener. 0 or -errno. */
+/* listen(2): @path_fd (taken over) is the O_PATH descriptor of the unix listener; -1: it follows,
+ * unless this fails, and the address is this socket's until then. 0 or -errno. */
 int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int path_fd);
 /* Connects to a listener of an application on this machine: for loopback one of @session on the
  * wildcard, for a tunnel address any. Returns 0 and a connected *fd, or errno: ENOENT: there is

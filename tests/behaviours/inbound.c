@@ -83,6 +83,48 @@ CASE(in_use_at_listen)
 	did("listen", listen(b, 1));
 }
 
+/* Who may not listen is a socket like any other. */
+CASE(after_in_use_at_listen)
+{
+	static const char *const ips[] = {"0.0.0.0", "127.0.0.1"};
+	struct epoll_event event = {.events = EPOLLIN};
+
+	for (size_t i = 0; i < 2 * sizeof(ips) / sizeof(*ips); i++) {
+		int first = tcp_socket(false, 0), second = tcp_socket(false, 0), port;
+		int ep = epoll_create1(0);
+
+		set_int(first, SOL_SOCKET, SO_REUSEADDR, 1);
+		set_int(second, SOL_SOCKET, SO_REUSEADDR, 1);
+		did("bind", bind_to(first, ips[i / 2], 0));
+		port = local_port(first);
+		did("bind", bind_to(second, ips[i / 2], port));
+		did("add", epoll_ctl(ep, EPOLL_CTL_ADD, second, &event));
+		did("listen", listen(first, 5));
+		did("listen", listen(second, 5));
+		did("accept", accept(second, NULL, NULL));
+		printf("poll %s, listens %d, error %d\n", polled(second, 0),
+		       get_int(second, SOL_SOCKET, SO_ACCEPTCONN),
+		       get_int(second, SOL_SOCKET, SO_ERROR));
+		did("bind elsewhere", bind_to(second, ips[i / 2], 0));
+		did("listen again", listen(second, 5));
+		printf("the same port %d\n", local_port(second) == port);
+		close(first);
+		if (i % 2) {
+			first = listener_on("127.0.0.1", &port, 5);
+			did("connect", connect_to(second, "127.0.0.1", port));
+		} else {
+			did("listen when it is free", listen(second, 5));
+			first = tcp_socket(false, 0);
+			did("connect", connect_to(first, "127.0.0.1", port));
+			said("epoll_wait", epoll_wait(ep, &event, 1, 1000));
+			printf("accepted %d\n", accept(second, NULL, NULL) >= 0);
+		}
+		close(first);
+		close(second);
+		close(ep);
+	}
+}
+
 CASE(reuseport)
 {
 	int port, a = tcp_socket(false, 0), b = tcp_socket(false, 0), c = tcp_socket(false, 0);

@@ -192,20 +192,6 @@ CASE(bad_pointer)
 	    connect(tcp_socket(false, 0), (struct sockaddr *)8, sizeof(struct sockaddr_in)));
 }
 
-CASE(listen_again_after_in_use)
-{
-	int first = tcp_socket(false, 0), second = tcp_socket(false, 0);
-
-	set_int(first, SOL_SOCKET, SO_REUSEADDR, 1);
-	set_int(second, SOL_SOCKET, SO_REUSEADDR, 1);
-	did("bind", bind_to(first, "0.0.0.0", 0));
-	did("bind", bind_to(second, "0.0.0.0", local_port(first)));
-	did("listen", listen(first, 5));
-	did("listen", listen(second, 5));
-	close(first);
-	did("listen again", listen(second, 5));
-}
-
 /* What a dump over netlink names: the host's interfaces are not the tunnel's. */
 CASE(netlink_links)
 {

@@ -184,7 +184,7 @@ static inline void fake_answer(struct fake_tunnel *t, struct wgw_op *op, int fd,
 			fake_reserve(t, k, &op->u.bind.addr);
 		if (op->code == WGW_OP_LISTEN && !k->local.port)
 			fake_reserve(t, k, &op->u.listen.addr);
-		if (op->code == WGW_OP_LISTEN)
+		if (op->code == WGW_OP_LISTEN && passed >= 0)
 			k->listener = passed;
 		if (op->code == WGW_OP_UDP_CONNECT) {
 			k->remote = op->u.bind.addr;

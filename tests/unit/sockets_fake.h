@@ -76,6 +76,12 @@ enum wgw_route wgw_session_route(struct wgw_session *s, struct stack_addr *to, u
 	return stack_addr_is_loopback(to) ? WGW_ROUTE_DIRECT : s->route;
 }
 
+enum wgw_route wgw_session_route_quiet(struct wgw_session *s, struct stack_addr *to,
+				       uint8_t protocol)
+{
+	return wgw_session_route(s, to, protocol);
+}
+
 bool wgw_session_has_apps(const struct wgw_session *s)
 {
 	(void)s;
@@ -360,6 +366,14 @@ struct flow_listener {
 };
 
 static struct flow_listener fake_listener;
+
+static bool fake_listens; /* at every address */
+
+bool flow_listens_at(const struct stack *stack, const struct stack_addr *local)
+{
+	(void)stack, (void)local;
+	return fake_listens;
+}
 
 struct flow_listener *flow_listen(struct stack *stack, const struct stack_addr *local, bool v6only,
 				  unsigned int backlog, const struct flow_listener_ops *ops,

@@ -209,6 +209,44 @@ START_TEST(closed_listener_frees_its_port)
 }
 END_TEST
 
+/* What the shim asks before it makes a listener of the socket. Return: errno or 0 */
+static int may_listen(int fd)
+{
+	struct wgw_op op = {.code = WGW_OP_LISTEN, .cookie = app_cookie(fd)};
+
+	memcpy(op.u.listen.addr.ip, any4.ip, 16);
+	op.u.listen.flags = WGW_BIND_REUSEADDR;
+	op.u.listen.backlog = 5;
+	return app_op(&op, -1);
+}
+
+START_TEST(who_is_told_that_it_may_listen_is_the_only_one)
+{
+	int fd[3], *first = &fd[0], *second = &fd[1], *third = &fd[2];
+	struct wgw_op op;
+
+	fake_start();
+	for (int i = 0; i < 3; i++) {
+		fd[i] = app_stream();
+		op = (struct wgw_op){.code = WGW_OP_BIND, .cookie = app_cookie(fd[i])};
+		memcpy(op.u.bind.addr.ip, any4.ip, 16);
+		op.u.bind.addr.port = i < 2 ? 8080 : 8081;
+		op.u.bind.flags = WGW_BIND_REUSEADDR;
+		ck_assert_int_eq(app_op(&op, -1), 0);
+	}
+	ck_assert_int_eq(may_listen(*first), 0);
+	ck_assert_int_eq(may_listen(*first), 0); /* the same socket, in another process */
+	ck_assert_int_eq(may_listen(*second), EADDRINUSE);
+	ck_assert_int_eq(app_listen(*first, NULL, 0, WGW_BIND_REUSEADDR, 5, &op), 0);
+	ck_assert_int_eq(may_listen(*second), EADDRINUSE);
+	close(*first);
+	ck_assert_int_eq(may_listen(*second), 0);
+	fake_listens = true; /* a forward of a proxy */
+	ck_assert_int_eq(may_listen(*third), EADDRINUSE);
+	fake_listens = false;
+}
+END_TEST
+
 START_TEST(shut_listener_leaves_a_bound_socket)
 {
 	struct wgw_op op, down = {.code = WGW_OP_SHUTDOWN}, name = {.code = WGW_OP_NAME};
@@ -684,6 +722,7 @@ static Suite *suite(void)
 	tcase_add_test(t, unhooked_accept_loses_no_byte);
 	tcase_add_test(t, full_backlog_waits_and_is_delivered);
 	tcase_add_test(t, closed_listener_frees_its_port);
+	tcase_add_test(t, who_is_told_that_it_may_listen_is_the_only_one);
 	tcase_add_test(t, shut_listener_leaves_a_bound_socket);
 	tcase_add_test(t, port_of_a_closed_listener_takes_no_syn);
 	tcase_add_test(t, connection_to_a_closed_listener_is_reset);
