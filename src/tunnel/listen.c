@@ -757,6 +757,11 @@ void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local)
 	*local = wgw_container(sock, const struct wgw_listener, sock)->local;
 }
 
+bool wgw_listen_is_direct(const struct wgw_sock *sock)
+{
+	return !wgw_container(sock, const struct wgw_listener, sock)->port;
+}
+
 void wgw_listen_init(struct wgw_sockets *s)
 {
 	for (size_t i = 0; i < WGW_PORT_BUCKETS; i++)

@@ -47,7 +47,7 @@ static void put_conns(FILE *out, const struct wgw_sockets *s, uint64_t now)
 			wgw_container((char *)(uintptr_t)l, const struct wgw_conn, link);
 
 		fprintf(out, "tcp %d %s %s %s %s %llu %llu %llu\n", pid_of(&c->sock), conn_state(c),
-			c->flow || c->state < WGW_CONN_OPEN ? "tunnel" : "direct",
+			c->far && !wgw_flow_carries(c) ? "direct" : "tunnel",
 			address(&c->local, local), address(&c->remote, remote),
 			(unsigned long long)c->moved[0], (unsigned long long)c->moved[1],
 			(unsigned long long)((now - c->started) / WGW_MS_NS));
@@ -82,7 +82,8 @@ static void put_listeners(FILE *out, const struct wgw_sockets *s)
 			if (sock->role != WGW_ROLE_LISTENER)
 				continue;
 			wgw_listen_name(sock, &local);
-			fprintf(out, "tcp %d listening tunnel %s - 0 0 0\n", pid_of(sock),
+			fprintf(out, "tcp %d listening %s %s - 0 0 0\n", pid_of(sock),
+				wgw_listen_is_direct(sock) ? "direct" : "tunnel",
 				wgw_addr_port_text(&local, text));
 		}
 	}

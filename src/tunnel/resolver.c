@@ -6,7 +6,7 @@
  *
  * One c-ares channel per session, with the session's servers and search domains, over flows of our
  * stack (resolver_io.c). Answers are shared by sessions that ask the same servers
- * (resolver_cache.c) and ordered by RFC 6724 (resolver_order.c). With --dns system the session's
+ * the same way (resolver_cache.c) and ordered by RFC 6724 (resolver_order.c). With --dns system the session's
  * supervisor asks the host's resolver instead: this process reads no files and parses no answers of
  * the host.
  *
@@ -82,7 +82,8 @@ static bool run_channels(struct wgw_before *b)
 	return true;
 }
 
-static uint64_t hash_set(const struct stack_addr *servers, size_t n,
+/* Servers at the same address are not the same for who reaches them another way. */
+static uint64_t hash_set(struct wgw_session *s, const struct stack_addr *servers, size_t n,
 			 const struct wgw_strings *search)
 {
 	uint8_t out[crypto_generichash_BYTES_MIN];
@@ -90,8 +91,14 @@ static uint64_t hash_set(const struct stack_addr *servers, size_t n,
 	uint64_t hash;
 
 	crypto_generichash_init(&st, NULL, 0, crypto_generichash_BYTES_MIN);
-	for (size_t i = 0; i < n; i++)
-		crypto_generichash_update(&st, servers[i].ip, 16);
+	for (size_t i = 0; i < n; i++) {
+		struct stack_addr to = servers[i];
+		uint8_t way = (uint8_t)wgw_session_route_quiet(s, &to, IPPROTO_UDP);
+
+		crypto_generichash_update(&st, to.ip, sizeof(to.ip));
+		crypto_generichash_update(&st, (const uint8_t *)&to.port, sizeof(to.port));
+		crypto_generichash_update(&st, &way, sizeof(way));
+	}
 	for (size_t i = 0; i < search->n; i++)
 		crypto_generichash_update(&st, (const uint8_t *)search->at[i],
 					  strlen(search->at[i]) + 1);
@@ -165,7 +172,7 @@ static struct dns_channel *channel_of(struct wgw_resolver *r, struct wgw_session
 	ch->resolver = r;
 	ch->session = s;
 	ch->timer.due = channel_due;
-	ch->set = hash_set(servers, n, search);
+	ch->set = hash_set(s, servers, n, search);
 	if (channel_init(ch, search) != ARES_SUCCESS) {
 		free(ch);
 		return NULL;

@@ -422,6 +422,8 @@ void wgw_abandoned_watch(struct wgw_sockets *s, uint32_t after_ms);
 int wgw_flow_start(struct wgw_conn *c, const struct stack_addr *local, const struct stack_addr *to);
 /* Makes @c the owner of an accepted flow. */
 void wgw_flow_own(struct wgw_conn *c, struct flow *f);
+/* Whether its far side is or was a connection of the stack. */
+bool wgw_flow_carries(const struct wgw_conn *c);
 /* Takes it out of the session's count of unacknowledged writes, when it is in. */
 void wgw_flow_unsent_over(struct wgw_conn *c, uint64_t lost_bytes);
 void wgw_flow_init(struct wgw_sockets *s);
@@ -455,6 +457,8 @@ bool wgw_listen_conflict(struct wgw_sockets *s, const struct stack_addr *local, 
  * bound. */
 void wgw_listen_shutdown(struct wgw_sock *sock);
 void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local);
+/* Whether it listens on the host, not in the tunnel. */
+bool wgw_listen_is_direct(const struct wgw_sock *sock);
 /* The accepted socket has shown itself: enters it into the table. */
 void wgw_listen_identify(struct wgw_conn *c);
 /* Looks whether accepted connections can be identified: an operation has named one. */

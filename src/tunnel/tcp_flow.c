@@ -362,6 +362,11 @@ void wgw_flow_own(struct wgw_conn *c, struct flow *f)
 	flow_set_ops(f, &flow_ops, c);
 }
 
+bool wgw_flow_carries(const struct wgw_conn *c)
+{
+	return c->far == &flow_far;
+}
+
 void wgw_flow_init(struct wgw_sockets *s)
 {
 	wgw_list_init(&s->unsent);

@@ -164,14 +164,19 @@ static void start(void)
 	fake_udp_answer = answer_udp;
 }
 
-static void ask(const char *name, int family, bool search)
+static void ask_for(struct wgw_session *s, const char *name, int family, bool search)
 {
 	unsigned int before = got.calls;
 
-	wgw_resolve(fake_tunnel.resolver, &fake_session, name, family, search, on_done, NULL);
+	wgw_resolve(fake_tunnel.resolver, s, name, family, search, on_done, NULL);
 	for (int i = 0; i < 100 && got.calls == before; i++)
 		fake_run(5);
 	ck_assert_uint_eq(got.calls, before + 1);
+}
+
+static void ask(const char *name, int family, bool search)
+{
+	ask_for(&fake_session, name, family, search);
 }
 
 START_TEST(both_families_are_found)
@@ -232,6 +237,28 @@ START_TEST(answers_are_cached_for_their_ttl_and_failures_are_not)
 	n = queries;
 	ask("nope.example", AF_INET, true);
 	ck_assert_uint_gt(queries, n);
+}
+END_TEST
+
+START_TEST(answers_are_shared_by_sessions_with_the_same_way_to_the_same_server)
+{
+	struct wgw_session other[3];
+	unsigned int n;
+
+	start();
+	ask("www.example", AF_INET, true);
+	n = queries;
+	for (int i = 0; i < 3; i++)
+		other[i] = fake_session;
+	other[1].dns[0].port = 54;
+	other[2].route = WGW_ROUTE_REFUSED;
+	for (int i = 0; i < 3; i++) {
+		ask_for(&other[i], "www.example", AF_INET, true);
+		ck_assert_uint_eq(queries, n + (i == 1));
+		ck_assert_int_eq(got.eai, i < 2 ? 0 : EAI_AGAIN);
+		n = queries;
+		wgw_sockets_session_over(&fake_tunnel, &other[i]);
+	}
 }
 END_TEST
 
@@ -408,6 +435,7 @@ static Suite *suite(void)
 	tcase_add_test(t, errors_are_getaddrinfos);
 	tcase_add_test(t, search_domains_are_tried);
 	tcase_add_test(t, answers_are_cached_for_their_ttl_and_failures_are_not);
+	tcase_add_test(t, answers_are_shared_by_sessions_with_the_same_way_to_the_same_server);
 	tcase_add_test(t, query_ids_are_random_without_urandom);
 	tcase_add_test(t, truncated_answer_is_asked_again_by_tcp);
 	tcase_add_test(t, answer_from_another_address_is_ignored);

@@ -224,6 +224,25 @@ def _(w):
     assert w.fetch()
 
 
+LISTENS = """
+import socket, sys
+held = [socket.create_server((at, 0)) for at in ("127.0.0.1", "0.0.0.0")]
+print(*(s.getsockname()[1] for s in held), flush=True)
+sys.stdin.read()
+"""
+
+
+@tap.test("top tells listeners of the host's loopback from those in the tunnel")
+def _(w):
+    command = w.start("-c", w.client, "--", sys.executable, "-c", LISTENS, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    direct, inside = command.stdout.readline().split()
+    lines = [line.split() for line in w.ok("top", "-n", "1", "client").splitlines()]
+    ways = {line[4]: line[3] for line in lines if line[2:3] == ["listening"]}
+    assert ways == {f"127.0.0.1:{direct}": "direct", f"0.0.0.0:{inside}": "tunnel"}, lines
+    command.stdin.close()
+    assert command.wait(60) == 0
+
+
 SLOW = """
 import socket, time
 s = socket.create_connection(("10.77.0.1", 8000))
