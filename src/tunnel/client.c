@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -443,6 +444,21 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int 
 	}
 }
 
+/* The kernel has dropped what came with a message: there was no room for it. */
+static void refuse_without_descriptors(struct wgw_client *c)
+{
+	struct wgw_channel_msg reply = {.code = WGW_CH_OPENED, .err = EMFILE};
+	struct rlimit limit = {0};
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	snprintf(
+		reply.u.opened.text, sizeof(reply.u.opened.text),
+		"all of its %llu descriptors are in use (its limit is the hard one, ulimit -Hn, of "
+		"where it was started)",
+		(unsigned long long)limit.rlim_cur);
+	wgw_client_send(c, &reply);
+}
+
 /* Takes one message. Returns 1, 0 when none waits, -1 at the end of the channel. */
 static int receive(struct wgw_client *c)
 {
@@ -463,6 +479,8 @@ static int receive(struct wgw_client *c)
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
 	n_fds = wgw_cmsg_take(&h, fds, OPEN_FDS);
+	if (n >= 0 && h.msg_flags & MSG_CTRUNC && n_fds < OPEN_FDS && !c->session)
+		refuse_without_descriptors(c);
 	/* What a shorter message leaves out reads as zero. */
 	ok = n >= (ssize_t)offsetof(struct wgw_channel_msg, u) && !(h.msg_flags & MSG_TRUNC) &&
 	     handle(c, &msg, fds, n_fds);

@@ -41,7 +41,7 @@ enum talk_state {
 /**
  * struct talk - one conversation
  * @asked:	An answer will be called for: the object stays until then
- * @path:	Descriptor that came with the request, or -1
+ * @path:	Descriptor that came with the request, or -1; @lost_path: there was no room for it
  * @tries:	BIND: how many sockets in the way may still be looked at
  */
 struct talk {
@@ -53,7 +53,7 @@ struct talk {
 	struct wgw_quota *quota;
 	enum talk_state state;
 	uint32_t uid;
-	bool asked;
+	bool asked, lost_path;
 	unsigned int tries;
 	int path;
 	struct wgw_op op;
@@ -399,6 +399,10 @@ static void do_listen(struct talk *k)
 	int path = k->path;
 
 	k->path = -1;
+	if (k->lost_path) {
+		reply_name(k, ENFILE);
+		return;
+	}
 	reply_name(k, -wgw_listen_op(k->sockets, k->quota, &k->op, path));
 }
 
@@ -559,6 +563,7 @@ static ssize_t take_request(struct talk *k)
 
 	if (r >= 0)
 		wgw_cmsg_take(&msg, &k->path, 1);
+	k->lost_path = r >= 0 && k->path < 0 && msg.msg_flags & MSG_CTRUNC;
 	return r;
 }
 

@@ -15,6 +15,7 @@
  * All that a program can make us hold is counted against its session (struct wgw_quota).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@
 enum {
 	TABLE_FIRST = 256, /* slots; a power of two */
 	JOBS_PER_ACCEPT = 32,
+	SEQUENCED = 2, /* the first of those acceptors; those before it are streams */
 };
 
 /* ---- jobs ---- */
@@ -261,11 +263,18 @@ int wgw_fd_identity(int fd, uint64_t *cookie, uint64_t *inode)
 
 /* ---- accepting ---- */
 
+static void take_spare(struct wgw_sockets *s)
+{
+	for (size_t i = 0; i < 4 && s->spare < 0; i++) /* whatever it is: its number counts */
+		s->spare = fcntl(s->acceptors[i].watch.fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static void accept_resume(struct wgw_timer *timer)
 {
 	struct wgw_sockets *s = wgw_container(timer, struct wgw_sockets, accept_timer);
 
 	s->accept_paused = false;
+	take_spare(s);
 	wgw_sockets_accept(s);
 }
 
@@ -305,16 +314,30 @@ static bool is_nearly_full(const struct wgw_sockets *s, int fd)
 	return (rlim_t)fd + s->unknown_own + WGW_DESCRIPTORS_SPARE > s->descriptors_max;
 }
 
+/* Conversations go on without descriptors, one after the other: people can look, and end things, and
+ * who wants to begin something is told why not. */
+static int accept_with_spare(struct wgw_acceptor *a)
+{
+	struct wgw_sockets *s = a->sockets;
+	int fd = accept4(a->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || a->stream || s->spare < 0)
+		return fd;
+	close(s->spare);
+	s->spare = -1;
+	return accept4(a->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
 static void accept_all(struct wgw_acceptor *a)
 {
 	struct wgw_sockets *s = a->sockets;
 
 	while (!s->accept_paused) {
-		int fd = accept4(a->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept_with_spare(a);
 
 		if (fd >= 0) {
 			accept_one(s, a, fd);
-			if (is_nearly_full(s, fd))
+			if (is_nearly_full(s, fd) || s->spare < 0)
 				accept_pause(s);
 		} else if (errno == EAGAIN) {
 			return;
@@ -333,7 +356,8 @@ static void acceptor_ready(struct wgw_watch *w, uint32_t events)
 
 void wgw_sockets_accept(struct wgw_sockets *s)
 {
-	for (size_t i = 0; i < 4; i++) {
+	/* the sequenced ones first: for those there is the spare */
+	for (size_t i = 4; i-- > 0;) {
 		if (s->acceptors[i].watch.fd >= 0)
 			accept_all(&s->acceptors[i]);
 	}
@@ -399,6 +423,7 @@ int wgw_sockets_init(struct wgw_tunnel *t)
 		return -ENOMEM;
 	s->t = t;
 	s->own_uid = getuid();
+	s->spare = -1;
 	s->descriptors_max = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
 	s->jobs_tail = &s->jobs;
 	s->table_size = TABLE_FIRST;
@@ -423,11 +448,12 @@ int wgw_sockets_init(struct wgw_tunnel *t)
 	t->sockets = s;
 	wgw_loop_before(t->loop, &s->before);
 	for (size_t i = 0; i < 4; i++) {
-		int fd = i < 2 ? t->boot->stream[i] : t->boot->sequenced[i - 2];
-		int e = acceptor_start(s, &s->acceptors[i], fd, i < 2);
+		int fd = i < SEQUENCED ? t->boot->stream[i] : t->boot->sequenced[i - SEQUENCED];
+		int e = acceptor_start(s, &s->acceptors[i], fd, i < SEQUENCED);
 
 		err = err ? err : e;
 	}
+	take_spare(s);
 	return err;
 }
 

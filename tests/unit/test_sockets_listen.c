@@ -634,6 +634,29 @@ START_TEST(connections_wait_for_descriptors_without_a_busy_loop)
 }
 END_TEST
 
+START_TEST(conversations_go_on_one_by_one_without_descriptors)
+{
+	struct rlimit limit, full;
+	struct wgw_op op = {.code = WGW_OP_NAME, .kind = WGW_KIND_TCP};
+	int talk[2];
+
+	fake_start();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (int i = 0; i < 2; i++)
+		talk[i] = app_op_begin(&op, -1);
+	full = limit;
+	full.rlim_cur = (rlim_t)dup(talk[0]); /* all below are in use */
+	close((int)full.rlim_cur);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &full), 0);
+	for (int i = 0; i < 2; i++) {
+		fake_run(200);
+		ck_assert_int_eq(recv(talk[i], &op, sizeof(op), MSG_DONTWAIT), sizeof(op));
+		shutdown(talk[i], SHUT_RDWR);
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+END_TEST
+
 /* A socket bound to @local; its port. */
 static uint16_t app_bind(int fd, const struct stack_addr *local)
 {
@@ -735,6 +758,7 @@ static Suite *suite(void)
 	tcase_add_test(t, direct_refusal_is_econnrefused);
 	tcase_add_test(t, listener_on_loopback_is_the_hosts);
 	tcase_add_test(t, connections_wait_for_descriptors_without_a_busy_loop);
+	tcase_add_test(t, conversations_go_on_one_by_one_without_descriptors);
 	tcase_add_loop_test(t, port_of_the_host_is_given_up_by_a_connect_that_does_not_use_it, 0,
 			    3);
 	tcase_add_loop_test(t, connection_to_ourselves_comes_from_the_port_that_is_bound, 0, 2);

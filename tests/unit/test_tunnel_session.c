@@ -2,6 +2,8 @@
 /* test_tunnel_session.c - sessions begin and end: opening a channel, being over, delivering the
  * rest */
 #include "tests/unit/run_suite.h"
+#include <sys/resource.h>
+
 #include "tests/unit/test_tunnel_fakes.h"
 
 /* ---- opening ---- */
@@ -156,6 +158,25 @@ START_TEST(other_version_is_told_so)
 	expect(fd, &msg, WGW_CH_OPENED);
 	ck_assert_int_eq(msg.err, EPROTO);
 	expect_end(fd);
+	close(fd);
+}
+END_TEST
+
+START_TEST(who_comes_when_there_are_no_descriptors_is_told_so)
+{
+	struct rlimit limit, none = {.rlim_cur = 1};
+	struct wgw_channel_msg msg;
+	int fd = connect_channel();
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none.rlim_max = limit.rlim_max;
+	send_open(fd, settings, policy, token, 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	expect(fd, &msg, WGW_CH_OPENED);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(msg.err, EMFILE);
+	ck_assert_ptr_nonnull(strstr(msg.u.opened.text, "all of its 1 descriptors"));
+	ck_assert_ptr_null(wgw_session_by_token(&core.t, token));
 	close(fd);
 }
 END_TEST
@@ -316,6 +337,7 @@ static Suite *suite(void)
 	tcase_add_test(c, join_opens_although_settings_differ);
 	tcase_add_test(c, bad_openings_are_refused);
 	tcase_add_test(c, other_version_is_told_so);
+	tcase_add_test(c, who_comes_when_there_are_no_descriptors_is_told_so);
 	tcase_add_test(c, first_message_must_be_a_whole_open);
 	tcase_add_test(c, silent_connection_is_dropped);
 	tcase_add_test(c, other_user_is_refused);
