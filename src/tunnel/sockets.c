@@ -30,6 +30,7 @@
 enum {
 	TABLE_FIRST = 256, /* slots; a power of two */
 	JOBS_PER_ACCEPT = 32,
+	SPARES = sizeof(((struct wgw_sockets *)0)->spare) / sizeof(int),
 	SEQUENCED = 2, /* the first of those acceptors; those before it are streams */
 };
 
@@ -265,8 +266,10 @@ int wgw_fd_identity(int fd, uint64_t *cookie, uint64_t *inode)
 
 static void take_spare(struct wgw_sockets *s)
 {
-	for (size_t i = 0; i < 4 && s->spare < 0; i++) /* whatever it is: its number counts */
-		s->spare = fcntl(s->acceptors[i].watch.fd, F_DUPFD_CLOEXEC, 0);
+	for (size_t i = 0; i < SPARES; i++) {
+		if (s->spare[i] < 0) /* whatever it is: its number counts */
+			s->spare[i] = fcntl(s->probe, F_DUPFD_CLOEXEC, 0);
+	}
 }
 
 static void accept_resume(struct wgw_timer *timer)
@@ -314,6 +317,11 @@ static bool is_nearly_full(const struct wgw_sockets *s, int fd)
 	return (rlim_t)fd + s->unknown_own + WGW_DESCRIPTORS_SPARE > s->descriptors_max;
 }
 
+static bool spare_is_whole(const struct wgw_sockets *s)
+{
+	return s->spare[0] >= 0 && s->spare[1] >= 0;
+}
+
 /* Conversations go on without descriptors, one after the other: people can look, and end things, and
  * who wants to begin something is told why not. */
 static int accept_with_spare(struct wgw_acceptor *a)
@@ -321,10 +329,12 @@ static int accept_with_spare(struct wgw_acceptor *a)
 	struct wgw_sockets *s = a->sockets;
 	int fd = accept4(a->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || a->stream || s->spare < 0)
+	if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || a->stream || !spare_is_whole(s))
 		return fd;
-	close(s->spare);
-	s->spare = -1;
+	for (size_t i = 0; i < SPARES; i++) {
+		close(s->spare[i]);
+		s->spare[i] = -1;
+	}
 	return accept4(a->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
@@ -337,7 +347,7 @@ static void accept_all(struct wgw_acceptor *a)
 
 		if (fd >= 0) {
 			accept_one(s, a, fd);
-			if (is_nearly_full(s, fd) || s->spare < 0)
+			if (is_nearly_full(s, fd) || !spare_is_whole(s))
 				accept_pause(s);
 		} else if (errno == EAGAIN) {
 			return;
@@ -423,7 +433,7 @@ int wgw_sockets_init(struct wgw_tunnel *t)
 		return -ENOMEM;
 	s->t = t;
 	s->own_uid = getuid();
-	s->spare = -1;
+	s->spare[0] = s->spare[1] = -1;
 	s->descriptors_max = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
 	s->jobs_tail = &s->jobs;
 	s->table_size = TABLE_FIRST;

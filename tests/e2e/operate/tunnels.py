@@ -234,13 +234,15 @@ sys.stdin.read()
 
 @tap.test("top tells listeners of the host's loopback from those in the tunnel")
 def _(w):
-    command = w.start("-c", w.client, "--", sys.executable, "-c", LISTENS, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    direct, inside = command.stdout.readline().split()
-    lines = [line.split() for line in w.ok("top", "-n", "1", "client").splitlines()]
+    command = w.start("-c", w.client, "--", sys.executable, "-c", LISTENS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        direct, inside = command.stdout.readline().split()
+        lines = [line.split() for line in w.ok("top", "-n", "1", "client").splitlines()]
+    finally:
+        command.communicate(timeout=60)
+    assert command.returncode == 0
     ways = {line[4]: line[3] for line in lines if line[2:3] == ["listening"]}
     assert ways == {f"127.0.0.1:{direct}": "direct", f"0.0.0.0:{inside}": "tunnel"}, lines
-    command.stdin.close()
-    assert command.wait(60) == 0
 
 
 SLOW = """
