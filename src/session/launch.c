@@ -383,6 +383,16 @@ static int take_lock(struct wgw_launch *l)
 	return fd;
 }
 
+/** wait_for_peers() - until they take an initiation again: who is dropped tries again after 5 s */
+static void wait_for_peers(int lock)
+{
+	uint64_t gap_ns = wgw_rundir_start_gap(lock);
+	const struct timespec gap = {.tv_nsec = (long)gap_ns};
+
+	if (gap_ns > 0)
+		nanosleep(&gap, NULL);
+}
+
 /** start_locked() - looks again under the lock, then starts a tunnel process.
  * Return: connection to it, or -1 after an error was said */
 static int start_locked(struct wgw_launch *l)
@@ -397,6 +407,8 @@ static int start_locked(struct wgw_launch *l)
 			return -1;
 		fd = wgw_channel_connect(l->prefix, l->abstract);
 	}
+	if (fd < 0 && lock >= 0)
+		wait_for_peers(lock);
 	l->booted = fd < 0 && wgw_boot_tunnel(l) == 0;
 	if (l->booted) {
 		if (lock >= 0 && pwrite(lock, l->abstract, sizeof(l->abstract), 0) < 0)

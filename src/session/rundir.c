@@ -20,11 +20,18 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "src/base/loop.h"
 #include "src/session/session.h"
 
-enum { REASON_BYTES = 160 };
+enum {
+	REASON_BYTES = 160,
+	/* Peers take 50 initiations a second (wg/messages.h), the first one of a process comes when
+	 * it has started, and the file's time may be a tick of the kernel's behind */
+	START_GAP_MS = 30,
+};
 
 /** try_dir() - makes and opens @path. Returns the descriptor, or -1 with @reason */
 static int try_dir(const char *path, char reason[REASON_BYTES])
@@ -126,6 +133,23 @@ int wgw_rundir_lock(const struct wgw_rundir *dir, const char *name, bool wait)
 		if (err)
 			return err;
 	}
+}
+
+uint64_t wgw_rundir_start_gap(int lock)
+{
+	struct timespec now;
+	struct stat st;
+	int64_t age;
+
+	/* who starts a process writes the lock; without a start the file is empty */
+	if (fstat(lock, &st) || st.st_size == 0 || clock_gettime(CLOCK_REALTIME, &now) ||
+	    now.tv_sec > st.st_mtim.tv_sec + 1)
+		return 0;
+	age = (int64_t)(now.tv_sec - st.st_mtim.tv_sec) * (int64_t)WGW_SEC_NS + now.tv_nsec -
+	      st.st_mtim.tv_nsec;
+	if (age < 0 || age >= START_GAP_MS * (int64_t)WGW_MS_NS)
+		return 0;
+	return START_GAP_MS * WGW_MS_NS - (uint64_t)age;
 }
 
 /** sweep_one() - removes the files of @name if its tunnel process is dead */

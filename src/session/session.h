@@ -93,6 +93,10 @@ void wgw_rundir_open(struct wgw_rundir *dir);
 /* Takes the lock <name>.lock. @wait: else -EWOULDBLOCK when it is taken. The descriptor, which
  * holds the lock until it is closed, or -errno. */
 int wgw_rundir_lock(const struct wgw_rundir *dir, const char *name, bool wait);
+/* How long the next tunnel process has to wait, in ns: one that started a moment ago has sent an
+ * initiation, and peers drop another one that comes too soon. @lock: of its name, held and not yet
+ * written. */
+uint64_t wgw_rundir_start_gap(int lock);
 /* Gives the rendezvous @from the name @to, whose lock the caller holds as @lock. */
 void wgw_rundir_rename(const struct wgw_rundir *dir, const char *from, const char *to, int lock);
 /* Removes what dead tunnel processes other than @name have left. */

@@ -416,6 +416,28 @@ START_TEST(rundir_refuses_what_is_not_ours)
 }
 END_TEST
 
+START_TEST(who_starts_a_moment_after_another_waits)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
+	int fd = open(path_in("x.lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_uint_eq(wgw_rundir_start_gap(fd), 0); /* nobody has started */
+	ck_assert_int_eq(write(fd, "x", 1), 1);
+	for (int i = 0; i < 100 && wgw_rundir_start_gap(fd) == 0; i++) /* kept from running */
+		ck_assert_int_eq(futimens(fd, times), 0);
+	ck_assert_uint_gt(wgw_rundir_start_gap(fd), 0);
+	ck_assert_uint_le(wgw_rundir_start_gap(fd), 30 * 1000 * 1000);
+	for (int i = 0; i < 2; i++) { /* long ago, or the clock was set back */
+		clock_gettime(CLOCK_REALTIME, &times[1]);
+		times[1].tv_sec += i ? 1000 : -1;
+		ck_assert_int_eq(futimens(fd, times), 0);
+		ck_assert_uint_eq(wgw_rundir_start_gap(fd), 0);
+	}
+	close(fd);
+}
+END_TEST
+
 START_TEST(sweep_removes_only_what_is_dead)
 {
 	static const char dead[] = "00000000000000aa", held[] = "00000000000000bb",
@@ -677,6 +699,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_supervised_command_need_not_take_the_shared_object);
 	tcase_add_test(t, rundir_is_made_private);
 	tcase_add_test(t, rundir_refuses_what_is_not_ours);
+	tcase_add_test(t, who_starts_a_moment_after_another_waits);
 	tcase_add_test(t, sweep_removes_only_what_is_dead);
 	tcase_add_test(t, policy_chooses_dns);
 	tcase_add_test(t, policy_lists_direct_destinations);
