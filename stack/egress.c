@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sodium.h>
 
 /** egress_checksum4() - fills in the checksum of the IPv4 header @h, which has no options */
 void egress_checksum4(uint8_t *h)
@@ -156,6 +157,24 @@ static int send_fragment(struct stack *s, const struct stack_addr *from,
 	return egress_packet(s, to, pieces, n + 1, h + len);
 }
 
+/*
+ * RFC 7739 5.3: identifications for one destination begin somewhere and count on, so that
+ * fragments of different datagrams do not meet (RFC 4963), and tell nothing of what goes elsewhere.
+ */
+static uint32_t next_id(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
+			uint8_t proto)
+{
+	uint8_t about[16 + 16 + 4 + 1];
+	uint64_t hash;
+
+	memcpy(about, from->ip, 16);
+	memcpy(about + 16, to->ip, 16);
+	memcpy(about + 32, &s->id_salt, 4);
+	about[36] = proto;
+	crypto_shorthash((unsigned char *)&hash, about, sizeof(about), s->hash_key);
+	return (uint32_t)(hash >> 32) + s->ids[hash % DATAGRAM_IDS]++;
+}
+
 enum { EGRESS_PIECES_MAX = 64 };
 
 int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
@@ -167,7 +186,7 @@ int egress_datagram(struct stack *s, const struct stack_addr *from, const struct
 	struct iovec all[EGRESS_PIECES_MAX + 1], out[EGRESS_PIECES_MAX + 2];
 	const struct iovec *at = all;
 	size_t len = head_len, offset = 0, in_piece = 0, most;
-	uint32_t id = s->ip_id++;
+	uint32_t id = 0;
 	int i, err = 0;
 
 	if (n > EGRESS_PIECES_MAX)
@@ -178,6 +197,8 @@ int egress_datagram(struct stack *s, const struct stack_addr *from, const struct
 		all[i + 1] = iov[i];
 		len += iov[i].iov_len;
 	}
+	if (v4 || ip_len + len > s->mtu)
+		id = next_id(s, from, to, proto);
 	if (ip_len + len <= s->mtu) {
 		uint8_t header[IP6_HEADER_BYTES];
 

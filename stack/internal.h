@@ -269,7 +269,7 @@ struct stack {
 	size_t n_fragment_sets;
 	struct looped *loop, **loop_tail;
 	size_t loop_len;
-	uint32_t ip_id;
+	uint32_t id_salt, ids[DATAGRAM_IDS]; /* egress.c */
 	uint64_t icmp_tokens_ns;
 
 	const struct flow *last_writer; /* only compared: it may be gone */

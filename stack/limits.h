@@ -54,6 +54,8 @@ enum {
 	TIME_WAIT_MAX = 4096,
 	LISTENER_BACKLOG_MAX = 4096,
 
+	DATAGRAM_IDS = 512, /* counters of IP identifications; destinations share them (egress.c) */
+
 	FRAGMENT_SETS_MAX = 64,	  /* half of them of one source */
 	FRAGMENT_PIECES_MAX = 64, /* per datagram */
 	FRAGMENT_TIMEOUT_S = 30,  /* Linux: ipfrag_time */

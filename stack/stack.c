@@ -51,7 +51,7 @@ struct stack *stack_new(const struct stack_config *config, const struct stack_op
 	s->mtu = config->mtu;
 	ops->random(ctx, s->hash_key, sizeof(s->hash_key));
 	ops->random(ctx, s->isn_key, sizeof(s->isn_key));
-	ops->random(ctx, &s->ip_id, sizeof(s->ip_id));
+	ops->random(ctx, &s->id_salt, sizeof(s->id_salt));
 	s->ready_tail = &s->ready;
 	s->waiting_tail = &s->waiting;
 	s->loop_tail = &s->loop;

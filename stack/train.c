@@ -36,7 +36,7 @@ static void send_packet(struct flow *f, uint64_t sum, const uint8_t *tcp, const 
 		segment_len + (stack_addr_is_v4(&f->remote) ? IP4_HEADER_BYTES : IP6_HEADER_BYTES);
 	packet = egress_room(s, &f->remote, packet_len);
 	at = packet + egress_header(packet, &f->local, &f->remote, PROTO_TCP, segment_len, pcb->ttl,
-				    pcb->tos, (uint16_t)s->ip_id++, IP4_DONT_FRAGMENT);
+				    pcb->tos, (uint16_t)f->tx_segs, IP4_DONT_FRAGMENT);
 	memcpy(at, tcp, TCP_HEADER_BYTES);
 	sum += lwip_htons((uint16_t)segment_len);
 	sum = checksum_add(sum, tcp, TCP_HEADER_BYTES);

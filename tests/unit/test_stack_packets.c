@@ -229,6 +229,37 @@ START_TEST(large_datagrams_leave_in_fragments)
 }
 END_TEST
 
+static unsigned int id_of_datagram(struct flow_udp *u, const char *peer)
+{
+	struct stack_addr to = addr(peer, 9);
+	struct iovec iov = {(void *)(uintptr_t) "x", 1};
+	const struct wire_packet *p;
+
+	ck_assert_int_eq(flow_udp_send(u, &to, &iov, 1, 0, 0), 0);
+	p = wire_next();
+	ck_assert_ptr_nonnull(p);
+	return be16(p->data + 4);
+}
+
+START_TEST(identifications_count_for_each_destination)
+{
+	static struct datagrams d;
+	struct flow_udp *u = udp_open(US4, 1000, false, &d);
+	unsigned int first = id_of_datagram(u, PEER4), other, i;
+	struct seen s = {0};
+	struct peer p;
+
+	for (i = 0; i < 100; i++) /* what goes elsewhere */
+		other = id_of_datagram(u, "10.8.8.8");
+	peer_accept(&p, PEER4, 80, &s);
+	for (i = 0; i < 100; i++)
+		flow_write(s.flow, "x", 1);
+	wire_forget();
+	ck_assert_uint_eq(id_of_datagram(u, PEER4), (first + 1) & 0xffff);
+	ck_assert_uint_eq(id_of_datagram(u, "10.8.8.8"), (other + 1) & 0xffff);
+}
+END_TEST
+
 /* ---- datagram sockets ---- */
 
 START_TEST(the_most_specific_socket_receives)
@@ -626,6 +657,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, overlapping_fragments_end_the_datagram);
 	tcase_add_test(tc, old_and_surplus_fragments_are_given_up);
 	tcase_add_test(tc, large_datagrams_leave_in_fragments);
+	tcase_add_test(tc, identifications_count_for_each_destination);
 	tcase_add_test(tc, the_most_specific_socket_receives);
 	tcase_add_test(tc, addresses_in_use_are_refused);
 	tcase_add_test(tc, sending_fails_as_on_linux);
