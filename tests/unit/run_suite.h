@@ -4,6 +4,14 @@
 #define TESTS_UNIT_RUN_SUITE_H
 
 #include <check.h>
+#include <stdlib.h>
+
+/* Check's own patience with a test, 4 s, ends on a busy machine. It is read when a test case is
+ * made. */
+__attribute__((constructor)) static void have_patience(void)
+{
+	setenv("CK_DEFAULT_TIMEOUT", "180", 0);
+}
 
 /* Runs @suite, which is freed, as the environment says (CK_VERBOSITY, CK_RUN_CASE ...). Returns
  * main()'s status. */

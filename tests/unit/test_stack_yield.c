@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "stack/internal.h"
+#include "tests/unit/run_suite.h"
 
 enum { US = 1000, ROUND_US = 50000 };
 
@@ -99,15 +100,10 @@ int main(void)
 {
 	Suite *s = suite_create("stack yield");
 	TCase *tc = tcase_create("stack yield");
-	SRunner *r = srunner_create(s);
-	int failed;
 
 	suite_add_tcase(s, tc);
 	tcase_add_test(tc, a_probe_tells_who_has_half);
 	tcase_add_test(tc, a_pause_is_not_part_of_a_round);
 	tcase_add_test(tc, what_came_before_a_probe_that_was_broken_off_is_forgotten);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(s);
 }
