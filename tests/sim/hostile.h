@@ -60,6 +60,7 @@ struct target {
 static struct target targets[TARGETS];
 static uint64_t given, answers; /* packets in, ACKs and RSTs out */
 static struct wire_packet last; /* that has left */
+static struct flow_listener *listener;
 
 /* ---- owners ---- */
 
@@ -696,10 +697,18 @@ static void obey(struct target *t)
 	}
 }
 
+static void listen_on_port(void)
+{
+	struct stack_addr any = {.port = PORT};
+	int err;
+
+	listener = flow_listen(h.stack, &any, false, 8, &listener_ops, NULL, &err);
+	ck_assert_ptr_nonnull(listener);
+}
+
 static bool every_path(void *ctx, const struct stack_addr *remote)
 {
-	(void)ctx;
-	(void)remote;
+	(void)ctx, (void)remote;
 	return true;
 }
 
@@ -714,6 +723,11 @@ static void embedder_acts(void)
 		called += TARGETS;
 		stack_path_restored(h.stack, every_path, NULL);
 		break;
+	case 2:
+		called += TARGETS; /* half-open connections are reset */
+		flow_listener_close(listener);
+		listen_on_port();
+		break;
 	default:
 		h.refuses = !h.refuses && once_in(2);
 	}
@@ -721,21 +735,15 @@ static void embedder_acts(void)
 
 /* ---- from the beginning to the end ---- */
 
-static struct flow_listener *listener;
-
 static void begin_all(uint16_t mtu, uint64_t random)
 {
-	struct stack_addr any = {.port = PORT};
-	int err;
-
 	memset(targets, 0, sizeof(targets));
 	memset(owns, 0, sizeof(owns));
 	given = called = answers = 0;
 	last = (struct wire_packet){0};
 	h_setup_mtu(mtu, random);
 	h.leaves = leaves;
-	listener = flow_listen(h.stack, &any, false, 8, &listener_ops, NULL, &err);
-	ck_assert_ptr_nonnull(listener);
+	listen_on_port();
 }
 
 /* What the stack counts is there no more. */
