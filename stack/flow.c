@@ -563,6 +563,13 @@ static size_t whole_segments(const struct flow *f, size_t len)
 	return len > fill ? len - (len - fill) % pcb->mss : 0;
 }
 
+/* As many packets as fit one UDP_SEGMENT message: what is left of a piece would be a message and a
+ * system call more. Never too few, and with IPv6's headers hardly ever too many. */
+static size_t piece_max(size_t mss)
+{
+	return SEND_PIECE_BYTES / (mss + SEND_PACKET_OVERHEAD_BYTES) * mss;
+}
+
 static size_t send_room(const struct flow *f)
 {
 	const struct tcp_pcb *pcb = f->pcb;
@@ -588,7 +595,7 @@ static size_t send_room(const struct flow *f)
 	limit = LWIP_MIN(limit, ahead - unsent);
 	/* a peer with a tiny MSS must not make lwIP's queue overflow */
 	limit = LWIP_MIN(limit, (size_t)(TCP_SND_QUEUELEN / 4) * LWIP_MIN(pcb->mss, 64));
-	return LWIP_MIN(limit, SEND_PIECE_BYTES);
+	return LWIP_MIN(limit, piece_max(pcb->mss));
 }
 
 int flow_send_iov(struct flow *f, struct iovec iov[2])

@@ -121,7 +121,8 @@ static bool flush_early(struct wgw_conn *c)
 	return true;
 }
 
-/* Moves what waits. False: the flow is full, or the turn's share is used up. */
+/* Moves what waits. False: the flow is full, or the turn's share is used up. The last piece is not
+ * cut to that share: what the flow offers leaves as one message. */
 static bool pump_out(struct wgw_conn *c)
 {
 	size_t budget = WGW_PUMP_BYTES;
@@ -146,11 +147,10 @@ static bool pump_out(struct wgw_conn *c)
 			return false;
 		}
 		room = room < waiting ? room : waiting;
-		room = room < budget ? room : budget;
 		got = wgw_end_read(&c->app, iov, n, room);
 		if (got <= 0)
 			return true;
-		budget -= (size_t)got;
+		budget = (size_t)got < budget ? budget - (size_t)got : 0;
 		c->moved[0] += (size_t)got;
 		flow_send_commit(c->flow, (size_t)got);
 	}

@@ -7,6 +7,8 @@
  */
 #include "stack_harness.h"
 
+#include <limits.h>
+
 enum {
 	MUCH = 40000, /* more than SEND_REFER_BYTES, less than what waits at most */
 	LITTLE = 1000,
@@ -49,11 +51,12 @@ static const uint8_t *lent(struct flow *f)
  * struct sink - a peer that takes what comes, in any order
  * @has:  By byte of the stream
  * @n:	  Segments that have come; each @lose'th of them is lost
+ * @longest: Bytes in one of them
  * @base: Sequence number of the first byte
  */
 static struct sink {
 	bool has[STREAM + 1];
-	size_t in_order;
+	size_t in_order, longest;
 	unsigned int n, lose;
 	uint32_t base;
 } sink;
@@ -67,6 +70,7 @@ static void take_sent(struct peer *p)
 		if (g.len == 0 || ++sink.n % sink.lose == 0)
 			continue;
 		ck_assert_uint_le(at + g.len, STREAM);
+		sink.longest = g.len > sink.longest ? g.len : sink.longest;
 		memcpy(got + at, g.data, g.len);
 		memset(sink.has + at, true, g.len);
 		while (sink.has[sink.in_order])
@@ -124,6 +128,49 @@ END_TEST
 START_TEST(what_is_written_arrives_over_ipv6_too)
 {
 	stream_through(PEER6);
+}
+END_TEST
+
+/* A connection that may send much: the most that is offered to its owner at once, in full packets */
+static size_t packets_offered(const char *them)
+{
+	struct seen s = {0};
+	struct peer p;
+	size_t written = 0, most = 0;
+	int round;
+
+	fill();
+	memset(&sink, 0, sizeof(sink));
+	sink.lose = UINT_MAX;
+	peer_accept(&p, them, 80, &s);
+	wire_forget();
+	sink.base = p.ack;
+	for (round = 0; sink.in_order < STREAM && round < ROUNDS_MAX; round++) {
+		struct iovec iov[2];
+
+		if (flow_send_iov(s.flow, iov) > 0 && iov[0].iov_len > most)
+			most = iov[0].iov_len;
+		if (written < STREAM)
+			written += lend_and_write(s.flow, data + written, STREAM - written);
+		take_sent(&p);
+		h_pass_ms(5);
+		take_sent(&p);
+	}
+	ck_assert_uint_eq(sink.in_order, STREAM);
+	ck_assert_uint_eq(most % sink.longest, 0);
+	return most / sink.longest;
+}
+
+/* Each takes 1420 bytes and 32 of WireGuard's; UDP over IPv4 carries 65507. */
+START_TEST(what_is_offered_at_once_fits_one_message)
+{
+	ck_assert_uint_eq(packets_offered(PEER4), 65507 / (WIRE_MTU + 32));
+}
+END_TEST
+
+START_TEST(what_is_offered_at_once_fits_one_message_over_ipv6_too)
+{
+	ck_assert_uint_eq(packets_offered(PEER6), 65507 / (WIRE_MTU + 32));
 }
 END_TEST
 
@@ -251,6 +298,8 @@ static void add(TCase *tc)
 {
 	tcase_add_test(tc, what_is_written_arrives_whatever_the_pieces);
 	tcase_add_test(tc, what_is_written_arrives_over_ipv6_too);
+	tcase_add_test(tc, what_is_offered_at_once_fits_one_message);
+	tcase_add_test(tc, what_is_offered_at_once_fits_one_message_over_ipv6_too);
 	tcase_add_test(tc, what_segments_refer_to_is_not_lent_again);
 	tcase_add_test(tc, taking_turns_is_counted);
 	tcase_add_test(tc, what_is_acknowledged_is_given_back);
