@@ -403,7 +403,8 @@ static void finish_sample(struct sender *t, struct rate_sample *rs, uint64_t now
 	interval = LWIP_MAX(rs->send_ns, now - rs->prior_ns);
 	rs->delivered = t->delivered - rs->prior_delivered;
 	rs->lost = t->lost - rs->prior_lost;
-	if (interval > 0 && interval >= t->min_rtt_ns)
+	/* who went back on SACKs reports again what had been delivered */
+	if (interval > 0 && interval >= t->min_rtt_ns && !t->reneged)
 		rs->rate = rs->delivered * NS_PER_S / interval;
 	if (rs->rate) {
 		t->rate = rs->rate;
@@ -456,7 +457,10 @@ static void end_recovery(struct flow *f, uint32_t ack)
 {
 	struct sender *t = &f->tx;
 
-	if (t->phase == TX_OPEN || TCP_SEQ_LT(ack, t->recover))
+	if (TCP_SEQ_LT(ack, t->recover))
+		return;
+	t->reneged = false;
+	if (t->phase == TX_OPEN)
 		return;
 	t->phase = TX_OPEN;
 	t->cc->recovered(f);

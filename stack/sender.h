@@ -178,7 +178,8 @@ struct sack_block {
  * @spurious_ns: When a retransmission was last found needless
  * @app_limited: The value of @delivered up to which samples are limited by the program; 0: none
  * @backoff:	Timeouts since a round trip was last measured; @stalled: nothing was acknowledged
- *		since the last one; @undone: one was found needless
+ *		since the last one; @undone: one was found needless; @reneged: until all that was in
+ *		flight at one is acknowledged: the peer had gone back on SACKs
  * @timer_ns:	Probe (if @timer_is_probe) or retransmission timeout; 0: not running
  * @progress_ns: What the retransmission timeout counts from
  * @reorder_ns:	When RACK has to look again; 0: no need
@@ -191,7 +192,7 @@ struct sack_block {
  */
 struct sender {
 	bool on, probing, probe_again, reno, sack_seen, timer_is_probe, reordering_seen, forced,
-		late, stalled, undone;
+		late, stalled, undone, reneged;
 	enum { TX_OPEN, TX_RECOVERY, TX_TIMEOUT } phase;
 
 	struct tx_seg *ring;
