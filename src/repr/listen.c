@@ -215,6 +215,7 @@ int wgw_repr_accepted(const struct wgw_repr_session *s, int fd, uint64_t listene
 	const uint64_t inherited = WGW_TAG_V6 | WGW_TAG_V6ONLY | WGW_TAG_NODELAY | WGW_TAG_CORK |
 				   WGW_TAG_OPTIONS | WGW_TAG_INHERITED | WGW_TAG_MARK_MASK |
 				   (UINT64_C(3) << WGW_TAG_KIND_SHIFT);
+	const int sndbuf = WGW_APP_SNDBUF_BYTES / 2; /* the kernel doubles it */
 	const char keeper = WGW_KEEPER_BYTE;
 	struct wgw_label label;
 	uint64_t tag;
@@ -231,6 +232,7 @@ int wgw_repr_accepted(const struct wgw_repr_session *s, int fd, uint64_t listene
 				 0);
 	if (rc < 0)
 		return rc;
+	wgw_raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
 	/* The connection may be over already; then nobody needs these. Never the keeper alone: it
 	 * would be taken for data. */
 	if (wgw_repr_pass_self(fd) == 0)

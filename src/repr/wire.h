@@ -261,6 +261,17 @@ static_assert(sizeof(struct wgw_connect) == 64, "no padding");
 #define WGW_FD_BYTE	'F'
 #define WGW_KEEPER_BYTE 'K'
 
+/*
+ * An application's send buffer, as SO_SNDBUF reads. The keeper is the last byte that the application
+ * wrote, and holds the whole buffer that it came in: 16 pages after sendfile(2). Linux calls a
+ * socket writable while a quarter of its send buffer or less is in use, so with less than four times
+ * that nothing would ever make it writable again.
+ */
+enum {
+	WGW_APP_SNDBUF_BYTES = 512 * 1024,
+	WGW_APP_SNDBUF_MIN_BYTES = 320 * 1024,
+};
+
 /* ---- datagrams ---- */
 
 enum { WGW_PREAMBLE_BYTES = 16 };

@@ -52,8 +52,7 @@ enum {
 	WGW_KEPT_SCAN_MS = 2000,
 	WGW_PUMP_BYTES = 256 * 1024, /* one connection's share of a turn, each way */
 	WGW_TAIL_MAX_BYTES =
-		16 * 1024 * 1024,	   /* kept for a slow reader after its connection ended */
-	WGW_APP_SNDBUF_BYTES = 512 * 1024, /* as SO_SNDBUF reads */
+		16 * 1024 * 1024, /* kept for a slow reader after its connection ended */
 	WGW_PORT_BUCKETS = 256,
 	WGW_LISTENER_PROBE_MS = 1000, /* how soon a closed listener is noticed */
 	WGW_BACKLOG_RETRY_MS = 5,     /* first wait for a full backlog; doubled up to: */

@@ -205,8 +205,8 @@ static void open_application(struct wgw_conn *c)
 
 	if (ioctl(c->app.watch.fd, FIONREAD, &queued) == 0 && queued > 0)
 		c->app.stale = (size_t)queued;
+	want = want < WGW_APP_SNDBUF_MIN_BYTES ? WGW_APP_SNDBUF_MIN_BYTES : want;
 	want /= 2; /* the kernel doubles it */
-	want = want < WGW_APP_SNDBUF_BYTES / 4 ? WGW_APP_SNDBUF_BYTES / 4 : want;
 	setsockopt(c->dup, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want));
 }
 

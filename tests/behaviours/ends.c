@@ -3,6 +3,7 @@
 #include "behave.h"
 
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -163,6 +164,90 @@ CASE(sendfile_and_splice)
 	nap_ms(50);
 	said("splice from it", splice(fd, NULL, pipes[1], NULL, 5, 0));
 	said("read", read(pipes[0], data, sizeof(data)));
+}
+
+enum { MUCH_BYTES = 2 << 20 };
+
+static int file_of_much(void)
+{
+	static char page[4096] = "x";
+	int file = memfd_create("much", 0);
+
+	for (int i = 0; i < MUCH_BYTES / (int)sizeof(page); i++)
+		write(file, page, sizeof(page));
+	return file;
+}
+
+static void send_much(int fd)
+{
+	struct timeval limit = {10, 0};
+	off_t at = 0;
+	int file = file_of_much();
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	while (at < MUCH_BYTES && sendfile(fd, file, &at, (size_t)(MUCH_BYTES - at)) > 0)
+		;
+	printf("%s\n", at == MUCH_BYTES ? "all of it sent" : err_name(errno));
+	shutdown(fd, SHUT_WR);
+	close(file);
+}
+
+/* More than any buffer holds, from a connection that has little of one. */
+CASE(sendfile_of_much)
+{
+	static const int sizes[] = {0, 4096, 65536};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		int fd = tcp_socket(false, 0);
+
+		if (sizes[i])
+			did("set", set_int(fd, SOL_SOCKET, SO_SNDBUF, sizes[i]));
+		did("connect", connect_to(fd, host(false), COMMAND_PORT));
+		said("send", send(fd, "sink\n", 5, 0));
+		send_much(fd);
+		read_out(fd);
+		close(fd);
+	}
+}
+
+CASE(sendfile_of_much_to_who_was_accepted)
+{
+	int port, listener = listener_on("127.0.0.1", &port, 5), fd = tcp_socket(false, 0), status;
+	pid_t child;
+
+	did("connect", connect_to(fd, "127.0.0.1", port));
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		read_out(fd);
+		fflush(stdout);
+		_exit(0);
+	}
+	close(fd);
+	fd = accept(listener, NULL, NULL);
+	send_much(fd);
+	close(fd);
+	waitpid(child, &status, 0);
+}
+
+/* As proxies do it: what one connection received goes to another through a large pipe. */
+CASE(splice_of_much)
+{
+	struct timeval limit = {10, 0};
+	int from = server(false, "fin 3000000"), to = server(false, "sink"), pipes[2];
+	ssize_t n, left = 1;
+
+	did("pipe", pipe(pipes));
+	fcntl(pipes[1], F_SETPIPE_SZ, 1 << 20);
+	setsockopt(to, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	nap_ms(300);
+	while (left > 0 && (n = splice(from, NULL, pipes[1], NULL, 1 << 20, 0)) > 0) {
+		while (n > 0 && (left = splice(pipes[0], NULL, to, NULL, (size_t)n, 0)) > 0)
+			n -= left;
+	}
+	printf("%s\n", left > 0 ? "all of it moved" : err_name(errno));
+	shutdown(to, SHUT_WR);
+	read_out(to);
 }
 
 CASE(stdio)
