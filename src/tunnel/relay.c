@@ -207,7 +207,9 @@ static void relay_pump(struct wgw_conn *c)
 	struct wgw_end *app = &c->app, *far = &c->far_end;
 	bool reset = wgw_conn_app_reset(c) || is_deserted(c);
 
-	if (!reset && !far->fin_sent)
+	if (reset && !far->fin_sent)
+		pump(c, OUT, app, far); /* Linux had sent it when write returned */
+	else if (!far->fin_sent)
 		reset = !one_way(c, OUT, app, far);
 	if (!reset && !app->fin_sent)
 		reset = !one_way(c, IN, far, app);

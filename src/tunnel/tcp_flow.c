@@ -12,7 +12,8 @@
  *   application		stack
  *   shutdown(WR)		flow_shutdown; the keeper stays: the other direction is open
  *   close			flow_close; flow_orphan, while not all fits
- *   close, data unread		flow_abort (RST), as Linux does; SO_LINGER with 0 s too
+ *   close, data unread		what there is room for, then flow_abort (RST), as Linux does; SO_LINGER
+ *				with 0 s too
  *   shutdown(RD)		what comes is consumed and dropped
  *   end of file		FIN
  *   ECONNRESET after data	RST, or any other end: closed with the keeper unread
@@ -263,6 +264,8 @@ static void flow_pump(struct wgw_conn *c)
 		return;
 	}
 	if (wgw_conn_app_reset(c) || (c->app.events & EPOLLHUP && c->discarded)) {
+		if (c->app.watch.fd >= 0) /* Linux had sent it when write returned */
+			pump_out(c);
 		wgw_conn_abort(c);
 		return;
 	}

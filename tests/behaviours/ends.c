@@ -445,6 +445,54 @@ CASE(linger_zero_is_a_reset)
 	report("linger2");
 }
 
+/* Both ends of a connection over loopback. */
+static void loopback_pair(int pair[2])
+{
+	int port, listener = listener_on("127.0.0.1", &port, 5);
+
+	pair[0] = tcp_socket(false, 0);
+	did("connect", connect_to(pair[0], "127.0.0.1", port));
+	pair[1] = accept(listener, NULL, NULL);
+	close(listener);
+}
+
+static void show_end(int fd)
+{
+	char buf[64];
+
+	wait_in(fd);
+	nap_ms(200);
+	said("recv", recv(fd, buf, sizeof(buf), 0));
+	said("recv", recv(fd, buf, sizeof(buf), 0));
+	close(fd);
+}
+
+CASE(sent_before_a_reset)
+{
+	struct linger now = {1, 0};
+	int pair[2], fd = tcp_socket(false, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	did("connect", connect_to(fd, host(false), COMMAND_PORT));
+	said("command", send(fd, "watch sentfirst\n", 16, 0));
+	nap_ms(200);
+	said("send", send(fd, "hello", 5, 0));
+	close(fd);
+	report("sentfirst");
+	for (int i = 0; i < 2; i++) {
+		loopback_pair(pair);
+		if (i) {
+			setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		} else {
+			said("never read", send(pair[1], "unread", 6, 0));
+			wait_in(pair[0]);
+		}
+		said("send", send(pair[0], "hello", 5, 0));
+		close(pair[0]);
+		show_end(pair[1]);
+	}
+}
+
 CASE(close_with_unread_data_is_a_reset)
 {
 	int fd = server(false, "echo");
