@@ -212,14 +212,22 @@ bool wgw_addrs_overlap(const struct stack_addr *a, uint32_t a_flags, const struc
 	return !b4 && stack_addr_is_any(b) && !(b_flags & WGW_BIND_V6ONLY);
 }
 
+bool wgw_bind_is_kernels(const struct wgw_session *session, const struct stack_addr *local,
+			 uint32_t flags)
+{
+	return stack_addr_is_loopback(local) ||
+	       (flags & WGW_BIND_OUTSIDE && wgw_session_has_apps(session));
+}
+
 struct wgw_kept *wgw_kept_conflict(struct wgw_sockets *s, const struct stack_addr *local,
-				   uint32_t flags)
+				   uint32_t flags, bool kernels)
 {
 	for (struct wgw_link *l = s->kept.next; l != &s->kept; l = l->next) {
 		struct wgw_kept *k = wgw_container(l, struct wgw_kept, link);
 		uint32_t both = flags & k->flags;
 
-		if (k->bound && k->fd < 0 && !(both & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT)) &&
+		if (k->bound && (k->fd >= 0) == kernels &&
+		    !(both & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT)) &&
 		    wgw_addrs_overlap(local, flags, &k->local, k->flags))
 			return k;
 	}
@@ -239,7 +247,7 @@ bool wgw_port_is_bound(struct wgw_sockets *s, const struct stack_addr *local)
 
 static bool is_taken(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags)
 {
-	return wgw_kept_conflict(s, local, flags) || wgw_listen_conflict(s, local, flags);
+	return wgw_kept_conflict(s, local, flags, false) || wgw_listen_conflict(s, local, flags);
 }
 
 /* As Linux, a port is free that no connection has either: who binds before it connects has no
@@ -297,8 +305,7 @@ int wgw_kept_bind(struct wgw_sockets *s, struct wgw_kept *k, struct stack_addr *
 
 	if (k->bound)
 		return -EINVAL;
-	if (stack_addr_is_loopback(local) ||
-	    (flags & WGW_BIND_OUTSIDE && wgw_session_has_apps(k->sock.quota->session))) {
+	if (wgw_bind_is_kernels(k->sock.quota->session, local, flags)) {
 		err = bind_kernel(k, local, flags);
 		if (err == -EADDRINUSE && wgw_listen_reap(s, local->port))
 			err = bind_kernel(k, local, flags);

@@ -287,7 +287,9 @@ static void answer_bind(struct talk *k, unsigned int tries)
 
 	if (err == EADDRINUSE && k->op.kind == WGW_KIND_TCP && tries > 0) {
 		addr_from_wire(&k->op.u.bind.addr, &local);
-		other = wgw_kept_conflict(k->sockets, &local, k->op.u.bind.flags);
+		other = wgw_kept_conflict(
+			k->sockets, &local, k->op.u.bind.flags,
+			wgw_bind_is_kernels(k->quota->session, &local, k->op.u.bind.flags));
 	}
 	if (!other) {
 		reply_name(k, err);

@@ -244,6 +244,10 @@ const struct wgw_option *wgw_option_get(const struct wgw_sock *sock, int32_t lev
 int wgw_option_int(const struct wgw_sock *sock, int32_t level, int32_t name, int otherwise);
 void wgw_options_free(struct wgw_sock *sock);
 void wgw_options_for_flow(const struct wgw_sock *sock, struct flow_options *out);
+/* Whether the kernel gives out what @local names: loopback's ports, all of a program outside of the
+ * tunnel. */
+bool wgw_bind_is_kernels(const struct wgw_session *session, const struct stack_addr *local,
+			 uint32_t flags);
 /* bind(2) of a TCP socket; chooses the port when *local has none. 0 or -errno. */
 int wgw_kept_bind(struct wgw_sockets *s, struct wgw_kept *k, struct stack_addr *local,
 		  uint32_t flags);
@@ -407,9 +411,10 @@ void wgw_tcp_session_over(struct wgw_sockets *s, struct wgw_session *session);
 
 /* ---- abandoned.c ---- */
 
-/* The entry that has @local, as bind(2) sees it, or NULL. */
+/* The entry that has @local, as bind(2) sees it, or NULL: of those on the host's addresses, for whose
+ * ports the kernel decides (@kernels), or of those in the tunnel. */
 struct wgw_kept *wgw_kept_conflict(struct wgw_sockets *s, const struct stack_addr *local,
-				   uint32_t flags);
+				   uint32_t flags, bool kernels);
 /* Finds out whether a process still holds the socket of @kept; if none does, frees it. Calls @done,
  * maybe at once. */
 void wgw_kept_recheck(struct wgw_sockets *s, struct wgw_kept *kept,

@@ -459,6 +459,26 @@ CASE(closed_and_bound_again)
 	}
 }
 
+/* How programs find a port for a server that they start. */
+CASE(found_free_and_bound_again)
+{
+	static const char *const ips[] = {"0.0.0.0", "::", "127.0.0.1", "::1"};
+
+	for (size_t i = 0; i < sizeof(ips) / sizeof(*ips); i++) {
+		bool v6 = strchr(ips[i], ':') != NULL;
+		int fd = tcp_socket(v6, 0), port, other;
+
+		did("bind", bind_to(fd, ips[i], 0));
+		port = local_port(fd);
+		other = tcp_socket(v6, 0);
+		did("bind while it is held", bind_to(other, ips[i], port));
+		close(fd);
+		did("bind", bind_to(other, ips[i], port));
+		did("listen", listen(other, 5));
+		close(other);
+	}
+}
+
 CASE(shutdown_and_listen_again)
 {
 	static const char *const ips[] = {"0.0.0.0", "::", "127.0.0.1"};
