@@ -307,6 +307,23 @@ int wgw_relay_own(struct wgw_conn *c, int fd, bool keeps)
 	return err;
 }
 
+/* The port that bind() chose in the tunnel, if the host has not given it to somebody else. */
+static void keep_port(const struct wgw_conn *c, int fd, const struct stack_addr *to)
+{
+	struct stack_addr from = stack_addr_wildcard(stack_addr_is_v4(to));
+	struct sockaddr_storage ss;
+	int reuse = 0;
+	socklen_t len = sizeof(reuse);
+
+	from.port = c->local.port;
+	if (from.port == 0)
+		return;
+	if (getsockopt(c->dup, SOL_SOCKET, SO_REUSEADDR, &reuse, &len) == 0)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+	len = wgw_sockaddr_from(&from, &ss);
+	(void)!bind(fd, (struct sockaddr *)&ss, len);
+}
+
 int wgw_relay_start(struct wgw_conn *c, int fd, const struct stack_addr *to)
 {
 	struct sockaddr_storage ss;
@@ -315,10 +332,12 @@ int wgw_relay_start(struct wgw_conn *c, int fd, const struct stack_addr *to)
 
 	if (stack_addr_is_loopback(to)) /* not a listener whose program has closed it */
 		wgw_listen_reap(c->sockets, to->port);
-	if (fd < 0)
+	if (fd < 0) {
 		fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return errno;
+		if (fd < 0)
+			return errno;
+		keep_port(c, fd, to);
+	}
 	c->far_end.watch.fd = fd; /* for relay_options */
 	relay_options(c);
 	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) {

@@ -660,10 +660,11 @@ CASE(wildcard_reached_by_loopback)
 
 CASE(bound_port_seen_at_home)
 {
-	static const char *const from[] = {"0.0.0.0", "127.0.0.1"};
+	static const char *const from[] = {"0.0.0.0", "127.0.0.1", "0.0.0.0", "127.0.0.1"};
 
-	for (int i = 0; i < 2; i++) {
-		int port, listener = listener_on("0.0.0.0", &port, 5), fd = tcp_socket(false, 0);
+	for (int i = 0; i < 4; i++) {
+		const char *at = i < 2 ? "0.0.0.0" : "127.0.0.1";
+		int port, listener = listener_on(at, &port, 5), fd = tcp_socket(false, 0);
 		union address a = {0};
 		socklen_t len = sizeof(a);
 		int bound, accepted;
