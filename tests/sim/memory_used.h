@@ -27,7 +27,8 @@ static inline bool keeps_nothing(void)
 }
 
 #if WITH_SANITIZER
-#include <sanitizer/allocator_interface.h>
+/* sanitizer/allocator_interface.h, which comes with clang only */
+size_t __sanitizer_get_current_allocated_bytes(void);
 
 static inline size_t memory_used(void)
 {
