@@ -82,21 +82,21 @@ def floor(_w, _tun):
 def providers(w, _tun):
     section("AEAD providers")
     servers.iperf3(w)
-    bare = {}
-    for line in run(os.path.join(BUILD, "tests/bench/aead")).splitlines():
-        name, seal, opened = line.split()
-        bare[name] = {"up": float(seal), "down": float(opened)}
-    results = {(name, way): [] for name in bare for way, _ in WAYS}
+    bare, results = {}, {}
     for _ in range(ROUNDS):
-        for name in bare:
+        for line in run(os.path.join(BUILD, "tests/bench/aead")).splitlines():
+            name, *costs_alone = line.split()
             client = Wgwrap(w, WGWRAP_AEAD=name)
-            for way, options in WAYS:
-                results[name, way].append(transfer(w, client.argv, {"client": client.pid}, *options))
+            for (way, options), alone in zip(WAYS, costs_alone):
+                bare.setdefault((name, way), []).append(float(alone))
+                results.setdefault((name, way), []).append(
+                    transfer(w, client.argv, {"client": client.pid}, *options))
             client.close()
     for (name, way), measured in results.items():
         rate, cpu = medians(measured)
-        times = cpu["client"] / bare[name][way]
-        row(f"{name}, {way}", f"{cpu['client']:.2f} CPU s/GB, {times:.2f} times its bare AEAD's {bare[name][way]:.2f}; "
+        alone = median(bare[name, way])
+        times = cpu["client"] / alone
+        row(f"{name}, {way}", f"{cpu['client']:.2f} CPU s/GB, {times:.2f} times its bare AEAD's {alone:.2f}; "
             f"{rate:.2f} Gbit/s")
         bar("Times the bare AEAD's CPU", f"{name} {way}", "tunnel process", times)
 
