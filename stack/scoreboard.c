@@ -269,7 +269,7 @@ void board_unsack(struct sender *t)
 {
 	uint64_t i;
 
-	t->reneged = true;
+	t->reneged = UINT64_MAX;
 	for (i = t->head; i < t->tail; i++) {
 		struct tx_seg *e = board_at(t, i);
 

@@ -403,8 +403,7 @@ static void finish_sample(struct sender *t, struct rate_sample *rs, uint64_t now
 	interval = LWIP_MAX(rs->send_ns, now - rs->prior_ns);
 	rs->delivered = t->delivered - rs->prior_delivered;
 	rs->lost = t->lost - rs->prior_lost;
-	/* who went back on SACKs reports again what had been delivered */
-	if (interval > 0 && interval >= t->min_rtt_ns && !t->reneged)
+	if (interval > 0 && interval >= t->min_rtt_ns && rs->prior_delivered >= t->reneged)
 		rs->rate = rs->delivered * NS_PER_S / interval;
 	if (rs->rate) {
 		t->rate = rs->rate;
@@ -459,7 +458,8 @@ static void end_recovery(struct flow *f, uint32_t ack)
 
 	if (TCP_SEQ_LT(ack, t->recover))
 		return;
-	t->reneged = false;
+	if (t->reneged == UINT64_MAX)
+		t->reneged = t->delivered;
 	if (t->phase == TX_OPEN)
 		return;
 	t->phase = TX_OPEN;

@@ -178,8 +178,10 @@ struct sack_block {
  * @spurious_ns: When a retransmission was last found needless
  * @app_limited: The value of @delivered up to which samples are limited by the program; 0: none
  * @backoff:	Timeouts since a round trip was last measured; @stalled: nothing was acknowledged
- *		since the last one; @undone: one was found needless; @reneged: until all that was in
- *		flight at one is acknowledged: the peer had gone back on SACKs
+ *		since the last one; @undone: one was found needless
+ * @reneged:	The value of @delivered when all was acknowledged that was in flight when the peer went
+ *		back on SACKs, UINT64_MAX: it is not yet. What was sent before tells no rate, since
+ *		bytes count twice in it
  * @timer_ns:	Probe (if @timer_is_probe) or retransmission timeout; 0: not running
  * @progress_ns: What the retransmission timeout counts from
  * @reorder_ns:	When RACK has to look again; 0: no need
@@ -192,14 +194,14 @@ struct sack_block {
  */
 struct sender {
 	bool on, probing, probe_again, reno, sack_seen, timer_is_probe, reordering_seen, forced,
-		late, stalled, undone, reneged;
+		late, stalled, undone;
 	enum { TX_OPEN, TX_RECOVERY, TX_TIMEOUT } phase;
 
 	struct tx_seg *ring;
 	uint64_t head, tail, cap;
 	struct tx_list by_time, lost_list;
 	uint32_t inflight, sacked, sacked_segs, high_sent;
-	uint64_t delivered, lost, delivered_ns, first_sent_ns, app_limited;
+	uint64_t delivered, lost, delivered_ns, first_sent_ns, app_limited, reneged;
 
 	struct sack_block sacks[SACK_BLOCKS_MAX];
 	unsigned int n_sacks;

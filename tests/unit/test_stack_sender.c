@@ -497,30 +497,61 @@ START_TEST(sacks_that_were_taken_back_do_not_make_a_timeout_needless)
 }
 END_TEST
 
+enum { GONE_BACK_ROUNDS = 6 };
+
+/* Reports all that is sent, but the ACK does not move: until the first one is sent again. Returns how
+ * many segments there were, and in @before what was known of the path. */
+static int sack_all_and_go_back(struct flow *f, struct peer *p, struct flow_info *before)
+{
+	uint32_t base = p->ack;
+	int i, got, top = 0;
+
+	flow_write(f, data, sizeof(data));
+	for (i = 0; i < GONE_BACK_ROUNDS; i++) {
+		h_pass_ms(RTT_MS);
+		while ((got = next_sent(base)) >= 0)
+			top = got >= top ? got + 1 : top;
+		peer_sack(p, base, (int[]){0, top}, 2);
+	}
+	flow_info(f, before);
+	for (i = 0; i < 20 && next_sent(base) != 0; i++)
+		h_pass_ms(RTT_MS);
+	ck_assert_int_lt(i, 20);
+	return top;
+}
+
 /* What it reports again was delivered once, and in more time than the repeat of the first one takes. */
 START_TEST(sacks_that_were_taken_back_tell_no_rate)
 {
-	enum { ROUNDS = 6 };
 	struct flow_info before, after;
 	struct seen s = {0};
 	struct peer p;
 	struct flow *f = peer_connect(&p, &s, NULL);
 	uint32_t base = p.ack;
-	int i, got, top = 0;
+	int top = sack_all_and_go_back(f, &p, &before);
 
-	flow_write(f, data, sizeof(data));
-	for (i = 0; i < ROUNDS; i++) {
-		h_pass_ms(RTT_MS);
-		while ((got = next_sent(base)) >= 0)
-			top = got >= top ? got + 1 : top;
-		peer_sack(&p, base, (int[]){0, top}, 2); /* and yet the ACK does not move */
-	}
-	flow_info(f, &before);
-	for (i = 0; i < 20 && next_sent(base) != 0; i++)
-		h_pass_ms(RTT_MS);
 	h_pass_ms(RTT_MS);
 	p.ack = base + MSS;
 	peer_sack(&p, base, (int[]){1, top - 1}, 2);
+	flow_info(f, &after);
+	ck_assert_uint_le(after.delivery_rate, before.delivery_rate);
+	ck_assert_uint_le(after.pacing_rate, before.pacing_rate);
+}
+END_TEST
+
+/* The peer had it all: one ACK for what had left in many round trips comes within one. */
+START_TEST(an_ack_of_all_that_was_taken_back_tells_no_rate)
+{
+	struct flow_info before, after;
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, NULL);
+	uint32_t base = p.ack;
+	int top = sack_all_and_go_back(f, &p, &before);
+
+	h_pass_ms(RTT_MS);
+	p.ack = base + (uint32_t)top * MSS;
+	peer_send(&p, ACK, NULL, 0);
 	flow_info(f, &after);
 	ck_assert_uint_le(after.delivery_rate, before.delivery_rate);
 	ck_assert_uint_le(after.pacing_rate, before.pacing_rate);
@@ -814,6 +845,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, a_peer_that_takes_back_its_sacks_gets_everything_again);
 	tcase_add_test(tc, sacks_that_were_taken_back_do_not_make_a_timeout_needless);
 	tcase_add_test(tc, sacks_that_were_taken_back_tell_no_rate);
+	tcase_add_test(tc, an_ack_of_all_that_was_taken_back_tells_no_rate);
 	tcase_add_test(tc, sacks_of_what_was_never_sent_mean_nothing);
 	tcase_add_test(tc, data_is_spread_over_the_round_trip);
 	tcase_add_test(tc, cubic_halves_its_flight_no_more_than_it_must);
