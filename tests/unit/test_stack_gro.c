@@ -197,8 +197,54 @@ START_TEST(who_acknowledges_what_is_older_than_any_window_is_dropped)
 }
 END_TEST
 
+START_TEST(a_batch_becomes_one_piece_and_one_ack)
+{
+	static uint8_t packet[1500], segment[20 + 1000];
+	struct seen s = {.keep = true};
+	struct iovec iov[16];
+	struct peer p;
+	struct flow *f = peer_accept(&p, PEER4, 80, &s);
+	bool fin;
+	int i, n, batch;
+
+	for (batch = 0; batch < 4; batch++) { /* blocks learn how large batches are */
+		for (i = 0; i < 20; i++) {
+			size_t len;
+
+			memset(segment, 0, 20);
+			put_be16(segment, p.them.port);
+			put_be16(segment + 2, p.us.port);
+			put_be32(segment + 4, p.seq);
+			put_be32(segment + 8, p.ack);
+			segment[12] = 0x50;
+			segment[13] = ACK;
+			put_be16(segment + 14, p.window);
+			memset(segment + 20, batch * 20 + i, 1000);
+			len = wire_ip(packet, &p.them, &p.us, IPPROTO_TCP, segment, sizeof(segment),
+				      16);
+			stack_input(h.stack, packet, len);
+			p.seq += 1000;
+		}
+		stack_input_done(h.stack);
+		h_settle();
+	}
+	ck_assert_uint_eq(h.n_sent - h.n_taken, 4);
+	while (h.n_taken < h.n_sent)
+		ck_assert_uint_le(wire_segment().ack, p.seq);
+	n = flow_recv_iov(f, iov, 16, &fin);
+	ck_assert_int_lt(n, 13);
+	ck_assert_uint_ge(iov[n - 1].iov_len, 20000);
+	seen_read(f, &s);
+	ck_assert_uint_eq(s.len, 80000);
+	for (i = 0; i < 80; i++)
+		ck_assert_int_eq(s.data[i * 1000], i);
+	free(s.data);
+}
+END_TEST
+
 static void tests(TCase *tc)
 {
+	tcase_add_test(tc, a_batch_becomes_one_piece_and_one_ack);
 	tcase_add_test(tc, the_short_way_takes_what_the_long_one_does);
 	tcase_add_test(tc, the_short_way_takes_what_the_long_one_does_over_ipv6);
 	tcase_add_test(tc, who_acknowledges_what_was_never_sent_is_dropped_alone);

@@ -690,51 +690,6 @@ START_TEST(cubic_halves_its_flight_no_more_than_it_must)
 }
 END_TEST
 
-START_TEST(a_batch_becomes_one_piece_and_one_ack)
-{
-	static uint8_t packet[1500], segment[20 + 1000];
-	struct seen s = {.keep = true};
-	struct iovec iov[16];
-	struct peer p;
-	struct flow *f = peer_connect(&p, &s, NULL);
-	bool fin;
-	int i, n, batch;
-
-	for (batch = 0; batch < 4; batch++) { /* blocks learn how large batches are */
-		for (i = 0; i < 20; i++) {
-			size_t len;
-
-			memset(segment, 0, 20);
-			put_be16(segment, p.them.port);
-			put_be16(segment + 2, p.us.port);
-			put_be32(segment + 4, p.seq);
-			put_be32(segment + 8, p.ack);
-			segment[12] = 0x50;
-			segment[13] = ACK;
-			put_be16(segment + 14, p.window);
-			memset(segment + 20, batch * 20 + i, 1000);
-			len = wire_ip(packet, &p.them, &p.us, IPPROTO_TCP, segment, sizeof(segment),
-				      16);
-			stack_input(h.stack, packet, len);
-			p.seq += 1000;
-		}
-		stack_input_done(h.stack);
-		h_settle();
-	}
-	ck_assert_uint_eq(h.n_sent - h.n_taken, 4);
-	while (h.n_taken < h.n_sent)
-		ck_assert_uint_le(wire_segment().ack, p.seq);
-	n = flow_recv_iov(f, iov, 16, &fin);
-	ck_assert_int_lt(n, 13);
-	ck_assert_uint_ge(iov[n - 1].iov_len, 20000);
-	seen_read(f, &s);
-	ck_assert_uint_eq(s.len, 80000);
-	for (i = 0; i < 80; i++)
-		ck_assert_int_eq(s.data[i * 1000], i);
-	free(s.data);
-}
-END_TEST
-
 START_TEST(duplicate_acks_in_a_batch_count_singly)
 {
 	static uint8_t packet[100], segment[20];
@@ -763,69 +718,8 @@ START_TEST(duplicate_acks_in_a_batch_count_singly)
 }
 END_TEST
 
-START_TEST(what_nobody_reads_is_bounded_over_all_connections)
-{
-	enum { FLOWS = 100, CHUNK = 1000 };
-	static struct seen s[FLOWS];
-	static uint8_t chunk[CHUNK];
-	size_t total = 0;
-	struct peer p;
-	int i, k;
-
-	memset(s, 0, sizeof(s));
-	for (i = 0; i < FLOWS; i++) {
-		s[i].keep = true;
-		peer_accept(&p, PEER4, (uint16_t)(1000 + i), &s[i]);
-		for (k = 0; k < 524288 / CHUNK; k++)
-			peer_send(&p, ACK, chunk, CHUNK);
-		wire_forget();
-		h_recycle();
-	}
-	for (i = 0; i < FLOWS; i++) {
-		seen_read(s[i].flow, &s[i]);
-		total += s[i].len;
-		free(s[i].data);
-	}
-	ck_assert_uint_gt(total, 16 << 20);
-	ck_assert_uint_lt(total, 33 << 20); /* RX_DROP_BYTES */
-}
-END_TEST
-
-START_TEST(what_waits_to_be_sent_is_bounded_over_all_connections)
-{
-	enum { FLOWS = 800 };
-	static struct seen s[FLOWS];
-	size_t total = 0;
-	struct peer p;
-	int i;
-
-	memset(s, 0, sizeof(s));
-	for (i = 0; i < FLOWS; i++) {
-		size_t written;
-
-		peer_accept(&p, PEER4, (uint16_t)(1000 + i), &s[i]);
-		written = flow_write(s[i].flow, data, sizeof(data));
-		ck_assert_uint_gt(written, 0); /* everybody gets on */
-		total += written;
-		wire_forget();
-		h_recycle();
-	}
-	ck_assert_uint_gt(total, 20 << 20);
-	ck_assert_uint_lt(total, (26 << 20) + FLOWS * (16 << 10)); /* TX_TOTAL_BYTES */
-	for (i = 0; i < FLOWS; i++)
-		flow_abort(s[i].flow);
-	wire_forget();
-	memset(s, 0, sizeof(*s));
-	peer_accept(&p, PEER4, 80, &s[0]); /* and all of it is given back */
-	ck_assert_uint_gt(flow_write(s[0].flow, data, sizeof(data)),
-			  32 << 10); /* TX_SPACE_PRESSED_BYTES would be less */
-}
-END_TEST
-
 static void add(TCase *tc)
 {
-	tcase_add_test(tc, what_nobody_reads_is_bounded_over_all_connections);
-	tcase_add_test(tc, what_waits_to_be_sent_is_bounded_over_all_connections);
 	tcase_add_test(tc, what_cannot_leave_yet_waits_with_its_owner);
 	tcase_add_test(tc, sack_repairs_the_holes_and_nothing_else);
 	tcase_add_test(tc, what_is_measured_can_be_asked_for);
@@ -849,7 +743,6 @@ static void add(TCase *tc)
 	tcase_add_test(tc, sacks_of_what_was_never_sent_mean_nothing);
 	tcase_add_test(tc, data_is_spread_over_the_round_trip);
 	tcase_add_test(tc, cubic_halves_its_flight_no_more_than_it_must);
-	tcase_add_test(tc, a_batch_becomes_one_piece_and_one_ack);
 	tcase_add_test(tc, duplicate_acks_in_a_batch_count_singly);
 }
 
