@@ -564,10 +564,11 @@ static size_t whole_segments(const struct flow *f, size_t len)
 }
 
 /* As many packets as fit one UDP_SEGMENT message: what is left of a piece would be a message and a
- * system call more. Never too few, and with IPv6's headers hardly ever too many. */
+ * system call more. Never too few, and with IPv6's headers hardly ever too many. Of packets
+ * below 1 KiB a message takes 64, a piece what its memory holds. */
 static size_t piece_max(size_t mss)
 {
-	return SEND_PIECE_BYTES / (mss + SEND_PACKET_OVERHEAD_BYTES) * mss;
+	return SEND_MESSAGE_BYTES / (mss + SEND_PACKET_OVERHEAD_BYTES) * mss;
 }
 
 static size_t send_room(const struct flow *f)

@@ -8,6 +8,7 @@ enum {
 	SEND_PIECE_BYTES = 64 * 1024 - 1, /* one flow_send_iov; tcp_write takes a u16_t */
 	/* What a packet has besides its data, where it is sealed: IPv4's, TCP's and WireGuard's */
 	SEND_PACKET_OVERHEAD_BYTES = 72,
+	SEND_MESSAGE_BYTES = 65507, /* UDP over IPv4 */
 	/* Less than this is copied into segments; more stays where it was written (written.c) */
 	SEND_REFER_BYTES = 24 * 1024,
 	SEGMENT_PACKET_MAX_BYTES = 9000,   /* headers and TCP_MSS (lwipopts.h) */

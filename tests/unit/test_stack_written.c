@@ -131,9 +131,11 @@ START_TEST(what_is_written_arrives_over_ipv6_too)
 }
 END_TEST
 
-/* A connection that may send much: the most that is offered to its owner at once, in full packets */
-static size_t packets_offered(const char *them)
+/* A connection that may send much: the most that is offered to its owner at once, in full packets
+ * of @mss bytes */
+static size_t packets_offered(const char *them, uint16_t mss)
 {
+	uint8_t options[sizeof(usual_options)];
 	struct seen s = {0};
 	struct peer p;
 	size_t written = 0, most = 0;
@@ -142,7 +144,10 @@ static size_t packets_offered(const char *them)
 	fill();
 	memset(&sink, 0, sizeof(sink));
 	sink.lose = UINT_MAX;
-	peer_accept(&p, them, 80, &s);
+	memcpy(options, usual_options, sizeof(options));
+	put_be16(options + 2, mss);
+	p = (struct peer){.them = addr(them, 80), .window = 0xffff, .seq = 5000};
+	peer_accept_with(&p, &s, options, sizeof(options));
 	wire_forget();
 	sink.base = p.ack;
 	for (round = 0; sink.in_order < STREAM && round < ROUNDS_MAX; round++) {
@@ -164,13 +169,19 @@ static size_t packets_offered(const char *them)
 /* Each takes 1420 bytes and 32 of WireGuard's; UDP over IPv4 carries 65507. */
 START_TEST(what_is_offered_at_once_fits_one_message)
 {
-	ck_assert_uint_eq(packets_offered(PEER4), 65507 / (WIRE_MTU + 32));
+	ck_assert_uint_eq(packets_offered(PEER4, WIRE_MTU - 40), 65507 / (WIRE_MTU + 32));
 }
 END_TEST
 
 START_TEST(what_is_offered_at_once_fits_one_message_over_ipv6_too)
 {
-	ck_assert_uint_eq(packets_offered(PEER6), 65507 / (WIRE_MTU + 32));
+	ck_assert_uint_eq(packets_offered(PEER6, WIRE_MTU - 60), 65507 / (WIRE_MTU + 32));
+}
+END_TEST
+
+START_TEST(what_is_offered_at_once_fits_one_message_to_the_byte)
+{
+	ck_assert_uint_eq(packets_offered(PEER4, 1322), 46); /* 47 take 65518 */
 }
 END_TEST
 
@@ -300,6 +311,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, what_is_written_arrives_over_ipv6_too);
 	tcase_add_test(tc, what_is_offered_at_once_fits_one_message);
 	tcase_add_test(tc, what_is_offered_at_once_fits_one_message_over_ipv6_too);
+	tcase_add_test(tc, what_is_offered_at_once_fits_one_message_to_the_byte);
 	tcase_add_test(tc, what_segments_refer_to_is_not_lent_again);
 	tcase_add_test(tc, taking_turns_is_counted);
 	tcase_add_test(tc, what_is_acknowledged_is_given_back);
