@@ -85,7 +85,7 @@
 #define TCP_CHALLENGE_ACK(pcb)	  stack_challenge_ack(pcb) /* acks.c (patch 13) */
 #define TCP_OOSEQ_RUN_PBUFS	  16   /* a run between holes is few segments (patch 02) */
 #define TCP_OOSEQ_WALK_MAX	  2048 /* runs, per segment that fills no first hole (patch 15) */
-#define TCP_OOSEQ_TIMEOUT	  600U /* two minutes, the longest between repeats (patch 16) */
+#define TCP_OOSEQ_TIMEOUT	  600U /* x RTO >= 0.2 s: repeats may be 120 s apart (patch 16) */
 #define TCP_MIN_MSS		  88   /* about Linux's tcp_min_snd_mss plus options (patch 04) */
 #define TCP_LISTEN_BACKLOG	  0    /* u8_t is too small: listener.c counts */
 #define LWIP_TCP_KEEPALIVE	  1
