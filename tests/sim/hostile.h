@@ -118,11 +118,11 @@ static void owner_writes(struct target *t)
 
 static void owner_ends(struct target *t)
 {
-	t->shut = true;
-	if (once_in(2))
-		flow_shutdown(t->flow);
-	else
-		flow_close(t->flow);
+	static void (*const ways[])(struct flow *) = {flow_orphan, flow_shutdown, flow_close};
+	uint32_t way = roll(3);
+
+	t->shut |= way > 0;
+	ways[way](t->flow);
 }
 
 static void owner_aborts(struct target *t)
