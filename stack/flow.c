@@ -304,23 +304,23 @@ void flow_opened(struct flow *f)
  * net/ipv4/tcp_timer.c. */
 static uint64_t stall_due(const struct flow *f)
 {
-	uint64_t user = f->options.user_timeout_ms * (uint64_t)TICKS_PER_S / 1000 + 1;
-	uint64_t from = f->progress, heard;
+	uint64_t heard = f->tick - (u32_t)((u32_t)f->tick - f->pcb->tmr);
+	uint64_t user_ms = f->options.user_timeout_ms, from = f->progress, limit_s, due, user_due;
 	bool probing = f->pcb->persist_backoff > 0;
 
-	if (f->options.user_timeout_ms > 0 && !(f->orphaned && probing))
-		return from + user;
 	if (f->orphaned) {
-		uint64_t limit = (probing ? ORPHAN_PROBED_S : ORPHAN_TIMEOUT_S) * TICKS_PER_S;
-		uint64_t due = LWIP_MAX(from, f->orphaned) + limit;
-
-		return f->options.user_timeout_ms > 0 ? LWIP_MIN(due, from + user) : due;
+		from = LWIP_MAX(from, f->orphaned);
+		limit_s = probing ? ORPHAN_PROBED_S : ORPHAN_TIMEOUT_S;
+	} else {
+		if (probing) /* an answered probe is a sign of life */
+			from = LWIP_MAX(from, heard);
+		limit_s = RETRANSMIT_TIMEOUT_S;
 	}
-	if (probing) { /* an answered probe is a sign of life */
-		heard = f->tick - (u32_t)((u32_t)f->tick - f->pcb->tmr);
-		from = LWIP_MAX(from, heard);
-	}
-	return from + RETRANSMIT_TIMEOUT_S * TICKS_PER_S;
+	due = from + limit_s * TICKS_PER_S;
+	if (user_ms == 0)
+		return due;
+	user_due = f->progress + user_ms * TICKS_PER_S / 1000 + 1;
+	return f->orphaned && probing ? LWIP_MIN(due, user_due) : user_due;
 }
 
 void flow_timeouts(struct flow *f)

@@ -151,8 +151,7 @@ static err_t output(struct pbuf *p, const struct stack_addr *from, const struct 
 	note_segment(s, p);
 	if (pbuf_add_header(p, header_len))
 		return ERR_BUF;
-	/* RFC 6864: what is no fragment may have any; the connection's own tells nothing of others
-	 */
+	/* RFC 6864: what is no fragment may have any. The connection's tells nothing of others */
 	egress_header(p->payload, from, to, proto, segment_len, ttl, tos,
 		      s->current ? (uint16_t)s->current->tx_segs : 0, IP4_DONT_FRAGMENT);
 	iov[0] = (struct iovec){p->payload, p->len};

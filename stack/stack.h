@@ -202,8 +202,9 @@ void flow_shutdown(struct flow *f);
 /* The owner's program is gone, though not all it wrote is committed: who makes no progress is given
  * up sooner, also while it answers probes of its closed window, as Linux gives orphans up. */
 void flow_orphan(struct flow *f);
-/* The owner is gone, as flow_orphan() says: like shutdown, later data is answered with RST as Linux does. Unconsumed
- * received bytes: RST at once (RFC 2525 2.17). closed() still comes, exactly once. */
+/* The owner is gone, as flow_orphan() says: like shutdown, later data is answered with RST as Linux
+ * does. Unconsumed received bytes: RST at once (RFC 2525 2.17). closed() still comes, exactly
+ * once. */
 void flow_close(struct flow *f);
 /* RST; closed() does not come, @f is freed. */
 void flow_abort(struct flow *f);
