@@ -5,8 +5,8 @@
  * Theory of operation
  *
  * One c-ares channel per session, with the session's servers and search domains, over flows of our
- * stack (resolver_io.c). Answers are shared by sessions that ask the same servers
- * the same way (resolver_cache.c) and ordered by RFC 6724 (resolver_order.c). With --dns system the session's
+ * stack (resolver_io.c). Answers are shared by sessions that ask the same servers the same way
+ * (resolver_cache.c) and ordered by RFC 6724 (resolver_order.c). With --dns system the session's
  * supervisor asks the host's resolver instead: this process reads no files and parses no answers of
  * the host.
  *

@@ -63,8 +63,8 @@ struct wgw_resolver {
 
 /**
  * struct dns_channel - one session's c-ares channel and the sockets under it
- * @set:	Hash of servers, the ways to them and search domains: answers are shared by sessions
- *		with the same
+ * @set:	Hash of servers, the ways to them and search domains: sessions with the same one
+ *		share answers
  * @dirty:	Something arrived, or a timeout is due
  */
 struct dns_channel {

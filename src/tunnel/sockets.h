@@ -162,8 +162,8 @@ struct wgw_sockets {
 	struct wgw_tunnel *t;
 	struct wgw_acceptor acceptors[4];
 	bool accept_paused;
-	int spare
-		[2]; /* given up for a conversation without descriptors, and what it brings; or -1 */
+	/* given up for a conversation without descriptors, and what it brings; or -1 */
+	int spare[2];
 	struct wgw_timer accept_timer;
 	struct wgw_before before;
 	struct wgw_job *jobs, **jobs_tail;
