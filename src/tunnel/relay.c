@@ -205,7 +205,7 @@ static bool is_deserted(struct wgw_conn *c)
 static void relay_pump(struct wgw_conn *c)
 {
 	struct wgw_end *app = &c->app, *far = &c->far_end;
-	bool reset = wgw_conn_app_reset(c) || is_deserted(c);
+	bool reset = c->err || wgw_conn_app_reset(c) || is_deserted(c);
 
 	if (reset && !far->fin_sent)
 		pump(c, OUT, app, far); /* Linux had sent it when write returned */
@@ -223,6 +223,8 @@ static void relay_pump(struct wgw_conn *c)
 		reset = true; /* after the data that came before it */
 	if (reset)
 		c->err = c->err ? c->err : ECONNRESET;
+	if (reset && (wgw_end_keeper_comes(app) || wgw_end_keeper_comes(far)))
+		return; /* before it was accepted */
 	/* An end that is closed and whose FIN was passed on needs us no more: the kernel does the
 	 * rest of the far connection's life when we close it. */
 	if (reset || (app->fin_sent && far->fin_sent) ||

@@ -252,6 +252,8 @@ static void run_out(struct wgw_conn *c)
 	}
 	if (!c->err)
 		wgw_end_finish(&c->app);
+	else if (wgw_end_keeper_comes(&c->app))
+		return; /* reset before it was accepted */
 	wgw_conn_drop(c);
 }
 

@@ -493,6 +493,24 @@ CASE(sent_before_a_reset)
 	}
 }
 
+CASE(reset_before_accept)
+{
+	static const char *const ips[] = {"0.0.0.0", "127.0.0.1"};
+	struct linger now = {1, 0};
+
+	for (int i = 0; i < 2; i++) {
+		int port, listener = listener_on(ips[i], &port, 5), fd = tcp_socket(false, 0);
+
+		did("connect", connect_to(fd, "127.0.0.1", port));
+		did("set", setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
+		said("send", send(fd, "hello", 5, 0));
+		close(fd);
+		nap_ms(200);
+		show_end(accept(listener, NULL, NULL));
+		close(listener);
+	}
+}
+
 CASE(close_with_unread_data_is_a_reset)
 {
 	int fd = server(false, "echo");

@@ -609,13 +609,13 @@ FAKE void app_tag(int fd, uint64_t more)
 	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &tag, sizeof(tag)), 0);
 }
 
-FAKE void app_send_fd(int fd, char byte, int passed)
+FAKE void app_send_with(int fd, const void *bytes, size_t len, int passed)
 {
 	union {
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
 	} control = {0};
-	struct iovec iov = {&byte, 1};
+	struct iovec iov = {(void *)bytes, len};
 	struct msghdr msg = {.msg_iov = &iov,
 			     .msg_iovlen = 1,
 			     .msg_control = control.buf,
@@ -626,7 +626,12 @@ FAKE void app_send_fd(int fd, char byte, int passed)
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &passed, sizeof(int));
-	ck_assert_int_eq(sendmsg(fd, &msg, MSG_NOSIGNAL), 1);
+	ck_assert_int_eq(sendmsg(fd, &msg, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+FAKE void app_send_fd(int fd, char byte, int passed)
+{
+	app_send_with(fd, &byte, 1, passed);
 }
 
 static const struct stack_addr app_peer = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 9}, 80};
@@ -710,26 +715,10 @@ FAKE int app_op_begin(struct wgw_op *op, int passed)
 	op->magic = WGW_WIRE_MAGIC;
 	op->version = WGW_WIRE_VERSION;
 	memcpy(op->token, fake_token, WGW_TOKEN_BYTES);
-	if (passed < 0) {
+	if (passed < 0)
 		ck_assert_int_eq(send(fd, op, sizeof(*op), MSG_NOSIGNAL), sizeof(*op));
-	} else {
-		union {
-			struct cmsghdr align;
-			char buf[CMSG_SPACE(sizeof(int))];
-		} control = {0};
-		struct iovec iov = {op, sizeof(*op)};
-		struct msghdr msg = {.msg_iov = &iov,
-				     .msg_iovlen = 1,
-				     .msg_control = control.buf,
-				     .msg_controllen = sizeof(control.buf)};
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &passed, sizeof(int));
-		ck_assert_int_eq(sendmsg(fd, &msg, MSG_NOSIGNAL), sizeof(*op));
-	}
+	else
+		app_send_with(fd, op, sizeof(*op), passed);
 	return fd;
 }
 
@@ -741,6 +730,65 @@ FAKE int app_op(struct wgw_op *op, int passed)
 	ck_assert_int_eq(recv(fd, op, sizeof(*op), MSG_DONTWAIT), sizeof(*op));
 	close(fd);
 	return op->err;
+}
+
+FAKE void app_set(int fd, int level, int name, const void *value, uint32_t len)
+{
+	struct wgw_op op = {.code = WGW_OP_SETOPT, .cookie = app_cookie(fd)};
+
+	op.u.option.level = level;
+	op.u.option.name = name;
+	op.u.option.len = len;
+	memcpy(op.u.option.value, value, len);
+	ck_assert_int_eq(app_op(&op, -1), 0);
+}
+
+static const struct stack_addr any4 = {{[10] = 0xff, [11] = 0xff}, 0};
+
+/* socket, bind, listen as the shim does it. Returns the error of WGW_OP_LISTEN; *op: its reply. */
+FAKE int app_listen(int fd, const struct stack_addr *local, uint16_t port, uint32_t flags,
+		    int backlog, struct wgw_op *op)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	char dir[] = "/tmp/wgwrap-test-XXXXXX";
+	int path, err;
+
+	if (local) {
+		*op = (struct wgw_op){.code = WGW_OP_BIND, .cookie = app_cookie(fd)};
+		memcpy(op->u.bind.addr.ip, local->ip, 16);
+		op->u.bind.addr.port = port;
+		op->u.bind.flags = flags;
+		err = app_op(op, -1);
+		if (err)
+			return err;
+	}
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/l", dir);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	ck_assert_int_eq(listen(fd, backlog), 0);
+	path = open(sun.sun_path, O_PATH | O_CLOEXEC);
+	ck_assert_int_ge(path, 0);
+	unlink(sun.sun_path);
+	rmdir(dir);
+	*op = (struct wgw_op){.code = WGW_OP_LISTEN, .cookie = app_cookie(fd)};
+	memcpy(op->u.listen.addr.ip, any4.ip, 16);
+	op->u.listen.backlog = (uint32_t)backlog;
+	op->u.listen.flags = flags;
+	err = app_op(op, path);
+	close(path);
+	return err;
+}
+
+/* accept(2) with the shim's hello. */
+FAKE int app_accept(int fd)
+{
+	int c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (c >= 0) {
+		app_send_fd(c, WGW_FD_BYTE, c);
+		ck_assert_int_eq(send(c, "K", 1, 0), 1);
+	}
+	return c;
 }
 
 #endif

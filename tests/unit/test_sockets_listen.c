@@ -10,42 +10,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-static const struct stack_addr any4 = {{[10] = 0xff, [11] = 0xff}, 0};
 static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
-
-/* socket, bind, listen as the shim does it. Returns the error of WGW_OP_LISTEN; *op: its reply. */
-static int app_listen(int fd, const struct stack_addr *local, uint16_t port, uint32_t flags,
-		      int backlog, struct wgw_op *op)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	char dir[] = "/tmp/wgwrap-test-XXXXXX";
-	int path, err;
-
-	if (local) {
-		*op = (struct wgw_op){.code = WGW_OP_BIND, .cookie = app_cookie(fd)};
-		memcpy(op->u.bind.addr.ip, local->ip, 16);
-		op->u.bind.addr.port = port;
-		op->u.bind.flags = flags;
-		err = app_op(op, -1);
-		if (err)
-			return err;
-	}
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/l", dir);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
-	ck_assert_int_eq(listen(fd, backlog), 0);
-	path = open(sun.sun_path, O_PATH | O_CLOEXEC);
-	ck_assert_int_ge(path, 0);
-	unlink(sun.sun_path);
-	rmdir(dir);
-	*op = (struct wgw_op){.code = WGW_OP_LISTEN, .cookie = app_cookie(fd)};
-	memcpy(op->u.listen.addr.ip, any4.ip, 16);
-	op->u.listen.backlog = (uint32_t)backlog;
-	op->u.listen.flags = flags;
-	err = app_op(op, path);
-	close(path);
-	return err;
-}
 
 /* A connection of app_peer comes in. */
 static struct flow *inbound(uint16_t port)
@@ -56,18 +21,6 @@ static struct flow *inbound(uint16_t port)
 	f->ops = NULL;
 	fake_listener.ops->accept(&fake_listener, f, fake_listener.arg);
 	return f;
-}
-
-/* accept(2) with the shim's hello. */
-static int app_accept(int fd)
-{
-	int c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-	if (c >= 0) {
-		app_send_fd(c, WGW_FD_BYTE, c);
-		ck_assert_int_eq(send(c, "K", 1, 0), 1);
-	}
-	return c;
 }
 
 START_TEST(inbound_connection_has_the_peers_address)
@@ -153,6 +106,56 @@ START_TEST(reset_before_the_first_write_is_seen_after_a_hooked_accept)
 	fake_run(5);
 	ck_assert_int_eq(recv(c, &byte, 1, 0), -1);
 	ck_assert_int_eq(errno, ECONNRESET);
+}
+END_TEST
+
+/* _i: from the tunnel, from the host, from a program of this session */
+START_TEST(reset_before_accept_is_seen_after_it)
+{
+	static const struct linger now = {.l_onoff = 1};
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	struct stack_addr to = loopback4;
+	struct wgw_op op;
+	struct flow *f;
+	char buf[16];
+	int fd = app_stream(), peer, c;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, _i == 1 ? &loopback4 : &any4, 0, 0, 8, &op), 0);
+	to.port = op.u.name.local.port;
+	if (_i == 0) {
+		f = inbound(to.port);
+		fake_receive(f, "hello", 5);
+		fake_run(5);
+		fake_end(f, ECONNRESET);
+	} else if (_i == 1) {
+		peer = socket(AF_INET, SOCK_STREAM, 0);
+		sin.sin_port = htons(to.port);
+		ck_assert_int_eq(connect(peer, (struct sockaddr *)&sin, sizeof(sin)), 0);
+		ck_assert_int_eq(send(peer, "hello", 5, 0), 5);
+		setsockopt(peer, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		close(peer);
+	} else {
+		peer = app_stream();
+		app_connect_as(peer, fake_token, &to, true);
+		fake_run(5);
+		app_set(peer, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		ck_assert_int_eq(send(peer, "hello", 5, MSG_NOSIGNAL), 5);
+		close(peer);
+	}
+	fake_run(20);
+	c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	ck_assert_int_ge(c, 0);
+	fake_run(5);
+	app_send_fd(c, WGW_FD_BYTE, c);
+	fake_run(5);
+	(void)!send(c, "K", 1, MSG_NOSIGNAL);
+	ck_assert_int_eq(fake_recv(c, buf, sizeof(buf)), 5);
+	ck_assert_int_eq(fake_recv(c, buf, sizeof(buf)), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	close(c);
+	close(fd);
+	fake_until(!wgw_sockets_busy(&fake_tunnel));
 }
 END_TEST
 
@@ -333,17 +336,6 @@ START_TEST(reuseport_listeners_take_turns)
 	ck_assert_int_ge(app_accept(b), 0);
 }
 END_TEST
-
-static void app_set(int fd, int level, int name, const void *value, uint32_t len)
-{
-	struct wgw_op op = {.code = WGW_OP_SETOPT, .cookie = app_cookie(fd)};
-
-	op.u.option.level = level;
-	op.u.option.name = name;
-	op.u.option.len = len;
-	memcpy(op.u.option.value, value, len);
-	ck_assert_int_eq(app_op(&op, -1), 0);
-}
 
 START_TEST(connections_inherit_what_their_listener_was_told)
 {
@@ -742,6 +734,7 @@ static Suite *suite(void)
 	tcase_add_test(t, inbound_connection_has_the_peers_address);
 	tcase_add_test(t, next_tunnel_process_takes_the_listener_over);
 	tcase_add_test(t, reset_before_the_first_write_is_seen_after_a_hooked_accept);
+	tcase_add_loop_test(t, reset_before_accept_is_seen_after_it, 0, 3);
 	tcase_add_test(t, unhooked_accept_loses_no_byte);
 	tcase_add_test(t, full_backlog_waits_and_is_delivered);
 	tcase_add_test(t, closed_listener_frees_its_port);
