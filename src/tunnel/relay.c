@@ -202,11 +202,27 @@ static bool is_deserted(struct wgw_conn *c)
 	       (c->discarded || (!c->app.fin_sent && wgw_end_pending(&c->far_end) > 0));
 }
 
+/* The program at the far end has closed it with SO_LINGER and 0 s. */
+static bool far_lingered(struct wgw_conn *c)
+{
+	const struct wgw_sock *sock = wgw_sock_of_any(c->sockets, c->far_cookie);
+	const struct wgw_option *o = sock ? wgw_option_get(sock, SOL_SOCKET, SO_LINGER) : NULL;
+	struct linger linger;
+
+	if (!(c->far_end.events & EPOLLHUP) || !o || o->len < sizeof(linger))
+		return false;
+	memcpy(&linger, o->value, sizeof(linger));
+	return linger.l_onoff && linger.l_linger == 0;
+}
+
 static void relay_pump(struct wgw_conn *c)
 {
 	struct wgw_end *app = &c->app, *far = &c->far_end;
+	uint64_t inode;
 	bool reset = c->err || wgw_conn_app_reset(c) || is_deserted(c);
 
+	if (far_lingered(c))
+		far->events |= EPOLLERR;
 	if (reset && !far->fin_sent)
 		pump(c, OUT, app, far); /* Linux had sent it when write returned */
 	else if (!far->fin_sent)
@@ -216,6 +232,7 @@ static void relay_pump(struct wgw_conn *c)
 	if (app->hello_fd >= 0)
 		wgw_listen_identify(c);
 	if (far->hello_fd >= 0) { /* held, it would hide the hang-up */
+		wgw_fd_identity(far->hello_fd, &c->far_cookie, &inode);
 		close(far->hello_fd);
 		far->hello_fd = -1;
 	}

@@ -187,10 +187,15 @@ static struct wgw_sock *table_find(struct wgw_sockets *s, uint64_t cookie)
 	return sock;
 }
 
+struct wgw_sock *wgw_sock_of_any(struct wgw_sockets *s, uint64_t cookie)
+{
+	return cookie ? table_find(s, cookie) : NULL;
+}
+
 struct wgw_sock *wgw_sock_find(struct wgw_sockets *s, const struct wgw_session *session,
 			       uint64_t cookie)
 {
-	struct wgw_sock *sock = cookie ? table_find(s, cookie) : NULL;
+	struct wgw_sock *sock = wgw_sock_of_any(s, cookie);
 
 	return sock && sock->quota->session == session ? sock : NULL;
 }

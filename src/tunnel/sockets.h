@@ -206,6 +206,8 @@ void wgw_unknown_give(struct wgw_sockets *s, uint32_t uid);
 /* Table by cookie. A session sees its own sockets only. */
 struct wgw_sock *wgw_sock_find(struct wgw_sockets *s, const struct wgw_session *session,
 			       uint64_t cookie);
+/* Of any session: for a cookie that was read from a descriptor, not told. */
+struct wgw_sock *wgw_sock_of_any(struct wgw_sockets *s, uint64_t cookie);
 int wgw_sock_insert(struct wgw_sockets *s, struct wgw_sock *sock);
 void wgw_sock_remove(struct wgw_sockets *s, struct wgw_sock *sock);
 /* Kernel's cookie and inode of a socket; 0 or -errno. */
@@ -349,6 +351,7 @@ struct wgw_far {
  * @far, @flow, @far_end: the other side: @flow (tcp_flow.c) or @far_end (relay.c)
  * @connect_err:	Outcome of the connect
  * @err:	What the far side ended with; it may have ended before the outcome was told
+ * @far_cookie:	Of another application's socket at @far_end: its options are kept under that
  * @far_over:	The far side has ended, @err says how
  * @tail:	What it had received and the application has not yet taken
  * @lent:	Of a proxy's client: ends with the session
@@ -372,6 +375,7 @@ struct wgw_conn {
 	const struct wgw_far *far;
 	struct flow *flow;
 	struct wgw_end far_end;
+	uint64_t far_cookie;
 	struct wgw_listener *listener; /* while state DELIVER, */
 	struct wgw_link waiting;       /* in its list */
 	int connect_err, err;

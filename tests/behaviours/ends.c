@@ -511,6 +511,25 @@ CASE(reset_before_accept)
 	}
 }
 
+CASE(reset_by_who_was_accepted)
+{
+	static const char *const ips[] = {"0.0.0.0", "127.0.0.1"};
+	struct linger now = {1, 0};
+
+	for (int i = 0; i < 2; i++) {
+		int port, listener = listener_on(ips[i], &port, 5), fd = tcp_socket(false, 0);
+		int accepted;
+
+		did("connect", connect_to(fd, "127.0.0.1", port));
+		accepted = accept(listener, NULL, NULL);
+		did("set", setsockopt(accepted, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
+		said("send", send(accepted, "hello", 5, 0));
+		close(accepted);
+		show_end(fd);
+		close(listener);
+	}
+}
+
 CASE(close_with_unread_data_is_a_reset)
 {
 	int fd = server(false, "echo");

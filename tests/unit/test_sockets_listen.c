@@ -159,6 +159,30 @@ START_TEST(reset_before_accept_is_seen_after_it)
 }
 END_TEST
 
+/* Both programs are this session's: the connection is known by the socket that connected. */
+START_TEST(linger_of_the_accepted_end_of_a_connection_on_this_machine_counts)
+{
+	static const struct linger now = {.l_onoff = 1};
+	struct stack_addr to = loopback4;
+	struct wgw_op op;
+	char buf[16];
+	int fd = app_stream(), peer = app_stream(), c;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	to.port = 8080;
+	app_connect_as(peer, fake_token, &to, true);
+	fake_run(5);
+	ck_assert_int_ge(c = app_accept(fd), 0);
+	app_set(c, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	ck_assert_int_eq(send(c, "hello", 5, 0), 5);
+	close(c);
+	ck_assert_int_eq(fake_recv(peer, buf, sizeof(buf)), 5);
+	ck_assert_int_eq(fake_recv(peer, buf, sizeof(buf)), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+}
+END_TEST
+
 START_TEST(unhooked_accept_loses_no_byte)
 {
 	struct wgw_op op;
@@ -735,6 +759,7 @@ static Suite *suite(void)
 	tcase_add_test(t, next_tunnel_process_takes_the_listener_over);
 	tcase_add_test(t, reset_before_the_first_write_is_seen_after_a_hooked_accept);
 	tcase_add_loop_test(t, reset_before_accept_is_seen_after_it, 0, 3);
+	tcase_add_test(t, linger_of_the_accepted_end_of_a_connection_on_this_machine_counts);
 	tcase_add_test(t, unhooked_accept_loses_no_byte);
 	tcase_add_test(t, full_backlog_waits_and_is_delivered);
 	tcase_add_test(t, closed_listener_frees_its_port);
