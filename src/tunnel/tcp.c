@@ -435,7 +435,8 @@ static void take_record(struct wgw_conn *c)
 		return;
 	}
 	wgw_timer_cancel(s->t->loop, &c->timer);
-	if (kept) {
+	options_from_record(c, &record);
+	if (kept) { /* its options were told later than the record was made */
 		is_bound = kept->bound;
 		bound = kept->local;
 		bound_fd = kept->fd;
@@ -443,7 +444,7 @@ static void take_record(struct wgw_conn *c)
 		wgw_kept_become(s, kept, &c->sock);
 	}
 	wgw_sock_insert(s, &c->sock);
-	options_from_record(c, &record);
+	wgw_conn_options(c);
 	memcpy(c->remote.ip, record.to.ip, 16);
 	c->remote.port = record.to.port;
 	c->local = bound;

@@ -390,6 +390,23 @@ START_TEST(close_with_unread_data_is_a_reset)
 }
 END_TEST
 
+START_TEST(linger_that_is_told_before_the_record_arrives_counts)
+{
+	static const struct linger now = {.l_onoff = 1};
+	int fd = app_stream();
+
+	fake_start();
+	app_set(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	app_connect_as(fd, fake_token, &app_peer, true);
+	fake_run(5);
+	fake_last->ops->connected(fake_last, fake_last->arg);
+	fake_run(5);
+	close(fd);
+	fake_run(5);
+	ck_assert(fake_last->aborted);
+}
+END_TEST
+
 START_TEST(slow_reader_gets_all_after_the_connection_ended)
 {
 	static uint8_t sent[FAKE_FLOW_BYTES * 4], got[FAKE_FLOW_BYTES * 4];
@@ -614,6 +631,7 @@ static Suite *suite(void)
 	tcase_add_test(t, peers_fin_is_end_of_file_and_writing_goes_on);
 	tcase_add_loop_test(t, applications_fin_keeps_the_other_direction, 0, 2);
 	tcase_add_test(t, close_with_unread_data_is_a_reset);
+	tcase_add_test(t, linger_that_is_told_before_the_record_arrives_counts);
 	tcase_add_test(t, slow_reader_gets_all_after_the_connection_ended);
 	tcase_add_test(t, full_flow_stops_the_application_and_room_goes_on);
 	tcase_add_test(t, the_stack_knows_of_a_program_that_is_gone_while_the_flow_is_full);
