@@ -9,7 +9,8 @@ enum {
 	DUPACKS = 3,
 	WITHIN_RTT_US = 100,
 	LATEST_US = 1000,
-	MSS_BYTES = 4
+	MSS_BYTES = 4,
+	FIRST_SEQ = -20000, /* the numbers go round in the middle */
 };
 
 static uint8_t piece[PIECE];
@@ -23,7 +24,7 @@ static void begin_with(struct peer *p, struct seen *s, size_t n)
 	struct segment g;
 	int err;
 
-	*p = (struct peer){.them = addr(PEER4, 80), .window = 0xffff, .seq = 1};
+	*p = (struct peer){.them = addr(PEER4, 80), .window = 0xffff, .seq = (uint32_t)FIRST_SEQ};
 	s->flow = flow_connect(h.stack, NULL, &p->them, NULL, &seen_ops, s, &err);
 	g = wire_segment();
 	p->us = g.from;
