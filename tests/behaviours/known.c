@@ -120,6 +120,17 @@ CASE(small_read_after_another_process_disconnects)
 	printf("\"%s\"\n", data);
 }
 
+CASE(shutdown_of_both_ways_with_linger_zero)
+{
+	struct linger now = {1, 0};
+	int fd = server(false, "watch lingers");
+
+	nap_ms(200);
+	did("set", setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)));
+	did("shutdown", shutdown(fd, SHUT_RDWR));
+	report("lingers");
+}
+
 CASE(datagram_after_shutdown)
 {
 	int fd = udp_socket(false);
