@@ -265,7 +265,8 @@ static_assert(sizeof(struct wgw_connect) == 64, "no padding");
  * An application's send buffer, as SO_SNDBUF reads. The keeper is the last byte that the application
  * wrote, and holds the whole buffer that it came in: 16 pages after sendfile(2). Linux calls a
  * socket writable while a quarter of its send buffer or less is in use, so with less than four times
- * that nothing would ever make it writable again.
+ * that nothing would ever make it writable again. A machine gives at most twice net.core.wmem_max: 416
+ * KiB, if that is Linux's default.
  */
 enum {
 	WGW_APP_SNDBUF_BYTES = 512 * 1024,
