@@ -250,12 +250,15 @@ ssize_t wgw_end_from_pipe(struct wgw_end *e, int pipe, size_t len)
 	return written(e, splice(pipe, NULL, e->watch.fd, NULL, len, SPLICE_F_NONBLOCK));
 }
 
-bool wgw_end_keeper_comes(const struct wgw_end *e)
+bool wgw_end_keeper_comes(struct wgw_end *e)
 {
-	int n = 0;
-
-	return e->keeps && (e->hello || e->keeper_due) && !e->fin_sent && e->watch.fd >= 0 &&
-	       !(e->events & EPOLLHUP) && ioctl(e->watch.fd, FIONREAD, &n) == 0 && n == 0;
+	if (!e->keeps || e->fin_sent || e->watch.fd < 0 || e->events & EPOLLHUP)
+		return false;
+	(void)wgw_end_pending(e);
+	if (e->hello_fd >= 0) /* held, it would hide the hang-up */
+		close(e->hello_fd);
+	e->hello_fd = -1;
+	return e->hello || e->keeper_due;
 }
 
 void wgw_end_finish(struct wgw_end *e)

@@ -313,7 +313,7 @@ ssize_t wgw_end_to_pipe(struct wgw_end *e, int pipe, size_t max);
 ssize_t wgw_end_from_pipe(struct wgw_end *e, int pipe, size_t len);
 /* Whether it is too early for a close that the application is to see as a reset: it has not accepted
  * the connection, or its keeper is on its way. An event tells. */
-bool wgw_end_keeper_comes(const struct wgw_end *e);
+bool wgw_end_keeper_comes(struct wgw_end *e);
 /* Hands a FIN over: drops the keeper, then shuts down. */
 void wgw_end_finish(struct wgw_end *e);
 /* Plain close: a reset at an application when a keeper is there, at a kernel TCP socket when
