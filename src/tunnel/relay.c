@@ -205,11 +205,15 @@ static bool is_deserted(struct wgw_conn *c)
 /* The program at the far end has closed it with SO_LINGER and 0 s. */
 static bool far_lingered(struct wgw_conn *c)
 {
-	const struct wgw_sock *sock = wgw_sock_of_any(c->sockets, c->far_cookie);
-	const struct wgw_option *o = sock ? wgw_option_get(sock, SOL_SOCKET, SO_LINGER) : NULL;
+	const struct wgw_sock *sock;
+	const struct wgw_option *o;
 	struct linger linger;
 
-	if (!(c->far_end.events & EPOLLHUP) || !o || o->len < sizeof(linger))
+	if (!(c->far_end.events & EPOLLHUP))
+		return false;
+	sock = wgw_sock_of_any(c->sockets, c->far_cookie);
+	o = sock ? wgw_option_get(sock, SOL_SOCKET, SO_LINGER) : NULL;
+	if (!o || o->len < sizeof(linger))
 		return false;
 	memcpy(&linger, o->value, sizeof(linger));
 	return linger.l_onoff && linger.l_linger == 0;
