@@ -688,6 +688,7 @@ def _(w):
     pid = w.tunnel("client")["pid"]
     os.kill(pid, signal.SIGKILL)
     w.replaced("client", pid)
+    t.wait_until("it has its keeper", lambda: any(s["keeper"] for s in w.tunnel("client")["sessions"]))
 
 
 @tap.test("up --foreground notifies, feeds the watchdog, serves health and ends by SIGTERM")
