@@ -167,8 +167,8 @@ PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static) \
 	$(BUILD)/tests/shifted/clock.so
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
-# JOBS: test programs at a time; AGAIN: so many that fail may run once more
-JOBS ?= $(shell nproc)
+# JOBS: test programs at a time, one more than processors since most of them wait most of the time; AGAIN: so many that fail may run once more
+JOBS ?= $(shell expr $$(nproc) + 1)
 RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)') \
 	$(if $(AGAIN),-r $(AGAIN))
 

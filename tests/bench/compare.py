@@ -43,7 +43,7 @@ WAYS = (("up", ()), ("down", ("-R",)))
 STREAMS = (("up, 1 stream", ()), ("down, 1 stream", ("-R",)),
            ("up, 8 streams", ("-P", "8")), ("down, 8 streams", ("-P", "8", "-R")))
 PATHS = (  # round trip in ms, loss in %, Mbit/s, queue in packets
-    (40, 0, 0, 0), (40, 0.1, 0, 0), (40, 1, 0, 0), (200, 0, 0, 0), (200, 0.1, 0, 0), (40, 0, 50, 100))
+    (40, 0, 0, 0), (40, 0.1, 0, 0), (40, 1, 0, 0), (200, 0, 0, 0), (200, 0.1, 0, 0), (200, 1, 0, 0), (40, 0, 50, 100))
 
 
 def throughput(w, tun):
