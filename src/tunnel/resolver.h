@@ -3,6 +3,8 @@
 #ifndef SRC_TUNNEL_RESOLVER_H
 #define SRC_TUNNEL_RESOLVER_H
 
+/* From 1.28 on c-ares calls deprecated what 1.18, which Debian 12 has, knows no other name for. */
+#define CARES_NO_DEPRECATED
 #include <ares.h>
 
 #include "src/base/loop.h"
