@@ -148,6 +148,11 @@ static int channel_init(struct dns_channel *ch, const struct wgw_strings *search
 	int mask = ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
 		   ARES_OPT_NDOTS | ARES_OPT_LOOKUPS | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST |
 		   ARES_OPT_SERVERS | ARES_OPT_NOROTATE | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE
+	/* A TTL counts while the machine sleeps, for our cache; for the one of c-ares 1.31 it does not. */
+	mask |= ARES_OPT_QUERY_CACHE;
+	o.qcache_max_ttl = 0;
+#endif
 	int status = cares.ares_init_options(&ch->ares, &o, mask);
 
 	if (status == ARES_SUCCESS)
