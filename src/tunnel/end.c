@@ -36,6 +36,7 @@ enum {
 	SKIP_BYTES = 8192,	  /* read and thrown away in one piece; a record has up to 4,608 */
 	IOV_MAX_PIECES = 16,
 	IDLE_ROOM_MAX = 4,
+	DISCARDS_MAX = 256, /* reads of SKIP_BYTES; more than a send buffer holds */
 };
 
 static uint8_t skipped[SKIP_BYTES];
@@ -270,6 +271,16 @@ void wgw_end_finish(struct wgw_end *e)
 	shutdown(e->watch.fd, SHUT_WR);
 }
 
+/* Who had its FIN learns of a reset as of EPIPE (tcp_reset() in CLOSE_WAIT), so nothing unread may
+ * turn the close into ECONNRESET. */
+static void discard(const struct wgw_end *e)
+{
+	for (int i = 0; i < DISCARDS_MAX; i++) {
+		if (recv(e->watch.fd, skipped, sizeof(skipped), MSG_DONTWAIT) <= 0)
+			break;
+	}
+}
+
 void wgw_end_close(struct wgw_loop *loop, struct wgw_end *e, bool reset)
 {
 	static const struct linger now = {.l_onoff = 1};
@@ -280,6 +291,8 @@ void wgw_end_close(struct wgw_loop *loop, struct wgw_end *e, bool reset)
 	/* The application has closed or shut down both ways: no reset to be seen in that */
 	if (e->events & EPOLLHUP)
 		(void)take(e, NULL, 0, 0);
+	if (e->keeps && e->fin_sent)
+		discard(e);
 	if (reset && !e->keeps)
 		setsockopt(e->watch.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(e->watch.fd);

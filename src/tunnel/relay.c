@@ -121,7 +121,7 @@ static ssize_t move_copied(struct wgw_conn *c, enum direction d, struct wgw_end 
 	iov.iov_len = (size_t)got;
 	put = to->full ? 0 : wgw_end_write(to, &iov, 1);
 	if (put < 0)
-		c->discarded = true;
+		c->discarded[d] = true;
 	else if (put < got && !stash(c, d, buffer + put, (size_t)(got - put)))
 		return -ENOMEM;
 	return got;
@@ -145,10 +145,10 @@ static ssize_t move_spliced(struct wgw_conn *c, enum direction d, struct wgw_end
 	}
 	no_splice = r == -EINVAL;
 	if (r < 0 && r != -EINVAL)
-		c->discarded = true;
+		c->discarded[d] = true;
 	else if (put < got && !stash_pipe(c, d, (size_t)(got - put)))
 		got = -ENOMEM;
-	if (c->discarded || got < 0)
+	if (c->discarded[d] || got < 0)
 		pipe_close(); /* with what is in it */
 	return got;
 }
@@ -195,11 +195,29 @@ static bool one_way(struct wgw_conn *c, enum direction d, struct wgw_end *from, 
 	return true;
 }
 
-/* An end is closed while the other still sends to it: TCP answers that with RST. */
-static bool is_deserted(struct wgw_conn *c)
+/* An end is closed while the other still sends to it, @d: TCP answers that with RST. */
+static bool is_deserted(struct wgw_conn *c, enum direction d)
 {
-	return c->app.events & EPOLLHUP &&
-	       (c->discarded || (!c->app.fin_sent && wgw_end_pending(&c->far_end) > 0));
+	const struct wgw_end *to = d == OUT ? &c->far_end : &c->app;
+	struct wgw_end *from = d == OUT ? &c->app : &c->far_end;
+
+	return to->events & EPOLLHUP &&
+	       (c->discarded[d] || (!to->fin_sent && wgw_end_pending(from) > 0));
+}
+
+/*
+ * Both ends have had their FIN; or one is closed and the other has its FIN, if the far one is a
+ * kernel's TCP socket: the kernel does the rest of its life when we close it. With a program at
+ * either end we stay, for TCP takes a write after the peer's close and answers it with RST.
+ */
+static bool is_over(const struct wgw_conn *c)
+{
+	const struct wgw_end *app = &c->app, *far = &c->far_end;
+
+	if (app->fin_sent && far->fin_sent)
+		return true;
+	return !far->keeps && ((app->events & EPOLLHUP && far->fin_sent) ||
+			       (far->events & EPOLLHUP && app->fin_sent));
 }
 
 /* The program at the far end has closed it with SO_LINGER and 0 s. */
@@ -223,7 +241,7 @@ static void relay_pump(struct wgw_conn *c)
 {
 	struct wgw_end *app = &c->app, *far = &c->far_end;
 	uint64_t inode;
-	bool reset = c->err || wgw_conn_app_reset(c) || is_deserted(c);
+	bool reset = c->err || wgw_conn_app_reset(c) || is_deserted(c, IN);
 
 	if (far_lingered(c))
 		far->events |= EPOLLERR;
@@ -240,16 +258,14 @@ static void relay_pump(struct wgw_conn *c)
 		close(far->hello_fd);
 		far->hello_fd = -1;
 	}
-	if (!reset && far->events & EPOLLERR && !c->stash[IN] && wgw_end_pending(far) == 0)
-		reset = true; /* after the data that came before it */
+	if (!reset && !c->stash[IN] && wgw_end_pending(far) == 0)
+		/* after the data that came before it */
+		reset = far->events & EPOLLERR || (far->keeps && is_deserted(c, OUT));
 	if (reset)
 		c->err = c->err ? c->err : ECONNRESET;
 	if (reset && (wgw_end_keeper_comes(app) || wgw_end_keeper_comes(far)))
 		return; /* before it was accepted */
-	/* An end that is closed and whose FIN was passed on needs us no more: the kernel does the
-	 * rest of the far connection's life when we close it. */
-	if (reset || (app->fin_sent && far->fin_sent) ||
-	    (app->events & EPOLLHUP && far->fin_sent) || (far->events & EPOLLHUP && app->fin_sent))
+	if (reset || is_over(c))
 		wgw_conn_drop(c);
 }
 

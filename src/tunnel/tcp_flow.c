@@ -196,7 +196,7 @@ static bool pump_in(struct wgw_conn *c)
 		}
 		r = wgw_end_write(&c->app, iov, n);
 		if (r < 0) { /* shut down for reading, or closed: then EPOLLHUP says so */
-			c->discarded = true;
+			c->discarded[1] = true;
 			r = (ssize_t)total(iov, n);
 		}
 		if (r == 0)
@@ -265,7 +265,7 @@ static void flow_pump(struct wgw_conn *c)
 		run_out(c);
 		return;
 	}
-	if (wgw_conn_app_reset(c) || (c->app.events & EPOLLHUP && c->discarded)) {
+	if (wgw_conn_app_reset(c) || (c->app.events & EPOLLHUP && c->discarded[1])) {
 		if (c->app.watch.fd >= 0) /* Linux had sent it when write returned */
 			pump_out(c);
 		wgw_conn_abort(c);

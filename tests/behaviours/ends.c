@@ -530,6 +530,37 @@ CASE(reset_by_who_was_accepted)
 	}
 }
 
+/* @fd's peer has closed: the next write is taken, and its answer ends the connection. */
+static void write_to_nobody(int fd)
+{
+	char byte;
+
+	wait_in(fd);
+	nap_ms(100);
+	printf("poll: %s\n", polled(fd, 0));
+	said("send", send(fd, "hello", 5, MSG_NOSIGNAL));
+	nap_ms(200);
+	said("again", send(fd, "hello", 5, MSG_NOSIGNAL));
+	said("recv", recv(fd, &byte, 1, 0));
+	close(fd);
+}
+
+CASE(write_after_the_peer_closed)
+{
+	static const char *const ips[] = {"0.0.0.0", "127.0.0.1"};
+
+	for (int i = 0; i < 4; i++) {
+		int port, listener = listener_on(ips[i / 2], &port, 5), fd = tcp_socket(false, 0);
+		int accepted;
+
+		did("connect", connect_to(fd, "127.0.0.1", port));
+		accepted = accept(listener, NULL, NULL);
+		close(listener);
+		close(i % 2 ? accepted : fd);
+		write_to_nobody(i % 2 ? fd : accepted);
+	}
+}
+
 CASE(close_with_unread_data_is_a_reset)
 {
 	int fd = server(false, "echo");
