@@ -86,9 +86,12 @@ packages() {
 	matrix   faketime         faketime    tests/e2e/matrix: another preloaded object
 	matrix   libjemalloc2     -           tests/e2e/matrix: another malloc, preloaded
 	matrix   libtcmalloc-minimal4 -       tests/e2e/matrix: another malloc, preloaded
+	matrix   valgrind         valgrind    tests/e2e/matrix: a checker, wrapped; tests/unit: secrets decide no branch
+	matrix   busybox          busybox     tests/e2e/supervised.py: statically linked with glibc
+	matrix   musl-tools       musl-gcc    tests/e2e/supervised.py: statically linked with musl
+	matrix   golang-go        go          tests/e2e/supervised.py: Go's sockets
 	large    npm              npm         tests/e2e/matrix: a registry behind the tunnel
 	large    default-jdk-headless javac   tests/e2e/matrix: Java's sockets
-	large    valgrind         valgrind    tests/e2e/matrix: a checker, wrapped
 	large    chromium         chromium    tests/e2e/matrix: a browser
 	large    rustc            rustc       tests/e2e/supervised.py: Rust's sockets
 	large    podman           podman      tests/e2e/containers.py
