@@ -179,7 +179,7 @@ enum { EGRESS_PIECES_MAX = 64 };
 
 int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
 		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
-		    int n, uint8_t ttl, uint8_t tos)
+		    int n, uint8_t ttl, uint8_t tos, bool dont_fragment)
 {
 	bool v4 = stack_addr_is_v4(to);
 	size_t ip_len = v4 ? IP4_HEADER_BYTES : IP6_HEADER_BYTES;
@@ -203,8 +203,8 @@ int egress_datagram(struct stack *s, const struct stack_addr *from, const struct
 		uint8_t header[IP6_HEADER_BYTES];
 
 		out[0].iov_base = header;
-		out[0].iov_len =
-			egress_header(header, from, to, proto, len, ttl, tos, (uint16_t)id, 0);
+		out[0].iov_len = egress_header(header, from, to, proto, len, ttl, tos, (uint16_t)id,
+					       dont_fragment ? IP4_DONT_FRAGMENT : 0);
 		memcpy(out + 1, all, sizeof(*all) * (size_t)(n + 1));
 		return egress_packet(s, to, out, n + 2, ip_len + len);
 	}

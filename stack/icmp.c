@@ -29,43 +29,56 @@ enum {
 
 /* An error with its IP header and what it quotes */
 enum {
-	ICMP4_ERROR_MAX_BYTES = 576,  /* RFC 1812 4.3.2.3 */
-	ICMP6_ERROR_MAX_BYTES = 1280, /* RFC 4443 2.4 (c) */
+	ICMP4_ERROR_MAX_BYTES = 576,	 /* RFC 1812 4.3.2.3 */
+	ICMP6_ERROR_MAX_BYTES = 1280,	 /* RFC 4443 2.4 (c) */
+	IP4_INTERNETWORK_CONTROL = 0xc0, /* precedence of errors, RFC 1812 4.3.2.5 */
+	IP4_TOS_MASK = 0x1e,		 /* which have the datagram's type of service */
 };
 
-/* Linux's icmp_err_convert */
-static int error4(uint8_t type, uint8_t code)
+/** struct meaning - what Linux makes of an error: struct stack_error */
+struct meaning {
+	int err;
+	bool fatal;
+};
+
+/* Linux's icmp_err_convert; too big is fatal to datagrams, as __udp4_lib_err() has it. */
+static struct meaning error4(uint8_t type, uint8_t code)
 {
-	static const int unreachable[] = {
-		ENETUNREACH,  EHOSTUNREACH, ECONNREFUSED, ECONNREFUSED, EMSGSIZE,     EHOSTUNREACH,
-		ENETUNREACH,  EHOSTUNREACH, EHOSTUNREACH, ENETUNREACH,	EHOSTUNREACH, ENETUNREACH,
-		EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH,
+	static const struct meaning unreachable[] = {
+		{ENETUNREACH, false},  {EHOSTUNREACH, false}, {ENOPROTOOPT, true},
+		{ECONNREFUSED, true},  {EMSGSIZE, true},      {EOPNOTSUPP, false},
+		{ENETUNREACH, true},   {EHOSTDOWN, true},     {ENONET, true},
+		{ENETUNREACH, true},   {EHOSTUNREACH, true},  {ENETUNREACH, false},
+		{EHOSTUNREACH, false}, {EHOSTUNREACH, true},  {EHOSTUNREACH, true},
+		{EHOSTUNREACH, true},
 	};
 
 	if (type == ICMP4_TIME_EXCEEDED)
-		return EHOSTUNREACH;
+		return (struct meaning){EHOSTUNREACH, false};
 	if (type != ICMP4_UNREACHABLE || code >= sizeof(unreachable) / sizeof(*unreachable))
-		return 0;
+		return (struct meaning){0};
 	return unreachable[code];
 }
 
-/* Linux's tab_unreach, with EACCES told as what it means here */
-static int error6(uint8_t type, uint8_t code)
+/* Linux's tab_unreach */
+static struct meaning error6(uint8_t type, uint8_t code)
 {
-	static const int unreachable[] = {ENETUNREACH,	EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH,
-					  ECONNREFUSED, EHOSTUNREACH, EHOSTUNREACH};
+	static const struct meaning unreachable[] = {
+		{ENETUNREACH, false}, {EACCES, true}, {EHOSTUNREACH, false}, {EHOSTUNREACH, false},
+		{ECONNREFUSED, true}, {EACCES, true}, {EACCES, true},
+	};
 
 	if (type == ICMP6_TIME_EXCEEDED)
-		return EHOSTUNREACH;
+		return (struct meaning){EHOSTUNREACH, false};
 	if (type == ICMP6_TOO_BIG)
-		return EMSGSIZE;
+		return (struct meaning){EMSGSIZE, true};
 	if (type != ICMP6_UNREACHABLE || code >= sizeof(unreachable) / sizeof(*unreachable))
-		return 0;
+		return (struct meaning){0};
 	return unreachable[code];
 }
 
 static int send_icmp(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
-		     uint8_t *icmp, size_t len, uint8_t ttl, uint8_t tos)
+		     uint8_t *icmp, size_t len, uint8_t ttl, uint8_t tos, bool dont_fragment)
 {
 	bool v6 = !stack_addr_is_v4(to);
 	uint8_t proto = v6 ? PROTO_ICMPV6 : PROTO_ICMP;
@@ -75,7 +88,7 @@ static int send_icmp(struct stack *s, const struct stack_addr *from, const struc
 	put16(icmp + 2, 0);
 	check = (uint16_t)~checksum_fold(checksum_add(sum, icmp, len));
 	memcpy(icmp + 2, &check, 2);
-	return egress_datagram(s, from, to, proto, icmp, len, NULL, 0, ttl, tos);
+	return egress_datagram(s, from, to, proto, icmp, len, NULL, 0, ttl, tos, dont_fragment);
 }
 
 /* A token bucket, in nanoseconds of credit. */
@@ -98,14 +111,16 @@ void icmp_port_unreachable(struct stack *s, const struct ip_packet *p)
 	size_t most = p->v6 ? ICMP6_ERROR_MAX_BYTES - IP6_HEADER_BYTES - ICMP_HEADER_BYTES
 			    : ICMP4_ERROR_MAX_BYTES - IP4_HEADER_BYTES - ICMP_HEADER_BYTES;
 	size_t quoted = p->len < most ? p->len : most;
-	uint8_t icmp[ICMP6_ERROR_MAX_BYTES] = {0};
+	uint8_t icmp[ICMP6_ERROR_MAX_BYTES] = {0}, tos = 0;
 
 	if (!may_send(s))
 		return;
+	if (!p->v6)
+		tos = IP4_INTERNETWORK_CONTROL | (p->tos & IP4_TOS_MASK);
 	icmp[0] = p->v6 ? ICMP6_UNREACHABLE : ICMP4_UNREACHABLE;
 	icmp[1] = p->v6 ? ICMP6_PORT_UNREACHABLE : ICMP4_PORT_UNREACHABLE;
 	memcpy(icmp + ICMP_HEADER_BYTES, p->start, quoted);
-	send_icmp(s, &p->to, &p->from, icmp, ICMP_HEADER_BYTES + quoted, TTL_DEFAULT, 0);
+	send_icmp(s, &p->to, &p->from, icmp, ICMP_HEADER_BYTES + quoted, TTL_DEFAULT, tos, false);
 }
 
 static void answer_echo(struct stack *s, const struct ip_packet *p)
@@ -116,7 +131,7 @@ static void answer_echo(struct stack *s, const struct ip_packet *p)
 		return;
 	memcpy(icmp, p->payload, p->payload_len);
 	icmp[0] = p->v6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY;
-	send_icmp(s, &p->to, &p->from, icmp, p->payload_len, TTL_DEFAULT, p->tos);
+	send_icmp(s, &p->to, &p->from, icmp, p->payload_len, TTL_DEFAULT, p->tos, false);
 	free(icmp);
 }
 
@@ -183,39 +198,57 @@ static bool mtu_credible(const struct ip_packet *p, const struct ip_packet *quot
 	return mtu < get16(quoted->start + 2);
 }
 
-static void error_input(struct stack *s, const struct ip_packet *p, int err)
+static void ping_error(struct stack *s, const struct ip_packet *quoted, struct stack_error *e)
 {
+	struct flow_ping *g = find_ping(s, quoted->v6, get16(quoted->payload + 4));
+
+	if (!g || quoted->payload[0] != (quoted->v6 ? ICMP6_ECHO : ICMP4_ECHO) || !g->ops->error)
+		return;
+	e->quoted = quoted->payload;
+	e->len = quoted->payload_len;
+	g->ops->error(g, g->arg, &quoted->to, e);
+}
+
+static void error_input(struct stack *s, const struct ip_packet *p, struct meaning m)
+{
+	struct stack_error e = {.err = m.err,
+				.fatal = m.fatal,
+				.type = p->payload[0],
+				.code = p->payload[1],
+				.ttl = p->ttl,
+				.tos = p->tos,
+				.from = p->from,
+				.to = p->to};
 	struct ip_packet q;
-	struct flow_ping *g;
 	struct flow *f;
 
 	if (!parse_quote(p, &q) || memcmp(q.from.ip, p->to.ip, sizeof(q.from.ip)) != 0)
 		return;
 	if (!p->looped && stack_is_local(s, &q.to)) /* that never left */
 		return;
-	if (err == EMSGSIZE && !mtu_credible(p, &q))
+	if (e.err == EMSGSIZE && !mtu_credible(p, &q))
 		return;
+	e.info = e.err == EMSGSIZE ? reported_mtu(p) : 0;
 	switch (q.proto) {
 	case PROTO_TCP:
 		q.from.port = get16(q.payload);
 		q.to.port = get16(q.payload + 2);
 		f = demux_find(s, &q.from, &q.to);
-		if (f && err == EMSGSIZE)
-			flow_path_mtu(f, get32(q.payload + 4), reported_mtu(p));
+		if (f && e.err == EMSGSIZE)
+			flow_path_mtu(f, get32(q.payload + 4), e.info);
 		else if (f)
-			flow_icmp_error(f, get32(q.payload + 4), err);
+			flow_icmp_error(f, get32(q.payload + 4), e.err);
 		break;
 	case PROTO_UDP:
 		q.from.port = get16(q.payload);
 		q.to.port = get16(q.payload + 2);
-		udp_icmp_error(s, &q.from, &q.to, err, err == EMSGSIZE ? reported_mtu(p) : 0);
+		e.quoted = q.payload + UDP_HEADER_BYTES;
+		e.len = q.payload_len - UDP_HEADER_BYTES;
+		udp_icmp_error(s, &q.from, &q.to, &e);
 		break;
 	case PROTO_ICMP:
 	case PROTO_ICMPV6:
-		g = find_ping(s, q.v6, get16(q.payload + 4));
-		if (g && q.payload[0] == (q.v6 ? ICMP6_ECHO : ICMP4_ECHO) && g->ops->received)
-			g->ops->received(g, g->arg, q.payload, q.payload_len, &p->from, &p->to,
-					 p->ttl, p->tos, err);
+		ping_error(s, &q, &e);
 		break;
 	}
 }
@@ -224,7 +257,7 @@ void icmp_input(struct stack *s, const struct ip_packet *p)
 {
 	uint8_t type = p->payload[0], code = p->payload[1];
 	struct flow_ping *g;
-	int err;
+	struct meaning m;
 
 	if (type == (p->v6 ? ICMP6_ECHO : ICMP4_ECHO)) {
 		answer_echo(s, p);
@@ -234,12 +267,12 @@ void icmp_input(struct stack *s, const struct ip_packet *p)
 		g = find_ping(s, p->v6, get16(p->payload + 4));
 		if (g && g->ops->received)
 			g->ops->received(g, g->arg, p->payload, p->payload_len, &p->from, &p->to,
-					 p->ttl, p->tos, 0);
+					 p->ttl, p->tos);
 		return;
 	}
-	err = p->v6 ? error6(type, code) : error4(type, code);
-	if (err)
-		error_input(s, p, err);
+	m = p->v6 ? error6(type, code) : error4(type, code);
+	if (m.err)
+		error_input(s, p, m);
 }
 
 /* ---- sockets ---- */
@@ -283,6 +316,11 @@ uint16_t flow_ping_id(const struct flow_ping *g)
 	return g->id;
 }
 
+void flow_ping_dont_fragment(struct flow_ping *g, bool on)
+{
+	g->dont_fragment = on;
+}
+
 int flow_ping_send(struct flow_ping *g, const struct stack_addr *to, const uint8_t *icmp,
 		   size_t len, uint8_t ttl, uint8_t tos)
 {
@@ -304,7 +342,7 @@ int flow_ping_send(struct flow_ping *g, const struct stack_addr *to, const uint8
 		return -ENOBUFS;
 	memcpy(copy, icmp, len);
 	put16(copy + 4, g->id);
-	err = send_icmp(s, &from, to, copy, len, ttl ? ttl : TTL_DEFAULT, tos);
+	err = send_icmp(s, &from, to, copy, len, ttl ? ttl : TTL_DEFAULT, tos, g->dont_fragment);
 	free(copy);
 	return err;
 }

@@ -195,7 +195,7 @@ struct flow_udp {
 	struct stack *stack;
 	struct flow_udp *next; /* of the same port bucket */
 	struct stack_addr local, remote;
-	bool v6only, reuse, connected;
+	bool v6only, reuse, connected, dont_fragment;
 	const struct flow_udp_ops *ops;
 	void *arg;
 };
@@ -203,7 +203,7 @@ struct flow_udp {
 struct flow_ping {
 	struct stack *stack;
 	struct flow_ping *next;
-	bool v6;
+	bool v6, dont_fragment;
 	uint16_t id;
 	const struct flow_ping_ops *ops;
 	void *arg;
@@ -335,10 +335,11 @@ int egress_packet(struct stack *s, const struct stack_addr *to, const struct iov
  * as egress_packet does. Nothing else may be sent in between. */
 uint8_t *egress_room(struct stack *s, const struct stack_addr *to, size_t len);
 int egress_written(struct stack *s, const struct stack_addr *to, uint8_t *packet, size_t len);
-/* A datagram: transport header @head, then @iov; fragmented if larger than the MTU. */
+/* A datagram: transport header @head, then @iov; fragmented if larger than the MTU. What is not may
+ * be so by IPv4's routers, unless @dont_fragment says otherwise. */
 int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
 		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
-		    int n, uint8_t ttl, uint8_t tos);
+		    int n, uint8_t ttl, uint8_t tos, bool dont_fragment);
 /* Delivers what was sent to ourselves. */
 void egress_loop_run(struct stack *s);
 void egress_loop_free(struct stack *s);
@@ -490,9 +491,9 @@ void listener_accept(struct flow *f);
 
 /* udp.c */
 void udp_input(struct stack *s, const struct ip_packet *p);
-/* Tells the socket that sent from @local to @remote; @info: flow_udp_ops.error. */
+/* Tells the socket that sent from @local to @remote. */
 void udp_icmp_error(struct stack *s, const struct stack_addr *local,
-		    const struct stack_addr *remote, int err, uint32_t info);
+		    const struct stack_addr *remote, const struct stack_error *error);
 
 /* icmp.c */
 void icmp_input(struct stack *s, const struct ip_packet *p);

@@ -235,17 +235,37 @@ void flow_listener_close(struct flow_listener *l);
 /* ---- UDP ---- */
 
 /**
+ * struct stack_error - an ICMP error about a datagram that we sent
+ * @err:	What Linux makes of it (icmp_err_convert, tab_unreach)
+ * @fatal:	Linux tells it to a connected socket without IP_RECVERR, too
+ * @type, @code: As ICMP or ICMPv6 has them
+ * @ttl, @tos:	Of the packet that brought it
+ * @info:	EMSGSIZE: the path's MTU in bytes, else 0
+ * @from, @to:	Who says so, and to which of our addresses; without ports
+ * @quoted, @len: What is quoted of the datagram: what follows its UDP header; of an echo request,
+ *		from its ICMP header on. Valid during the call only.
+ */
+struct stack_error {
+	int err;
+	bool fatal;
+	uint8_t type, code, ttl, tos;
+	uint32_t info;
+	struct stack_addr from, to;
+	const uint8_t *quoted;
+	size_t len;
+};
+
+/**
  * struct flow_udp_ops
  * @received:	A datagram from @from to @to. The pieces are valid during the call only.
- * @error:	ICMP: port unreachable (ECONNREFUSED), host or net unreachable, too big (EMSGSIZE,
- *		@info is the MTU), for a datagram that we sent to @to
+ * @error:	ICMP says what became of a datagram that we sent to @to
  */
 struct flow_udp_ops {
 	void (*received)(struct flow_udp *u, void *arg, const struct iovec *iov, int n, size_t len,
 			 const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
 			 uint8_t tos);
-	void (*error)(struct flow_udp *u, void *arg, const struct stack_addr *to, int err,
-		      uint32_t info);
+	void (*error)(struct flow_udp *u, void *arg, const struct stack_addr *to,
+		      const struct stack_error *error);
 };
 /* A socket bound to @local (wildcard or tunnel address, port 0: chosen). @v6only as in
  * flow_listen; @reuse: SO_REUSEADDR/SO_REUSEPORT was set. NULL and *err as flow_listen. */
@@ -255,6 +275,9 @@ void flow_udp_free(struct flow_udp *u);
 void flow_udp_local(const struct flow_udp *u, struct stack_addr *local);
 /* Only datagrams from @remote are received from now on; NULL: from anybody. */
 void flow_udp_connect(struct flow_udp *u, const struct stack_addr *remote);
+/* Whether routers may not make fragments of what is sent over IPv4 from now on (RFC 791: DF). At
+ * first they may. */
+void flow_udp_dont_fragment(struct flow_udp *u, bool on);
 /* Returns 0 or -EMSGSIZE, -ENETUNREACH, -ENOBUFS. Larger than the MTU: sent in fragments. */
 int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct iovec *iov, int n,
 		  uint8_t ttl, uint8_t tos);
@@ -262,17 +285,21 @@ int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct 
 /* ---- ICMP echo ---- */
 
 struct flow_ping_ops {
-	/* A reply, from the ICMP header on, its identifier as the program sent it, or an ICMP error
-	 * (@err != 0, then the bytes are the quoted echo request). */
+	/* A reply, from the ICMP header on, its identifier as the program sent it. */
 	void (*received)(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t len,
 			 const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-			 uint8_t tos, int err);
+			 uint8_t tos);
+	/* As of struct flow_udp_ops; @to has no port. */
+	void (*error)(struct flow_ping *p, void *arg, const struct stack_addr *to,
+		      const struct stack_error *error);
 };
 /* @v6: ICMPv6. The stack chooses the identifier; flow_ping_id tells it (Linux: the "port"). */
 struct flow_ping *flow_ping_new(struct stack *stack, bool v6, const struct flow_ping_ops *ops,
 				void *arg);
 void flow_ping_free(struct flow_ping *p);
 uint16_t flow_ping_id(const struct flow_ping *p);
+/* As flow_udp_dont_fragment */
+void flow_ping_dont_fragment(struct flow_ping *p, bool on);
 /* @icmp: an echo request, header included; identifier and checksum are filled in. Returns 0 or
  * -EINVAL (not an echo request), -ENETUNREACH, -EMSGSIZE, -ENOBUFS. */
 int flow_ping_send(struct flow_ping *p, const struct stack_addr *to, const uint8_t *icmp,

@@ -64,12 +64,12 @@ void udp_input(struct stack *s, const struct ip_packet *p)
 
 /* Tells the socket that sent from @local to @remote. */
 void udp_icmp_error(struct stack *s, const struct stack_addr *local,
-		    const struct stack_addr *remote, int err, uint32_t info)
+		    const struct stack_addr *remote, const struct stack_error *error)
 {
 	struct flow_udp *u = find(s, local, remote);
 
 	if (u && u->ops->error)
-		u->ops->error(u, u->arg, remote, err, info);
+		u->ops->error(u, u->arg, remote, error);
 }
 
 static bool taken(const struct stack *s, const struct stack_addr *local, bool v6only, bool reuse)
@@ -148,6 +148,11 @@ void flow_udp_connect(struct flow_udp *u, const struct stack_addr *remote)
 		u->remote = *remote;
 }
 
+void flow_udp_dont_fragment(struct flow_udp *u, bool on)
+{
+	u->dont_fragment = on;
+}
+
 /* Sum of pieces of any length: after an odd number of bytes the next sum is swapped. */
 static uint16_t sum_pieces(uint64_t sum, const struct iovec *iov, int n)
 {
@@ -196,5 +201,5 @@ int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct 
 		check = 0xffff;
 	memcpy(header + 6, &check, 2);
 	return egress_datagram(s, &from, to, PROTO_UDP, header, sizeof(header), iov, n,
-			       ttl ? ttl : TTL_DEFAULT, tos);
+			       ttl ? ttl : TTL_DEFAULT, tos, u->dont_fragment);
 }

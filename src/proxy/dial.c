@@ -90,6 +90,10 @@ enum proxy_result proxy_result_of(const struct wgw_tunnel *t, int err)
 	case ETIMEDOUT:
 		return any_peer_up(t) ? PROXY_TIMEOUT : PROXY_DOWN;
 	case EHOSTUNREACH:
+	case EHOSTDOWN: /* what ICMP says of a host in other ways */
+	case ENONET:
+	case ENOPROTOOPT:
+	case EOPNOTSUPP:
 		return PROXY_NO_HOST;
 	case ENETUNREACH:
 	case EADDRNOTAVAIL:

@@ -210,13 +210,19 @@ static bool looks_headed(const struct wgw_repr_session *s, const struct iovec *i
 				   wgw_scatter_peek(iov, n, first, sizeof(first)));
 }
 
+/* Whether it leaves as several datagrams. */
+static bool is_split(const struct wgw_dgram *head)
+{
+	return head->info && head->info != (uint32_t)WGW_DGRAM_WHOLE;
+}
+
 /* What Linux checks before it sends @total bytes by a path with @mtu: udp_send_skb() and
  * __ip_append_data(). */
 static int check_size(uint64_t tag, const struct stack_addr *to, const struct wgw_dgram *head,
 		      size_t total, size_t mtu)
 {
 	bool v4 = stack_addr_is_v4(to);
-	bool split = head->info && head->info != (uint32_t)WGW_DGRAM_WHOLE;
+	bool split = is_split(head);
 	size_t largest = mtu - (v4 ? HEADERS_V4_BYTES : HEADERS_V6_BYTES);
 
 	if (split && (head->info < total ? head->info : total) > largest)
@@ -236,7 +242,7 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 	struct stack_addr to, peer;
 	bool plain, ancillary, bare = false;
 	int given = read_destination(tag, msg, &to);
-	int rc;
+	int rc, mtu;
 
 	if (given < 0)
 		return given;
@@ -258,9 +264,13 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 		if (bare && fits)
 			return FORM_BARE;
 	}
-	rc = wgw_repr_may_send(s, fd, tag, &to, head->local_ip);
-	if (rc > 0)
-		rc = check_size(tag, &to, head, total, (size_t)rc);
+	mtu = wgw_repr_may_send(s, fd, tag, &to, head->local_ip);
+	rc = mtu > 0 ? check_size(tag, &to, head, total, (size_t)mtu) : mtu;
+	if (rc == -EMSGSIZE && mtu > 0 && !is_split(head)) {
+		if (stack_addr_is_v4(&to)) /* __ip_append_data() names the peer's port */
+			to.port = tag & WGW_TAG_CONNECTED ? peer.port : 0;
+		wgw_repr_too_large(s, fd, tag, &to, (size_t)mtu);
+	}
 	if (rc < 0)
 		return rc;
 	if (bare)

@@ -8,39 +8,17 @@
 #include "src/repr/repr.h"
 
 #include <errno.h>
-#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <linux/errqueue.h>
 
 #include "src/repr/cmsg.h"
 #include "src/repr/raw.h"
+#include "src/repr/scatter.h"
 
-/* RFC 792, RFC 4443 */
-enum {
-	ICMP_UNREACHABLE = 3,
-	ICMP6_UNREACHABLE = 1,
-	ICMP6_TOO_BIG = 2,
-};
-
-struct icmp_error {
-	int err;
-	uint8_t type, code;
-};
-
-/* Back from the errno to what ICMP said */
-static const struct icmp_error v4_errors[] = {
-	{ECONNREFUSED, ICMP_UNREACHABLE, 3},
-	{EHOSTUNREACH, ICMP_UNREACHABLE, 1},
-	{ENETUNREACH, ICMP_UNREACHABLE, 0},
-	{EMSGSIZE, ICMP_UNREACHABLE, 4},
-};
-static const struct icmp_error v6_errors[] = {
-	{ECONNREFUSED, ICMP6_UNREACHABLE, 4},
-	{EHOSTUNREACH, ICMP6_UNREACHABLE, 3},
-	{ENETUNREACH, ICMP6_UNREACHABLE, 0},
-	{EMSGSIZE, ICMP6_TOO_BIG, 0},
-};
-enum { ERRORS = sizeof(v4_errors) / sizeof(*v4_errors) };
+enum { NS_PER_S = 1000000000, NS_PER_US = 1000 };
 
 /* An error, and behind it the address of who said so, as ip_recv_error() lays it out. */
 struct told {
@@ -51,25 +29,62 @@ struct told {
 	} offender;
 };
 
-static void describe(const struct wgw_dgram *head, bool v4, struct told *told, size_t *len)
+static void describe(const struct wgw_error *e, uint64_t tag, struct told *told, size_t *len)
 {
-	const struct icmp_error *table = v4 ? v4_errors : v6_errors;
 	struct stack_addr from = {0};
 	socklen_t from_len = sizeof(told->offender);
 
 	memset(told, 0, sizeof(*told));
-	told->error.ee_errno = head->err;
-	told->error.ee_origin = v4 ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6;
-	told->error.ee_info = head->info;
-	for (int i = 0; i < ERRORS; i++) {
-		if ((uint32_t)table[i].err != head->err)
-			continue;
-		told->error.ee_type = table[i].type;
-		told->error.ee_code = table[i].code;
-	}
-	memcpy(from.ip, head->ip, sizeof(from.ip));
-	wgw_repr_addr_write(v4 ? 0 : WGW_TAG_V6, &from, &told->offender, &from_len);
+	told->error.ee_errno = e->head.err;
+	told->error.ee_origin = e->origin;
+	told->error.ee_type = e->type;
+	told->error.ee_code = e->code;
+	told->error.ee_info = e->head.info;
+	memcpy(from.ip, e->offender, sizeof(from.ip));
+	if (e->origin == SO_EE_ORIGIN_LOCAL)
+		from_len =
+			tag & WGW_TAG_V6 ? sizeof(told->offender.in6) : sizeof(told->offender.in);
+	else
+		wgw_repr_addr_write(tag, &from, &told->offender, &from_len);
 	*len = sizeof(told->error) + from_len;
+}
+
+static bool is_on(int fd, int name)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return wgw_raw_getsockopt(fd, SOL_SOCKET, name, &on, &len) == 0 && on;
+}
+
+/* When the error came, if the program asked for that. */
+static void write_time(struct wgw_cmsg_out *out, int fd, int64_t ns)
+{
+	const struct timespec at = {ns / NS_PER_S, ns % NS_PER_S};
+	const struct timeval coarse = {at.tv_sec, at.tv_nsec / NS_PER_US};
+
+	if (is_on(fd, SO_TIMESTAMPNS))
+		wgw_cmsg_put(out, SOL_SOCKET, SCM_TIMESTAMPNS, &at, sizeof(at));
+	else if (is_on(fd, SO_TIMESTAMP))
+		wgw_cmsg_put(out, SOL_SOCKET, SCM_TIMESTAMP, &coarse, sizeof(coarse));
+}
+
+static void write_control(int fd, uint64_t tag, const struct wgw_error *e, struct msghdr *msg)
+{
+	const bool v6 = tag & WGW_TAG_V6;
+	struct wgw_cmsg_out out = {msg->msg_control, msg->msg_control ? msg->msg_controllen : 0,
+				   false};
+	struct told told;
+	size_t size;
+
+	describe(e, tag, &told, &size);
+	write_time(&out, fd, e->time_ns);
+	if (e->origin != SO_EE_ORIGIN_LOCAL)
+		wgw_cmsg_write(&out, tag, &e->head);
+	wgw_cmsg_put(&out, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &told,
+		     size);
+	msg->msg_controllen = msg->msg_control ? (size_t)(out.at - (uint8_t *)msg->msg_control) : 0;
+	msg->msg_flags = MSG_ERRQUEUE | (out.truncated ? MSG_CTRUNC : 0);
 }
 
 /* Takes the message out that said "an error came", if it is the next one. */
@@ -86,40 +101,65 @@ static void drop_notice(const struct wgw_repr_session *s, int fd, uint64_t tag)
 		wgw_raw_recv(fd, &head, sizeof(head), MSG_DONTWAIT);
 }
 
-ssize_t wgw_repr_error_queue(const struct wgw_repr_session *s, int fd, uint64_t tag,
-			     struct msghdr *msg)
+/* Asks for the oldest error. The bytes that it quotes, or -errno. */
+static ssize_t ask(const struct wgw_repr_session *s, int fd, uint64_t tag, struct wgw_error *e,
+		   uint8_t quoted[WGW_QUOTED_MAX_BYTES])
 {
-	struct wgw_cmsg_out out = {msg->msg_control, msg->msg_control ? msg->msg_controllen : 0,
-				   false};
-	struct stack_addr to = {0};
-	struct wgw_dgram head;
-	struct told told;
 	struct wgw_op op;
-	socklen_t len;
-	size_t size;
-	bool v4;
+	ssize_t n;
 
-	if (!(tag & WGW_TAG_RECVERR))
-		return -EAGAIN;
 	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
 	op.u.option.level = IPPROTO_IP;
 	op.u.option.name = IP_RECVERR;
-	if (wgw_repr_op_call(s, &op, -1) < 0 || op.u.option.len != sizeof(head))
+	n = wgw_repr_op_ask(s, &op, quoted, WGW_QUOTED_MAX_BYTES);
+	if (n < 0 || op.err || op.u.option.len != sizeof(*e))
 		return -EAGAIN;
-	memcpy(&head, op.u.option.value, sizeof(head));
+	memcpy(e, op.u.option.value, sizeof(*e));
+	return n;
+}
+
+ssize_t wgw_repr_error_queue(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			     struct msghdr *msg)
+{
+	uint8_t quoted[WGW_QUOTED_MAX_BYTES];
+	struct stack_addr to = {0};
+	struct wgw_error e;
+	socklen_t len;
+	size_t room;
+	ssize_t n;
+
+	if (!(tag & WGW_TAG_RECVERR))
+		return -EAGAIN;
+	n = ask(s, fd, tag, &e, quoted);
+	if (n < 0)
+		return n;
 	drop_notice(s, fd, tag);
-	memcpy(to.ip, head.ip, sizeof(to.ip));
-	to.port = head.port;
-	v4 = stack_addr_is_v4(&to);
-	describe(&head, v4, &told, &size);
-	wgw_cmsg_put(&out, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &told,
-		     size);
+	memcpy(to.ip, e.head.ip, sizeof(to.ip));
+	to.port = e.head.port;
 	if (msg->msg_name) {
 		len = msg->msg_namelen;
 		wgw_repr_addr_write(tag, &to, msg->msg_name, &len);
 		msg->msg_namelen = len;
 	}
-	msg->msg_controllen = msg->msg_control ? (size_t)(out.at - (uint8_t *)msg->msg_control) : 0;
-	msg->msg_flags = MSG_ERRQUEUE | (out.truncated ? MSG_CTRUNC : 0);
-	return 0;
+	write_control(fd, tag, &e, msg);
+	room = wgw_scatter_room(msg->msg_iov, msg->msg_iovlen);
+	if ((size_t)n > room) {
+		msg->msg_flags |= MSG_TRUNC;
+		n = (ssize_t)room;
+	}
+	wgw_scatter_put(msg->msg_iov, msg->msg_iovlen, quoted, (size_t)n);
+	return n;
+}
+
+void wgw_repr_too_large(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			const struct stack_addr *to, size_t mtu)
+{
+	struct wgw_op op;
+
+	if (!(tag & WGW_TAG_RECVERR))
+		return;
+	wgw_repr_op_init(s, &op, WGW_OP_TOO_LARGE, fd, tag);
+	op.u.bind.addr = wgw_repr_wire_addr(to);
+	op.u.bind.flags = (uint32_t)mtu;
+	wgw_repr_op_call(s, &op, -1);
 }

@@ -80,6 +80,21 @@ ssize_t wgw_repr_op_recv(int conversation, struct wgw_op *op, void *tail, size_t
 	return n - (ssize_t)sizeof(*op);
 }
 
+ssize_t wgw_repr_op_ask(const struct wgw_repr_session *s, struct wgw_op *op, void *tail,
+			size_t size)
+{
+	int conversation = wgw_repr_op_open(s);
+	ssize_t n;
+
+	if (conversation < 0)
+		return conversation;
+	n = wgw_repr_op_send(conversation, op, NULL, 0, -1);
+	if (n == 0)
+		n = wgw_repr_op_recv(conversation, op, tail, size);
+	wgw_raw_close(conversation);
+	return n;
+}
+
 int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op, int pass)
 {
 	int conversation = wgw_repr_op_open(s);

@@ -89,6 +89,9 @@ ssize_t wgw_repr_op_recv(int conversation, struct wgw_op *op, void *tail, size_t
 /* Sends WGW_FD_BYTE and @fd's own descriptor over @fd, waiting a bounded time while too many
  * descriptors are in flight. 0, -ENOBUFS, or -ENETDOWN: the tunnel process is gone. */
 int wgw_repr_pass_self(int fd);
+/* One request, one reply, with up to @size bytes after it. Returns as wgw_repr_op_recv. */
+ssize_t wgw_repr_op_ask(const struct wgw_repr_session *s, struct wgw_op *op, void *tail,
+			size_t size);
 /* One request, one reply. Returns 0 or -errno, @op->err included when it is positive. */
 int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op, int pass);
 
@@ -202,9 +205,15 @@ bool wgw_repr_is_sent_unasked(const struct wgw_repr_session *s, const struct iov
  * -errno: the policy refuses it, or the address is not ours. What was allowed is remembered. */
 int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		      const struct stack_addr *to, const uint8_t local_ip[16]);
-/* recvmsg(MSG_ERRQUEUE): the oldest ICMP error that was not told yet. 0 or -errno. */
+/* recvmsg(MSG_ERRQUEUE): the oldest error that was not told yet. The bytes that it quotes of the
+ * program's datagram, or -errno. */
 ssize_t wgw_repr_error_queue(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			     struct msghdr *msg);
+
+/* A datagram to @to is refused for being larger than @mtu: with IP_RECVERR the error queue says so,
+ * too, as ip_local_error(). */
+void wgw_repr_too_large(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			const struct stack_addr *to, size_t mtu);
 
 /* ---- udp_connect.c ---- */
 

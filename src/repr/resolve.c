@@ -18,20 +18,6 @@ static int eai_of(ssize_t rc, const struct wgw_op *op)
 	return op->err;
 }
 
-static ssize_t ask(const struct wgw_repr_session *s, struct wgw_op *op, void *tail, size_t size)
-{
-	int conversation = wgw_repr_op_open(s);
-	ssize_t n;
-
-	if (conversation < 0)
-		return conversation;
-	n = wgw_repr_op_send(conversation, op, NULL, 0, -1);
-	if (n == 0)
-		n = wgw_repr_op_recv(conversation, op, tail, size);
-	wgw_raw_close(conversation);
-	return n;
-}
-
 static bool copy_name(char out[WGW_NAME_MAX_BYTES], const char *name)
 {
 	size_t len = strlen(name);
@@ -52,7 +38,7 @@ int wgw_repr_resolve(const struct wgw_repr_session *s, const char *name, int fam
 		return EAI_NONAME;
 	op->u.resolve.family = family;
 	op->u.resolve.flags = flags;
-	eai = eai_of(ask(s, op, NULL, 0), op);
+	eai = eai_of(wgw_repr_op_ask(s, op, NULL, 0), op);
 	if (eai == 0 && op->u.resolved.n > WGW_RESOLVED_MAX)
 		return EAI_FAIL;
 	op->u.resolved.canonical[WGW_NAME_MAX_BYTES - 1] = '\0';
@@ -66,7 +52,7 @@ int wgw_repr_reverse(const struct wgw_repr_session *s, const struct stack_addr *
 
 	wgw_repr_op_init(s, &op, WGW_OP_REVERSE, -1, 0);
 	op.u.bind.addr = wgw_repr_wire_addr(addr);
-	eai = eai_of(ask(s, &op, NULL, 0), &op);
+	eai = eai_of(wgw_repr_op_ask(s, &op, NULL, 0), &op);
 	if (eai)
 		return eai;
 	op.u.resolved.canonical[WGW_NAME_MAX_BYTES - 1] = '\0';
@@ -87,7 +73,7 @@ ssize_t wgw_repr_dns_query(const struct wgw_repr_session *s, const char *name, u
 	op.u.dns_query.flags = flags;
 	op.u.dns_query.class_ = class_;
 	op.u.dns_query.type = type;
-	n = ask(s, &op, response, size);
+	n = wgw_repr_op_ask(s, &op, response, size);
 	eai = eai_of(n, &op);
 	return eai ? eai : n;
 }

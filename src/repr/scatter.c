@@ -59,6 +59,18 @@ size_t wgw_scatter_peek(const struct iovec *iov, size_t n, void *out, size_t len
 	return done;
 }
 
+void wgw_scatter_put(const struct iovec *iov, size_t n, const void *data, size_t len)
+{
+	struct cursor c = {iov, n, 0};
+	size_t done = 0, part;
+
+	while ((part = least(piece(&c), len - done))) {
+		memcpy(place(&c), (const uint8_t *)data + done, part);
+		done += part;
+		c.at += part;
+	}
+}
+
 void wgw_scatter_cut(const struct iovec *iov, size_t n, size_t len, size_t by)
 {
 	struct cursor to = {iov, n, 0}, from = {iov, n, 0};

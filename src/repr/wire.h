@@ -320,9 +320,28 @@ struct wgw_dgram {
 };
 static_assert(sizeof(struct wgw_dgram) == 60, "no padding");
 
+/**
+ * struct wgw_error - an error of a socket with IP_RECVERR, the oldest: what WGW_OP_GETOPT of IP_RECVERR
+ * returns. What the error quotes of the datagram follows in the same message.
+ * @head:	@ip, @port: where the datagram was sent; @err and @info: ee_errno and ee_info; @local_ip,
+ *		@ttl, @tos: of the packet that told it
+ * @offender:	Who told it; all zero: nobody but this machine
+ * @origin:	SO_EE_ORIGIN_*
+ * @type, @code: of ICMP or ICMPv6
+ * @time_ns:	When it came, CLOCK_REALTIME
+ */
+struct wgw_error {
+	struct wgw_dgram head;
+	uint8_t offender[16];
+	uint8_t origin, type, code, reserved;
+	int64_t time_ns;
+};
+static_assert(sizeof(struct wgw_error) == 88, "no padding");
+
 enum {
-	WGW_DGRAM_WHOLE = -1,	/* @info: as one datagram, whatever the socket's option says */
-	WGW_SEGMENTS_MAX = 128, /* UDP_MAX_SEGMENTS of include/linux/udp.h */
+	WGW_QUOTED_MAX_BYTES = 1280, /* the largest ICMPv6 error, RFC 4443 2.4 (c) */
+	WGW_DGRAM_WHOLE = -1,	     /* @info: as one datagram, whatever the socket's option says */
+	WGW_SEGMENTS_MAX = 128,	     /* UDP_MAX_SEGMENTS of include/linux/udp.h */
 };
 
 /* ---- operations ---- */
@@ -346,6 +365,8 @@ enum wgw_op_code {
 				bytes of @canonical, MTU as @ttl */
 	WGW_OP_ROUTE, /* u.name: may a datagram go from @local (or any) to @remote? reply err, and
 				the MTU as @remote.port */
+	WGW_OP_TOO_LARGE, /* u.bind: what was to go to @addr is more than a packet, of at most @flags
+				bytes, holds: the program was told, its error queue gets an item */
 };
 
 struct wgw_wire_addr {

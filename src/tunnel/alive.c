@@ -39,12 +39,12 @@ struct wgw_alive {
 
 static void on_answer(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t len,
 		      const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-		      uint8_t tos, int err)
+		      uint8_t tos)
 {
 	struct wgw_alive *a = arg;
 
 	(void)p, (void)to, (void)ttl, (void)tos;
-	if (err || len != ECHO_BYTES || (icmp[0] != ECHO4_REPLY && icmp[0] != ECHO6_REPLY) ||
+	if (len != ECHO_BYTES || (icmp[0] != ECHO4_REPLY && icmp[0] != ECHO6_REPLY) ||
 	    memcmp(icmp + 8, a->secret, sizeof(a->secret)) != 0)
 		return;
 	for (size_t i = 0; i < a->n; i++) {
@@ -53,7 +53,7 @@ static void on_answer(struct flow_ping *p, void *arg, const uint8_t *icmp, size_
 	}
 }
 
-static const struct flow_ping_ops ops = {on_answer};
+static const struct flow_ping_ops ops = {.received = on_answer};
 
 /** ask() - what cannot be sent is asked again next time, like what is lost */
 static void ask(struct wgw_alive *a, const struct target *t)

@@ -25,6 +25,7 @@
 #include "src/repr/cmsg.h"
 #include "src/session/channel.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/udp.h"
 
 enum {
 	BIND_RECHECKS_MAX = 8, /* sockets in the way of one bind that are looked at */
@@ -350,12 +351,6 @@ static int do_getopt(struct talk *k)
 		int err = wgw_udp_error(sock);
 
 		put_option(k, &err, sizeof(err));
-	} else if (dgram && asks_for(k, IPPROTO_IP, IP_RECVERR)) {
-		struct wgw_dgram told;
-
-		if (!wgw_udp_next_error(sock, &told))
-			return EAGAIN;
-		put_option(k, &told, sizeof(told));
 	} else if (c && asks_for(k, IPPROTO_TCP, TCP_INFO)) {
 		return wgw_conn_tcp_info(c, k->op.u.option.value, &k->op.u.option.len);
 	} else if (c && asks_for(k, IPPROTO_TCP, WGW_OPTION_UNACKED)) {
@@ -369,6 +364,38 @@ static int do_getopt(struct talk *k)
 			return ENOPROTOOPT;
 		put_option(k, o->value, o->len);
 	}
+	return 0;
+}
+
+static void reply_option(struct talk *k)
+{
+	struct wgw_sock *sock = talk_sock(k);
+	struct udp_error *e;
+
+	if (!sock || sock->role != WGW_ROLE_DGRAM || !asks_for(k, IPPROTO_IP, IP_RECVERR)) {
+		reply(k, do_getopt(k));
+		return;
+	}
+	e = wgw_udp_next_error(sock);
+	if (!e) {
+		reply(k, EAGAIN);
+		return;
+	}
+	put_option(k, &e->told, sizeof(e->told));
+	reply_with(k, 0, e->quoted, e->len);
+	free(e);
+	talk_end(k, false);
+}
+
+static int do_too_large(struct talk *k)
+{
+	struct wgw_sock *sock = talk_sock(k);
+	struct stack_addr to;
+
+	if (!sock || sock->role != WGW_ROLE_DGRAM)
+		return ENOTSOCK;
+	addr_from_wire(&k->op.u.bind.addr, &to);
+	wgw_udp_too_large(sock, &to, k->op.u.bind.flags);
 	return 0;
 }
 
@@ -501,7 +528,10 @@ static void perform(struct talk *k)
 		reply(k, do_setopt(k));
 		break;
 	case WGW_OP_GETOPT:
-		reply(k, do_getopt(k));
+		reply_option(k);
+		break;
+	case WGW_OP_TOO_LARGE:
+		reply(k, do_too_large(k));
 		break;
 	case WGW_OP_SHUTDOWN:
 		reply(k, do_shutdown(k));

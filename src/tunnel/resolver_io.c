@@ -106,13 +106,13 @@ static void on_datagram(struct flow_udp *u, void *arg, const struct iovec *iov, 
 	mark(d, true, false);
 }
 
-static void on_icmp(struct flow_udp *u, void *arg, const struct stack_addr *to, int err,
-		    uint32_t info)
+static void on_icmp(struct flow_udp *u, void *arg, const struct stack_addr *to,
+		    const struct stack_error *error)
 {
 	struct dns_socket *d = arg;
 
-	(void)u, (void)to, (void)info;
-	d->err = err;
+	(void)u, (void)to;
+	d->err = error->err;
 	mark(d, true, false);
 }
 

@@ -484,6 +484,7 @@ void wgw_listen_init(struct wgw_sockets *s);
 /* ---- udp.c ---- */
 
 struct wgw_dgram_sock;
+struct udp_error;
 
 /* @fd's first message was @op (WGW_OP_UDP_OPEN). Takes over @fd. */
 void wgw_udp_open(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int fd);
@@ -504,8 +505,10 @@ void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local,
 		   struct stack_addr *remote);
 /* The pending ICMP error, cleared. */
 int wgw_udp_error(struct wgw_sock *sock);
-/* Takes the oldest error of the error queue. */
-bool wgw_udp_next_error(struct wgw_sock *sock, struct wgw_dgram *error);
+/* Takes the oldest error out of the error queue, NULL: it is empty. The caller frees it. */
+struct udp_error *wgw_udp_next_error(struct wgw_sock *sock);
+/* The program was told that a datagram to @to is larger than @mtu: an item of the error queue. */
+void wgw_udp_too_large(struct wgw_sock *sock, const struct stack_addr *to, uint32_t mtu);
 void wgw_udp_options(struct wgw_sock *sock);
 
 /* ---- op.c ---- */

@@ -114,8 +114,7 @@ static bool looks_headed(const struct wgw_dgram_sock *u, const struct iovec *iov
 	return wgw_preamble_begins(u->preambles->to_app, first, at);
 }
 
-/* An empty message with a descriptor: on a RAW socket it says "ask for SO_ERROR". */
-static void send_mark(struct wgw_dgram_sock *u)
+void udp_send_mark(struct wgw_dgram_sock *u)
 {
 	union wgw_fd_control control;
 	struct msghdr msg = {0};
@@ -140,7 +139,7 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 	}
 	memcpy(head.preamble, u->preambles->to_app, sizeof(head.preamble));
 	if (u->raw && header->err) { /* it was kept: its error may have been told */
-		send_mark(u);
+		udp_send_mark(u);
 		return;
 	}
 	for (int i = 0; i < n; i++)
@@ -153,33 +152,6 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 		msg.msg_iovlen--;
 	}
 	(void)!sendmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-static bool wants_errors(const struct wgw_dgram_sock *u)
-{
-	return wgw_option_int(&u->sock, IPPROTO_IP, IP_RECVERR, 0) ||
-	       wgw_option_int(&u->sock, IPPROTO_IPV6, IPV6_RECVERR, 0);
-}
-
-/* Linux tells a program about ICMP errors when its socket is connected and the error is fatal (port
- * unreachable), or when it asked by IP_RECVERR. A refusal by our policy is told always. */
-void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, uint32_t info)
-{
-	struct wgw_dgram header = {.err = (uint32_t)err, .info = info};
-	bool refused = info == UINT32_MAX;
-
-	if (!refused && !wants_errors(u) && !(u->connected && err == ECONNREFUSED))
-		return;
-	header.info = refused ? 0 : info;
-	u->so_error = err;
-	memcpy(header.ip, to->ip, 16);
-	header.port = to->port;
-	if (wants_errors(u) && u->n_errors < UDP_ERRORS_MAX)
-		u->errors[(u->first_error + u->n_errors++) % UDP_ERRORS_MAX] = header;
-	if (u->raw && !u->held)
-		send_mark(u);
-	else
-		udp_deliver(u, &header, NULL, 0, 0);
 }
 
 /* ---- from the application ---- */
@@ -223,7 +195,7 @@ static void send_segments(struct wgw_dgram_sock *u, struct wgw_dgram *header,
 		header->info = 0;
 	if (header->info && len > (size_t)header->info * WGW_SEGMENTS_MAX) {
 		memcpy(to.ip, header->ip, sizeof(to.ip));
-		udp_error(u, &to, EINVAL, UINT32_MAX);
+		udp_refused(u, &to, EINVAL, 0);
 		return;
 	}
 	while (header->info && len > header->info) {
@@ -259,6 +231,7 @@ static void udp_close(struct wgw_dgram_sock *u)
 	udp_net_close(u);
 	queue_drop(&u->requeued);
 	queue_drop(&u->arrived);
+	udp_errors_drop(u);
 	wgw_loop_del(s->t->loop, &u->watch);
 	close(u->watch.fd);
 	wgw_list_remove(&u->link);
@@ -481,29 +454,6 @@ void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local, struct
 		*remote = u->remote;
 }
 
-int wgw_udp_error(struct wgw_sock *sock)
-{
-	struct wgw_dgram_sock *u = of(sock);
-	int err = u->so_error;
-
-	u->so_error = 0;
-	return err;
-}
-
-bool wgw_udp_next_error(struct wgw_sock *sock, struct wgw_dgram *error)
-{
-	struct wgw_dgram_sock *u = of(sock);
-
-	if (u->n_errors == 0)
-		return false;
-	*error = u->errors[u->first_error];
-	u->first_error = (u->first_error + 1) % UDP_ERRORS_MAX;
-	u->n_errors--;
-	/* as sock_dequeue_err_skb(): the next one is what SO_ERROR says now */
-	u->so_error = u->n_errors ? (int)u->errors[u->first_error].err : 0;
-	return true;
-}
-
 void wgw_udp_options(struct wgw_sock *sock)
 {
 	struct wgw_dgram_sock *u = of(sock);
@@ -514,4 +464,5 @@ void wgw_udp_options(struct wgw_sock *sock)
 	u->ttl = options.ttl;
 	u->tos = options.tos;
 	u->segment = (uint16_t)wgw_option_int(sock, IPPROTO_UDP, UDP_SEGMENT, 0);
+	udp_net_options(u);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * udp.h - datagram sockets: what udp.c (the application's side) and udp_net.c (the network's) share
+ * udp.h - datagram sockets: what udp.c (the application's side), udp_errors.c, udp_net.c (the network's
+ * side) and udp_kernel.c share
  */
 #ifndef SRC_TUNNEL_UDP_H
 #define SRC_TUNNEL_UDP_H
@@ -14,7 +15,8 @@ enum {
 	UDP_HELD_MAX_BYTES = 256 * 1024, /* kept while the application changes its mode */
 	UDP_ALIASES = 4,		 /* name servers that stand for others */
 	UDP_SNDBUF_BYTES = 1024 * 1024,
-	UDP_ERRORS_MAX = 16, /* kept for MSG_ERRQUEUE; later ones are dropped */
+	UDP_ERRORS_MAX = 64, /* kept for MSG_ERRQUEUE; later ones are dropped */
+	UDP_TTL = 64,	     /* net.ipv4.ip_default_ttl */
 };
 
 /** struct udp_kept - a datagram that waits for WGW_OP_GO, header first */
@@ -28,6 +30,14 @@ struct udp_kept {
 /** struct udp_queue - datagrams in order; zero it and call udp_queue_init */
 struct udp_queue {
 	struct udp_kept *head, **tail;
+};
+
+/** struct udp_error - an item of the error queue, and @len bytes of what it quotes */
+struct udp_error {
+	struct udp_error *next;
+	size_t len;
+	struct wgw_error told;
+	uint8_t quoted[];
 };
 
 /** struct udp_alias - @asked as the program wrote it, @real where it went */
@@ -56,8 +66,9 @@ struct udp_kernel {
  * @flow, @ping, @kernel: ways to the network, made when first needed
  * @route_to, @route, @route_real: the last decision of policy, as of @route_changes
  * @segment:	UDP_SEGMENT, 0: none
+ * @dont_fragment: Over IPv4, packets leave with DF
  * @so_error:	ICMP error that was not yet asked for
- * @errors:	With IP_RECVERR: the error queue, a ring of @n_errors from @first_error on
+ * @errors:	With IP_RECVERR: the error queue, @n_errors of them
  * @shut_rd, @shut_wr: shutdown(2)
  * @mute:	In wgw_sockets.mute: both, so our end does not show when it is closed
  * @by_port:	In wgw_sockets.dgram_ports
@@ -71,7 +82,8 @@ struct wgw_dgram_sock {
 	struct wgw_job job;
 	uint32_t events;
 	enum wgw_kind kind;
-	bool v6, v6only, outside, reuse, raw, held, bound, connected, shut_rd, shut_wr, dead;
+	bool v6, v6only, outside, reuse, raw, held, bound, dont_fragment, connected, shut_rd,
+		shut_wr, dead;
 	struct udp_queue requeued, arrived;
 	size_t kept_bytes;
 	struct stack_addr local, remote;
@@ -87,8 +99,8 @@ struct wgw_dgram_sock {
 	uint8_t ttl, tos;
 	uint16_t segment;
 	int so_error;
-	struct wgw_dgram errors[UDP_ERRORS_MAX];
-	unsigned int first_error, n_errors;
+	struct udp_error *errors;
+	unsigned int n_errors;
 };
 
 /* ---- udp.c ---- */
@@ -96,8 +108,24 @@ struct wgw_dgram_sock {
 /* A datagram for the application. @header->ip is where it came from. */
 void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const struct iovec *iov,
 		 int n, size_t len);
-/* An error about what was sent to @to. */
-void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, uint32_t info);
+/* On a RAW socket: an empty message with a descriptor, which says "ask for SO_ERROR". */
+void udp_send_mark(struct wgw_dgram_sock *u);
+
+/* ---- udp_errors.c ---- */
+
+/* Whether the program has set IP_RECVERR or IPV6_RECVERR. */
+bool udp_wants_errors(const struct wgw_dgram_sock *u);
+/* What the network says of a datagram that was sent to @to. Told as Linux does: to who asked by
+ * IP_RECVERR, and fatal errors to connected sockets. */
+void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, const struct stack_error *e);
+/* A datagram to @to was not sent at all, for the reason @err (EMSGSIZE: @info is the MTU, if it is
+ * known): told always. */
+void udp_refused(struct wgw_dgram_sock *u, const struct stack_addr *to, int err, uint32_t info);
+/* Nobody has the port @to of this machine. */
+void udp_nobody_there(struct wgw_dgram_sock *u, const struct stack_addr *to, const uint8_t *payload,
+		      size_t len);
+/* Frees the error queue. */
+void udp_errors_drop(struct wgw_dgram_sock *u);
 
 /* ---- udp_net.c ---- */
 
@@ -109,5 +137,18 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 /* @remote NULL: disconnects. 0 or -errno: then the peer is the one before. */
 int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote);
 void udp_net_close(struct wgw_dgram_sock *u);
+/* Options have changed. */
+void udp_net_options(struct wgw_dgram_sock *u);
+
+/* ---- udp_kernel.c ---- */
+
+void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
+		     const struct wgw_dgram *header, const uint8_t *payload, size_t len);
+/* 0 or -errno */
+int udp_kernel_bind(struct wgw_dgram_sock *u, const struct stack_addr *local);
+int udp_kernel_connect(struct wgw_dgram_sock *u, const struct stack_addr *to);
+void udp_kernel_disconnect(struct wgw_dgram_sock *u);
+void udp_kernel_close(struct wgw_dgram_sock *u);
+void udp_kernel_options(struct wgw_dgram_sock *u);
 
 #endif

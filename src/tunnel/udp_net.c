@@ -5,7 +5,7 @@
  * Theory of operation
  *
  * Each datagram goes where policy sends its destination: through the stack; to a kernel socket
- * (direct destinations; loopback); or to another socket of this machine that is bound to the port
+ * (udp_kernel.c); or to another socket of this machine that is bound to the port
  * in the tunnel. Ways are made when they are first needed. A destination that policy refuses is
  * answered with ENETUNREACH.
  *
@@ -22,13 +22,9 @@
 #include "src/tunnel/udp.h"
 
 enum {
-	ICMP_ID_AT = 4, /* identifier in an echo header, RFC 792 */
-	ICMP_HEADER_BYTES = 8,
 	HEADERS_V4_BYTES = 28, /* IP and UDP */
 	HEADERS_V6_BYTES = 48,
 };
-
-static uint8_t buffer[UDP_MAX_BYTES];
 
 static struct wgw_link *bucket(struct wgw_sockets *s, uint16_t port)
 {
@@ -68,30 +64,26 @@ static void on_received(struct flow_udp *f, void *arg, const struct iovec *iov, 
 	udp_deliver(u, &h, iov, n, len);
 }
 
-static void on_error(struct flow_udp *f, void *arg, const struct stack_addr *to, int err,
-		     uint32_t info)
+static void on_error(struct flow_udp *f, void *arg, const struct stack_addr *to,
+		     const struct stack_error *error)
 {
 	struct wgw_dgram_sock *u = arg;
 
 	(void)f;
-	udp_error(u, known_as(u, to), err, info);
+	udp_error(u, known_as(u, to), error);
 }
 
 static const struct flow_udp_ops udp_ops = {on_received, on_error};
 
 static void on_ping(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t len,
 		    const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-		    uint8_t tos, int err)
+		    uint8_t tos)
 {
 	struct wgw_dgram_sock *u = arg;
 	struct iovec iov = {(void *)icmp, len};
 	struct wgw_dgram h;
 
 	(void)p;
-	if (err) {
-		udp_error(u, from, err, 0);
-		return;
-	}
 	if (u->connected && memcmp(from->ip, u->remote.ip, 16) != 0)
 		return;
 	header_from(&h, from, to, ttl, tos);
@@ -99,9 +91,29 @@ static void on_ping(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t 
 	udp_deliver(u, &h, &iov, 1, len);
 }
 
-static const struct flow_ping_ops ping_ops = {on_ping};
+static void on_ping_error(struct flow_ping *p, void *arg, const struct stack_addr *to,
+			  const struct stack_error *error)
+{
+	(void)p;
+	udp_error(arg, to, error);
+}
+
+static const struct flow_ping_ops ping_ops = {on_ping, on_ping_error};
 
 /* ---- ways, made when needed ---- */
+
+void udp_net_options(struct wgw_dgram_sock *u)
+{
+	const int discover =
+		wgw_option_int(&u->sock, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_WANT);
+
+	u->dont_fragment = discover == IP_PMTUDISC_DO || discover == IP_PMTUDISC_PROBE;
+	if (u->flow)
+		flow_udp_dont_fragment(u->flow, u->dont_fragment);
+	if (u->ping)
+		flow_ping_dont_fragment(u->ping, u->dont_fragment);
+	udp_kernel_options(u);
+}
 
 static int need_flow(struct wgw_dgram_sock *u)
 {
@@ -114,6 +126,7 @@ static int need_flow(struct wgw_dgram_sock *u)
 			u->ping = flow_ping_new(s->t->stack, u->v6, &ping_ops, u);
 		if (!u->ping)
 			return -ENOBUFS;
+		flow_ping_dont_fragment(u->ping, u->dont_fragment);
 		u->local.port = flow_ping_id(u->ping);
 		return 0;
 	}
@@ -126,71 +139,10 @@ static int need_flow(struct wgw_dgram_sock *u)
 			       &udp_ops, u, &err);
 	if (!u->flow)
 		return err < 0 ? err : -err;
+	flow_udp_dont_fragment(u->flow, u->dont_fragment);
 	flow_udp_local(u->flow, &u->local);
 	wgw_list_append(bucket(s, u->local.port), &u->by_port);
 	return 0;
-}
-
-static void kernel_ready(struct wgw_watch *w, uint32_t events);
-
-/* A kernel socket of the family of @like. */
-static struct udp_kernel *need_kernel(struct wgw_dgram_sock *u, const struct stack_addr *like)
-{
-	bool v6 = !stack_addr_is_v4(like);
-	struct udp_kernel *k = &u->kernel[v6];
-	int protocol = u->kind == WGW_KIND_UDP ? 0 : v6 ? (int)IPPROTO_ICMPV6 : (int)IPPROTO_ICMP;
-	int fd;
-
-	if (k->watch.fd >= 0)
-		return k;
-	fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-	if (fd < 0)
-		return NULL;
-	k->owner = u;
-	k->watch = (struct wgw_watch){fd, kernel_ready};
-	if (wgw_loop_add(u->sockets->t->loop, &k->watch, EPOLLIN) < 0) {
-		close(fd);
-		k->watch.fd = -1;
-		return NULL;
-	}
-	return k;
-}
-
-static void kernel_error(struct wgw_dgram_sock *u, int err)
-{
-	if (err != EAGAIN && err != EINTR && u->connected)
-		udp_error(u, &u->remote, err, 0);
-}
-
-static void kernel_ready(struct wgw_watch *w, uint32_t events)
-{
-	struct udp_kernel *k = wgw_container(w, struct udp_kernel, watch);
-	struct wgw_dgram_sock *u = k->owner;
-
-	(void)events;
-	for (int i = 0; i < UDP_PER_TURN && w->fd >= 0; i++) {
-		struct sockaddr_storage ss;
-		socklen_t len = sizeof(ss);
-		ssize_t r = recvfrom(w->fd, buffer, sizeof(buffer), MSG_DONTWAIT,
-				     (struct sockaddr *)&ss, &len);
-		struct iovec iov = {buffer, (size_t)r};
-		struct stack_addr from;
-		struct wgw_dgram h;
-
-		if (r < 0) {
-			kernel_error(u, errno);
-			return;
-		}
-		wgw_sockaddr_to(&ss, &from);
-		header_from(&h, &from, &from, 64, 0); /* on loopback both addresses are alike */
-		if (u->kind == WGW_KIND_PING && r >= ICMP_HEADER_BYTES) {
-			uint16_t id = htons(u->local.port);
-
-			memcpy(buffer + ICMP_ID_AT, &id, sizeof(id));
-			h.port = 0;
-		}
-		udp_deliver(u, &h, &iov, 1, (size_t)r);
-	}
 }
 
 /* ---- sockets of this machine ---- */
@@ -212,8 +164,10 @@ static struct wgw_dgram_sock *local_target(struct wgw_dgram_sock *u, const struc
 }
 
 static void send_local(struct wgw_dgram_sock *u, struct wgw_dgram_sock *o,
-		       const struct stack_addr *to, const uint8_t *payload, size_t len)
+		       const struct stack_addr *to, const struct wgw_dgram *header,
+		       const uint8_t *payload, size_t len)
 {
+	uint8_t ttl = header->ttl ? header->ttl : u->ttl;
 	struct iovec iov = {(void *)payload, len};
 	struct stack_addr from = *to; /* it comes from the address it goes to, as on loopback */
 	struct wgw_dgram h;
@@ -223,7 +177,7 @@ static void send_local(struct wgw_dgram_sock *u, struct wgw_dgram_sock *o,
 	from.port = u->local.port;
 	if (o->connected && !stack_addr_equal(&o->remote, &from))
 		return;
-	header_from(&h, &from, to, 64, 0);
+	header_from(&h, &from, to, ttl ? ttl : UDP_TTL, header->tos ? header->tos : u->tos);
 	udp_deliver(o, &h, &iov, 1, len);
 }
 
@@ -274,24 +228,6 @@ static void this_host(struct stack_addr *to)
 	to->ip[15] = 1;
 }
 
-static void send_kernel(struct wgw_dgram_sock *u, const struct stack_addr *to,
-			const uint8_t *payload, size_t len)
-{
-	struct udp_kernel *k = need_kernel(u, to);
-	struct sockaddr_storage ss;
-	socklen_t ss_len = wgw_sockaddr_from(to, &ss);
-
-	if (!k) { /* ping: net.ipv4.ping_group_range */
-		udp_error(u, to, errno, UINT32_MAX);
-		return;
-	}
-	if (u->kind == WGW_KIND_PING)
-		need_flow(u); /* its identifier is the socket's "port" */
-	if (sendto(k->watch.fd, payload, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&ss,
-		   ss_len) < 0)
-		kernel_error(u, errno);
-}
-
 static void send_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to,
 			const struct wgw_dgram *h, const uint8_t *payload, size_t len)
 {
@@ -300,7 +236,7 @@ static void send_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to,
 	size_t packet = len + (stack_addr_is_v4(to) ? HEADERS_V4_BYTES : HEADERS_V6_BYTES);
 	int err = need_flow(u);
 
-	ttl = ttl ? ttl : 64;
+	ttl = ttl ? ttl : UDP_TTL;
 	if (h->info && packet > u->sockets->t->boot->mtu)
 		err = -EMSGSIZE;
 	if (!err && u->ping)
@@ -308,7 +244,7 @@ static void send_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to,
 	else if (!err)
 		err = flow_udp_send(u->flow, to, &iov, 1, ttl, tos);
 	if (err == -EMSGSIZE || err == -ENETUNREACH)
-		udp_error(u, to, -err, UINT32_MAX);
+		udp_refused(u, to, -err, 0);
 }
 
 void udp_net_send(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const uint8_t *payload,
@@ -324,11 +260,11 @@ void udp_net_send(struct wgw_dgram_sock *u, const struct wgw_dgram *header, cons
 	if (here && u->kind == WGW_KIND_UDP) {
 		other = local_target(u, &to);
 		if (other) {
-			send_local(u, other, &to, payload, len);
+			send_local(u, other, &to, header, payload, len);
 			return;
 		}
 		if (!stack_addr_is_loopback(&to)) {
-			udp_error(u, &to, ECONNREFUSED, 0);
+			udp_nobody_there(u, &to, payload, len);
 			return;
 		}
 	}
@@ -337,33 +273,16 @@ void udp_net_send(struct wgw_dgram_sock *u, const struct wgw_dgram *header, cons
 		send_tunnel(u, &real, header, payload, len);
 		break;
 	case WGW_ROUTE_DIRECT:
-		send_kernel(u, &real, payload, len);
+		if (u->kind == WGW_KIND_PING)
+			need_flow(u); /* its identifier is the socket's "port" */
+		udp_kernel_send(u, &real, header, payload, len);
 		break;
 	case WGW_ROUTE_REFUSED:
-		udp_error(u, &to, ENETUNREACH, UINT32_MAX);
+		udp_refused(u, &to, ENETUNREACH, 0);
 	}
 }
 
 /* ---- bind, connect ---- */
-
-static int bind_kernel(struct wgw_dgram_sock *u, const struct stack_addr *local)
-{
-	static const int one = 1;
-	struct udp_kernel *k = need_kernel(u, local);
-	struct sockaddr_storage ss;
-	socklen_t len = wgw_sockaddr_from(local, &ss);
-
-	if (!k)
-		return -errno;
-	if (u->reuse)
-		setsockopt(k->watch.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(k->watch.fd, (struct sockaddr *)&ss, len) < 0)
-		return -errno;
-	len = sizeof(ss);
-	if (getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) == 0)
-		wgw_sockaddr_to(&ss, &u->local);
-	return 0;
-}
 
 int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint32_t flags)
 {
@@ -379,7 +298,7 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 	u->local = *local;
 	u->bound = true;
 	if ((u->outside || stack_addr_is_loopback(local)) && u->kind == WGW_KIND_UDP)
-		err = bind_kernel(u, local);
+		err = udp_kernel_bind(u, local);
 	else
 		err = need_flow(u);
 	if (err) {
@@ -391,30 +310,12 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 
 static void disconnect(struct wgw_dgram_sock *u)
 {
-	const struct sockaddr none = {.sa_family = AF_UNSPEC};
-
-	for (int i = 0; i < 2 && u->connected; i++) { /* else it would give its port up */
-		if (u->kernel[i].watch.fd >= 0)
-			connect(u->kernel[i].watch.fd, &none, sizeof(none));
-	}
+	if (u->connected) /* else it would give its port up */
+		udp_kernel_disconnect(u);
 	if (u->flow)
 		flow_udp_connect(u->flow, NULL);
 	u->connected = false;
 	memset(&u->remote, 0, sizeof(u->remote));
-}
-
-static int connect_kernel(struct wgw_dgram_sock *u, const struct stack_addr *to)
-{
-	struct udp_kernel *k = need_kernel(u, to);
-	struct sockaddr_storage ss;
-	socklen_t len = wgw_sockaddr_from(to, &ss);
-
-	if (!k || connect(k->watch.fd, (struct sockaddr *)&ss, len) < 0)
-		return -errno;
-	len = sizeof(ss);
-	if (u->kind == WGW_KIND_UDP && getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) == 0)
-		wgw_sockaddr_to(&ss, &u->local);
-	return 0;
 }
 
 static int connect_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to, bool here)
@@ -470,7 +371,7 @@ int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 	if (here)
 		real = to;
 	disconnect(u);
-	err = r == WGW_ROUTE_DIRECT ? connect_kernel(u, &real) : connect_tunnel(u, &real, here);
+	err = r == WGW_ROUTE_DIRECT ? udp_kernel_connect(u, &real) : connect_tunnel(u, &real, here);
 	if (err) { /* Linux has not begun to change anything */
 		if (was_connected)
 			udp_net_connect(u, &old);
@@ -490,11 +391,5 @@ void udp_net_close(struct wgw_dgram_sock *u)
 		flow_ping_free(u->ping);
 	u->flow = NULL;
 	u->ping = NULL;
-	for (int i = 0; i < 2; i++) {
-		if (u->kernel[i].watch.fd < 0)
-			continue;
-		wgw_loop_del(u->sockets->t->loop, &u->kernel[i].watch);
-		close(u->kernel[i].watch.fd);
-		u->kernel[i].watch.fd = -1;
-	}
+	udp_kernel_close(u);
 }

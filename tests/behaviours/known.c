@@ -42,23 +42,6 @@ CASE(attached_filter)
 	    setsockopt(udp_socket(false), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)));
 }
 
-CASE(payload_of_an_error)
-{
-	char data[16], control[512];
-	struct iovec iov = {data, sizeof(data)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control,
-			     .msg_controllen = sizeof(control)};
-	int fd = udp_socket(false);
-
-	set_int(fd, IPPROTO_IP, IP_RECVERR, 1);
-	connect_to(fd, host(false), CLOSED_PORT);
-	send(fd, "hello", 5, 0);
-	nap_ms(200);
-	said("recvmsg", recvmsg(fd, &msg, MSG_ERRQUEUE));
-}
-
 CASE(datagram_read_by_stdio)
 {
 	union address a;

@@ -124,6 +124,8 @@ class Places:
         for ns, _, _ in sides:
             run(*self.inside(ns), "sysctl", "-qw", "net.ipv4.ping_group_range=0 4294967294" if self.as_root else
                 "net.ipv4.ping_group_range=0 0")
+            # no case is to have used up another's errors
+            run(*self.inside(ns), "sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0")
 
     def names(self):
         """A resolver of our own for both places, in this mount namespace."""

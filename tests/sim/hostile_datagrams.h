@@ -184,13 +184,20 @@ static void socket_received(struct flow_udp *u, void *arg, const struct iovec *i
 		socket_send(u);
 }
 
-static void socket_failed(struct flow_udp *u, void *arg, const struct stack_addr *to, int err,
-			  uint32_t info)
+static void check_error(const struct stack_error *error)
+{
+	ck_assert_int_lt(0, error->err);
+	ck_assert(error->err == EMSGSIZE || error->info == 0);
+	ck_assert(stack_is_local(h.stack, &error->to));
+	read_through(error->quoted, error->len);
+}
+
+static void socket_failed(struct flow_udp *u, void *arg, const struct stack_addr *to,
+			  const struct stack_error *error)
 {
 	(void)u;
 	(void)to;
-	ck_assert_int_lt(0, err);
-	ck_assert(err == EMSGSIZE || info == 0);
+	check_error(error);
 	if (once_in(4))
 		socket_close((unsigned int)((struct flow_udp **)arg - sockets));
 }
@@ -227,7 +234,7 @@ static void socket_acts(void)
 
 static void ping_received(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t len,
 			  const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-			  uint8_t tos, int err)
+			  uint8_t tos)
 {
 	(void)from;
 	(void)to;
@@ -235,7 +242,6 @@ static void ping_received(struct flow_ping *p, void *arg, const uint8_t *icmp, s
 	(void)tos;
 	ck_assert_uint_le(ICMP_HEADER_BYTES, len);
 	ck_assert_uint_eq(be16(icmp + 4), flow_ping_id(p));
-	ck_assert(err >= 0);
 	read_through(icmp, len);
 	if (once_in(8)) {
 		*(struct flow_ping **)arg = NULL;
@@ -243,7 +249,20 @@ static void ping_received(struct flow_ping *p, void *arg, const uint8_t *icmp, s
 	}
 }
 
-static const struct flow_ping_ops ping_ops = {.received = ping_received};
+static void ping_failed(struct flow_ping *p, void *arg, const struct stack_addr *to,
+			const struct stack_error *error)
+{
+	(void)to;
+	check_error(error);
+	ck_assert_uint_le(ICMP_HEADER_BYTES, error->len);
+	ck_assert_uint_eq(be16(error->quoted + 4), flow_ping_id(p));
+	if (once_in(8)) {
+		*(struct flow_ping **)arg = NULL;
+		flow_ping_free(p);
+	}
+}
+
+static const struct flow_ping_ops ping_ops = {.received = ping_received, .error = ping_failed};
 
 static void ping_acts(void)
 {

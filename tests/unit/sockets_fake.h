@@ -403,7 +403,7 @@ void flow_listener_close(struct flow_listener *l)
 enum { FAKE_SENT = 256 };
 
 struct flow_udp {
-	bool used;
+	bool used, dont_fragment;
 	struct stack_addr local, remote;
 	const struct flow_udp_ops *ops;
 	void *arg;
@@ -486,6 +486,16 @@ struct flow_ping *flow_ping_new(struct stack *stack, bool v6, const struct flow_
 {
 	(void)stack, (void)v6, (void)ops, (void)arg;
 	return NULL;
+}
+
+void flow_udp_dont_fragment(struct flow_udp *u, bool on)
+{
+	u->dont_fragment = on;
+}
+
+void flow_ping_dont_fragment(struct flow_ping *p, bool on)
+{
+	(void)p, (void)on;
 }
 
 void flow_ping_free(struct flow_ping *p)

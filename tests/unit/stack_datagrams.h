@@ -11,6 +11,8 @@ struct datagrams {
 	size_t len;
 	uint8_t data[70000];
 	struct stack_addr from, to, about;
+	struct stack_error error;
+	size_t quoted;
 };
 
 static void received(struct flow_udp *u, void *arg, const struct iovec *iov, int n, size_t len,
@@ -35,15 +37,18 @@ static void received(struct flow_udp *u, void *arg, const struct iovec *iov, int
 	d->n++;
 }
 
-static void failed(struct flow_udp *u, void *arg, const struct stack_addr *to, int err,
-		   uint32_t info)
+static void failed(struct flow_udp *u, void *arg, const struct stack_addr *to,
+		   const struct stack_error *error)
 {
 	struct datagrams *d = arg;
 
 	(void)u;
 	d->about = *to;
-	d->err = err;
-	d->info = info;
+	d->error = *error;
+	d->quoted = error->len < sizeof(d->data) ? error->len : sizeof(d->data);
+	memcpy(d->data, error->quoted, d->quoted);
+	d->err = error->err;
+	d->info = error->info;
 	d->errors++;
 }
 

@@ -93,6 +93,25 @@ START_TEST(peek_copies_what_there_is)
 }
 END_TEST
 
+START_TEST(put_fills_what_room_there_is)
+{
+	char got[MOST];
+
+	for (size_t room = 0; room <= MOST; room++) {
+		for (size_t piece = 1; piece <= room + 1; piece++) {
+			for (size_t len = 0; len <= MOST; len++) {
+				size_t n = divide(room, piece), most = len < room ? len : room;
+
+				wgw_scatter_put(iov, n, text, len);
+				ck_assert_uint_eq(wgw_scatter_peek(iov, n, got, most), most);
+				ck_assert_mem_eq(got, text, most);
+				check_guards(n);
+			}
+		}
+	}
+}
+END_TEST
+
 START_TEST(cut_takes_the_front_away)
 {
 	char got[MOST];
@@ -156,6 +175,7 @@ int main(void)
 	TCase *tc = tcase_create("scatter");
 
 	tcase_add_test(tc, peek_copies_what_there_is);
+	tcase_add_test(tc, put_fills_what_room_there_is);
 	tcase_add_test(tc, cut_takes_the_front_away);
 	tcase_add_test(tc, push_puts_before_and_drops_the_end);
 	tcase_add_test(tc, sizes_that_do_not_add_up_are_merely_large);

@@ -1,79 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sockets_udp.c - datagram sockets of applications: shapes, order, errors, operations */
 #include "tests/unit/run_suite.h"
-#include "tests/unit/sockets_fake.h"
+#include "tests/unit/sockets_datagrams.h"
 
 static const struct stack_addr other_peer = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 8}, 53};
-
-/* socket(AF_INET, SOCK_DGRAM) */
-static int udp_open(void)
-{
-	struct wgw_op op = {.code = WGW_OP_UDP_OPEN, .kind = WGW_KIND_UDP};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&fake_sequenced, sizeof(sa_family_t) + 6),
-			 0);
-	op.magic = WGW_WIRE_MAGIC;
-	op.version = WGW_WIRE_VERSION;
-	op.cookie = app_cookie(fd);
-	op.inode = 1;
-	memcpy(op.token, fake_token, WGW_TOKEN_BYTES);
-	ck_assert_int_eq(send(fd, &op, sizeof(op), 0), sizeof(op));
-	return fd;
-}
-
-/* As the application's side begins a header. */
-static void begin_header(struct wgw_dgram *h)
-{
-	memcpy(h->preamble, wgw_session_preambles(NULL)->to_tunnel, sizeof(h->preamble));
-}
-
-static void send_to(int fd, const struct stack_addr *to, const char *text)
-{
-	struct wgw_dgram h = {.port = to->port};
-	struct iovec iov[2] = {{&h, sizeof(h)}, {(void *)text, strlen(text)}};
-
-	begin_header(&h);
-	memcpy(h.ip, to->ip, 16);
-	ck_assert_int_eq(writev(fd, iov, 2), (ssize_t)(sizeof(h) + strlen(text)));
-}
-
-/* The next message as header and text; false: none. */
-static bool receive(int fd, struct wgw_dgram *h, char text[64])
-{
-	struct iovec iov[2] = {{h, sizeof(*h)}, {text, 63}};
-	ssize_t r = readv(fd, iov, 2);
-
-	memset(text + (r > (ssize_t)sizeof(*h) ? r - (ssize_t)sizeof(*h) : 0), 0, 1);
-	return r >= (ssize_t)sizeof(*h) &&
-	       wgw_preamble_begins(wgw_session_preambles(NULL)->to_app, h, (size_t)r);
-}
-
-/* WGW_OP_UDP_CONNECT up to its reply. */
-static int connect_begin(int fd, const struct stack_addr *to, struct wgw_op *op)
-{
-	int talk;
-
-	*op = (struct wgw_op){.code = WGW_OP_UDP_CONNECT, .cookie = app_cookie(fd)};
-	if (to) {
-		memcpy(op->u.bind.addr.ip, to->ip, 16);
-		op->u.bind.addr.port = to->port;
-	}
-	talk = app_op_begin(op, -1);
-	fake_run(5);
-	ck_assert_int_eq(recv(talk, op, sizeof(*op), 0), sizeof(*op));
-	return talk;
-}
-
-static void connect_end(int talk, uint32_t flags)
-{
-	struct wgw_op op = {.magic = WGW_WIRE_MAGIC, .code = WGW_OP_GO, .u.open.flags = flags};
-
-	ck_assert_int_eq(send(talk, &op, sizeof(op), 0), sizeof(op));
-	close(talk);
-	fake_run(5);
-}
 
 static void requeue(int talk, const struct wgw_dgram *h, const char *text)
 {
@@ -82,15 +12,6 @@ static void requeue(int talk, const struct wgw_dgram *h, const char *text)
 		{&op, sizeof(op)}, {(void *)h, sizeof(*h)}, {(void *)text, strlen(text)}};
 
 	ck_assert_int_gt(writev(talk, iov, 3), 0);
-}
-
-static void connected(int fd, const struct stack_addr *to)
-{
-	struct wgw_op op;
-	int talk = connect_begin(fd, to, &op);
-
-	ck_assert_int_eq(op.err, 0);
-	connect_end(talk, WGW_BIND_RAW);
 }
 
 START_TEST(datagrams_pass_with_their_addresses)
@@ -440,9 +361,11 @@ START_TEST(icmp_error_marks_a_raw_socket_and_so_error_tells)
 	fd = udp_open();
 	fake_run(5);
 	connected(fd, &app_peer);
-	fake_udp_last->ops->error(fake_udp_last, fake_udp_last->arg, &app_peer, EHOSTUNREACH, 0);
+	fake_udp_last->ops->error(fake_udp_last, fake_udp_last->arg, &app_peer,
+				  &(struct stack_error){.err = EHOSTUNREACH});
 	ck_assert_int_eq(recvmsg(fd, &msg, 0), -1); /* not fatal: not told without IP_RECVERR */
-	fake_udp_last->ops->error(fake_udp_last, fake_udp_last->arg, &app_peer, ECONNREFUSED, 0);
+	fake_udp_last->ops->error(fake_udp_last, fake_udp_last->arg, &app_peer,
+				  &(struct stack_error){.err = ECONNREFUSED, .fatal = true});
 	msg.msg_controllen = sizeof(control.buf);
 	ck_assert_int_eq(recvmsg(fd, &msg, 0), 0);
 	ck_assert_ptr_nonnull(CMSG_FIRSTHDR(&msg));

@@ -325,12 +325,34 @@ START_TEST(sending_fails_as_on_linux)
 }
 END_TEST
 
+START_TEST(routers_may_make_fragments_unless_the_owner_says_otherwise)
+{
+	static struct datagrams d;
+	static const uint8_t echo[16] = {8};
+	struct flow_udp *u = udp_open(US4, 0, false, &d);
+	struct flow_ping *g = flow_ping_new(h.stack, false, NULL, NULL);
+	struct stack_addr to = addr(PEER4, 9);
+	struct iovec iov = {"x", 1};
+
+	for (int whole = 0; whole < 2; whole++) {
+		flow_udp_dont_fragment(u, whole);
+		flow_ping_dont_fragment(g, whole);
+		ck_assert_int_eq(flow_udp_send(u, &to, &iov, 1, 0, 0), 0);
+		ck_assert_uint_eq(be16(wire_next()->data + 6), whole ? 0x4000 : 0);
+		ck_assert_int_eq(flow_ping_send(g, &to, echo, sizeof(echo), 0, 0), 0);
+		ck_assert_uint_eq(be16(wire_next()->data + 6), whole ? 0x4000 : 0);
+	}
+	flow_ping_free(g);
+}
+END_TEST
+
 START_TEST(a_closed_port_answers_and_not_too_often)
 {
 	int i;
 
 	udp_to_us(PEER4, US4, 4242, "x", 1);
 	ck_assert_uint_eq(h.n_sent, 1);
+	ck_assert_uint_eq(h.sent[0].data[1], 0xc0); /* RFC 1812 4.3.2.5 */
 	ck_assert_uint_eq(h.sent[0].data[20], 3);
 	ck_assert_uint_eq(h.sent[0].data[21], 3);
 	ck_assert_uint_eq(sum16(0, h.sent[0].data + 20, h.sent[0].len - 20), 0xffff);
@@ -354,11 +376,16 @@ START_TEST(icmp_errors_reach_the_datagram_socket)
 		const char *peer;
 		unsigned int type, code;
 		int err;
+		bool fatal;
 	} cases[] = {
-		{PEER4, 3, 3, ECONNREFUSED}, {PEER4, 3, 1, EHOSTUNREACH},
-		{PEER4, 3, 0, ENETUNREACH},  {PEER4, 3, 4, EMSGSIZE},
-		{PEER6, 1, 4, ECONNREFUSED}, {PEER6, 1, 0, ENETUNREACH},
-		{PEER6, 1, 3, EHOSTUNREACH}, {PEER6, 2, 0, EMSGSIZE},
+		{PEER4, 3, 3, ECONNREFUSED, true},   {PEER4, 3, 1, EHOSTUNREACH, false},
+		{PEER4, 3, 0, ENETUNREACH, false},   {PEER4, 3, 4, EMSGSIZE, true},
+		{PEER4, 3, 2, ENOPROTOOPT, true},    {PEER4, 3, 5, EOPNOTSUPP, false},
+		{PEER4, 3, 7, EHOSTDOWN, true},	     {PEER4, 3, 13, EHOSTUNREACH, true},
+		{PEER4, 11, 0, EHOSTUNREACH, false}, {PEER6, 1, 4, ECONNREFUSED, true},
+		{PEER6, 1, 0, ENETUNREACH, false},   {PEER6, 1, 3, EHOSTUNREACH, false},
+		{PEER6, 1, 1, EACCES, true},	     {PEER6, 2, 0, EMSGSIZE, true},
+		{PEER6, 3, 0, EHOSTUNREACH, false},
 	};
 	struct flow_udp *u;
 	size_t i;
@@ -366,7 +393,8 @@ START_TEST(icmp_errors_reach_the_datagram_socket)
 	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		static struct datagrams d;
 		struct stack_addr to = addr(cases[i].peer, 9);
-		static uint8_t question[1350]; /* larger than the MTU that is told */
+		static uint8_t question[1350] = "?"; /* larger than the MTU that is told */
+		bool v4 = stack_addr_is_v4(&to);
 		struct iovec iov = {question, sizeof(question)};
 
 		memset(&d, 0, sizeof(d));
@@ -376,6 +404,13 @@ START_TEST(icmp_errors_reach_the_datagram_socket)
 		ck_assert_int_eq(d.errors, 1);
 		ck_assert_int_eq(d.err, cases[i].err);
 		ck_assert(stack_addr_equal(&d.about, &to));
+		ck_assert_int_eq(d.error.fatal, cases[i].fatal);
+		ck_assert_uint_eq(d.error.type, cases[i].type);
+		ck_assert_uint_eq(d.error.code, cases[i].code);
+		ck_assert_mem_eq(d.error.from.ip, addr(v4 ? "10.1.1.1" : "fd00:1::1", 0).ip, 16);
+		ck_assert_mem_eq(d.error.to.ip, addr(v4 ? US4 : US6, 0).ip, 16);
+		ck_assert_uint_eq(d.quoted, 500u - (v4 ? 28 : 48));
+		ck_assert_mem_eq(d.data, question, d.quoted);
 		if (cases[i].err == EMSGSIZE)
 			ck_assert_uint_eq(d.info, 1300);
 		flow_udp_free(u);
@@ -391,9 +426,9 @@ START_TEST(icmp_errors_end_a_connect_only)
 		int err;
 	} cases[] = {
 		{PEER4, 3, 1, EHOSTUNREACH}, {PEER4, 3, 0, ENETUNREACH},
-		{PEER4, 3, 2, ECONNREFUSED}, {PEER4, 3, 13, EHOSTUNREACH},
+		{PEER4, 3, 2, ENOPROTOOPT},  {PEER4, 3, 13, EHOSTUNREACH},
 		{PEER6, 1, 0, ENETUNREACH},  {PEER6, 1, 3, EHOSTUNREACH},
-		{PEER6, 1, 4, ECONNREFUSED},
+		{PEER6, 1, 4, ECONNREFUSED}, {PEER6, 1, 1, EACCES},
 	};
 	struct seen s = {0};
 	struct peer p;
@@ -459,11 +494,12 @@ struct echoes {
 	int n, err;
 	uint8_t data[200];
 	size_t len;
+	struct stack_addr about, by;
 };
 
 static void echoed(struct flow_ping *g, void *arg, const uint8_t *icmp, size_t len,
 		   const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-		   uint8_t tos, int err)
+		   uint8_t tos)
 {
 	struct echoes *e = arg;
 
@@ -474,11 +510,25 @@ static void echoed(struct flow_ping *g, void *arg, const uint8_t *icmp, size_t l
 	(void)tos;
 	memcpy(e->data, icmp, len);
 	e->len = len;
-	e->err = err;
+	e->err = 0;
 	e->n++;
 }
 
-static const struct flow_ping_ops ping_ops = {.received = echoed};
+static void not_echoed(struct flow_ping *g, void *arg, const struct stack_addr *to,
+		       const struct stack_error *error)
+{
+	struct echoes *e = arg;
+
+	(void)g;
+	e->about = *to;
+	e->by = error->from;
+	memcpy(e->data, error->quoted, error->len);
+	e->len = error->len;
+	e->err = error->err;
+	e->n++;
+}
+
+static const struct flow_ping_ops ping_ops = {.received = echoed, .error = not_echoed};
 
 START_TEST(ping_gets_its_own_reply)
 {
@@ -507,6 +557,10 @@ START_TEST(ping_gets_its_own_reply)
 	icmp_error(wire_next(), 11, 0, 0);
 	ck_assert_int_eq(b.n, 1);
 	ck_assert_int_eq(b.err, EHOSTUNREACH);
+	ck_assert(stack_addr_equal(&b.about, &to));
+	ck_assert(stack_addr_equal(
+		&b.by, &(struct stack_addr){{[10] = 0xff, [11] = 0xff, [12] = 10, 1, 1, 1}, 0}));
+	ck_assert_mem_eq(b.data + 6, icmp + 6, 10);
 	icmp[0] = 13;
 	ck_assert_int_eq(flow_ping_send(pa, &to, icmp, sizeof(icmp), 0, 0), -EINVAL);
 }
@@ -662,6 +716,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, addresses_in_use_are_refused);
 	tcase_add_test(tc, sending_fails_as_on_linux);
 	tcase_add_test(tc, a_closed_port_answers_and_not_too_often);
+	tcase_add_test(tc, routers_may_make_fragments_unless_the_owner_says_otherwise);
 	tcase_add_test(tc, icmp_errors_reach_the_datagram_socket);
 	tcase_add_test(tc, icmp_errors_end_a_connect_only);
 	tcase_add_test(tc, echo_requests_are_answered);

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * udp_kernel.c - datagram sockets of applications: what does not go through the tunnel
+ *
+ * Theory of operation
+ *
+ * Direct destinations (loopback, --direct, programs outside of the tunnel) are reached by kernel
+ * sockets, one of each family, made when first needed. What belongs to a datagram travels along:
+ * TTL, TOS and our address are ancillary data, both ways. The options that decide which errors the
+ * kernel tells are set on its sockets, too, and its error queue is emptied into the application's.
+ */
+#include <errno.h>
+#include <time.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/repr/cmsg.h"
+#include "src/tunnel/udp.h"
+
+enum {
+	ICMP_ID_AT = 4, /* identifier in an echo header, RFC 792 */
+	ICMP_HEADER_BYTES = 8,
+	CONTROL_BYTES = 512,
+};
+
+static uint8_t buffer[UDP_MAX_BYTES];
+
+static const int one = 1;
+
+static void copy_option(const struct wgw_dgram_sock *u, int fd, int level, int name, int initial)
+{
+	int value = wgw_option_int(&u->sock, level, name, initial);
+
+	setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static void set_options(const struct wgw_dgram_sock *u, int fd, bool v6)
+{
+	int wanted = udp_wants_errors(u);
+
+	setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &wanted,
+		   sizeof(wanted));
+	if (v6)
+		copy_option(u, fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_WANT);
+	else
+		copy_option(u, fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_WANT);
+}
+
+void udp_kernel_options(struct wgw_dgram_sock *u)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (u->kernel[v6].watch.fd >= 0)
+			set_options(u, u->kernel[v6].watch.fd, v6);
+	}
+}
+
+static void ask_for_ancillary(int fd, bool v6)
+{
+	static const int v4_names[] = {IP_PKTINFO, IP_RECVTTL, IP_RECVTOS};
+	static const int v6_names[] = {IPV6_RECVPKTINFO, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS};
+
+	for (int i = 0; i < 3; i++)
+		setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? v6_names[i] : v4_names[i], &one,
+			   sizeof(one));
+}
+
+static void kernel_ready(struct wgw_watch *w, uint32_t events);
+
+/* A kernel socket of the family of @like. */
+static struct udp_kernel *need_kernel(struct wgw_dgram_sock *u, const struct stack_addr *like)
+{
+	bool v6 = !stack_addr_is_v4(like);
+	struct udp_kernel *k = &u->kernel[v6];
+	int protocol = u->kind == WGW_KIND_UDP ? 0 : v6 ? (int)IPPROTO_ICMPV6 : (int)IPPROTO_ICMP;
+	int fd;
+
+	if (k->watch.fd >= 0)
+		return k;
+	fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+	if (fd < 0)
+		return NULL;
+	ask_for_ancillary(fd, v6);
+	set_options(u, fd, v6);
+	k->owner = u;
+	k->watch = (struct wgw_watch){fd, kernel_ready};
+	if (wgw_loop_add(u->sockets->t->loop, &k->watch, EPOLLIN) < 0) {
+		close(fd);
+		k->watch.fd = -1;
+		return NULL;
+	}
+	return k;
+}
+
+/* ---- from the kernel ---- */
+
+/* What came with a message: TTL and TOS, and the address of ours that it came to. */
+static void read_ancillary(struct msghdr *msg, struct wgw_dgram *h)
+{
+	struct in6_pktinfo info6;
+	struct in_pktinfo info;
+	int value;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		const bool v4 = c->cmsg_level == IPPROTO_IP;
+
+		if (v4 && c->cmsg_type == IP_PKTINFO) {
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			stack_ip_set_v4(h->local_ip, &info.ipi_addr);
+		} else if (v4 && c->cmsg_type == IP_TTL) {
+			memcpy(&value, CMSG_DATA(c), sizeof(value));
+			h->ttl = (uint8_t)value;
+		} else if (v4 && c->cmsg_type == IP_TOS) {
+			h->tos = *CMSG_DATA(c);
+		} else if (c->cmsg_level != IPPROTO_IPV6) {
+			continue;
+		} else if (c->cmsg_type == IPV6_PKTINFO) {
+			memcpy(&info6, CMSG_DATA(c), sizeof(info6));
+			memcpy(h->local_ip, &info6.ipi6_addr, sizeof(h->local_ip));
+		} else if (c->cmsg_type == IPV6_HOPLIMIT || c->cmsg_type == IPV6_TCLASS) {
+			memcpy(&value, CMSG_DATA(c), sizeof(value));
+			*(c->cmsg_type == IPV6_HOPLIMIT ? &h->ttl : &h->tos) = (uint8_t)value;
+		}
+	}
+}
+
+/* An echo header has the identifier that the program knows. */
+static void put_identifier(const struct wgw_dgram_sock *u, size_t len)
+{
+	const uint16_t id = htons(u->local.port);
+
+	if (u->kind == WGW_KIND_PING && len >= ICMP_HEADER_BYTES)
+		memcpy(buffer + ICMP_ID_AT, &id, sizeof(id));
+}
+
+static bool read_error(struct msghdr *msg, struct sock_extended_err *error,
+		       struct sockaddr_storage *offender)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		const bool v4 = c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR;
+		const size_t size = v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+
+		if (!v4 && !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+			continue;
+		if (c->cmsg_len < CMSG_LEN(sizeof(*error) + size))
+			return false;
+		memcpy(error, CMSG_DATA(c), sizeof(*error));
+		memcpy(offender, CMSG_DATA(c) + sizeof(*error), size);
+		return true;
+	}
+	return false;
+}
+
+/* Tells the application the next error in the kernel's queue. False: there is none. */
+static bool pass_error(struct wgw_dgram_sock *u, int fd)
+{
+	_Alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES];
+	struct sockaddr_storage ss = {0}, offender = {0};
+	struct iovec iov = {buffer, sizeof(buffer)};
+	struct msghdr msg = {.msg_name = &ss,
+			     .msg_namelen = sizeof(ss),
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	ssize_t r = recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
+	struct sock_extended_err said;
+	struct stack_error e = {.quoted = buffer, .fatal = true};
+	struct stack_addr to;
+	struct wgw_dgram h = {0};
+
+	if (r < 0)
+		return false;
+	if (!read_error(&msg, &said, &offender))
+		return true;
+	wgw_sockaddr_to(&ss, &to);
+	if (said.ee_origin == SO_EE_ORIGIN_LOCAL) {
+		udp_refused(u, &to, (int)said.ee_errno, said.ee_info);
+		return true;
+	}
+	read_ancillary(&msg, &h);
+	put_identifier(u, (size_t)r);
+	wgw_sockaddr_to(&offender, &e.from);
+	memcpy(e.to.ip, h.local_ip, sizeof(e.to.ip));
+	e.err = (int)said.ee_errno;
+	e.type = said.ee_type;
+	e.code = said.ee_code;
+	e.info = said.ee_info;
+	e.ttl = h.ttl;
+	e.tos = h.tos;
+	e.len = (size_t)r;
+	udp_error(u, &to, &e);
+	return true;
+}
+
+/* A call on the kernel socket failed: of who wants errors, the queue tells it. */
+static void call_failed(struct wgw_dgram_sock *u, int err)
+{
+	const struct stack_error e = {.err = err, .fatal = true};
+
+	if (err != EAGAIN && err != EINTR && u->connected && !udp_wants_errors(u))
+		udp_error(u, &u->remote, &e);
+}
+
+static bool receive(struct wgw_dgram_sock *u, int fd)
+{
+	_Alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES];
+	struct sockaddr_storage ss = {0};
+	struct iovec iov = {buffer, sizeof(buffer)};
+	struct msghdr msg = {.msg_name = &ss,
+			     .msg_namelen = sizeof(ss),
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	ssize_t r = recvmsg(fd, &msg, MSG_DONTWAIT);
+	struct wgw_dgram h = {0};
+	struct stack_addr from;
+
+	if (r < 0) {
+		call_failed(u, errno);
+		return false;
+	}
+	wgw_sockaddr_to(&ss, &from);
+	read_ancillary(&msg, &h);
+	memcpy(h.ip, from.ip, sizeof(h.ip));
+	h.port = u->kind == WGW_KIND_PING ? 0 : from.port;
+	put_identifier(u, (size_t)r);
+	iov.iov_len = (size_t)r;
+	udp_deliver(u, &h, &iov, 1, (size_t)r);
+	return true;
+}
+
+static void kernel_ready(struct wgw_watch *w, uint32_t events)
+{
+	struct udp_kernel *k = wgw_container(w, struct udp_kernel, watch);
+	struct wgw_dgram_sock *u = k->owner;
+
+	for (int i = 0; events & EPOLLERR && i < UDP_ERRORS_MAX && w->fd >= 0; i++) {
+		if (!pass_error(u, w->fd))
+			break;
+	}
+	for (int i = 0; i < UDP_PER_TURN && w->fd >= 0; i++) {
+		if (!receive(u, w->fd))
+			break;
+	}
+}
+
+/* ---- to the kernel ---- */
+
+/* The source address that a header asks for, if it can be one of the host's. */
+static bool has_source(const struct wgw_dgram_sock *u, const struct wgw_dgram *h)
+{
+	struct stack_addr local = {0};
+
+	memcpy(local.ip, h->local_ip, sizeof(local.ip));
+	return !stack_addr_is_any(&local) && (u->outside || stack_addr_is_loopback(&local));
+}
+
+static void put_int(struct wgw_cmsg_out *out, int level, int type, int value)
+{
+	if (value)
+		wgw_cmsg_put(out, level, type, &value, sizeof(value));
+}
+
+static void write_ancillary(struct wgw_cmsg_out *out, const struct wgw_dgram_sock *u,
+			    const struct wgw_dgram *h, bool v4)
+{
+	const uint8_t ttl = h->ttl ? h->ttl : u->ttl, tos = h->tos ? h->tos : u->tos;
+	struct in6_pktinfo info6 = {0};
+	struct in_pktinfo info = {0};
+
+	put_int(out, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_HOPLIMIT, ttl);
+	put_int(out, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, tos);
+	if (!has_source(u, h) || stack_ip_is_v4(h->local_ip) != v4)
+		return;
+	if (v4) {
+		memcpy(&info.ipi_spec_dst, h->local_ip + 12, sizeof(info.ipi_spec_dst));
+		wgw_cmsg_put(out, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	} else {
+		memcpy(&info6.ipi6_addr, h->local_ip, sizeof(info6.ipi6_addr));
+		wgw_cmsg_put(out, IPPROTO_IPV6, IPV6_PKTINFO, &info6, sizeof(info6));
+	}
+}
+
+void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
+		     const struct wgw_dgram *h, const uint8_t *payload, size_t len)
+{
+	_Alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES] = {0};
+	struct udp_kernel *k = need_kernel(u, to);
+	struct wgw_cmsg_out out = {control, sizeof(control), false};
+	struct iovec iov = {(void *)payload, len};
+	struct sockaddr_storage ss;
+	struct msghdr msg = {.msg_name = &ss,
+			     .msg_namelen = wgw_sockaddr_from(to, &ss),
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1};
+
+	if (!k) { /* ping: net.ipv4.ping_group_range */
+		udp_refused(u, to, errno, 0);
+		return;
+	}
+	write_ancillary(&out, u, h, stack_addr_is_v4(to));
+	if (out.at != control) {
+		msg.msg_control = control;
+		msg.msg_controllen = (size_t)(out.at - control);
+	}
+	/* the first failure may be about an earlier datagram */
+	for (int tries = 0; tries < 2; tries++) {
+		if (sendmsg(k->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			return;
+		call_failed(u, errno);
+	}
+}
+
+/* ---- bind, connect ---- */
+
+int udp_kernel_bind(struct wgw_dgram_sock *u, const struct stack_addr *local)
+{
+	struct udp_kernel *k = need_kernel(u, local);
+	struct sockaddr_storage ss;
+	socklen_t len = wgw_sockaddr_from(local, &ss);
+
+	if (!k)
+		return -errno;
+	if (u->reuse)
+		setsockopt(k->watch.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(k->watch.fd, (struct sockaddr *)&ss, len) < 0)
+		return -errno;
+	len = sizeof(ss);
+	if (getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) == 0)
+		wgw_sockaddr_to(&ss, &u->local);
+	return 0;
+}
+
+int udp_kernel_connect(struct wgw_dgram_sock *u, const struct stack_addr *to)
+{
+	struct udp_kernel *k = need_kernel(u, to);
+	struct sockaddr_storage ss;
+	socklen_t len = wgw_sockaddr_from(to, &ss);
+
+	if (!k || connect(k->watch.fd, (struct sockaddr *)&ss, len) < 0)
+		return -errno;
+	len = sizeof(ss);
+	if (u->kind == WGW_KIND_UDP && getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) == 0)
+		wgw_sockaddr_to(&ss, &u->local);
+	return 0;
+}
+
+void udp_kernel_disconnect(struct wgw_dgram_sock *u)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+	for (int i = 0; i < 2; i++) {
+		if (u->kernel[i].watch.fd >= 0)
+			connect(u->kernel[i].watch.fd, &none, sizeof(none));
+	}
+}
+
+void udp_kernel_close(struct wgw_dgram_sock *u)
+{
+	for (int i = 0; i < 2; i++) {
+		if (u->kernel[i].watch.fd < 0)
+			continue;
+		wgw_loop_del(u->sockets->t->loop, &u->kernel[i].watch);
+		close(u->kernel[i].watch.fd);
+		u->kernel[i].watch.fd = -1;
+	}
+}
