@@ -282,4 +282,6 @@ void wgw_cmsg_write(struct wgw_cmsg_out *out, uint64_t tag, const struct wgw_dgr
 		wgw_cmsg_put(out, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
 	if (tag & WGW_TAG_IP6_TCLASS)
 		wgw_cmsg_put(out, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+	if (tag & WGW_TAG_IP6_2292HOPLIMIT)
+		wgw_cmsg_put(out, IPPROTO_IPV6, IPV6_2292HOPLIMIT, &ttl, sizeof(ttl));
 }

@@ -160,7 +160,9 @@ enum wgw_kind {
 #define WGW_TAG_IP6_PKTINFO  (UINT64_C(1) << 51)
 #define WGW_TAG_IP6_HOPLIMIT (UINT64_C(1) << 52)
 #define WGW_TAG_IP6_TCLASS   (UINT64_C(1) << 53)
-#define WGW_TAG_ANCILLARY    (UINT64_C(0x3f) << 48)
+/* A bit that has a meaning for TCP sockets only is a datagram socket's for this. */
+#define WGW_TAG_IP6_2292HOPLIMIT WGW_TAG_NODELAY
+#define WGW_TAG_ANCILLARY	 (UINT64_C(0x3f) << 48 | WGW_TAG_IP6_2292HOPLIMIT)
 
 /* Bits 54-63: from the session's label key. A tunnel process that runs in another session gets
  * sockets of its own session's programs, which are none of the outer session's. */

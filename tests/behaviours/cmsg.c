@@ -119,6 +119,7 @@ CASE(ttl)
 {
 	echo_with(false, IPPROTO_IP, IP_RECVTTL, 0);
 	echo_with(true, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0);
+	echo_with(true, IPPROTO_IPV6, IPV6_2292HOPLIMIT, 0); /* tracepath asks this way */
 }
 
 CASE(tos)

@@ -141,7 +141,6 @@ CASE(obsolete_options)
 	int fd = udp_socket(true), value = 1;
 
 	did("2292PKTINFO", set_int(fd, IPPROTO_IPV6, IPV6_2292PKTINFO, value));
-	did("2292HOPLIMIT", set_int(fd, IPPROTO_IPV6, IPV6_2292HOPLIMIT, value));
 	did("IP options", setsockopt(udp_socket(false), IPPROTO_IP, IP_OPTIONS, no_operation, 4));
 }
 
