@@ -23,6 +23,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "src/tunnel/resolver.h"
@@ -344,7 +345,9 @@ void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const char *name
 	known = ch ? dns_cache_get(r->cache, ch->set, name, family, search, wgw_clock_ns(), &ttl_s)
 		   : NULL;
 	if (known) {
-		done(arg, 0, known->ip, known->n, known->canonical, ttl_s);
+		/* who asked first may have written it in another case, and a server answers as it is asked */
+		done(arg, 0, known->ip, known->n,
+		     strcasecmp(known->canonical, name) == 0 ? name : known->canonical, ttl_s);
 		return;
 	}
 	if (len == 0 || len >= WGW_NAME_MAX_BYTES || !(q = calloc(1, sizeof(*q)))) {

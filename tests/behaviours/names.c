@@ -75,6 +75,7 @@ CASE(getaddrinfo_dns)
 	ask("v6.test", NULL, AF_UNSPEC, SOCK_DGRAM, 0);
 	ask("alias.test", NULL, AF_INET, SOCK_STREAM, AI_CANONNAME);
 	ask("web.test", NULL, AF_INET, SOCK_STREAM, AI_CANONNAME);
+	ask("Web.TEST", NULL, AF_INET, SOCK_STREAM, AI_CANONNAME);
 	ask("web.test", "http", AF_INET, 0, 0);
 	ask("WEB.Test.", NULL, AF_INET, SOCK_STREAM, 0);
 }
