@@ -68,6 +68,8 @@ packages() {
 	matrix   knot-dnsutils    kdig        tests/e2e/matrix: names
 	matrix   unbound          unbound     tests/e2e/matrix: a resolver, wrapped
 	matrix   dnsperf          dnsperf     tests/e2e/matrix: many questions at once
+	matrix   iputils-tracepath tracepath  tests/e2e/matrix: the hops of a path
+	matrix   traceroute       traceroute  tests/e2e/matrix: the hops of a path
 	matrix   ncat             ncat        tests/e2e/matrix: one of three netcats
 	matrix   netcat-traditional nc.traditional tests/e2e/matrix: one of three netcats
 	matrix   socat            socat       tests/e2e/matrix: all kinds of sockets
