@@ -6,8 +6,9 @@
  * threads share sockets. Operations look at a socket's state and then change it, so they must
  * take turns; calls that wait for the network do not hold the lock.
  *
- * An entry exists while a call is in progress on its socket, or while a connection is kept that was
- * accepted for a call which was interrupted: the next accept gets it.
+ * An entry exists while a call is in progress on its socket, or while something is kept of a call
+ * which was interrupted: a connection that it accepted, which the next accept gets; that it bound,
+ * which a second bind would deny.
  */
 #include <errno.h>
 #include <poll.h>
@@ -28,7 +29,9 @@ enum {
  * @cookie:	SO_COOKIE
  * @users:	Calls that hold or want @turn; guarded by the capture's lock
  * @kept, @n_kept: Accepted connections; guarded by @turn
- * @kept_since:	When the last one came
+ * @bound_by, @bound_args: The thread whose bind has succeeded without its knowing, or 0, and what it
+ *		asked for; guarded by @turn
+ * @kept_since:	When the last of these came
  */
 struct wgw_busy {
 	struct wgw_busy *next;
@@ -37,6 +40,8 @@ struct wgw_busy {
 	pthread_mutex_t turn;
 	int kept[KEPT_MAX];
 	unsigned int n_kept;
+	pid_t bound_by;
+	uint64_t bound_args[2];
 	int64_t kept_since;
 };
 
@@ -72,7 +77,7 @@ static void forget(struct wgw_capture *k, struct wgw_busy *b)
 	free(b);
 }
 
-/** forget_old() - connections that nobody came for */
+/** forget_old() - what nobody came for */
 static void forget_old(struct wgw_capture *k)
 {
 	int64_t old = wgw_raw_now_ms() - KEPT_MS;
@@ -108,7 +113,7 @@ void wgw_busy_unlock(struct wgw_call *c)
 	c->busy = NULL;
 	pthread_mutex_lock(&k->lock);
 	pthread_mutex_unlock(&b->turn);
-	if (--b->users == 0 && b->n_kept == 0)
+	if (--b->users == 0 && b->n_kept == 0 && !b->bound_by)
 		forget(k, b);
 	pthread_mutex_unlock(&k->lock);
 }
@@ -135,4 +140,24 @@ int wgw_busy_take(struct wgw_call *c)
 	b->n_kept--;
 	memmove(b->kept, b->kept + 1, b->n_kept * sizeof(b->kept[0]));
 	return fd;
+}
+
+void wgw_busy_keep_bound(struct wgw_call *c)
+{
+	struct wgw_busy *b = c->busy;
+
+	b->kept_since = wgw_raw_now_ms();
+	b->bound_by = c->tid;
+	memcpy(b->bound_args, c->args + 1, sizeof(b->bound_args));
+}
+
+bool wgw_busy_take_bound(struct wgw_call *c)
+{
+	struct wgw_busy *b = c->busy;
+	bool again = b->bound_by == c->tid &&
+		     memcmp(b->bound_args, c->args + 1, sizeof(b->bound_args)) == 0;
+
+	if (again)
+		b->bound_by = 0;
+	return again;
 }

@@ -137,6 +137,10 @@ void wgw_busy_unlock(struct wgw_call *c);
 void wgw_busy_keep(struct wgw_call *c, int fd);
 /* A connection that was kept, or -1. */
 int wgw_busy_take(struct wgw_call *c);
+/* Keeps that @c, a bind that nobody waits for, has succeeded. */
+void wgw_busy_keep_bound(struct wgw_call *c);
+/* Whether @c is that bind, made again by the same thread. */
+bool wgw_busy_take_bound(struct wgw_call *c);
 
 /* ---- copies.c: descriptors of the program, where it does not let us take them ---- */
 

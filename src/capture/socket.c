@@ -28,6 +28,7 @@ long wgw_call_bind(struct wgw_call *c)
 {
 	struct sockaddr_storage address;
 	int len = (int)c->args[2];
+	long rc;
 
 	if (c->what != WGW_SOCKET_OURS)
 		return c->what == WGW_SOCKET_IP ? -EACCES : WGW_CALL_CONTINUE;
@@ -37,7 +38,12 @@ long wgw_call_bind(struct wgw_call *c)
 		return -EFAULT;
 	if (!wgw_call_valid(c))
 		return WGW_CALL_GONE;
-	return wgw_repr_bind(&c->capture->session, c->fd, c->tag, &address, (socklen_t)len);
+	rc = wgw_busy_take_bound(c)
+		     ? 0
+		     : wgw_repr_bind(&c->capture->session, c->fd, c->tag, &address, (socklen_t)len);
+	if (rc == 0)
+		c->undo = wgw_busy_keep_bound;
+	return rc;
 }
 
 /** listen_ours() - on another socket when this one was a listener that is shut down */

@@ -557,6 +557,28 @@ CASE(accept_interrupted)
 	ualarm(0, 0);
 }
 
+/* A handler with SA_RESTART, as of a runtime that preempts its threads or waits for children. */
+CASE(bind_amid_signals)
+{
+	enum { BINDS = 300, EVERY_US = 1000 };
+	struct sigaction act = {.sa_handler = nothing, .sa_flags = SA_RESTART};
+	const struct itimerval often = {{0, EVERY_US}, {0, EVERY_US}}, never = {0};
+	int bound[2] = {0};
+
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (int i = 0; i < BINDS; i++) {
+		for (int udp = 0; udp < 2; udp++) {
+			int fd = udp ? udp_socket(false) : tcp_socket(false, 0);
+
+			bound[udp] += bind_to(fd, "0.0.0.0", 0) == 0;
+			close(fd);
+		}
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	printf("bound: %d, %d\n", bound[0], bound[1]);
+}
+
 /* ---- several acceptors ---- */
 
 CASE(prefork)
