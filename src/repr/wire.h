@@ -80,7 +80,7 @@
 #include "stack/addr.h"
 
 enum {
-	WGW_WIRE_VERSION = 3,
+	WGW_WIRE_VERSION = 4,
 	WGW_WIRE_MAGIC = 0x31776777, /* "wgw1" */
 	WGW_TOKEN_BYTES = 16,
 	WGW_LABEL_KEY_BYTES = 16,
