@@ -111,7 +111,29 @@ static int describe(const struct pre_interface *i, unsigned long request, struct
 	}
 }
 
-static int ask_interface(unsigned long request, struct ifreq *r)
+/*
+ * An interface of the host: netlink names it to the program, and who lists by netlink and asks here
+ * would take ENODEV for a failure of all (dnsmasq does). The kernel tells what netlink tells; no
+ * address of it is an address in the tunnel.
+ */
+static int ask_kernel(int fd, unsigned long request, struct ifreq *r)
+{
+	struct ifreq same = *r;
+	long rc;
+
+	switch (request) {
+	case SIOCGIFADDR:
+	case SIOCGIFNETMASK:
+	case SIOCGIFDSTADDR:
+	case SIOCGIFBRDADDR:
+		rc = wgw_raw_call(SYS_ioctl, fd, SIOCGIFINDEX, (long)&same, 0, 0, 0);
+		return rc < 0 ? (int)rc : -EADDRNOTAVAIL;
+	default:
+		return (int)wgw_raw_call(SYS_ioctl, fd, (long)request, (long)r, 0, 0, 0);
+	}
+}
+
+static int ask_interface(int fd, unsigned long request, struct ifreq *r)
 {
 	struct pre_interface i[PRE_INTERFACES_MAX];
 	int n = pre_interfaces(i);
@@ -121,7 +143,7 @@ static int ask_interface(unsigned long request, struct ifreq *r)
 					   : strncmp(r->ifr_name, i[k].name, IFNAMSIZ) == 0)
 			return describe(&i[k], request, r);
 	}
-	return -ENODEV;
+	return ask_kernel(fd, request, r);
 }
 
 /* Requests that only a socket understands. 1: none of them */
@@ -149,7 +171,7 @@ static int interface_request(int fd, unsigned long request, void *arg)
 		return 1;
 	if (!arg)
 		return -EFAULT;
-	return request == SIOCGIFCONF ? list_interfaces(arg) : ask_interface(request, arg);
+	return request == SIOCGIFCONF ? list_interfaces(arg) : ask_interface(fd, request, arg);
 }
 
 PRE_EXPORT int ioctl(int fd, unsigned long request, ...)

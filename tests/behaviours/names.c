@@ -435,3 +435,25 @@ CASE(interface_ioctls)
 	strcpy(one.ifr_name, "nothing9");
 	did("unknown", ioctl(fd, SIOCGIFADDR, &one));
 }
+
+/* What the kernel lists, by netlink or any other way, can be asked for here; the oracle is a socket
+ * that is not an IP one. */
+CASE(interfaces_that_the_kernel_lists)
+{
+	int fd = udp_socket(false), other = socket(AF_UNIX, SOCK_DGRAM, 0), listed = 0, unknown = 0;
+
+	for (int index = 1; index < 64; index++) {
+		struct ifreq kernels = {.ifr_ifindex = index}, ours = {.ifr_ifindex = index};
+		struct ifreq address;
+
+		if (ioctl(other, SIOCGIFNAME, &kernels))
+			continue;
+		listed++;
+		address = kernels;
+		if (ioctl(fd, SIOCGIFNAME, &ours) || ioctl(fd, SIOCGIFFLAGS, &kernels))
+			unknown++;
+		else if (ioctl(fd, SIOCGIFADDR, &address) && errno != EADDRNOTAVAIL)
+			unknown++;
+	}
+	printf("any: %d, of these unknown: %d\n", listed > 0, unknown);
+}

@@ -111,6 +111,8 @@ class Places:
 
     def network(self):
         run("ip", "link", "set", "lo", "up")
+        # interfaces of the host where the wrapped programs run: more than have the indices of the tunnel's
+        run("ip", "link", "add", "host0", "type", "veth", "peer", "name", "host1")
         sides = ((self.native_client, "10.77.0.2", "fd77::2"), (self.native_server, "10.77.0.1", "fd77::1"))
         run(*self.inside(sides[0][0]), "ip", "link", "add", "wg0", "type", "veth", "peer", "name", "wg0",
             "netns", str(sides[1][0]))
