@@ -130,10 +130,11 @@ ssize_t wgw_repr_error_queue(const struct wgw_repr_session *s, int fd, uint64_t 
 
 	if (!(tag & WGW_TAG_RECVERR))
 		return -EAGAIN;
+	/* first: of those that are left the tunnel process then says so again */
+	drop_notice(s, fd, tag);
 	n = ask(s, fd, tag, &e, quoted);
 	if (n < 0)
 		return n;
-	drop_notice(s, fd, tag);
 	memcpy(to.ip, e.head.ip, sizeof(to.ip));
 	to.port = e.head.port;
 	if (msg->msg_name) {

@@ -176,6 +176,8 @@ struct udp_error *wgw_udp_next_error(struct wgw_sock *sock)
 		u->so_error = (int)u->errors->told.head.err;
 	else if (is_from_network(e))
 		u->so_error = 0;
+	if (u->errors)
+		wake(u, &u->errors->told.head);
 	return e;
 }
 

@@ -170,6 +170,23 @@ CASE(several)
 	show(fd, ROOM, MSG_ERRQUEUE);
 }
 
+CASE(each_error_wakes)
+{
+	int fd = asking_socket(false);
+	char data[8];
+
+	send_bytes(fd, host(false), CLOSED_PORT, 5);
+	nap_ms(200);
+	printf("SO_ERROR %s\n", so_error(fd));
+	send_bytes(fd, host(false), CLOSED_PORT, 6);
+	nap_ms(200);
+	for (int left = 2; left >= 0; left--) {
+		printf("poll says something: %d\n", strcmp(polled(fd, 0), "OUT ") != 0);
+		said("recv", recv(fd, data, sizeof(data), MSG_DONTWAIT));
+		show(fd, ROOM, MSG_ERRQUEUE);
+	}
+}
+
 CASE(too_large)
 {
 	for (int v6 = 0; v6 < 2; v6++) {

@@ -163,6 +163,27 @@ START_TEST(the_next_error_of_the_queue_is_what_so_error_says)
 }
 END_TEST
 
+START_TEST(what_is_left_in_the_queue_is_said_again)
+{
+	int fd = open_socket(false, true, IP_PMTUDISC_WANT);
+	uint8_t quoted[WGW_QUOTED_MAX_BYTES];
+	struct wgw_dgram h;
+	struct wgw_error e;
+	char text[64];
+	ssize_t len;
+
+	icmp_says(&(struct stack_error){.err = EHOSTUNREACH});
+	icmp_says(&(struct stack_error){.err = ECONNREFUSED});
+	for (int i = 0; i < 2; i++)
+		ck_assert(receive(fd, &h, text));
+	ck_assert(next_error(fd, &e, quoted, &len));
+	ck_assert(receive(fd, &h, text));
+	ck_assert_uint_eq(h.err, ECONNREFUSED);
+	ck_assert(next_error(fd, &e, quoted, &len));
+	ck_assert(!receive(fd, &h, text));
+}
+END_TEST
+
 START_TEST(the_error_queue_is_bounded)
 {
 	static const uint8_t much[2 * WGW_QUOTED_MAX_BYTES];
@@ -237,6 +258,7 @@ static Suite *suite(void)
 			    sizeof(cases) / sizeof(*cases));
 	tcase_add_test(t, an_error_says_who_and_what_it_is_about);
 	tcase_add_test(t, the_next_error_of_the_queue_is_what_so_error_says);
+	tcase_add_test(t, what_is_left_in_the_queue_is_said_again);
 	tcase_add_test(t, the_error_queue_is_bounded);
 	tcase_add_test(t, what_was_too_large_is_in_the_queue_of_who_asked);
 	tcase_add_test(t, routers_may_not_split_what_the_program_says_is_whole);
