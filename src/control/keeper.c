@@ -271,6 +271,7 @@ _Noreturn void wgw_keeper_main(struct wgw_launch *l, int channel, int said,
 	if (s.signals < 0)
 		_exit(WGW_EXIT_RUNTIME);
 	s.up_since = wgw_clock_ns();
+	l->open_flags = WGW_CH_KEEPER;
 	if (said >= 0) {
 		wgw_say_detach();
 		wgw_null_stdio(STDIN_FILENO, STDERR_FILENO);

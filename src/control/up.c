@@ -213,7 +213,25 @@ int wgw_reload_running(const char *what)
 
 /* ---- down ---- */
 
-/** await_end() - until nobody listens any more. Return: exit status */
+static void say_used(const struct wgw_status *tunnel, bool kept, size_t n)
+{
+	wgw_say(WGW_SAY_WARNING,
+		"%s: %s; %zu running command%s still use%s it, and it ends with %s", tunnel->label,
+		kept ? "not kept up any more" : "is not kept up by \"wgwrap up\"", n,
+		n == 1 ? "" : "s", n == 1 ? "s" : "", n == 1 ? "it" : "them");
+}
+
+static size_t commands_of(const struct wgw_status *tunnel)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; tunnel && i < tunnel->n_sessions; i++)
+		n += !tunnel->sessions[i].keeper;
+	return n;
+}
+
+/** await_end() - until nobody listens any more, or commands use it: the sessions of a tunnel
+ * process that was just started again come one after the other. Return: exit status */
 static int await_end(const struct wgw_rundir *dir, const struct wgw_status *tunnel)
 {
 	const struct timespec gap = {.tv_nsec = DOWN_LOOK_MS * (long)WGW_MS_NS};
@@ -221,10 +239,19 @@ static int await_end(const struct wgw_rundir *dir, const struct wgw_status *tunn
 
 	while (wgw_clock_ns() < deadline) {
 		int fd = wgw_control_connect(dir, tunnel->name);
+		struct wgw_status *now;
+		size_t used;
 
 		if (fd < 0)
 			return WGW_EXIT_OK;
+		now = wgw_control_status(fd);
+		used = commands_of(now);
+		wgw_status_free(now);
 		close(fd);
+		if (used > 0) {
+			say_used(tunnel, true, used);
+			return WGW_EXIT_OK;
+		}
 		nanosleep(&gap, NULL);
 	}
 	wgw_say(WGW_SAY_ERROR,
@@ -254,10 +281,7 @@ static int down_one(const struct wgw_rundir *dir, const struct wgw_status *tunne
 	}
 	if (reply.u.control.value == 0)
 		return await_end(dir, tunnel);
-	wgw_say(WGW_SAY_WARNING, "%s: %s; %u running command%s still use%s it, and it ends with %s",
-		tunnel->label, kept ? "not kept up any more" : "is not kept up by \"wgwrap up\"",
-		reply.u.control.value, reply.u.control.value == 1 ? "" : "s",
-		reply.u.control.value == 1 ? "s" : "", reply.u.control.value == 1 ? "it" : "them");
+	say_used(tunnel, kept, reply.u.control.value);
 	return kept ? WGW_EXIT_OK : WGW_EXIT_RUNTIME;
 }
 

@@ -27,7 +27,8 @@
  *				order
  *
  * A keeper is a session without a command that holds the tunnel up (`wgwrap up`); a new one takes
- * the place of the one before.
+ * the place of the one before. One that comes back to a tunnel process that was started again says
+ * so in OPEN: a `wgwrap down` that was there before it is meant for it, too.
  */
 #ifndef SRC_SESSION_CHANNEL_H
 #define SRC_SESSION_CHANNEL_H
@@ -113,7 +114,7 @@ enum wgw_control_verb {
 };
 
 /* Flags of OPEN. */
-enum { WGW_CH_JOIN = 1 };
+enum { WGW_CH_JOIN = 1, WGW_CH_KEEPER = 2 };
 enum { WGW_CH_TEXT_MAX_BYTES = 1024, WGW_CH_SCAN_MAX = 512, WGW_CH_HOST_MAX = 32 };
 
 /** struct wgw_ch_listener - a listening socket of a program. @flags: WGW_BIND_* */

@@ -219,12 +219,23 @@ static bool own_uid(int fd, int32_t *pid)
 /* A new keeper takes the place of those before. */
 static void become_keeper(struct wgw_session *keeper)
 {
+	if (keeper->leaving)
+		return;
 	keeper->keeper = true;
 	wgw_core_of(keeper->t)->leaving = false;
 	for (struct wgw_session *s = keeper->t->sessions; s; s = s->next) {
 		if (s != keeper && s->keeper && s->channel && !s->leaving)
 			wgw_session_dismiss(s);
 	}
+}
+
+/* A keeper of the tunnel process before this one is back. Who asked for the end may have found this
+ * process before it did. */
+static void keeper_returns(struct wgw_session *keeper)
+{
+	keeper->keeper = true;
+	if (wgw_core_of(keeper->t)->leaving)
+		wgw_session_dismiss(keeper);
 }
 
 /* A process that only lingers makes room for one with other settings. */
@@ -316,6 +327,8 @@ static void handle_open(struct wgw_client *c, const struct wgw_channel_msg *msg,
 	}
 	wgw_timer_cancel(c->t->loop, &c->end);
 	wgw_client_send(c, &reply);
+	if (msg->u.open.flags & WGW_CH_KEEPER)
+		keeper_returns(c->session);
 	wgw_core_say_notes(core, c->session);
 	wgw_peers_wake(core->peers);
 	core->state_changed = true;

@@ -617,6 +617,59 @@ START_TEST(down_asks_the_keeper_to_leave_and_counts_the_others)
 }
 END_TEST
 
+/* Behind what else is told: the state. */
+static void expect_soon(int fd, struct wgw_channel_msg *msg, uint16_t code)
+{
+	do
+		ck_assert_int_gt(next_message(fd, msg), 0);
+	while (msg->code == WGW_CH_STATE);
+	ck_assert_uint_eq(msg->code, code);
+}
+
+/* Opens the session of a keeper whose tunnel process was started again. */
+static int keeper_that_is_back(void)
+{
+	struct wgw_channel_msg msg;
+	int fd = connect_channel();
+
+	send_open(fd, settings, policy, token, WGW_CH_JOIN | WGW_CH_KEEPER);
+	expect(fd, &msg, WGW_CH_OPENED);
+	ck_assert_int_eq(msg.err, 0);
+	return fd;
+}
+
+START_TEST(down_before_the_keeper_is_back_is_meant_for_it_too)
+{
+	struct wgw_channel_msg msg = message(WGW_CH_KEEP);
+	int fd = connect_channel(), keeper;
+
+	ck_assert_uint_eq(ask(fd, WGW_CONTROL_DOWN, NULL, 0).u.control.value, 0);
+	keeper = keeper_that_is_back();
+	expect_soon(keeper, &msg, WGW_CH_LEAVE);
+	/* it has not read that yet, and keeps nothing up all the same */
+	msg = message(WGW_CH_KEEP);
+	send_fds(keeper, &msg, NULL, 0);
+	run_for(20);
+	ck_assert(core.leaving);
+	close(keeper);
+	close(fd);
+	run_for(20);
+}
+END_TEST
+
+START_TEST(a_keeper_that_is_back_is_one_before_it_says_so)
+{
+	struct wgw_channel_msg msg;
+	int keeper = keeper_that_is_back(), fd = connect_channel();
+
+	ck_assert_uint_eq(ask(fd, WGW_CONTROL_DOWN, NULL, 0).u.control.value, 0);
+	expect_soon(keeper, &msg, WGW_CH_LEAVE);
+	close(keeper);
+	close(fd);
+	run_for(20);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("control_configure");
@@ -650,6 +703,8 @@ static Suite *suite(void)
 	tcase_add_test(c, the_uapi_asks_the_sessions_before_it_changes_anything);
 	tcase_add_test(c, the_uapi_leaves_nothing_behind);
 	tcase_add_test(c, down_asks_the_keeper_to_leave_and_counts_the_others);
+	tcase_add_test(c, down_before_the_keeper_is_back_is_meant_for_it_too);
+	tcase_add_test(c, a_keeper_that_is_back_is_one_before_it_says_so);
 	suite_add_tcase(s, c);
 	return s;
 }

@@ -669,6 +669,26 @@ def _(w):
     assert len(sessions) == 1
 
 
+@tap.test("down before the keeper is back at a tunnel process that was started again: it leaves, too")
+def _(w):
+    w.ok("up", w.client)
+    command = w.start("-c", w.client, "--", "sh", "-c", "echo up; read x", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert command.stdout.readline() == b"up\n"
+    keeper, pid = w.keeper("client"), w.tunnel("client")["pid"]
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        w.replaced("client", pid)
+        t.wait_until("the command is back", lambda: w.tunnel("client")["sessions"])
+        w.wgwrap("down", "client")
+        assert "1 running command still uses it" in w.last, w.last
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    t.wait_until("the keeper leaves", lambda: has_ended(keeper))
+    command.communicate(b"\n", timeout=60)
+    t.wait_until("the tunnel has ended", lambda: "client" not in w.running())
+
+
 @tap.test("up behind a down whose keeper is slow to leave: another one keeps the tunnel up")
 def _(w):
     w.ok("up", w.client)
