@@ -140,17 +140,28 @@ bool wgw_dgram_is_shut(int fd, uint64_t direction)
 	return wgw_repr_tag(fd, &tag) && (tag & direction);
 }
 
+int wgw_repr_dgram_lost(const struct wgw_repr_session *s, int fd)
+{
+	struct wgw_dgram head;
+	ssize_t n = wgw_raw_recv(fd, &head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
+
+	return n == (ssize_t)sizeof(head) && head.err == ENOBUFS &&
+			       wgw_preamble_begins(s->preambles.to_app, &head, sizeof(head))
+		       ? -ENOBUFS
+		       : -ENETDOWN;
+}
+
 /* The errno of a send that the kernel has answered with @n. */
-static ssize_t send_error(int fd, ssize_t n)
+static ssize_t send_error(const struct wgw_repr_session *s, int fd, ssize_t n)
 {
 	if (n == -EPIPE || n == -ECONNRESET || n == -ENOTCONN)
-		return wgw_dgram_is_shut(fd, WGW_TAG_SHUT_WR) ? -EPIPE : -ENETDOWN;
+		return wgw_dgram_is_shut(fd, WGW_TAG_SHUT_WR) ? -EPIPE : wgw_repr_dgram_lost(s, fd);
 	return n;
 }
 
 /* Sends the program's buffers after @head (NULL: bare). */
-static ssize_t send_message(int fd, const struct wgw_dgram *head, const struct msghdr *msg,
-			    int flags)
+static ssize_t send_message(const struct wgw_repr_session *s, int fd, const struct wgw_dgram *head,
+			    const struct msghdr *msg, int flags)
 {
 	size_t skip = head ? 1 : 0;
 	struct iovec iov[msg->msg_iovlen + 1];
@@ -163,7 +174,7 @@ static ssize_t send_message(int fd, const struct wgw_dgram *head, const struct m
 		memcpy(iov + skip, msg->msg_iov, msg->msg_iovlen * sizeof(*iov));
 	n = wgw_raw_sendmsg(fd, &out, flags | MSG_NOSIGNAL);
 	if (n < 0)
-		return send_error(fd, n);
+		return send_error(s, fd, n);
 	return head ? n - (ssize_t)sizeof(*head) : n;
 }
 
@@ -320,7 +331,7 @@ ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		return form;
 	if (total > (tag & WGW_TAG_V6 ? PAYLOAD_V6_MAX_BYTES : PAYLOAD_V4_MAX_BYTES))
 		return -EMSGSIZE;
-	return send_message(fd, form == FORM_BARE ? NULL : &head, msg,
+	return send_message(s, fd, form == FORM_BARE ? NULL : &head, msg,
 			    flags & (MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
@@ -345,7 +356,7 @@ ssize_t wgw_repr_send_unasked(const struct wgw_repr_session *s, int fd, const st
 	if (n >= 0 || n == -EAGAIN || n == -EINTR || !ask(fd, &tag))
 		return n;
 	return wgw_tag_kind(tag) == WGW_KIND_TCP ? wgw_repr_tcp_error(s, fd, tag, n)
-						 : send_error(fd, n);
+						 : send_error(s, fd, n);
 }
 
 ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag, struct msghdr *msg,
@@ -372,6 +383,8 @@ static int dgram_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag
 	op.u.option.len = sizeof(how);
 	memcpy(op.u.option.value, &how, sizeof(how));
 	rc = wgw_repr_op_call(s, &op, -1);
+	if (rc == -ENOTSOCK)
+		return wgw_repr_dgram_lost(s, fd);
 	if (rc < 0 && rc != -ENOTCONN)
 		return rc;
 	wgw_repr_tag_change(fd, shut, 0);

@@ -199,7 +199,7 @@ static int error_of(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	/* The error queue may have told of it meanwhile, or SO_ERROR */
 	if (in->marked || (tag & WGW_TAG_RECVERR))
 		err = wgw_repr_so_error(s, fd, tag);
-	else if (tag & WGW_TAG_CONNECTED)
+	else if (tag & WGW_TAG_CONNECTED || in->head.err == ENOBUFS) /* it has no room for us */
 		err = (int)in->head.err;
 	return err ? -err : DROPPED;
 }

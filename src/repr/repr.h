@@ -182,6 +182,10 @@ ssize_t wgw_repr_recvmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			 int flags);
 int wgw_repr_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag, int how);
 
+/* Why the tunnel process does not know the datagram socket @fd: -ENOBUFS: it had no room for it,
+ * -ENETDOWN: it is another one by now, or gone. */
+int wgw_repr_dgram_lost(const struct wgw_repr_session *s, int fd);
+
 /*
  * The same on a UDP socket that was connected when last seen, with WGW_TAG_RAW, in one call and
  * without asking for its tag. By now anything may lie at the number; then the call does to it what

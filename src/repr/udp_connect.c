@@ -144,6 +144,8 @@ static int change_peer(struct change *c, const struct stack_addr *to, bool raw)
 		rc = (int)wgw_repr_op_recv(c->conversation, &op, NULL, 0);
 	if (rc < 0)
 		return rc;
+	if (op.err == ENOTSOCK)
+		return wgw_repr_dgram_lost(c->s, c->fd);
 	if (op.err)
 		return op.err > 0 ? -op.err : -EPROTO;
 	rc = requeue_all(c, to, &foreign);

@@ -40,6 +40,8 @@
  * goes to the socket's peer; without a peer it is dropped. Payload from it is bare when WGW_TAG_RAW
  * is in the tag. Who reads does not rely on the tag for the form: another process may change it at
  * any time.
+ * Of a socket that it has no room for, the tunnel process sends a header with ENOBUFS as error, and
+ * closes its end.
  * Changes (bind, connect, options) are operations on another connection; the tunnel process first
  * drains what the socket has queued, so order is kept. WGW_OP_UDP_CONNECT replies after it has
  * stopped sending; the application side reads what is still queued and returns each message with a

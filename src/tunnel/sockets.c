@@ -327,6 +327,23 @@ static bool spare_is_whole(const struct wgw_sockets *s)
 	return s->spare[0] >= 0 && s->spare[1] >= 0;
 }
 
+bool wgw_sockets_starved(const struct wgw_sockets *s, struct wgw_quota *q)
+{
+	uint64_t now = wgw_clock_ns();
+
+	if (spare_is_whole(s))
+		return false;
+	if (now >= q->starved_next)
+		wgw_session_say(
+			q->session, 0,
+			"no more sockets: all %llu descriptors of the tunnel process are in "
+			"use (its limit is the hard one, ulimit -Hn, of where it was "
+			"started)",
+			(unsigned long long)s->descriptors_max);
+	q->starved_next = now + WGW_STARVED_SAY_S * WGW_SEC_NS;
+	return true;
+}
+
 /* Conversations go on without descriptors, one after the other: people can look, and end things, and
  * who wants to begin something is told why not. */
 static int accept_with_spare(struct wgw_acceptor *a)

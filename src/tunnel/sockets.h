@@ -43,6 +43,7 @@ enum {
 	WGW_KEPT_OPTIONS_MAX = 24,   /* options of one socket */
 	WGW_KEPT_OPTION_BYTES = 64,  /* longest value that is kept */
 	WGW_ACCEPT_PAUSE_MS = 50,    /* after accept4 failed for want of descriptors */
+	WGW_STARVED_SAY_S = 10,	     /* that there are none is said again after so long a pause */
 	WGW_DESCRIPTORS_SPARE = 32,  /* kept free for what accepted connections bring with them */
 	WGW_FILLED_FIRST_US = 250,   /* first wait for WGW_TAG_FILLED; doubled up to: */
 	WGW_FILLED_LAST_MS = 100,
@@ -108,6 +109,7 @@ struct wgw_quota {
 	unsigned int conns, dgrams, listeners, kept, ops;
 	unsigned int total;
 	unsigned int scanning; /* questions about inodes that are not answered */
+	uint64_t starved_next; /* when it is told again that there are no descriptors */
 	bool over;
 };
 
@@ -212,6 +214,9 @@ int wgw_sock_insert(struct wgw_sockets *s, struct wgw_sock *sock);
 void wgw_sock_remove(struct wgw_sockets *s, struct wgw_sock *sock);
 /* Kernel's cookie and inode of a socket; 0 or -errno. */
 int wgw_fd_identity(int fd, uint64_t *cookie, uint64_t *inode);
+/* Whether there are no descriptors but the spare ones, which nothing may keep. @q's session is told
+ * why it gets none. */
+bool wgw_sockets_starved(const struct wgw_sockets *s, struct wgw_quota *q);
 /* Accepts all that waits. Called between pieces of long work too. */
 void wgw_sockets_accept(struct wgw_sockets *s);
 

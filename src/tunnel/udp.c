@@ -343,12 +343,27 @@ static struct wgw_dgram_sock *udp_new(struct wgw_sockets *s, struct wgw_quota *q
 	return u;
 }
 
+/* There is no room for the socket, whose program has asked nothing yet: whatever it does next finds
+ * this. What is unread would be a reset, which is told before any message. */
+static void refuse(struct wgw_session *session, int fd)
+{
+	struct wgw_dgram header = {.err = ENOBUFS};
+
+	memcpy(header.preamble, wgw_session_preambles(session)->to_app, sizeof(header.preamble));
+	for (unsigned int i = 0; i < UDP_DRAIN_MAX; i++) {
+		if (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) <= 0)
+			break;
+	}
+	(void)!send(fd, &header, sizeof(header), MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
 void wgw_udp_open(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int fd)
 {
-	struct wgw_dgram_sock *u = udp_new(s, q, op, fd);
+	struct wgw_dgram_sock *u = wgw_sockets_starved(s, q) ? NULL : udp_new(s, q, op, fd);
 
 	if (!u) {
-		close(fd);
+		refuse(q->session, fd);
 		return;
 	}
 	if (wgw_loop_add(s->t->loop, &u->watch, EPOLLIN | EPOLLRDHUP | EPOLLET) < 0)

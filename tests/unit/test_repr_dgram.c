@@ -323,6 +323,27 @@ START_TEST(tunnel_death_is_netdown_and_not_an_empty_datagram)
 }
 END_TEST
 
+START_TEST(tunnel_without_room_is_enobufs)
+{
+	struct sockaddr_in to = peer_addr();
+	int fd = udp_socket(AF_INET), end = tunnel_end(fd);
+	struct wgw_dgram head = {.err = ENOBUFS};
+	char text[16];
+
+	memcpy(head.preamble, session.preambles.to_app, sizeof(head.preamble));
+	ck_assert_int_eq(send(end, &head, sizeof(head), 0), sizeof(head));
+	shutdown(end, SHUT_RDWR);
+	tunnel.fail_next = ENOTSOCK;
+	ck_assert_int_eq(wgw_repr_bind(&session, fd, tag_of(fd), &to, sizeof(to)), -ENOBUFS);
+	tunnel.fail_next = ENOTSOCK;
+	ck_assert_int_eq(connect_udp(fd, &to), -ENOBUFS);
+	ck_assert_int_eq(send_to(fd, "x", &to), -ENOBUFS);
+	ck_assert_int_eq(recv_from(fd, text, sizeof(text), NULL, 0), -ENOBUFS);
+	ck_assert_int_eq(send_to(fd, "x", &to), -ENETDOWN);
+	close(fd);
+}
+END_TEST
+
 START_TEST(ancillary_data_go_both_ways)
 {
 	struct sockaddr_in to = peer_addr();
@@ -736,6 +757,7 @@ int main(void)
 	tcase_add_test(tc, port_unreachable_is_connection_refused);
 	tcase_add_test(tc, errors_of_unconnected_sockets_are_told_only_with_recverr);
 	tcase_add_test(tc, tunnel_death_is_netdown_and_not_an_empty_datagram);
+	tcase_add_test(tc, tunnel_without_room_is_enobufs);
 	tcase_add_test(tc, ancillary_data_go_both_ways);
 	tcase_add_test(tc, largest_datagram_and_one_byte_more);
 	tcase_add_test(tc, a_header_that_was_not_expected_is_seen);

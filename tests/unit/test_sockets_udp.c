@@ -3,6 +3,8 @@
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_datagrams.h"
 
+#include <sys/resource.h>
+
 static const struct stack_addr other_peer = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 8}, 53};
 
 static void requeue(int talk, const struct wgw_dgram *h, const char *text)
@@ -635,6 +637,38 @@ START_TEST(nonsense_is_dropped)
 }
 END_TEST
 
+START_TEST(sockets_without_a_descriptor_are_refused_and_conversations_go_on)
+{
+	struct rlimit limit, full;
+	struct wgw_op op = {.code = WGW_OP_BIND, .kind = WGW_KIND_UDP};
+	struct wgw_dgram h;
+	char text[64];
+	int fd[2], talk;
+
+	fake_start();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (int i = 0; i < 2; i++)
+		fd[i] = udp_open();
+	send_to(fd[0], &app_peer, "early");
+	op.cookie = app_cookie(fd[1]);
+	talk = app_op_begin(&op, -1);
+	full = limit;
+	full.rlim_cur = (rlim_t)dup(talk); /* all below are in use */
+	close((int)full.rlim_cur);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &full), 0);
+	fake_run(400);
+	for (int i = 0; i < 2; i++) {
+		ck_assert(receive(fd[i], &h, text));
+		ck_assert_uint_eq(h.err, ENOBUFS);
+		ck_assert_int_eq(recv(fd[i], text, sizeof(text), 0), 0);
+	}
+	ck_assert_int_eq(recv(talk, &op, sizeof(op), MSG_DONTWAIT), sizeof(op));
+	ck_assert_int_eq(op.err, ENOTSOCK);
+	ck_assert_uint_eq(fake_session.said, 1);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sockets_udp");
@@ -666,6 +700,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_is_kept_goes_with_its_socket);
 	tcase_add_test(t, session_channel_is_handed_over_unread);
 	tcase_add_loop_test(t, nonsense_is_dropped, 0, 14);
+	tcase_add_test(t, sockets_without_a_descriptor_are_refused_and_conversations_go_on);
 	suite_add_tcase(s, t);
 	return s;
 }
