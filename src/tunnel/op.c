@@ -337,6 +337,19 @@ static bool asks_for(const struct talk *k, int level, int name)
 	return k->op.u.option.level == level && k->op.u.option.name == name;
 }
 
+/* @c: the socket's connection, or NULL: it may be the accepted end of another socket's. */
+static int get_unacked(struct talk *k, struct wgw_conn *c)
+{
+	struct wgw_conn *of_far = c ? NULL : wgw_conn_of_far(k->sockets, k->op.cookie);
+	int bytes[2];
+
+	if (!c && !of_far)
+		return ENOPROTOOPT;
+	wgw_conn_unacked(c ? c : of_far, !c, bytes);
+	put_option(k, bytes, sizeof(bytes));
+	return 0;
+}
+
 /* What was set, but for options that say how the socket is. */
 static int do_getopt(struct talk *k)
 {
@@ -353,11 +366,8 @@ static int do_getopt(struct talk *k)
 		put_option(k, &err, sizeof(err));
 	} else if (c && asks_for(k, IPPROTO_TCP, TCP_INFO)) {
 		return wgw_conn_tcp_info(c, k->op.u.option.value, &k->op.u.option.len);
-	} else if (c && asks_for(k, IPPROTO_TCP, WGW_OPTION_UNACKED)) {
-		int bytes[2];
-
-		wgw_conn_unacked(c, bytes);
-		put_option(k, bytes, sizeof(bytes));
+	} else if (asks_for(k, IPPROTO_TCP, WGW_OPTION_UNACKED)) {
+		return get_unacked(k, c);
 	} else {
 		o = sock ? wgw_option_get(sock, k->op.u.option.level, k->op.u.option.name) : NULL;
 		if (!o)

@@ -409,9 +409,11 @@ void wgw_conn_abort(struct wgw_conn *c);
 void wgw_conn_options(struct wgw_conn *c);
 /* struct tcp_info of linux/tcp.h into @value (WGW_OPTION_MAX_BYTES). 0 or errno. */
 int wgw_conn_tcp_info(struct wgw_conn *c, uint8_t *value, uint32_t *len);
-/* Bytes that the application has written and the peer has not acknowledged, and of them those that
- * have not left. */
-void wgw_conn_unacked(struct wgw_conn *c, int bytes[2]);
+/* Bytes that the application, or the one at the far end, has written and the peer has not
+ * acknowledged, and of them those that have not left. */
+void wgw_conn_unacked(struct wgw_conn *c, bool far, int bytes[2]);
+/* The connection to another application's socket, which it has accepted, or NULL. Looks at all. */
+struct wgw_conn *wgw_conn_of_far(struct wgw_sockets *s, uint64_t cookie);
 /* The application closed so that TCP sends RST: unread data, or SO_LINGER with 0 s. */
 bool wgw_conn_app_reset(const struct wgw_conn *c);
 int wgw_label_bind(int fd, const uint8_t *key, const struct wgw_label *label);

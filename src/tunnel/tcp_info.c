@@ -120,11 +120,23 @@ static int clamped(size_t n)
 	return n < INT32_MAX ? (int)n : INT32_MAX;
 }
 
-void wgw_conn_unacked(struct wgw_conn *c, int bytes[2])
+struct wgw_conn *wgw_conn_of_far(struct wgw_sockets *s, uint64_t cookie)
 {
-	size_t waiting = wgw_end_pending(&c->app);
+	for (struct wgw_link *l = s->conns.next; cookie && l != &s->conns; l = l->next) {
+		struct wgw_conn *c = wgw_container(l, struct wgw_conn, link);
+
+		if (c->far_cookie == cookie)
+			return c;
+	}
+	return NULL;
+}
+
+void wgw_conn_unacked(struct wgw_conn *c, bool far, int bytes[2])
+{
+	size_t waiting = wgw_end_pending(far ? &c->far_end : &c->app);
 	struct flow_info info;
 
+	waiting += c->stash_len[far] - c->stash_at[far];
 	bytes[0] = bytes[1] = clamped(waiting);
 	if (!c->flow)
 		return;

