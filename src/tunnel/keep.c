@@ -16,6 +16,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -245,9 +246,28 @@ bool wgw_port_is_bound(struct wgw_sockets *s, const struct stack_addr *local)
 	return false;
 }
 
+/* Whether a socket that is connected was bound there, and is still open: of one that connects
+ * nobody would tell us that it was closed. */
+static bool connected_conflict(const struct wgw_sockets *s, const struct stack_addr *local,
+			       uint32_t flags)
+{
+	const struct wgw_link *head = &s->connected_ports[local->port % WGW_PORT_BUCKETS];
+
+	for (const struct wgw_link *l = head->next; l != head; l = l->next) {
+		const struct wgw_conn *c = wgw_container(l, const struct wgw_conn, by_port);
+
+		if (c->state == WGW_CONN_OPEN && !(c->app.events & EPOLLHUP) &&
+		    !(flags & c->bind_flags & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT)) &&
+		    wgw_addrs_overlap(local, flags, &c->local, c->bind_flags))
+			return true;
+	}
+	return false;
+}
+
 static bool is_taken(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags)
 {
-	return wgw_kept_conflict(s, local, flags, false) || wgw_listen_conflict(s, local, flags);
+	return wgw_kept_conflict(s, local, flags, false) || wgw_listen_conflict(s, local, flags) ||
+	       connected_conflict(s, local, flags);
 }
 
 /* As Linux, a port is free that no connection has either: who binds before it connects has no

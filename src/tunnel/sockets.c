@@ -473,6 +473,8 @@ int wgw_sockets_init(struct wgw_tunnel *t)
 	for (size_t i = 0; i < WGW_PORT_BUCKETS; i++)
 		wgw_list_init(&s->bound_ports[i]);
 	for (size_t i = 0; i < WGW_PORT_BUCKETS; i++)
+		wgw_list_init(&s->connected_ports[i]);
+	for (size_t i = 0; i < WGW_PORT_BUCKETS; i++)
 		wgw_list_init(&s->dgram_ports[i]);
 	wgw_tcp_init(s);
 	wgw_flow_init(s);

@@ -187,7 +187,8 @@ struct wgw_sockets {
 	struct wgw_link mute;			     /* datagram sockets that are shut both ways */
 	struct wgw_link listeners[WGW_PORT_BUCKETS]; /* by port */
 	struct wgw_link dgram_ports[WGW_PORT_BUCKETS];
-	struct wgw_link bound_ports[WGW_PORT_BUCKETS]; /* wgw_kept.by_port */
+	struct wgw_link bound_ports[WGW_PORT_BUCKETS];	   /* wgw_kept.by_port */
+	struct wgw_link connected_ports[WGW_PORT_BUCKETS]; /* wgw_conn.by_port */
 	struct wgw_timer listener_timer;
 	uint64_t kept_next; /* when what is kept is next looked through */
 	int probe;	    /* finds out whether a listener is alive; see listen.c */
@@ -225,7 +226,8 @@ void wgw_sockets_accept(struct wgw_sockets *s);
 /**
  * struct wgw_kept - a socket that is not connected and does not listen
  * @link:	In wgw_sockets.kept; @by_port: when bound to the tunnel, in wgw_sockets.bound_ports
- * @local:	What bind() gave; @bound; @listens: it was told that it may listen there
+ * @local:	What bind() gave; @bound; @promises: how many conversations were told that it may
+ *		listen there
  * @fd:		Kernel socket bound to the host's loopback, or -1
  * @flags:	WGW_BIND_*
  */
@@ -352,6 +354,7 @@ struct wgw_far {
  * @app:	Its stream
  * @dup:	The application's own socket while connecting, else -1
  * @remote:	As the application named it; @local: known with the outcome
+ * @by_port:	In wgw_sockets.connected_ports when bind() has chosen its port, with @bind_flags
  * @local_to, @retry_at: a listener of this machine with a full backlog, and when to look again
  * @far, @flow, @far_end: the other side: @flow (tcp_flow.c) or @far_end (relay.c)
  * @connect_err:	Outcome of the connect
@@ -369,12 +372,13 @@ struct wgw_conn {
 	enum wgw_conn_state state;
 	struct wgw_job job;
 	struct wgw_timer timer;
-	struct wgw_link link, pending, unsent;
+	struct wgw_link link, pending, unsent, by_port;
 	struct wgw_end app;
 	int dup;
 	uint32_t uid;
 	int32_t pid;
 	uint32_t flags; /* WGW_CONNECT_* */
+	uint32_t bind_flags;
 	uint16_t linger_s;
 	struct stack_addr remote, local, local_to;
 	const struct wgw_far *far;

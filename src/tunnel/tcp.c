@@ -109,6 +109,7 @@ void wgw_conn_drop(struct wgw_conn *c)
 	wgw_timer_cancel(s->t->loop, &c->timer);
 	wgw_list_remove(&c->link);
 	wgw_list_remove(&c->pending);
+	wgw_list_remove(&c->by_port);
 	wgw_listen_waiting_over(c);
 	wgw_flow_unsent_over(c, 0);
 	wgw_end_close(s->t->loop, &c->app, c->err != 0); /* an application sees its keeper */
@@ -441,6 +442,7 @@ static void take_record(struct wgw_conn *c)
 		bound = kept->local;
 		bound_fd = kept->fd;
 		kept->fd = -1;
+		c->bind_flags = kept->flags;
 		wgw_kept_become(s, kept, &c->sock);
 	}
 	wgw_sock_insert(s, &c->sock);
@@ -448,6 +450,8 @@ static void take_record(struct wgw_conn *c)
 	memcpy(c->remote.ip, record.to.ip, 16);
 	c->remote.port = record.to.port;
 	c->local = bound;
+	if (is_bound && bound_fd < 0)
+		wgw_list_append(&s->connected_ports[bound.port % WGW_PORT_BUCKETS], &c->by_port);
 	c->state = WGW_CONN_PENDING;
 	c->started = wgw_loop_now(s->t->loop);
 	wgw_list_append(&s->pending, &c->pending);

@@ -341,6 +341,31 @@ CASE(source_port_and_address)
 	       !strcmp(seen, mine));
 }
 
+static int socket_that_shares(int on)
+{
+	int fd = tcp_socket(false, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	return fd;
+}
+
+CASE(bound_port_stays_with_the_connection)
+{
+	for (int i = 0; i < 4; i++) {
+		int share = i / 2, fd = socket_that_shares(share), port;
+
+		did("bind", bind_to(fd, i % 2 ? self(false) : "0.0.0.0", 0));
+		port = local_port(fd);
+		did("connect", connect_to(fd, host(false), HELLO_PORT));
+		did("another on the wildcard", bind_to(socket_that_shares(share), "0.0.0.0", port));
+		did("another on the address",
+		    bind_to(socket_that_shares(share), self(false), port));
+		did("another on loopback", bind_to(socket_that_shares(share), "127.0.0.1", port));
+		did("another that does not share",
+		    bind_to(socket_that_shares(0), self(false), port));
+	}
+}
+
 /* Ports of connections that are over but wait are not chosen: the same destination would refuse
  * them. */
 CASE(chosen_port_of_no_old_connection)
