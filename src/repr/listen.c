@@ -6,7 +6,8 @@
  * with O_PATH and unlinked; the tunnel process gets that descriptor and connects through
  * /proc/self/fd. So nobody else can connect, and nothing is left behind. bind() only reserves the
  * address at the tunnel process: the socket's own name is kept for this, or for a connect's label.
- * So before all this the tunnel process is asked whether the socket may listen at all.
+ * So before all this the tunnel process is asked whether the socket may listen at all. One
+ * conversation serves for both, so that it hears at once when a program ends in between.
  */
 #include "src/repr/repr.h"
 
@@ -159,24 +160,52 @@ static int listen_with_other(int fd, int backlog)
 }
 
 /* @path_fd -1: asks whether @fd may listen. */
-static int ask_to_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int backlog,
-			 int path_fd)
+static int ask_to_listen(const struct wgw_repr_session *s, int conversation, int fd, uint64_t tag,
+			 int backlog, int path_fd)
 {
 	struct stack_addr any;
 	struct wgw_op op;
+	ssize_t n;
 
 	wgw_repr_op_init(s, &op, WGW_OP_LISTEN, fd, tag);
 	wgw_repr_addr_any(tag, &any);
 	op.u.listen.addr = wgw_repr_wire_addr(&any);
 	op.u.listen.flags = bind_flags(fd, tag);
 	op.u.listen.backlog = backlog < 0 ? UINT32_MAX : (uint32_t)backlog;
-	return wgw_repr_op_call(s, &op, path_fd);
+	n = wgw_repr_op_send(conversation, &op, NULL, 0, path_fd);
+	if (n == 0)
+		n = wgw_repr_op_recv(conversation, &op, NULL, 0);
+	return n < 0 ? (int)n : op.err > 0 ? -op.err : 0;
+}
+
+/* Makes @fd a listener. */
+static int begin_to_listen(const struct wgw_repr_session *s, int conversation, int fd, uint64_t tag,
+			   int backlog)
+{
+	/* Who may not is left as it was: a socket that has its file can do nothing but listen. */
+	int rc = ask_to_listen(s, conversation, fd, tag, backlog, -1), path_fd;
+
+	if (rc < 0)
+		return rc;
+	path_fd = bind_anywhere(s, fd);
+	if (path_fd == -EINVAL)
+		return listen_with_other(fd, backlog);
+	if (path_fd < 0)
+		return path_fd;
+	/* First, so that the tunnel process never finds a listener that does not listen. */
+	rc = wgw_raw_listen(fd, backlog);
+	if (rc == 0)
+		rc = wgw_repr_tell_inherited(s, fd, tag);
+	if (rc == 0)
+		rc = ask_to_listen(s, conversation, fd, tag, backlog, path_fd);
+	wgw_raw_close(path_fd);
+	return rc < 0 ? rc : wgw_repr_tag_change(fd, WGW_TAG_LISTENING | WGW_TAG_BOUND, 0);
 }
 
 int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int backlog)
 {
 	struct wgw_label label;
-	int path_fd, rc;
+	int conversation, rc;
 
 	if (wgw_tag_kind(tag) != WGW_KIND_TCP)
 		return -EOPNOTSUPP;
@@ -190,23 +219,12 @@ int wgw_repr_listen(const struct wgw_repr_session *s, int fd, uint64_t tag, int 
 	}
 	if (tag & WGW_TAG_WAS_LISTENER)
 		return -ECONNABORTED;
-	/* Who may not is left as it was: a socket that has its file can do nothing but listen. */
-	rc = ask_to_listen(s, fd, tag, backlog, -1);
-	if (rc < 0)
-		return rc;
-	path_fd = bind_anywhere(s, fd);
-	if (path_fd == -EINVAL)
-		return listen_with_other(fd, backlog);
-	if (path_fd < 0)
-		return path_fd;
-	/* First, so that the tunnel process never finds a listener that does not listen. */
-	rc = wgw_raw_listen(fd, backlog);
-	if (rc == 0)
-		rc = wgw_repr_tell_inherited(s, fd, tag);
-	if (rc == 0)
-		rc = ask_to_listen(s, fd, tag, backlog, path_fd);
-	wgw_raw_close(path_fd);
-	return rc < 0 ? rc : wgw_repr_tag_change(fd, WGW_TAG_LISTENING | WGW_TAG_BOUND, 0);
+	conversation = wgw_repr_op_open(s);
+	if (conversation < 0)
+		return conversation;
+	rc = begin_to_listen(s, conversation, fd, tag, backlog);
+	wgw_raw_close(conversation);
+	return rc;
 }
 
 /* ---- accept ---- */

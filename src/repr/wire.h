@@ -354,7 +354,8 @@ enum wgw_op_code {
 	WGW_OP_UDP_OPEN = 1, /* on the socket itself; no reply. u.open */
 	WGW_OP_BIND,	     /* u.bind; reply u.name */
 	WGW_OP_LISTEN,	     /* u.listen, SCM_RIGHTS: O_PATH of the unix listener; reply u.name.
-				Without a descriptor: may it? Then nobody else may */
+				Without a descriptor: may it? Then nobody else may, until the
+				one with it has come on the same conversation or that ends */
 	WGW_OP_UDP_CONNECT,  /* u.bind.addr; all-zero ip and port: disconnect; reply u.name */
 	WGW_OP_REQUEUE,	     /* struct wgw_dgram and payload follow in the same message */
 	WGW_OP_GO,	     /* u.open.flags: WGW_BIND_RAW or 0; ends UDP_CONNECT; no reply */

@@ -646,7 +646,8 @@ static bool is_promised(struct wgw_sockets *s, const struct wgw_kept *kept)
 	for (struct wgw_link *at = head->next; at != head; at = at->next) {
 		const struct wgw_kept *k = wgw_container(at, struct wgw_kept, by_port);
 
-		if (k != kept && k->listens && !(k->flags & kept->flags & WGW_BIND_REUSEPORT) &&
+		if (k != kept && k->promises > 0 &&
+		    !(k->flags & kept->flags & WGW_BIND_REUSEPORT) &&
 		    wgw_addrs_overlap(&kept->local, kept->flags, &k->local, k->flags))
 			return true;
 	}
@@ -670,8 +671,26 @@ static int promise(struct wgw_sockets *s, struct wgw_kept *kept, const struct wg
 	    (!shared_port(s, &kept->local, kept->flags) &&
 	     flow_listens_at(s->t->stack, &kept->local)))
 		return -EADDRINUSE;
-	kept->listens = true;
 	return 0;
+}
+
+static void looked_at(void *arg, bool gone)
+{
+	(void)arg, (void)gone;
+}
+
+/* The program may have ended, and its socket with it: for what is kept there is no other sign. */
+void wgw_listen_withdrawn(struct wgw_sockets *s, struct wgw_session *session, uint64_t cookie)
+{
+	struct wgw_sock *sock = wgw_sock_find(s, session, cookie);
+	struct wgw_kept *kept;
+
+	if (!sock || sock->role != WGW_ROLE_KEPT)
+		return;
+	kept = wgw_container(sock, struct wgw_kept, sock);
+	if (kept->promises > 0)
+		kept->promises--;
+	wgw_kept_recheck(s, kept, looked_at, NULL);
 }
 
 int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int path_fd)
@@ -685,8 +704,13 @@ int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_o
 		kept = wgw_kept_get(s, q, op->cookie, op->inode);
 		err = kept ? bind_first(s, kept, op) : old ? -EINVAL : -ENOBUFS;
 	}
-	if (kept && err == 0)
-		return path_fd < 0 ? promise(s, kept, op) : start(s, kept, op, path_fd);
+	if (kept && err == 0 && path_fd >= 0)
+		return start(s, kept, op, path_fd);
+	if (kept && err == 0) {
+		err = promise(s, kept, op);
+		kept->promises += err == 0;
+		return err;
+	}
 	if (path_fd >= 0)
 		close(path_fd);
 	return err;

@@ -9,8 +9,9 @@
  * operation. Requests that wait for something (names) keep the conversation; when the application
  * goes away meanwhile, the answer is thrown away on arrival.
  *
- * WGW_OP_UDP_CONNECT is the one longer conversation: the reply says that we stopped sending, then
- * come the messages to put back and WGW_OP_GO. However it ends, sending goes on.
+ * Two conversations are longer. WGW_OP_UDP_CONNECT: the reply says that we stopped sending, then
+ * come the messages to put back and WGW_OP_GO. However it ends, sending goes on. WGW_OP_LISTEN: who
+ * was told that it may listen does, or the conversation ends.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -36,6 +37,7 @@ enum talk_state {
 	TALK_FIRST,   /* its first message is awaited */
 	TALK_WAITING, /* the answer is being worked on */
 	TALK_CONNECT, /* UDP_CONNECT: REQUEUE or GO is awaited */
+	TALK_LISTEN,  /* the LISTEN with the descriptor is awaited */
 	TALK_DEAD,
 };
 
@@ -79,6 +81,8 @@ static void talk_end(struct talk *k, bool keep_fd)
 		return;
 	if (k->state == TALK_CONNECT && (sock = talk_sock(k)) && sock->role == WGW_ROLE_DGRAM)
 		wgw_udp_go(sock, -1);
+	if (k->state == TALK_LISTEN)
+		wgw_listen_withdrawn(s, k->quota->session, k->op.cookie);
 	k->state = TALK_DEAD;
 	wgw_timer_cancel(s->t->loop, &k->timer);
 	wgw_list_remove(&k->link);
@@ -216,7 +220,8 @@ static void reply_ifaddrs(struct talk *k)
 
 /* ---- addresses and options of sockets ---- */
 
-static void reply_name(struct talk *k, int err)
+/* The socket's names into the reply. Return: 0, or ENOENT: it has none */
+static int fill_names(struct talk *k)
 {
 	struct wgw_sock *sock = talk_sock(k);
 	struct stack_addr local = {0}, remote = {0};
@@ -234,7 +239,14 @@ static void reply_name(struct talk *k, int err)
 	memset(&k->op.u, 0, sizeof(k->op.u));
 	addr_to_wire(&local, &k->op.u.name.local);
 	addr_to_wire(&remote, &k->op.u.name.remote);
-	reply(k, err ? err : sock ? 0 : ENOENT);
+	return sock ? 0 : ENOENT;
+}
+
+static void reply_name(struct talk *k, int err)
+{
+	int none = fill_names(k);
+
+	reply(k, err ? err : none);
 }
 
 /* 0 or errno. */
@@ -435,14 +447,16 @@ static int do_route(struct talk *k)
 
 static void do_listen(struct talk *k)
 {
-	int path = k->path;
+	int path = k->path, err;
 
 	k->path = -1;
-	if (k->lost_path) {
-		reply_name(k, ENFILE);
+	err = k->lost_path ? -ENFILE : wgw_listen_op(k->sockets, k->quota, &k->op, path);
+	if (err || path >= 0) {
+		reply_name(k, -err);
 		return;
 	}
-	reply_name(k, -wgw_listen_op(k->sockets, k->quota, &k->op, path));
+	k->state = TALK_LISTEN;
+	reply_with(k, fill_names(k), NULL, 0);
 }
 
 /* ---- UDP connect ---- */
@@ -637,6 +651,23 @@ static void first(struct talk *k)
 		talk_end(k, false);
 }
 
+/* Who was told that it may listen does so now, or has ended. */
+static void listen_more(struct talk *k)
+{
+	uint64_t cookie = k->op.cookie;
+	ssize_t r = take_request(k);
+	bool does = r == sizeof(k->op) && k->op.code == WGW_OP_LISTEN && k->op.cookie == cookie &&
+		    (k->path >= 0 || k->lost_path);
+
+	if (r < 0 && errno == EAGAIN)
+		return;
+	k->op.cookie = cookie;
+	if (does)
+		do_listen(k);
+	else
+		talk_end(k, false);
+}
+
 static void talk_step(struct talk *k)
 {
 	char byte;
@@ -647,6 +678,9 @@ static void talk_step(struct talk *k)
 		break;
 	case TALK_CONNECT:
 		udp_connect_more(k);
+		break;
+	case TALK_LISTEN:
+		listen_more(k);
 		break;
 	case TALK_WAITING: /* nothing more is expected: the application has gone */
 		if (recv(k->watch.fd, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)

@@ -235,9 +235,10 @@ struct wgw_kept {
 	struct wgw_sock sock;
 	struct wgw_link link, by_port;
 	struct stack_addr local;
-	bool bound, listens;
+	bool bound;
 	int fd;
 	uint32_t flags;
+	unsigned int promises;
 };
 
 /* Finds or makes it. NULL: the limit, or the cookie has another role. */
@@ -465,8 +466,11 @@ int wgw_relay_own(struct wgw_conn *c, int fd, bool keeps);
 struct wgw_listener;
 
 /* listen(2): @path_fd (taken over) is the O_PATH descriptor of the unix listener; -1: it follows,
- * unless this fails, and the address is this socket's until then. 0 or -errno. */
+ * unless this fails, and the address is this socket's until wgw_listen_withdrawn(). 0 or
+ * -errno. */
 int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int path_fd);
+/* The conversation in which the socket was told that it may listen has ended. */
+void wgw_listen_withdrawn(struct wgw_sockets *s, struct wgw_session *session, uint64_t cookie);
 /* Connects to a listener of an application on this machine: for loopback one of @session on the
  * wildcard, for a tunnel address any. Returns 0 and a connected *fd, or errno: ENOENT: there is
  * none, EAGAIN: its backlog is full. */

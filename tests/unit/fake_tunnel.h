@@ -236,44 +236,75 @@ static inline void fake_answer(struct fake_tunnel *t, struct wgw_op *op, int fd,
 		fake_finish_connect(t, k, fd);
 }
 
+/* The next request on @fd, and what came with it in *passed. False: none */
+static inline bool fake_receive(int fd, struct wgw_op *op, int *passed)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {op, sizeof(*op)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+
+	*passed = -1;
+	if (recvmsg(fd, &msg, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(*op))
+		return false;
+	if (CMSG_FIRSTHDR(&msg))
+		memcpy(passed, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(*passed));
+	return true;
+}
+
+/* Serves the request that waits on @fd. Whether the conversation goes on: who may listen does so
+ * next. */
+static inline bool fake_converse(struct fake_tunnel *t, int fd)
+{
+	bool more = false;
+	struct wgw_op op;
+	int passed;
+
+	if (!fake_receive(fd, &op, &passed)) {
+		close(fd);
+		return false;
+	}
+	pthread_mutex_lock(&t->lock);
+	t->ops++;
+	if (memcmp(op.token, t->token, sizeof(op.token)) != 0) {
+		t->bad_tokens++;
+		close(fd);
+	} else if (op.code == WGW_OP_UDP_OPEN) {
+		fake_socket(t, op.cookie)->dgram = fd;
+	} else {
+		fake_answer(t, &op, fd, passed);
+		more = op.code == WGW_OP_LISTEN && passed < 0;
+		if (!more)
+			close(fd);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return more;
+}
+
 static inline void *fake_serve(void *arg)
 {
 	struct fake_tunnel *t = arg;
+	struct pollfd p[2] = {{.fd = t->sequenced, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
 
 	for (;;) {
-		union {
-			struct cmsghdr head;
-			char bytes[CMSG_SPACE(sizeof(int))];
-		} control;
-		int fd = accept(t->sequenced, NULL, NULL);
-		struct wgw_op op = {0};
-		struct iovec iov = {&op, sizeof(op)};
-		struct msghdr msg = {.msg_iov = &iov,
-				     .msg_iovlen = 1,
-				     .msg_control = &control,
-				     .msg_controllen = sizeof(control)};
-		int passed = -1;
+		int fd;
 
-		if (fd < 0)
-			return NULL;
-		if (recvmsg(fd, &msg, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(op)) {
-			close(fd);
+		poll(p, 2, -1);
+		if (p[1].fd >= 0 && p[1].revents) {
+			fd = p[1].fd;
+			p[1].fd = fake_converse(t, fd) ? fd : -1;
 			continue;
 		}
-		if (CMSG_FIRSTHDR(&msg))
-			memcpy(&passed, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(passed));
-		pthread_mutex_lock(&t->lock);
-		t->ops++;
-		if (memcmp(op.token, t->token, sizeof(op.token)) != 0) {
-			t->bad_tokens++;
-			close(fd);
-		} else if (op.code == WGW_OP_UDP_OPEN) {
-			fake_socket(t, op.cookie)->dgram = fd;
-		} else {
-			fake_answer(t, &op, fd, passed);
-			close(fd);
-		}
-		pthread_mutex_unlock(&t->lock);
+		fd = accept(t->sequenced, NULL, NULL);
+		if (fd < 0)
+			return NULL;
+		if (fake_converse(t, fd))
+			p[1].fd = fd;
 	}
 }
 

@@ -270,60 +270,6 @@ START_TEST(full_backlog_waits_and_is_delivered)
 }
 END_TEST
 
-START_TEST(closed_listener_frees_its_port)
-{
-	struct wgw_op op;
-	int fd = app_stream(), again = app_stream(), third = app_stream();
-
-	fake_start();
-	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
-	ck_assert_int_eq(app_listen(third, &any4, 8080, 0, 8, &op), EADDRINUSE);
-	close(fd);
-	/* at once for a server that starts again, within a second in any case */
-	ck_assert_int_eq(app_listen(again, &any4, 8080, 0, 8, &op), 0);
-	close(again);
-	fake_until(!fake_listener.used && !wgw_sockets_busy(&fake_tunnel));
-}
-END_TEST
-
-/* What the shim asks before it makes a listener of the socket. Return: errno or 0 */
-static int may_listen(int fd)
-{
-	struct wgw_op op = {.code = WGW_OP_LISTEN, .cookie = app_cookie(fd)};
-
-	memcpy(op.u.listen.addr.ip, any4.ip, 16);
-	op.u.listen.flags = WGW_BIND_REUSEADDR;
-	op.u.listen.backlog = 5;
-	return app_op(&op, -1);
-}
-
-START_TEST(who_is_told_that_it_may_listen_is_the_only_one)
-{
-	int fd[3], *first = &fd[0], *second = &fd[1], *third = &fd[2];
-	struct wgw_op op;
-
-	fake_start();
-	for (int i = 0; i < 3; i++) {
-		fd[i] = app_stream();
-		op = (struct wgw_op){.code = WGW_OP_BIND, .cookie = app_cookie(fd[i])};
-		memcpy(op.u.bind.addr.ip, any4.ip, 16);
-		op.u.bind.addr.port = i < 2 ? 8080 : 8081;
-		op.u.bind.flags = WGW_BIND_REUSEADDR;
-		ck_assert_int_eq(app_op(&op, -1), 0);
-	}
-	ck_assert_int_eq(may_listen(*first), 0);
-	ck_assert_int_eq(may_listen(*first), 0); /* the same socket, in another process */
-	ck_assert_int_eq(may_listen(*second), EADDRINUSE);
-	ck_assert_int_eq(app_listen(*first, NULL, 0, WGW_BIND_REUSEADDR, 5, &op), 0);
-	ck_assert_int_eq(may_listen(*second), EADDRINUSE);
-	close(*first);
-	ck_assert_int_eq(may_listen(*second), 0);
-	fake_listens = true; /* a forward of a proxy */
-	ck_assert_int_eq(may_listen(*third), EADDRINUSE);
-	fake_listens = false;
-}
-END_TEST
-
 START_TEST(shut_listener_leaves_a_bound_socket)
 {
 	struct wgw_op op, down = {.code = WGW_OP_SHUTDOWN}, name = {.code = WGW_OP_NAME};
@@ -432,35 +378,6 @@ START_TEST(connections_inherit_what_their_listener_was_told)
 	close(c);
 	fake_run(5);
 	ck_assert(f->aborted);
-}
-END_TEST
-
-START_TEST(bind_follows_linux)
-{
-	static const struct stack_addr foreign = {
-		{[10] = 0xff, [11] = 0xff, [12] = 192, [13] = 168, [15] = 1}, 0};
-	struct wgw_op op = {.code = WGW_OP_BIND};
-	int fd = app_stream();
-
-	fake_start();
-	op.cookie = app_cookie(fd);
-	memcpy(op.u.bind.addr.ip, foreign.ip, 16);
-	ck_assert_int_eq(app_op(&op, -1), EADDRNOTAVAIL);
-	op.code = WGW_OP_BIND;
-	memset(&op.u, 0, sizeof(op.u));
-	memcpy(op.u.bind.addr.ip, fake_address.ip, 16);
-	ck_assert_int_eq(app_op(&op, -1), 0);
-	ck_assert_uint_ge(op.u.name.local.port, 32768);
-	op.code = WGW_OP_BIND;
-	memset(&op.u, 0, sizeof(op.u));
-	memcpy(op.u.bind.addr.ip, fake_address.ip, 16);
-	ck_assert_int_eq(app_op(&op, -1), EINVAL); /* bound already */
-	/* and a connect comes from there */
-	op.code = WGW_OP_NAME;
-	ck_assert_int_eq(app_op(&op, -1), 0);
-	app_connect_as(fd, fake_token, &app_peer, true);
-	fake_run(5);
-	ck_assert_uint_eq(fake_last->local.port, op.u.name.local.port);
 }
 END_TEST
 
@@ -723,82 +640,6 @@ START_TEST(conversations_go_on_one_by_one_without_descriptors)
 }
 END_TEST
 
-/* A socket bound to @local; its port. */
-static uint16_t app_bind(int fd, const struct stack_addr *local)
-{
-	struct wgw_op op = {.code = WGW_OP_BIND, .cookie = app_cookie(fd)};
-
-	memcpy(op.u.bind.addr.ip, local->ip, 16);
-	ck_assert_int_eq(app_op(&op, -1), 0);
-	return op.u.name.local.port;
-}
-
-/* Whether this process has a socket of the host at @port. */
-static bool has_host_socket(uint16_t port)
-{
-	enum { DESCRIPTORS = 256 };
-	struct sockaddr_in sin;
-
-	for (int fd = 0; fd < DESCRIPTORS; fd++) {
-		socklen_t len = sizeof(sin);
-
-		if (getsockname(fd, (struct sockaddr *)&sin, &len) == 0 &&
-		    sin.sin_family == AF_INET && sin.sin_port == htons(port))
-			return true;
-	}
-	return false;
-}
-
-/* 0: to the session's own listener, 1: into the tunnel, 2: nowhere */
-START_TEST(port_of_the_host_is_given_up_by_a_connect_that_does_not_use_it)
-{
-	struct stack_addr to = _i == 0 ? loopback4 : app_peer;
-	struct wgw_label label;
-	struct wgw_op op;
-	int fd = app_stream(), client = app_stream();
-	uint16_t port;
-
-	fake_start();
-	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
-	port = app_bind(client, &loopback4);
-	ck_assert(has_host_socket(port));
-	fake_session.route = _i == 2 ? WGW_ROUTE_REFUSED : WGW_ROUTE_TUNNEL;
-	to.port = 8080;
-	app_connect_as(client, fake_token, &to, true);
-	fake_until(app_label(client, &label));
-	ck_assert_int_eq(label.err, _i == 0 ? 0 : _i == 1 ? EINVAL : ENETUNREACH);
-	ck_assert(!has_host_socket(port));
-}
-END_TEST
-
-/* 0: the wildcard, 1: an address */
-START_TEST(connection_to_ourselves_comes_from_the_port_that_is_bound)
-{
-	const struct stack_addr *bound = _i ? &fake_address : &any4;
-	struct stack_addr to = loopback4;
-	struct sockaddr_un sun;
-	socklen_t len = sizeof(sun);
-	struct wgw_label label;
-	struct wgw_op op;
-	int fd = app_stream(), client = app_stream(), c;
-	uint16_t port;
-
-	fake_start();
-	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
-	port = app_bind(client, bound);
-	to.port = 8080;
-	app_connect_as(client, fake_token, &to, true);
-	fake_until((c = app_accept(fd)) >= 0);
-	ck_assert_int_eq(getpeername(c, (struct sockaddr *)&sun, &len), 0);
-	ck_assert(wgw_label_open(fake_key, sun.sun_path,
-				 (uint32_t)(len - offsetof(struct sockaddr_un, sun_path)), &label));
-	ck_assert_uint_eq(label.remote_port, port);
-	ck_assert_mem_eq(label.remote_ip, _i ? fake_address.ip : loopback4.ip, 16);
-	fake_until(app_label(client, &label));
-	ck_assert_uint_eq(label.local_port, port);
-}
-END_TEST
-
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sockets_listen");
@@ -819,7 +660,6 @@ static Suite *suite(void)
 	tcase_add_test(t, connection_to_a_closed_listener_is_reset);
 	tcase_add_test(t, reuseport_listeners_take_turns);
 	tcase_add_test(t, connections_inherit_what_their_listener_was_told);
-	tcase_add_test(t, bind_follows_linux);
 	tcase_add_loop_test(t, loopback_reaches_the_sessions_wildcard_listener, 0, 2);
 	tcase_add_loop_test(t, direct_connection_carries_data_fin_and_reset, 0, 3);
 	tcase_add_test(t, direct_download_is_whole_after_one_that_was_abandoned);
@@ -827,9 +667,6 @@ static Suite *suite(void)
 	tcase_add_test(t, listener_on_loopback_is_the_hosts);
 	tcase_add_test(t, connections_wait_for_descriptors_without_a_busy_loop);
 	tcase_add_test(t, conversations_go_on_one_by_one_without_descriptors);
-	tcase_add_loop_test(t, port_of_the_host_is_given_up_by_a_connect_that_does_not_use_it, 0,
-			    3);
-	tcase_add_loop_test(t, connection_to_ourselves_comes_from_the_port_that_is_bound, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
 }
