@@ -155,7 +155,7 @@ CASE(local_port_range)
 /* What AF_UNIX would tell of its other end. */
 CASE(peers)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = {0};
 	socklen_t len = sizeof(sa);
 	int fd = udp_socket(false);
 	struct {
