@@ -516,8 +516,7 @@ int wgw_udp_shutdown(struct wgw_sock *sock, int how);
 void wgw_udp_abandoned(struct wgw_sock *sock);
 /* Sockets shut both ways are closed: nobody is left to ask who holds them. */
 void wgw_udp_session_over(struct wgw_sockets *s, struct wgw_session *session);
-void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local,
-		   struct stack_addr *remote);
+void wgw_udp_names(struct wgw_sock *sock, struct stack_addr *local, struct stack_addr *remote);
 /* The pending ICMP error, cleared. */
 int wgw_udp_error(struct wgw_sock *sock);
 /* Takes the oldest error out of the error queue, NULL: it is empty. The caller frees it. */

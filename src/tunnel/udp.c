@@ -459,10 +459,12 @@ int wgw_udp_shutdown(struct wgw_sock *sock, int how)
 	return u->connected ? 0 : -ENOTCONN;
 }
 
-void wgw_udp_names(const struct wgw_sock *sock, struct stack_addr *local, struct stack_addr *remote)
+void wgw_udp_names(struct wgw_sock *sock, struct stack_addr *local, struct stack_addr *remote)
 {
-	const struct wgw_dgram_sock *u = of(sock);
+	struct wgw_dgram_sock *u = of(sock);
 
+	if (u->local.port == 0) /* what was sent gives it one, and may not have been looked at */
+		drain(u, UDP_DRAIN_MAX);
 	*local = u->local;
 	*remote = (struct stack_addr){0};
 	if (u->connected)

@@ -286,6 +286,20 @@ static void write_ancillary(struct wgw_cmsg_out *out, const struct wgw_dgram_soc
 	}
 }
 
+/* A socket without a port has the one that sending gave it: need_flow() asks the stack for it. */
+static void learn_port(struct wgw_dgram_sock *u, const struct udp_kernel *k)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct stack_addr local;
+
+	if (u->kind != WGW_KIND_UDP || u->local.port != 0 ||
+	    getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) < 0)
+		return;
+	wgw_sockaddr_to(&ss, &local);
+	u->local.port = local.port;
+}
+
 void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 		     const struct wgw_dgram *h, const uint8_t *payload, size_t len)
 {
@@ -310,8 +324,10 @@ void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 	}
 	/* the first failure may be about an earlier datagram */
 	for (int tries = 0; tries < 2; tries++) {
-		if (sendmsg(k->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		if (sendmsg(k->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+			learn_port(u, k);
 			return;
+		}
 		call_failed(u, errno);
 	}
 }

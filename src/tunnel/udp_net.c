@@ -135,8 +135,13 @@ static int need_flow(struct wgw_dgram_sock *u)
 	if (u->bound && stack_addr_is_loopback(&u->local))
 		return -EINVAL;
 	any = stack_addr_wildcard(!u->v6);
+	any.port = u->local.port; /* the host's choice for what was sent directly */
 	u->flow = flow_udp_new(s->t->stack, u->bound ? &u->local : &any, u->v6only, u->reuse,
 			       &udp_ops, u, &err);
+	if (!u->flow && !u->bound && any.port) {
+		any.port = 0;
+		u->flow = flow_udp_new(s->t->stack, &any, u->v6only, u->reuse, &udp_ops, u, &err);
+	}
 	if (!u->flow)
 		return err < 0 ? err : -err;
 	flow_udp_dont_fragment(u->flow, u->dont_fragment);

@@ -402,6 +402,30 @@ CASE(loopback_pair)
 	receive(a, 0);
 }
 
+/* Sending gives a socket a port, the same for all destinations. */
+CASE(port_given_by_sending)
+{
+	int a = udp_socket(false);
+
+	did("bind", bind_to(a, "127.0.0.1", 0));
+	for (int tunnel_first = 0; tunnel_first < 2; tunnel_first++) {
+		int b = udp_socket(false), port;
+		union address from;
+		socklen_t len = sizeof(from);
+		char byte;
+
+		said("sendto", tunnel_first ? send_to(b, host(false), ECHO_UDP_PORT, "x")
+					    : send_to(b, "127.0.0.1", local_port(a), "x"));
+		port = local_port(b);
+		printf("has a port: %d\n", port != 0);
+		said("sendto", tunnel_first ? send_to(b, "127.0.0.1", local_port(a), "x")
+					    : send_to(b, host(false), ECHO_UDP_PORT, "x"));
+		printf("keeps it: %d\n", local_port(b) == port);
+		said("recvfrom", recvfrom(a, &byte, 1, 0, &from.any, &len));
+		printf("comes from it: %d\n", tunnel_first || ntohs(from.in.sin_port) == port);
+	}
+}
+
 CASE(own_address)
 {
 	int a = udp_socket(false), b = udp_socket(false);
