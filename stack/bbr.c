@@ -24,6 +24,9 @@
  *  - While the shortest round trip of a round is as short as ever there is no queue that could
  *    overflow, so loss is not taken for congestion up to a quarter (radio links, receivers that
  *    sleep); above, it is, for the sake of tiny queues.
+ *  - A round at a probe's end that lost a larger share than those before the probe did, without a
+ *    queue, has met a policer (check_policer): it tells the bandwidth until the next probe, 2 to
+ *    3 s later.
  *  - A probe ends when the queue has grown, not when it has some length.
  *  - When all round trips of two rounds are so long that neither what we have in flight nor a
  *    delayed ACK explains them, the shortest one is looked for at once, and if it is as long the
@@ -49,6 +52,7 @@ enum {
 	CLEAN_ROUNDS = 8,
 	EXTRA_ROUNDS = 5,
 	FAR_ROUNDS = 2,
+	POLICED_PERCENT = 6, /* what a quarter of the path, a quarter faster, adds to the whole */
 };
 
 /* What the draft calls MinRTTFilterLen and ProbeRTTInterval */
@@ -100,7 +104,7 @@ static uint64_t inflight_at(const struct flow *f, unsigned int percent)
 	return quantised(f, bdp(f, max_bw(&f->tx.bbr), percent));
 }
 
-/* 85 % of the bound: room for others */
+/* The bound, or 85 % of it if the last probe lost too much: room for others */
 static uint64_t with_headroom(const struct flow *f)
 {
 	const struct bbr *b = &f->tx.bbr;
@@ -168,6 +172,7 @@ static void reset_signals(struct bbr *b)
 static void reset_short_term(struct bbr *b)
 {
 	b->bw_low = b->inflight_low = UNLIMITED;
+	b->policed = false;
 }
 
 static void start_round(struct flow *f)
@@ -310,7 +315,7 @@ static void lower_short_term(struct flow *f)
 /* A round that lost little gives some of it back. */
 static void raise_short_term(struct bbr *b)
 {
-	if (b->bw_low == UNLIMITED)
+	if (b->bw_low == UNLIMITED || b->policed)
 		return;
 	b->bw_low += b->bw_low / 8;
 	b->inflight_low += b->inflight_low / 8;
@@ -365,6 +370,24 @@ static void update_signals(struct flow *f, const struct rate_sample *rs)
 	b->bw_latest = rs->rate;
 	b->inflight_latest = rs->delivered;
 	note_round_trip(b, rs);
+}
+
+/* What a probe sends more is lost at a policer, all of it as soon as the bucket is empty: what then
+ * arrives is the bandwidth, greater rates were the bucket's. Random loss takes the same share of
+ * any rate. */
+static void check_policer(struct flow *f, const struct rate_sample *rs)
+{
+	struct bbr *b = &f->tx.bbr;
+	uint64_t sent = rs->delivered + rs->lost, before = (uint64_t)(b->probe.before * 1e9);
+	double kept_before = 1 - b->probe.lost_before;
+
+	if (queue_seen(b) || rs->rate == 0 || rs->app_limited ||
+	    !lost_more_than(f, rs->lost, sent, LOSS_PARTS) ||
+	    (double)rs->delivered * (100 + POLICED_PERCENT) >= (double)sent * kept_before * 100)
+		return;
+	b->policed = b->lossy = true;
+	b->bw_low = least(max_bw(b), most(rs->rate, before));
+	b->bw_filter[0] = b->bw_filter[1] = b->bw_low;
 }
 
 /* Acknowledgements that come in bursts: how much more than the bandwidth accounts for */
@@ -528,7 +551,8 @@ static void leave_probe_rtt(struct flow *f)
 
 	b->probe_rtt_min_at_ns = f->stack->now_ns;
 	f->tx.cwnd = (uint32_t)most(f->tx.cwnd, b->prior_cwnd);
-	reset_short_term(b);
+	if (!b->policed || !b->full_bw_reached)
+		reset_short_term(b);
 	if (!b->full_bw_reached) {
 		b->state = BBR_STARTUP;
 		return;
@@ -655,7 +679,8 @@ static void set_cwnd(struct flow *f, const struct rate_sample *rs)
 static void bbr_acked(struct flow *f, const struct rate_sample *rs)
 {
 	update_round(f, rs);
-	yield_measure(f, rs);
+	if (yield_measure(f, rs))
+		check_policer(f, rs);
 	update_signals(f, rs);
 	update_extra(f, rs);
 	check_startup_done(f, rs);

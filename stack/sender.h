@@ -100,7 +100,8 @@ enum bbr_state {
 
 /**
  * struct bbr_probe - what the last probe has sent, and what has arrived of it
- * @before:	Bytes per nanosecond delivered since the probe before, without what that did
+ * @before, @lost_before: Bytes per nanosecond delivered since the probe before, without what that
+ *		did, and the share that was lost; @before 0: not known
  * @from, @to:	The values of sender.delivered when its first packet and when the first one after it
  *		left; UINT64_MAX: that is not known, or not of interest
  * @sent, @sent_ns: Bytes sent by this connection before it, and when it began
@@ -109,7 +110,7 @@ enum bbr_state {
  */
 struct bbr_probe {
 	uint64_t from, to, sent, sent_ns, got, got_ns;
-	double rate, before;
+	double rate, before, lost_before;
 };
 
 /**
@@ -118,9 +119,11 @@ struct bbr_probe {
  *		the present round has seen
  * @round_rtt_ns, @last_rtt_ns: Shortest round trip of the present and of the last round
  * @round_bw, @full_bw, @full_bw_rounds: Does the bandwidth still grow?
- * @lossy: The last probe lost too much
- * @spell_rounds, @spell_lossy: Rounds since the last probe's end, those that lost much
- * @spell_delivered, @spell_ns: What was delivered in them, and in which time
+ * @lossy: The last probe lost too much; @policed: and @bw_low is what it left, until the next one
+ * @spell_rounds, @spell_lossy: Rounds between probes since loss was last judged, those that lost
+ *		much
+ * @spell_delivered, @spell_lost, @spell_ns: Of those since the last probe: what was delivered and
+ *		lost, and in which time
  * @round_began_ns: 0: that is not known
  * @has_half:	No less than half of the path, said the last probe
  * @hold_out_ns: Until then loss is not heeded
@@ -135,7 +138,7 @@ struct bbr {
 	uint64_t round_rtt_ns, last_rtt_ns, up_rtt_ns, round_bw, full_bw, cycle_ns, wait_ns,
 		probe_rounds;
 	uint64_t up_step, up_acked, hold_out_ns, spell_rounds, spell_lossy;
-	uint64_t spell_delivered, spell_ns, round_began_ns;
+	uint64_t spell_delivered, spell_lost, spell_ns, round_began_ns;
 	struct bbr_probe probe;
 	uint64_t extra_start_ns, extra_acked, extra_filter[2];
 	uint32_t prior_cwnd;
@@ -147,8 +150,8 @@ struct bbr {
 		BBR_ACKS_FEEDBACK,
 		BBR_ACKS_STOPPING
 	} acks;
-	bool full_bw_reached, lossy, has_half, round_start, loss_round_start, probe_samples,
-		idle_restart;
+	bool full_bw_reached, lossy, has_half, policed, round_start, loss_round_start,
+		probe_samples, idle_restart;
 };
 
 struct cubic {
@@ -251,8 +254,8 @@ void yield_restart(struct flow *f);
 void yield_round_ends(struct flow *f);
 void yield_probe_begins(struct flow *f);
 void yield_probe_ends(struct flow *f);
-/* After each acknowledgement: has the probe arrived? */
-void yield_measure(struct flow *f, const struct rate_sample *rs);
+/* After each acknowledgement. True: the probe has arrived, and @probe.before is known. */
+bool yield_measure(struct flow *f, const struct rate_sample *rs);
 /* The next probe is due: what has become of the loss since the last one */
 void yield_judge(struct flow *f);
 

@@ -53,6 +53,7 @@ void yield_round_ends(struct flow *f)
 		b->spell_lossy += lost_more_than(f, b->round_lost, all, LOSS_PARTS);
 		if (b->round_began_ns != 0) {
 			b->spell_delivered += b->round_delivered;
+			b->spell_lost += b->round_lost;
 			b->spell_ns += now - b->round_began_ns;
 		}
 	}
@@ -68,9 +69,12 @@ void yield_probe_begins(struct flow *f)
 				      .to = UINT64_MAX,
 				      .sent = f->tx.sent,
 				      .sent_ns = f->stack->now_ns};
-	if (b->spell_ns > 0)
+	if (b->spell_ns > 0 && b->spell_delivered > 0) {
 		b->probe.before = (double)b->spell_delivered / (double)b->spell_ns;
-	b->spell_delivered = b->spell_ns = 0;
+		b->probe.lost_before =
+			(double)b->spell_lost / (double)(b->spell_lost + b->spell_delivered);
+	}
+	b->spell_delivered = b->spell_ns = b->spell_lost = 0;
 }
 
 void yield_probe_ends(struct flow *f)
@@ -88,7 +92,7 @@ void yield_probe_ends(struct flow *f)
  * that of all together the path's, c; sending s > r in a probe brings d = c s / (c - r + s). So
  * our share r / c is r (s - d) / (d (s - r)).
  */
-void yield_measure(struct flow *f, const struct rate_sample *rs)
+bool yield_measure(struct flow *f, const struct rate_sample *rs)
 {
 	struct bbr *b = &f->tx.bbr;
 	struct bbr_probe *p = &b->probe;
@@ -96,21 +100,22 @@ void yield_measure(struct flow *f, const struct rate_sample *rs)
 	double r = p->before, s = p->rate, d;
 
 	if (!rs->any || rs->prior_delivered < p->from)
-		return;
+		return false;
 	if (p->got_ns == 0) { /* the first of the probe's packets has arrived */
 		p->got = f->tx.delivered;
 		p->got_ns = now;
 	}
 	if (rs->prior_delivered < p->to)
-		return;
+		return false;
 	p->from = UINT64_MAX;
 	if (r <= 0 || now == p->got_ns)
-		return;
+		return false;
 	d = (double)(f->tx.delivered - p->got) / (double)(now - p->got_ns);
 	if (s > r * (100 + EXCESS_PERCENT) / 100)
 		b->has_half = 2 * r * (s - d) >= d * (s - r);
 	if (b->has_half && yield_holds_out(f))
 		b->hold_out_ns = now;
+	return true;
 }
 
 void yield_judge(struct flow *f)

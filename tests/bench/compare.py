@@ -42,8 +42,9 @@ SHARED_ROUNDS = (ROUNDS + 2) // 3
 WAYS = (("up", ()), ("down", ("-R",)))
 STREAMS = (("up, 1 stream", ()), ("down, 1 stream", ("-R",)),
            ("up, 8 streams", ("-P", "8")), ("down, 8 streams", ("-P", "8", "-R")))
-PATHS = (  # round trip in ms, loss in %, Mbit/s, queue in packets
-    (40, 0, 0, 0), (40, 0.1, 0, 0), (40, 1, 0, 0), (200, 0, 0, 0), (200, 0.1, 0, 0), (200, 1, 0, 0), (40, 0, 50, 100))
+PATHS = (  # round trip in ms, loss in %, Mbit/s, queue in packets or a policer's bucket in KiB
+    (40, 0, 0, 0), (40, 0.1, 0, 0), (40, 1, 0, 0), (200, 0, 0, 0), (200, 0.1, 0, 0), (200, 1, 0, 0), (40, 0, 50, 100),
+    (40, 0, 50, "64K"))
 
 
 def throughput(w, tun):
@@ -218,6 +219,10 @@ def end_relays(*relays):
         child.wait()
 
 
+def buffer(queue):
+    return f"{queue} packets" if isinstance(queue, int) else f"policer of {queue}iB"
+
+
 def mbit(w, argv, *options):
     return iperf3(w, argv, "10.9.0.1", *options)["sum_received"]["bits_per_second"] / 1e6
 
@@ -239,12 +244,12 @@ def lossy(w, tun):
             for _ in range(ROUNDS):
                 ours.append(mbit(w, client.argv, *options))
                 theirs.append(mbit(w, tun.argv, *options))
-            bottleneck = f", {rate} Mbit/s, {queue} packets" if rate else ""
+            bottleneck = f", {rate} Mbit/s, {buffer(queue)}" if rate else ""
             row(f"{rtt} ms, {loss} % loss{bottleneck}, {name}",
                 f"{median(ours):.0f} Mbit/s; Linux (BBR) over wireguard-go {median(theirs):.0f}; "
                 f"ratio {median(ours) / median(theirs):.2f}")
             for who, values in (("wgwrap", ours), ("Linux (BBR) over wireguard-go", theirs)):
-                bar(f"Lossy paths, {name}, Mbit/s", f"{rtt} ms, {loss} %{bottleneck and ', 50M'}", who, median(values))
+                bar(f"Lossy paths, {name}, Mbit/s", f"{rtt} ms, {loss} %{bottleneck}", who, median(values))
         client.close()
         end_relays(*relays)
     shared(w, tun, conf)

@@ -2,13 +2,14 @@
 /*
  * relay.c - a path with delay, loss and a bottleneck, for UDP
  *
- * usage: relay DELAY-MS LOSS-PERCENT RATE-MBIT QUEUE-PACKETS ADDRESS PORT TO-ADDRESS TO-PORT ...
+ * usage: relay DELAY-MS LOSS-PERCENT RATE-MBIT QUEUE ADDRESS PORT TO-ADDRESS TO-PORT ...
  *
  * Carries datagrams between the last client that sent to ADDRESS:PORT and TO-ADDRESS:TO-PORT, in
  * both directions alike: each is lost with the given probability; what is not lost waits for the
- * bottleneck (RATE 0: none), is dropped when QUEUE-PACKETS wait there already, and arrives DELAY
- * later. Several pairs of addresses share all that. Prints "ready", and at SIGTERM how many
- * datagrams each direction carried, lost and dropped.
+ * bottleneck (RATE 0: none), is dropped when QUEUE packets wait there already, and arrives DELAY
+ * later. With a K behind it, QUEUE is the size of a policer's bucket in KiB: nothing waits, and
+ * what the bucket has no tokens for is dropped. Several pairs of addresses share all that. Prints
+ * "ready", and at SIGTERM how many datagrams each direction carried, lost and dropped.
  *
  * A path costs its users nothing, so this one should cost little: what arrives together is taken by
  * one call (UDP_GRO), and so leaves what is due together (UDP_SEGMENT).
@@ -62,12 +63,13 @@ struct direction {
 	struct slot *ring;
 	uint32_t head, tail; /* head: next to leave; both run freely */
 	uint32_t queued;     /* first that the bottleneck has not sent */
-	uint64_t free_at_ns; /* when the bottleneck has sent all that it has */
+	uint64_t free_at_ns; /* when the bottleneck has sent all that it has; a policer's bucket is
+				full when that is as long ago as its bytes take */
 	uint64_t carried, lost, dropped;
 };
 
 struct path {
-	uint64_t delay_ns, loss_2_32, rate_bit_s, queue;
+	uint64_t delay_ns, loss_2_32, rate_bit_s, queue, bucket_ns;
 	uint64_t random;
 };
 
@@ -96,6 +98,11 @@ static uint32_t draw(struct path *p)
 	return (uint32_t)(p->random * UINT64_C(0x2545f4914f6cdd1d) >> 32);
 }
 
+static uint64_t time_of(const struct path *p, uint64_t bytes)
+{
+	return bytes * 8 * 1000000000 / p->rate_bit_s;
+}
+
 /* How many wait for the bottleneck, whatever their size */
 static uint32_t waiting(const struct path *p, struct direction *d, uint64_t now)
 {
@@ -110,22 +117,24 @@ static uint32_t waiting(const struct path *p, struct direction *d, uint64_t now)
 static void enter(struct path *p, struct direction *d, uint32_t len, uint64_t now)
 {
 	struct slot *s = &d->ring[d->tail % SLOTS];
-	uint64_t start = d->free_at_ns > now ? d->free_at_ns : now;
-	uint64_t bits = (uint64_t)(len + WIRE_OVERHEAD_BYTES) * 8;
+	uint64_t earliest = now - p->bucket_ns, leaves = now;
+	uint64_t start = d->free_at_ns > earliest ? d->free_at_ns : earliest;
 
 	if (draw(p) < p->loss_2_32) {
 		d->lost++;
 		return;
 	}
 	if (p->rate_bit_s) {
-		if (waiting(p, d, now) >= p->queue) {
+		uint64_t end = start + time_of(p, len + WIRE_OVERHEAD_BYTES);
+
+		if (p->bucket_ns ? end > now : waiting(p, d, now) >= p->queue) {
 			d->dropped++;
 			return;
 		}
-		d->free_at_ns = start + bits * 1000000000 / p->rate_bit_s;
-		start = d->free_at_ns;
+		d->free_at_ns = end;
+		leaves = p->bucket_ns ? now : end;
 	}
-	s->due_ns = start + p->delay_ns;
+	s->due_ns = leaves + p->delay_ns;
 	s->len = len;
 	d->tail++;
 }
@@ -339,7 +348,7 @@ int main(int argc, char **argv)
 	int n_ways = (argc - 1 - PATH_ARGS) / WAY_ARGS;
 
 	if (n_ways < 1 || n_ways > WAYS_MAX || argc != 1 + PATH_ARGS + n_ways * WAY_ARGS) {
-		fprintf(stderr, "usage: relay DELAY-MS LOSS-PERCENT RATE-MBIT QUEUE-PACKETS "
+		fprintf(stderr, "usage: relay DELAY-MS LOSS-PERCENT RATE-MBIT QUEUE "
 				"ADDRESS PORT TO-ADDRESS TO-PORT ...\n");
 		return 2;
 	}
@@ -350,6 +359,8 @@ int main(int argc, char **argv)
 		.queue = (uint64_t)atoll(argv[4]),
 		.random = UINT64_C(0x9e3779b97f4a7c15),
 	};
+	if (strchr(argv[4], 'K') && path.rate_bit_s)
+		path.bucket_ns = time_of(&path, path.queue << 10);
 	for (int i = 0; i < n_ways; i++)
 		open_way(&ways[i], argv + 1 + PATH_ARGS + i * WAY_ARGS);
 	signal(SIGTERM, end);

@@ -78,6 +78,7 @@ enum {
 struct path {
 	double rate_mbit; /* 0: unlimited */
 	unsigned int queue_packets;
+	unsigned int bucket_bytes; /* no queue but a policer: a token bucket of that size */
 	double delay_ms, loss, reorder, reorder_ms;
 	double batch_ms;	    /* what arrives within one leaves the wire together */
 	double longer_s, longer_ms; /* from then on the delay is so much longer */
@@ -205,25 +206,35 @@ static struct packet *pop(void)
 	return top;
 }
 
-/* Queue, serialisation, loss behind the bottleneck, delay; NULL: it does not arrive */
+/* A queue's packets leave at its rate; a policer lets pass at once what its bucket has tokens for,
+ * which is full when the link has been free for as long as its bytes take. False: dropped */
+static bool passes(struct end *e, const struct path *path, size_t len, uint64_t *leaves)
+{
+	double ns_per_byte = 8000 / path->rate_mbit;
+	uint64_t took = (uint64_t)((double)len * ns_per_byte);
+	uint64_t queue = (uint64_t)(path->queue_packets * MTU * ns_per_byte);
+	uint64_t bucket = (uint64_t)(path->bucket_bytes * ns_per_byte);
+
+	if (e->busy_until + bucket < sim.now)
+		e->busy_until = sim.now - bucket;
+	if (bucket > 0 ? e->busy_until + took > sim.now : e->busy_until > sim.now + queue)
+		return false;
+	e->busy_until += took;
+	if (bucket == 0)
+		*leaves = e->busy_until;
+	return true;
+}
+
+/* Queue or policer, loss behind the bottleneck, delay; NULL: it does not arrive */
 static struct packet *carry(struct end *e, size_t len)
 {
 	const struct path *path = e->is_far ? &sim.scenario->acks : &sim.scenario->data;
 	uint64_t leaves = sim.now;
 	struct packet *p;
 
-	if (path->rate_mbit > 0) {
-		uint64_t took = (uint64_t)((double)len * 8000 / path->rate_mbit);
-		uint64_t longest = (uint64_t)(path->queue_packets * MTU * 8000.0 / path->rate_mbit);
-
-		if (e->busy_until < sim.now)
-			e->busy_until = sim.now;
-		if (e->busy_until - sim.now > longest) {
-			sim.dropped++;
-			return NULL;
-		}
-		e->busy_until += took;
-		leaves = e->busy_until;
+	if (path->rate_mbit > 0 && !passes(e, path, len, &leaves)) {
+		sim.dropped++;
+		return NULL;
 	}
 	if (chance(path->loss))
 		return NULL;
@@ -611,6 +622,10 @@ static void run(const struct scenario *sc, uint64_t seed, struct result *r, bool
 		 .delay_ms = (ms) / 2.0,                                                           \
 		 .loss = (share)},                                                                 \
 	.acks = {.delay_ms = (ms) / 2.0}
+/* Drops what is faster for longer than its bucket of @bytes lasts */
+#define POLICER(rate, bytes, ms)                                                                   \
+	.data = {.rate_mbit = (rate), .bucket_bytes = (bytes), .delay_ms = (ms) / 2.0},            \
+	.acks = {.delay_ms = (ms) / 2.0}
 #define ONE(cc, s) .n_flows = 1, .seconds = (s), .sender = {cc}
 #define TWO(a, b, s)                                                                               \
 	.n_flows = 2, .seconds = (s), .sender = {a, b}, .start_s = {0, 2}, .measure_from_s = 5
@@ -656,6 +671,18 @@ static const struct scenario scenarios[] = {
 	 .data.longer_s = 10, .data.longer_ms = 1000, .measure_from_s = 20, .bound_all = 0.5},
 	{"the same, 2 s later", PATH(100, 1000, 40, 0), ONE(FLOW_BBR, 40), .data.longer_s = 12,
 	 .data.longer_ms = 1000, .measure_from_s = 24, .bound_all = 0.4},
+	{"50M, policer of 64 KiB", POLICER(50, 65536, 40), ONE(FLOW_BBR, 20), .bound_all = 0.85,
+	 .bound_dropped = 5000},
+	{"50M, policer of 610 KiB", POLICER(50, 625000, 40), ONE(FLOW_BBR, 20), .bound_all = 0.9,
+	 .bound_dropped = 10500},
+	{"the same, loss 1%", POLICER(50, 625000, 40), ONE(FLOW_BBR, 20), .data.loss = 0.01,
+	 .bound_all = 0.85, .bound_dropped = 10500},
+	{"policer: BBR, Linux BBR", POLICER(50, 65536, 40), TWO(FLOW_BBR, LINUX_BBR, 40),
+	 .bound_all = 0.9, .bound_one = 0.22},
+	{"policer: Linux BBR, BBR", POLICER(50, 65536, 40), TWO(LINUX_BBR, FLOW_BBR, 40),
+	 .bound_all = 0.9, .bound_one = 0.22},
+	{"policer: BBR, BBR", POLICER(50, 65536, 40), TWO(FLOW_BBR, FLOW_BBR, 40), .bound_all = 0.9,
+	 .bound_one = 0.3, .bound_dropped = 22000},
 	{"50M: BBR, BBR", PATH(50, 100, 40, 0), TWO(FLOW_BBR, FLOW_BBR, 40), .bound_all = 0.9,
 	 .bound_one = 0.15},
 	{"50M: CUBIC, BBR", PATH(50, 100, 40, 0), TWO(FLOW_CUBIC, FLOW_BBR, 40), .bound_all = 0.9,
