@@ -53,8 +53,10 @@ static void isolation(void)
 /** machine() - what does not depend on the program; Return: exit status */
 static int machine(struct wgw_capture_probe *probe)
 {
-	int err = wgw_capture_probe(probe);
+	struct wgw_capture_trial trial = {0};
+	int err = wgw_capture_probe(&trial, probe);
 
+	wgw_capture_probe_end(&trial);
 	if (err) {
 		cmd_say("cannot start a process: %s", strerror(-err));
 		return CMD_FAILED;

@@ -189,10 +189,6 @@ int main(int argc, char **argv)
 {
 	const struct command *command;
 
-	if (sodium_init() < 0) {
-		cmd_say("libsodium does not start");
-		return WGW_EXIT_FAILED;
-	}
 	if (argc < 2) {
 		cmd_say("usage: wgwrap -c CONF COMMAND [ARG...]; see \"wgwrap help\"");
 		return WGW_EXIT_FAILED;
@@ -202,5 +198,9 @@ int main(int argc, char **argv)
 	command = find(argv[1]);
 	if (!command)
 		return not_a_command(argv[1]);
+	if (command->run != cmd_run && sodium_init() < 0) { /* run does, beside something else */
+		cmd_say("libsodium does not start");
+		return WGW_EXIT_FAILED;
+	}
 	return command->run(argc - 1, argv + 1);
 }

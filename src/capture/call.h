@@ -98,6 +98,10 @@ typedef long wgw_call_handler(struct wgw_call *c);
 
 /* ---- listener.c ---- */
 
+/* Who is woken by a notification or by its answer runs where the other one ran, which sleeps then:
+ * waking another processor costs more. Without effect before Linux 6.6. */
+void wgw_listener_wake_here(int listener);
+
 /* Whether the program still waits. What was learnt about @tid is only then about that thread. */
 bool wgw_call_valid(const struct wgw_call *c);
 /* Waits until @events or a hang-up happen on @c->fd, without the socket's lock.

@@ -49,9 +49,27 @@ struct wgw_capture_probe {
 	bool nested;
 };
 
-/* Tries every primitive once in a child. The caller must not hold secrets: the child is dumpable.
- * Returns 0, or -errno: there is no child to try on. */
-int wgw_capture_probe(struct wgw_capture_probe *probe);
+/**
+ * struct wgw_capture_trial - a probe that is under way
+ * @child:	Its child, which shares our memory; 0: there is none (any more)
+ * @pidfd, @pipe: that child, and where it tells its listener's number
+ */
+struct wgw_capture_trial {
+	pid_t child;
+	int pidfd, pipe[2];
+};
+
+/*
+ * Tries every primitive once in a child. The caller must not hold secrets from the beginning to the
+ * end of wgw_capture_probe(): the child is dumpable. Descriptors 0 to 2 must be open.
+ * wgw_capture_probe_begin() starts the child, which works beside us; without it, and in all cases
+ * in which it cannot, wgw_capture_probe() does, which waits for what it finds. @trial: zeroed, or
+ * begun. Returns 0, or -errno: there is no child to try on. wgw_capture_probe_end() waits for the
+ * child's end, which is near by then.
+ */
+void wgw_capture_probe_begin(struct wgw_capture_trial *trial);
+int wgw_capture_probe(struct wgw_capture_trial *trial, struct wgw_capture_probe *probe);
+void wgw_capture_probe_end(struct wgw_capture_trial *trial);
 
 /* ---- listener.c ---- */
 

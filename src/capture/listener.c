@@ -318,6 +318,19 @@ static bool enter_idle(struct wgw_capture *k)
 	return stay;
 }
 
+/* Linux 6.6, and newer than some headers. */
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#endif
+#ifndef SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
+void wgw_listener_wake_here(int listener)
+{
+	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+}
+
 /** receive() - the next notification; false: there will be none */
 static bool receive(const struct wgw_capture *k, struct seccomp_notif *n, size_t size)
 {
@@ -387,6 +400,7 @@ struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 	if (!k)
 		return NULL;
 	k->listener = options->listener;
+	wgw_listener_wake_here(k->listener);
 	pthread_mutex_init(&k->lock, NULL);
 	if (!wgw_repr_session_parse(&k->session, options->session)) {
 		errno = EINVAL;

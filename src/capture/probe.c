@@ -177,34 +177,52 @@ static void round_trip(int listener, struct wgw_capture_probe *probe)
 		close(fd);
 }
 
-/** hand_over() - starts a child whose calls are reported. @memory: CLONE_VM, or 0 for its own.
- * @listener: its listener, or the -errno that it got. Return: its process id, or -errno when there
- * is none. A debugger must not see who shares our memory: it takes its breakpoints out of children
- * that it lets go, and so out of us. */
-static pid_t hand_over(int memory, int *listener)
+/** start_child() - starts a child whose calls are reported. @memory: CLONE_VM, or 0 for its own.
+ * Return: 0, or -errno when there is none. A debugger must not see who shares our memory: it takes
+ * its breakpoints out of children that it lets go, and so out of us. */
+static int start_child(int memory, struct wgw_capture_trial *t)
 {
 	_Alignas(STACK_ALIGN_BYTES) static char stack[STACK_BYTES];
-	int ends[2], pidfd = -1;
-	pid_t pid;
+	int err;
 
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+	if (pipe2(t->pipe, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
-	pid = clone(child, stack + sizeof(stack),
-		    memory | (memory ? CLONE_UNTRACED : 0) | CLONE_FILES | CLONE_PIDFD | SIGCHLD,
-		    (void *)(intptr_t)ends[1], &pidfd);
-	if (pid < 0)
-		pid = -errno;
+	t->child =
+		clone(child, stack + sizeof(stack),
+		      memory | (memory ? CLONE_UNTRACED : 0) | CLONE_FILES | CLONE_PIDFD | SIGCHLD,
+		      (void *)(intptr_t)t->pipe[1], &t->pidfd);
+	if (t->child > 0)
+		return 0;
+	err = -errno;
+	t->child = 0;
+	close(t->pipe[0]);
+	close(t->pipe[1]);
+	return err;
+}
+
+/** await_listener() - the listener of the child, or the -errno that it got */
+static int await_listener(struct wgw_capture_trial *t)
+{
 	/* its end is not seen by the pipe, whose other end is in our table, too */
-	struct pollfd p[] = {{.fd = ends[0], .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
-	while (pid > 0 && poll(p, 2, -1) < 0 && errno == EINTR)
+	struct pollfd p[] = {{.fd = t->pipe[0], .events = POLLIN},
+			     {.fd = t->pidfd, .events = POLLIN}};
+	int listener;
+
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
 		;
-	if (pid < 0 || read(ends[0], listener, sizeof(*listener)) != (ssize_t)sizeof(*listener))
-		*listener = -EIO;
-	if (pidfd >= 0)
-		close(pidfd);
-	close(ends[0]);
-	close(ends[1]);
-	return pid;
+	if (read(t->pipe[0], &listener, sizeof(listener)) != (ssize_t)sizeof(listener))
+		listener = -EIO;
+	close(t->pidfd);
+	close(t->pipe[0]);
+	close(t->pipe[1]);
+	return listener;
+}
+
+void wgw_capture_probe_end(struct wgw_capture_trial *t)
+{
+	if (t->child)
+		wait_status(t->child);
+	t->child = 0;
 }
 
 /** without_listener() - what there is when calls are not reported, because of @why and @reason;
@@ -221,33 +239,35 @@ static int without_listener(struct wgw_capture_probe *probe, const char *why, in
 	return err;
 }
 
-/** supervise_child() - @memory: as in hand_over(). @refused: the errno that the child got instead
- * of a listener, or 0. Return: 0, or -errno when there is no child */
-static int supervise_child(int memory, struct wgw_capture_probe *probe, int *refused)
+/** supervise_child() - answers the child's calls. @refused: the errno that it got instead of a
+ * listener, or 0 */
+static void supervise_child(struct wgw_capture_trial *t, struct wgw_capture_probe *probe,
+			    int *refused)
 {
-	int listener;
-	pid_t pid = hand_over(memory, &listener);
+	int listener = await_listener(t);
 
-	if (pid < 0)
-		return pid;
 	*probe = (struct wgw_capture_probe){.level = WGW_CAPTURE_SUPERVISED,
 					    .nested = listener == -EBUSY};
 	*refused = listener < 0 ? -listener : 0;
-	if (listener >= 0) {
-		round_trip(listener, probe);
-		close(listener); /* what the child still waits for then fails */
-	}
-	wait_status(pid);
-	return 0;
+	if (listener < 0)
+		return;
+	wgw_listener_wake_here(listener);
+	round_trip(listener, probe);
+	close(listener); /* what the child still waits for then fails */
 }
 
 static int probe_here(struct wgw_capture_probe *probe)
 {
-	int refused, err = supervise_child(0, probe, &refused);
+	struct wgw_capture_trial t = {0};
+	int refused, err = start_child(0, &t);
 
-	/* a child less where it is not refused: what reports calls is a filter, too */
-	if (err || !refused)
+	if (err)
 		return err;
+	supervise_child(&t, probe, &refused);
+	wgw_capture_probe_end(&t);
+	/* a child less where it is not refused: what reports calls is a filter, too */
+	if (!refused)
+		return 0;
 	return without_listener(probe,
 				probe->nested ? "another wgwrap, or something like it, "
 						"supervises this process"
@@ -255,17 +275,30 @@ static int probe_here(struct wgw_capture_probe *probe)
 				refused);
 }
 
-/** probe_in_our_memory() - whether all works, with a child for which no memory is copied. Reading
- * its memory is reading our own, for which the kernel asks no permission; pidfd_getfd(2) needs the
- * same one (PTRACE_MODE_ATTACH_REALCREDS), so that must work, too. The child must not have to
- * change whether we are dumpable. */
-static bool probe_in_our_memory(struct wgw_capture_probe *probe)
+/* Where all works with it, a child for which no memory is copied is enough. Reading its memory is
+ * reading our own, for which the kernel asks no permission; pidfd_getfd(2) needs the same one
+ * (PTRACE_MODE_ATTACH_REALCREDS), so that must work, too. The child must not have to change whether
+ * we are dumpable. Not under a filter: before Linux 5.16, who dumps core ends all who share its
+ * memory. */
+void wgw_capture_probe_begin(struct wgw_capture_trial *t)
+{
+	*t = (struct wgw_capture_trial){0};
+	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER &&
+	    prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
+		(void)start_child(CLONE_VM, t);
+}
+
+/** works_in_our_memory() - whether the child that was begun found all to work. It has told all that
+ * it will, and dumpable it has no part in any more, so it need not be waited for here. */
+static bool works_in_our_memory(struct wgw_capture_trial *t, struct wgw_capture_probe *probe)
 {
 	int refused;
 
-	return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1 &&
-	       supervise_child(CLONE_VM, probe, &refused) == 0 && !refused &&
-	       probe->level == WGW_CAPTURE_SUPERVISED && !probe->without_getfd;
+	supervise_child(t, probe, &refused);
+	if (!refused && probe->level == WGW_CAPTURE_SUPERVISED && !probe->without_getfd)
+		return true;
+	wgw_capture_probe_end(t);
+	return false;
 }
 
 /** probe_apart() - in a child, whose end by a signal is an answer, too */
@@ -302,10 +335,12 @@ static int probe_apart(struct wgw_capture_probe *probe)
 		probe, "a filter around wgwrap kills who looks into other processes", EPERM);
 }
 
-int wgw_capture_probe(struct wgw_capture_probe *probe)
+int wgw_capture_probe(struct wgw_capture_trial *t, struct wgw_capture_probe *probe)
 {
-	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER)
-		return probe_apart(probe);
-	/* not under a filter: before Linux 5.16, who dumps core ends all who share its memory */
-	return probe_in_our_memory(probe) ? 0 : probe_here(probe);
+	if (!t->child)
+		wgw_capture_probe_begin(t);
+	if (t->child && works_in_our_memory(t, probe))
+		return 0;
+	return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER ? probe_apart(probe)
+									: probe_here(probe);
 }

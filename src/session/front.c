@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -329,8 +330,17 @@ out:
 	return status;
 }
 
+static bool has_sodium(void)
+{
+	if (sodium_init() >= 0)
+		return true;
+	wgw_say(WGW_SAY_ERROR, "libsodium does not start");
+	return false;
+}
+
 int wgw_run(const struct wgw_run_options *options)
 {
+	struct wgw_capture_trial trial;
 	struct wgw_capture_probe capture;
 	struct wgw_inherited in;
 	struct wgw_config *config;
@@ -339,18 +349,18 @@ int wgw_run(const struct wgw_run_options *options)
 
 	if (wgw_inherited_take(&in))
 		return WGW_EXIT_FAILED;
+	/* over before anything secret is read; what needs none is done meanwhile */
+	wgw_capture_probe_begin(&trial);
 	wgw_front_heed_signals();
-	if (wgw_say_init(options) || wgw_front_refuse_privileged() ||
-	    wgw_inherited_check(&in, options))
-		return WGW_EXIT_FAILED;
-	/* before anything secret is read */
-	if (wgw_capture_choose(options, &capture))
+	if (wgw_say_init(options) || !has_sodium() || wgw_front_refuse_privileged() ||
+	    wgw_inherited_check(&in, options) || wgw_capture_choose(options, &trial, &capture))
 		return WGW_EXIT_FAILED;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	config = read_config(options);
 	if (!config)
 		return WGW_EXIT_FAILED;
 	status = wgw_find_command(options->command[0], &capture, &path);
+	wgw_capture_probe_end(&trial);
 	if (status == 0)
 		status = run_config(options, &in, config, &capture);
 	free(path);

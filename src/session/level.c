@@ -28,9 +28,10 @@ static int apply_mode(const struct wgw_run_options *options, struct wgw_capture_
 	}
 }
 
-int wgw_capture_choose(const struct wgw_run_options *options, struct wgw_capture_probe *probe)
+int wgw_capture_choose(const struct wgw_run_options *options, struct wgw_capture_trial *trial,
+		       struct wgw_capture_probe *probe)
 {
-	int err = wgw_capture_probe(probe);
+	int err = wgw_capture_probe(trial, probe);
 
 	if (err) {
 		wgw_say(WGW_SAY_ERROR, "cannot start a process: %s", strerror(-err));

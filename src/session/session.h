@@ -287,7 +287,8 @@ void wgw_environ_warn(void);
 
 /* Finds out how the command will be captured, as @options want it. The caller must not hold
  * secrets. Returns 0, or -1 after an error was said. */
-int wgw_capture_choose(const struct wgw_run_options *options, struct wgw_capture_probe *probe);
+int wgw_capture_choose(const struct wgw_run_options *options, struct wgw_capture_trial *trial,
+		       struct wgw_capture_probe *probe);
 
 /* ---- command.c ---- */
 

@@ -491,10 +491,11 @@ END_TEST
 int main(void)
 {
 	struct wgw_capture_probe probe;
+	struct wgw_capture_trial trial = {0};
 	TCase *t = tcase_create("calls");
 	Suite *s = suite_create("capture");
 
-	if (wgw_capture_probe(&probe))
+	if (wgw_capture_probe(&trial, &probe))
 		return 1;
 	if (probe.level != WGW_CAPTURE_SUPERVISED || probe.without_getfd) {
 		printf("%s\n", probe.why[0] ? probe.why : "pidfd_getfd is refused");

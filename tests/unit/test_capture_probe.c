@@ -19,6 +19,7 @@ enum { FAILED = 100, CHANGED = 101 };
 static int limited(__rlimit_resource_t which, rlim_t value)
 {
 	struct wgw_capture_probe probe;
+	struct wgw_capture_trial trial = {0};
 	struct rlimit limit = {value, value};
 	pid_t pid = fork();
 	int status;
@@ -30,7 +31,7 @@ static int limited(__rlimit_resource_t which, rlim_t value)
 			_exit(255);
 		if (setrlimit(which, &limit))
 			_exit(254);
-		_exit(-wgw_capture_probe(&probe));
+		_exit(-wgw_capture_probe(&trial, &probe));
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFEXITED(status));
@@ -54,12 +55,13 @@ END_TEST
 static int level_when_dumpable(int dumpable)
 {
 	struct wgw_capture_probe probe;
+	struct wgw_capture_trial trial = {0};
 	pid_t pid = fork();
 	int status;
 
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
-		if (prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0) || wgw_capture_probe(&probe))
+		if (prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0) || wgw_capture_probe(&trial, &probe))
 			_exit(FAILED);
 		if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != dumpable)
 			_exit(CHANGED);
@@ -79,6 +81,35 @@ START_TEST(memory_that_must_not_be_read_stays_so_and_the_answer_is_the_same)
 }
 END_TEST
 
+/* The child may be on its way out still. */
+START_TEST(memory_that_is_closed_after_the_answer_stays_closed)
+{
+	enum { ROUNDS = 20 };
+	int status;
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	for (int i = 0; pid == 0 && i < ROUNDS; i++) {
+		struct wgw_capture_probe probe;
+		struct wgw_capture_trial trial;
+
+		if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+			_exit(FAILED);
+		wgw_capture_probe_begin(&trial);
+		if (wgw_capture_probe(&trial, &probe) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+			_exit(FAILED);
+		wgw_capture_probe_end(&trial);
+		if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+			_exit(CHANGED);
+	}
+	if (pid == 0)
+		_exit(waitpid(-1, NULL, WNOHANG) == -1 ? 0 : FAILED); /* none is left */
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("capture-probe");
@@ -89,6 +120,7 @@ int main(void)
 	suite_add_tcase(s, t);
 	t = tcase_create("memory");
 	tcase_add_test(t, memory_that_must_not_be_read_stays_so_and_the_answer_is_the_same);
+	tcase_add_test(t, memory_that_is_closed_after_the_answer_stays_closed);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
