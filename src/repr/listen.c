@@ -23,6 +23,7 @@ enum {
 	LISTENER_MODE = 0666,		/* who may connect: whoever holds the O_PATH descriptor */
 	OTHER_LISTEN_MS = 10000,	/* how long another process's listen may be under way */
 	OTHER_LISTEN_NAP_MS = 1,
+	SIN6_LEN_RFC2133 = 24, /* struct sockaddr_in6 without sin6_scope_id */
 };
 
 static uint32_t bind_flags(int fd, uint64_t tag)
@@ -57,8 +58,12 @@ static int read_bind_addr(uint64_t tag, const void *sa, socklen_t len, struct st
 	if (!(tag & WGW_TAG_V6) && copy.ss_family == AF_UNSPEC &&
 	    memcmp((const char *)&copy + 4, zero, sizeof(zero)) == 0)
 		copy.ss_family = AF_INET;
-	if ((tag & WGW_TAG_V6) && len >= 24 && copy.ss_family != AF_INET6)
-		return -EAFNOSUPPORT;
+	if (tag & WGW_TAG_V6) { /* inet6_bind() */
+		if (len < SIN6_LEN_RFC2133)
+			return -EINVAL;
+		if (copy.ss_family != AF_INET6)
+			return -EAFNOSUPPORT;
+	}
 	rc = wgw_repr_addr_read(tag, &copy, len, addr);
 	return rc == -ENETUNREACH ? -EINVAL : rc;
 }

@@ -45,6 +45,7 @@ CASE(bind_arguments)
 	did("the wildcard without a family", bind(fd, &a.any, len));
 	make_address(&a, self(false), 0);
 	did("v4 on a v6 socket", bind(fd6, &a.any, sizeof(a.in6)));
+	did("v4 on a v6 socket, by its own length", bind(fd6, &a.any, sizeof(a.in)));
 	fd = tcp_socket(false, 0);
 	a.any.sa_family = AF_UNSPEC;
 	did("an address without a family", bind(fd, &a.any, len));
