@@ -387,12 +387,14 @@ void wgw_resolve_reverse(struct wgw_resolver *r, struct wgw_session *s,
 			 const struct stack_addr *addr,
 			 void (*done)(void *arg, int eai, const char *name), void *arg)
 {
-	bool v4 = stack_addr_is_v4(addr);
-	struct dns_channel *ch = wgw_session_dns_is_system(s) ? NULL : channel_of(r, s);
+	bool v4 = stack_addr_is_v4(addr), system = wgw_session_dns_is_system(s);
+	struct dns_channel *ch = system ? NULL : channel_of(r, s);
 	struct reverse *q = ch ? malloc(sizeof(*q)) : NULL;
 
 	if (!q) {
-		done(arg, EAI_AGAIN, NULL);
+		/* The host's resolver is asked for addresses only. "No such name" is what lets
+		 * getnameinfo() answer with the number. */
+		done(arg, system ? EAI_NONAME : EAI_AGAIN, NULL);
 		return;
 	}
 	*q = (struct reverse){done, arg};

@@ -381,6 +381,20 @@ START_TEST(host_resolver_is_asked_when_the_session_wants_it)
 }
 END_TEST
 
+/* so that getnameinfo() goes on with the number, as for an address without a name */
+START_TEST(host_resolver_knows_no_names_of_addresses)
+{
+	start();
+	fake_session.system_dns = true;
+	wgw_resolve_reverse(fake_tunnel.resolver, &fake_session, &fake_session.dns[0], on_name,
+			    NULL);
+	fake_run(20);
+	ck_assert_uint_eq(got.calls, 1);
+	ck_assert_int_eq(got.eai, EAI_NONAME);
+	ck_assert_uint_eq(queries, 0);
+}
+END_TEST
+
 START_TEST(addresses_have_names)
 {
 	start();
@@ -442,6 +456,7 @@ static Suite *suite(void)
 	tcase_add_test(t, end_of_the_session_answers_what_is_open);
 	tcase_add_test(t, without_servers_it_says_so);
 	tcase_add_test(t, host_resolver_is_asked_when_the_session_wants_it);
+	tcase_add_test(t, host_resolver_knows_no_names_of_addresses);
 	tcase_add_test(t, addresses_have_names);
 	tcase_add_test(t, raw_query_gives_the_response_as_it_is);
 	tcase_add_test(t, order_puts_the_reachable_first_and_is_stable);
