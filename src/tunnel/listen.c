@@ -18,7 +18,9 @@
  *
  * The kernel does not say that an application closed its listener. But a connect of the wrong type
  * tells, without the application noticing: EPROTOTYPE: it is there, ECONNREFUSED: it is gone. That
- * is asked at each SYN, on every conflict, and of every listener each second.
+ * is asked at each SYN, on every conflict, and of all listeners from time to time: each second while
+ * one is on the host's loopback, where the kernel answers SYNs, or when one has just come or gone;
+ * else less and less often, so that an idle server wakes nobody.
  *
  * Nor would an application notice that its listener is known to nobody any more, when this process
  * has died and another came. So the session's supervisor keeps a copy of each O_PATH descriptor
@@ -179,10 +181,19 @@ static void listener_close(struct wgw_listener *l)
 	wgw_job_queue(s, &l->job);
 }
 
-static void probe_due(struct wgw_timer *timer)
+static void look_again(struct wgw_sockets *s, uint32_t wait_ms)
 {
-	struct wgw_sockets *s = wgw_container(timer, struct wgw_sockets, listener_timer);
-	bool any = false;
+	uint64_t due = wgw_clock_ns() + wait_ms * WGW_MS_NS;
+
+	s->listener_wait_ms = wait_ms;
+	if (!s->listener_timer.slot || s->listener_timer.deadline > due)
+		wgw_timer_set(s->t->loop, &s->listener_timer, due);
+}
+
+void wgw_listen_look(struct wgw_sockets *s)
+{
+	uint32_t wait_ms = s->listener_wait_ms * 2;
+	bool any = false, soon = false;
 
 	for (size_t i = 0; i < WGW_PORT_BUCKETS; i++) {
 		struct wgw_link *at = s->listeners[i].next;
@@ -191,15 +202,27 @@ static void probe_due(struct wgw_timer *timer)
 			struct wgw_listener *l = wgw_container(at, struct wgw_listener, link);
 
 			at = at->next;
-			if (is_alive(l))
+			if (is_alive(l)) {
 				any = true;
-			else
+				soon = soon || !l->port;
+			} else {
 				listener_close(l);
+				soon = true;
+			}
 		}
 	}
+	if (soon)
+		wait_ms = WGW_LISTENER_PROBE_MS;
+	else if (wait_ms > WGW_LISTENER_PROBE_LAST_MS)
+		wait_ms = WGW_LISTENER_PROBE_LAST_MS;
+	wgw_timer_cancel(s->t->loop, &s->listener_timer);
 	if (any)
-		wgw_timer_set(s->t->loop, timer,
-			      wgw_clock_ns() + WGW_LISTENER_PROBE_MS * WGW_MS_NS);
+		look_again(s, wait_ms);
+}
+
+static void probe_due(struct wgw_timer *timer)
+{
+	wgw_listen_look(wgw_container(timer, struct wgw_sockets, listener_timer));
 }
 
 void wgw_listen_session_over(struct wgw_sockets *s, struct wgw_session *session)
@@ -632,9 +655,7 @@ static int start(struct wgw_sockets *s, struct wgw_kept *kept, const struct wgw_
 	wgw_sock_insert(s, &l->sock);
 	wgw_list_append(bucket(s, l->local.port), &l->link);
 	give_to_supervisor(l, op->u.listen.backlog);
-	if (!s->listener_timer.slot)
-		wgw_timer_set(s->t->loop, &s->listener_timer,
-			      wgw_clock_ns() + WGW_LISTENER_PROBE_MS * WGW_MS_NS);
+	look_again(s, WGW_LISTENER_PROBE_MS);
 	return 0;
 }
 

@@ -98,6 +98,7 @@ char *wgw_report_flows(struct wgw_core *core)
 	if (!out)
 		return NULL;
 	if (core->t.sockets) {
+		wgw_listen_look(core->t.sockets);
 		put_listeners(out, core->t.sockets);
 		put_conns(out, core->t.sockets, wgw_clock_ns());
 		put_dgrams(out, core->t.sockets);

@@ -55,8 +55,9 @@ enum {
 	WGW_TAIL_MAX_BYTES =
 		16 * 1024 * 1024, /* kept for a slow reader after its connection ended */
 	WGW_PORT_BUCKETS = 256,
-	WGW_LISTENER_PROBE_MS = 1000, /* how soon a closed listener is noticed */
-	WGW_BACKLOG_RETRY_MS = 5,     /* first wait for a full backlog; doubled up to: */
+	WGW_LISTENER_PROBE_MS = 1000, /* how soon a closed listener is noticed; in the tunnel */
+	WGW_LISTENER_PROBE_LAST_MS = 32000, /* it is doubled up to this while none changes */
+	WGW_BACKLOG_RETRY_MS = 5,	    /* first wait for a full backlog; doubled up to: */
 	WGW_BACKLOG_RETRY_LAST_MS = 80,
 	WGW_BACKLOG_MS = 60000,		/* and given up after */
 	WGW_BACKLOG_WAITING_MAX = 8192, /* connections that wait for one backlog */
@@ -190,8 +191,9 @@ struct wgw_sockets {
 	struct wgw_link bound_ports[WGW_PORT_BUCKETS];	   /* wgw_kept.by_port */
 	struct wgw_link connected_ports[WGW_PORT_BUCKETS]; /* wgw_conn.by_port */
 	struct wgw_timer listener_timer;
-	uint64_t kept_next; /* when what is kept is next looked through */
-	int probe;	    /* finds out whether a listener is alive; see listen.c */
+	uint32_t listener_wait_ms; /* its last time */
+	uint64_t kept_next;	   /* when what is kept is next looked through */
+	int probe;		   /* finds out whether a listener is alive; see listen.c */
 };
 
 /* ---- sockets.c ---- */
@@ -476,6 +478,8 @@ void wgw_listen_withdrawn(struct wgw_sockets *s, struct wgw_session *session, ui
  * none, EAGAIN: its backlog is full. */
 int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
 		     const struct stack_addr *to, const struct stack_addr *from, int *fd);
+/* Closes the listeners that the application has closed; otherwise done from time to time. */
+void wgw_listen_look(struct wgw_sockets *s);
 /* Closes what the host's loopback has at @port for listeners that the application has closed.
  * Whether there was any. */
 bool wgw_listen_reap(struct wgw_sockets *s, uint16_t port);
