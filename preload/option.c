@@ -2,6 +2,8 @@
 /* option.c - getsockopt(2), setsockopt(2) */
 #include "preload/pre.h"
 
+#include <netinet/in.h>
+
 PRE_EXPORT int getsockopt(int fd, int level, int name, void *restrict value,
 			  socklen_t *restrict len)
 {
@@ -24,6 +26,9 @@ PRE_EXPORT int setsockopt(int fd, int level, int name, const void *value, sockle
 	if (!value && len)
 		return (int)pre_result(-EFAULT);
 	rc = wgw_repr_setsockopt(&pre_session, fd, tag, level, name, value, len);
+	if (rc == 0 && ((level == IPPROTO_IP && name == IP_RECVERR) ||
+			(level == IPPROTO_IPV6 && name == IPV6_RECVERR)))
+		pre_poll_errors();
 	if (tag & WGW_TAG_RAW)
 		pre_kind_changed(fd, tag);
 	return (int)pre_result(rc);

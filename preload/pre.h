@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -54,6 +55,8 @@ struct pre_next {
 	ssize_t (*writev)(int, const struct iovec *, int);
 	int (*fcntl)(int, int, ...);
 	int (*fcntl64)(int, int, ...);
+	int (*poll)(struct pollfd *, nfds_t, int);
+	int (*ppoll)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *);
 	int (*system)(const char *);
 	FILE *(*popen)(const char *, const char *);
 	int (*getnameinfo)(const struct sockaddr *, socklen_t, char *, socklen_t, char *, socklen_t,
@@ -119,6 +122,11 @@ void pre_kind_received(const struct msghdr *msg);
 /* Puts a fresh socket in the place of @fd, as wgw_repr_again() makes it, and reads its tag. 0 or
  * -errno. */
 int pre_again(int fd, uint64_t *tag);
+
+/* ---- poll.c ---- */
+
+/* A socket of this process has an error queue now. */
+void pre_poll_errors(void);
 
 /* ---- stream.c ---- */
 

@@ -52,7 +52,7 @@ static const struct binding bindings[] = {
 	BIND(execve),	    BIND(execvpe),     BIND(fexecve),	  BIND(posix_spawn),
 	BIND(posix_spawnp), BIND(getnameinfo), BIND(read),	  BIND(write),
 	BIND(readv),	    BIND(writev),      BIND(fcntl),	  BIND(fcntl64),
-	BIND(system),	    BIND(popen),
+	BIND(system),	    BIND(popen),       BIND(poll),	  BIND(ppoll),
 };
 
 static void bind_functions(void)

@@ -87,17 +87,24 @@ static void write_control(int fd, uint64_t tag, const struct wgw_error *e, struc
 	msg->msg_flags = MSG_ERRQUEUE | (out.truncated ? MSG_CTRUNC : 0);
 }
 
-/* Takes the message out that said "an error came", if it is the next one. */
-static void drop_notice(const struct wgw_repr_session *s, int fd, uint64_t tag)
+bool wgw_repr_error_is_next(const struct wgw_repr_session *s, int fd, uint64_t tag)
 {
 	struct wgw_dgram head;
 	ssize_t n;
 
 	if (tag & WGW_TAG_RAW)
-		return; /* a mark; reading it asks for SO_ERROR, which is cleared */
+		return false; /* a mark; reading it asks for SO_ERROR, which is cleared */
 	n = wgw_raw_recv(fd, &head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
-	if (n == (ssize_t)sizeof(head) &&
-	    wgw_preamble_begins(s->preambles.to_app, &head, sizeof(head)) && head.err)
+	return n == (ssize_t)sizeof(head) &&
+	       wgw_preamble_begins(s->preambles.to_app, &head, sizeof(head)) && head.err;
+}
+
+/* Takes the message out that said "an error came", if it is the next one. */
+static void drop_notice(const struct wgw_repr_session *s, int fd, uint64_t tag)
+{
+	struct wgw_dgram head;
+
+	if (wgw_repr_error_is_next(s, fd, tag))
 		wgw_raw_recv(fd, &head, sizeof(head), MSG_DONTWAIT);
 }
 

@@ -214,6 +214,8 @@ int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
 ssize_t wgw_repr_error_queue(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			     struct msghdr *msg);
 
+/* Whether the next message of a datagram socket says that there is an error, and is no data. */
+bool wgw_repr_error_is_next(const struct wgw_repr_session *s, int fd, uint64_t tag);
 /* A datagram to @to is refused for being larger than @mtu: with IP_RECVERR the error queue says so,
  * too, as ip_local_error(). */
 void wgw_repr_too_large(const struct wgw_repr_session *s, int fd, uint64_t tag,

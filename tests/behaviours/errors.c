@@ -187,6 +187,20 @@ CASE(each_error_wakes)
 	}
 }
 
+CASE(poll_says_error)
+{
+	int fd = asking_socket(false);
+
+	send_bytes(fd, host(false), CLOSED_PORT, 5);
+	nap_ms(200);
+	printf("%s\n", polled(fd, 0));
+	show(fd, ROOM, MSG_ERRQUEUE);
+	printf("%s\n", polled(fd, 0));
+	send_bytes(fd, host(false), ECHO_UDP_PORT, 5);
+	wait_in(fd);
+	printf("%s\n", polled(fd, 0));
+}
+
 CASE(too_large)
 {
 	for (int v6 = 0; v6 < 2; v6++) {

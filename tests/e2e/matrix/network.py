@@ -52,6 +52,19 @@ def _(w):
         assert f"Resume: pmtu {FAR_MTU} hops 4 back 4" in text, text
 
 
+@row("traceroute: every hop by UDP and by echo requests, and the link with the small MTU")
+def _(w):
+    need("traceroute")
+    for family in (4, 6):
+        for how in ((), ("-I",)):
+            def traced(f=family, more=how):
+                return w.ok("traceroute", f"-{f}", "-n", "-w", "3", *more, FAR[f])
+            servers.third_time(traced, lambda out, f=family: hops_of(out) == whole_path(f))
+    servers.third_time(lambda: w.ok("traceroute", "-n", "--mtu", FAR[4]),
+                       lambda out: f"F={TUNNEL_MTU}" in out and f"F={FAR_MTU}" in out)
+    servers.third_time(lambda: w.ok("traceroute", "-n", "-w", "3", FILTERED), lambda out: "!X" in out)
+
+
 def own_ping(w):
     """A copy of ping without capabilities: with them it would have a raw socket natively."""
     need("ping")
