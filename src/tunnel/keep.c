@@ -343,3 +343,37 @@ int wgw_kept_bind(struct wgw_sockets *s, struct wgw_kept *k, struct stack_addr *
 		wgw_list_append(&s->bound_ports[local->port % WGW_PORT_BUCKETS], &k->by_port);
 	return 0;
 }
+
+bool wgw_kept_is_promised(struct wgw_sockets *s, const struct wgw_kept *kept)
+{
+	struct wgw_link *head = &s->bound_ports[kept->local.port % WGW_PORT_BUCKETS];
+
+	for (struct wgw_link *at = head->next; at != head; at = at->next) {
+		const struct wgw_kept *k = wgw_container(at, struct wgw_kept, by_port);
+
+		if (k != kept && k->promises > 0 &&
+		    !(k->flags & kept->flags & WGW_BIND_REUSEPORT) &&
+		    wgw_addrs_overlap(&kept->local, kept->flags, &k->local, k->flags))
+			return true;
+	}
+	return false;
+}
+
+static void looked_at(void *arg, bool gone)
+{
+	(void)arg, (void)gone;
+}
+
+/* The program may have ended, and its socket with it: for what is kept there is no other sign. */
+void wgw_kept_withdrawn(struct wgw_sockets *s, struct wgw_session *session, uint64_t cookie)
+{
+	struct wgw_sock *sock = wgw_sock_find(s, session, cookie);
+	struct wgw_kept *kept;
+
+	if (!sock || sock->role != WGW_ROLE_KEPT)
+		return;
+	kept = wgw_container(sock, struct wgw_kept, sock);
+	if (kept->promises > 0)
+		kept->promises--;
+	wgw_kept_recheck(s, kept, looked_at, NULL);
+}

@@ -659,22 +659,6 @@ static int start(struct wgw_sockets *s, struct wgw_kept *kept, const struct wgw_
 	return 0;
 }
 
-/* Whether another socket was told that it may listen where @kept is bound. */
-static bool is_promised(struct wgw_sockets *s, const struct wgw_kept *kept)
-{
-	struct wgw_link *head = &s->bound_ports[kept->local.port % WGW_PORT_BUCKETS];
-
-	for (struct wgw_link *at = head->next; at != head; at = at->next) {
-		const struct wgw_kept *k = wgw_container(at, struct wgw_kept, by_port);
-
-		if (k != kept && k->promises > 0 &&
-		    !(k->flags & kept->flags & WGW_BIND_REUSEPORT) &&
-		    wgw_addrs_overlap(&kept->local, kept->flags, &k->local, k->flags))
-			return true;
-	}
-	return false;
-}
-
 /* What start() would say. A kernel socket listens from now on: connections wait. */
 static int promise(struct wgw_sockets *s, struct wgw_kept *kept, const struct wgw_op *op)
 {
@@ -688,30 +672,11 @@ static int promise(struct wgw_sockets *s, struct wgw_kept *kept, const struct wg
 			err = listen(kept->fd, backlog) < 0 ? -errno : 0;
 		return err;
 	}
-	if (wgw_listen_conflict(s, &kept->local, kept->flags) || is_promised(s, kept) ||
+	if (wgw_listen_conflict(s, &kept->local, kept->flags) || wgw_kept_is_promised(s, kept) ||
 	    (!shared_port(s, &kept->local, kept->flags) &&
 	     flow_listens_at(s->t->stack, &kept->local)))
 		return -EADDRINUSE;
 	return 0;
-}
-
-static void looked_at(void *arg, bool gone)
-{
-	(void)arg, (void)gone;
-}
-
-/* The program may have ended, and its socket with it: for what is kept there is no other sign. */
-void wgw_listen_withdrawn(struct wgw_sockets *s, struct wgw_session *session, uint64_t cookie)
-{
-	struct wgw_sock *sock = wgw_sock_find(s, session, cookie);
-	struct wgw_kept *kept;
-
-	if (!sock || sock->role != WGW_ROLE_KEPT)
-		return;
-	kept = wgw_container(sock, struct wgw_kept, sock);
-	if (kept->promises > 0)
-		kept->promises--;
-	wgw_kept_recheck(s, kept, looked_at, NULL);
 }
 
 int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int path_fd)

@@ -82,7 +82,7 @@ static void talk_end(struct talk *k, bool keep_fd)
 	if (k->state == TALK_CONNECT && (sock = talk_sock(k)) && sock->role == WGW_ROLE_DGRAM)
 		wgw_udp_go(sock, -1);
 	if (k->state == TALK_LISTEN)
-		wgw_listen_withdrawn(s, k->quota->session, k->op.cookie);
+		wgw_kept_withdrawn(s, k->quota->session, k->op.cookie);
 	k->state = TALK_DEAD;
 	wgw_timer_cancel(s->t->loop, &k->timer);
 	wgw_list_remove(&k->link);

@@ -263,6 +263,10 @@ bool wgw_bind_is_kernels(const struct wgw_session *session, const struct stack_a
 /* bind(2) of a TCP socket; chooses the port when *local has none. 0 or -errno. */
 int wgw_kept_bind(struct wgw_sockets *s, struct wgw_kept *k, struct stack_addr *local,
 		  uint32_t flags);
+/* Whether another socket was told that it may listen where @kept is bound. */
+bool wgw_kept_is_promised(struct wgw_sockets *s, const struct wgw_kept *kept);
+/* The conversation in which the socket was told that it may listen has ended. */
+void wgw_kept_withdrawn(struct wgw_sockets *s, struct wgw_session *session, uint64_t cookie);
 /* Chooses a free TCP port of the tunnel when *local has none, or says whether it is free. 0 or
  * -EADDRINUSE. */
 int wgw_port_choose(struct wgw_sockets *s, struct stack_addr *local, uint32_t flags);
@@ -468,11 +472,8 @@ int wgw_relay_own(struct wgw_conn *c, int fd, bool keeps);
 struct wgw_listener;
 
 /* listen(2): @path_fd (taken over) is the O_PATH descriptor of the unix listener; -1: it follows,
- * unless this fails, and the address is this socket's until wgw_listen_withdrawn(). 0 or
- * -errno. */
+ * unless this fails, and the address is this socket's until wgw_kept_withdrawn(). 0 or -errno. */
 int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int path_fd);
-/* The conversation in which the socket was told that it may listen has ended. */
-void wgw_listen_withdrawn(struct wgw_sockets *s, struct wgw_session *session, uint64_t cookie);
 /* Connects to a listener of an application on this machine: for loopback one of @session on the
  * wildcard, for a tunnel address any. Returns 0 and a connected *fd, or errno: ENOENT: there is
  * none, EAGAIN: its backlog is full. */
