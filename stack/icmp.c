@@ -19,10 +19,13 @@ enum {
 	ICMP4_PORT_UNREACHABLE = 3, /* a code of the former */
 	ICMP4_ECHO = 8,
 	ICMP4_TIME_EXCEEDED = 11,
+	ICMP4_REASSEMBLY_TIME = 1, /* a code of the former */
+	ICMP4_PARAMETER_PROBLEM = 12,
 	ICMP6_UNREACHABLE = 1,
 	ICMP6_PORT_UNREACHABLE = 4, /* a code of the former */
 	ICMP6_TOO_BIG = 2,
 	ICMP6_TIME_EXCEEDED = 3,
+	ICMP6_PARAMETER_PROBLEM = 4,
 	ICMP6_ECHO = 128,
 	ICMP6_ECHO_REPLY = 129,
 };
@@ -41,7 +44,8 @@ struct meaning {
 	bool fatal;
 };
 
-/* Linux's icmp_err_convert; too big is fatal to datagrams, as __udp4_lib_err() has it. */
+/* Linux's icmp_err_convert, and what icmp_unreach() tells nobody; too big is fatal to datagrams, as
+ * __udp4_lib_err() has it. */
 static struct meaning error4(uint8_t type, uint8_t code)
 {
 	static const struct meaning unreachable[] = {
@@ -53,14 +57,16 @@ static struct meaning error4(uint8_t type, uint8_t code)
 		{EHOSTUNREACH, true},
 	};
 
-	if (type == ICMP4_TIME_EXCEEDED)
+	if (type == ICMP4_TIME_EXCEEDED && code != ICMP4_REASSEMBLY_TIME)
 		return (struct meaning){EHOSTUNREACH, false};
+	if (type == ICMP4_PARAMETER_PROBLEM)
+		return (struct meaning){EPROTO, true};
 	if (type != ICMP4_UNREACHABLE || code >= sizeof(unreachable) / sizeof(*unreachable))
 		return (struct meaning){0};
 	return unreachable[code];
 }
 
-/* Linux's tab_unreach */
+/* Linux's tab_unreach, and icmpv6_err_convert() */
 static struct meaning error6(uint8_t type, uint8_t code)
 {
 	static const struct meaning unreachable[] = {
@@ -72,9 +78,11 @@ static struct meaning error6(uint8_t type, uint8_t code)
 		return (struct meaning){EHOSTUNREACH, false};
 	if (type == ICMP6_TOO_BIG)
 		return (struct meaning){EMSGSIZE, true};
-	if (type != ICMP6_UNREACHABLE || code >= sizeof(unreachable) / sizeof(*unreachable))
-		return (struct meaning){0};
-	return unreachable[code];
+	if (type == ICMP6_UNREACHABLE && code < sizeof(unreachable) / sizeof(*unreachable))
+		return unreachable[code];
+	if (type == ICMP6_UNREACHABLE || type == ICMP6_PARAMETER_PROBLEM)
+		return (struct meaning){EPROTO, true};
+	return (struct meaning){0};
 }
 
 static int send_icmp(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,

@@ -94,6 +94,7 @@ enum proxy_result proxy_result_of(const struct wgw_tunnel *t, int err)
 	case ENONET:
 	case ENOPROTOOPT:
 	case EOPNOTSUPP:
+	case EPROTO:
 		return PROXY_NO_HOST;
 	case ENETUNREACH:
 	case EADDRNOTAVAIL:

@@ -18,7 +18,11 @@
 #include "src/repr/raw.h"
 #include "src/repr/scatter.h"
 
-enum { NS_PER_S = 1000000000, NS_PER_US = 1000 };
+enum {
+	NS_PER_S = 1000000000,
+	NS_PER_US = 1000,
+	NOTICES_MAX = 256, /* several times what the error queue holds */
+};
 
 /* An error, and behind it the address of who said so, as ip_recv_error() lays it out. */
 struct told {
@@ -99,12 +103,12 @@ bool wgw_repr_error_is_next(const struct wgw_repr_session *s, int fd, uint64_t t
 	       wgw_preamble_begins(s->preambles.to_app, &head, sizeof(head)) && head.err;
 }
 
-/* Takes the message out that said "an error came", if it is the next one. */
-static void drop_notice(const struct wgw_repr_session *s, int fd, uint64_t tag)
+/* Takes the messages out that said "an error came", up to the first datagram. */
+static void drop_notices(const struct wgw_repr_session *s, int fd, uint64_t tag)
 {
 	struct wgw_dgram head;
 
-	if (wgw_repr_error_is_next(s, fd, tag))
+	for (int i = 0; i < NOTICES_MAX && wgw_repr_error_is_next(s, fd, tag); i++)
 		wgw_raw_recv(fd, &head, sizeof(head), MSG_DONTWAIT);
 }
 
@@ -137,8 +141,8 @@ ssize_t wgw_repr_error_queue(const struct wgw_repr_session *s, int fd, uint64_t 
 
 	if (!(tag & WGW_TAG_RECVERR))
 		return -EAGAIN;
-	/* first: of those that are left the tunnel process then says so again */
-	drop_notice(s, fd, tag);
+	/* first: when any are left the tunnel process then says so again, once */
+	drop_notices(s, fd, tag);
 	n = ask(s, fd, tag, &e, quoted);
 	if (n < 0)
 		return n;

@@ -481,5 +481,7 @@ void wgw_udp_options(struct wgw_sock *sock)
 	u->ttl = options.ttl;
 	u->tos = options.tos;
 	u->segment = (uint16_t)wgw_option_int(sock, IPPROTO_UDP, UDP_SEGMENT, 0);
+	if (!udp_wants_errors(u)) /* do_ip_setsockopt() purges it */
+		udp_errors_drop(u);
 	udp_net_options(u);
 }

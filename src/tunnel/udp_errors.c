@@ -21,6 +21,10 @@ enum {
 	ICMP6_UNREACHABLE = 1, /* RFC 4443 */
 	ICMP6_PORT_UNREACHABLE = 4,
 	IP4_INTERNETWORK_CONTROL = 0xc0, /* RFC 1812 4.3.2.5 */
+	/* Of a datagram's payload: what RFC 1812 4.3.2.3 and RFC 4443 2.4 (c) leave beside two IP headers,
+	 * an ICMP and a UDP header */
+	QUOTED4_MAX_BYTES = 576 - 20 - 8 - 20 - 8,
+	QUOTED6_MAX_BYTES = 1280 - 40 - 8 - 40 - 8,
 	NS_PER_S = 1000000000,
 };
 
@@ -121,6 +125,7 @@ void udp_nobody_there(struct wgw_dgram_sock *u, const struct stack_addr *to, con
 		      size_t len)
 {
 	const bool v4 = stack_addr_is_v4(to);
+	const size_t most = v4 ? QUOTED4_MAX_BYTES : QUOTED6_MAX_BYTES;
 	const struct stack_error error = {
 		.err = ECONNREFUSED,
 		.fatal = true,
@@ -131,7 +136,7 @@ void udp_nobody_there(struct wgw_dgram_sock *u, const struct stack_addr *to, con
 		.from = *to,
 		.to = *to,
 		.quoted = payload,
-		.len = len,
+		.len = len < most ? len : most,
 	};
 
 	udp_error(u, to, &error);

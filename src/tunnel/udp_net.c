@@ -323,6 +323,16 @@ static void disconnect(struct wgw_dgram_sock *u)
 	memset(&u->remote, 0, sizeof(u->remote));
 }
 
+/* As Linux does with one that nobody asked for: __udp_disconnect(). */
+static void give_port_up(struct wgw_dgram_sock *u)
+{
+	if (u->flow)
+		flow_udp_free(u->flow);
+	u->flow = NULL;
+	wgw_list_remove(&u->by_port);
+	u->local = stack_addr_wildcard(!u->v6);
+}
+
 static int connect_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to, bool here)
 {
 	int err = need_flow(u);
@@ -355,14 +365,10 @@ int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 
 	if (!remote) {
 		disconnect(u);
-		if (u->flow && !u->bound) { /* Linux gives a port up that nobody asked for */
-			flow_udp_free(u->flow);
-			u->flow = NULL;
-			wgw_list_remove(&u->by_port);
-			u->local = stack_addr_wildcard(!u->v6);
-		} else if (u->flow) {
+		if (!u->bound && u->kind == WGW_KIND_UDP)
+			give_port_up(u);
+		else if (u->flow)
 			flow_udp_local(u->flow, &u->local);
-		}
 		return 0;
 	}
 	to = *remote;

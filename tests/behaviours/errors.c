@@ -199,6 +199,17 @@ CASE(poll_says_error)
 	send_bytes(fd, host(false), ECHO_UDP_PORT, 5);
 	wait_in(fd);
 	printf("%s\n", polled(fd, 0));
+	show(fd, ROOM, 0);
+	for (int i = 0; i < 4; i++) {
+		send_bytes(fd, host(false), CLOSED_PORT, 5);
+		nap_ms(200);
+		printf("SO_ERROR %s\n", so_error(fd));
+	}
+	for (int i = 0; i < 4; i++) {
+		printf("%s\n", polled(fd, 0));
+		show(fd, ROOM, MSG_ERRQUEUE);
+	}
+	printf("%s\n", polled(fd, 0));
 }
 
 CASE(too_large)
@@ -337,9 +348,16 @@ CASE(loopback_error_queue)
 
 CASE(own_address_error_queue)
 {
-	int fd = asking_socket(false);
+	static const size_t sizes[] = {5, 520, 521, 1300};
 
-	send_bytes(fd, self(false), CLOSED_PORT, 5);
-	nap_ms(200);
-	show(fd, ROOM, MSG_ERRQUEUE);
+	for (int v6 = 0; v6 < 2; v6++) {
+		int fd = asking_socket(v6);
+
+		for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+			send_bytes(fd, self(v6), CLOSED_PORT, sizes[i]);
+			nap_ms(200);
+			show(fd, ROOM, MSG_ERRQUEUE);
+		}
+		close(fd);
+	}
 }

@@ -163,6 +163,10 @@ CASE(reconnect_and_disconnect)
 	said("sendto", send_to(fd, host(false), ECHO_UDP_PORT, "third"));
 	receive(fd, 0);
 	did("disconnect again", connect(fd, &none, sizeof(none)));
+	fd = udp_socket(false);
+	did("connect to loopback", connect_to(fd, "127.0.0.1", CLOSED_PORT));
+	did("disconnect", connect(fd, &none, sizeof(none)));
+	show_names(fd);
 }
 
 CASE(sizes)

@@ -184,6 +184,24 @@ START_TEST(what_is_left_in_the_queue_is_said_again)
 }
 END_TEST
 
+START_TEST(who_no_longer_asks_has_no_queue)
+{
+	static const int on = 1, off = 0;
+	int fd = open_socket(false, true, IP_PMTUDISC_WANT);
+	uint8_t quoted[WGW_QUOTED_MAX_BYTES];
+	struct wgw_error e;
+	ssize_t len;
+
+	icmp_says(&(struct stack_error){.err = EHOSTUNREACH});
+	app_set(fd, IPPROTO_IP, IP_RECVERR, &off, sizeof(off));
+	app_set(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+	ck_assert(!next_error(fd, &e, quoted, &len));
+	icmp_says(&(struct stack_error){.err = ECONNREFUSED});
+	ck_assert(next_error(fd, &e, quoted, &len));
+	ck_assert_int_eq((int)e.head.err, ECONNREFUSED);
+}
+END_TEST
+
 START_TEST(the_error_queue_is_bounded)
 {
 	static const uint8_t much[2 * WGW_QUOTED_MAX_BYTES];
@@ -259,6 +277,7 @@ static Suite *suite(void)
 	tcase_add_test(t, an_error_says_who_and_what_it_is_about);
 	tcase_add_test(t, the_next_error_of_the_queue_is_what_so_error_says);
 	tcase_add_test(t, what_is_left_in_the_queue_is_said_again);
+	tcase_add_test(t, who_no_longer_asks_has_no_queue);
 	tcase_add_test(t, the_error_queue_is_bounded);
 	tcase_add_test(t, what_was_too_large_is_in_the_queue_of_who_asked);
 	tcase_add_test(t, routers_may_not_split_what_the_program_says_is_whole);
