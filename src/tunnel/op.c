@@ -457,6 +457,8 @@ static void do_listen(struct talk *k)
 	}
 	k->state = TALK_LISTEN;
 	reply_with(k, fill_names(k), NULL, 0);
+	/* it may have ended already: one edge for that and for its question */
+	wgw_job_queue(k->sockets, &k->job);
 }
 
 /* ---- UDP connect ---- */

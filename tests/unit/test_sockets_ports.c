@@ -111,6 +111,30 @@ START_TEST(who_ends_before_it_listens_leaves_nothing)
 }
 END_TEST
 
+/* Its question and its end are one event. 0: the question is known by then, 1: both are new */
+START_TEST(who_ends_with_the_question_whether_it_may_listen_leaves_nothing)
+{
+	struct wgw_op op = {.magic = WGW_WIRE_MAGIC, .version = WGW_WIRE_VERSION};
+	int fd = app_stream(), talk = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	fake_start();
+	ck_assert_int_eq(bind_to(fd, &any4, 8080), 0);
+	op.code = WGW_OP_LISTEN;
+	op.cookie = app_cookie(fd);
+	memcpy(op.token, fake_token, WGW_TOKEN_BYTES);
+	ck_assert_int_eq(connect(talk, (struct sockaddr *)&fake_sequenced, sizeof(sa_family_t) + 6),
+			 0);
+	if (_i)
+		fake_run(5);
+	ck_assert_int_eq(send(talk, &op, sizeof(op), MSG_NOSIGNAL), sizeof(op));
+	if (!_i)
+		fake_run(5);
+	fake_session.nobody_holds = true;
+	close(talk), close(fd);
+	fake_until(fake_session.refs == 0);
+}
+END_TEST
+
 START_TEST(bind_follows_linux)
 {
 	static const struct stack_addr foreign = {
@@ -245,6 +269,8 @@ static Suite *suite(void)
 	tcase_add_test(t, closed_listener_frees_its_port);
 	tcase_add_test(t, who_is_told_that_it_may_listen_is_the_only_one);
 	tcase_add_test(t, who_ends_before_it_listens_leaves_nothing);
+	tcase_add_loop_test(t, who_ends_with_the_question_whether_it_may_listen_leaves_nothing, 0,
+			    2);
 	tcase_add_test(t, bind_follows_linux);
 	tcase_add_test(t, port_stays_with_the_socket_that_has_connected_from_it);
 	tcase_add_loop_test(t, port_of_the_host_is_given_up_by_a_connect_that_does_not_use_it, 0,
