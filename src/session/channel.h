@@ -28,7 +28,8 @@
  *
  * A keeper is a session without a command that holds the tunnel up (`wgwrap up`); a new one takes
  * the place of the one before. One that comes back to a tunnel process that was started again says
- * so in OPEN: a `wgwrap down` that was there before it is meant for it, too.
+ * so in OPEN: a `wgwrap down` that was there before it is meant for it, too, and a keeper that came
+ * meanwhile stays in its place.
  */
 #ifndef SRC_SESSION_CHANNEL_H
 #define SRC_SESSION_CHANNEL_H

@@ -230,11 +230,15 @@ static void become_keeper(struct wgw_session *keeper)
 }
 
 /* A keeper of the tunnel process before this one is back. Who asked for the end may have found this
- * process before it did. */
+ * process before it did, and so may a keeper that is newer. */
 static void keeper_returns(struct wgw_session *keeper)
 {
+	bool late = wgw_core_of(keeper->t)->leaving;
+
+	for (struct wgw_session *s = keeper->t->sessions; s; s = s->next)
+		late = late || (s != keeper && s->keeper && s->channel && !s->leaving);
 	keeper->keeper = true;
-	if (wgw_core_of(keeper->t)->leaving)
+	if (late)
 		wgw_session_dismiss(keeper);
 }
 
@@ -415,10 +419,9 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int 
 	if (msg->magic != WGW_WIRE_MAGIC)
 		return false;
 	if (msg->version != WGW_WIRE_VERSION) {
+		/* of it the other version can read which one ours is */
 		struct wgw_channel_msg reply = {.code = WGW_CH_OPENED, .err = EPROTO};
 
-		snprintf(reply.u.opened.text, sizeof(reply.u.opened.text),
-			 "the running tunnel process is of another version of wgwrap");
 		wgw_client_send(c, &reply);
 		return false;
 	}

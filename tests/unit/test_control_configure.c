@@ -657,6 +657,30 @@ START_TEST(down_before_the_keeper_is_back_is_meant_for_it_too)
 }
 END_TEST
 
+START_TEST(a_keeper_that_is_back_leaves_the_tunnel_to_a_newer_one)
+{
+	static const uint8_t other_token[WGW_TOKEN_BYTES] = {9};
+	struct wgw_channel_msg msg;
+	int newer = connect_channel(), keeper;
+
+	send_open(newer, settings, policy, other_token, 0);
+	expect(newer, &msg, WGW_CH_OPENED);
+	msg = message(WGW_CH_KEEP);
+	send_fds(newer, &msg, NULL, 0);
+	run_for(20);
+	keeper = keeper_that_is_back();
+	expect_soon(keeper, &msg, WGW_CH_LEAVE);
+	msg = message(WGW_CH_KEEP);
+	send_fds(keeper, &msg, NULL, 0);
+	run_for(20);
+	while (recv(newer, &msg, sizeof(msg), MSG_DONTWAIT) > 0)
+		ck_assert_uint_ne(msg.code, WGW_CH_LEAVE);
+	close(keeper);
+	close(newer);
+	run_for(20);
+}
+END_TEST
+
 START_TEST(a_keeper_that_is_back_is_one_before_it_says_so)
 {
 	struct wgw_channel_msg msg;
@@ -704,6 +728,7 @@ static Suite *suite(void)
 	tcase_add_test(c, the_uapi_leaves_nothing_behind);
 	tcase_add_test(c, down_asks_the_keeper_to_leave_and_counts_the_others);
 	tcase_add_test(c, down_before_the_keeper_is_back_is_meant_for_it_too);
+	tcase_add_test(c, a_keeper_that_is_back_leaves_the_tunnel_to_a_newer_one);
 	tcase_add_test(c, a_keeper_that_is_back_is_one_before_it_says_so);
 	suite_add_tcase(s, c);
 	return s;
