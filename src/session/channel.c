@@ -92,6 +92,19 @@ int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, 
 	return len < 0 ? -errno : 0;
 }
 
+/** is_understood() - whether @len bytes are a message of this version; another one is said */
+static bool is_understood(const struct wgw_channel_msg *msg, size_t len)
+{
+	if (len < offsetof(struct wgw_channel_msg, u) || msg->magic != WGW_WIRE_MAGIC)
+		return false;
+	if (msg->version != WGW_WIRE_VERSION)
+		wgw_say(WGW_SAY_ERROR,
+			"the running tunnel process is of another version of wgwrap: it speaks "
+			"version %d of the protocol between them, this one version %d",
+			msg->version, WGW_WIRE_VERSION);
+	return msg->version == WGW_WIRE_VERSION;
+}
+
 int wgw_channel_receive_fd(int fd, struct wgw_channel_msg *msg, int flags, int *passed)
 {
 	union {
@@ -119,10 +132,7 @@ int wgw_channel_receive_fd(int fd, struct wgw_channel_msg *msg, int flags, int *
 		return errno == ECONNRESET ? 0 : -errno;
 	if (len == 0)
 		return 0;
-	if ((size_t)len < offsetof(struct wgw_channel_msg, u) || msg->magic != WGW_WIRE_MAGIC ||
-	    msg->version != WGW_WIRE_VERSION)
-		return -EPROTO;
-	return 1;
+	return is_understood(msg, (size_t)len) ? 1 : -EPROTO;
 }
 
 int wgw_channel_receive(int fd, struct wgw_channel_msg *msg, int flags)

@@ -149,7 +149,8 @@ socklen_t wgw_rendezvous_abstract(struct sockaddr_un *sun,
 void wgw_channel_prepare(struct wgw_channel_msg *msg, enum wgw_channel_code code);
 /* Returns 0 or -errno. @fds: descriptors to pass, @n of them. */
 int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, unsigned int n);
-/* Returns 1, 0 at the end, or -errno (-EAGAIN: nothing yet; -EPROTO: not one of ours). */
+/* Returns 1, 0 at the end, or -errno (-EAGAIN: nothing yet; -EPROTO: not one of ours; if it
+ * is another version's that was said). */
 int wgw_channel_receive(int fd, struct wgw_channel_msg *msg, int flags);
 /* The same; *@passed: the first descriptor that came along, the caller's, or -1. */
 int wgw_channel_receive_fd(int fd, struct wgw_channel_msg *msg, int flags, int *passed);

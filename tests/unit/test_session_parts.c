@@ -681,6 +681,27 @@ START_TEST(inherited_sockets_are_found)
 }
 END_TEST
 
+START_TEST(message_of_another_version_is_said_with_both_versions)
+{
+	struct wgw_channel_msg msg;
+	char text[512] = "", both[2][32];
+	int pair[2], said[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	ck_assert_int_eq(pipe(said), 0);
+	ck_assert_int_eq(dup2(said[1], STDERR_FILENO), STDERR_FILENO);
+	wgw_channel_prepare(&msg, WGW_CH_OPENED);
+	msg.version += 3;
+	ck_assert_int_eq(wgw_channel_send(pair[0], &msg, NULL, 0), 0);
+	ck_assert_int_eq(wgw_channel_receive(pair[1], &msg, 0), -EPROTO);
+	ck_assert_int_gt(read(said[0], text, sizeof(text) - 1), 0);
+	for (int i = 0; i < 2; i++) {
+		snprintf(both[i], sizeof(both[i]), "version %d", WGW_WIRE_VERSION + 3 * i);
+		ck_assert_ptr_nonnull(strstr(text, both[i]));
+	}
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("session-parts");
@@ -707,6 +728,7 @@ static Suite *suite(void)
 	tcase_add_test(t, options_are_told_and_taken_again);
 	tcase_add_test(t, close_others_keeps_what_is_listed);
 	tcase_add_test(t, inherited_sockets_are_found);
+	tcase_add_test(t, message_of_another_version_is_said_with_both_versions);
 	suite_add_tcase(s, t);
 	return s;
 }
