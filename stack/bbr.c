@@ -618,7 +618,8 @@ static void update_min_rtt(struct flow *f, const struct rate_sample *rs)
 		b->min_rtt_at_ns = b->probe_rtt_min_at_ns;
 	}
 	if (begins) {
-		b->far_rounds += far; /* once */
+		if (far)
+			b->far_rounds++; /* looked for: not again until a round trip is short */
 		b->prior_cwnd = f->tx.cwnd;
 		b->probe_rtt_done_ns = 0;
 		b->acks = BBR_ACKS_STOPPING;
