@@ -154,19 +154,34 @@ static bool read_error(struct msghdr *msg, struct sock_extended_err *error,
 	return false;
 }
 
+/** struct message - one from the kernel: its bytes are in the buffer, and @head points to the rest */
+struct message {
+	_Alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES];
+	struct sockaddr_storage name;
+	struct iovec iov;
+	struct msghdr head;
+};
+
+/* recvmsg(2) into @m, without waiting. */
+static ssize_t take(int fd, struct message *m, int flags)
+{
+	m->name = (struct sockaddr_storage){0};
+	m->iov = (struct iovec){buffer, sizeof(buffer)};
+	m->head = (struct msghdr){.msg_name = &m->name,
+				  .msg_namelen = sizeof(m->name),
+				  .msg_iov = &m->iov,
+				  .msg_iovlen = 1,
+				  .msg_control = m->control,
+				  .msg_controllen = sizeof(m->control)};
+	return recvmsg(fd, &m->head, flags | MSG_DONTWAIT);
+}
+
 /* Tells the application the next error in the kernel's queue. False: there is none. */
 static bool pass_error(struct wgw_dgram_sock *u, int fd)
 {
-	_Alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES];
-	struct sockaddr_storage ss = {0}, offender = {0};
-	struct iovec iov = {buffer, sizeof(buffer)};
-	struct msghdr msg = {.msg_name = &ss,
-			     .msg_namelen = sizeof(ss),
-			     .msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control,
-			     .msg_controllen = sizeof(control)};
-	ssize_t r = recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
+	struct message m;
+	ssize_t r = take(fd, &m, MSG_ERRQUEUE);
+	struct sockaddr_storage offender = {0};
 	struct sock_extended_err said;
 	struct stack_error e = {.quoted = buffer, .fatal = true};
 	struct stack_addr to;
@@ -174,14 +189,14 @@ static bool pass_error(struct wgw_dgram_sock *u, int fd)
 
 	if (r < 0)
 		return false;
-	if (!read_error(&msg, &said, &offender))
+	if (!read_error(&m.head, &said, &offender))
 		return true;
-	wgw_sockaddr_to(&ss, &to);
+	wgw_sockaddr_to(&m.name, &to);
 	if (said.ee_origin == SO_EE_ORIGIN_LOCAL) {
 		udp_refused(u, &to, (int)said.ee_errno, said.ee_info);
 		return true;
 	}
-	read_ancillary(&msg, &h);
+	read_ancillary(&m.head, &h);
 	put_identifier(u, (size_t)r);
 	wgw_sockaddr_to(&offender, &e.from);
 	memcpy(e.to.ip, h.local_ip, sizeof(e.to.ip));
@@ -207,16 +222,8 @@ static void call_failed(struct wgw_dgram_sock *u, int err)
 
 static bool receive(struct wgw_dgram_sock *u, int fd)
 {
-	_Alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES];
-	struct sockaddr_storage ss = {0};
-	struct iovec iov = {buffer, sizeof(buffer)};
-	struct msghdr msg = {.msg_name = &ss,
-			     .msg_namelen = sizeof(ss),
-			     .msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control,
-			     .msg_controllen = sizeof(control)};
-	ssize_t r = recvmsg(fd, &msg, MSG_DONTWAIT);
+	struct message m;
+	ssize_t r = take(fd, &m, 0);
 	struct wgw_dgram h = {0};
 	struct stack_addr from;
 
@@ -224,13 +231,13 @@ static bool receive(struct wgw_dgram_sock *u, int fd)
 		call_failed(u, errno);
 		return false;
 	}
-	wgw_sockaddr_to(&ss, &from);
-	read_ancillary(&msg, &h);
+	wgw_sockaddr_to(&m.name, &from);
+	read_ancillary(&m.head, &h);
 	memcpy(h.ip, from.ip, sizeof(h.ip));
 	h.port = u->kind == WGW_KIND_PING ? 0 : from.port;
 	put_identifier(u, (size_t)r);
-	iov.iov_len = (size_t)r;
-	udp_deliver(u, &h, &iov, 1, (size_t)r);
+	m.iov.iov_len = (size_t)r;
+	udp_deliver(u, &h, &m.iov, 1, (size_t)r);
 	return true;
 }
 

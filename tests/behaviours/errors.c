@@ -90,6 +90,13 @@ static void send_bytes(int fd, const char *to, int port, size_t n)
 	said("sendto", sendto(fd, data, n, 0, &a.any, len));
 }
 
+/* What closed ports say of @n bytes is in the queue then. */
+static void provoke(int fd, const char *to, size_t n)
+{
+	send_bytes(fd, to, CLOSED_PORT, n);
+	nap_ms(200);
+}
+
 static int asking_socket(bool v6)
 {
 	int fd = udp_socket(v6);
@@ -107,12 +114,10 @@ CASE(payload)
 		int fd = asking_socket(v6);
 
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-			send_bytes(fd, host(v6), CLOSED_PORT, sizes[i]);
-			nap_ms(200);
+			provoke(fd, host(v6), sizes[i]);
 			show(fd, ROOM, MSG_ERRQUEUE);
 		}
-		send_bytes(fd, host(v6), CLOSED_PORT, 5);
-		nap_ms(200);
+		provoke(fd, host(v6), 5);
 		show(fd, 3, MSG_ERRQUEUE);
 		close(fd);
 	}
@@ -126,8 +131,7 @@ CASE(ancillary_data)
 	set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
 	set_int(fd, IPPROTO_IP, IP_RECVTTL, 1);
 	set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
-	send_bytes(fd, host(false), CLOSED_PORT, 5);
-	nap_ms(200);
+	provoke(fd, host(false), 5);
 	show(fd, ROOM, MSG_ERRQUEUE);
 }
 
@@ -138,8 +142,7 @@ CASE(ancillary_data_v6)
 	set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
 	set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 	set_int(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
-	send_bytes(fd, host(true), CLOSED_PORT, 5);
-	nap_ms(200);
+	provoke(fd, host(true), 5);
 	show(fd, ROOM, MSG_ERRQUEUE);
 }
 
@@ -148,8 +151,7 @@ CASE(mapped)
 	int fd = asking_socket(true);
 
 	set_int(fd, IPPROTO_IP, IP_RECVERR, 1);
-	send_bytes(fd, "::ffff:10.77.0.1", CLOSED_PORT, 5);
-	nap_ms(200);
+	provoke(fd, "::ffff:10.77.0.1", 5);
 	show(fd, ROOM, MSG_ERRQUEUE);
 }
 
@@ -157,12 +159,10 @@ CASE(several)
 {
 	int fd = asking_socket(false);
 
-	send_bytes(fd, host(false), CLOSED_PORT, 5);
-	nap_ms(200);
+	provoke(fd, host(false), 5);
 	printf("SO_ERROR %s\n", so_error(fd));
 	printf("SO_ERROR %s\n", so_error(fd));
-	send_bytes(fd, host(false), CLOSED_PORT, 6);
-	nap_ms(200);
+	provoke(fd, host(false), 6);
 	show(fd, ROOM, MSG_ERRQUEUE);
 	printf("SO_ERROR %s\n", so_error(fd));
 	show(fd, ROOM, MSG_ERRQUEUE);
@@ -175,11 +175,9 @@ CASE(each_error_wakes)
 	int fd = asking_socket(false);
 	char data[8];
 
-	send_bytes(fd, host(false), CLOSED_PORT, 5);
-	nap_ms(200);
+	provoke(fd, host(false), 5);
 	printf("SO_ERROR %s\n", so_error(fd));
-	send_bytes(fd, host(false), CLOSED_PORT, 6);
-	nap_ms(200);
+	provoke(fd, host(false), 6);
 	for (int left = 2; left >= 0; left--) {
 		printf("poll says something: %d\n", strcmp(polled(fd, 0), "OUT ") != 0);
 		said("recv", recv(fd, data, sizeof(data), MSG_DONTWAIT));
@@ -191,8 +189,7 @@ CASE(poll_says_error)
 {
 	int fd = asking_socket(false);
 
-	send_bytes(fd, host(false), CLOSED_PORT, 5);
-	nap_ms(200);
+	provoke(fd, host(false), 5);
 	printf("%s\n", polled(fd, 0));
 	show(fd, ROOM, MSG_ERRQUEUE);
 	printf("%s\n", polled(fd, 0));
@@ -201,8 +198,7 @@ CASE(poll_says_error)
 	printf("%s\n", polled(fd, 0));
 	show(fd, ROOM, 0);
 	for (int i = 0; i < 4; i++) {
-		send_bytes(fd, host(false), CLOSED_PORT, 5);
-		nap_ms(200);
+		provoke(fd, host(false), 5);
 		printf("SO_ERROR %s\n", so_error(fd));
 	}
 	for (int i = 0; i < 4; i++) {
@@ -333,8 +329,7 @@ CASE(loopback_error_queue)
 		int fd = asking_socket(v6);
 
 		ask_for_all(fd, v6);
-		send_bytes(fd, loopback(v6), CLOSED_PORT, 5);
-		nap_ms(200);
+		provoke(fd, loopback(v6), 5);
 		show(fd, ROOM, MSG_ERRQUEUE);
 		show(fd, ROOM, MSG_ERRQUEUE);
 		did("connect", connect_to(fd, loopback(v6), CLOSED_PORT));
@@ -354,8 +349,7 @@ CASE(own_address_error_queue)
 		int fd = asking_socket(v6);
 
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-			send_bytes(fd, self(v6), CLOSED_PORT, sizes[i]);
-			nap_ms(200);
+			provoke(fd, self(v6), sizes[i]);
 			show(fd, ROOM, MSG_ERRQUEUE);
 		}
 		close(fd);
