@@ -16,6 +16,7 @@
 enum {
 	HEADER_BYTES = 12,
 	RCODE_MASK = 0x0f,
+	TRUNCATED = 0x02, /* TC, RFC 1035 4.1.1 */
 };
 
 static int host_error_of_response(const uint8_t *response, ssize_t len)
@@ -34,6 +35,14 @@ static int host_error_of_response(const uint8_t *response, ssize_t len)
 	}
 }
 
+/* What there was no room for is said as libc does: in the header, and the length is that of all. */
+static int length_told(unsigned char *answer, int size, ssize_t len)
+{
+	if (len > size)
+		answer[2] |= TRUNCATED;
+	return (int)len;
+}
+
 /* Returns the response's length, as res_query does: -1 with @code set when there is no answer. */
 static int pre_query(const char *name, uint32_t flags, int class_, int type, unsigned char *answer,
 		     int size, int *code)
@@ -41,15 +50,15 @@ static int pre_query(const char *name, uint32_t flags, int class_, int type, uns
 	ssize_t n;
 
 	pre_enter();
-	if (!pre_have_session() || size < 0 || class_ < 0 || class_ > (int)UINT16_MAX || type < 0 ||
-	    type > (int)UINT16_MAX) {
+	if (!pre_have_session() || size < HEADER_BYTES || class_ < 0 || class_ > (int)UINT16_MAX ||
+	    type < 0 || type > (int)UINT16_MAX) {
 		*code = NO_RECOVERY;
 		return -1;
 	}
 	n = wgw_repr_dns_query(&pre_session, name, flags, (uint16_t)class_, (uint16_t)type, answer,
 			       (size_t)size);
 	*code = n < 0 ? pre_names_host_error((int)n) : host_error_of_response(answer, n);
-	return *code ? -1 : (int)n;
+	return *code ? -1 : length_told(answer, size, n);
 }
 
 static int pre_query_plain(const char *name, uint32_t flags, int class_, int type,
@@ -111,7 +120,7 @@ static int pre_send(const unsigned char *query, int len, unsigned char *answer, 
 		return -1;
 	}
 	memcpy(answer, query, 2);
-	return (int)n;
+	return length_told(answer, size, n);
 }
 
 /* ---- the names libc exports; the ones with underscores are of older headers ---- */

@@ -126,7 +126,7 @@ static ssize_t ask(const struct wgw_repr_session *s, int fd, uint64_t tag, struc
 	if (n < 0 || op.err || op.u.option.len != sizeof(*e))
 		return -EAGAIN;
 	memcpy(e, op.u.option.value, sizeof(*e));
-	return n;
+	return n < WGW_QUOTED_MAX_BYTES ? n : WGW_QUOTED_MAX_BYTES;
 }
 
 ssize_t wgw_repr_error_queue(const struct wgw_repr_session *s, int fd, uint64_t tag,

@@ -69,7 +69,7 @@ ssize_t wgw_repr_op_recv(int conversation, struct wgw_op *op, void *tail, size_t
 	ssize_t n;
 
 	do
-		n = wgw_raw_recvmsg(conversation, &msg, MSG_CMSG_CLOEXEC);
+		n = wgw_raw_recvmsg(conversation, &msg, MSG_CMSG_CLOEXEC | MSG_TRUNC);
 	while (n == -EINTR);
 	if (n == 0 || n == -ECONNRESET)
 		return -ENETDOWN;

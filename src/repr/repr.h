@@ -84,7 +84,7 @@ int wgw_repr_op_open(const struct wgw_repr_session *s);
 int wgw_repr_op_send(int conversation, const struct wgw_op *op, const void *tail, size_t tail_len,
 		     int pass);
 /* Receives a reply to @op->code into @op and up to @tail_len bytes after it. Returns the length of
- * the tail or -errno (the transport's; what the tunnel process says is in @op->err). */
+ * the tail, all of it, or -errno (the transport's; what the tunnel process says is in @op->err). */
 ssize_t wgw_repr_op_recv(int conversation, struct wgw_op *op, void *tail, size_t tail_len);
 /* Sends WGW_FD_BYTE and @fd's own descriptor over @fd, waiting a bounded time while too many
  * descriptors are in flight. 0, -ENOBUFS, or -ENETDOWN: the tunnel process is gone. */

@@ -331,6 +331,22 @@ CASE(res_search_call)
 	printf("no data: %d, h_errno %d\n", n, h_errno);
 }
 
+/* The length is the answer's, so that the caller comes again with more room. */
+CASE(res_answer_larger_than_the_buffer)
+{
+	unsigned char answer[8192], query[512];
+	int n, q, whole = res_query("big.test", ns_c_in, ns_t_txt, answer, sizeof(answer));
+
+	n = res_query("big.test", ns_c_in, ns_t_txt, answer, 512);
+	printf("query: whole %d, truncated %d\n", n == whole, answer[2] >> 1 & 1);
+	n = res_search("big", ns_c_in, ns_t_txt, answer, 512);
+	printf("search: whole %d, truncated %d\n", n == whole, answer[2] >> 1 & 1);
+	q = res_mkquery(ns_o_query, "big.test", ns_c_in, ns_t_txt, NULL, 0, NULL, query,
+			sizeof(query));
+	n = res_send(query, q, answer, 512);
+	printf("send: whole %d, truncated %d\n", n == whole, answer[2] >> 1 & 1);
+}
+
 /* A query with an unusual header: recursion is not desired. */
 CASE(res_send_keeps_the_question)
 {
