@@ -13,12 +13,14 @@
 #include "src/repr/raw.h"
 #include "src/repr/scatter.h"
 
-enum { DAY_S = 24 * 60 * 60 };
+enum { NS_PER_S = 1000000000 };
 
 static ssize_t pre_sendmsg(int fd, uint64_t tag, const struct msghdr *msg, int flags)
 {
+	int old = pre_wait_begin();
 	ssize_t n = wgw_repr_sendmsg(&pre_session, fd, tag, msg, flags);
 
+	pre_wait_end(old);
 	if (n == -EPIPE && !(flags & MSG_NOSIGNAL) && wgw_tag_kind(tag) == WGW_KIND_TCP)
 		raise(SIGPIPE);
 	return pre_result(n);
@@ -131,9 +133,15 @@ PRE_EXPORT ssize_t sendto(int fd, const void *data, size_t len, int flags,
 PRE_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	uint64_t tag;
+	ssize_t n;
+	int old;
 
-	if (is_bare(fd, msg))
-		return pre_result(wgw_raw_sendmsg(fd, msg, flags));
+	if (is_bare(fd, msg)) {
+		old = pre_wait_begin();
+		n = wgw_raw_sendmsg(fd, msg, flags);
+		pre_wait_end(old);
+		return pre_result(n);
+	}
 	if (!pre_ours(fd, &tag))
 		return pre_next.sendmsg(fd, msg, flags);
 	return pre_sendmsg(fd, tag, msg, flags);
@@ -208,40 +216,66 @@ PRE_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 	return pre_result(n);
 }
 
-/* As the kernel: the time limit is looked at only after each message. */
-PRE_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
-			struct timespec *limit)
+/* @limit less @ms, but not less than nothing. */
+static void shorten(struct timespec *limit, int64_t ms)
 {
-	int64_t until = 0;
-	unsigned int i;
-	uint64_t tag;
-
-	if (!pre_ours(fd, &tag)) {
-		int got_others = pre_next.recvmmsg(fd, msgs, n, flags, limit);
-
-		for (int k = 0; k < got_others; k++)
-			pre_kind_received(&msgs[k].msg_hdr);
-		return got_others;
+	limit->tv_sec -= ms / 1000;
+	limit->tv_nsec -= ms % 1000 * 1000000;
+	if (limit->tv_nsec < 0) {
+		limit->tv_nsec += NS_PER_S;
+		limit->tv_sec--;
 	}
-	if (limit && (limit->tv_sec < 0 || limit->tv_nsec < 0 || limit->tv_nsec > 999999999))
-		return (int)pre_result(-EINVAL);
-	if (limit) /* a day is as good as for ever, and does not overflow */
-		until = wgw_raw_now_ms() +
-			(limit->tv_sec > DAY_S ? DAY_S : (int64_t)limit->tv_sec) * 1000 +
-			limit->tv_nsec / 1000000;
+	if (limit->tv_sec < 0)
+		*limit = (struct timespec){0};
+}
+
+/* As the kernel: the time limit is looked at only after each message, and what is left of it is
+ * told with them. */
+static int receive_several(int fd, uint64_t tag, struct mmsghdr *msgs, unsigned int n, int flags,
+			   struct timespec *limit)
+{
+	int64_t began = limit ? wgw_raw_now_ms() : 0;
+	unsigned int i;
+
 	for (i = 0; i < n; i++) {
 		ssize_t got = wgw_repr_recvmsg(&pre_session, fd, tag, &msgs[i].msg_hdr,
 					       flags & ~MSG_WAITFORONE);
+		int64_t ms;
 
 		if (got < 0)
-			return i ? (int)i : (int)pre_result(got);
+			return i ? (int)i : (int)got;
 		msgs[i].msg_len = (unsigned int)got;
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
-		if (limit && wgw_raw_now_ms() >= until)
+		if (!limit)
+			continue;
+		ms = wgw_raw_now_ms();
+		shorten(limit, ms - began);
+		began = ms;
+		if (!limit->tv_sec && !limit->tv_nsec)
 			return (int)i + 1;
 	}
 	return (int)n;
+}
+
+PRE_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
+			struct timespec *limit)
+{
+	uint64_t tag;
+	int got, old;
+
+	if (!pre_ours(fd, &tag)) {
+		got = pre_next.recvmmsg(fd, msgs, n, flags, limit);
+		for (int k = 0; k < got; k++)
+			pre_kind_received(&msgs[k].msg_hdr);
+		return got;
+	}
+	if (limit && (limit->tv_sec < 0 || limit->tv_nsec < 0 || limit->tv_nsec >= NS_PER_S))
+		return (int)pre_result(-EINVAL);
+	old = pre_wait_begin();
+	got = receive_several(fd, tag, msgs, n, flags, limit);
+	pre_wait_end(old);
+	return (int)pre_result(got);
 }
 
 /* ---- _FORTIFY_SOURCE ---- */

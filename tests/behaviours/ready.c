@@ -265,6 +265,45 @@ CASE(cancellation)
 	printf("cancelled: %d\n", result == PTHREAD_CANCELED);
 }
 
+static void *send_for_ever(void *arg)
+{
+	static char data[1 << 16];
+	struct iovec iov = {data, sizeof(data)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	while (sendmsg(*(int *)arg, &msg, MSG_NOSIGNAL) > 0)
+		;
+	return NULL;
+}
+
+static void *receive_several_for_ever(void *arg)
+{
+	char data[16];
+	struct iovec iov = {data, sizeof(data)};
+	struct mmsghdr message = {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}};
+
+	recvmmsg(*(int *)arg, &message, 1, 0, NULL);
+	return NULL;
+}
+
+static void show_cancelled(const char *call, void *(*run)(void *), int fd)
+{
+	pthread_t thread;
+	void *result;
+
+	pthread_create(&thread, NULL, run, &fd);
+	nap_ms(500);
+	pthread_cancel(thread);
+	pthread_join(thread, &result);
+	printf("%s: cancelled %d\n", call, result == PTHREAD_CANCELED);
+}
+
+CASE(cancelled_messages)
+{
+	show_cancelled("sendmsg", send_for_ever, server(false, "hold"));
+	show_cancelled("recvmmsg", receive_several_for_ever, udp_socket(false));
+}
+
 static void *connect_for_ever(void *arg)
 {
 	(void)arg;

@@ -674,3 +674,25 @@ CASE(recvmmsg_limits)
 		said("recvmmsg", recvmmsg(fd, &m, 1, MSG_DONTWAIT, &limit));
 	}
 }
+
+CASE(recvmmsg_tells_the_time_left)
+{
+	struct timespec limit = {100, 0};
+	struct mmsghdr m[2] = {0};
+	int fd = echo_socket(false);
+
+	said("nothing", recvmmsg(fd, m, 1, MSG_DONTWAIT, &limit));
+	printf("left %ld %ld\n", (long)limit.tv_sec, limit.tv_nsec);
+	if (fork() == 0) {
+		send(fd, "x", 1, 0);
+		nap_ms(1200);
+		send(fd, "x", 1, 0);
+		_exit(0);
+	}
+	said("two", recvmmsg(fd, m, 2, 0, &limit));
+	printf("left less than 99: %d\n", limit.tv_sec < 99 && limit.tv_sec > 80);
+	limit = (struct timespec){0, 0};
+	said("send", send(fd, "x", 1, 0));
+	said("no time", recvmmsg(fd, m, 2, 0, &limit));
+	printf("left %ld %ld\n", (long)limit.tv_sec, limit.tv_nsec);
+}
