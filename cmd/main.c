@@ -160,6 +160,8 @@ int cmd_help(int argc, char **argv)
 	}
 	if (!one || one->run == cmd_run)
 		printf("\noptions of run\n%s", run_options);
+	if (one && one->run == cmd_run)
+		printf("\n\"wgwrap help\" lists the other commands\n");
 	if (one && one->run == cmd_proxy)
 		printf("\noptions, besides those of run\n%s", cmd_proxy_help);
 	if (one && one->run == cmd_up)

@@ -165,7 +165,8 @@ PRE_EXPORT long syscall(long nr, ...)
 		errno = (int)-result;
 		return -1;
 	}
-	if (nr == SYS_pidfd_getfd || nr == SYS_dup || nr == SYS_dup3)
+	if (nr == SYS_pidfd_getfd || nr == SYS_dup || nr == SYS_dup3 ||
+	    (nr == SYS_fcntl && (k.b == F_DUPFD || k.b == F_DUPFD_CLOEXEC)))
 		pre_kind_set((int)result, PRE_KIND_UNKNOWN);
 #ifdef SYS_dup2
 	if (nr == SYS_dup2)

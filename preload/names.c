@@ -14,6 +14,7 @@
 
 static bool read_scope(const char *text, const struct in6_addr *in6, uint32_t *scope)
 {
+	unsigned long number;
 	char *end;
 
 	*scope = (IN6_IS_ADDR_LINKLOCAL(in6) || IN6_IS_ADDR_MC_LINKLOCAL(in6))
@@ -21,8 +22,9 @@ static bool read_scope(const char *text, const struct in6_addr *in6, uint32_t *s
 			 : 0;
 	if (*scope)
 		return true;
-	*scope = (uint32_t)strtoul(text, &end, 10);
-	return *text >= '0' && *text <= '9' && !*end;
+	number = strtoul(text, &end, 10);
+	*scope = (uint32_t)number;
+	return *text >= '0' && *text <= '9' && !*end && number <= UINT32_MAX;
 }
 
 bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope, bool *bad_scope)

@@ -15,7 +15,6 @@
 enum {
 	IP6_HOP_BY_HOP = 0,
 	IP6_ROUTING = 43,
-	IP6_NO_NEXT = 59,
 	IP6_DESTINATION = 60,
 };
 

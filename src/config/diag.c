@@ -115,6 +115,8 @@ const char *wgw_did_you_mean(const char *word, const char *const *words)
 	for (; *words; words++) {
 		unsigned int n = distance(word, *words);
 
+		if (2 * n >= strlen(*words)) /* little of it is left */
+			continue;
 		if (n < best_distance || (n == best_distance && !best)) {
 			best = *words;
 			best_distance = n;

@@ -264,10 +264,12 @@ static bool may_ask(const struct server *s, int fd)
 	socklen_t len = sizeof(ss);
 	uint32_t uid;
 
-	if (s->source.o->any_user || s->source.o->any_address ||
-	    getsockname(fd, (struct sockaddr *)&ss, &len) || ss.ss_family == AF_UNIX)
+	if (s->source.o->any_user || s->source.o->any_address)
 		return true;
-	return wgw_loopback_peer_uid(fd, &uid) && (uid == geteuid() || uid == 0);
+	if (getsockname(fd, (struct sockaddr *)&ss, &len))
+		return false;
+	return ss.ss_family == AF_UNIX ||
+	       (wgw_loopback_peer_uid(fd, &uid) && (uid == geteuid() || uid == 0));
 }
 
 /** place() - a free one; else the oldest connection ends, so that those who only hold places, who

@@ -48,6 +48,16 @@ int wgw_cmsg_take(struct msghdr *msg, int *fds, int room)
 	return n;
 }
 
+bool wgw_cmsg_drop(struct msghdr *msg)
+{
+	int fd;
+
+	if (wgw_cmsg_take(msg, &fd, 1) == 0)
+		return msg->msg_flags & MSG_CTRUNC;
+	wgw_raw_close(fd);
+	return true;
+}
+
 /* An int or, as IP_TOS may be, one byte. 0..255, or -1. */
 static int read_octet(const struct cmsghdr *c)
 {

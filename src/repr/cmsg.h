@@ -20,6 +20,9 @@ void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd);
 /* Moves the descriptors that came with @msg to @fds, which has room for @room of them, and closes
  * the others. Returns how many were moved. */
 int wgw_cmsg_take(struct msghdr *msg, int *fds, int room);
+/* Closes the descriptors that came with @msg. Whether there were any, also one that the kernel
+ * dropped because no number was left for it. */
+bool wgw_cmsg_drop(struct msghdr *msg);
 
 /* Puts what the program's ancillary data ask for into @head. @any: set when there was something
  * that only a header can carry. 0, or -EINVAL or -EPERM as Linux answers unknown, malformed or

@@ -297,17 +297,11 @@ static bool is_echo_request(uint64_t tag, const struct msghdr *msg, size_t total
 {
 	const uint8_t request = tag & WGW_TAG_V6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO_REQUEST;
 	uint8_t head[2];
-	size_t at = 0;
 
-	if (total < ICMP_HEADER_BYTES)
-		return false;
-	for (size_t i = 0; i < msg->msg_iovlen && at < sizeof(head); i++) {
-		const uint8_t *piece = msg->msg_iov[i].iov_base;
-
-		for (size_t j = 0; j < msg->msg_iov[i].iov_len && at < sizeof(head); j++)
-			head[at++] = piece[j];
-	}
-	return head[0] == request && head[1] == 0;
+	return total >= ICMP_HEADER_BYTES &&
+	       wgw_scatter_peek(msg->msg_iov, msg->msg_iovlen, head, sizeof(head)) ==
+		       sizeof(head) &&
+	       head[0] == request && head[1] == 0;
 }
 
 ssize_t wgw_repr_sendmsg(const struct wgw_repr_session *s, int fd, uint64_t tag,

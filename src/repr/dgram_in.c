@@ -55,24 +55,6 @@ struct incoming {
 	size_t control_len;
 };
 
-/* Closes descriptors that came along. One for which there was no number left was dropped by the
- * kernel. */
-static void take_descriptors(struct incoming *in, struct msghdr *msg)
-{
-	in->marked = msg->msg_flags & MSG_CTRUNC;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		in->marked = true;
-		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
-			int fd;
-
-			memcpy(&fd, (const uint8_t *)c + at, sizeof(fd));
-			wgw_raw_close(fd);
-		}
-	}
-}
-
 /* Receives one message into the program's buffers and @in->head. The bytes it had, or -errno. */
 static ssize_t take(int fd, enum spare spare, const struct msghdr *msg, int flags,
 		    struct incoming *in)
@@ -95,7 +77,7 @@ static ssize_t take(int fd, enum spare spare, const struct msghdr *msg, int flag
 	if (n < 0)
 		return n;
 	in->control_len = from.msg_controllen;
-	take_descriptors(in, &from);
+	in->marked = wgw_cmsg_drop(&from);
 	in->named = from.msg_namelen != 0;
 	in->flags = from.msg_flags & MSG_TRUNC;
 	return n;

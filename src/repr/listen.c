@@ -113,12 +113,13 @@ static int unique_suffix(char *path, size_t used)
 	return 0;
 }
 
-/* Binds @fd to a file whose name starts with @prefix. Returns its O_PATH descriptor or -errno. */
+/* Binds @fd to a file whose name starts with @prefix. Returns its O_PATH descriptor or -errno. A
+ * socket that has its file can do nothing but listen, so room for the descriptor is made before. */
 static int bind_file(int fd, const char *prefix)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	size_t used = strlen(prefix);
-	int path_fd, rc;
+	int path_fd, rc, room;
 
 	if (used == 0)
 		return -ENOENT;
@@ -126,8 +127,11 @@ static int bind_file(int fd, const char *prefix)
 		return -ENAMETOOLONG;
 	memcpy(un.sun_path, prefix, used);
 	rc = unique_suffix(un.sun_path, used);
-	if (rc == 0)
-		rc = wgw_raw_bind(fd, &un, sizeof(un));
+	room = rc < 0 ? rc : wgw_raw_fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (room < 0)
+		return room;
+	rc = wgw_raw_bind(fd, &un, sizeof(un));
+	wgw_raw_close(room);
 	if (rc < 0)
 		return rc;
 	wgw_raw_fchmodat(AT_FDCWD, un.sun_path, LISTENER_MODE);

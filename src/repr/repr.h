@@ -59,9 +59,8 @@ int wgw_repr_tag_change(int fd, uint64_t set, uint64_t clear);
 int wgw_repr_tag_put(int fd, uint64_t tag);
 uint64_t wgw_repr_cookie(int fd);
 bool wgw_repr_nonblocking(int fd);
-/* Whether the other end is gone (POLLHUP), or nothing more comes from it (POLLRDHUP). */
+/* Whether the other end is gone (POLLHUP). */
 bool wgw_repr_hung_up(int fd);
-bool wgw_repr_ended(int fd);
 
 /* An address as the program gave it, checked as Linux checks it for a socket with @tag.
  * Returns 0, -EINVAL (length), -EAFNOSUPPORT, -ENETUNREACH (IPv4 on a v6-only socket). */

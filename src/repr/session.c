@@ -104,7 +104,10 @@ static int connect_abstract(const struct wgw_repr_session *s, int fd, char which
 	rc = wgw_raw_connect(fd, &un, (socklen_t)(at - (char *)&un));
 	if (rc < 0)
 		return rc;
-	return peer_is_trusted(fd) ? 0 : -ENETDOWN;
+	if (peer_is_trusted(fd))
+		return 0;
+	wgw_raw_shutdown(fd, SHUT_RDWR); /* a program may write although its connect has failed */
+	return -ENETDOWN;
 }
 
 int wgw_repr_rendezvous(const struct wgw_repr_session *s, int fd, char which)

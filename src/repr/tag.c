@@ -60,13 +60,6 @@ bool wgw_repr_hung_up(int fd)
 	return wgw_raw_poll(&p, 1, 0) == 1 && (p.revents & POLLHUP);
 }
 
-bool wgw_repr_ended(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-
-	return wgw_raw_poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLRDHUP));
-}
-
 static void read_v4(const void *sa, struct stack_addr *addr)
 {
 	struct sockaddr_in in;

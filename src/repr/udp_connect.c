@@ -50,14 +50,11 @@ static ssize_t take_back(const struct change *c, char message[MESSAGE_MAX_BYTES]
 			     .msg_control = control,
 			     .msg_controllen = sizeof(control)};
 	ssize_t n = wgw_raw_recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	int mark;
 
 	if (n < 0)
 		return n == -EINTR ? SKIP : -1;
-	if (wgw_cmsg_take(&msg, &mark, 1)) { /* an error, which connect() forgets */
-		wgw_raw_close(mark);
+	if (wgw_cmsg_drop(&msg)) /* an error, which connect() forgets */
 		return SKIP;
-	}
 	if (n == 0 && msg.msg_namelen == 0)
 		return -1;
 	if (wgw_preamble_begins(c->s->preambles.to_app, iov.iov_base, (size_t)n)) {

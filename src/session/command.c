@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -21,8 +22,7 @@ enum { STACK_BYTES = 64 * 1024, STACK_ALIGN_BYTES = 16 };
 
 _Noreturn static void refuse(int err)
 {
-	wgw_say(WGW_SAY_ERROR, "this kernel does not take the system call filter: %s",
-		strerror(-err));
+	wgw_say(WGW_SAY_ERROR, "cannot install the system call filter: %s", strerror(-err));
 	_exit(WGW_EXIT_FAILED);
 }
 
@@ -65,6 +65,25 @@ static void isolate(const struct wgw_launch *l)
 	write_map("/proc/self/gid_map", gid);
 }
 
+/** say_not_found() - or what runs it is not: the loader of a program, the interpreter of a script */
+static void say_not_found(const char *command)
+{
+	int err = 0;
+	char *path = strchr(command, '/') ? strdup(command) : wgw_search_path(command, &err);
+	struct wgw_program p;
+
+	if (path && !access(path, F_OK))
+		err = wgw_program_read(path, &p);
+	else
+		err = -EACCES;
+	if (err == -ENOENT || (!err && p.loader[0]))
+		wgw_say(WGW_SAY_ERROR, "%s: %s, which is to run it, is not there", command,
+			p.loader[0] ? p.loader : p.path);
+	else
+		wgw_say(WGW_SAY_ERROR, "%s: command not found", command);
+	free(path);
+}
+
 _Noreturn static void become(const struct wgw_run_options *options, const struct wgw_inherited *in,
 			     char **environment)
 {
@@ -74,8 +93,10 @@ _Noreturn static void become(const struct wgw_run_options *options, const struct
 	wgw_environ_address();
 	execvpe(options->command[0], options->command, environment);
 	err = errno;
-	wgw_say(WGW_SAY_ERROR, "%s: %s", options->command[0],
-		err == ENOENT ? "command not found" : strerror(err));
+	if (err == ENOENT)
+		say_not_found(options->command[0]);
+	else
+		wgw_say(WGW_SAY_ERROR, "%s: %s", options->command[0], strerror(err));
 	_exit(err == ENOENT ? WGW_EXIT_NOT_FOUND : WGW_EXIT_NOT_EXECUTABLE);
 }
 

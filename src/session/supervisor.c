@@ -299,7 +299,11 @@ _Noreturn void wgw_supervisor_main(struct wgw_launch *l, const struct wgw_inheri
 	for (size_t i = 0; i < NSIG; i++)
 		s.seen[i] = -1;
 	s.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-	s.command = s.signals < 0 ? -1 : wgw_command_start(l, in, environment, &s.listener);
+	if (s.signals < 0) {
+		wgw_say(WGW_SAY_ERROR, "cannot start the command: %s", strerror(errno));
+		_exit(WGW_EXIT_FAILED);
+	}
+	s.command = wgw_command_start(l, in, environment, &s.listener);
 	if (s.command < 0)
 		_exit(WGW_EXIT_FAILED);
 	prctl(PR_SET_NAME, "wgwrap-session");

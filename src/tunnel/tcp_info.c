@@ -16,7 +16,6 @@
 
 enum {
 	NS_PER_US = 1000,
-	MS_PER_S = 1000,
 	INFINITE_SSTHRESH = INT32_MAX, /* TCP_INFINITE_SSTHRESH */
 	REORDERING = 3,		       /* net.ipv4.tcp_reordering */
 	DELAYED_ACK_US = 40000,

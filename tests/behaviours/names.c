@@ -157,6 +157,8 @@ CASE(getaddrinfo_numbers)
 	ask("10.1.2.3", "-1", AF_INET, SOCK_STREAM, 0);
 	ask("fe80::1%lo", "1", AF_INET6, SOCK_STREAM, 0);
 	ask("fe80::1%nothing", "1", AF_INET6, SOCK_STREAM, 0);
+	ask("fe80::1%4294967295", "1", AF_INET6, SOCK_STREAM, 0);
+	ask("fe80::1%4294967297", "1", AF_INET6, SOCK_STREAM, 0);
 }
 
 CASE(getaddrinfo_local)

@@ -402,6 +402,23 @@ CASE(raw_numbers)
 	did("bad descriptor", syscall(SYS_close, 999));
 }
 
+/* What lies at a number is known from before, and a file lay there. */
+CASE(raw_duplicate)
+{
+	int fd = udp_socket(false), file = memfd_create("x", 0);
+	union address a;
+	socklen_t len = make_address(&a, host(false), ECHO_UDP_PORT);
+	char data[8] = "";
+
+	said("file", read(file, data, sizeof(data)));
+	close(file);
+	said("same number", syscall(SYS_fcntl, fd, F_DUPFD, file) == file);
+	said("sendto", sendto(fd, "hello", 5, 0, &a.any, len));
+	wait_in(file);
+	said("read", read(file, data, sizeof(data)));
+	printf("%.5s\n", data);
+}
+
 CASE(io_uring)
 {
 	char parameters[256] = {0};

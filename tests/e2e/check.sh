@@ -177,6 +177,7 @@ says 'output to a full device' 1 'No space left on device$' bash -c '"$0" check 
 says 'no arguments' 125 '^wgwrap: usage: ' "$wgwrap"
 says 'a misspelt command' 125 "^wgwrap: unknown command 'chekc'; did you mean 'check'\?$" "$wgwrap" chekc minimal.conf
 says 'a program instead of a command' 125 '^wgwrap: to run .curl. in a tunnel: wgwrap -c CONF curl$' "$wgwrap" curl
+says 'a program with a name like a short command' 125 '^wgwrap: to run .true. in a tunnel: wgwrap -c CONF true$' "$wgwrap" true
 says 'run without -c' 125 '^wgwrap: -c CONF is missing' "$wgwrap" -v true
 says 'run without a command' 125 '^wgwrap: there is no command to run' "$wgwrap" -c minimal.conf
 says 'run with an unknown option' 125 '^wgwrap: unknown option --frob' "$wgwrap" -c minimal.conf --frob true

@@ -373,13 +373,14 @@ END_TEST
 
 START_TEST(near_misses_have_a_suggestion)
 {
-	static const char *const words[] = {"Address", "AllowedIPs", "DNS", "MTU", NULL};
+	static const char *const words[] = {"Address", "AllowedIPs", "DNS", "MTU", "run", NULL};
 
 	ck_assert_str_eq(wgw_did_you_mean("Adress", words), "Address");
 	ck_assert_str_eq(wgw_did_you_mean("addresses", words), "Address");
 	ck_assert_str_eq(wgw_did_you_mean("AllowedIP", words), "AllowedIPs");
 	ck_assert_str_eq(wgw_did_you_mean("mut", words), "MTU");
 	ck_assert_ptr_null(wgw_did_you_mean("Frobnicate", words));
+	ck_assert_ptr_null(wgw_did_you_mean("true", words));
 	ck_assert_ptr_null(wgw_did_you_mean("", words));
 	ck_assert_ptr_null(wgw_did_you_mean("AllowedIPsAllowedIPsAllowedIPsAllowedIPs", words));
 }

@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stddef.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -193,6 +195,49 @@ START_TEST(no_tunnel_process_is_netdown)
 	ck_assert_int_eq(wgw_repr_connect(&nowhere, fd, tag_of(fd), &in, sizeof(in)), -ENETDOWN);
 	close(fd);
 	ck_assert_int_eq(wgw_repr_socket(&nowhere, AF_INET, SOCK_DGRAM, 0), -ENETDOWN);
+}
+END_TEST
+
+/* Another user's listener at @name; -1: we may not become another user. */
+static int strangers_listener(const struct sockaddr_un *name, socklen_t len)
+{
+	const uid_t nobody = 65534;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)name, len), 0);
+	if (geteuid() != 0 || seteuid(nobody)) {
+		close(fd);
+		return -1;
+	}
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(seteuid(0), 0);
+	return fd;
+}
+
+START_TEST(a_stranger_at_the_tunnels_name_gets_nothing)
+{
+	struct wgw_repr_session s = session;
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct sockaddr_in in = to_v4();
+	int fd, listener, theirs;
+	char byte;
+
+	strcpy(s.path, "/nonexistent/t");
+	memset(s.abstract, 'f', sizeof(s.abstract) - 1);
+	snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, WGW_ABSTRACT_PREFIX "%s.s", s.abstract);
+	listener = strangers_listener(&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+						       strlen(un.sun_path + 1)));
+	if (listener < 0)
+		return;
+	fd = wgw_repr_socket(&s, AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(wgw_repr_connect(&s, fd, tag_of(fd), &in, sizeof(in)), -ENETDOWN);
+	ck_assert_int_eq(send(fd, "secret", 6, MSG_NOSIGNAL), -1);
+	theirs = accept(listener, NULL, NULL);
+	ck_assert_int_ge(theirs, 0);
+	ck_assert_int_eq(recv(theirs, &byte, 1, MSG_DONTWAIT), 0);
+	close(theirs);
+	close(listener);
+	close(fd);
 }
 END_TEST
 
@@ -571,6 +616,24 @@ START_TEST(a_connection_from_elsewhere_is_not_accepted)
 }
 END_TEST
 
+/* The conversation with the tunnel process takes two, one at each end. */
+START_TEST(listen_without_a_descriptor_for_its_file_can_be_tried_again)
+{
+	int fd = tcp_socket(0), spare[2] = {dup(fd), dup(fd)};
+	struct rlimit before, few;
+
+	getrlimit(RLIMIT_NOFILE, &before);
+	few = (struct rlimit){(rlim_t)spare[1] + 1, before.rlim_max};
+	close(spare[0]);
+	close(spare[1]);
+	setrlimit(RLIMIT_NOFILE, &few);
+	ck_assert_int_eq(wgw_repr_listen(&session, fd, tag_of(fd), 5), -EMFILE);
+	setrlimit(RLIMIT_NOFILE, &before);
+	ck_assert_int_eq(wgw_repr_listen(&session, fd, tag_of(fd), 5), 0);
+	close(fd);
+}
+END_TEST
+
 START_TEST(bind_and_listen_report_the_tunnels_errno)
 {
 	struct sockaddr_in in = to_v4();
@@ -600,6 +663,7 @@ int main(void)
 	tcase_add_test(tc, failure_is_told_by_recv_too);
 	tcase_add_test(tc, tunnel_death_before_the_outcome_is_an_error);
 	tcase_add_test(tc, no_tunnel_process_is_netdown);
+	tcase_add_test(tc, a_stranger_at_the_tunnels_name_gets_nothing);
 	tcase_add_loop_test(tc, blocking_connect_waits_for_the_outcome, 0, 3);
 	tcase_add_test(tc, blocking_connect_keeps_the_send_time_limit);
 	tcase_add_test(tc, signal_without_restart_interrupts_connect);
@@ -613,6 +677,7 @@ int main(void)
 	tcase_add_test(tc, listener_gets_connections_with_their_peers);
 	tcase_add_loop_test(tc, listener_tells_what_connections_inherit, 0, 2);
 	tcase_add_test(tc, a_connection_from_elsewhere_is_not_accepted);
+	tcase_add_test(tc, listen_without_a_descriptor_for_its_file_can_be_tried_again);
 	tcase_add_test(tc, bind_and_listen_report_the_tunnels_errno);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

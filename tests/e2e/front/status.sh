@@ -30,8 +30,9 @@ run "$conf" 2>"$work/log"
 is "not executable: 126" 126 $?
 printf '#!/no/such/interpreter\n' >"$work/script"
 chmod 755 "$work/script"
-run "$work/script" 2>"$work/log"
+words=$(run "$work/script" 2>&1)
 is "an interpreter that is not there: 127, as the shell says" 127 $?
+is "which one that is, is said" "wgwrap: $work/script: /no/such/interpreter, which is to run it, is not there" "$words"
 printf 'exit 9\n' >"$work/plain"
 chmod 755 "$work/plain"
 run "$work/plain" 2>"$work/log"
@@ -47,6 +48,20 @@ if [ "$(id -u)" != 0 ] && [ -u "$sudo" ]; then
 else
 	skip "set-user-ID root: runs without privilege, and a sentence says so" "needs an ordinary user and sudo or su"
 fi
+
+# with a tunnel process that runs already: it would refuse to start
+run sleep 60 2>"$work/log" &
+holder=$!
+eventually sh -c 'ls "$1" | grep -q "\.q$"' - "$WGWRAP_RUNTIME_DIR"
+silent=
+for n in 5 6 7 8 9 10 11 12; do
+	# shellcheck disable=SC2016
+	words=$(sh -c 'ulimit -n "$1" && exec "$2" -c "$3" true' - "$n" "$wgwrap" "$conf" 2>&1) ||
+		[ -n "$words" ] || silent="$silent $n"
+done
+kill "$holder"
+wait "$holder"
+is "too few descriptors: whoever fails says why" "" "$silent"
 
 is "nothing on standard output but the command's" "word" "$(run echo word 2>"$work/log")"
 is "nothing on standard error" "" "$(run true 2>&1)"
