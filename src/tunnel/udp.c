@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -264,6 +265,17 @@ static bool is_closed(const struct wgw_dgram_sock *u)
 	if (u->shut_rd && u->shut_wr)
 		return false;
 	return u->events & (u->shut_wr ? EPOLLHUP : EPOLLHUP | EPOLLRDHUP);
+}
+
+void udp_look(struct wgw_dgram_sock *u)
+{
+	struct pollfd p = {.fd = u->watch.fd, .events = POLLRDHUP};
+
+	if (u->dead || u->held || poll(&p, 1, 0) <= 0)
+		return;
+	u->events |= (uint16_t)p.revents; /* epoll's bits are poll's */
+	if (is_closed(u) && drain(u, UDP_DRAIN_MAX))
+		udp_close(u);
 }
 
 void wgw_udp_abandoned(struct wgw_sock *sock)

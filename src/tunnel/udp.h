@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * udp.h - datagram sockets: what udp.c (the application's side), udp_errors.c, udp_net.c (the network's
- * side) and udp_kernel.c share
+ * side), udp_local.c and udp_kernel.c share
  */
 #ifndef SRC_TUNNEL_UDP_H
 #define SRC_TUNNEL_UDP_H
@@ -47,10 +47,15 @@ struct udp_alias {
 
 struct wgw_dgram_sock;
 
-/** struct udp_kernel - a kernel socket for direct destinations of one family */
+/**
+ * struct udp_kernel - a kernel socket for direct destinations of one family
+ * @connected:	To the peer of its @owner
+ * @groups:	It was sent to a group: anybody may answer
+ */
 struct udp_kernel {
 	struct wgw_watch watch;
 	struct wgw_dgram_sock *owner;
+	bool connected, groups;
 };
 
 /**
@@ -108,6 +113,8 @@ struct wgw_dgram_sock {
 /* A datagram for the application. @header->ip is where it came from. */
 void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const struct iovec *iov,
 		 int n, size_t len);
+/* Closes it if the application has, whose event may be still to come. */
+void udp_look(struct wgw_dgram_sock *u);
 /* On a RAW socket: an empty message with a descriptor, which says "ask for SO_ERROR". */
 void udp_send_mark(struct wgw_dgram_sock *u);
 
@@ -127,7 +134,37 @@ void udp_nobody_there(struct wgw_dgram_sock *u, const struct stack_addr *to, con
 /* Frees the error queue. */
 void udp_errors_drop(struct wgw_dgram_sock *u);
 
+/* ---- udp_local.c ---- */
+
+/* What has a port can be found by it. To be called whenever @local has changed. */
+void udp_local_enter(struct wgw_dgram_sock *u);
+/* Closes the sockets with @port that their programs have closed: on Linux it is free at once. */
+void udp_local_reap(struct wgw_sockets *s, uint16_t port);
+/* Whether another socket of the session keeps @u from being bound to @local. */
+bool udp_local_is_taken(struct wgw_dgram_sock *u, const struct stack_addr *local);
+/* Whether @to is loopback or the tunnel's, and not for ICMP echo. */
+bool udp_local_is_here(const struct wgw_dgram_sock *u, const struct stack_addr *to);
+/* Whether it is bound on loopback, and so has no port in the tunnel. */
+bool udp_local_is_at_home(const struct wgw_dgram_sock *u);
+/* Where a datagram to @to, which is here, comes from. @wanted_ip: the address that its ancillary
+ * data ask for, or none (all zero, NULL). */
+void udp_local_source(const struct wgw_dgram_sock *u, const struct stack_addr *to,
+		      const uint8_t *wanted_ip, struct stack_addr *from);
+/* The socket that a datagram reaches without leaving this machine, or NULL. */
+struct wgw_dgram_sock *udp_local_target(struct wgw_dgram_sock *u, const struct stack_addr *from,
+					const struct stack_addr *to);
+/* Gives a datagram to @o. @header: ttl, tos */
+void udp_local_send(struct wgw_dgram_sock *u, struct wgw_dgram_sock *o,
+		    const struct stack_addr *from, const struct stack_addr *to,
+		    const struct wgw_dgram *header, const uint8_t *payload, size_t len);
+
 /* ---- udp_net.c ---- */
+
+/* The address by which the program knows @real: that of a name server that stands for another. */
+const struct stack_addr *udp_net_known_as(const struct wgw_dgram_sock *u,
+					  const struct stack_addr *real);
+/* Whether it is connected, and not to @from. */
+bool udp_net_is_foreign(const struct wgw_dgram_sock *u, const struct stack_addr *from);
 
 /* Sends one datagram on. @header: destination, source, ttl, tos; @info not 0: in one piece or not
  * at all. */
@@ -140,14 +177,23 @@ void udp_net_close(struct wgw_dgram_sock *u);
 /* Options have changed. */
 void udp_net_options(struct wgw_dgram_sock *u);
 
-/* ---- udp_kernel.c ---- */
+/* ---- udp_kernel.c ----
+ *
+ * A socket that is made for one which has a port has that port, too, if the host has not given it to
+ * somebody else.
+ */
 
 void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 		     const struct wgw_dgram *header, const uint8_t *payload, size_t len);
 /* 0 or -errno */
 int udp_kernel_bind(struct wgw_dgram_sock *u, const struct stack_addr *local);
+/* Takes the name over. */
 int udp_kernel_connect(struct wgw_dgram_sock *u, const struct stack_addr *to);
+/* The same without the name, if it is not yet connected: @to is the peer. */
+void udp_kernel_follow(struct wgw_dgram_sock *u, const struct stack_addr *to);
 void udp_kernel_disconnect(struct wgw_dgram_sock *u);
+/* Takes what has come. */
+void udp_kernel_drain(struct wgw_dgram_sock *u);
 void udp_kernel_close(struct wgw_dgram_sock *u);
 void udp_kernel_options(struct wgw_dgram_sock *u);
 

@@ -70,16 +70,32 @@ static void ask_for_ancillary(int fd, bool v6)
 
 static void kernel_ready(struct wgw_watch *w, uint32_t events);
 
-/* A kernel socket of the family of @like. */
-static struct udp_kernel *need_kernel(struct wgw_dgram_sock *u, const struct stack_addr *like)
+/* The port that it has in the tunnel, if the host has not given it to somebody else. */
+static void keep_port(const struct wgw_dgram_sock *u, int fd, bool v6)
+{
+	struct stack_addr from = stack_addr_wildcard(!v6);
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	if (u->kind != WGW_KIND_UDP || u->local.port == 0)
+		return;
+	from.port = u->local.port;
+	len = wgw_sockaddr_from(&from, &ss);
+	if (v6) /* there is one of each family */
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (u->reuse)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	(void)!bind(fd, (struct sockaddr *)&ss, len);
+}
+
+/* A kernel socket of the family of @like, without a port. */
+static struct udp_kernel *open_kernel(struct wgw_dgram_sock *u, const struct stack_addr *like)
 {
 	bool v6 = !stack_addr_is_v4(like);
 	struct udp_kernel *k = &u->kernel[v6];
 	int protocol = u->kind == WGW_KIND_UDP ? 0 : v6 ? (int)IPPROTO_ICMPV6 : (int)IPPROTO_ICMP;
 	int fd;
 
-	if (k->watch.fd >= 0)
-		return k;
 	fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 	if (fd < 0)
 		return NULL;
@@ -87,11 +103,26 @@ static struct udp_kernel *need_kernel(struct wgw_dgram_sock *u, const struct sta
 	set_options(u, fd, v6);
 	k->owner = u;
 	k->watch = (struct wgw_watch){fd, kernel_ready};
+	k->connected = k->groups = false;
 	if (wgw_loop_add(u->sockets->t->loop, &k->watch, EPOLLIN) < 0) {
 		close(fd);
 		k->watch.fd = -1;
 		return NULL;
 	}
+	return k;
+}
+
+/* The kernel socket of the family of @like. */
+static struct udp_kernel *need_kernel(struct wgw_dgram_sock *u, const struct stack_addr *like)
+{
+	const bool v6 = !stack_addr_is_v4(like);
+	struct udp_kernel *k = &u->kernel[v6];
+
+	if (k->watch.fd >= 0)
+		return k;
+	k = open_kernel(u, like);
+	if (k)
+		keep_port(u, k->watch.fd, v6);
 	return k;
 }
 
@@ -192,6 +223,7 @@ static bool pass_error(struct wgw_dgram_sock *u, int fd)
 	if (!read_error(&m.head, &said, &offender))
 		return true;
 	wgw_sockaddr_to(&m.name, &to);
+	to = *udp_net_known_as(u, &to);
 	if (said.ee_origin == SO_EE_ORIGIN_LOCAL) {
 		udp_refused(u, &to, (int)said.ee_errno, said.ee_info);
 		return true;
@@ -220,10 +252,31 @@ static void call_failed(struct wgw_dgram_sock *u, int err)
 		udp_error(u, &u->remote, &e);
 }
 
-static bool receive(struct wgw_dgram_sock *u, int fd)
+/* Whether a datagram from @from may come past the tunnel: the way back of what policy sends
+ * directly. The kernel's sockets are bound on all of the host's addresses. */
+static bool is_direct(const struct udp_kernel *k, const struct stack_addr *from)
 {
+	const struct wgw_dgram_sock *u = k->owner;
+	struct stack_addr to = *from;
+
+	return u->outside || k->groups || stack_addr_is_loopback(from) ||
+	       wgw_session_route_quiet(u->sock.quota->session, &to,
+				       u->kind == WGW_KIND_PING ? IPPROTO_ICMP : IPPROTO_UDP) ==
+		       WGW_ROUTE_DIRECT;
+}
+
+static bool is_group(const struct stack_addr *to)
+{
+	enum { CLASS_D = 224, V6_MULTICAST = 0xff };
+
+	return stack_addr_is_v4(to) ? to->ip[12] >= CLASS_D : to->ip[0] == V6_MULTICAST;
+}
+
+static bool receive(struct udp_kernel *k)
+{
+	struct wgw_dgram_sock *u = k->owner;
 	struct message m;
-	ssize_t r = take(fd, &m, 0);
+	ssize_t r = take(k->watch.fd, &m, 0);
 	struct wgw_dgram h = {0};
 	struct stack_addr from;
 
@@ -232,6 +285,11 @@ static bool receive(struct wgw_dgram_sock *u, int fd)
 		return false;
 	}
 	wgw_sockaddr_to(&m.name, &from);
+	if (!is_direct(k, &from))
+		return true;
+	from = *udp_net_known_as(u, &from);
+	if (udp_net_is_foreign(u, &from))
+		return true;
 	read_ancillary(&m.head, &h);
 	memcpy(h.ip, from.ip, sizeof(h.ip));
 	h.port = u->kind == WGW_KIND_PING ? 0 : from.port;
@@ -251,8 +309,16 @@ static void kernel_ready(struct wgw_watch *w, uint32_t events)
 			break;
 	}
 	for (int i = 0; i < UDP_PER_TURN && w->fd >= 0; i++) {
-		if (!receive(u, w->fd))
+		if (!receive(k))
 			break;
+	}
+}
+
+void udp_kernel_drain(struct wgw_dgram_sock *u)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (u->kernel[v6].watch.fd >= 0)
+			kernel_ready(&u->kernel[v6].watch, 0);
 	}
 }
 
@@ -305,6 +371,7 @@ static void learn_port(struct wgw_dgram_sock *u, const struct udp_kernel *k)
 		return;
 	wgw_sockaddr_to(&ss, &local);
 	u->local.port = local.port;
+	udp_local_enter(u);
 }
 
 void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
@@ -324,6 +391,7 @@ void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 		udp_refused(u, to, errno, 0);
 		return;
 	}
+	k->groups |= is_group(to);
 	write_ancillary(&out, u, h, stack_addr_is_v4(to));
 	if (out.at != control) {
 		msg.msg_control = control;
@@ -343,7 +411,7 @@ void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 
 int udp_kernel_bind(struct wgw_dgram_sock *u, const struct stack_addr *local)
 {
-	struct udp_kernel *k = need_kernel(u, local);
+	struct udp_kernel *k = open_kernel(u, local);
 	struct sockaddr_storage ss;
 	socklen_t len = wgw_sockaddr_from(local, &ss);
 
@@ -359,18 +427,36 @@ int udp_kernel_bind(struct wgw_dgram_sock *u, const struct stack_addr *local)
 	return 0;
 }
 
+static int connect_kernel(struct udp_kernel *k, const struct stack_addr *to)
+{
+	struct sockaddr_storage ss;
+	const socklen_t len = wgw_sockaddr_from(to, &ss);
+
+	if (connect(k->watch.fd, (struct sockaddr *)&ss, len) < 0)
+		return -errno;
+	k->connected = true;
+	return 0;
+}
+
 int udp_kernel_connect(struct wgw_dgram_sock *u, const struct stack_addr *to)
 {
 	struct udp_kernel *k = need_kernel(u, to);
 	struct sockaddr_storage ss;
-	socklen_t len = wgw_sockaddr_from(to, &ss);
+	socklen_t len = sizeof(ss);
+	int err = k ? connect_kernel(k, to) : -errno;
 
-	if (!k || connect(k->watch.fd, (struct sockaddr *)&ss, len) < 0)
-		return -errno;
-	len = sizeof(ss);
-	if (u->kind == WGW_KIND_UDP && getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) == 0)
+	if (!err && u->kind == WGW_KIND_UDP &&
+	    getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) == 0)
 		wgw_sockaddr_to(&ss, &u->local);
-	return 0;
+	return err;
+}
+
+void udp_kernel_follow(struct wgw_dgram_sock *u, const struct stack_addr *to)
+{
+	struct udp_kernel *k = need_kernel(u, to);
+
+	if (k && !k->connected)
+		connect_kernel(k, to);
 }
 
 void udp_kernel_disconnect(struct wgw_dgram_sock *u)
@@ -378,8 +464,12 @@ void udp_kernel_disconnect(struct wgw_dgram_sock *u)
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
 
 	for (int i = 0; i < 2; i++) {
-		if (u->kernel[i].watch.fd >= 0)
-			connect(u->kernel[i].watch.fd, &none, sizeof(none));
+		struct udp_kernel *k = &u->kernel[i];
+
+		if (k->watch.fd < 0 || !k->connected)
+			continue;
+		k->connected = false;
+		connect(k->watch.fd, &none, sizeof(none));
 	}
 }
 

@@ -5,8 +5,7 @@
  * Theory of operation
  *
  * Each datagram goes where policy sends its destination: through the stack; to a kernel socket
- * (udp_kernel.c); or to another socket of this machine that is bound to the port
- * in the tunnel. Ways are made when they are first needed. A destination that policy refuses is
+ * (udp_kernel.c); or to another socket of this machine (udp_local.c). Ways are made when they are first needed. A destination that policy refuses is
  * answered with ENETUNREACH.
  *
  * Port 53 of the host's resolvers stands for a name server in the tunnel: the datagram goes there
@@ -26,22 +25,22 @@ enum {
 	HEADERS_V6_BYTES = 48,
 };
 
-static struct wgw_link *bucket(struct wgw_sockets *s, uint16_t port)
-{
-	return &s->dgram_ports[port % WGW_PORT_BUCKETS];
-}
-
 /* ---- from the stack ---- */
 
-/* The address by which the program knows @from. */
-static const struct stack_addr *known_as(const struct wgw_dgram_sock *u,
-					 const struct stack_addr *from)
+const struct stack_addr *udp_net_known_as(const struct wgw_dgram_sock *u,
+					  const struct stack_addr *real)
 {
 	for (unsigned int i = 0; i < u->n_alias; i++) {
-		if (stack_addr_equal(&u->alias[i].real, from))
+		if (stack_addr_equal(&u->alias[i].real, real))
 			return &u->alias[i].asked;
 	}
-	return from;
+	return real;
+}
+
+bool udp_net_is_foreign(const struct wgw_dgram_sock *u, const struct stack_addr *from)
+{
+	return u->connected && (memcmp(from->ip, u->remote.ip, sizeof(from->ip)) != 0 ||
+				(u->kind == WGW_KIND_UDP && from->port != u->remote.port));
 }
 
 static void header_from(struct wgw_dgram *h, const struct stack_addr *from,
@@ -60,7 +59,10 @@ static void on_received(struct flow_udp *f, void *arg, const struct iovec *iov, 
 	struct wgw_dgram h;
 
 	(void)f;
-	header_from(&h, known_as(u, from), to, ttl, tos);
+	from = udp_net_known_as(u, from);
+	if (udp_net_is_foreign(u, from))
+		return;
+	header_from(&h, from, to, ttl, tos);
 	udp_deliver(u, &h, iov, n, len);
 }
 
@@ -70,7 +72,7 @@ static void on_error(struct flow_udp *f, void *arg, const struct stack_addr *to,
 	struct wgw_dgram_sock *u = arg;
 
 	(void)f;
-	udp_error(u, known_as(u, to), error);
+	udp_error(u, udp_net_known_as(u, to), error);
 }
 
 static const struct flow_udp_ops udp_ops = {on_received, on_error};
@@ -84,7 +86,7 @@ static void on_ping(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t 
 	struct wgw_dgram h;
 
 	(void)p;
-	if (u->connected && memcmp(from->ip, u->remote.ip, 16) != 0)
+	if (udp_net_is_foreign(u, from))
 		return;
 	header_from(&h, from, to, ttl, tos);
 	h.port = 0;
@@ -132,7 +134,7 @@ static int need_flow(struct wgw_dgram_sock *u)
 	}
 	if (u->flow)
 		return 0;
-	if (u->bound && stack_addr_is_loopback(&u->local))
+	if (udp_local_is_at_home(u))
 		return -EINVAL;
 	any = stack_addr_wildcard(!u->v6);
 	any.port = u->local.port; /* the host's choice for what was sent directly */
@@ -145,45 +147,10 @@ static int need_flow(struct wgw_dgram_sock *u)
 	if (!u->flow)
 		return err < 0 ? err : -err;
 	flow_udp_dont_fragment(u->flow, u->dont_fragment);
-	flow_udp_local(u->flow, &u->local);
-	wgw_list_append(bucket(s, u->local.port), &u->by_port);
+	if (!u->connected) /* else its name is what the peer sees */
+		flow_udp_local(u->flow, &u->local);
+	udp_local_enter(u);
 	return 0;
-}
-
-/* ---- sockets of this machine ---- */
-
-/* The socket that a datagram to @to reaches without leaving this machine, or NULL. */
-static struct wgw_dgram_sock *local_target(struct wgw_dgram_sock *u, const struct stack_addr *to)
-{
-	struct wgw_link *head = bucket(u->sockets, to->port);
-	bool loopback = stack_addr_is_loopback(to);
-
-	for (struct wgw_link *at = head->next; at != head; at = at->next) {
-		struct wgw_dgram_sock *o = wgw_container(at, struct wgw_dgram_sock, by_port);
-
-		if (wgw_addrs_overlap(to, 0, &o->local, o->v6only ? WGW_BIND_V6ONLY : 0) &&
-		    (!loopback || o->sock.quota->session == u->sock.quota->session))
-			return o;
-	}
-	return NULL;
-}
-
-static void send_local(struct wgw_dgram_sock *u, struct wgw_dgram_sock *o,
-		       const struct stack_addr *to, const struct wgw_dgram *header,
-		       const uint8_t *payload, size_t len)
-{
-	uint8_t ttl = header->ttl ? header->ttl : u->ttl;
-	struct iovec iov = {(void *)payload, len};
-	struct stack_addr from = *to; /* it comes from the address it goes to, as on loopback */
-	struct wgw_dgram h;
-
-	if (need_flow(u) < 0)
-		return;
-	from.port = u->local.port;
-	if (o->connected && !stack_addr_equal(&o->remote, &from))
-		return;
-	header_from(&h, &from, to, ttl ? ttl : UDP_TTL, header->tos ? header->tos : u->tos);
-	udp_deliver(o, &h, &iov, 1, len);
 }
 
 /* ---- to the network ---- */
@@ -248,26 +215,38 @@ static void send_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to,
 		err = flow_ping_send(u->ping, to, payload, len, ttl, tos);
 	else if (!err)
 		err = flow_udp_send(u->flow, to, &iov, 1, ttl, tos);
-	if (err == -EMSGSIZE || err == -ENETUNREACH)
+	if (err == -EMSGSIZE || err == -ENETUNREACH || err == -EINVAL)
 		udp_refused(u, to, -err, 0);
+}
+
+/* Whether a socket of this machine has got the datagram. */
+static bool send_here(struct wgw_dgram_sock *u, const struct stack_addr *to,
+		      const struct wgw_dgram *header, const uint8_t *payload, size_t len)
+{
+	struct wgw_dgram_sock *other;
+	struct stack_addr from;
+
+	udp_local_source(u, to, header->local_ip, &from);
+	other = udp_local_target(u, &from, to);
+	if (!other)
+		return false;
+	if (from.port == 0 && need_flow(u) < 0)
+		return true;
+	from.port = u->local.port;
+	udp_local_send(u, other, &from, to, header, payload, len);
+	return true;
 }
 
 void udp_net_send(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const uint8_t *payload,
 		  size_t len)
 {
 	struct stack_addr to = {.port = header->port}, real;
-	struct wgw_dgram_sock *other;
-	bool here;
 
 	memcpy(to.ip, header->ip, 16);
 	this_host(&to);
-	here = stack_addr_is_loopback(&to) || stack_is_local(u->sockets->t->stack, &to);
-	if (here && u->kind == WGW_KIND_UDP) {
-		other = local_target(u, &to);
-		if (other) {
-			send_local(u, other, &to, header, payload, len);
+	if (udp_local_is_here(u, &to)) {
+		if (send_here(u, &to, header, payload, len))
 			return;
-		}
 		if (!stack_addr_is_loopback(&to)) {
 			udp_nobody_there(u, &to, payload, len);
 			return;
@@ -280,6 +259,8 @@ void udp_net_send(struct wgw_dgram_sock *u, const struct wgw_dgram *header, cons
 	case WGW_ROUTE_DIRECT:
 		if (u->kind == WGW_KIND_PING)
 			need_flow(u); /* its identifier is the socket's "port" */
+		else if (u->connected && stack_addr_equal(&to, &u->remote))
+			udp_kernel_follow(u, &real);
 		udp_kernel_send(u, &real, header, payload, len);
 		break;
 	case WGW_ROUTE_REFUSED:
@@ -300,6 +281,11 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 	if (!u->outside && !stack_addr_is_any(local) && !stack_addr_is_loopback(local) &&
 	    !stack_is_local(u->sockets->t->stack, local))
 		return -EADDRNOTAVAIL;
+	if (local->port && u->kind == WGW_KIND_UDP) {
+		udp_local_reap(u->sockets, local->port);
+		if (udp_local_is_taken(u, local))
+			return -EADDRINUSE;
+	}
 	u->local = *local;
 	u->bound = true;
 	if ((u->outside || stack_addr_is_loopback(local)) && u->kind == WGW_KIND_UDP)
@@ -310,6 +296,7 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 		u->bound = false;
 		u->local = stack_addr_wildcard(!u->v6);
 	}
+	udp_local_enter(u);
 	return err;
 }
 
@@ -329,20 +316,19 @@ static void give_port_up(struct wgw_dgram_sock *u)
 	if (u->flow)
 		flow_udp_free(u->flow);
 	u->flow = NULL;
-	wgw_list_remove(&u->by_port);
 	u->local = stack_addr_wildcard(!u->v6);
 }
 
 static int connect_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to, bool here)
 {
-	int err = need_flow(u);
+	int err = here && u->local.port ? 0 : need_flow(u);
 	struct stack_addr from;
 	uint16_t port = u->local.port;
 
 	if (err)
 		return err;
 	if (here)
-		from = *to;
+		udp_local_source(u, to, NULL, &from);
 	else if (!stack_source_for(u->sockets->t->stack, to, &from))
 		return -ENETUNREACH;
 	if (!u->bound || stack_addr_is_any(&u->local)) {
@@ -354,6 +340,21 @@ static int connect_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to,
 	return 0;
 }
 
+/* Whether what is sent to @to passes neither the stack nor the kernel. To whom the kernel has given
+ * the port, it tells who has gone. */
+static bool stays_here(struct wgw_dgram_sock *u, const struct stack_addr *to)
+{
+	const bool kernels = u->outside || udp_local_is_at_home(u);
+	struct stack_addr from;
+
+	if (!udp_local_is_here(u, to))
+		return false;
+	if (kernels && stack_addr_is_loopback(to))
+		return false;
+	udp_local_source(u, to, NULL, &from);
+	return udp_local_is_at_home(u) || udp_local_target(u, &from, to);
+}
+
 int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 {
 	const struct stack_addr old = u->remote;
@@ -363,19 +364,19 @@ int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 	bool here;
 	int err;
 
+	udp_kernel_drain(u); /* what came before is not the new peer's, and stays */
 	if (!remote) {
 		disconnect(u);
 		if (!u->bound && u->kind == WGW_KIND_UDP)
 			give_port_up(u);
 		else if (u->flow)
 			flow_udp_local(u->flow, &u->local);
+		udp_local_enter(u);
 		return 0;
 	}
 	to = *remote;
 	this_host(&to);
-	here = u->kind == WGW_KIND_UDP &&
-	       (stack_addr_is_loopback(&to) || stack_is_local(u->sockets->t->stack, &to)) &&
-	       local_target(u, &to);
+	here = stays_here(u, &to);
 	r = here ? WGW_ROUTE_TUNNEL : route(u, &to, &real);
 	if (r == WGW_ROUTE_REFUSED)
 		return -ENETUNREACH;
@@ -388,9 +389,9 @@ int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 			udp_net_connect(u, &old);
 		return err;
 	}
-	u->remote = *remote;
-	this_host(&u->remote);
+	u->remote = to;
 	u->connected = true;
+	udp_local_enter(u);
 	return 0;
 }
 

@@ -554,6 +554,78 @@ START_TEST(host_loopback_is_reached_by_a_kernel_socket)
 }
 END_TEST
 
+/* bind(2) to @local; the port it has then. */
+static uint16_t bound_to(int fd, const struct stack_addr *local)
+{
+	struct wgw_op op = {.code = WGW_OP_BIND, .kind = WGW_KIND_UDP, .cookie = app_cookie(fd)};
+
+	fake_run(5);
+	memcpy(op.u.bind.addr.ip, local->ip, sizeof(op.u.bind.addr.ip));
+	op.u.bind.addr.port = local->port;
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	return op.u.name.local.port;
+}
+
+static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
+
+START_TEST(loopback_and_wildcard_meet_with_the_ports_they_are_bound_to)
+{
+	const struct stack_addr any = stack_addr_wildcard(true);
+	struct stack_addr a = loopback4, b = loopback4;
+	struct wgw_dgram h;
+	char text[64];
+	int home, wide;
+
+	fake_start();
+	home = udp_open();
+	wide = udp_open();
+	a.port = bound_to(home, &loopback4);
+	b.port = bound_to(wide, &any);
+	send_to(home, &b, "there");
+	fake_until(receive(wide, &h, text));
+	ck_assert_str_eq(text, "there");
+	ck_assert_mem_eq(h.ip, a.ip, sizeof(h.ip));
+	ck_assert_uint_eq(h.port, a.port);
+	send_to(wide, &a, "back");
+	fake_until(receive(home, &h, text));
+	ck_assert_str_eq(text, "back");
+	ck_assert_mem_eq(h.ip, b.ip, sizeof(h.ip));
+	ck_assert_uint_eq(h.port, b.port);
+	ck_assert_uint_eq(fake_n_sent, 0);
+}
+END_TEST
+
+START_TEST(host_sees_the_bound_port_if_it_is_free)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	struct stack_addr to = loopback4, any = stack_addr_wildcard(true);
+	socklen_t len = sizeof(sin);
+	char text[64];
+	int fd, host = socket(AF_INET, SOCK_DGRAM, 0), other = socket(AF_INET, SOCK_DGRAM, 0);
+
+	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(bind(other, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
+	to.port = ntohs(sin.sin_port);
+	ck_assert_int_eq(getsockname(other, (struct sockaddr *)&sin, &len), 0);
+	any.port = ntohs(sin.sin_port);
+	fake_start();
+	for (int is_free = 0; is_free < 2; is_free++) {
+		fd = udp_open();
+		ck_assert_uint_eq(bound_to(fd, &any), any.port);
+		send_to(fd, &to, "direct");
+		fake_until(recvfrom(host, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&sin,
+				    &len) == 6);
+		ck_assert_int_eq(ntohs(sin.sin_port) == any.port, is_free);
+		close(fd);
+		if (!is_free)
+			close(other);
+		fake_run(5);
+	}
+	close(host);
+}
+END_TEST
+
 /* ---- operations that are not about datagrams alone ---- */
 
 START_TEST(options_are_kept_by_cookie_and_bounded)
@@ -695,7 +767,9 @@ static Suite *suite(void)
 	tcase_add_test(t, refused_destination_is_told);
 	tcase_add_test(t, refused_destination_is_allowed_by_a_reload);
 	tcase_add_test(t, two_sockets_of_the_session_meet_on_loopback);
+	tcase_add_test(t, loopback_and_wildcard_meet_with_the_ports_they_are_bound_to);
 	tcase_add_test(t, host_loopback_is_reached_by_a_kernel_socket);
+	tcase_add_test(t, host_sees_the_bound_port_if_it_is_free);
 	tcase_add_test(t, options_are_kept_by_cookie_and_bounded);
 	tcase_add_test(t, what_is_kept_goes_with_its_socket);
 	tcase_add_test(t, session_channel_is_handed_over_unread);
