@@ -244,9 +244,10 @@ fuzz-run: $(FUZZERS)
 		$(f).corpus $(wildcard tests/fuzz/$(notdir $(f)).seeds) &&) true
 
 SOURCES = $(shell git ls-files '*.c' '*.h')
-tidy:
+tidy: $(LWIP_STAMP)
 	clang-format --dry-run -Werror $(SOURCES)
-	clang-tidy --quiet $(filter %.c,$(WG_SRCS) $(SRC_SRCS) $(CMD_SRCS)) -- $(STD) -I. $(PKG_CFLAGS)
+	clang-tidy --quiet $(sort $(WG_SRCS) $(SRC_SRCS) $(PRELOAD_SRCS) $(CMD_SRCS)) -- $(STD) -I. $(PKG_CFLAGS)
+	clang-tidy --quiet $(STACK_SRCS) -- $(STD) -I. $(LWIP_CFLAGS) $(PKG_CFLAGS)
 
 # the engine for other programs: header, static library, pkg-config file
 WG_LIBS := $(shell pkg-config --libs libsodium libb2 2>/dev/null)
