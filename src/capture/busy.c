@@ -7,8 +7,10 @@
  * take turns; calls that wait for the network do not hold the lock.
  *
  * An entry exists while a call is in progress on its socket, or while something is kept of a call
- * which was interrupted: a connection that it accepted, which the next accept gets; that it bound,
- * which a second bind would deny.
+ * which was interrupted: a connection that it accepted, which the next accept gets; that it bound
+ * or shut, which a second call would deny; the socket that was to take this one's place, and has its
+ * address already; until when it was to wait, since the one that the kernel makes again in its
+ * place would begin anew, for ever where signals come often.
  */
 #include <errno.h>
 #include <poll.h>
@@ -21,7 +23,23 @@
 
 enum {
 	KEPT_MAX = 16,
+	WAITS_MAX =
+		8, /* threads that wait on one socket for a limited time; further ones begin anew */
 	KEPT_MS = 10000, /* nobody has accepted since: the listener is gone, or forgotten */
+	AGAIN_MS = 1000, /* a call that is made so long after its like was interrupted is another */
+};
+
+/**
+ * struct wait - a call that waits for a limited time, or did when it was interrupted
+ * @id:		Of its notification; 0: this place is free
+ * @over_ms:	When it was seen to be interrupted; 0: not yet
+ */
+struct wait {
+	uint64_t id;
+	pid_t tid;
+	int nr;
+	uint64_t args[6];
+	int64_t until_ms, over_ms;
 };
 
 /**
@@ -29,8 +47,10 @@ enum {
  * @cookie:	SO_COOKIE
  * @users:	Calls that hold or want @turn; guarded by the capture's lock
  * @kept, @n_kept: Accepted connections; guarded by @turn
- * @bound_by, @bound_args: The thread whose bind has succeeded without its knowing, or 0, and what it
- *		asked for; guarded by @turn
+ * @done_by, @done_nr, @done: The thread whose call has succeeded without its knowing, or 0, and
+ *		what it asked for; guarded by @turn
+ * @again:	The socket that was made to take this one's place, -1: none; guarded by @turn
+ * @waits, @n_waits: Guarded by the capture's lock; how many places are taken
  * @kept_since:	When the last of these came
  */
 struct wgw_busy {
@@ -40,8 +60,12 @@ struct wgw_busy {
 	pthread_mutex_t turn;
 	int kept[KEPT_MAX];
 	unsigned int n_kept;
-	pid_t bound_by;
-	uint64_t bound_args[2];
+	pid_t done_by;
+	int done_nr;
+	struct wgw_asked done;
+	int again;
+	struct wait waits[WAITS_MAX];
+	unsigned int n_waits;
 	int64_t kept_since;
 };
 
@@ -58,6 +82,7 @@ static struct wgw_busy *find(struct wgw_capture *k, uint64_t cookie)
 	if (!b)
 		abort(); /* programs then get ENOSYS: nothing leaks */
 	b->cookie = cookie;
+	b->again = -1;
 	pthread_mutex_init(&b->turn, NULL);
 	b->next = k->busy;
 	k->busy = b;
@@ -73,6 +98,8 @@ static void forget(struct wgw_capture *k, struct wgw_busy *b)
 	*at = b->next;
 	while (b->n_kept > 0)
 		close(b->kept[--b->n_kept]);
+	if (b->again >= 0)
+		close(b->again);
 	pthread_mutex_destroy(&b->turn);
 	free(b);
 }
@@ -113,7 +140,7 @@ void wgw_busy_unlock(struct wgw_call *c)
 	c->busy = NULL;
 	pthread_mutex_lock(&k->lock);
 	pthread_mutex_unlock(&b->turn);
-	if (--b->users == 0 && b->n_kept == 0 && !b->bound_by)
+	if (--b->users == 0 && b->n_kept == 0 && !b->done_by && b->again < 0 && b->n_waits == 0)
 		forget(k, b);
 	pthread_mutex_unlock(&k->lock);
 }
@@ -142,22 +169,107 @@ int wgw_busy_take(struct wgw_call *c)
 	return fd;
 }
 
-void wgw_busy_keep_bound(struct wgw_call *c)
+void wgw_busy_keep_done(struct wgw_call *c)
 {
 	struct wgw_busy *b = c->busy;
 
 	b->kept_since = wgw_raw_now_ms();
-	b->bound_by = c->tid;
-	memcpy(b->bound_args, c->args + 1, sizeof(b->bound_args));
+	b->done_by = c->tid;
+	b->done_nr = c->nr;
+	b->done = c->asked;
 }
 
-bool wgw_busy_take_bound(struct wgw_call *c)
+bool wgw_busy_take_done(struct wgw_call *c)
 {
 	struct wgw_busy *b = c->busy;
-	bool again = b->bound_by == c->tid &&
-		     memcmp(b->bound_args, c->args + 1, sizeof(b->bound_args)) == 0;
+	bool again = b->done_by == c->tid && b->done_nr == c->nr && b->done.len == c->asked.len &&
+		     memcmp(&b->done.value, &c->asked.value, b->done.len) == 0;
 
-	if (again)
-		b->bound_by = 0;
+	b->done_by = 0; /* who asks for something else is told what the socket is */
 	return again;
+}
+
+void wgw_busy_keep_again(struct wgw_call *c, int fd)
+{
+	c->busy->kept_since = wgw_raw_now_ms();
+	c->busy->again = fd;
+}
+
+int wgw_busy_take_again(struct wgw_call *c)
+{
+	int fd = c->busy->again;
+
+	c->busy->again = -1;
+	return fd;
+}
+
+/* ---- waiting for a limited time ---- */
+
+static bool is_made_again(const struct wait *w, const struct wgw_call *c)
+{
+	return w->id && w->tid == c->tid && w->nr == c->nr &&
+	       memcmp(w->args, c->args, sizeof(w->args)) == 0;
+}
+
+/** place_for() - the call that @c repeats, or a place for it, or NULL */
+static struct wait *place_for(struct wgw_busy *b, const struct wgw_call *c, int64_t now)
+{
+	struct wait *found = NULL;
+
+	for (size_t i = 0; i < WAITS_MAX; i++) {
+		struct wait *w = &b->waits[i];
+
+		if (w->id && w->over_ms && w->over_ms + AGAIN_MS < now) {
+			w->id = 0;
+			b->n_waits--;
+		}
+		if (is_made_again(w, c))
+			return w;
+		if (!w->id && !found)
+			found = w;
+	}
+	return found;
+}
+
+int64_t wgw_busy_until(struct wgw_call *c, int64_t until_ms)
+{
+	struct wgw_capture *k = c->capture;
+	struct wgw_busy *b = c->busy;
+	int64_t now = wgw_raw_now_ms();
+	struct wait *w;
+
+	pthread_mutex_lock(&k->lock);
+	w = place_for(b, c, now);
+	if (w) {
+		b->n_waits += w->id == 0;
+		if (w->id && w->id != c->id && w->until_ms < until_ms)
+			until_ms = w->until_ms;
+		*w = (struct wait){.id = c->id, .tid = c->tid, .nr = c->nr, .until_ms = until_ms};
+		memcpy(w->args, c->args, sizeof(w->args));
+		if (b->kept_since < until_ms)
+			b->kept_since = until_ms;
+	}
+	pthread_mutex_unlock(&k->lock);
+	return until_ms;
+}
+
+void wgw_busy_wait_over(struct wgw_call *c, bool answered)
+{
+	struct wgw_capture *k = c->capture;
+	struct wgw_busy *b = c->busy;
+
+	pthread_mutex_lock(&k->lock);
+	for (size_t i = 0; b && i < WAITS_MAX; i++) {
+		struct wait *w = &b->waits[i];
+
+		if (w->id != c->id || !w->id)
+			continue;
+		w->over_ms = wgw_raw_now_ms();
+		b->kept_since = w->over_ms;
+		if (answered) {
+			w->id = 0;
+			b->n_waits--;
+		}
+	}
+	pthread_mutex_unlock(&k->lock);
 }

@@ -33,6 +33,12 @@ enum wgw_socket_class {
 struct wgw_busy;
 struct wgw_copies;
 
+/** struct wgw_asked - what a call asks for that can be done only once: its first @len bytes */
+struct wgw_asked {
+	struct sockaddr_storage value;
+	socklen_t len;
+};
+
 enum { WGW_CALL_KINDS_MAX = 20 };
 
 /**
@@ -67,6 +73,7 @@ struct wgw_capture {
  * @fd:		Our duplicate of the descriptor in the first argument; -1: none
  * @what, @tag:	What it is
  * @busy:	Held lock of that socket
+ * @asked:	Of bind and shutdown: the address, SHUT_*
  * @give, @give_flags: The descriptor that is the result (owned); O_CLOEXEC or 0
  * @broken_pipe: The program gets SIGPIPE after the answer
  * @undo:	Called when the answer did not reach the program
@@ -82,6 +89,7 @@ struct wgw_call {
 	enum wgw_socket_class what;
 	uint64_t tag;
 	struct wgw_busy *busy;
+	struct wgw_asked asked;
 	int give, give_flags;
 	bool broken_pipe;
 	void (*undo)(struct wgw_call *c);
@@ -108,8 +116,9 @@ bool wgw_call_valid(const struct wgw_call *c);
  * @until_ms: of wgw_raw_now_ms, -1: no limit. Returns 1, 0 (too late), WGW_CALL_GONE or -ENOBUFS:
  * too many calls wait. */
 long wgw_call_wait(struct wgw_call *c, short events, int64_t until_ms);
-/* The end of a wait that @option (SO_RCVTIMEO, SO_SNDTIMEO) bounds; -1: not bounded. */
-int64_t wgw_call_until(const struct wgw_call *c, int option);
+/* The end of a wait that @option (SO_RCVTIMEO, SO_SNDTIMEO) bounds, of a call that is made again
+ * after a signal the first one's; -1: not bounded. */
+int64_t wgw_call_until(struct wgw_call *c, int option);
 /* Puts a descriptor in place of the one in the first argument. 0 or -errno. */
 int wgw_call_replace(struct wgw_call *c, int fd);
 
@@ -141,10 +150,17 @@ void wgw_busy_unlock(struct wgw_call *c);
 void wgw_busy_keep(struct wgw_call *c, int fd);
 /* A connection that was kept, or -1. */
 int wgw_busy_take(struct wgw_call *c);
-/* Keeps that @c, a bind that nobody waits for, has succeeded. */
-void wgw_busy_keep_bound(struct wgw_call *c);
-/* Whether @c is that bind, made again by the same thread. */
-bool wgw_busy_take_bound(struct wgw_call *c);
+/* Keeps that @c, a bind or shutdown that nobody waits for, has succeeded. */
+void wgw_busy_keep_done(struct wgw_call *c);
+/* Whether @c is that call, made again by the same thread. */
+bool wgw_busy_take_done(struct wgw_call *c);
+/* Keeps socket @fd, which was to take this one's place; owned. And takes it, or -1. */
+void wgw_busy_keep_again(struct wgw_call *c, int fd);
+int wgw_busy_take_again(struct wgw_call *c);
+/* When @c, which may wait until @until_ms, is to end: when the call that it repeats was to. */
+int64_t wgw_busy_until(struct wgw_call *c, int64_t until_ms);
+/* @c is over: it was @answered, or it was interrupted and may be made again. */
+void wgw_busy_wait_over(struct wgw_call *c, bool answered);
 
 /* ---- copies.c: descriptors of the program, where it does not let us take them ---- */
 

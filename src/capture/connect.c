@@ -41,9 +41,11 @@ static bool is_close_on_exec(const struct wgw_call *c, int number)
 
 long wgw_call_again(struct wgw_call *c)
 {
-	int again = wgw_repr_again(&c->capture->session, c->fd, c->tag);
+	int again = wgw_busy_take_again(c);
 	int rc;
 
+	if (again < 0)
+		again = wgw_repr_again(&c->capture->session, c->fd, c->tag);
 	if (again < 0)
 		return again;
 	c->give_flags = is_close_on_exec(c, (int)c->args[0]) ? O_CLOEXEC : 0;
@@ -52,9 +54,13 @@ long wgw_call_again(struct wgw_call *c)
 	rc = wgw_call_replace(c, again);
 	if (c->capture->copies)
 		wgw_copies_given(c->capture->copies, again);
+	if (rc == -ENOENT) {
+		wgw_busy_keep_again(c, again);
+		return WGW_CALL_GONE;
+	}
 	if (rc) {
 		close(again);
-		return rc == -ENOENT ? WGW_CALL_GONE : -ECONNABORTED;
+		return -ECONNABORTED;
 	}
 	wgw_busy_unlock(c);
 	close(c->fd);

@@ -64,7 +64,7 @@ bool wgw_call_valid(const struct wgw_call *c)
 	return ioctl(c->capture->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &c->id) == 0;
 }
 
-int64_t wgw_call_until(const struct wgw_call *c, int option)
+int64_t wgw_call_until(struct wgw_call *c, int option)
 {
 	struct timeval tv = {0};
 	socklen_t len = sizeof(tv);
@@ -72,7 +72,8 @@ int64_t wgw_call_until(const struct wgw_call *c, int option)
 	if (wgw_raw_getsockopt(c->fd, SOL_SOCKET, option, &tv, &len) < 0 ||
 	    (tv.tv_sec == 0 && tv.tv_usec == 0) || tv.tv_sec > INT64_MAX / 2000)
 		return -1;
-	return wgw_raw_now_ms() + (int64_t)tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000;
+	return wgw_busy_until(c, wgw_raw_now_ms() + (int64_t)tv.tv_sec * 1000 +
+					 (tv.tv_usec + 999) / 1000);
 }
 
 static bool ensure_idle(struct wgw_capture *k);
@@ -247,6 +248,7 @@ static void serve_call(struct wgw_capture *k, const struct seccomp_notif *n)
 		syscall(SYS_pidfd_send_signal, c.pidfd, SIGPIPE, NULL, 0);
 	if (c.give >= 0)
 		close(c.give);
+	wgw_busy_wait_over(&c, sent && result != WGW_CALL_GONE);
 	wgw_busy_unlock(&c);
 	wgw_target_close(&c);
 }

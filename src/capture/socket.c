@@ -26,23 +26,23 @@ long wgw_call_socket(struct wgw_call *c)
 
 long wgw_call_bind(struct wgw_call *c)
 {
-	struct sockaddr_storage address;
 	int len = (int)c->args[2];
 	long rc;
 
 	if (c->what != WGW_SOCKET_OURS)
 		return c->what == WGW_SOCKET_IP ? -EACCES : WGW_CALL_CONTINUE;
-	if (len < 0 || len > (int)sizeof(address))
+	if (len < 0 || len > (int)sizeof(c->asked.value))
 		return -EINVAL;
-	if (wgw_target_read(c, c->args[1], &address, (size_t)len))
+	c->asked.len = (socklen_t)len;
+	if (wgw_target_read(c, c->args[1], &c->asked.value, (size_t)len))
 		return -EFAULT;
 	if (!wgw_call_valid(c))
 		return WGW_CALL_GONE;
-	rc = wgw_busy_take_bound(c)
-		     ? 0
-		     : wgw_repr_bind(&c->capture->session, c->fd, c->tag, &address, (socklen_t)len);
+	rc = wgw_busy_take_done(c) ? 0
+				   : wgw_repr_bind(&c->capture->session, c->fd, c->tag,
+						   &c->asked.value, c->asked.len);
 	if (rc == 0)
-		c->undo = wgw_busy_keep_bound;
+		c->undo = wgw_busy_keep_done;
 	return rc;
 }
 
@@ -71,9 +71,18 @@ long wgw_call_listen(struct wgw_call *c)
 
 long wgw_call_shutdown(struct wgw_call *c)
 {
+	int how = (int)c->args[1];
+	long rc;
+
 	if (c->what != WGW_SOCKET_OURS)
 		return WGW_CALL_CONTINUE;
-	return wgw_repr_shutdown(&c->capture->session, c->fd, c->tag, (int)c->args[1]);
+	c->asked.len = sizeof(how);
+	memcpy(&c->asked.value, &how, sizeof(how));
+	rc = wgw_busy_take_done(c) ? 0
+				   : wgw_repr_shutdown(&c->capture->session, c->fd, c->tag, how);
+	if (rc == 0)
+		c->undo = wgw_busy_keep_done;
+	return rc;
 }
 
 /* ---- accept ---- */

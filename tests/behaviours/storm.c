@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * storm.c - calls amid signals that come every few milliseconds
+ *
+ * A call that a signal interrupts is made again, by the kernel or by the program, while what it
+ * asked for may have been done already. Linux interrupts only calls that wait; how often is chance.
+ * So what is printed is only whether anything went wrong in many rounds.
+ */
+#include <sys/time.h>
+
+#include "behave.h"
+
+enum { ROUNDS = 150, PERIOD_US = 3000, LIMIT_MS = 300, LATE_MS = 3000, FIRST_PORT = 20000 };
+
+static volatile sig_atomic_t caught;
+
+static void catch (int number)
+{
+	(void)number;
+	caught++;
+}
+
+static void storm(int flags)
+{
+	struct sigaction act = {.sa_handler = catch, .sa_flags = flags};
+	struct itimerval t = {{0, PERIOD_US}, {0, PERIOD_US}};
+
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &t, NULL);
+}
+
+static void calm(void)
+{
+	struct itimerval never = {{0, 0}, {0, 0}};
+
+	setitimer(ITIMER_REAL, &never, NULL);
+}
+
+/* Counts a call that did not return what it must, and says the first one's. */
+static int wrong(const char *what, bool good)
+{
+	static bool said_one;
+
+	if (!good && !said_one) {
+		printf("%s: %s\n", what, err_name(errno));
+		said_one = true;
+	}
+	return !good;
+}
+
+CASE(connections)
+{
+	int n = 0;
+
+	storm(SA_RESTART);
+	for (int i = 0; i < ROUNDS; i++) {
+		int fd = tcp_socket(false, 0);
+		union address peer;
+		socklen_t len = sizeof(peer);
+		char data[8];
+
+		n += wrong("nodelay", set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1) == 0);
+		n += wrong("connect", connect_to(fd, host(false), HELLO_PORT) == 0);
+		n += wrong("getpeername", getpeername(fd, &peer.any, &len) == 0);
+		n += wrong("nodelay is read", get_int(fd, IPPROTO_TCP, TCP_NODELAY) == 1);
+		n += wrong("recv", recv(fd, data, 5, MSG_WAITALL) == 5);
+		n += wrong("shutdown", shutdown(fd, SHUT_WR) == 0);
+		close(fd);
+	}
+	calm();
+	printf("%d wrong\n", n);
+}
+
+CASE(refused_and_again)
+{
+	int n = 0;
+
+	storm(SA_RESTART);
+	for (int i = 0; i < ROUNDS; i++) {
+		int fd = tcp_socket(false, 0);
+
+		n += wrong("refused",
+			   connect_to(fd, host(false), CLOSED_PORT) < 0 && errno == ECONNREFUSED);
+		n += wrong("again", connect_to(fd, host(false), HELLO_PORT) == 0);
+		close(fd);
+	}
+	calm();
+	printf("%d wrong\n", n);
+}
+
+CASE(listeners)
+{
+	int n = 0;
+
+	storm(SA_RESTART);
+	for (int i = 0; i < ROUNDS; i++) {
+		int fd = tcp_socket(false, 0), port = FIRST_PORT + i;
+
+		n += wrong("bind", bind_to(fd, "0.0.0.0", port) == 0);
+		n += wrong("bind twice", bind_to(fd, "0.0.0.0", port) < 0 && errno == EINVAL);
+		n += wrong("listen", listen(fd, 5) == 0);
+		n += wrong("shutdown", shutdown(fd, SHUT_RDWR) == 0);
+		n += wrong("listen again", listen(fd, 5) == 0);
+		n += wrong("the same port", local_port(fd) == port);
+		close(fd);
+	}
+	calm();
+	printf("%d wrong\n", n);
+}
+
+CASE(datagrams)
+{
+	int n = 0;
+
+	storm(SA_RESTART);
+	for (int i = 0; i < ROUNDS; i++) {
+		int fd = udp_socket(false);
+		union address to;
+		socklen_t len = make_address(&to, host(false), ECHO_UDP_PORT);
+		struct iovec iov = {"hello", 5};
+		struct msghdr msg = {
+			.msg_name = &to, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1};
+		char data[8];
+
+		n += wrong("sendto", sendto(fd, "hello", 5, 0, &to.any, len) == 5);
+		n += wrong("sendmsg", sendmsg(fd, &msg, 0) == 5);
+		len = sizeof(to);
+		n += wrong("recvfrom", recvfrom(fd, data, 5, 0, &to.any, &len) == 5);
+		n += wrong("connect", connect_to(fd, host(false), ECHO_UDP_PORT) == 0);
+		n += wrong("another", connect_to(fd, host(false), OTHER_UDP_PORT) == 0);
+		close(fd);
+	}
+	calm();
+	printf("%d wrong\n", n);
+}
+
+/* A handler without SA_RESTART, and a program that takes another port when bind fails. */
+CASE(another_port_after_eintr)
+{
+	int n = 0;
+
+	storm(0);
+	for (int i = 0; i < ROUNDS; i++) {
+		union address a;
+		socklen_t len;
+		int fd, port = 0, rc;
+
+		do
+			fd = socket(AF_INET, SOCK_STREAM, 0);
+		while (fd < 0 && errno == EINTR);
+		do {
+			port = port ? port + 1 : FIRST_PORT + 7 * i;
+			len = make_address(&a, "0.0.0.0", port);
+			rc = bind(fd, &a.any, len);
+		} while (rc < 0 && (errno == EINTR || errno == EADDRINUSE));
+		/* bound already, before the signal: it says so */
+		if (rc < 0 && errno == EINVAL) {
+			close(fd);
+			continue;
+		}
+		n += wrong("bind", rc == 0);
+		len = sizeof(a);
+		do
+			rc = getsockname(fd, &a.any, &len);
+		while (rc < 0 && errno == EINTR);
+		n += wrong("the port", rc == 0 && port_of(&a) == port);
+		close(fd);
+	}
+	calm();
+	printf("%d wrong\n", n);
+}
+
+/* Linux says EINTR when there is a limit, EAGAIN when it is over; it does not wait for ever. */
+CASE(limits_end)
+{
+	struct timeval limit = {0, LIMIT_MS * 1000};
+	int udp = udp_socket(false), listener = tcp_socket(false, 0), tcp = tcp_socket(false, 0);
+	int64_t since;
+	union address from;
+	socklen_t len = sizeof(from);
+	char data[8];
+
+	bind_to(udp, "0.0.0.0", 0);
+	bind_to(listener, "0.0.0.0", 0);
+	listen(listener, 1);
+	setsockopt(udp, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(tcp, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	storm(SA_RESTART);
+	since = now_ms();
+	printf("recvfrom fails: %d\n", recvfrom(udp, data, sizeof(data), 0, &from.any, &len) < 0);
+	printf("accept fails: %d\n", accept(listener, &from.any, &len) < 0);
+	printf("connect fails: %d\n", connect_to(tcp, BLACKHOLE4, HELLO_PORT) < 0);
+	printf("%s\n", now_ms() - since < LATE_MS ? "in time" : "late");
+	calm();
+}
