@@ -67,6 +67,9 @@
  * also those that change nothing there; WGW_OP_GETOPT of one it does not have is an error, and the
  * asker knows the default.
  *
+ * Requests and records are laid out the same in all versions up to the token, and records are no
+ * shorter than they are here: of a program with another version's shared object the session is told.
+ *
  * Every request carries the session's token; an unknown one is dropped. All integers are in host
  * order (both sides are on one machine), addresses as in stack/addr.h.
  */
@@ -261,6 +264,7 @@ struct wgw_connect {
 	uint32_t reserved;
 };
 static_assert(sizeof(struct wgw_connect) == 64, "no padding");
+static_assert(offsetof(struct wgw_connect, token) == 8, "the same in all versions");
 
 #define WGW_FD_BYTE	'F'
 #define WGW_KEEPER_BYTE 'K'
@@ -449,6 +453,8 @@ struct wgw_op {
 		} dns_query;
 	} u;
 };
+
+static_assert(offsetof(struct wgw_op, token) == 32, "the same in all versions");
 
 /* u.resolve.flags */
 enum {

@@ -115,7 +115,7 @@ struct wgw_session {
 	uint64_t lost_bytes;
 	uint32_t flows_failed;
 	bool flushing;
-	bool family_said;
+	bool family_said, version_said;
 	bool keeper, leaving;
 	int32_t pid;
 	uint8_t (*refused)[16];

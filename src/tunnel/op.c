@@ -646,6 +646,9 @@ static void first(struct talk *k)
 	if (r == sizeof(k->op) && k->op.magic == WGW_WIRE_MAGIC &&
 	    k->op.version == WGW_WIRE_VERSION)
 		session = wgw_session_by_token(s->t, k->op.token);
+	else if (r >= (ssize_t)(offsetof(struct wgw_op, token) + WGW_TOKEN_BYTES) &&
+		 k->op.magic == WGW_WIRE_MAGIC && k->op.version != WGW_WIRE_VERSION)
+		wgw_session_say_version(s->t, k->op.token, k->op.version);
 	q = session ? wgw_quota_of(s, session) : NULL;
 	if (q)
 		enter(k, q);

@@ -165,6 +165,21 @@ void wgw_session_say(struct wgw_session *s, int level, const char *format, ...)
 	send_line(s, level, line);
 }
 
+void wgw_session_say_version(struct wgw_tunnel *t, const uint8_t *token, unsigned int version)
+{
+	struct wgw_session *s = wgw_session_by_token(t, token);
+
+	if (!s || s->version_said)
+		return;
+	s->version_said = true;
+	wgw_session_say(
+		s, 0,
+		"a program has the shared object of another version of wgwrap, which speaks "
+		"version %u of the protocol to the tunnel process, this session version %d: its "
+		"sockets fail with ENETDOWN; start the command again to use the new version",
+		version, WGW_WIRE_VERSION);
+}
+
 void wgw_core_say(struct wgw_core *core, int level, const char *format, ...)
 {
 	char line[WGW_CH_TEXT_MAX_BYTES];

@@ -430,6 +430,9 @@ static void take_record(struct wgw_conn *c)
 
 	if (r < 0 ? errno == EAGAIN : r > 0 && (size_t)r < sizeof(record))
 		return;
+	if ((size_t)r == sizeof(record) && record.magic == WGW_WIRE_MAGIC &&
+	    record.version != WGW_WIRE_VERSION)
+		wgw_session_say_version(s->t, record.token, record.version);
 	if ((size_t)r != sizeof(record) || record.magic != WGW_WIRE_MAGIC ||
 	    record.version != WGW_WIRE_VERSION || !enter(c, &record, &kept)) {
 		wgw_conn_drop(c);

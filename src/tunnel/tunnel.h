@@ -114,6 +114,8 @@ enum wgw_route {
 /* The session whose programs carry @token (WGW_TOKEN_BYTES), NULL: there is none. Compared in
  * constant time. */
 struct wgw_session *wgw_session_by_token(struct wgw_tunnel *t, const uint8_t *token);
+/* Says, once, that a program of the session with @token speaks another @version. */
+void wgw_session_say_version(struct wgw_tunnel *t, const uint8_t *token, unsigned int version);
 const uint8_t *wgw_session_label_key(const struct wgw_session *s);
 const struct wgw_preambles *wgw_session_preambles(const struct wgw_session *s);
 /* Decides for @to in @protocol (IPPROTO_TCP, _UDP, _ICMP; 0: whichever). Port 53 of a system

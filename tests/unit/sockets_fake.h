@@ -94,6 +94,12 @@ void wgw_session_say(struct wgw_session *s, int level, const char *format, ...)
 	s->said++;
 }
 
+void wgw_session_say_version(struct wgw_tunnel *t, const uint8_t *token, unsigned int version)
+{
+	(void)version;
+	wgw_session_by_token(t, token)->said++;
+}
+
 void wgw_session_get(struct wgw_session *s)
 {
 	s->refs++;

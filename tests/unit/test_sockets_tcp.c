@@ -168,6 +168,30 @@ START_TEST(cookie_of_another_socket_is_refused)
 }
 END_TEST
 
+START_TEST(session_is_told_of_a_program_with_another_versions_shared_object)
+{
+	struct wgw_connect record = {.magic = WGW_WIRE_MAGIC, .version = WGW_WIRE_VERSION + 1};
+	struct wgw_op op = {.magic = WGW_WIRE_MAGIC, .version = WGW_WIRE_VERSION + 1};
+	int fd = app_stream(), talk = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	fake_start();
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&fake_stream, sizeof(sa_family_t) + 6), 0);
+	app_send_fd(fd, WGW_FD_BYTE, fd);
+	memcpy(record.token, fake_token, sizeof(record.token));
+	ck_assert_int_eq(send(fd, &record, sizeof(record), 0), sizeof(record));
+	fake_until(fake_session.said == 1);
+	op.code = WGW_OP_BIND;
+	memcpy(op.token, fake_token, sizeof(op.token));
+	ck_assert_int_eq(connect(talk, (struct sockaddr *)&fake_sequenced, sizeof(sa_family_t) + 6),
+			 0);
+	/* what comes behind the token is nobody's business */
+	ck_assert_int_eq(send(talk, &op, offsetof(struct wgw_op, u), MSG_NOSIGNAL),
+			 offsetof(struct wgw_op, u));
+	fake_until(fake_session.said == 2);
+	close(fd), close(talk);
+}
+END_TEST
+
 START_TEST(abandoned_connect_is_aborted_after_two_misses)
 {
 	struct flow *f;
@@ -665,6 +689,7 @@ static Suite *suite(void)
 	tcase_add_test(t, unknown_token_is_dropped);
 	tcase_add_test(t, silent_connection_is_dropped_after_a_second);
 	tcase_add_test(t, cookie_of_another_socket_is_refused);
+	tcase_add_test(t, session_is_told_of_a_program_with_another_versions_shared_object);
 	tcase_add_test(t, abandoned_connect_is_aborted_after_two_misses);
 	tcase_add_test(t, data_passes_whole_and_a_byte_is_kept);
 	tcase_add_test(t, reset_arrives_after_the_data);

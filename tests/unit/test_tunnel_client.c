@@ -45,6 +45,22 @@ START_TEST(note_before_the_first_session_is_said_to_it_once)
 }
 END_TEST
 
+START_TEST(another_version_is_said_once_with_both_versions)
+{
+	static const uint8_t unknown[WGW_TOKEN_BYTES];
+	int fd = open_session(policy);
+	char both[64];
+
+	snprintf(both, sizeof(both), "session version %d:", WGW_WIRE_VERSION);
+	wgw_session_say_version(&core.t, unknown, WGW_WIRE_VERSION + 1);
+	ck_assert_uint_eq(lines_waiting(fd, both), 0);
+	for (int i = 0; i < 3; i++)
+		wgw_session_say_version(&core.t, token, 4711);
+	ck_assert_uint_eq(lines_waiting(fd, both), 1);
+	close(fd);
+}
+END_TEST
+
 START_TEST(refusal_is_said_once_per_address_and_names_the_option)
 {
 	int fd = open_session(policy);
@@ -338,6 +354,7 @@ static Suite *suite(void)
 	tcase_set_timeout(c, 180);
 	tcase_add_test(c, lines_above_the_level_of_the_session_are_kept_from_it);
 	tcase_add_test(c, note_before_the_first_session_is_said_to_it_once);
+	tcase_add_test(c, another_version_is_said_once_with_both_versions);
 	tcase_add_test(c, refusal_is_said_once_per_address_and_names_the_option);
 	tcase_add_test(c, memory_of_refusals_is_bounded);
 	tcase_add_test(c, missing_family_is_said_once);
