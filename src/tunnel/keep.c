@@ -182,6 +182,30 @@ void wgw_kept_become(struct wgw_sockets *s, struct wgw_kept *k, struct wgw_sock 
 	wgw_kept_free(s, k);
 }
 
+/** is_only_here() - what is in the socket's tag, or on the AF_UNIX socket, needs no keeping */
+static bool is_only_here(const struct wgw_option *o)
+{
+	return !(o->level == IPPROTO_TCP && o->name == TCP_NODELAY) &&
+	       !(o->level == SOL_SOCKET && o->name == SO_KEEPALIVE);
+}
+
+void wgw_kept_again(struct wgw_sockets *s, struct wgw_sock *sock)
+{
+	const struct wgw_option *o = sock->options;
+	struct wgw_kept *k;
+
+	while (o && !is_only_here(o))
+		o = o->next;
+	/* the other half is for sockets that are bound */
+	if (!o || sock->quota->kept >= WGW_KEPT_MAX / 2)
+		return;
+	k = wgw_kept_get(s, sock->quota, sock->cookie, sock->inode);
+	if (!k || k->sock.options)
+		return;
+	k->sock.options = sock->options;
+	sock->options = NULL;
+}
+
 void wgw_keep_session_over(struct wgw_sockets *s, struct wgw_session *session)
 {
 	struct wgw_link *l = s->kept.next;

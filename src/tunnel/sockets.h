@@ -249,6 +249,9 @@ struct wgw_kept *wgw_kept_get(struct wgw_sockets *s, struct wgw_quota *q, uint64
 void wgw_kept_free(struct wgw_sockets *s, struct wgw_kept *k);
 /* Hands its options over to @to and frees it. */
 void wgw_kept_become(struct wgw_sockets *s, struct wgw_kept *k, struct wgw_sock *to);
+/* Keeps the options of @sock, whose connect has failed: it may be asked for them, and connect
+ * again. @sock is not in the table any more, its quota is still there. */
+void wgw_kept_again(struct wgw_sockets *s, struct wgw_sock *sock);
 int wgw_option_set(struct wgw_sock *sock, int32_t level, int32_t name, const void *value,
 		   uint32_t len);
 const struct wgw_option *wgw_option_get(const struct wgw_sock *sock, int32_t level, int32_t name);

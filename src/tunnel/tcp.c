@@ -118,6 +118,8 @@ void wgw_conn_drop(struct wgw_conn *c)
 		close(c->dup);
 	if (c->sock.quota) {
 		wgw_sock_remove(s, &c->sock);
+		if (c->connect_err)
+			wgw_kept_again(s, &c->sock);
 		wgw_options_free(&c->sock);
 		s->open--;
 		wgw_quota_give(s, c->sock.quota, c->sock.counted);
