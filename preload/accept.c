@@ -14,7 +14,8 @@ PRE_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
 		return pre_next.bind(fd, addr, len);
 	if (!addr)
 		return (int)pre_result(-EFAULT);
-	return (int)pre_result(wgw_repr_bind(&pre_session, fd, tag, addr, len));
+	return (int)pre_result(pre_spare(wgw_repr_bind(&pre_session, fd, tag, addr, len), SYS_bind,
+					 fd, (long)addr, (long)len, 0, 0, 0));
 }
 
 PRE_EXPORT int listen(int fd, int backlog)
@@ -30,7 +31,7 @@ PRE_EXPORT int listen(int fd, int backlog)
 		if (rc == 0)
 			rc = wgw_repr_listen(&pre_session, fd, tag, backlog);
 	}
-	return (int)pre_result(rc);
+	return (int)pre_result(pre_spare(rc, SYS_listen, fd, backlog, 0, 0, 0, 0));
 }
 
 /* accept4 on one of our listeners. The wait is libc's own: it is a cancellation point. */

@@ -49,6 +49,7 @@ static int pre_connect(int fd, uint64_t tag, const struct sockaddr *addr, sockle
 	rc = wgw_repr_connect(&pre_session, fd, tag, addr, len);
 	if (rc == -ECONNABORTED)
 		rc = connect_again(fd, tag, addr, len);
+	rc = (int)pre_spare(rc, SYS_connect, fd, (long)addr, (long)len, 0, 0, 0);
 	pre_wait_end(old);
 	return rc;
 }
@@ -74,5 +75,6 @@ PRE_EXPORT int shutdown(int fd, int how)
 
 	if (!pre_ours(fd, &tag))
 		return pre_next.shutdown(fd, how);
-	return (int)pre_result(wgw_repr_shutdown(&pre_session, fd, tag, how));
+	return (int)pre_result(pre_spare(wgw_repr_shutdown(&pre_session, fd, tag, how),
+					 SYS_shutdown, fd, how, 0, 0, 0, 0));
 }

@@ -18,7 +18,8 @@ enum { NS_PER_S = 1000000000 };
 static ssize_t pre_sendmsg(int fd, uint64_t tag, const struct msghdr *msg, int flags)
 {
 	int old = pre_wait_begin();
-	ssize_t n = wgw_repr_sendmsg(&pre_session, fd, tag, msg, flags);
+	ssize_t n = pre_spare(wgw_repr_sendmsg(&pre_session, fd, tag, msg, flags), SYS_sendmsg, fd,
+			      (long)msg, flags, 0, 0, 0);
 
 	pre_wait_end(old);
 	if (n == -EPIPE && !(flags & MSG_NOSIGNAL) && wgw_tag_kind(tag) == WGW_KIND_TCP)
@@ -211,7 +212,8 @@ PRE_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 		return n;
 	}
 	old = pre_wait_begin();
-	n = wgw_repr_recvmsg(&pre_session, fd, tag, msg, flags);
+	n = pre_spare(wgw_repr_recvmsg(&pre_session, fd, tag, msg, flags), SYS_recvmsg, fd,
+		      (long)msg, flags, 0, 0, 0);
 	pre_wait_end(old);
 	return pre_result(n);
 }

@@ -123,6 +123,12 @@ void pre_kind_received(const struct msghdr *msg);
  * -errno. */
 int pre_again(int fd, uint64_t *tag);
 
+/* ---- spare.c ---- */
+
+/* The result of system call @nr on @fd, one of ours, with the arguments from @b on: @rc, unless that
+ * is -EMFILE and a supervisor can make the call, whose answer it is then. */
+long pre_spare(long rc, long nr, int fd, long b, long c, long d, long e, long f);
+
 /* ---- poll.c ---- */
 
 /* A socket of this process has an error queue now. */

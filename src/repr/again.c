@@ -41,21 +41,27 @@ void wgw_repr_copy_native(int from, int to)
 	}
 }
 
-static void copy_kept(const struct wgw_repr_session *s, int from, uint64_t tag, int to)
+/* 0, or -EMFILE: the tunnel process cannot be asked. */
+static int copy_kept(const struct wgw_repr_session *s, int from, uint64_t tag, int to)
 {
 	struct wgw_op get, set;
+	int rc;
 
 	for (size_t i = 0; i < sizeof(kept_options) / sizeof(*kept_options); i++) {
 		wgw_repr_op_init(s, &get, WGW_OP_GETOPT, from, tag);
 		get.u.option.level = kept_options[i].level;
 		get.u.option.name = kept_options[i].name;
-		if (wgw_repr_op_call(s, &get, -1) < 0 || get.u.option.len > WGW_OPTION_MAX_BYTES)
+		rc = wgw_repr_op_call(s, &get, -1);
+		if (rc == -EMFILE)
+			return rc;
+		if (rc < 0 || get.u.option.len > WGW_OPTION_MAX_BYTES)
 			continue;
 		wgw_repr_op_init(s, &set, WGW_OP_SETOPT, to, tag);
 		set.u.option = get.u.option;
 		if (wgw_repr_op_call(s, &set, -1) == 0)
 			wgw_repr_tag_change(to, WGW_TAG_OPTIONS, 0);
 	}
+	return 0;
 }
 
 /* Whether @fd may be replaced: it must be over, and the program must know. */
@@ -119,7 +125,7 @@ int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag)
 	struct wgw_label label = {.local_port = 0};
 	struct stack_addr local;
 	enum wgw_repr_tcp_state state;
-	int again, rc;
+	int again, rc = 0;
 
 	if (wgw_tag_kind(tag) != WGW_KIND_TCP || !wgw_repr_tag(fd, &tag))
 		return -ECONNABORTED;
@@ -135,8 +141,9 @@ int wgw_repr_again(const struct wgw_repr_session *s, int fd, uint64_t tag)
 	wgw_repr_tag_change(again, tag & (carried | WGW_TAG_OUTSIDE), WGW_TAG_OUTSIDE);
 	wgw_repr_copy_native(fd, again);
 	if (tag & WGW_TAG_OPTIONS)
-		copy_kept(s, fd, tag, again);
-	rc = bound_address(s, fd, tag, &label, &local);
+		rc = copy_kept(s, fd, tag, again);
+	if (rc == 0)
+		rc = bound_address(s, fd, tag, &label, &local);
 	if (rc == 1)
 		rc = bind_again(s, again, tag, &local);
 	if (rc < 0) {

@@ -124,7 +124,7 @@ static ssize_t ask(const struct wgw_repr_session *s, int fd, uint64_t tag, struc
 	op.u.option.name = IP_RECVERR;
 	n = wgw_repr_op_ask(s, &op, quoted, WGW_QUOTED_MAX_BYTES);
 	if (n < 0 || op.err || op.u.option.len != sizeof(*e))
-		return -EAGAIN;
+		return n == -EMFILE ? n : -EAGAIN;
 	memcpy(e, op.u.option.value, sizeof(*e));
 	return n < WGW_QUOTED_MAX_BYTES ? n : WGW_QUOTED_MAX_BYTES;
 }

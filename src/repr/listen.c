@@ -146,7 +146,8 @@ static int bind_anywhere(const struct wgw_repr_session *s, int fd)
 	static const char *const other[] = {"/dev/shm/wgwrap", "/tmp/wgwrap", "./.wgwrap"};
 	int path_fd = bind_file(fd, s->path);
 
-	for (size_t i = 0; path_fd < 0 && path_fd != -EINVAL && i < sizeof(other) / sizeof(*other);
+	for (size_t i = 0; path_fd < 0 && path_fd != -EINVAL && path_fd != -EMFILE &&
+			   i < sizeof(other) / sizeof(*other);
 	     i++)
 		path_fd = bind_file(fd, other[i]);
 	return path_fd;
@@ -194,6 +195,8 @@ static int begin_to_listen(const struct wgw_repr_session *s, int conversation, i
 	/* Who may not is left as it was: a socket that has its file can do nothing but listen. */
 	int rc = ask_to_listen(s, conversation, fd, tag, backlog, -1), path_fd;
 
+	if (rc == 0)
+		rc = wgw_repr_tell_inherited(s, fd, tag);
 	if (rc < 0)
 		return rc;
 	path_fd = bind_anywhere(s, fd);
@@ -203,8 +206,6 @@ static int begin_to_listen(const struct wgw_repr_session *s, int conversation, i
 		return path_fd;
 	/* First, so that the tunnel process never finds a listener that does not listen. */
 	rc = wgw_raw_listen(fd, backlog);
-	if (rc == 0)
-		rc = wgw_repr_tell_inherited(s, fd, tag);
 	if (rc == 0)
 		rc = ask_to_listen(s, conversation, fd, tag, backlog, path_fd);
 	wgw_raw_close(path_fd);

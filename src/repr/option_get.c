@@ -49,39 +49,30 @@ static int put_int(int level, int from, void *value, socklen_t *len)
 	return put_value(&from, sizeof(from), value, len);
 }
 
-int wgw_repr_option_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
-			 const struct wgw_repr_option *option)
-{
-	struct wgw_op op;
-	int value;
-
-	if (!(tag & WGW_TAG_OPTIONS))
-		return option->initial;
-	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
-	op.u.option.level = option->level;
-	op.u.option.name = option->name;
-	if (wgw_repr_op_call(s, &op, -1) < 0 || op.u.option.len != sizeof(value))
-		return option->initial;
-	memcpy(&value, op.u.option.value, sizeof(value));
-	return value;
-}
-
 /* Bytes that were set, of an option that the tunnel process keeps. @value stays when there are
- * none. */
-static bool get_bytes(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
-		      void *value, size_t size)
+ * none. 0, or -EMFILE: it cannot be asked. */
+static int get_bytes(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name,
+		     void *value, size_t size)
 {
 	struct wgw_op op;
+	int rc;
 
 	if (!(tag & WGW_TAG_OPTIONS))
-		return false;
+		return 0;
 	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
 	op.u.option.level = level;
 	op.u.option.name = name;
-	if (wgw_repr_op_call(s, &op, -1) < 0 || op.u.option.len != size)
-		return false;
-	memcpy(value, op.u.option.value, size);
-	return true;
+	rc = wgw_repr_op_call(s, &op, -1);
+	if (rc == 0 && op.u.option.len == size)
+		memcpy(value, op.u.option.value, size);
+	return rc == -EMFILE ? rc : 0;
+}
+
+int wgw_repr_option_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
+			 const struct wgw_repr_option *option, int *value)
+{
+	*value = option->initial;
+	return get_bytes(s, fd, tag, option->level, option->name, value, sizeof(*value));
 }
 
 /* The tunnel's, which every path has. */
@@ -161,12 +152,17 @@ static int get_tcp_info(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	struct tcp_info head = {0};
 	enum wgw_repr_tcp_state state = wgw_repr_tcp_state(s, fd, tag, &label);
 	struct wgw_op op;
+	int rc = -ENOTCONN;
 
 	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
 	op.u.option.level = IPPROTO_TCP;
 	op.u.option.name = TCP_INFO;
-	if (state == WGW_REPR_CONNECTED && wgw_repr_op_call(s, &op, -1) == 0 &&
-	    op.u.option.len >= sizeof(head) && op.u.option.len <= sizeof(op.u.option.value))
+	if (state == WGW_REPR_CONNECTED)
+		rc = wgw_repr_op_call(s, &op, -1);
+	if (rc == -EMFILE)
+		return rc;
+	if (rc == 0 && op.u.option.len >= sizeof(head) &&
+	    op.u.option.len <= sizeof(op.u.option.value))
 		return put_value(op.u.option.value, op.u.option.len, value, len);
 	memset(op.u.option.value, 0, sizeof(op.u.option.value));
 	if (state == WGW_REPR_CONNECTED)
@@ -176,14 +172,18 @@ static int get_tcp_info(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	return put_value(op.u.option.value, WGW_TCP_INFO_BYTES, value, len);
 }
 
-/* The segment size that the connection uses, which the peer and the path may have made smaller. */
+/* The segment size that the connection uses, which the peer and the path may have made smaller;
+ * -EMFILE. */
 static int connected_segment(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			     const struct wgw_label *label)
 {
 	struct tcp_info info = {0};
 	socklen_t len = sizeof(info);
+	int rc = get_tcp_info(s, fd, tag, &info, &len);
 
-	if (get_tcp_info(s, fd, tag, &info, &len) == 0 && info.tcpi_snd_mss)
+	if (rc == -EMFILE)
+		return rc;
+	if (rc == 0 && info.tcpi_snd_mss)
 		return (int)info.tcpi_snd_mss;
 	return max_segment(label, interface_mtu(s));
 }
@@ -192,12 +192,14 @@ static int get_max_segment(const struct wgw_repr_session *s, int fd, uint64_t ta
 			   socklen_t *len)
 {
 	struct wgw_label label;
-	int size = 0;
+	int size = 0, rc = 0;
 
 	if (wgw_repr_tcp_state(s, fd, tag, &label) == WGW_REPR_CONNECTED)
-		size = connected_segment(s, fd, tag, &label);
+		size = rc = connected_segment(s, fd, tag, &label);
 	else
-		get_bytes(s, fd, tag, IPPROTO_TCP, TCP_MAXSEG, &size, sizeof(size));
+		rc = get_bytes(s, fd, tag, IPPROTO_TCP, TCP_MAXSEG, &size, sizeof(size));
+	if (rc < 0)
+		return rc;
 	if (!size)
 		size = MAXSEG_UNCONNECTED_BYTES;
 	return put_int(IPPROTO_TCP, size, value, len);
@@ -207,7 +209,7 @@ int wgw_repr_unacked(const struct wgw_repr_session *s, int fd, uint64_t tag, boo
 {
 	struct wgw_label label;
 	struct wgw_op op;
-	int bytes[2];
+	int bytes[2], rc;
 
 	if (tag & WGW_TAG_LISTENING)
 		return -EINVAL;
@@ -217,8 +219,9 @@ int wgw_repr_unacked(const struct wgw_repr_session *s, int fd, uint64_t tag, boo
 	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
 	op.u.option.level = IPPROTO_TCP;
 	op.u.option.name = WGW_OPTION_UNACKED;
-	if (wgw_repr_op_call(s, &op, -1) < 0 || op.u.option.len != sizeof(bytes))
-		return 0;
+	rc = wgw_repr_op_call(s, &op, -1);
+	if (rc < 0 || op.u.option.len != sizeof(bytes))
+		return rc == -EMFILE ? rc : 0;
 	memcpy(bytes, op.u.option.value, sizeof(bytes));
 	return bytes[unsent];
 }
@@ -253,8 +256,9 @@ static int get_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 			    void *value, socklen_t *len)
 {
 	const struct ucred nobody = {0, (uid_t)-1, (gid_t)-1};
-	char device[WGW_REPR_DEVICE_NAME_MAX_BYTES];
+	char device[WGW_REPR_DEVICE_NAME_MAX_BYTES] = "";
 	uint64_t pacing = UINT64_MAX; /* none */
+	int rc;
 	bool tcp = wgw_tag_kind(tag) == WGW_KIND_TCP;
 
 	switch (name) {
@@ -275,7 +279,9 @@ static int get_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 	case SO_PEERNAME:
 		return get_peer_name(s, fd, tag, value, len);
 	case SO_MAX_PACING_RATE:
-		get_bytes(s, fd, tag, SOL_SOCKET, name, &pacing, sizeof(pacing));
+		rc = get_bytes(s, fd, tag, SOL_SOCKET, name, &pacing, sizeof(pacing));
+		if (rc < 0)
+			return rc;
 		if (*len < sizeof(pacing)) {
 			const uint32_t low = pacing > UINT32_MAX ? UINT32_MAX : (uint32_t)pacing;
 
@@ -283,8 +289,10 @@ static int get_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 		}
 		return put_value(&pacing, sizeof(pacing), value, len);
 	case SO_BINDTODEVICE:
-		if (!get_bytes(s, fd, tag, SOL_SOCKET, name, device, sizeof(device)) ||
-		    !device[0]) {
+		rc = get_bytes(s, fd, tag, SOL_SOCKET, name, device, sizeof(device));
+		if (rc < 0)
+			return rc;
+		if (!device[0]) {
 			*len = 0;
 			return 0;
 		}
@@ -309,14 +317,15 @@ static int get_special(const struct wgw_repr_session *s, int fd, uint64_t tag, i
 		       void *value, socklen_t *len)
 {
 	char congestion[WGW_REPR_CONGESTION_NAME_MAX_BYTES] = WGW_REPR_CONGESTION_INITIAL;
+	int rc;
 
 	if (level == IPPROTO_TCP && name == TCP_INFO)
 		return get_tcp_info(s, fd, tag, value, len);
 	if (level == IPPROTO_TCP && name == TCP_MAXSEG)
 		return get_max_segment(s, fd, tag, value, len);
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
-		get_bytes(s, fd, tag, level, name, congestion, sizeof(congestion));
-		return put_value(congestion, sizeof(congestion), value, len);
+		rc = get_bytes(s, fd, tag, level, name, congestion, sizeof(congestion));
+		return rc < 0 ? rc : put_value(congestion, sizeof(congestion), value, len);
 	}
 	if (level == IPPROTO_IP && (name == IP_OPTIONS || name == IP_PKTOPTIONS)) {
 		*len = 0;
@@ -335,6 +344,7 @@ int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 			void *value, socklen_t *len)
 {
 	const struct wgw_repr_option *option = wgw_repr_option_find(tag, level, name);
+	int kept, rc;
 
 	if (!option && level == SOL_SOCKET)
 		return get_socket_level(s, fd, tag, name, value, len);
@@ -344,7 +354,8 @@ int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	case WGW_REPR_OPTION_TAG:
 		return get_in_tag(tag, option, value, len);
 	case WGW_REPR_OPTION_KEPT:
-		return put_int(level, wgw_repr_option_kept(s, fd, tag, option), value, len);
+		rc = wgw_repr_option_kept(s, fd, tag, option, &kept);
+		return rc < 0 ? rc : put_int(level, kept, value, len);
 	case WGW_REPR_OPTION_IGNORED:
 		return put_int(level, option->initial, value, len);
 	case WGW_REPR_OPTION_SPECIAL:

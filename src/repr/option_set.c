@@ -243,8 +243,9 @@ static int set_special(const struct wgw_repr_session *s, int fd, uint64_t tag,
 static bool forbids_fragments(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
 			      int name)
 {
-	int value = wgw_repr_option_kept(s, fd, tag, wgw_repr_option_find(tag, level, name));
+	int value;
 
+	wgw_repr_option_kept(s, fd, tag, wgw_repr_option_find(tag, level, name), &value);
 	if (name == IPV6_DONTFRAG && level == IPPROTO_IPV6)
 		return value != 0;
 	/* the same numbers for both: ip_sk_ignore_df() */

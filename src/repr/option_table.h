@@ -54,9 +54,10 @@ struct wgw_repr_option {
 
 struct wgw_repr_session;
 
-/* option_get.c: the value of an option that the tunnel process keeps. */
+/* option_get.c: the value of an option that the tunnel process keeps. 0, or -EMFILE: it cannot be
+ * asked, and *@value is the initial one. */
 int wgw_repr_option_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
-			 const struct wgw_repr_option *option);
+			 const struct wgw_repr_option *option, int *value);
 
 /* The entry for a socket with @tag, or NULL. */
 const struct wgw_repr_option *wgw_repr_option_find(uint64_t tag, int level, int name);

@@ -11,12 +11,11 @@
  * The instruction has a page to itself, in the file, so that mremap(2) can show it at another
  * address: code that is not from a file may not be allowed.
  */
-long wgw_raw_instruction(long nr, long a, long b, long c, long d, long e, long f);
-
 #if defined(__x86_64__)
 __asm__(".pushsection .text.wgw_raw, \"ax\", @progbits\n"
 	".balign 4096\n"
 	".type wgw_raw_instruction, @function\n"
+	".globl wgw_raw_instruction\n"
 	".hidden wgw_raw_instruction\n"
 	"wgw_raw_instruction:\n"
 	"endbr64\n"
@@ -36,6 +35,7 @@ __asm__(".pushsection .text.wgw_raw, \"ax\", @progbits\n"
 __asm__(".pushsection .text.wgw_raw, \"ax\", %progbits\n"
 	".balign 65536\n"
 	".type wgw_raw_instruction, %function\n"
+	".globl wgw_raw_instruction\n"
 	".hidden wgw_raw_instruction\n"
 	"wgw_raw_instruction:\n"
 	"hint #34\n" /* bti c */

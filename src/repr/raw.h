@@ -33,6 +33,9 @@ enum { WGW_RAW_PAGE_BYTES = 4096 };
  * calls come from where they came from: they are then merely reported. Returns whether it moved. */
 bool wgw_raw_use_page(void);
 
+/* The instruction where it is in the file: calls from there are reported. As wgw_raw_call. */
+long wgw_raw_instruction(long nr, long a, long b, long c, long d, long e, long f);
+
 /* System call @nr. Returns what the kernel returns: -4095..-1 is -errno. */
 extern long (*wgw_raw_call)(long nr, long a, long b, long c, long d, long e, long f);
 

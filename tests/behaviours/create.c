@@ -204,6 +204,64 @@ CASE(out_of_descriptors)
 	read_out(n - 1);
 }
 
+/* What asks nobody natively. */
+CASE(no_descriptor_left)
+{
+	int udp = socket(AF_INET, SOCK_DGRAM, 0), connected = socket(AF_INET, SOCK_DGRAM, 0);
+	int tcp = server(false, "echo"), refused = tcp_socket(false, 0);
+	int listener = tcp_socket(false, 0), shut = tcp_socket(false, 0), value;
+	struct rlimit r = {(rlim_t)shut + 1, (rlim_t)shut + 1};
+	socklen_t len = sizeof(value);
+	union address to;
+	char data[8];
+
+	did("keepalive of a listener", set_int(listener, SOL_SOCKET, SO_KEEPALIVE, 1));
+	did("nodelay of a listener", set_int(listener, IPPROTO_TCP, TCP_NODELAY, 1));
+	did("listen to shut", listen(shut, 1));
+	did("ttl", set_int(tcp, IPPROTO_IP, IP_TTL, 77));
+	did("ttl of what is refused", set_int(refused, IPPROTO_IP, IP_TTL, 78));
+	did("connect, refused", connect_to(refused, host(false), CLOSED_PORT));
+	setrlimit(RLIMIT_NOFILE, &r);
+	printf("one more: %s\n", new_socket(AF_INET, SOCK_DGRAM, 0));
+	did("nodelay", set_int(tcp, IPPROTO_TCP, TCP_NODELAY, 1));
+	did("keepalive", set_int(tcp, SOL_SOCKET, SO_KEEPALIVE, 1));
+	did("buffer", set_int(tcp, SOL_SOCKET, SO_SNDBUF, 65536));
+	did("type of service", set_int(udp, IPPROTO_IP, IP_TOS, 16));
+	printf("ttl is %d\n", get_int(tcp, IPPROTO_IP, IP_TTL));
+	did("state", getsockopt(tcp, IPPROTO_TCP, TCP_MAXSEG, &value, &len));
+	printf("not connected: %d\n", get_int(udp, IPPROTO_IP, IP_TOS));
+	make_address(&to, host(false), ECHO_UDP_PORT);
+	said("sendto", sendto(udp, "hello", 5, 0, &to.any, sizeof(to.in)));
+	len = sizeof(to);
+	said("its answer", recvfrom(udp, data, sizeof(data), 0, &to.any, &len));
+	did("connect udp", connect_to(connected, host(false), ECHO_UDP_PORT));
+	said("send", send(connected, "world!", 6, 0));
+	said("its answer", recv(connected, data, sizeof(data), 0));
+	did("shutdown udp", shutdown(connected, SHUT_RD));
+	did("connect again", connect_to(refused, host(false), HELLO_PORT));
+	printf("its ttl is %d\n", get_int(refused, IPPROTO_IP, IP_TTL));
+	read_out(refused);
+	did("bind", bind_to(listener, "0.0.0.0", 0));
+	did("listen", listen(listener, 5));
+	printf("listens: %d\n", get_int(listener, SOL_SOCKET, SO_ACCEPTCONN));
+	did("shutdown of a listener", shutdown(shut, SHUT_RDWR));
+	did("listen again", listen(shut, 1));
+	said("send to a server", send(tcp, "hi", 2, 0));
+}
+
+/* Asking to listen takes one, the listener's file another. */
+CASE(listen_with_one_descriptor)
+{
+	int fd = tcp_socket(false, 0);
+	struct rlimit r = {(rlim_t)fd + 2, (rlim_t)fd + 2};
+
+	setrlimit(RLIMIT_NOFILE, &r);
+	did("bind", bind_to(fd, "0.0.0.0", 0));
+	did("listen", listen(fd, 5));
+	did("listen once more", listen(fd, 6));
+	printf("listens: %d\n", get_int(fd, SOL_SOCKET, SO_ACCEPTCONN));
+}
+
 CASE(few_descriptors)
 {
 	struct rlimit r = {64, 64};

@@ -568,9 +568,11 @@ END_TEST
 /* What the tunnel process knows of an option, as a program's own int. */
 static int told_of(int fd, int level, int name)
 {
+	int value;
 	const struct wgw_repr_option option = {.level = level, .name = name, .initial = -1};
 
-	return wgw_repr_option_kept(&session, fd, tag_of(fd), &option);
+	ck_assert_int_eq(wgw_repr_option_kept(&session, fd, tag_of(fd), &option, &value), 0);
+	return value;
 }
 
 /* 0: set before listen(), 1: after */
