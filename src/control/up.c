@@ -230,12 +230,39 @@ static size_t commands_of(const struct wgw_status *tunnel)
 	return n;
 }
 
+/** say_not_ended() - why, as far as can be seen. @tunnel: as it was; @answers: its process still
+ * does. Return: exit status */
+static int say_not_ended(const struct wgw_status *tunnel, bool answers)
+{
+	int keeper = 0;
+
+	for (size_t i = 0; i < tunnel->n_sessions; i++) {
+		if (tunnel->sessions[i].keeper && !kill(tunnel->sessions[i].pid, 0))
+			keeper = tunnel->sessions[i].pid;
+	}
+	if (!answers)
+		wgw_say(WGW_SAY_ERROR, "%s: process %d was told to end, and does not answer",
+			tunnel->label, tunnel->pid);
+	else if (keeper)
+		wgw_say(WGW_SAY_ERROR,
+			"%s: process %d, which keeps it up, was told to end, and has not (is it "
+			"stopped?); the tunnel ends with it",
+			tunnel->label, keeper);
+	else
+		wgw_say(WGW_SAY_ERROR,
+			"%s: still delivering what was written; it ends when that is done "
+			"(process %d)",
+			tunnel->label, tunnel->pid);
+	return WGW_EXIT_RUNTIME;
+}
+
 /** await_end() - until nobody listens any more, or commands use it: the sessions of a tunnel
  * process that was just started again come one after the other. Return: exit status */
 static int await_end(const struct wgw_rundir *dir, const struct wgw_status *tunnel)
 {
 	const struct timespec gap = {.tv_nsec = DOWN_LOOK_MS * (long)WGW_MS_NS};
 	uint64_t deadline = wgw_clock_ns() + DOWN_TIMEOUT_S * WGW_SEC_NS;
+	bool answers = false;
 
 	while (wgw_clock_ns() < deadline) {
 		int fd = wgw_control_connect(dir, tunnel->name);
@@ -246,6 +273,7 @@ static int await_end(const struct wgw_rundir *dir, const struct wgw_status *tunn
 			return WGW_EXIT_OK;
 		now = wgw_control_status(fd);
 		used = commands_of(now);
+		answers = now != NULL;
 		wgw_status_free(now);
 		close(fd);
 		if (used > 0) {
@@ -254,10 +282,7 @@ static int await_end(const struct wgw_rundir *dir, const struct wgw_status *tunn
 		}
 		nanosleep(&gap, NULL);
 	}
-	wgw_say(WGW_SAY_ERROR,
-		"%s: still delivering what was written; it ends when that is done (process %d)",
-		tunnel->label, tunnel->pid);
-	return WGW_EXIT_RUNTIME;
+	return say_not_ended(tunnel, answers);
 }
 
 static int down_one(const struct wgw_rundir *dir, const struct wgw_status *tunnel)

@@ -689,6 +689,19 @@ def _(w):
     t.wait_until("the tunnel has ended", lambda: "client" not in w.running())
 
 
+@tap.test("down while the keeper is stopped: it names that process")
+def _(w):
+    w.ok("up", w.client)
+    keeper = w.keeper("client")
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        status, _, err = w.wgwrap("down", "client")
+        assert status == 1 and f"process {keeper}, which keeps it up" in err, w.last
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    t.wait_until("the tunnel has ended", lambda: "client" not in w.running())
+
+
 @tap.test("up behind a down whose keeper is slow to leave: another one keeps the tunnel up")
 def _(w):
     w.ok("up", w.client)
