@@ -388,7 +388,19 @@ static void looked_at(void *arg, bool gone)
 	(void)arg, (void)gone;
 }
 
-/* The program may have ended, and its socket with it: for what is kept there is no other sign. */
+/* tcp_disconnect(): a listener that is shut down is as it was before, but a port that the kernel
+ * has chosen is its own again, and taken again here. */
+static void listen_no_more(const struct wgw_kept *k)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = wgw_sockaddr_from(&k->local, &ss);
+
+	if (shutdown(k->fd, SHUT_RDWR) == 0)
+		(void)!bind(k->fd, (struct sockaddr *)&ss, len);
+}
+
+/* The program may have ended, and its socket with it: for what is kept there is no other sign.
+ * Another process may have the socket still. */
 void wgw_kept_withdrawn(struct wgw_sockets *s, struct wgw_session *session, uint64_t cookie)
 {
 	struct wgw_sock *sock = wgw_sock_find(s, session, cookie);
@@ -399,5 +411,7 @@ void wgw_kept_withdrawn(struct wgw_sockets *s, struct wgw_session *session, uint
 	kept = wgw_container(sock, struct wgw_kept, sock);
 	if (kept->promises > 0)
 		kept->promises--;
+	if (kept->promises == 0 && kept->fd >= 0)
+		listen_no_more(kept);
 	wgw_kept_recheck(s, kept, looked_at, NULL);
 }

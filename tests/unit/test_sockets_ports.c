@@ -111,6 +111,30 @@ START_TEST(who_ends_before_it_listens_leaves_nothing)
 }
 END_TEST
 
+/* A port that the kernel has chosen is given back when its listener is shut. */
+START_TEST(who_ends_before_it_listens_leaves_the_socket_to_another_process_as_it_was)
+{
+	int host = app_stream(), talk;
+	uint16_t port;
+	struct wgw_op name = {.code = WGW_OP_NAME, .cookie = app_cookie(host)}, op;
+
+	fake_start();
+	ck_assert_int_eq(bind_to(host, &loopback4, 0), 0);
+	ck_assert_int_eq(app_op(&name, -1), 0);
+	port = name.u.name.local.port;
+	ck_assert_int_eq(may_listen(host, &talk), 0);
+	ck_assert(host_listens(port));
+	close(talk);
+	fake_run(5);
+	ck_assert(!host_listens(port));
+	ck_assert_int_eq(may_listen(host, &talk), 0);
+	ck_assert_int_eq(app_listen(host, NULL, 0, WGW_BIND_REUSEADDR, 5, &op), 0);
+	ck_assert_uint_eq(op.u.name.local.port, port);
+	ck_assert(host_listens(port));
+	close(host), close(talk);
+}
+END_TEST
+
 /* Its question and its end are one event. 0: the question is known by then, 1: both are new */
 START_TEST(who_ends_with_the_question_whether_it_may_listen_leaves_nothing)
 {
@@ -269,6 +293,8 @@ static Suite *suite(void)
 	tcase_add_test(t, closed_listener_frees_its_port);
 	tcase_add_test(t, who_is_told_that_it_may_listen_is_the_only_one);
 	tcase_add_test(t, who_ends_before_it_listens_leaves_nothing);
+	tcase_add_test(t,
+		       who_ends_before_it_listens_leaves_the_socket_to_another_process_as_it_was);
 	tcase_add_loop_test(t, who_ends_with_the_question_whether_it_may_listen_leaves_nothing, 0,
 			    2);
 	tcase_add_test(t, bind_follows_linux);
