@@ -58,6 +58,9 @@ int wgw_repr_tag_change(int fd, uint64_t set, uint64_t clear);
 /* Writes a tag as a whole: of a new socket, or one that was read just now. */
 int wgw_repr_tag_put(int fd, uint64_t tag);
 uint64_t wgw_repr_cookie(int fd);
+/* Whether the tunnel process knows the accepted socket @fd. If not, it will read the tag as it is
+ * now, or later. */
+bool wgw_repr_is_known(int fd);
 bool wgw_repr_nonblocking(int fd);
 /* Whether the other end is gone (POLLHUP). */
 bool wgw_repr_hung_up(int fd);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "src/repr/raw.h"
@@ -44,6 +45,16 @@ uint64_t wgw_repr_cookie(int fd)
 
 	wgw_raw_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
 	return cookie;
+}
+
+bool wgw_repr_is_known(int fd)
+{
+	int bytes = 0;
+	socklen_t len = sizeof(bytes);
+
+	atomic_thread_fence(memory_order_seq_cst); /* between the tag and the mark: wire.h */
+	return wgw_raw_getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &len) < 0 ||
+	       bytes < WGW_KNOWN_RCVBUF_BYTES;
 }
 
 bool wgw_repr_nonblocking(int fd)

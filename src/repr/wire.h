@@ -26,7 +26,10 @@
  * Accepted TCP connection: the tunnel process binds a label (WGW_OUTCOME_ACCEPTED) to a stream
  * socket and connects it to the application's listener. After accept(2) the shim sets the tag,
  * sends one byte 'F' with the descriptor as SCM_RIGHTS, then one plain byte 'K', the keeper.
- * Without them (unhooked accept) the first byte of data becomes the keeper.
+ * Without them (unhooked accept) the first byte of data becomes the keeper. When the tunnel process
+ * has taken the descriptor it marks the socket by its SO_RCVBUF (AF_UNIX streams have no use for
+ * it), then reads the tag. A program changes the tag, then looks for the mark: so what servers set
+ * right after accept(2) costs no operation, and one of the two always sees what the other did.
  *
  * Keeper: the tunnel process leaves the last forwarded byte unread in its receive queue. It reads
  * it only to hand over a FIN. Closing with it unread is ECONNRESET at the application.
@@ -85,7 +88,7 @@
 #include "stack/addr.h"
 
 enum {
-	WGW_WIRE_VERSION = 4,
+	WGW_WIRE_VERSION = 5,
 	WGW_WIRE_MAGIC = 0x31776777, /* "wgw1" */
 	WGW_TOKEN_BYTES = 16,
 	WGW_LABEL_KEY_BYTES = 16,
@@ -268,6 +271,10 @@ static_assert(offsetof(struct wgw_connect, token) == 8, "the same in all version
 
 #define WGW_FD_BYTE	'F'
 #define WGW_KEEPER_BYTE 'K'
+
+/* SO_RCVBUF of an accepted socket that the tunnel process knows is below this: the kernel's least is
+ * 2,304 or so, its default 212,992. */
+enum { WGW_KNOWN_RCVBUF_BYTES = 8192 };
 
 /*
  * An application's send buffer, as SO_SNDBUF reads. The keeper is the last byte that the application

@@ -434,38 +434,6 @@ static void kernel_accept(struct wgw_watch *w, uint32_t events)
 			      wgw_clock_ns() + WGW_ACCEPT_PAUSE_MS * WGW_MS_NS);
 }
 
-void wgw_listen_identify(struct wgw_conn *c)
-{
-	struct wgw_sockets *s = c->sockets;
-	int fd = c->app.hello_fd;
-	struct wgw_sock *old;
-
-	c->app.hello_fd = -1;
-	if (c->sock.cookie == 0 && wgw_fd_identity(fd, &c->sock.cookie, &c->sock.inode) == 0) {
-		old = wgw_sock_find(s, c->sock.quota->session, c->sock.cookie);
-		if (old && old->role == WGW_ROLE_KEPT)
-			wgw_kept_become(s, wgw_container(old, struct wgw_kept, sock), &c->sock);
-		if (wgw_sock_insert(s, &c->sock) < 0)
-			c->sock.cookie = 0;
-		else if (c->sock.options)
-			wgw_conn_options(c);
-	}
-	close(fd);
-}
-
-void wgw_listen_poke(struct wgw_sockets *s)
-{
-	for (struct wgw_link *at = s->conns.next; at != &s->conns; at = at->next) {
-		struct wgw_conn *c = wgw_container(at, struct wgw_conn, link);
-
-		if (c->state != WGW_CONN_OPEN || !c->app.hello)
-			continue;
-		wgw_end_pending(&c->app);
-		if (c->app.hello_fd >= 0)
-			wgw_listen_identify(c);
-	}
-}
-
 /* ---- conflicts, and listeners of this machine ---- */
 
 bool wgw_listen_conflict(struct wgw_sockets *s, const struct stack_addr *local, uint32_t flags)
@@ -728,7 +696,7 @@ static void abort_unaccepted(const struct wgw_listener *l)
 	struct wgw_sockets *s = l->sockets;
 	struct wgw_link *at = s->conns.next;
 
-	wgw_listen_poke(s);
+	wgw_accepted_poke(s);
 	while (at != &s->conns) {
 		struct wgw_conn *c = wgw_container(at, struct wgw_conn, link);
 

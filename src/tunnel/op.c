@@ -602,7 +602,7 @@ static void enter(struct talk *k, struct wgw_quota *q)
 	if (k->op.cookie && !talk_sock(k))
 		wgw_op_poke(s);
 	if (k->op.cookie && k->op.kind == WGW_KIND_TCP && !talk_sock(k))
-		wgw_listen_poke(s);
+		wgw_accepted_poke(s);
 	perform(k);
 }
 

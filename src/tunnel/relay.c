@@ -252,7 +252,7 @@ static void relay_pump(struct wgw_conn *c)
 	if (!reset && !app->fin_sent)
 		reset = !one_way(c, IN, far, app);
 	if (app->hello_fd >= 0)
-		wgw_listen_identify(c);
+		wgw_accepted_identify(c);
 	if (far->hello_fd >= 0) { /* held, it would hide the hang-up */
 		wgw_fd_identity(far->hello_fd, &c->far_cookie, &inode);
 		close(far->hello_fd);

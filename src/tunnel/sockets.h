@@ -495,14 +495,18 @@ void wgw_listen_shutdown(struct wgw_sock *sock);
 void wgw_listen_name(const struct wgw_sock *sock, struct stack_addr *local);
 /* Whether it listens on the host, not in the tunnel. */
 bool wgw_listen_is_direct(const struct wgw_sock *sock);
-/* The accepted socket has shown itself: enters it into the table. */
-void wgw_listen_identify(struct wgw_conn *c);
-/* Looks whether accepted connections can be identified: an operation has named one. */
-void wgw_listen_poke(struct wgw_sockets *s);
 /* A connection that waited in state DELIVER waits no more. */
 void wgw_listen_waiting_over(struct wgw_conn *c);
 void wgw_listen_session_over(struct wgw_sockets *s, struct wgw_session *session);
 void wgw_listen_init(struct wgw_sockets *s);
+
+/* ---- accepted.c ---- */
+
+/* The accepted socket has shown itself (@c->app.hello_fd, which is closed): enters it into the table,
+ * with what it was told until now. */
+void wgw_accepted_identify(struct wgw_conn *c);
+/* Looks whether accepted connections can be identified: an operation has named one. */
+void wgw_accepted_poke(struct wgw_sockets *s);
 
 /* ---- udp.c ---- */
 

@@ -276,7 +276,7 @@ static void flow_pump(struct wgw_conn *c)
 	drained = pump_out(c);
 	pump_in(c);
 	if (c->app.hello_fd >= 0)
-		wgw_listen_identify(c);
+		wgw_accepted_identify(c);
 	if (drained && !c->far_over)
 		pass_fin(c);
 	else if (c->app.events & EPOLLHUP && !c->far_over)

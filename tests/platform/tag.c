@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tag.c - SO_MAX_PACING_RATE on AF_UNIX keeps 64 bits for us, and SO_COOKIE names a socket
+ * tag.c - SO_MAX_PACING_RATE on AF_UNIX keeps 64 bits for us, SO_RCVBUF a mark, and SO_COOKIE names a
+ * socket
  *
- * Both are properties of the open file description: shared by dup, fork and descriptor passing, not
+ * All are properties of the open file description: shared by dup, fork and descriptor passing, not
  * inherited from a listener by what it accepts.
  */
 #include <sys/wait.h>
@@ -70,10 +71,28 @@ static void accepted_sockets_start_untagged(void)
 	close(l);
 }
 
+static void a_streams_receive_buffer_is_a_mark(void)
+{
+	static char much[128 * 1024];
+	const int least = 0;
+	int pair[2], bytes = 0;
+	socklen_t len = sizeof(bytes);
+
+	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	EXPECT(getsockopt(pair[0], SOL_SOCKET, SO_RCVBUF, &bytes, &len) == 0 && bytes >= 8192);
+	EXPECT(setsockopt(pair[0], SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)) == 0);
+	EXPECT(getsockopt(pair[0], SOL_SOCKET, SO_RCVBUF, &bytes, &len) == 0 && bytes < 8192);
+	EXPECT(send(pair[1], much, sizeof(much), MSG_DONTWAIT) == sizeof(much));
+	EXPECT(recv(pair[0], much, sizeof(much), MSG_WAITALL) == sizeof(much));
+	close(pair[0]);
+	close(pair[1]);
+}
+
 int main(void)
 {
 	sixty_four_bits(SOCK_STREAM);
 	sixty_four_bits(SOCK_SEQPACKET);
 	accepted_sockets_start_untagged();
+	a_streams_receive_buffer_is_a_mark();
 	return 0;
 }

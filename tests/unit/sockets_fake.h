@@ -679,15 +679,20 @@ FAKE int app_listen(int fd, const struct stack_addr *local, uint16_t port, uint3
 	return err;
 }
 
+/* What the shim sends on a socket that was accepted. */
+FAKE void app_hello(int fd)
+{
+	app_send_fd(fd, WGW_FD_BYTE, fd);
+	ck_assert_int_eq(send(fd, "K", 1, 0), 1);
+}
+
 /* accept(2) with the shim's hello. */
 FAKE int app_accept(int fd)
 {
 	int c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (c >= 0) {
-		app_send_fd(c, WGW_FD_BYTE, c);
-		ck_assert_int_eq(send(c, "K", 1, 0), 1);
-	}
+	if (c >= 0)
+		app_hello(c);
 	return c;
 }
 

@@ -565,6 +565,19 @@ START_TEST(listener_gets_connections_with_their_peers)
 }
 END_TEST
 
+/* A connection that a program has accepted; *@theirs: the tunnel process's end. */
+static int accepted_by(int listener, int *theirs)
+{
+	struct stack_addr peer;
+	int ours;
+
+	*theirs = inbound(fake_socket(&tunnel, wgw_repr_cookie(listener))->listener);
+	ours = accept(listener, NULL, NULL);
+	ck_assert_int_ge(ours, 0);
+	ck_assert_int_eq(wgw_repr_accepted(&session, ours, tag_of(listener), &peer), 0);
+	return ours;
+}
+
 /* What the tunnel process knows of an option, as a program's own int. */
 static int told_of(int fd, int level, int name)
 {
@@ -594,6 +607,32 @@ START_TEST(listener_tells_what_connections_inherit)
 		ck_assert_int_eq(wgw_repr_listen(&session, fd, tag_of(fd), 5), 0);
 	ck_assert_int_eq(told_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
 	ck_assert_int_eq(told_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	close(fd);
+}
+END_TEST
+
+START_TEST(nodelay_of_an_accepted_socket_is_told_once_it_is_known)
+{
+	static const int on = 1, off = 0, least = 0;
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(8080)};
+	int fd = wgw_repr_socket(&session, AF_INET6, SOCK_STREAM, 0), theirs, ours;
+
+	ck_assert_int_eq(wgw_repr_bind(&session, fd, tag_of(fd), &in6, sizeof(in6)), 0);
+	ck_assert_int_eq(wgw_repr_listen(&session, fd, tag_of(fd), 5), 0);
+	ours = accepted_by(fd, &theirs);
+	ck_assert_int_eq(wgw_repr_setsockopt(&session, ours, tag_of(ours), IPPROTO_TCP, TCP_NODELAY,
+					     &on, sizeof(on)),
+			 0);
+	ck_assert(tag_of(ours) & WGW_TAG_NODELAY);
+	ck_assert_int_eq(told_of(ours, IPPROTO_TCP, TCP_NODELAY), -1);
+	setsockopt(ours, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)); /* as it marks it */
+	ck_assert_int_eq(wgw_repr_setsockopt(&session, ours, tag_of(ours), IPPROTO_TCP, TCP_NODELAY,
+					     &off, sizeof(off)),
+			 0);
+	ck_assert(!(tag_of(ours) & WGW_TAG_NODELAY));
+	ck_assert_int_eq(told_of(ours, IPPROTO_TCP, TCP_NODELAY), 0);
+	close(theirs);
+	close(ours);
 	close(fd);
 }
 END_TEST
@@ -678,6 +717,7 @@ int main(void)
 	tcase_add_test(tc, creation_is_checked_as_linux_does);
 	tcase_add_test(tc, listener_gets_connections_with_their_peers);
 	tcase_add_loop_test(tc, listener_tells_what_connections_inherit, 0, 2);
+	tcase_add_test(tc, nodelay_of_an_accepted_socket_is_told_once_it_is_known);
 	tcase_add_test(tc, a_connection_from_elsewhere_is_not_accepted);
 	tcase_add_test(tc, listen_without_a_descriptor_for_its_file_can_be_tried_again);
 	tcase_add_test(tc, bind_and_listen_report_the_tunnels_errno);

@@ -381,6 +381,55 @@ START_TEST(connections_inherit_what_their_listener_was_told)
 }
 END_TEST
 
+/* 0: before the tunnel process knows the socket, 1: by an operation as well */
+START_TEST(what_a_program_sets_before_its_socket_is_known_needs_no_operation)
+{
+	static const int one = 1;
+	socklen_t len = sizeof(int);
+	struct wgw_op op;
+	struct flow *f;
+	int fd = app_stream(), c, bytes = 0;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	f = inbound(8080);
+	fake_run(5);
+	ck_assert_int_ge(c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), 0);
+	app_tag(c, _i ? 0 : WGW_TAG_NODELAY);
+	ck_assert_int_eq(getsockopt(c, SOL_SOCKET, SO_RCVBUF, &bytes, &len), 0);
+	ck_assert_int_ge(bytes, WGW_KNOWN_RCVBUF_BYTES);
+	app_hello(c);
+	fake_run(5);
+	ck_assert_int_eq(f->options.nodelay, !_i);
+	ck_assert_int_eq(getsockopt(c, SOL_SOCKET, SO_RCVBUF, &bytes, &len), 0);
+	ck_assert_int_lt(bytes, WGW_KNOWN_RCVBUF_BYTES);
+	if (_i)
+		app_set(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	ck_assert(f->options.nodelay);
+}
+END_TEST
+
+START_TEST(what_a_program_takes_back_before_its_socket_is_known_is_not_inherited)
+{
+	static const int one = 1;
+	struct wgw_op op;
+	struct flow *f;
+	int fd = app_stream(), c;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	app_set(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	f = inbound(8080);
+	fake_run(5);
+	ck_assert(f->options.nodelay);
+	ck_assert_int_ge(c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), 0);
+	app_tag(c, 0);
+	app_hello(c);
+	fake_run(5);
+	ck_assert(!f->options.nodelay);
+}
+END_TEST
+
 START_TEST(loopback_reaches_the_sessions_wildcard_listener)
 {
 	struct stack_addr to = loopback4;
@@ -660,6 +709,9 @@ static Suite *suite(void)
 	tcase_add_test(t, connection_to_a_closed_listener_is_reset);
 	tcase_add_test(t, reuseport_listeners_take_turns);
 	tcase_add_test(t, connections_inherit_what_their_listener_was_told);
+	tcase_add_loop_test(t, what_a_program_sets_before_its_socket_is_known_needs_no_operation, 0,
+			    2);
+	tcase_add_test(t, what_a_program_takes_back_before_its_socket_is_known_is_not_inherited);
 	tcase_add_loop_test(t, loopback_reaches_the_sessions_wildcard_listener, 0, 2);
 	tcase_add_loop_test(t, direct_connection_carries_data_fin_and_reset, 0, 3);
 	tcase_add_test(t, direct_download_is_whole_after_one_that_was_abandoned);
