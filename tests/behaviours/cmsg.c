@@ -1,59 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* cmsg.c - ancillary data of datagrams, and the error queue */
-#include "behave.h"
+#include "ancillary.h"
 
-#include <linux/errqueue.h>
-
-static void show_cmsg(struct cmsghdr *c)
-{
-	union address a = {0};
-	struct in_pktinfo info;
-	struct in6_pktinfo info6;
-	char ip[INET6_ADDRSTRLEN];
-	int value = 0;
-
-	if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-		memcpy(&info, CMSG_DATA(c), sizeof(info));
-		a.in.sin_addr = info.ipi_addr;
-		printf("  pktinfo to %s\n", inet_ntop(AF_INET, &a.in.sin_addr, ip, sizeof(ip)));
-	} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-		memcpy(&info6, CMSG_DATA(c), sizeof(info6));
-		printf("  pktinfo to %s\n", inet_ntop(AF_INET6, &info6.ipi6_addr, ip, sizeof(ip)));
-	} else if (c->cmsg_level == SOL_SOCKET) {
-		printf("  SOL_SOCKET %d, length %zu\n", c->cmsg_type, c->cmsg_len);
-	} else {
-		memcpy(&value, CMSG_DATA(c),
-		       c->cmsg_len - CMSG_LEN(0) < 4 ? c->cmsg_len - CMSG_LEN(0) : 4);
-		printf("  level %d type %d length %zu value %d\n", c->cmsg_level, c->cmsg_type,
-		       c->cmsg_len, value);
-	}
-}
-
+/* @room: for what is ancillary */
 static void receive(int fd, size_t room, int flags)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[512];
-	} control;
-	char data[64] = "";
-	struct iovec iov = {data, sizeof(data) - 1};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.bytes,
-			     .msg_controllen = room};
-	ssize_t n;
-
-	if (!(flags & MSG_ERRQUEUE))
-		wait_in(fd);
-	n = recvmsg(fd, &msg, flags | MSG_DONTWAIT);
-	if (n < 0) {
-		printf("recvmsg: %s\n", err_name(errno));
-		return;
-	}
-	printf("recvmsg: \"%s\" flags %x, %zu bytes of control\n", data,
-	       (unsigned int)msg.msg_flags, msg.msg_controllen);
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
-		show_cmsg(c);
+	show_message(fd, ROOM, room, flags);
 }
 
 static long send_to(int fd, const char *text, int port, const char *data)
@@ -224,35 +176,7 @@ CASE(rights_on_udp)
 
 static void show_error(int fd, int flags)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[512];
-	} control;
-	union address a = {0};
-	char data[64] = "";
-	struct iovec iov = {data, sizeof(data) - 1};
-	struct msghdr msg = {.msg_name = &a,
-			     .msg_namelen = sizeof(a),
-			     .msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.bytes,
-			     .msg_controllen = sizeof(control)};
-	struct sock_extended_err error;
-	ssize_t n = recvmsg(fd, &msg, flags | MSG_DONTWAIT);
-
-	if (n < 0) {
-		printf("recvmsg: %s\n", err_name(errno));
-		return;
-	}
-	printf("recvmsg: flags %x about %s\n", (unsigned int)msg.msg_flags,
-	       address_text(&a, msg.msg_namelen));
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		memcpy(&error, CMSG_DATA(c), sizeof(error));
-		memcpy(&a, CMSG_DATA(c) + sizeof(error), sizeof(a.in));
-		printf("level %d type %d: %s origin %d type %d code %d from %s\n", c->cmsg_level,
-		       c->cmsg_type, err_name((int)error.ee_errno), error.ee_origin, error.ee_type,
-		       error.ee_code, a.any.sa_family == AF_INET ? inet_ntoa(a.in.sin_addr) : "v6");
-	}
+	show_message(fd, ROOM, CONTROL_ROOM, flags);
 }
 
 CASE(error_queue)
