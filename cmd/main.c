@@ -152,12 +152,14 @@ int cmd_help(int argc, char **argv)
 	if (argc > 2 || (argc > 1 && !one))
 		return cmd_misuse(CMD_USAGE, argv[0], "unknown command '%s'", argv[1]);
 	for (size_t i = 0; i < COMMANDS; i++) {
-		if (!one)
-			printf("%s wgwrap %s %s\n", i ? "      " : "usage:", commands[i].name,
-			       commands[i].usage);
-		else if (one == &commands[i])
-			printf("usage: wgwrap %s %s\n%s\n", one->name, one->usage, one->what);
+		const struct command *c = &commands[i];
+
+		if (!one || one == c)
+			printf("%s wgwrap %s%s%s\n", !one && i ? "      " : "usage:", c->name,
+			       c->usage[0] ? " " : "", c->usage);
 	}
+	if (one)
+		printf("%s\n", one->what);
 	if (!one || one->run == cmd_run)
 		printf("\noptions of run\n%s", run_options);
 	if (one && one->run == cmd_run)

@@ -155,7 +155,7 @@ bool pre_connected_send(int fd, const struct iovec *iov, size_t n, int flags, ss
 /* ---- waiting ---- */
 
 /* Our waits are bare system calls: between these two they are cancellation points, as libc's are.
- * Nothing is held that would be lost. */
+ * No lock is held. Who is in the middle of a conversation leaves its descriptor open (ledger). */
 static inline int pre_wait_begin(void)
 {
 	int old;

@@ -188,6 +188,8 @@ says 'run with a missing file' 125 '^wgwrap: (error: )?./nothing.conf: no such f
 result $? 'version'
 "$wgwrap" help | grep -q '^usage: wgwrap run -c CONF'
 result $? 'help'
+! "$wgwrap" help | grep -q ' $'
+result $? 'no line of help ends with a blank'
 [ "$("$wgwrap" --help)" = "$("$wgwrap" help run)" ]
 result $? '--help is the help of run'
 
