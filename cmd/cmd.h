@@ -48,6 +48,8 @@ void cmd_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same for misuse of @command, and where to read on. Returns @status. */
 int cmd_misuse(int status, const char *command, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Whether a word that stands for a command or a program is the name of a configuration's file. */
+bool cmd_names_config(const char *word);
 /* Messages about a configuration go to standard error; notes too when @notes. */
 void cmd_diag_init(struct wgw_diag *diag, bool notes);
 /* Ends output to standard output. Returns @status, or CMD_FAILED after saying why. */

@@ -281,6 +281,9 @@ int cmd_doctor(int argc, char **argv)
 	struct wgw_run_options o;
 	int status = cmd_options_take(&doctor, argc, argv, &o);
 
+	if (status < 0 && !o.config && argv[optind] && cmd_names_config(argv[optind]))
+		status =
+			cmd_misuse(CMD_USAGE, "doctor", "-c is missing before %.80s", argv[optind]);
 	if (status < 0) {
 		int of_file = CMD_OK;
 

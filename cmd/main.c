@@ -173,6 +173,14 @@ int cmd_help(int argc, char **argv)
 	return cmd_flush(CMD_OK);
 }
 
+bool cmd_names_config(const char *word)
+{
+	static const char suffix[] = ".conf";
+	size_t len = strlen(word);
+
+	return len >= sizeof(suffix) && strcmp(word + len - (sizeof(suffix) - 1), suffix) == 0;
+}
+
 /** not_a_command() - no subcommand, and no option that would make it run's */
 static int not_a_command(const char *name)
 {
@@ -182,7 +190,9 @@ static int not_a_command(const char *name)
 	for (size_t i = 0; i < COMMANDS; i++)
 		names[i] = commands[i].name;
 	meant = wgw_did_you_mean(name, names);
-	if (meant)
+	if (cmd_names_config(name))
+		cmd_say("-c is missing: wgwrap -c %.80s COMMAND", name);
+	else if (meant)
 		cmd_say("unknown command '%.80s'; did you mean '%s'?", name, meant);
 	else
 		cmd_say("to run '%.80s' in a tunnel: wgwrap -c CONF %.80s", name, name);

@@ -402,6 +402,7 @@ int cmd_options_take(const struct cmd_options *of, int argc, char **argv, struct
 {
 	struct option options[OPTIONS_MAX];
 	char shorts[2 * OPTIONS_MAX];
+	uint32_t ms;
 	int option;
 
 	*o = (struct wgw_run_options){
@@ -424,6 +425,10 @@ int cmd_options_take(const struct cmd_options *of, int argc, char **argv, struct
 		if (status >= 0)
 			return status;
 	}
+	if (optind < argc && strcmp(argv[optind - 1], "--wait") == 0 &&
+	    !cmd_duration_parse(argv[optind], &ms))
+		return cmd_misuse(of->misuse, of->name, "--wait has its time as in --wait=%.80s",
+				  argv[optind]);
 	return -1;
 }
 

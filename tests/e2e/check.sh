@@ -178,6 +178,9 @@ says 'no arguments' 125 '^wgwrap: usage: ' "$wgwrap"
 says 'a misspelt command' 125 "^wgwrap: unknown command 'chekc'; did you mean 'check'\?$" "$wgwrap" chekc minimal.conf
 says 'a program instead of a command' 125 '^wgwrap: to run .curl. in a tunnel: wgwrap -c CONF curl$' "$wgwrap" curl
 says 'a program with a name like a short command' 125 '^wgwrap: to run .true. in a tunnel: wgwrap -c CONF true$' "$wgwrap" true
+says 'a configuration instead of a command' 125 '^wgwrap: -c is missing: wgwrap -c minimal.conf COMMAND$' "$wgwrap" minimal.conf curl
+says 'doctor with a configuration for a program' 2 '^wgwrap: -c is missing before minimal.conf' "$wgwrap" doctor minimal.conf
+says 'run with a time that stands alone' 125 '^wgwrap: --wait has its time as in --wait=5s' "$wgwrap" -c minimal.conf --wait 5s true
 says 'run without -c' 125 '^wgwrap: -c CONF is missing' "$wgwrap" -v true
 says 'run without a command' 125 '^wgwrap: there is no command to run' "$wgwrap" -c minimal.conf
 says 'run with an unknown option' 125 '^wgwrap: unknown option --frob' "$wgwrap" -c minimal.conf --frob true
