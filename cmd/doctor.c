@@ -222,6 +222,11 @@ static int program(const char *file, const struct wgw_capture_probe *probe)
 	tell("program", path);
 	err = wgw_program_read(path, &p);
 	free(path);
+	if (err == -ENOENT) {
+		printf("%-14scannot be executed: %s, which is to run it, is not there\n", "  file",
+		       p.path);
+		return CMD_FAILED;
+	}
 	if (err) {
 		printf("%-14scannot be read (%s): it is started, and the filter holds\n", "  file",
 		       strerror(-err));
