@@ -258,8 +258,7 @@ int wgw_repr_accepted(const struct wgw_repr_session *s, int fd, uint64_t listene
 	/* the supervisor was here already, for another preloaded library's accept(2) */
 	if (wgw_repr_tag(fd, &tag))
 		return 0;
-	rc = wgw_repr_tag_change(fd, WGW_TAG_MAGIC | WGW_TAG_ACCEPTED | (listener_tag & inherited),
-				 0);
+	rc = wgw_repr_tag_put(fd, WGW_TAG_MAGIC | WGW_TAG_ACCEPTED | (listener_tag & inherited));
 	if (rc < 0)
 		return rc;
 	wgw_raw_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));

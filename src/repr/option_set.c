@@ -114,9 +114,10 @@ static int set_in_tag(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		return rc;
 	if (option->bit == WGW_TAG_RECVERR && wgw_tag_kind(tag) == WGW_KIND_TCP)
 		return 0;
+	if (option->bit == WGW_TAG_NODELAY && (tag & WGW_TAG_ACCEPTED) && !wgw_repr_is_known(fd))
+		return 0;
 	if (option->bit != WGW_TAG_RECVERR &&
-	    (option->bit != WGW_TAG_NODELAY || !is_told_at_once(s, fd, tag) ||
-	     ((tag & WGW_TAG_ACCEPTED) && !wgw_repr_is_known(fd))))
+	    (option->bit != WGW_TAG_NODELAY || !is_told_at_once(s, fd, tag)))
 		return 0;
 	value = value != 0;
 	return set_op(s, fd, tag, option->level, option->name, &value, sizeof(value));
