@@ -285,8 +285,8 @@ void icmp_input(struct stack *s, const struct ip_packet *p)
 
 /* ---- sockets ---- */
 
-struct flow_ping *flow_ping_new(struct stack *s, bool v6, const struct flow_ping_ops *ops,
-				void *arg)
+struct flow_ping *flow_ping_new(struct stack *s, bool v6, uint16_t id,
+				const struct flow_ping_ops *ops, void *arg)
 {
 	struct flow_ping *g = calloc(1, sizeof(*g));
 	unsigned int tries;
@@ -297,8 +297,10 @@ struct flow_ping *flow_ping_new(struct stack *s, bool v6, const struct flow_ping
 	g->v6 = v6;
 	g->ops = ops;
 	g->arg = arg;
-	s->ops->random(s->ctx, &g->id, sizeof(g->id));
-	for (tries = 0; g->id == 0 || find_ping(s, v6, g->id); tries++, g->id++) {
+	g->id = id;
+	if (id == 0)
+		s->ops->random(s->ctx, &g->id, sizeof(g->id));
+	for (tries = 0; id == 0 && (g->id == 0 || find_ping(s, v6, g->id)); tries++, g->id++) {
 		if (tries > UINT16_MAX) {
 			free(g);
 			return NULL;

@@ -293,9 +293,10 @@ struct flow_ping_ops {
 	void (*error)(struct flow_ping *p, void *arg, const struct stack_addr *to,
 		      const struct stack_error *error);
 };
-/* @v6: ICMPv6. The stack chooses the identifier; flow_ping_id tells it (Linux: the "port"). */
-struct flow_ping *flow_ping_new(struct stack *stack, bool v6, const struct flow_ping_ops *ops,
-				void *arg);
+/* @v6: ICMPv6. @id: the identifier (Linux: the "port"; of several with it the newest receives, as
+ * net/ipv4/ping.c has it), 0: the stack chooses one that nobody has; flow_ping_id tells it. */
+struct flow_ping *flow_ping_new(struct stack *stack, bool v6, uint16_t id,
+				const struct flow_ping_ops *ops, void *arg);
 void flow_ping_free(struct flow_ping *p);
 uint16_t flow_ping_id(const struct flow_ping *p);
 /* As flow_udp_dont_fragment */

@@ -62,7 +62,7 @@ static void ask(struct wgw_alive *a, const struct target *t)
 	uint8_t icmp[ECHO_BYTES] = {v6 ? ECHO6 : ECHO4};
 
 	if (!a->ping[v6])
-		a->ping[v6] = flow_ping_new(a->core->t.stack, v6, &ops, a);
+		a->ping[v6] = flow_ping_new(a->core->t.stack, v6, 0, &ops, a);
 	if (!a->ping[v6])
 		return;
 	icmp[6] = (uint8_t)(a->sequence >> 8);

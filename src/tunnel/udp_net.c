@@ -125,7 +125,8 @@ static int need_flow(struct wgw_dgram_sock *u)
 
 	if (u->kind == WGW_KIND_PING) {
 		if (!u->ping)
-			u->ping = flow_ping_new(s->t->stack, u->v6, &ping_ops, u);
+			u->ping = flow_ping_new(s->t->stack, u->v6, u->bound ? u->local.port : 0,
+						&ping_ops, u);
 		if (!u->ping)
 			return -ENOBUFS;
 		flow_ping_dont_fragment(u->ping, u->dont_fragment);
@@ -274,7 +275,7 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 {
 	int err;
 
-	if (u->bound || u->flow)
+	if (u->bound || u->flow || u->ping)
 		return -EINVAL;
 	u->reuse = (flags & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT)) != 0;
 	u->v6only = u->v6only || (flags & WGW_BIND_V6ONLY);

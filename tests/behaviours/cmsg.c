@@ -248,6 +248,29 @@ CASE(ping)
 	said("not an echo request", send(fd, request, sizeof(request), 0));
 }
 
+CASE(ping_identifier)
+{
+	uint8_t request[16] = {8, 0, 0, 0, 0, 0, 0, 7, 'p', 'i', 'n', 'g'}, reply[64] = {0};
+	union address a;
+	socklen_t len = sizeof(a);
+	int fd[3], n;
+
+	for (n = 0; n < 3; n++)
+		fd[n] = socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
+	did("bind", bind_to(fd[0], self(false), 0x1234));
+	show_names(fd[0]);
+	did("bind again", bind_to(fd[0], self(false), 0x1235));
+	did("the same by another", bind_to(fd[1], "0.0.0.0", 0x1234));
+	did("connect", connect_to(fd[0], host(false), 0));
+	said("send", send(fd[0], request, sizeof(request), 0));
+	wait_in(fd[1]);
+	said("who sent gets", recv(fd[0], reply, sizeof(reply), MSG_DONTWAIT));
+	said("the newest gets", recvfrom(fd[1], reply, sizeof(reply), MSG_DONTWAIT, &a.any, &len));
+	printf("identifier %02x%02x\n", reply[4], reply[5]);
+	did("connect", connect_to(fd[2], host(false), 0));
+	did("bind after it", bind_to(fd[2], self(false), 0x1236));
+}
+
 CASE(items_of_other_protocols_are_ignored)
 {
 	union {

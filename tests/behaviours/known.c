@@ -22,6 +22,28 @@ CASE(epoll_after_a_second_connect)
 	printf("events %x\n", event.events & EPOLLIN);
 }
 
+/* What the tunnel process takes is an edge of OUT; Linux tells only who found the buffer full. */
+CASE(edges_of_what_was_sent)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+	int fd = server(false, "hold"), ep = epoll_create1(0);
+
+	did("add", epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event));
+	nap_ms(100);
+	said("writable", epoll_wait(ep, &event, 1, 1000));
+	send(fd, "x", 1, 0);
+	said("another edge", epoll_wait(ep, &event, 1, 500));
+}
+
+CASE(peer_name_after_shutdown_of_both_ways)
+{
+	int fd = server(false, "hold");
+
+	did("shutdown", shutdown(fd, SHUT_RDWR));
+	nap_ms(100);
+	show_names(fd);
+}
+
 CASE(writev_after_a_reset)
 {
 	struct iovec iov = {(void *)"x", 1};

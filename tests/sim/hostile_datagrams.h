@@ -272,7 +272,7 @@ static void ping_acts(void)
 	int err;
 
 	if (!pings[i]) {
-		pings[i] = flow_ping_new(h.stack, i == 1, &ping_ops, &pings[i]);
+		pings[i] = flow_ping_new(h.stack, i == 1, 0, &ping_ops, &pings[i]);
 		return;
 	}
 	icmp[0] = i == 1 ? 128 : 8;

@@ -90,10 +90,10 @@ FAKE void fake_udp_receive(struct flow_udp *u, const struct stack_addr *from, co
 	u->ops->received(u, u->arg, &iov, 1, len, from, &u->local, 60, 0);
 }
 
-struct flow_ping *flow_ping_new(struct stack *stack, bool v6, const struct flow_ping_ops *ops,
-				void *arg)
+struct flow_ping *flow_ping_new(struct stack *stack, bool v6, uint16_t id,
+				const struct flow_ping_ops *ops, void *arg)
 {
-	(void)stack, (void)v6, (void)ops, (void)arg;
+	(void)stack, (void)v6, (void)id, (void)ops, (void)arg;
 	return NULL;
 }
 

@@ -330,7 +330,7 @@ START_TEST(routers_may_make_fragments_unless_the_owner_says_otherwise)
 	static struct datagrams d;
 	static const uint8_t echo[16] = {8};
 	struct flow_udp *u = udp_open(US4, 0, false, &d);
-	struct flow_ping *g = flow_ping_new(h.stack, false, NULL, NULL);
+	struct flow_ping *g = flow_ping_new(h.stack, false, 0, NULL, NULL);
 	struct stack_addr to = addr(PEER4, 9);
 	struct iovec iov = {"x", 1};
 
@@ -549,8 +549,8 @@ static const struct flow_ping_ops ping_ops = {.received = echoed, .error = not_e
 START_TEST(ping_gets_its_own_reply)
 {
 	struct echoes a = {0}, b = {0};
-	struct flow_ping *pa = flow_ping_new(h.stack, false, &ping_ops, &a);
-	struct flow_ping *pb = flow_ping_new(h.stack, false, &ping_ops, &b);
+	struct flow_ping *pa = flow_ping_new(h.stack, false, 0, &ping_ops, &a);
+	struct flow_ping *pb = flow_ping_new(h.stack, false, 0, &ping_ops, &b);
 	struct stack_addr to = addr(PEER4, 0), us = addr(US4, 0);
 	uint8_t icmp[16] = {8, 0, 0, 0, 0, 0, 0, 5, 1, 2, 3}, packet[100], reply[16];
 	const struct wire_packet *p;
