@@ -8,19 +8,72 @@
 #include "preload/pre.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "src/repr/raw.h"
 #include "src/repr/scatter.h"
 
 enum { NS_PER_S = 1000000000 };
 
+/* ---- errors told by send ---- */
+
+enum { LOOKED = 1024, FD_BITS = 20 };
+
+/* When a datagram was last sent by a number, and by which; 0: something was received. */
+static _Atomic uint64_t looked[LOOKED];
+
+/*
+ * On Linux an ICMP error is told by the next call. Here it waits in the receive queue, and to look
+ * there before each send would cost a call: it is done once in a tick of the coarse clock (1 to 4
+ * ms), and only by who has sent and not received since. Who receives looks itself.
+ */
+static bool is_due(int fd)
+{
+	_Atomic uint64_t *slot = &looked[fd % LOOKED];
+	const uint64_t number = (uint64_t)fd & ((1 << FD_BITS) - 1);
+	struct timespec now;
+	uint64_t old, tick;
+
+	if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) < 0)
+		return false;
+	tick = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+	tick = tick >> FD_BITS << FD_BITS | number; /* of 1 ms */
+	old = atomic_load_explicit(slot, memory_order_relaxed);
+	if (old == tick)
+		return false;
+	atomic_store_explicit(slot, tick, memory_order_relaxed);
+	return (old & ((1 << FD_BITS) - 1)) == number && old;
+}
+
+static void was_received(int fd)
+{
+	if (fd >= 0)
+		atomic_store_explicit(&looked[fd % LOOKED], 0, memory_order_relaxed);
+}
+
+static int pending_error(int fd)
+{
+	return fd >= 0 && is_due(fd) ? wgw_repr_pending_error(&pre_session, fd, pre_ask) : 0;
+}
+
+int pre_send_error(int fd, uint64_t tag)
+{
+	return wgw_tag_kind(tag) == WGW_KIND_UDP && (tag & WGW_TAG_CONNECTED) ? pending_error(fd)
+									      : 0;
+}
+
 static ssize_t pre_sendmsg(int fd, uint64_t tag, const struct msghdr *msg, int flags)
 {
-	int old = pre_wait_begin();
-	ssize_t n = pre_spare(wgw_repr_sendmsg(&pre_session, fd, tag, msg, flags), SYS_sendmsg, fd,
-			      (long)msg, flags, 0, 0, 0);
+	ssize_t n = pre_send_error(fd, tag);
+	int old;
 
+	if (n < 0)
+		return pre_result(n);
+	old = pre_wait_begin();
+	n = pre_spare(wgw_repr_sendmsg(&pre_session, fd, tag, msg, flags), SYS_sendmsg, fd,
+		      (long)msg, flags, 0, 0, 0);
 	pre_wait_end(old);
 	if (n == -EPIPE && !(flags & MSG_NOSIGNAL) && wgw_tag_kind(tag) == WGW_KIND_TCP)
 		raise(SIGPIPE);
@@ -55,6 +108,7 @@ static ssize_t pre_recvfrom(int fd, uint64_t tag, void *data, size_t len, int fl
 	old = pre_wait_begin();
 	n = wgw_repr_recvmsg(&pre_session, fd, tag, &msg, flags);
 	pre_wait_end(old);
+	was_received(fd);
 	if (n >= 0 && addr)
 		*addr_len = msg.msg_namelen;
 	return pre_result(n);
@@ -84,6 +138,7 @@ bool pre_connected_recv(int fd, const struct iovec *iov, size_t n, int flags, ss
 	old = pre_wait_begin();
 	*result = wgw_repr_recv_unasked(&pre_session, fd, iov, n, flags, pre_ask);
 	pre_wait_end(old);
+	was_received(fd);
 	return true;
 }
 
@@ -94,6 +149,9 @@ bool pre_connected_send(int fd, const struct iovec *iov, size_t n, int flags, ss
 	if (kind < PRE_KIND_CONNECTED ||
 	    !wgw_repr_is_sent_unasked(&pre_session, iov, n, kind == PRE_KIND_CONNECTED_DONTFRAG))
 		return false;
+	*result = pending_error(fd);
+	if (*result < 0)
+		return true;
 	*result = wgw_repr_send_unasked(&pre_session, fd, iov, n, flags, pre_ask);
 	/* of a datagram socket there is no signal */
 	if (*result == -EPIPE && !(flags & MSG_NOSIGNAL) && pre_kind(fd) < PRE_KIND_DATAGRAM)
@@ -215,6 +273,7 @@ PRE_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 	n = pre_spare(wgw_repr_recvmsg(&pre_session, fd, tag, msg, flags), SYS_recvmsg, fd,
 		      (long)msg, flags, 0, 0, 0);
 	pre_wait_end(old);
+	was_received(fd);
 	return pre_result(n);
 }
 
@@ -277,6 +336,7 @@ PRE_EXPORT int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 	old = pre_wait_begin();
 	got = receive_several(fd, tag, msgs, n, flags, limit);
 	pre_wait_end(old);
+	was_received(fd);
 	return (int)pre_result(got);
 }
 

@@ -151,6 +151,9 @@ bool pre_ask(int fd, uint64_t *tag);
  * to send, MSG_NOSIGNAL, too: for what is a connection by now. */
 bool pre_connected_recv(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *result);
 bool pre_connected_send(int fd, const struct iovec *iov, size_t n, int flags, ssize_t *result);
+/* The ICMP error that a send on a connected UDP socket tells, -errno, or 0. To be asked before each
+ * that goes the long way. */
+int pre_send_error(int fd, uint64_t tag);
 
 /* ---- waiting ---- */
 

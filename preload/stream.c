@@ -88,7 +88,9 @@ static bool datagram_write(int fd, const struct iovec *iov, size_t n, ssize_t *s
 		return *sent != -ENOTSOCK;
 	if (!pre_ask(fd, &tag) || wgw_tag_kind(tag) == WGW_KIND_TCP)
 		return false;
-	*sent = wgw_repr_sendmsg(&pre_session, fd, tag, &msg, 0);
+	*sent = pre_send_error(fd, tag);
+	if (*sent == 0)
+		*sent = wgw_repr_sendmsg(&pre_session, fd, tag, &msg, 0);
 	return true;
 }
 

@@ -211,6 +211,29 @@ static void drop_message(int fd)
 	wgw_raw_recv(fd, &byte, 1, MSG_DONTWAIT);
 }
 
+int wgw_repr_pending_error(const struct wgw_repr_session *s, int fd, wgw_repr_ask *ask)
+{
+	struct wgw_dgram head;
+	struct iovec iov = {&head, sizeof(head)};
+	const struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct incoming in;
+	ssize_t n = take(fd, SPARE_NONE, &msg, MSG_PEEK | MSG_DONTWAIT, &in);
+	uint64_t tag;
+	int err;
+
+	if (n < 0)
+		return 0;
+	if (!in.marked && !(n == (ssize_t)sizeof(head) &&
+			    begins(s, &msg, SPARE_NONE, (size_t)n, &in) && head.err))
+		return 0;
+	if (!ask(fd, &tag) || wgw_tag_kind(tag) != WGW_KIND_UDP || (tag & WGW_TAG_RECVERR) ||
+	    !(tag & WGW_TAG_CONNECTED))
+		return 0;
+	err = wgw_repr_so_error(s, fd, tag);
+	drop_message(fd);
+	return err > 0 ? -err : 0;
+}
+
 static void write_control(uint64_t tag, struct incoming *in, struct msghdr *msg)
 {
 	struct wgw_cmsg_out out = {msg->msg_control, msg->msg_control ? msg->msg_controllen : 0,

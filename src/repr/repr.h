@@ -200,6 +200,9 @@ ssize_t wgw_repr_recv_unasked(const struct wgw_repr_session *s, int fd, const st
 			      size_t n_iov, int flags, wgw_repr_ask *ask);
 ssize_t wgw_repr_send_unasked(const struct wgw_repr_session *s, int fd, const struct iovec *iov,
 			      size_t n_iov, int flags, wgw_repr_ask *ask);
+/* What an error that waits to be received says, -errno, which is told with that; 0: none is next, or
+ * it is not for send(2) to tell (of sockets with an error queue). Takes nothing else. */
+int wgw_repr_pending_error(const struct wgw_repr_session *s, int fd, wgw_repr_ask *ask);
 /* Whether these buffers may go that way: of a socket that sends no fragments, what never needs
  * any. */
 bool wgw_repr_is_sent_unasked(const struct wgw_repr_session *s, const struct iovec *iov, size_t n,

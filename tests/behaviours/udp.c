@@ -299,12 +299,29 @@ CASE(closed_port)
 
 CASE(closed_port_told_by_send)
 {
-	int fd = udp_socket(false);
+	for (int with_ancillary = 0; with_ancillary < 2; with_ancillary++) {
+		int fd = udp_socket(false);
+		struct iovec iov = {"x", 1};
+		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	did("connect", connect_to(fd, host(false), CLOSED_PORT));
-	said("send", send(fd, "x", 1, 0));
-	nap_ms(200);
-	said("send", send(fd, "x", 1, 0));
+		set_int(fd, IPPROTO_IP, IP_RECVTTL, with_ancillary);
+		did("connect", connect_to(fd, host(false), CLOSED_PORT));
+		said("send", send(fd, "x", 1, 0));
+		nap_ms(200);
+		said("send", send(fd, "x", 1, 0));
+		printf("poll: %s\n", polled(fd, 0));
+		said("write", write(fd, "x", 1));
+		nap_ms(200);
+		said("write", write(fd, "x", 1));
+		printf("SO_ERROR %s\n", so_error(fd));
+		said("sendmsg", sendmsg(fd, &msg, 0));
+		nap_ms(200);
+		said("sendmsg", sendmsg(fd, &msg, 0));
+		said("sendmsg", sendmsg(fd, &msg, 0));
+		nap_ms(200);
+		said("sendto elsewhere", send_to(fd, host(false), ECHO_UDP_PORT, "x"));
+		close(fd);
+	}
 }
 
 CASE(closed_port_told_by_read)
