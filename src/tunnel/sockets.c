@@ -73,7 +73,10 @@ static bool run_queue(struct wgw_sockets *s, bool accept_between)
 
 static bool run_jobs(struct wgw_before *b)
 {
-	return run_queue(wgw_container(b, struct wgw_sockets, before), true);
+	bool more = run_queue(wgw_container(b, struct wgw_sockets, before), true);
+
+	wgw_udp_flush();
+	return more;
 }
 
 /* ---- quotas ---- */

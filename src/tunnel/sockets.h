@@ -536,6 +536,8 @@ struct udp_error *wgw_udp_next_error(struct wgw_sock *sock);
 /* The program was told that a datagram to @to is larger than @mtu: an item of the error queue. */
 void wgw_udp_too_large(struct wgw_sock *sock, const struct stack_addr *to, uint32_t mtu);
 void wgw_udp_options(struct wgw_sock *sock);
+/* Sends what applications are to get and is gathered (udp_out.c). */
+void wgw_udp_flush(void);
 
 /* ---- op.c ---- */
 

@@ -36,7 +36,10 @@
 #define UDP_SEGMENT 103
 #endif
 
-static uint8_t buffer[sizeof(struct wgw_dgram) + UDP_MAX_BYTES];
+enum { RECEIVE_MAX = 8 }; /* messages of one system call */
+
+/* Of those that are small only the first pages are ever touched. */
+static uint8_t buffers[RECEIVE_MAX][sizeof(struct wgw_dgram) + UDP_MAX_BYTES];
 
 /* ---- queues ---- */
 
@@ -120,6 +123,7 @@ void udp_send_mark(struct wgw_dgram_sock *u)
 	union wgw_fd_control control;
 	struct msghdr msg = {0};
 
+	udp_out_flush(u);
 	wgw_cmsg_attach(&msg, &control, u->sockets->probe);
 	(void)!sendmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -130,7 +134,6 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 	enum { PIECES = 16 };
 	struct wgw_dgram head = *header;
 	struct iovec pieces[PIECES + 1] = {{&head, sizeof(head)}};
-	struct msghdr msg = {.msg_iov = pieces};
 
 	if (u->dead || u->shut_rd || n > PIECES)
 		return;
@@ -145,42 +148,58 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 	}
 	for (int i = 0; i < n; i++)
 		pieces[i + 1] = iov[i];
-	msg.msg_iovlen = (size_t)n + 1;
 	if (u->raw && !is_from_remote(u, header))
 		return;
-	if (u->raw && !looks_headed(u, iov, n)) {
-		msg.msg_iov = pieces + 1;
-		msg.msg_iovlen--;
-	}
-	(void)!sendmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (u->raw && !looks_headed(u, iov, n))
+		udp_out_put(u, pieces + 1, (size_t)n);
+	else
+		udp_out_put(u, pieces, (size_t)n + 1);
+	if (head.err) /* who asked for the error before it finds this one when it is answered */
+		udp_out_flush(u);
 }
 
 /* ---- from the application ---- */
 
-/* One message. Returns false when there is none. */
-static bool receive(struct wgw_dgram_sock *u, size_t *len)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
-	} control;
-	struct iovec iov = {buffer, sizeof(buffer)};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	ssize_t r = recvmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	bool is_message = false;
+/** union udp_control - what may come with a message: a descriptor, and the sender's credentials */
+union udp_control {
+	struct cmsghdr align;
+	char buf[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+};
 
-	if (r < 0)
-		return false;
-	wgw_cmsg_take(&msg, NULL, 0); /* a program's own, sent past the hooks */
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
-		is_message |= c->cmsg_type == SCM_CREDENTIALS;
-	*len = (size_t)r;
-	return r > 0 || is_message;
+/* Closes descriptors, which are a program's own, sent past the hooks. False: @m is no message. */
+static bool is_message(struct mmsghdr *m)
+{
+	struct msghdr *h = &m->msg_hdr;
+	bool has_sender = false;
+
+	wgw_cmsg_take(h, NULL, 0);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c))
+		has_sender |= c->cmsg_type == SCM_CREDENTIALS;
+	return m->msg_len > 0 || has_sender;
+}
+
+/* Fills buffers[]. Returns how many messages came, @len of each; fewer than RECEIVE_MAX: no more
+ * are waiting. At the end of file the kernel fills every slot with nothing. */
+static unsigned int receive(struct wgw_dgram_sock *u, size_t len[RECEIVE_MAX])
+{
+	union udp_control control[RECEIVE_MAX];
+	struct iovec iov[RECEIVE_MAX];
+	struct mmsghdr m[RECEIVE_MAX];
+	int got, n;
+
+	for (int i = 0; i < RECEIVE_MAX; i++) {
+		iov[i] = (struct iovec){buffers[i], sizeof(buffers[i])};
+		m[i].msg_hdr = (struct msghdr){
+			.msg_iov = &iov[i],
+			.msg_iovlen = 1,
+			.msg_control = control[i].buf,
+			.msg_controllen = sizeof(control[i].buf),
+		};
+	}
+	got = recvmmsg(u->watch.fd, m, RECEIVE_MAX, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+	for (n = 0; n < got && is_message(&m[n]); n++)
+		len[n] = m[n].msg_len;
+	return (unsigned int)n;
 }
 
 /* As one datagram, or as several of which all but the last have the size that the message or the
@@ -207,19 +226,19 @@ static void send_segments(struct wgw_dgram_sock *u, struct wgw_dgram *header,
 	udp_net_send(u, header, payload, len);
 }
 
-static void send_on(struct wgw_dgram_sock *u, size_t len)
+static void send_on(struct wgw_dgram_sock *u, const uint8_t *message, size_t len)
 {
 	struct wgw_dgram header = {.port = u->remote.port};
 	bool headed =
-		len >= sizeof(header) && wgw_preamble_begins(u->preambles->to_tunnel, buffer, len);
+		len >= sizeof(header) && wgw_preamble_begins(u->preambles->to_tunnel, message, len);
 	size_t skip = headed ? sizeof(header) : 0;
 
 	if (u->shut_wr || (!headed && !u->connected)) /* a plain write on an unconnected socket */
 		return;
 	memcpy(header.ip, u->remote.ip, 16);
 	if (headed)
-		memcpy(&header, buffer, sizeof(header));
-	send_segments(u, &header, buffer + skip, len - skip);
+		memcpy(&header, message, sizeof(header));
+	send_segments(u, &header, message + skip, len - skip);
 }
 
 static void udp_close(struct wgw_dgram_sock *u)
@@ -229,6 +248,7 @@ static void udp_close(struct wgw_dgram_sock *u)
 	if (u->dead)
 		return;
 	u->dead = true;
+	udp_out_flush(u);
 	udp_net_close(u);
 	queue_drop(&u->requeued);
 	queue_drop(&u->arrived);
@@ -248,13 +268,16 @@ static void udp_close(struct wgw_dgram_sock *u)
 /* Sends on what is queued, @max datagrams. False: there may be more. */
 static bool drain(struct wgw_dgram_sock *u, unsigned int max)
 {
-	size_t len;
+	size_t len[RECEIVE_MAX];
 
 	/* What comes now may be in the new mode: it waits for WGW_OP_GO */
-	for (unsigned int i = 0; i < max && !u->held; i++) {
-		if (!receive(u, &len))
+	for (unsigned int i = 0; i < max && !u->held; i += RECEIVE_MAX) {
+		unsigned int n = receive(u, len);
+
+		for (unsigned int k = 0; k < n; k++)
+			send_on(u, buffers[k], len[k]);
+		if (n < RECEIVE_MAX)
 			return true;
-		send_on(u, len);
 	}
 	return u->held;
 }
@@ -363,7 +386,7 @@ static void refuse(struct wgw_session *session, int fd)
 
 	memcpy(header.preamble, wgw_session_preambles(session)->to_app, sizeof(header.preamble));
 	for (unsigned int i = 0; i < UDP_DRAIN_MAX; i++) {
-		if (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) <= 0)
+		if (recv(fd, buffers[0], sizeof(buffers[0]), MSG_DONTWAIT) <= 0)
 			break;
 	}
 	(void)!send(fd, &header, sizeof(header), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -408,6 +431,7 @@ int wgw_udp_connect(struct wgw_sock *sock, const struct stack_addr *remote)
 		return -EALREADY;
 	err = udp_net_connect(u, disconnect ? NULL : remote);
 	if (!err) {
+		udp_out_flush(u); /* the program takes back what it finds */
 		u->held = true;
 		u->so_error = 0;
 	}
@@ -459,6 +483,7 @@ int wgw_udp_shutdown(struct wgw_sock *sock, int how)
 	struct wgw_dgram_sock *u = of(sock);
 
 	drain(u, UDP_DRAIN_MAX);
+	udp_out_flush(u);
 	u->shut_rd |= how == SHUT_RD || how == SHUT_RDWR;
 	if (how != SHUT_RD && !u->shut_wr) {
 		u->shut_wr = true;

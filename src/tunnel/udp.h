@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * udp.h - datagram sockets: what udp.c (the application's side), udp_errors.c, udp_net.c (the network's
- * side), udp_local.c and udp_kernel.c share
+ * udp.h - datagram sockets: what udp.c and udp_out.c (the application's side), udp_errors.c,
+ * udp_net.c (the network's side), udp_local.c and udp_kernel.c share
  */
 #ifndef SRC_TUNNEL_UDP_H
 #define SRC_TUNNEL_UDP_H
@@ -117,6 +117,14 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 void udp_look(struct wgw_dgram_sock *u);
 /* On a RAW socket: an empty message with a descriptor, which says "ask for SO_ERROR". */
 void udp_send_mark(struct wgw_dgram_sock *u);
+
+/* ---- udp_out.c ---- */
+
+/* Sends the @n pieces at @iov, which are copied, to @u's application as one message: at the end of
+ * the turn's jobs, or before. What it has no room for is dropped. */
+void udp_out_put(struct wgw_dgram_sock *u, const struct iovec *iov, size_t n);
+/* Sends now what was put: of @of, or all with NULL. */
+void udp_out_flush(const struct wgw_dgram_sock *of);
 
 /* ---- udp_errors.c ---- */
 

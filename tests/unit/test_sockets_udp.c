@@ -33,6 +33,7 @@ START_TEST(datagrams_pass_with_their_addresses)
 	ck_assert_uint_eq(fake_sent[1].len, 0);
 	fake_udp_receive(fake_udp_last, &app_peer, "answer", 6);
 	fake_udp_receive(fake_udp_last, &other_peer, "", 0);
+	fake_run(1);
 	ck_assert(receive(fd, &h, text));
 	ck_assert_str_eq(text, "answer");
 	ck_assert_uint_eq(h.port, 80);
@@ -303,6 +304,66 @@ START_TEST(received_order_is_kept_across_connect)
 }
 END_TEST
 
+/* What has come is there for the program to take back when it is told that it is connected. */
+START_TEST(nothing_is_under_way_when_connect_is_answered)
+{
+	struct wgw_sock *sock;
+	struct wgw_dgram h;
+	char text[64];
+	int fd;
+
+	fake_start();
+	fd = udp_open();
+	send_to(fd, &app_peer, "question");
+	fake_run(5);
+	sock = wgw_sock_find(fake_tunnel.sockets, &fake_session, app_cookie(fd));
+	ck_assert_ptr_nonnull(sock);
+	fake_udp_receive(fake_udp_last, &app_peer, "answer", 6);
+	ck_assert_int_eq(wgw_udp_connect(sock, &app_peer), 0);
+	ck_assert(receive(fd, &h, text));
+	ck_assert_str_eq(text, "answer");
+}
+END_TEST
+
+/* More in a turn than one system call takes, for two sockets, of which the first one stops reading:
+ * what it has no room for is lost, and nothing else. */
+START_TEST(many_datagrams_of_a_turn_arrive_in_their_order)
+{
+	enum { MANY = 150, TOO_MANY = 4000, BYTES = 2000 };
+	static uint8_t payload[BYTES], message[sizeof(struct wgw_dgram) + BYTES];
+	struct flow_udp *flow[2];
+	int fd[2], n = 0;
+
+	fake_start();
+	for (int i = 0; i < 2; i++) {
+		fd[i] = udp_open();
+		send_to(fd[i], &app_peer, "");
+		fake_run(5);
+		flow[i] = fake_udp_last;
+	}
+	for (int i = 0; i < TOO_MANY; i++)
+		fake_udp_receive(flow[0], &app_peer, payload, sizeof(payload));
+	for (int i = 0; i < MANY; i++) {
+		payload[0] = (uint8_t)i;
+		fake_udp_receive(flow[1], &app_peer, payload, 1 + (size_t)i * 13 % BYTES);
+		fake_udp_receive(flow[0], &app_peer, payload, sizeof(payload));
+	}
+	fake_run(1);
+	for (int i = 0; i < MANY; i++) {
+		ck_assert_int_eq(recv(fd[1], message, sizeof(message), MSG_DONTWAIT),
+				 (int)sizeof(struct wgw_dgram) + 1 + i * 13 % BYTES);
+		ck_assert_uint_eq(message[sizeof(struct wgw_dgram)], (uint8_t)i);
+	}
+	while (recv(fd[0], message, sizeof(message), MSG_DONTWAIT) > 0)
+		n++;
+	ck_assert_int_gt(n, 200);
+	ck_assert_int_lt(n, TOO_MANY);
+	fake_udp_receive(flow[0], &app_peer, payload, sizeof(payload));
+	fake_run(1);
+	ck_assert_int_gt(recv(fd[0], message, sizeof(message), MSG_DONTWAIT), 0);
+}
+END_TEST
+
 START_TEST(broken_off_connect_does_not_silence_the_socket)
 {
 	struct wgw_dgram h;
@@ -448,6 +509,7 @@ START_TEST(payload_that_looks_like_a_header_gets_one)
 	memcpy(bait.preamble, wgw_session_preambles(NULL)->to_app, sizeof(bait.preamble));
 	fake_udp_receive(fake_udp_last, &app_peer, &bait, sizeof(bait));
 	fake_udp_receive(fake_udp_last, &app_peer, &bait, WGW_PREAMBLE_BYTES - 1);
+	fake_run(1);
 	ck_assert(receive(fd, &h, text));
 	ck_assert_uint_eq(h.err, 0);
 	ck_assert_uint_eq(h.port, app_peer.port);
@@ -758,6 +820,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, write_right_after_connect_has_the_new_shape, 0, 2);
 	tcase_add_loop_test(t, failed_connect_leaves_the_peer_as_it_is, 0, 2);
 	tcase_add_test(t, received_order_is_kept_across_connect);
+	tcase_add_test(t, nothing_is_under_way_when_connect_is_answered);
+	tcase_add_test(t, many_datagrams_of_a_turn_arrive_in_their_order);
 	tcase_add_test(t, broken_off_connect_does_not_silence_the_socket);
 	tcase_add_test(t, held_datagrams_are_bounded);
 	tcase_add_test(t, icmp_error_marks_a_raw_socket_and_so_error_tells);
