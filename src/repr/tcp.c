@@ -365,6 +365,13 @@ struct kernel_sigaction {
 	uint64_t mask;
 };
 
+/* Faults of the thread itself: none comes while it waits. */
+static bool is_fault(int sig)
+{
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE ||
+	       sig == SIGTRAP || sig == SIGSYS;
+}
+
 /*
  * Whether every handler the program has installed asks for SA_RESTART. poll(2) is never restarted
  * but connect(2) without a time limit is: this tells which one the program would have seen.
@@ -374,7 +381,8 @@ static bool handlers_restart(void)
 	for (int sig = 1; sig <= KERNEL_SIGNALS; sig++) {
 		struct kernel_sigaction act = {0};
 
-		if (wgw_raw_call(SYS_rt_sigaction, sig, 0, (long)&act, sizeof(act.mask), 0, 0) < 0)
+		if (is_fault(sig) ||
+		    wgw_raw_call(SYS_rt_sigaction, sig, 0, (long)&act, sizeof(act.mask), 0, 0) < 0)
 			continue;
 		if (act.handler == SIG_DFL || act.handler == SIG_IGN)
 			continue;
