@@ -31,6 +31,7 @@
 
 #include "stack/lwip_port.h"
 #include "stack/demux.h"
+#include "stack/lwip_hooks.h"
 
 static_assert(TCP_SLOW_INTERVAL == 10, "TICK_NS is lwIP's slow tick");
 static_assert(TCP_WND <= (0xFFFFU << TCP_RCV_SCALE), "window fits its scale");
@@ -480,13 +481,18 @@ static bool is_syn(const struct ip_packet *p)
 	return (p->payload[TCP_FLAGS_AT] & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
 }
 
+/* In TIME_WAIT, and its owner has let go of it */
+static bool only_waits(const struct flow *f)
+{
+	return f->state == FLOW_TIME_WAIT && !f->ops && f->events == 0;
+}
+
 /* RFC 1122 4.2.2.13: a new SYN above the old connection's window ends its TIME_WAIT. */
-static bool reopens(struct flow *f, const struct ip_packet *p)
+static bool reopens(const struct flow *f, const struct ip_packet *p)
 {
 	uint32_t seq = get32(p->payload + 4);
 
-	return f->state == FLOW_TIME_WAIT && !f->ops && f->events == 0 && is_syn(p) &&
-	       TCP_SEQ_GT(seq, f->pcb->rcv_nxt);
+	return only_waits(f) && is_syn(p) && TCP_SEQ_GT(seq, f->pcb->rcv_nxt);
 }
 
 static void forget_waiting(struct stack *s, struct flow *f)
@@ -501,6 +507,20 @@ static void forget_waiting(struct stack *s, struct flow *f)
 	s->n_waiting--;
 	demux_drop(f, false);
 	flow_free(f);
+}
+
+bool demux_give_way(struct stack *s, struct flow *f)
+{
+	const struct tcp_pcb *pcb = f->pcb;
+	uint32_t isn;
+
+	if (!only_waits(f))
+		return false;
+	isn = stack_tcp_isn(&pcb->local_ip, pcb->local_port, &pcb->remote_ip, pcb->remote_port);
+	if (!TCP_SEQ_GT(isn, pcb->snd_nxt))
+		return false;
+	forget_waiting(s, f);
+	return true;
 }
 
 void demux_touch(struct flow *f)

@@ -405,6 +405,7 @@ static bool is_bound(const struct stack *s, const struct stack_addr *local)
 static int choose_local(struct stack *s, const struct stack_addr *want,
 			const struct stack_addr *remote, struct stack_addr *local)
 {
+	struct flow *old;
 	unsigned int tries;
 	uint16_t first;
 
@@ -420,7 +421,8 @@ static int choose_local(struct stack *s, const struct stack_addr *want,
 	}
 	if (want && want->port != 0) {
 		local->port = want->port;
-		return demux_find(s, local, remote) ? EADDRNOTAVAIL : 0;
+		old = demux_find(s, local, remote);
+		return old && !demux_give_way(s, old) ? EADDRNOTAVAIL : 0;
 	}
 	first = ports_random(s);
 	for (tries = 0; tries < ports_count(); tries++) {

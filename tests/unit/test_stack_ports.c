@@ -127,6 +127,27 @@ START_TEST(a_port_has_flows_until_time_wait_is_over)
 }
 END_TEST
 
+/* As Linux, which has timestamps to tell the connections apart (tcp_twsk_unique()). */
+START_TEST(who_asks_for_a_waiting_port_gets_it_when_sequence_numbers_have_moved_on)
+{
+	struct stack_addr from = addr(US4, 0), to = addr(PEER4, 80);
+	struct seen s = {0};
+	uint32_t isn, end;
+	int err = 0;
+
+	from.port = cycle(80, &isn, &end);
+	h.now -= CYCLE_NS;
+	ck_assert_ptr_null(flow_connect(h.stack, &from, &to, NULL, &seen_ops, &s, &err));
+	ck_assert_int_eq(err, EADDRNOTAVAIL);
+	h.now += CYCLE_NS;
+	s.flow = flow_connect(h.stack, &from, &to, NULL, &seen_ops, &s, &err);
+	ck_assert_ptr_nonnull(s.flow);
+	ck_assert_int_gt((int32_t)(wire_segment().seq - end), 0);
+	ck_assert_ptr_null(flow_connect(h.stack, &from, &to, NULL, &seen_ops, &s, &err));
+	ck_assert_int_eq(err, EADDRNOTAVAIL);
+}
+END_TEST
+
 START_TEST(time_wait_lasts_a_minute)
 {
 	uint32_t isn, end;
@@ -154,6 +175,7 @@ static void tests(TCase *tc)
 	tcase_add_test(tc, a_port_that_is_bound_is_nobodys_ephemeral_one);
 	tcase_add_test(tc, connections_that_come_and_go_do_not_run_out_of_ports);
 	tcase_add_test(tc, a_port_has_flows_until_time_wait_is_over);
+	tcase_add_test(tc, who_asks_for_a_waiting_port_gets_it_when_sequence_numbers_have_moved_on);
 	tcase_add_test(tc, time_wait_lasts_a_minute);
 }
 
