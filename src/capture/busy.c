@@ -8,7 +8,8 @@
  *
  * An entry exists while a call is in progress on its socket, or while something is kept of a call
  * which was interrupted: a connection that it accepted, which the next accept gets; that it bound
- * or shut, which a second call would deny; the socket that was to take this one's place, and has its
+ * or shut, which a second call would deny; that it sent, which would be sent twice; a datagram that
+ * it received; the socket that was to take this one's place, and has its
  * address already; until when it was to wait, since the one that the kernel makes again in its
  * place would begin anew, for ever where signals come often.
  */
@@ -23,6 +24,7 @@
 
 enum {
 	KEPT_MAX = 16,
+	GOT_MAX = 8,
 	WAITS_MAX =
 		8, /* threads that wait on one socket for a limited time; further ones begin anew */
 	KEPT_MS = 10000, /* nobody has accepted since: the listener is gone, or forgotten */
@@ -47,8 +49,9 @@ struct wait {
  * @cookie:	SO_COOKIE
  * @users:	Calls that hold or want @turn; guarded by the capture's lock
  * @kept, @n_kept: Accepted connections; guarded by @turn
- * @done_by, @done_nr, @done: The thread whose call has succeeded without its knowing, or 0, and
- *		what it asked for; guarded by @turn
+ * @done_by, @done_nr, @done, @done_ms: The thread whose call has succeeded without its knowing, or 0,
+ *		what it asked for, and when; guarded by @turn
+ * @got, @n_got: Datagrams, oldest first; guarded by @turn
  * @again:	The socket that was made to take this one's place, -1: none; guarded by @turn
  * @waits, @n_waits: Guarded by the capture's lock; how many places are taken
  * @kept_since:	When the last of these came
@@ -62,7 +65,10 @@ struct wgw_busy {
 	unsigned int n_kept;
 	pid_t done_by;
 	int done_nr;
+	int64_t done_ms;
 	struct wgw_asked done;
+	struct wgw_datagram got[GOT_MAX];
+	unsigned int n_got;
 	int again;
 	struct wait waits[WAITS_MAX];
 	unsigned int n_waits;
@@ -100,6 +106,10 @@ static void forget(struct wgw_capture *k, struct wgw_busy *b)
 		close(b->kept[--b->n_kept]);
 	if (b->again >= 0)
 		close(b->again);
+	while (b->n_got > 0) {
+		free(b->got[--b->n_got].data);
+		free(b->got[b->n_got].control);
+	}
 	pthread_mutex_destroy(&b->turn);
 	free(b);
 }
@@ -140,7 +150,8 @@ void wgw_busy_unlock(struct wgw_call *c)
 	c->busy = NULL;
 	pthread_mutex_lock(&k->lock);
 	pthread_mutex_unlock(&b->turn);
-	if (--b->users == 0 && b->n_kept == 0 && !b->done_by && b->again < 0 && b->n_waits == 0)
+	if (--b->users == 0 && b->n_kept == 0 && !b->done_by && b->again < 0 && b->n_waits == 0 &&
+	    b->n_got == 0)
 		forget(k, b);
 	pthread_mutex_unlock(&k->lock);
 }
@@ -176,6 +187,7 @@ void wgw_busy_keep_done(struct wgw_call *c)
 	b->kept_since = wgw_raw_now_ms();
 	b->done_by = c->tid;
 	b->done_nr = c->nr;
+	b->done_ms = b->kept_since;
 	b->done = c->asked;
 }
 
@@ -186,7 +198,40 @@ bool wgw_busy_take_done(struct wgw_call *c)
 		     memcmp(&b->done.value, &c->asked.value, b->done.len) == 0;
 
 	b->done_by = 0; /* who asks for something else is told what the socket is */
+	if (again)
+		c->asked.result = b->done.result;
 	return again;
+}
+
+bool wgw_busy_may_be_done(const struct wgw_call *c)
+{
+	const struct wgw_busy *b = c->busy;
+
+	return b->done_by == c->tid && b->done_nr == c->nr &&
+	       wgw_raw_now_ms() - b->done_ms <= AGAIN_MS;
+}
+
+void wgw_busy_keep_got(struct wgw_call *c)
+{
+	struct wgw_busy *b = c->busy;
+
+	if (b->n_got == GOT_MAX)
+		return;
+	b->kept_since = wgw_raw_now_ms();
+	b->got[b->n_got++] = c->got;
+	c->got.data = c->got.control = NULL;
+}
+
+bool wgw_busy_take_got(struct wgw_call *c, bool peek, struct wgw_datagram *got)
+{
+	struct wgw_busy *b = c->busy;
+
+	if (b->n_got == 0)
+		return false;
+	*got = b->got[0];
+	if (!peek)
+		memmove(b->got, b->got + 1, --b->n_got * sizeof(b->got[0]));
+	return true;
 }
 
 void wgw_busy_keep_again(struct wgw_call *c, int fd)

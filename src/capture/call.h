@@ -33,10 +33,26 @@ enum wgw_socket_class {
 struct wgw_busy;
 struct wgw_copies;
 
-/** struct wgw_asked - what a call asks for that can be done only once: its first @len bytes */
+/** struct wgw_asked - what a call asks for that is to be done only once: the first @len bytes of
+ * @value; and its result */
 struct wgw_asked {
 	struct sockaddr_storage value;
 	socklen_t len;
+	long result;
+};
+
+/**
+ * struct wgw_datagram - one that was received
+ * @data, @control: malloc'ed, @len and @control_len bytes
+ * @size:	What the call returned: may be more than @len
+ */
+struct wgw_datagram {
+	uint8_t *data, *control;
+	size_t len, control_len;
+	struct sockaddr_storage name;
+	socklen_t name_len;
+	int flags;
+	long size;
 };
 
 enum { WGW_CALL_KINDS_MAX = 20 };
@@ -73,7 +89,8 @@ struct wgw_capture {
  * @fd:		Our duplicate of the descriptor in the first argument; -1: none
  * @what, @tag:	What it is
  * @busy:	Held lock of that socket
- * @asked:	Of bind and shutdown: the address, SHUT_*
+ * @asked:	Of bind, shutdown and calls that send: the address, SHUT_*, a digest
+ * @got:	The datagram that was received (owned)
  * @give, @give_flags: The descriptor that is the result (owned); O_CLOEXEC or 0
  * @broken_pipe: The program gets SIGPIPE after the answer
  * @undo:	Called when the answer did not reach the program
@@ -90,6 +107,7 @@ struct wgw_call {
 	uint64_t tag;
 	struct wgw_busy *busy;
 	struct wgw_asked asked;
+	struct wgw_datagram got;
 	int give, give_flags;
 	bool broken_pipe;
 	void (*undo)(struct wgw_call *c);
@@ -150,10 +168,17 @@ void wgw_busy_unlock(struct wgw_call *c);
 void wgw_busy_keep(struct wgw_call *c, int fd);
 /* A connection that was kept, or -1. */
 int wgw_busy_take(struct wgw_call *c);
-/* Keeps that @c, a bind or shutdown that nobody waits for, has succeeded. */
+/* Keeps that @c, a call that nobody waits for, has succeeded: @c->asked. */
 void wgw_busy_keep_done(struct wgw_call *c);
-/* Whether @c is that call, made again by the same thread. */
+/* Whether @c is that call, made again by the same thread, with the result in @c->asked. */
 bool wgw_busy_take_done(struct wgw_call *c);
+/* Whether that was kept just now for the thread and the kind of call of @c. */
+bool wgw_busy_may_be_done(const struct wgw_call *c);
+/* Keeps @c->got, which nobody waits for. */
+void wgw_busy_keep_got(struct wgw_call *c);
+/* The oldest that was kept (of *@got, the caller owns what it points to), or with @peek a look at
+ * it. */
+bool wgw_busy_take_got(struct wgw_call *c, bool peek, struct wgw_datagram *got);
 /* Keeps socket @fd, which was to take this one's place; owned. And takes it, or -1. */
 void wgw_busy_keep_again(struct wgw_call *c, int fd);
 int wgw_busy_take_again(struct wgw_call *c);

@@ -251,6 +251,8 @@ static void serve_call(struct wgw_capture *k, const struct seccomp_notif *n)
 	wgw_busy_wait_over(&c, sent && result != WGW_CALL_GONE);
 	wgw_busy_unlock(&c);
 	wgw_target_close(&c);
+	free(c.got.data);
+	free(c.got.control);
 }
 
 /* ---- threads ---- */

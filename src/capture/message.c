@@ -3,9 +3,10 @@
  * message.c - sendto(2), sendmsg(2), sendmmsg(2), recvfrom(2), recvmsg(2), recvmmsg(2)
  *
  * Datagrams with an address are carried over here: copied, sent or received without waiting, and
- * waited for as the program's own call would wait. Connections are left to the kernel whenever that
- * comes to the same, because bytes that were received for a call that was interrupted in
- * that moment would be lost; for datagrams that is a loss like any other.
+ * waited for as the program's own call would wait. What was sent or received for a call that was
+ * interrupted in that moment is kept for the next one, but for sendmmsg and recvmmsg. Connections
+ * are left to the kernel whenever that comes to the same: their bytes may be read by calls
+ * that are not reported.
  */
 #include <errno.h>
 #include <limits.h>
@@ -202,6 +203,43 @@ static long send_message(struct wgw_call *c, const struct message *m, int flags)
 	}
 }
 
+static uint64_t mix(uint64_t digest, const void *data, size_t len)
+{
+	const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
+	const uint8_t *at = data;
+	uint64_t word = len;
+
+	for (;; at += sizeof(word), len -= sizeof(word)) {
+		digest = (digest ^ word) * odd;
+		digest ^= digest >> 32;
+		if (len < sizeof(word))
+			break;
+		memcpy(&word, at, sizeof(word));
+	}
+	word = 0;
+	memcpy(&word, at, len);
+	return (digest ^ word) * odd;
+}
+
+/** send_once() - what was sent for a call that was interrupted is not sent again */
+static long send_once(struct wgw_call *c, const struct message *m, int flags)
+{
+	uint64_t digest = mix((uint64_t)flags, m->data, m->len);
+	long n;
+
+	digest = mix(digest, &m->name, m->msg.msg_namelen);
+	digest = mix(digest, m->control, m->msg.msg_controllen);
+	c->asked.len = sizeof(digest);
+	memcpy(&c->asked.value, &digest, sizeof(digest));
+	if (wgw_busy_may_be_done(c) && wgw_busy_take_done(c))
+		return c->asked.result;
+	n = send_message(c, m, flags);
+	c->asked.result = n;
+	if (n > 0)
+		c->undo = wgw_busy_keep_done;
+	return n;
+}
+
 /** outside() - a message on a socket that is not ours */
 static long outside(const struct wgw_call *c, uint64_t name, socklen_t len)
 {
@@ -233,7 +271,7 @@ long wgw_call_sendto(struct wgw_call *c)
 	if (rc == 0)
 		rc = take_name(c, &m, c->args[4], (socklen_t)c->args[5]);
 	if (rc == 0)
-		rc = send_message(c, &m, (int)c->args[3]);
+		rc = send_once(c, &m, (int)c->args[3]);
 	release(&m);
 	return rc;
 }
@@ -258,7 +296,7 @@ static long send_head(struct wgw_call *c, struct message *m, int flags)
 	if (rc == 0)
 		rc = take_control(c, m);
 	if (rc == 0)
-		rc = send_message(c, m, flags);
+		rc = c->nr == SYS_sendmsg ? send_once(c, m, flags) : send_message(c, m, flags);
 	release(m);
 	return rc;
 }
@@ -326,6 +364,61 @@ long wgw_call_sendmmsg(struct wgw_call *c)
 
 /* ---- in ---- */
 
+/** take_kept() - the oldest datagram that was received for a call that was interrupted. Its length,
+ * or -EAGAIN */
+static long take_kept(struct wgw_call *c, struct message *m, int flags)
+{
+	bool peek = flags & MSG_PEEK;
+	struct wgw_datagram got;
+	size_t room = m->msg.msg_control ? m->msg.msg_controllen : 0;
+	long size;
+
+	if (flags & MSG_ERRQUEUE || !wgw_busy_take_got(c, peek, &got))
+		return -EAGAIN;
+	memcpy(m->data, got.data, got.len < m->len ? got.len : m->len);
+	memcpy(&m->name, &got.name, got.name_len);
+	m->msg.msg_namelen = got.name_len;
+	m->msg.msg_flags = got.flags | (got.len > m->len ? MSG_TRUNC : 0);
+	/* ancillary data is whole or not there */
+	m->msg.msg_controllen = got.control_len <= room ? got.control_len : 0;
+	if (m->msg.msg_controllen)
+		memcpy(m->control, got.control, got.control_len);
+	size = flags & MSG_TRUNC ? got.size : (long)(got.len < m->len ? got.len : m->len);
+	if (!peek) {
+		free(got.data);
+		free(got.control);
+	}
+	return size;
+}
+
+/** keep_datagram() - should the program not get it: what @m holds, of which recvmsg said @n bytes.
+ * Our buffer goes to @c */
+static void keep_datagram(struct wgw_call *c, struct message *m, long n, int flags)
+{
+	struct wgw_datagram *got = &c->got;
+
+	if (flags & (MSG_PEEK | MSG_ERRQUEUE))
+		return;
+	*got = (struct wgw_datagram){
+		.data = m->data,
+		.len = (size_t)n < m->len ? (size_t)n : m->len,
+		.name_len = m->msg.msg_namelen,
+		.flags = m->msg.msg_flags,
+		.size = n,
+	};
+	m->data = NULL;
+	if (got->name_len > sizeof(got->name))
+		got->name_len = 0;
+	memcpy(&got->name, &m->name, got->name_len);
+	if (m->msg.msg_control && m->msg.msg_controllen)
+		got->control = malloc(m->msg.msg_controllen);
+	if (got->control) {
+		got->control_len = m->msg.msg_controllen;
+		memcpy(got->control, m->control, got->control_len);
+	}
+	c->undo = wgw_busy_keep_got;
+}
+
 /** receive_message() - waits for one as the program's call would. Its length or -errno */
 static long receive_message(struct wgw_call *c, struct message *m, int flags, int64_t until)
 {
@@ -338,6 +431,9 @@ static long receive_message(struct wgw_call *c, struct message *m, int flags, in
 
 		if (!wgw_call_valid(c))
 			return WGW_CALL_GONE;
+		n = take_kept(c, m, flags);
+		if (n >= 0)
+			return n;
 		n = wgw_repr_recvmsg(&c->capture->session, c->fd, c->tag, &msg,
 				     flags | MSG_DONTWAIT);
 		if (n >= 0)
@@ -399,6 +495,7 @@ static long receive_head(struct wgw_call *c, uint64_t at, int flags, int64_t unt
 {
 	struct message m;
 	long rc = take_head(c, at, &m), n = 0;
+	bool got = false;
 
 	if (rc)
 		return rc;
@@ -411,11 +508,14 @@ static long receive_head(struct wgw_call *c, uint64_t at, int flags, int64_t unt
 					       ? m.head.msg_controllen
 					       : sizeof(m.control);
 		n = rc = receive_message(c, &m, flags, until);
+		got = n >= 0;
 	}
-	if (n > 0 || (n == 0 && rc == 0))
+	if (got)
 		rc = scatter(c, &m, (size_t)n);
 	if (rc == 0)
 		rc = write_back(c, &m, at);
+	if (got && c->nr == SYS_recvmsg)
+		keep_datagram(c, &m, n, flags);
 	release(&m);
 	return rc ? rc : n;
 }
@@ -449,6 +549,8 @@ long wgw_call_recvfrom(struct wgw_call *c)
 	if (rc == 0 && c->args[4])
 		rc = wgw_target_write_address(c, c->args[4], c->args[5], &m.name,
 					      m.msg.msg_namelen);
+	if (n >= 0)
+		keep_datagram(c, &m, n, (int)c->args[3]);
 	release(&m);
 	return rc ? rc : n;
 }

@@ -41,6 +41,7 @@ long wgw_call_bind(struct wgw_call *c)
 	rc = wgw_busy_take_done(c) ? 0
 				   : wgw_repr_bind(&c->capture->session, c->fd, c->tag,
 						   &c->asked.value, c->asked.len);
+	c->asked.result = rc;
 	if (rc == 0)
 		c->undo = wgw_busy_keep_done;
 	return rc;
