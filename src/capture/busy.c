@@ -54,7 +54,7 @@ struct wait {
  * @got, @n_got: Datagrams, oldest first; guarded by @turn
  * @again:	The socket that was made to take this one's place, -1: none; guarded by @turn
  * @waits, @n_waits: Guarded by the capture's lock; how many places are taken
- * @kept_since:	When the last of these came
+ * @kept_since:	When the last of these came, or until when a call waits
  */
 struct wgw_busy {
 	struct wgw_busy *next;

@@ -231,11 +231,13 @@ static long send_once(struct wgw_call *c, const struct message *m, int flags)
 	digest = mix(digest, m->control, m->msg.msg_controllen);
 	c->asked.len = sizeof(digest);
 	memcpy(&c->asked.value, &digest, sizeof(digest));
-	if (wgw_busy_may_be_done(c) && wgw_busy_take_done(c))
-		return c->asked.result;
-	n = send_message(c, m, flags);
-	c->asked.result = n;
-	if (n > 0)
+	if (wgw_busy_may_be_done(c) && wgw_busy_take_done(c)) {
+		n = c->asked.result;
+	} else {
+		n = send_message(c, m, flags);
+		c->asked.result = n;
+	}
+	if (n >= 0) /* also when it was found again: this call, too, may be interrupted */
 		c->undo = wgw_busy_keep_done;
 	return n;
 }

@@ -18,6 +18,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include "src/capture/call.h"
 #include "src/capture/capture.h"
 #include "src/repr/raw.h"
 #include "tests/unit/fake_tunnel.h"
@@ -488,6 +489,45 @@ START_TEST(answered_calls_are_counted)
 }
 END_TEST
 
+/* A call of this thread, as a notification would tell of it; nobody waits for an answer. */
+static long send_once_more(struct wgw_capture *k, int fd, const char *byte, struct wgw_call *c)
+{
+	*c = (struct wgw_call){.capture = k,
+			       .tid = getpid(),
+			       .nr = SYS_sendto,
+			       .args = {(uint64_t)fd, (uintptr_t)byte, 1},
+			       .pidfd = -1,
+			       .fd = fd,
+			       .what = WGW_SOCKET_OURS,
+			       .tag = (uint64_t)WGW_KIND_UDP << WGW_TAG_KIND_SHIFT,
+			       .give = -1};
+	wgw_busy_lock(c);
+	return wgw_call_sendto(c);
+}
+
+START_TEST(what_was_sent_is_found_again_however_many_signals_come)
+{
+	struct wgw_capture k = {.listener = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct wgw_call c;
+
+	/* as if this one had been sent, and then interrupted */
+	ck_assert_int_eq(send_once_more(&k, fd, "x", &c), WGW_CALL_GONE);
+	c.asked.result = 1;
+	wgw_busy_keep_done(&c);
+	wgw_busy_unlock(&c);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(send_once_more(&k, fd, "x", &c), 1);
+		ck_assert(c.undo != NULL);
+		c.undo(&c);
+		wgw_busy_unlock(&c);
+	}
+	ck_assert_int_eq(send_once_more(&k, fd, "y", &c), WGW_CALL_GONE);
+	wgw_busy_unlock(&c);
+	close(fd);
+}
+END_TEST
+
 int main(void)
 {
 	struct wgw_capture_probe probe;
@@ -515,6 +555,7 @@ int main(void)
 	tcase_add_test(t, an_ip_socket_from_outside_reaches_this_machine_only);
 	tcase_add_test(t, the_listener_says_when_nobody_is_left);
 	tcase_add_test(t, answered_calls_are_counted);
+	tcase_add_test(t, what_was_sent_is_found_again_however_many_signals_come);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
