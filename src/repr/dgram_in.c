@@ -229,8 +229,9 @@ int wgw_repr_pending_error(const struct wgw_repr_session *s, int fd, wgw_repr_as
 	if (!ask(fd, &tag) || wgw_tag_kind(tag) != WGW_KIND_UDP || (tag & WGW_TAG_RECVERR) ||
 	    !(tag & WGW_TAG_CONNECTED))
 		return 0;
-	err = wgw_repr_so_error(s, fd, tag);
+	/* first: while the tunnel process is asked, another thread may come to what is behind it */
 	drop_message(fd);
+	err = wgw_repr_so_error(s, fd, tag);
 	return err > 0 ? -err : 0;
 }
 
