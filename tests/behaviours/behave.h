@@ -355,6 +355,15 @@ static inline int dial(bool v6, int port, const char *how)
 	return server(v6, line);
 }
 
+static pid_t behave_running;
+
+static void end_case(int number)
+{
+	(void)number;
+	kill(behave_running, SIGKILL);
+}
+
+/* The limit is kept twice: a case may use its alarm otherwise, and then its parent ends it. */
 static void run_case(const struct behave_case *c)
 {
 	int status;
@@ -371,7 +380,12 @@ static void run_case(const struct behave_case *c)
 		c->run();
 		exit(0);
 	}
+	behave_running = pid;
+	signal(SIGALRM, end_case);
+	alarm(CASE_LIMIT_S + 1);
 	waitpid(pid, &status, 0);
+	alarm(0);
+	signal(SIGALRM, SIG_DFL);
 	if (WIFSIGNALED(status))
 		printf("ended by SIG%s\n", sigabbrev_np(WTERMSIG(status)));
 	else if (WEXITSTATUS(status))

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+enum { ANSWER_S = 20 }; /* and no longer, for what must come */
+
 static const char *new_socket(int domain, int type, int protocol)
 {
 	int fd = socket(domain, type, protocol);
@@ -211,10 +213,13 @@ CASE(no_descriptor_left)
 	int tcp = server(false, "echo"), refused = tcp_socket(false, 0);
 	int listener = tcp_socket(false, 0), shut = tcp_socket(false, 0), value;
 	struct rlimit r = {(rlim_t)shut + 1, (rlim_t)shut + 1};
+	const struct timeval limit = {ANSWER_S, 0};
 	socklen_t len = sizeof(value);
 	union address to;
 	char data[8];
 
+	setsockopt(udp, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(connected, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	did("keepalive of a listener", set_int(listener, SOL_SOCKET, SO_KEEPALIVE, 1));
 	did("nodelay of a listener", set_int(listener, IPPROTO_TCP, TCP_NODELAY, 1));
 	did("listen to shut", listen(shut, 1));
