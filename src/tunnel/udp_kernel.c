@@ -88,7 +88,16 @@ static void keep_port(const struct wgw_dgram_sock *u, int fd, bool v6)
 	(void)!bind(fd, (struct sockaddr *)&ss, len);
 }
 
-/* A kernel socket of the family of @like, without a port. */
+static void close_kernel(struct udp_kernel *k)
+{
+	if (k->watch.fd < 0)
+		return;
+	wgw_loop_del(k->owner->sockets->t->loop, &k->watch);
+	close(k->watch.fd);
+	k->watch.fd = -1;
+}
+
+/* A kernel socket of the family of @like, without a port. There is none yet. */
 static struct udp_kernel *open_kernel(struct wgw_dgram_sock *u, const struct stack_addr *like)
 {
 	bool v6 = !stack_addr_is_v4(like);
@@ -411,16 +420,22 @@ void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 
 int udp_kernel_bind(struct wgw_dgram_sock *u, const struct stack_addr *local)
 {
-	struct udp_kernel *k = open_kernel(u, local);
+	struct udp_kernel *k = &u->kernel[!stack_addr_is_v4(local)];
 	struct sockaddr_storage ss;
 	socklen_t len = wgw_sockaddr_from(local, &ss);
+	int err;
 
+	close_kernel(k); /* one that was made for a peer before, or to send, and has no port */
+	k = open_kernel(u, local);
 	if (!k)
 		return -errno;
 	if (u->reuse)
 		setsockopt(k->watch.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(k->watch.fd, (struct sockaddr *)&ss, len) < 0)
-		return -errno;
+	if (bind(k->watch.fd, (struct sockaddr *)&ss, len) < 0) {
+		err = -errno;
+		close_kernel(k);
+		return err;
+	}
 	len = sizeof(ss);
 	if (getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) == 0)
 		wgw_sockaddr_to(&ss, &u->local);
@@ -475,11 +490,6 @@ void udp_kernel_disconnect(struct wgw_dgram_sock *u)
 
 void udp_kernel_close(struct wgw_dgram_sock *u)
 {
-	for (int i = 0; i < 2; i++) {
-		if (u->kernel[i].watch.fd < 0)
-			continue;
-		wgw_loop_del(u->sockets->t->loop, &u->kernel[i].watch);
-		close(u->kernel[i].watch.fd);
-		u->kernel[i].watch.fd = -1;
-	}
+	for (int i = 0; i < 2; i++)
+		close_kernel(&u->kernel[i]);
 }

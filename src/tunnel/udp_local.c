@@ -4,13 +4,15 @@
  *
  * Theory of operation
  *
- * Linux has one space of ports. Here those of the wildcard and of the tunnel's addresses are the stack's, those of loopback the
- * kernel's. To each other the sockets of a session are on one host all the same: each that has a port
- * is found here by it, wherever the port is from, and what one sends to another of them passes neither
- * the stack nor the kernel. So both see the names that they were told.
+ * Linux has one space of ports. Here those of the wildcard and of the tunnel's addresses are the
+ * stack's, those of loopback the kernel's. To each other the sockets of a session are on one host
+ * all the same: each that has a port is found here by it, wherever the port is from, and what one
+ * sends to another of them passes neither the stack nor the kernel. So both see the names that they
+ * were told.
  *
  * Loopback leads to sockets of the same session, the tunnel's addresses to those of every session.
- * Where several match, the one is taken that Linux would take (compute_score() in net/ipv4/udp.c).
+ * Where several match, the one is taken that Linux would take (compute_score() in net/ipv4/udp.c),
+ * of equal ones the newest: udp_lib_get_port() enters each at the head.
  */
 #include <netinet/in.h>
 #include <string.h>
@@ -127,7 +129,7 @@ struct wgw_dgram_sock *udp_local_target(struct wgw_dgram_sock *u, const struct s
 		if (loopback ? o->sock.quota != u->sock.quota : o->outside)
 			continue;
 		points = score(o, from, to);
-		if (points > best_score) {
+		if (points && points >= best_score) {
 			best = o;
 			best_score = points;
 		}

@@ -5,8 +5,8 @@
  * Theory of operation
  *
  * Each datagram goes where policy sends its destination: through the stack; to a kernel socket
- * (udp_kernel.c); or to another socket of this machine (udp_local.c). Ways are made when they are first needed. A destination that policy refuses is
- * answered with ENETUNREACH.
+ * (udp_kernel.c); or to another socket of this machine (udp_local.c). Ways are made when they are
+ * first needed. A destination that policy refuses is answered with ENETUNREACH.
  *
  * Port 53 of the host's resolvers stands for a name server in the tunnel: the datagram goes there
  * and the answer comes back with the address that the program asked (struct udp_alias).
@@ -275,7 +275,7 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 {
 	int err;
 
-	if (u->bound || u->flow || u->ping)
+	if (u->bound || u->flow || u->ping || u->local.port) /* chosen by sending, too */
 		return -EINVAL;
 	u->reuse = (flags & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT)) != 0;
 	u->v6only = u->v6only || (flags & WGW_BIND_V6ONLY);
