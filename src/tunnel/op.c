@@ -492,7 +492,7 @@ static void do_udp_connect(struct talk *k)
 
 static void udp_connect_more(struct talk *k)
 {
-	for (;;) {
+	for (int i = 0; i < UDP_PER_TURN; i++) {
 		ssize_t r = recv(k->watch.fd, message, sizeof(message), MSG_DONTWAIT);
 		const struct wgw_op *op = (const struct wgw_op *)message;
 		struct wgw_sock *sock = talk_sock(k);
@@ -509,6 +509,7 @@ static void udp_connect_more(struct talk *k)
 		}
 		wgw_udp_requeue(sock, message + sizeof(*op), (size_t)r - sizeof(*op));
 	}
+	wgw_job_queue(k->sockets, &k->job);
 }
 
 /* ---- the first message ---- */

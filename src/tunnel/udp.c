@@ -196,7 +196,9 @@ static unsigned int receive(struct wgw_dgram_sock *u, size_t len[RECEIVE_MAX])
 			.msg_controllen = sizeof(control[i].buf),
 		};
 	}
-	got = recvmmsg(u->watch.fd, m, RECEIVE_MAX, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+	do /* ECONNRESET, once: the application has left something unread, and is gone */
+		got = recvmmsg(u->watch.fd, m, RECEIVE_MAX, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+	while (got < 0 && errno == ECONNRESET);
 	for (n = 0; n < got && is_message(&m[n]); n++)
 		len[n] = m[n].msg_len;
 	return (unsigned int)n;
@@ -474,6 +476,7 @@ void wgw_udp_go(struct wgw_sock *sock, int raw)
 		u->raw = raw;
 	send_kept(u, &u->requeued);
 	send_kept(u, &u->arrived);
+	udp_out_flush(u); /* connect() returns when the conversation ends, and recv finds them */
 	u->kept_bytes = 0;
 	wgw_job_queue(u->sockets, &u->job);
 }

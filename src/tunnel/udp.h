@@ -10,7 +10,7 @@
 
 enum {
 	UDP_MAX_BYTES = 65536,
-	UDP_PER_TURN = 64,		 /* datagrams of one socket in a turn */
+	UDP_PER_TURN = 64,		 /* messages of one socket in a turn */
 	UDP_DRAIN_MAX = 4096,		 /* more than a socket buffer holds */
 	UDP_HELD_MAX_BYTES = 256 * 1024, /* kept while the application changes its mode */
 	UDP_ALIASES = 4,		 /* name servers that stand for others */

@@ -41,7 +41,7 @@ void udp_out_flush(const struct wgw_dgram_sock *of)
 		int sent =
 			sendmmsg(out.to->watch.fd, m + i, out.n - i, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-		/* the one that was refused is dropped; one behind it may be shorter, and fit */
+		/* the one that was refused is dropped; by the next one there may be room */
 		i += sent > 0 ? (unsigned int)sent : 1;
 	}
 	out.to = NULL;

@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* test_sockets_udp.c - datagram sockets of applications: shapes, order, errors, operations */
+/* test_sockets_udp.c - datagram sockets of applications: shapes, errors, operations */
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_datagrams.h"
 
 #include <sys/resource.h>
 
 static const struct stack_addr other_peer = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 8}, 53};
-
-static void requeue(int talk, const struct wgw_dgram *h, const char *text)
-{
-	struct wgw_op op = {.magic = WGW_WIRE_MAGIC, .code = WGW_OP_REQUEUE};
-	struct iovec iov[3] = {
-		{&op, sizeof(op)}, {(void *)h, sizeof(*h)}, {(void *)text, strlen(text)}};
-
-	ck_assert_int_gt(writev(talk, iov, 3), 0);
-}
 
 START_TEST(datagrams_pass_with_their_addresses)
 {
@@ -196,212 +187,6 @@ START_TEST(descriptors_that_come_along_are_closed)
 	ck_assert_int_eq(sendmsg(fd, &msg, MSG_NOSIGNAL), 1);
 	fake_until(fake_n_sent == 1);
 	ck_assert_uint_eq(open_descriptors(), before);
-}
-END_TEST
-
-START_TEST(what_was_written_before_connect_goes_to_where_it_was_addressed)
-{
-	struct wgw_op op;
-	int fd, talk;
-
-	fake_start();
-	fd = udp_open();
-	fake_run(5);
-	send_to(fd, &other_peer, "before");
-	talk = connect_begin(fd, &app_peer, &op); /* both are seen in one turn */
-	ck_assert_int_eq(op.err, 0);
-	ck_assert_mem_eq(op.u.name.remote.ip, app_peer.ip, 16);
-	ck_assert_mem_eq(op.u.name.local.ip, fake_address.ip, 16);
-	ck_assert_uint_ne(op.u.name.local.port, 0);
-	connect_end(talk, WGW_BIND_RAW);
-	ck_assert_int_eq(send(fd, "after", 5, 0), 5);
-	fake_run(5);
-	ck_assert_uint_eq(fake_n_sent, 2);
-	ck_assert(stack_addr_equal(&fake_sent[0].to, &other_peer));
-	ck_assert(stack_addr_equal(&fake_sent[1].to, &app_peer));
-	ck_assert_mem_eq(fake_sent[1].bytes, "after", 5);
-}
-END_TEST
-
-/* The tunnel process may see the first datagram of the new mode before WGW_OP_GO. */
-START_TEST(write_right_after_connect_has_the_new_shape)
-{
-	struct wgw_op op,
-		go = {.magic = WGW_WIRE_MAGIC, .code = WGW_OP_GO, .u.open.flags = WGW_BIND_RAW};
-	int fd, talk;
-
-	fake_start();
-	fd = udp_open();
-	fake_run(5);
-	talk = connect_begin(fd, &app_peer, &op);
-	if (_i == 0)
-		ck_assert_int_eq(send(talk, &go, sizeof(go), 0), sizeof(go));
-	ck_assert_int_eq(send(fd, "first", 5, 0), 5);
-	if (_i == 1) {
-		fake_run(5);
-		ck_assert_int_eq(send(talk, &go, sizeof(go), 0), sizeof(go));
-	}
-	close(talk);
-	fake_run(5);
-	ck_assert_uint_eq(fake_n_sent, 1);
-	ck_assert_uint_eq(fake_sent[0].len, 5);
-	close(fd);
-	fake_run(5);
-	ck_assert(!wgw_sockets_busy(&fake_tunnel));
-}
-END_TEST
-
-/* 0: by policy, 1: by the kernel, which wants SO_BROADCAST for it */
-START_TEST(failed_connect_leaves_the_peer_as_it_is)
-{
-	static const struct stack_addr broadcast = {
-		{[10] = 0xff, [11] = 0xff, [12] = 127, [13] = 255, [14] = 255, [15] = 255}, 9};
-	struct wgw_op op;
-	int fd;
-
-	fake_start();
-	fd = udp_open();
-	fake_run(5);
-	connected(fd, &app_peer);
-	fake_session.route = _i ? WGW_ROUTE_TUNNEL : WGW_ROUTE_REFUSED;
-	close(connect_begin(fd, _i ? &broadcast : &other_peer, &op));
-	ck_assert_int_ne(op.err, 0);
-	fake_session.route = WGW_ROUTE_TUNNEL;
-	ck_assert_int_eq(write(fd, "on", 2), 2);
-	fake_run(5);
-	ck_assert_uint_eq(fake_n_sent, 1);
-	ck_assert_mem_eq(fake_sent[0].to.ip, app_peer.ip, 16);
-	op = (struct wgw_op){.code = WGW_OP_NAME, .cookie = app_cookie(fd)};
-	ck_assert_int_eq(app_op(&op, -1), 0);
-	ck_assert_uint_eq(op.u.name.remote.port, app_peer.port);
-}
-END_TEST
-
-START_TEST(received_order_is_kept_across_connect)
-{
-	struct wgw_dgram h, first = {.port = 80};
-	char text[64];
-	struct wgw_op op;
-	int fd, talk;
-
-	fake_start();
-	fd = udp_open();
-	send_to(fd, &app_peer, "question");
-	fake_run(5);
-	fake_udp_receive(fake_udp_last, &app_peer, "one", 3);
-	talk = connect_begin(fd, &app_peer, &op);
-	fake_udp_receive(fake_udp_last, &app_peer, "two", 3);
-	ck_assert(receive(fd, &h, text));
-	ck_assert_str_eq(text, "one");
-	ck_assert(!receive(fd, &h, text)); /* nothing is sent meanwhile */
-	memcpy(first.ip, app_peer.ip, 16);
-	requeue(talk, &first, "one");
-	connect_end(talk, WGW_BIND_RAW);
-	ck_assert_int_eq(recv(fd, text, sizeof(text), 0), 3);
-	ck_assert_mem_eq(text, "one", 3);
-	ck_assert_int_eq(recv(fd, text, sizeof(text), 0), 3);
-	ck_assert_mem_eq(text, "two", 3);
-}
-END_TEST
-
-/* What has come is there for the program to take back when it is told that it is connected. */
-START_TEST(nothing_is_under_way_when_connect_is_answered)
-{
-	struct wgw_sock *sock;
-	struct wgw_dgram h;
-	char text[64];
-	int fd;
-
-	fake_start();
-	fd = udp_open();
-	send_to(fd, &app_peer, "question");
-	fake_run(5);
-	sock = wgw_sock_find(fake_tunnel.sockets, &fake_session, app_cookie(fd));
-	ck_assert_ptr_nonnull(sock);
-	fake_udp_receive(fake_udp_last, &app_peer, "answer", 6);
-	ck_assert_int_eq(wgw_udp_connect(sock, &app_peer), 0);
-	ck_assert(receive(fd, &h, text));
-	ck_assert_str_eq(text, "answer");
-}
-END_TEST
-
-/* More in a turn than one system call takes, for two sockets, of which the first one stops reading:
- * what it has no room for is lost, and nothing else. */
-START_TEST(many_datagrams_of_a_turn_arrive_in_their_order)
-{
-	enum { MANY = 150, TOO_MANY = 4000, BYTES = 2000 };
-	static uint8_t payload[BYTES], message[sizeof(struct wgw_dgram) + BYTES];
-	struct flow_udp *flow[2];
-	int fd[2], n = 0;
-
-	fake_start();
-	for (int i = 0; i < 2; i++) {
-		fd[i] = udp_open();
-		send_to(fd[i], &app_peer, "");
-		fake_run(5);
-		flow[i] = fake_udp_last;
-	}
-	for (int i = 0; i < TOO_MANY; i++)
-		fake_udp_receive(flow[0], &app_peer, payload, sizeof(payload));
-	for (int i = 0; i < MANY; i++) {
-		payload[0] = (uint8_t)i;
-		fake_udp_receive(flow[1], &app_peer, payload, 1 + (size_t)i * 13 % BYTES);
-		fake_udp_receive(flow[0], &app_peer, payload, sizeof(payload));
-	}
-	fake_run(1);
-	for (int i = 0; i < MANY; i++) {
-		ck_assert_int_eq(recv(fd[1], message, sizeof(message), MSG_DONTWAIT),
-				 (int)sizeof(struct wgw_dgram) + 1 + i * 13 % BYTES);
-		ck_assert_uint_eq(message[sizeof(struct wgw_dgram)], (uint8_t)i);
-	}
-	while (recv(fd[0], message, sizeof(message), MSG_DONTWAIT) > 0)
-		n++;
-	ck_assert_int_gt(n, 200);
-	ck_assert_int_lt(n, TOO_MANY);
-	fake_udp_receive(flow[0], &app_peer, payload, sizeof(payload));
-	fake_run(1);
-	ck_assert_int_gt(recv(fd[0], message, sizeof(message), MSG_DONTWAIT), 0);
-}
-END_TEST
-
-START_TEST(broken_off_connect_does_not_silence_the_socket)
-{
-	struct wgw_dgram h;
-	char text[64];
-	struct wgw_op op;
-	int fd, talk;
-
-	fake_start();
-	fd = udp_open();
-	fake_run(5);
-	talk = connect_begin(fd, &app_peer, &op);
-	fake_udp_receive(fake_udp_last, &app_peer, "kept", 4);
-	close(talk);
-	fake_run(5);
-	ck_assert(receive(fd, &h, text));
-	ck_assert_str_eq(text, "kept");
-}
-END_TEST
-
-START_TEST(held_datagrams_are_bounded)
-{
-	static uint8_t big[1024];
-	char text[sizeof(struct wgw_dgram) + sizeof(big)];
-	struct wgw_op op;
-	unsigned int n = 0;
-	int fd, talk;
-
-	fake_start();
-	fd = udp_open();
-	fake_run(5);
-	talk = connect_begin(fd, &app_peer, &op);
-	for (int i = 0; i < 2000; i++)
-		fake_udp_receive(fake_udp_last, &app_peer, big, sizeof(big));
-	connect_end(talk, WGW_BIND_RAW);
-	while (recv(fd, text, sizeof(text), 0) > 0)
-		n++;
-	ck_assert_uint_gt(n, 50);
-	ck_assert_uint_le(n, 256);
 }
 END_TEST
 
@@ -616,16 +401,32 @@ START_TEST(host_loopback_is_reached_by_a_kernel_socket)
 }
 END_TEST
 
-/* bind(2) to @local; the port it has then. */
-static uint16_t bound_to(int fd, const struct stack_addr *local)
+static int bind_op(int fd, const struct stack_addr *local, uint32_t flags, uint16_t *port)
 {
 	struct wgw_op op = {.code = WGW_OP_BIND, .kind = WGW_KIND_UDP, .cookie = app_cookie(fd)};
+	int err;
 
 	fake_run(5);
 	memcpy(op.u.bind.addr.ip, local->ip, sizeof(op.u.bind.addr.ip));
 	op.u.bind.addr.port = local->port;
-	ck_assert_int_eq(app_op(&op, -1), 0);
-	return op.u.name.local.port;
+	op.u.bind.flags = flags;
+	err = app_op(&op, -1);
+	*port = op.u.name.local.port;
+	return err;
+}
+
+/* bind(2) to @local; the port it has then. */
+static uint16_t bound_with(int fd, const struct stack_addr *local, uint32_t flags)
+{
+	uint16_t port;
+
+	ck_assert_int_eq(bind_op(fd, local, flags, &port), 0);
+	return port;
+}
+
+static uint16_t bound_to(int fd, const struct stack_addr *local)
+{
+	return bound_with(fd, local, 0);
 }
 
 static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
@@ -654,6 +455,60 @@ START_TEST(loopback_and_wildcard_meet_with_the_ports_they_are_bound_to)
 	ck_assert_mem_eq(h.ip, b.ip, sizeof(h.ip));
 	ck_assert_uint_eq(h.port, b.port);
 	ck_assert_uint_eq(fake_n_sent, 0);
+}
+END_TEST
+
+/* 0: before it has a port, 1: who has sent has one */
+START_TEST(bind_that_fails_leaves_no_socket_on_the_host)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	struct stack_addr taken = loopback4;
+	socklen_t len = sizeof(sin);
+	unsigned int before;
+	uint16_t port;
+	int fd, host = socket(AF_INET, SOCK_DGRAM, 0);
+
+	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
+	taken.port = ntohs(sin.sin_port);
+	fake_start();
+	fd = udp_open();
+	if (_i)
+		send_to(fd, &taken, "from a port");
+	fake_run(5);
+	before = open_descriptors();
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(bind_op(fd, &taken, 0, &port), _i ? EINVAL : EADDRINUSE);
+	ck_assert_int_eq(bind_op(fd, &loopback4, 0, &port), _i ? EINVAL : 0);
+	fake_run(5);
+	ck_assert_uint_eq(open_descriptors(), before + !_i);
+	close(fd), close(host);
+}
+END_TEST
+
+/* As Linux, which enters each at the head. 0: wildcard, 1: loopback */
+START_TEST(of_sockets_that_share_a_port_the_newest_receives)
+{
+	struct stack_addr local = _i ? loopback4 : stack_addr_wildcard(true), to = loopback4;
+	struct wgw_dgram h;
+	char text[64];
+	int fd[3], sender;
+
+	fake_start();
+	for (int i = 0; i < 3; i++) {
+		fd[i] = udp_open();
+		local.port = to.port = bound_with(fd[i], &local, WGW_BIND_REUSEADDR);
+	}
+	sender = udp_open();
+	for (int newest = 2; newest >= 0; newest--) {
+		send_to(sender, &to, "to one");
+		fake_run(5);
+		for (int i = 0; i <= newest; i++)
+			ck_assert_int_eq(receive(fd[i], &h, text), i == newest);
+		close(fd[newest]);
+		fake_run(5);
+	}
+	close(sender);
 }
 END_TEST
 
@@ -816,14 +671,6 @@ static Suite *suite(void)
 	tcase_add_test(t, shut_both_ways_it_ends_with_its_session);
 	tcase_add_test(t, empty_datagrams_are_not_an_end);
 	tcase_add_test(t, descriptors_that_come_along_are_closed);
-	tcase_add_test(t, what_was_written_before_connect_goes_to_where_it_was_addressed);
-	tcase_add_loop_test(t, write_right_after_connect_has_the_new_shape, 0, 2);
-	tcase_add_loop_test(t, failed_connect_leaves_the_peer_as_it_is, 0, 2);
-	tcase_add_test(t, received_order_is_kept_across_connect);
-	tcase_add_test(t, nothing_is_under_way_when_connect_is_answered);
-	tcase_add_test(t, many_datagrams_of_a_turn_arrive_in_their_order);
-	tcase_add_test(t, broken_off_connect_does_not_silence_the_socket);
-	tcase_add_test(t, held_datagrams_are_bounded);
 	tcase_add_test(t, icmp_error_marks_a_raw_socket_and_so_error_tells);
 	tcase_add_test(t, headed_message_on_a_raw_socket_goes_to_its_address);
 	tcase_add_test(t, plain_write_goes_to_the_peer_with_or_without_raw);
@@ -833,6 +680,8 @@ static Suite *suite(void)
 	tcase_add_test(t, two_sockets_of_the_session_meet_on_loopback);
 	tcase_add_test(t, loopback_and_wildcard_meet_with_the_ports_they_are_bound_to);
 	tcase_add_test(t, host_loopback_is_reached_by_a_kernel_socket);
+	tcase_add_loop_test(t, bind_that_fails_leaves_no_socket_on_the_host, 0, 2);
+	tcase_add_loop_test(t, of_sockets_that_share_a_port_the_newest_receives, 0, 2);
 	tcase_add_test(t, host_sees_the_bound_port_if_it_is_free);
 	tcase_add_test(t, options_are_kept_by_cookie_and_bounded);
 	tcase_add_test(t, what_is_kept_goes_with_its_socket);
