@@ -398,7 +398,8 @@ void demux_end(struct flow *f, int err);
 /* Ends TIME_WAITs whose time is over, or @all, or the oldest ones if there are too many. */
 void demux_wait_expire(struct stack *s, bool all);
 /* Ends the TIME_WAIT of @f for a new connection of ours between the same ends, whose first sequence
- * number would be above the old ones (RFC 6191; RFC 6528 lets them grow by 250,000 a second).
+ * number would be above the old ones (RFC 1122 4.2.2.13 (1); RFC 6528 lets them grow by 250,000 a
+ * second).
  * Returns false, and nothing has happened, if it would not, or if @f is not in TIME_WAIT. */
 bool demux_give_way(struct stack *s, struct flow *f);
 void demux_untouch(struct flow *f);
