@@ -243,6 +243,71 @@ CASE(connected_filters)
 	}
 }
 
+/* Of those that are equal the kernel takes the one that was bound last. */
+CASE(newest_of_a_shared_port)
+{
+	static const char *const names[] = {"0.0.0.0", "127.0.0.1"};
+	enum { MANY = 3 };
+	int fd[MANY], sender = udp_socket(false), port;
+
+	for (int i = 0; i < 2; i++) {
+		port = 0;
+		for (int k = 0; k < MANY; k++) {
+			fd[k] = udp_socket(false);
+			set_int(fd[k], SOL_SOCKET, SO_REUSEADDR, 1);
+			did("bind", bind_to(fd[k], names[i], port));
+			port = local_port(fd[k]);
+		}
+		for (int k = MANY - 1; k >= 0; k--) {
+			said("sendto", send_to(sender, "127.0.0.1", port, "to one"));
+			receive_from(fd[k], sender);
+			close(fd[k]);
+		}
+	}
+}
+
+CASE(bind_again)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int taken = bound(false, "127.0.0.1"), fd = udp_socket(false);
+
+	for (int i = 0; i < 3; i++)
+		did("bind", bind_to(fd, "127.0.0.1", local_port(taken)));
+	did("bind elsewhere", bind_to(fd, "127.0.0.1", 0));
+	there_and_back(fd, taken, "127.0.0.1");
+	close(fd);
+	fd = udp_socket(false);
+	said("sendto", send_to(fd, "127.0.0.1", local_port(taken), "there"));
+	receive_from(taken, fd);
+	did("bind after sending", bind_to(fd, "127.0.0.1", 0));
+	did("bind after sending", bind_to(fd, "0.0.0.0", 0));
+	there_and_back(fd, taken, "127.0.0.1");
+	close(fd);
+	fd = udp_socket(false);
+	did("connect", connect_to(fd, "127.0.0.1", local_port(taken)));
+	did("bind after connect", bind_to(fd, "127.0.0.1", 0));
+	did("disconnect", connect(fd, &none, sizeof(none)));
+	did("bind after disconnect", bind_to(fd, "127.0.0.1", 0));
+	there_and_back(fd, taken, "127.0.0.1");
+}
+
+/* Who closes a socket in which something is unread has sent what it has sent. */
+CASE(sent_before_a_close)
+{
+	int receiver = bound(false, "127.0.0.1"), fd, sender;
+
+	for (int i = 0; i < 20; i++) {
+		fd = bound(false, i % 2 ? "127.0.0.1" : "0.0.0.0");
+		sender = udp_socket(false);
+		send_to(sender, "127.0.0.1", local_port(fd), "unread");
+		wait_in(fd);
+		said("sendto", send_to(fd, "127.0.0.1", local_port(receiver), "last"));
+		close(fd);
+		receive_from(receiver, sender);
+		close(sender);
+	}
+}
+
 CASE(loopback_does_not_go_out)
 {
 	int fd = bound(false, "127.0.0.1");
