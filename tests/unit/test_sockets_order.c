@@ -121,6 +121,18 @@ START_TEST(received_order_is_kept_across_connect)
 }
 END_TEST
 
+/* A socket whose question has left, and the tunnel's side of it. */
+static int udp_asked(struct wgw_sock **sock)
+{
+	int fd = udp_open();
+
+	send_to(fd, &app_peer, "question");
+	fake_run(5);
+	*sock = wgw_sock_find(fake_tunnel.sockets, &fake_session, app_cookie(fd));
+	ck_assert_ptr_nonnull(*sock);
+	return fd;
+}
+
 /* What has come is there for the program to take back when it is told that it is connected. */
 START_TEST(nothing_is_under_way_when_connect_is_answered)
 {
@@ -130,11 +142,7 @@ START_TEST(nothing_is_under_way_when_connect_is_answered)
 	int fd;
 
 	fake_start();
-	fd = udp_open();
-	send_to(fd, &app_peer, "question");
-	fake_run(5);
-	sock = wgw_sock_find(fake_tunnel.sockets, &fake_session, app_cookie(fd));
-	ck_assert_ptr_nonnull(sock);
+	fd = udp_asked(&sock);
 	fake_udp_receive(fake_udp_last, &app_peer, "answer", 6);
 	ck_assert_int_eq(wgw_udp_connect(sock, &app_peer), 0);
 	ck_assert(receive(fd, &h, text));
@@ -152,11 +160,7 @@ START_TEST(what_was_put_back_is_there_when_connect_is_over)
 	int fd, talk;
 
 	fake_start();
-	fd = udp_open();
-	send_to(fd, &app_peer, "question");
-	fake_run(5);
-	sock = wgw_sock_find(fake_tunnel.sockets, &fake_session, app_cookie(fd));
-	ck_assert_ptr_nonnull(sock);
+	fd = udp_asked(&sock);
 	talk = connect_begin(fd, &app_peer, &op);
 	memcpy(first.ip, app_peer.ip, 16);
 	requeue(talk, &first, "one");
