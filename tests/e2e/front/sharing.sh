@@ -76,7 +76,7 @@ if $inside mount -t tmpfs tmpfs /mnt 2>/dev/null; then
 			[ "$d" = /tmp ] && mount --bind "$1" /mnt && mount --bind "$2" /mnt/build
 			mount -t tmpfs -o ro tmpfs $d
 		done
-		export WGWRAP_RUNTIME_DIR= XDG_RUNTIME_DIR=/nonexistent
+		export WGWRAP_RUNTIME_DIR= XDG_RUNTIME_DIR=/dev/null
 		exec /mnt/build/wgwrap -c /mnt/lone.conf -- sh -c "echo \$WGWRAP_SESSION | cut -d: -f5; exit 5"' \
 		sh "$work" "$(dirname "$wgwrap")" >"$work/out" 2>"$work/log"
 	status=$?
