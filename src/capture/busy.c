@@ -8,12 +8,17 @@
  *
  * An entry exists while a call is in progress on its socket, or while something is kept of a call
  * which was interrupted: a connection that it accepted, which the next accept gets; that it bound
- * or shut, which a second call would deny; that it sent, which would be sent twice; a datagram that
+ * or shut, which a second call would deny; that it sent, which would be sent twice; datagrams that
  * it received; the socket that was to take this one's place, and has its
  * address already; until when it was to wait, since the one that the kernel makes again in its
  * place would begin anew, for ever where signals come often.
+ *
+ * That a waiting call was interrupted is noticed up to a second later, and its like may be here
+ * before. So what a call received, and what sendmmsg has sent, is kept before it waits, with the
+ * call's id: while that is valid nobody else gets it, and the answer drops it.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +29,16 @@
 
 enum {
 	KEPT_MAX = 16,
-	GOT_MAX = 8,
+	GOT_MAX = IOV_MAX, /* what one recvmmsg may receive */
 	WAITS_MAX =
 		8, /* threads that wait on one socket for a limited time; further ones begin anew */
 	KEPT_MS = 10000, /* nobody has accepted since: the listener is gone, or forgotten */
-	AGAIN_MS = 1000, /* a call that is made so long after its like was interrupted is another */
+	/* A call that sends or has a limit and is made so long after its like was interrupted is
+	 * another. That a bind or shutdown succeeds twice misleads nobody: KEPT_MS does. */
+	AGAIN_MS = 1000,
 };
+
+#define IN_PROGRESS INT64_MAX
 
 /**
  * struct wait - a call that waits for a limited time, or did when it was interrupted
@@ -48,26 +57,29 @@ struct wait {
  * struct wgw_busy - a socket in use
  * @cookie:	SO_COOKIE
  * @users:	Calls that hold or want @turn; guarded by the capture's lock
+ * @sleepers:	Calls that wait for the network, without @turn; guarded by the capture's lock
  * @kept, @n_kept: Accepted connections; guarded by @turn
- * @done_by, @done_nr, @done, @done_ms: The thread whose call has succeeded without its knowing, or 0,
- *		what it asked for, and when; guarded by @turn
+ * @done_by, @done_id, @done_nr, @done, @done_ms: The thread whose call has succeeded without its
+ *		knowing, or 0, the call, what it asked for, and when it was seen to be interrupted,
+ *		IN_PROGRESS before; guarded by @turn
  * @got, @n_got: Datagrams, oldest first; guarded by @turn
  * @again:	The socket that was made to take this one's place, -1: none; guarded by @turn
  * @waits, @n_waits: Guarded by the capture's lock; how many places are taken
- * @kept_since:	When the last of these came, or until when a call waits
+ * @kept_since:	When the last of these came
  */
 struct wgw_busy {
 	struct wgw_busy *next;
 	uint64_t cookie;
-	unsigned int users;
+	unsigned int users, sleepers;
 	pthread_mutex_t turn;
 	int kept[KEPT_MAX];
 	unsigned int n_kept;
 	pid_t done_by;
+	uint64_t done_id;
 	int done_nr;
 	int64_t done_ms;
 	struct wgw_asked done;
-	struct wgw_datagram got[GOT_MAX];
+	struct wgw_datagram *got;
 	unsigned int n_got;
 	int again;
 	struct wait waits[WAITS_MAX];
@@ -95,6 +107,27 @@ static struct wgw_busy *find(struct wgw_capture *k, uint64_t cookie)
 	return b;
 }
 
+static void close_kept(struct wgw_busy *b)
+{
+	while (b->n_kept > 0)
+		close(b->kept[--b->n_kept]);
+	if (b->again >= 0)
+		close(b->again);
+	b->again = -1;
+}
+
+/** drop_got() - the datagram at *@at */
+static void drop_got(struct wgw_busy *b, struct wgw_datagram **at)
+{
+	struct wgw_datagram *got = *at;
+
+	*at = got->next;
+	b->n_got--;
+	free(got->data);
+	free(got->control);
+	free(got);
+}
+
 static void forget(struct wgw_capture *k, struct wgw_busy *b)
 {
 	struct wgw_busy **at = &k->busy;
@@ -102,19 +135,14 @@ static void forget(struct wgw_capture *k, struct wgw_busy *b)
 	while (*at != b)
 		at = &(*at)->next;
 	*at = b->next;
-	while (b->n_kept > 0)
-		close(b->kept[--b->n_kept]);
-	if (b->again >= 0)
-		close(b->again);
-	while (b->n_got > 0) {
-		free(b->got[--b->n_got].data);
-		free(b->got[b->n_got].control);
-	}
+	close_kept(b);
+	while (b->got)
+		drop_got(b, &b->got);
 	pthread_mutex_destroy(&b->turn);
 	free(b);
 }
 
-/** forget_old() - what nobody came for */
+/** forget_old() - what nobody came for; what may be a sleeper's stays */
 static void forget_old(struct wgw_capture *k)
 {
 	int64_t old = wgw_raw_now_ms() - KEPT_MS;
@@ -122,7 +150,11 @@ static void forget_old(struct wgw_capture *k)
 
 	for (b = k->busy; b; b = next) {
 		next = b->next;
-		if (b->users == 0 && b->kept_since < old)
+		if (b->users > 0 || b->kept_since >= old)
+			continue;
+		if (b->sleepers > 0)
+			close_kept(b);
+		else
 			forget(k, b);
 	}
 }
@@ -150,10 +182,32 @@ void wgw_busy_unlock(struct wgw_call *c)
 	c->busy = NULL;
 	pthread_mutex_lock(&k->lock);
 	pthread_mutex_unlock(&b->turn);
-	if (--b->users == 0 && b->n_kept == 0 && !b->done_by && b->again < 0 && b->n_waits == 0 &&
-	    b->n_got == 0)
+	if (--b->users == 0 && b->sleepers == 0 && b->n_kept == 0 && !b->done_by && b->again < 0 &&
+	    b->n_waits == 0 && b->n_got == 0)
 		forget(k, b);
 	pthread_mutex_unlock(&k->lock);
+}
+
+void wgw_busy_sleep(struct wgw_call *c)
+{
+	struct wgw_capture *k = c->capture;
+
+	pthread_mutex_lock(&k->lock);
+	pthread_mutex_unlock(&c->busy->turn);
+	c->busy->users--;
+	c->busy->sleepers++;
+	pthread_mutex_unlock(&k->lock);
+}
+
+void wgw_busy_wake(struct wgw_call *c)
+{
+	struct wgw_capture *k = c->capture;
+
+	pthread_mutex_lock(&k->lock);
+	c->busy->users++;
+	c->busy->sleepers--;
+	pthread_mutex_unlock(&k->lock);
+	pthread_mutex_lock(&c->busy->turn);
 }
 
 void wgw_busy_keep(struct wgw_call *c, int fd)
@@ -186,8 +240,9 @@ void wgw_busy_keep_done(struct wgw_call *c)
 
 	b->kept_since = wgw_raw_now_ms();
 	b->done_by = c->tid;
+	b->done_id = c->id;
 	b->done_nr = c->nr;
-	b->done_ms = b->kept_since;
+	b->done_ms = IN_PROGRESS;
 	b->done = c->asked;
 }
 
@@ -203,35 +258,55 @@ bool wgw_busy_take_done(struct wgw_call *c)
 	return again;
 }
 
-bool wgw_busy_may_be_done(const struct wgw_call *c)
+long wgw_busy_may_be_done(const struct wgw_call *c)
 {
 	const struct wgw_busy *b = c->busy;
 
-	return b->done_by == c->tid && b->done_nr == c->nr &&
-	       wgw_raw_now_ms() - b->done_ms <= AGAIN_MS;
+	if (b->done_by != c->tid || b->done_nr != c->nr ||
+	    (b->done_ms != IN_PROGRESS && wgw_raw_now_ms() - b->done_ms > AGAIN_MS))
+		return -1;
+	return b->done.result;
 }
 
-void wgw_busy_keep_got(struct wgw_call *c)
+void wgw_busy_keep_got(struct wgw_call *c, const struct wgw_datagram *got)
 {
 	struct wgw_busy *b = c->busy;
+	struct wgw_datagram *copy = b->n_got < GOT_MAX ? malloc(sizeof(*copy)) : NULL;
+	struct wgw_datagram **at = &b->got;
 
-	if (b->n_got == GOT_MAX)
+	if (!copy) {
+		free(got->data);
+		free(got->control);
 		return;
+	}
+	*copy = *got;
+	copy->id = c->id;
+	copy->next = NULL;
+	while (*at)
+		at = &(*at)->next;
+	*at = copy;
+	b->n_got++;
 	b->kept_since = wgw_raw_now_ms();
-	b->got[b->n_got++] = c->got;
-	c->got.data = c->got.control = NULL;
 }
 
-bool wgw_busy_take_got(struct wgw_call *c, bool peek, struct wgw_datagram *got)
+/** is_in_progress() - whether the call with notification @id, perhaps @c itself, is being worked
+ * on, or waits */
+static bool is_in_progress(const struct wgw_call *c, uint64_t id)
 {
-	struct wgw_busy *b = c->busy;
+	struct wgw_call other = {.capture = c->capture, .id = id};
 
-	if (b->n_got == 0)
-		return false;
-	*got = b->got[0];
-	if (!peek)
-		memmove(b->got, b->got + 1, --b->n_got * sizeof(b->got[0]));
-	return true;
+	return id == c->id || wgw_call_valid(&other);
+}
+
+const struct wgw_datagram *wgw_busy_take_got(struct wgw_call *c, bool peek)
+{
+	struct wgw_datagram *got = c->busy->got;
+
+	while (got && is_in_progress(c, got->id))
+		got = got->next;
+	if (got && !peek)
+		got->id = c->id;
+	return got;
 }
 
 void wgw_busy_keep_again(struct wgw_call *c, int fd)
@@ -291,26 +366,47 @@ int64_t wgw_busy_until(struct wgw_call *c, int64_t until_ms)
 			until_ms = w->until_ms;
 		*w = (struct wait){.id = c->id, .tid = c->tid, .nr = c->nr, .until_ms = until_ms};
 		memcpy(w->args, c->args, sizeof(w->args));
-		if (b->kept_since < until_ms)
-			b->kept_since = until_ms;
 	}
 	pthread_mutex_unlock(&k->lock);
 	return until_ms;
 }
 
-void wgw_busy_wait_over(struct wgw_call *c, bool answered)
+/** drop_or_leave() - what is kept of @c, which is over */
+static void drop_or_leave(const struct wgw_call *c, bool answered)
+{
+	struct wgw_busy *b = c->busy;
+	struct wgw_datagram **at = &b->got;
+
+	if (b->done_id == c->id && b->done_by) {
+		b->done_ms = wgw_raw_now_ms();
+		if (answered)
+			b->done_by = 0;
+	}
+	while (*at && answered) {
+		if ((*at)->id == c->id)
+			drop_got(b, at);
+		else
+			at = &(*at)->next;
+	}
+	if (!answered)
+		b->kept_since = wgw_raw_now_ms();
+}
+
+void wgw_busy_over(struct wgw_call *c, bool answered)
 {
 	struct wgw_capture *k = c->capture;
 	struct wgw_busy *b = c->busy;
 
+	if (!b)
+		return;
+	drop_or_leave(c, answered);
 	pthread_mutex_lock(&k->lock);
-	for (size_t i = 0; b && i < WAITS_MAX; i++) {
+	for (size_t i = 0; i < WAITS_MAX; i++) {
 		struct wait *w = &b->waits[i];
 
 		if (w->id != c->id || !w->id)
 			continue;
 		w->over_ms = wgw_raw_now_ms();
-		b->kept_since = w->over_ms;
 		if (answered) {
 			w->id = 0;
 			b->n_waits--;

@@ -43,10 +43,13 @@ struct wgw_asked {
 
 /**
  * struct wgw_datagram - one that was received
+ * @id:		Of the notification of the call that it was received for
  * @data, @control: malloc'ed, @len and @control_len bytes
  * @size:	What the call returned: may be more than @len
  */
 struct wgw_datagram {
+	struct wgw_datagram *next;
+	uint64_t id;
 	uint8_t *data, *control;
 	size_t len, control_len;
 	struct sockaddr_storage name;
@@ -90,7 +93,6 @@ struct wgw_capture {
  * @what, @tag:	What it is
  * @busy:	Held lock of that socket
  * @asked:	Of bind, shutdown and calls that send: the address, SHUT_*, a digest
- * @got:	The datagram that was received (owned)
  * @give, @give_flags: The descriptor that is the result (owned); O_CLOEXEC or 0
  * @broken_pipe: The program gets SIGPIPE after the answer
  * @undo:	Called when the answer did not reach the program
@@ -107,7 +109,6 @@ struct wgw_call {
 	uint64_t tag;
 	struct wgw_busy *busy;
 	struct wgw_asked asked;
-	struct wgw_datagram got;
 	int give, give_flags;
 	bool broken_pipe;
 	void (*undo)(struct wgw_call *c);
@@ -164,28 +165,34 @@ int wgw_memory_write(pid_t tid, uint64_t to, const void *from, size_t len);
 /* Takes the lock of @c->fd's socket. */
 void wgw_busy_lock(struct wgw_call *c);
 void wgw_busy_unlock(struct wgw_call *c);
+/* Lets others have it while @c waits for the network; and takes it again. */
+void wgw_busy_sleep(struct wgw_call *c);
+void wgw_busy_wake(struct wgw_call *c);
 /* Keeps connection @fd, whose accept nobody waited for, for the next one; owned. */
 void wgw_busy_keep(struct wgw_call *c, int fd);
 /* A connection that was kept, or -1. */
 int wgw_busy_take(struct wgw_call *c);
-/* Keeps that @c, a call that nobody waits for, has succeeded: @c->asked. */
+/* Keeps that @c, a call that nobody waits for (or may not, when it is answered), has succeeded:
+ * @c->asked. */
 void wgw_busy_keep_done(struct wgw_call *c);
 /* Whether @c is that call, made again by the same thread, with the result in @c->asked. */
 bool wgw_busy_take_done(struct wgw_call *c);
-/* Whether that was kept just now for the thread and the kind of call of @c. */
-bool wgw_busy_may_be_done(const struct wgw_call *c);
-/* Keeps @c->got, which nobody waits for. */
-void wgw_busy_keep_got(struct wgw_call *c);
-/* The oldest that was kept (of *@got, the caller owns what it points to), or with @peek a look at
- * it. */
-bool wgw_busy_take_got(struct wgw_call *c, bool peek, struct wgw_datagram *got);
+/* The result that was kept for the thread and the kind of call of @c, when that was just now; -1:
+ * none. */
+long wgw_busy_may_be_done(const struct wgw_call *c);
+/* Keeps *@got (what it points to is owned), which was received for @c, until that is answered. */
+void wgw_busy_keep_got(struct wgw_call *c, const struct wgw_datagram *got);
+/* The oldest that was kept for a call that has been interrupted; it is @c's from here on, but with
+ * @peek. NULL: there is none. Valid until @c is over. */
+const struct wgw_datagram *wgw_busy_take_got(struct wgw_call *c, bool peek);
 /* Keeps socket @fd, which was to take this one's place; owned. And takes it, or -1. */
 void wgw_busy_keep_again(struct wgw_call *c, int fd);
 int wgw_busy_take_again(struct wgw_call *c);
 /* When @c, which may wait until @until_ms, is to end: when the call that it repeats was to. */
 int64_t wgw_busy_until(struct wgw_call *c, int64_t until_ms);
-/* @c is over: it was @answered, or it was interrupted and may be made again. */
-void wgw_busy_wait_over(struct wgw_call *c, bool answered);
+/* @c is over: it was @answered, and nothing is kept of it, or it was interrupted and may be made
+ * again. */
+void wgw_busy_over(struct wgw_call *c, bool answered);
 
 /* ---- copies.c: descriptors of the program, where it does not let us take them ---- */
 

@@ -130,9 +130,9 @@ long wgw_call_wait(struct wgw_call *c, short events, int64_t until_ms)
 
 	if (!begin_wait(c->capture, events))
 		return -ENOBUFS;
-	wgw_busy_unlock(c);
+	wgw_busy_sleep(c);
 	rc = wait_unlocked(c, events, until_ms);
-	wgw_busy_lock(c);
+	wgw_busy_wake(c);
 	end_wait(c->capture);
 	return rc;
 }
@@ -248,11 +248,9 @@ static void serve_call(struct wgw_capture *k, const struct seccomp_notif *n)
 		syscall(SYS_pidfd_send_signal, c.pidfd, SIGPIPE, NULL, 0);
 	if (c.give >= 0)
 		close(c.give);
-	wgw_busy_wait_over(&c, sent && result != WGW_CALL_GONE);
+	wgw_busy_over(&c, sent && result != WGW_CALL_GONE);
 	wgw_busy_unlock(&c);
 	wgw_target_close(&c);
-	free(c.got.data);
-	free(c.got.control);
 }
 
 /* ---- threads ---- */

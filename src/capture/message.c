@@ -4,7 +4,7 @@
  *
  * Datagrams with an address are carried over here: copied, sent or received without waiting, and
  * waited for as the program's own call would wait. What was sent or received for a call that was
- * interrupted in that moment is kept for the next one, but for sendmmsg and recvmmsg. Connections
+ * interrupted is kept for the next one (busy.c). Connections
  * are left to the kernel whenever that comes to the same: their bytes may be read by calls
  * that are not reported.
  */
@@ -31,6 +31,7 @@ enum {
  * @data, @len:	Our buffer (malloc'ed)
  * @name, @control: Copies
  * @msg, @iov:	The same for src/repr, with our pointers
+ * @kept:	It had been received for a call that was interrupted
  */
 struct message {
 	struct msghdr head;
@@ -42,6 +43,7 @@ struct message {
 	uint8_t control[CONTROL_MAX_BYTES];
 	struct msghdr msg;
 	struct iovec iov;
+	bool kept;
 };
 
 static void release(struct message *m)
@@ -221,17 +223,25 @@ static uint64_t mix(uint64_t digest, const void *data, size_t len)
 	return (digest ^ word) * odd;
 }
 
-/** send_once() - what was sent for a call that was interrupted is not sent again */
-static long send_once(struct wgw_call *c, const struct message *m, int flags)
+/** ask() - what @c asks for: to send @m, and before it what @digest stands for. Returns the digest
+ * of all that */
+static uint64_t ask(struct wgw_call *c, const struct message *m, uint64_t digest)
 {
-	uint64_t digest = mix((uint64_t)flags, m->data, m->len);
-	long n;
-
+	digest = mix(digest, m->data, m->len);
 	digest = mix(digest, &m->name, m->msg.msg_namelen);
 	digest = mix(digest, m->control, m->msg.msg_controllen);
 	c->asked.len = sizeof(digest);
 	memcpy(&c->asked.value, &digest, sizeof(digest));
-	if (wgw_busy_may_be_done(c) && wgw_busy_take_done(c)) {
+	return digest;
+}
+
+/** send_once() - what was sent for a call that was interrupted is not sent again */
+static long send_once(struct wgw_call *c, const struct message *m, int flags)
+{
+	long n;
+
+	ask(c, m, (uint64_t)flags);
+	if (wgw_busy_may_be_done(c) >= 0 && wgw_busy_take_done(c)) {
 		n = c->asked.result;
 	} else {
 		n = send_message(c, m, flags);
@@ -286,8 +296,8 @@ static bool is_plain(const struct wgw_call *c, const struct message *m)
 	return wgw_tag_kind(c->tag) == WGW_KIND_TCP || (c->tag & WGW_TAG_RAW);
 }
 
-/** send_head() - sends what @m->head describes */
-static long send_head(struct wgw_call *c, struct message *m, int flags)
+/** take_whole() - what @m->head describes; to be released in any case */
+static long take_whole(const struct wgw_call *c, struct message *m)
 {
 	long rc = take_buffers(c, m, most_of(c));
 
@@ -297,9 +307,6 @@ static long send_head(struct wgw_call *c, struct message *m, int flags)
 		rc = take_name(c, m, (uintptr_t)m->head.msg_name, m->head.msg_namelen);
 	if (rc == 0)
 		rc = take_control(c, m);
-	if (rc == 0)
-		rc = c->nr == SYS_sendmsg ? send_once(c, m, flags) : send_message(c, m, flags);
-	release(m);
 	return rc;
 }
 
@@ -317,7 +324,11 @@ long wgw_call_sendmsg(struct wgw_call *c)
 		return outside(c, (uintptr_t)m.head.msg_name, m.head.msg_namelen);
 	if (is_plain(c, &m) && !((int)c->args[2] & (MSG_FASTOPEN | MSG_OOB)))
 		return WGW_CALL_CONTINUE;
-	return send_head(c, &m, (int)c->args[2]);
+	rc = take_whole(c, &m);
+	if (rc == 0)
+		rc = send_once(c, &m, (int)c->args[2]);
+	release(&m);
+	return rc;
 }
 
 static uint64_t message_at(const struct wgw_call *c, unsigned int i)
@@ -340,24 +351,63 @@ static unsigned int message_count(const struct wgw_call *c)
 	return n > IOV_MAX ? IOV_MAX : n; /* as the kernel */
 }
 
+/** send_one_of() - message @i. *@digest: of those before it, then of it, too */
+static long send_one_of(struct wgw_call *c, unsigned int i, int flags, bool is_sent,
+			uint64_t *digest)
+{
+	struct message m;
+	long rc = take_head(c, message_at(c, i), &m);
+
+	if (rc)
+		return rc;
+	rc = take_whole(c, &m);
+	if (rc == 0)
+		rc = is_sent ? (long)m.len : send_message(c, &m, flags);
+	if (rc >= 0) {
+		*digest = ask(c, &m, *digest);
+		c->asked.result = (long)i + 1;
+	}
+	if (rc >= 0 && !is_sent)
+		wgw_busy_keep_done(c); /* before the next one is waited for */
+	release(&m);
+	return rc < 0 ? rc : write_length(c, i, rc);
+}
+
+/** sent_before() - how many of @n messages an interrupted call has sent that @c repeats. *@digest:
+ * of those */
+static unsigned int sent_before(struct wgw_call *c, unsigned int n, uint64_t *digest)
+{
+	const uint64_t none = *digest;
+	long done = wgw_busy_may_be_done(c), i = 0;
+
+	while (i < done && i < (long)n && send_one_of(c, (unsigned int)i, 0, true, digest) == 0)
+		i++;
+	if (done > 0 && i == done && wgw_busy_take_done(c))
+		return (unsigned int)done;
+	*digest = none;
+	return 0;
+}
+
 long wgw_call_sendmmsg(struct wgw_call *c)
 {
 	unsigned int n = message_count(c), i;
-	struct message m;
+	int flags = (int)c->args[3];
+	uint64_t digest = (uint64_t)flags;
 	long rc = 0;
 
 	if (c->what == WGW_SOCKET_IP || c->what == WGW_SOCKET_UNKNOWN)
 		return -EPERM;
 	if (c->what == WGW_SOCKET_OTHER || wgw_tag_kind(c->tag) == WGW_KIND_TCP)
 		return WGW_CALL_CONTINUE;
-	for (i = 0; i < n; i++) {
-		rc = take_head(c, message_at(c, i), &m);
-		if (rc == 0)
-			rc = send_head(c, &m, (int)c->args[3]);
+	i = sent_before(c, n, &digest);
+	if (i) {
+		wgw_busy_keep_done(c); /* this one, too, may be interrupted */
+		flags |= MSG_DONTWAIT; /* as the kernel, which ends such a wait with what it has */
+	}
+	for (; i < n; i++) {
+		rc = send_one_of(c, i, flags, false, &digest);
 		if (rc == WGW_CALL_GONE)
 			return rc;
-		if (rc >= 0)
-			rc = write_length(c, i, rc);
 		if (rc < 0)
 			break;
 	}
@@ -370,36 +420,32 @@ long wgw_call_sendmmsg(struct wgw_call *c)
  * or -EAGAIN */
 static long take_kept(struct wgw_call *c, struct message *m, int flags)
 {
-	bool peek = flags & MSG_PEEK;
-	struct wgw_datagram got;
+	const struct wgw_datagram *got;
 	size_t room = m->msg.msg_control ? m->msg.msg_controllen : 0;
-	long size;
 
-	if (flags & MSG_ERRQUEUE || !wgw_busy_take_got(c, peek, &got))
+	got = flags & MSG_ERRQUEUE ? NULL : wgw_busy_take_got(c, flags & MSG_PEEK);
+	if (!got)
 		return -EAGAIN;
-	memcpy(m->data, got.data, got.len < m->len ? got.len : m->len);
-	memcpy(&m->name, &got.name, got.name_len);
-	m->msg.msg_namelen = got.name_len;
-	m->msg.msg_flags = got.flags | (got.len > m->len ? MSG_TRUNC : 0);
+	m->kept = true;
+	memcpy(m->data, got->data, got->len < m->len ? got->len : m->len);
+	memcpy(&m->name, &got->name, got->name_len);
+	m->msg.msg_namelen = got->name_len;
+	m->msg.msg_flags = got->flags | (got->len > m->len ? MSG_TRUNC : 0);
 	/* ancillary data is whole or not there */
-	m->msg.msg_controllen = got.control_len <= room ? got.control_len : 0;
+	m->msg.msg_controllen = got->control_len <= room ? got->control_len : 0;
 	if (m->msg.msg_controllen)
-		memcpy(m->control, got.control, got.control_len);
-	size = flags & MSG_TRUNC ? got.size : (long)(got.len < m->len ? got.len : m->len);
-	if (!peek) {
-		free(got.data);
-		free(got.control);
-	}
-	return size;
+		memcpy(m->control, got->control, got->control_len);
+	return flags & MSG_TRUNC ? got->size : (long)(got->len < m->len ? got->len : m->len);
 }
 
 /** keep_datagram() - should the program not get it: what @m holds, of which recvmsg said @n bytes.
- * Our buffer goes to @c */
+ * Our buffer goes with it */
 static void keep_datagram(struct wgw_call *c, struct message *m, long n, int flags)
 {
-	struct wgw_datagram *got = &c->got;
+	struct wgw_datagram kept, *got = &kept;
+	uint8_t *less;
 
-	if (flags & (MSG_PEEK | MSG_ERRQUEUE))
+	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || m->kept)
 		return;
 	*got = (struct wgw_datagram){
 		.data = m->data,
@@ -409,6 +455,9 @@ static void keep_datagram(struct wgw_call *c, struct message *m, long n, int fla
 		.size = n,
 	};
 	m->data = NULL;
+	less = realloc(got->data, got->len + 1);
+	if (less)
+		got->data = less;
 	if (got->name_len > sizeof(got->name))
 		got->name_len = 0;
 	memcpy(&got->name, &m->name, got->name_len);
@@ -418,7 +467,7 @@ static void keep_datagram(struct wgw_call *c, struct message *m, long n, int fla
 		got->control_len = m->msg.msg_controllen;
 		memcpy(got->control, m->control, got->control_len);
 	}
-	c->undo = wgw_busy_keep_got;
+	wgw_busy_keep_got(c, got);
 }
 
 /** receive_message() - waits for one as the program's call would. Its length or -errno */
@@ -492,8 +541,9 @@ static long write_back(const struct wgw_call *c, const struct message *m, uint64
 	return rc ? rc : wgw_target_write(c, at, &after, sizeof(after));
 }
 
-/** receive_head() - receives into what the struct msghdr at @at describes */
-static long receive_head(struct wgw_call *c, uint64_t at, int flags, int64_t until)
+/** receive_head() - receives into what the struct msghdr at @at describes. *@kept: that had been
+ * received for a call that was interrupted */
+static long receive_head(struct wgw_call *c, uint64_t at, int flags, int64_t until, bool *kept)
 {
 	struct message m;
 	long rc = take_head(c, at, &m), n = 0;
@@ -516,8 +566,9 @@ static long receive_head(struct wgw_call *c, uint64_t at, int flags, int64_t unt
 		rc = scatter(c, &m, (size_t)n);
 	if (rc == 0)
 		rc = write_back(c, &m, at);
-	if (got && c->nr == SYS_recvmsg)
+	if (got)
 		keep_datagram(c, &m, n, flags);
+	*kept = m.kept;
 	release(&m);
 	return rc ? rc : n;
 }
@@ -561,10 +612,11 @@ long wgw_call_recvmsg(struct wgw_call *c)
 {
 	int flags = (int)c->args[2];
 	long rc = received_by_kernel(c, flags);
+	bool kept = false;
 
 	if (rc)
 		return rc;
-	return receive_head(c, c->args[1], flags, wgw_call_until(c, SO_RCVTIMEO));
+	return receive_head(c, c->args[1], flags, wgw_call_until(c, SO_RCVTIMEO), &kept);
 }
 
 long wgw_call_recvmmsg(struct wgw_call *c)
@@ -574,6 +626,7 @@ long wgw_call_recvmmsg(struct wgw_call *c)
 	struct timespec limit;
 	int64_t end = -1;
 	long rc = received_by_kernel(c, flags);
+	bool kept = false;
 
 	if (rc)
 		return rc;
@@ -587,14 +640,15 @@ long wgw_call_recvmmsg(struct wgw_call *c)
 	}
 	for (i = 0; i < n; i++) {
 		rc = receive_head(c, message_at(c, i), flags & ~MSG_WAITFORONE,
-				  wgw_call_until(c, SO_RCVTIMEO));
+				  wgw_call_until(c, SO_RCVTIMEO), &kept);
 		if (rc == WGW_CALL_GONE)
 			return rc;
 		if (rc >= 0)
 			rc = write_length(c, i, rc);
 		if (rc < 0)
 			break;
-		if (flags & MSG_WAITFORONE)
+		/* a signal ends the kernel's wait for more, too */
+		if (flags & MSG_WAITFORONE || kept)
 			flags |= MSG_DONTWAIT;
 		/* as the kernel: looked at only after each message */
 		if (end >= 0 && wgw_raw_now_ms() >= end)

@@ -14,7 +14,9 @@ enum {
 	LIMIT_MS = 300,
 	LATE_MS = 3000,
 	END_S = 20,
-	FIRST_PORT = 20000
+	FIRST_PORT = 20000,
+	MANY = 8,
+	FEW = 3
 };
 
 static volatile sig_atomic_t caught;
@@ -155,6 +157,107 @@ CASE(datagrams)
 	}
 	calm();
 	printf("%d wrong\n", n);
+}
+
+/* MANY messages of a number each, from or into @numbers. */
+struct many {
+	struct mmsghdr msg[MANY];
+	struct iovec iov[MANY];
+	union address to;
+	int numbers[MANY];
+};
+
+static struct many *many_to(socklen_t name_len)
+{
+	static struct many m;
+
+	memset(m.msg, 0, sizeof(m.msg));
+	for (int i = 0; i < MANY; i++) {
+		m.iov[i] = (struct iovec){&m.numbers[i], sizeof(m.numbers[i])};
+		m.msg[i].msg_hdr = (struct msghdr){.msg_name = name_len ? &m.to : NULL,
+						   .msg_namelen = name_len,
+						   .msg_iov = &m.iov[i],
+						   .msg_iovlen = 1};
+	}
+	return &m;
+}
+
+/* @n of them, from @first on, to the echo server. Returns how many went. */
+static int send_many(int fd, int first, int n)
+{
+	struct many *m;
+	union address to;
+	socklen_t len = make_address(&to, host(false), ECHO_UDP_PORT);
+	int done = 0, rc = 0;
+
+	while (done < n && rc >= 0) {
+		m = many_to(len);
+		m->to = to;
+		for (int i = 0; i < n - done; i++)
+			m->numbers[i] = first + done + i;
+		rc = sendmmsg(fd, m->msg, (unsigned int)(n - done), 0);
+		done += rc > 0 ? rc : 0;
+	}
+	return done;
+}
+
+/* Receives into up to MANY messages, waiting. Sets a bit of *@seen for each number from @first on,
+ * and returns how many there were, or -1 for one that was seen before or is none of them. */
+static int receive_many(int fd, int first, unsigned int *seen)
+{
+	struct many *m = many_to(0);
+	int n = recvmmsg(fd, m->msg, MANY, 0, NULL);
+
+	/* Linux leaves there what ended its wait for more: ERESTARTSYS */
+	get_int(fd, SOL_SOCKET, SO_ERROR);
+	for (int i = 0; i < n; i++) {
+		unsigned int bit = 1U << ((unsigned int)(m->numbers[i] - first) % 32);
+
+		if (m->msg[i].msg_len != sizeof(int) || m->numbers[i] < first ||
+		    m->numbers[i] >= first + MANY || *seen & bit)
+			return -1;
+		*seen |= bit;
+	}
+	return n;
+}
+
+/* Each number comes back once. A wait for one more ends at a signal. */
+static void all_of_many(int rounds, int sent)
+{
+	int n = 0, late = 0;
+
+	storm(SA_RESTART);
+	for (int i = 0; i < rounds; i++) {
+		int fd = udp_socket(false), got = 0, rc = 0;
+		unsigned int seen = 0;
+		int64_t since = now_ms();
+		union address from;
+		socklen_t len = sizeof(from);
+		int number;
+
+		n += wrong("sendmmsg", send_many(fd, MANY * i, sent) == sent);
+		while (got < sent && rc >= 0) {
+			rc = receive_many(fd, MANY * i, &seen);
+			got += rc;
+		}
+		n += wrong("recvmmsg", got == sent);
+		n += wrong("no more", recvfrom(fd, &number, 4, MSG_DONTWAIT, &from.any, &len) < 0 &&
+					      errno == EAGAIN);
+		late += now_ms() - since > LATE_MS;
+		close(fd);
+	}
+	calm();
+	printf("%d wrong, %d late\n", n, late);
+}
+
+CASE(many_at_once)
+{
+	all_of_many(4 * ROUNDS, MANY);
+}
+
+CASE(fewer_than_asked_for)
+{
+	all_of_many(ROUNDS / 3, FEW);
 }
 
 /* A handler without SA_RESTART, and a program that takes another port when bind fails. */
