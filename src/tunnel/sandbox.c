@@ -7,7 +7,8 @@
  *
  *  - no new privileges, not dumpable (no core file, no ptrace, no /proc/PID/mem by the same user)
  *  - Landlock: all file system rights are handled and none is granted. Descriptors that are open
- *    already (pcap) go on working; so does connecting to AF_UNIX sockets by path
+ *    already (pcap) go on working; so does connecting to AF_UNIX sockets by path. From Linux 6.12
+ *    on also: no signal to another process, no connection to an abstract AF_UNIX name
  *  - seccomp: a list of allowed system calls. Others fail with EPERM instead of killing the
  * process: a library's harmless attempt to read a file in /etc must not end everybody's connections
  *
@@ -136,7 +137,6 @@ static const int allowed[] = {
 	SCMP_SYS(getegid),
 	SCMP_SYS(getrandom),
 	SCMP_SYS(getrusage),
-	SCMP_SYS(prlimit64),
 	SCMP_SYS(sysinfo),
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(sched_getaffinity),
@@ -144,7 +144,6 @@ static const int allowed[] = {
 	SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(tgkill),
 	SCMP_SYS(sigaltstack),
 	SCMP_SYS(rseq),
 	SCMP_SYS(set_robust_list),
@@ -177,6 +176,13 @@ static int add_rules(scmp_filter_ctx ctx)
 	if (!err)
 		err = scmp.seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
 					    SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
+	/* of itself only: other processes of the user have signals and limits, too */
+	if (!err)
+		err = scmp.seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+					    SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid(), 0));
+	if (!err)
+		err = scmp.seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
+					    SCMP_A0(SCMP_CMP_EQ, 0, 0));
 	if (!err)
 		err = scmp.seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 					    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
@@ -220,18 +226,33 @@ static uint64_t landlock_rights(long abi)
 	return rights;
 }
 
+/** struct ruleset - struct landlock_ruleset_attr of ABI 6, which is newer than some headers */
+struct ruleset {
+	uint64_t files, ports, scoped;
+};
+
+/* What stays among processes with these restrictions. A process in another session of wgwrap's
+ * meets the outer tunnel process by its abstract name where the path does not serve. */
+static uint64_t landlock_scopes(void)
+{
+	const uint64_t abstract_unix_sockets = UINT64_C(1) << 0, signals = UINT64_C(1) << 1;
+
+	return signals | (getenv(WGW_SESSION_ENV) ? 0 : abstract_unix_sockets);
+}
+
 /* Returns 0, or -errno: -ENOSYS and -EOPNOTSUPP when the kernel has no Landlock. */
-static int restrict_files(void)
+static int restrict_files_and_signals(void)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	struct landlock_ruleset_attr attr = {0};
+	struct ruleset rules = {.scoped = landlock_scopes()};
 	long fd;
 	int err = 0;
 
 	if (abi < 0)
 		return -errno;
-	attr.handled_access_fs = landlock_rights(abi);
-	fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
+	rules.files = landlock_rights(abi);
+	fd = syscall(SYS_landlock_create_ruleset, &rules,
+		     abi >= 6 ? sizeof(rules) : sizeof(rules.files), 0);
 	if (fd < 0)
 		return -errno;
 	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
@@ -253,7 +274,7 @@ int wgw_sandbox_enter(void (*say)(void *ctx, const char *warning), void *ctx)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return -errno;
 	setrlimit(RLIMIT_CORE, &none);
-	err = restrict_files();
+	err = restrict_files_and_signals();
 	if (err && err != -ENOSYS && err != -EOPNOTSUPP)
 		say(ctx, "Landlock refused; wgwrap's processes run with seccomp alone");
 	if (SANITIZED)

@@ -8,6 +8,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -106,15 +108,94 @@ static void no_file_can_be_opened_made_or_removed(void)
 static void no_program_can_be_started_and_no_process_touched(void)
 {
 	char *const argv[] = {(char *)(uintptr_t) "true", NULL};
+	const pid_t parent = getppid();
+	struct rlimit limit;
 
 	enter();
 	refused(fork());
 	refused(execv("/bin/true", argv));
-	refused(kill(getppid(), 0));
-	refused(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL));
+	refused(kill(parent, 0));
+	refused(syscall(SYS_tgkill, parent, parent, 0));
+	refused(syscall(SYS_prlimit64, parent, RLIMIT_NOFILE, NULL, &limit));
+	refused(ptrace(PTRACE_ATTACH, parent, NULL, NULL));
 	refused(setuid(0));
 	refused(chroot("/"));
 	refused(prctl(PR_SET_DUMPABLE, 1));
+}
+
+/* Whether Landlock keeps signals and abstract names apart: Linux 6.12. */
+static bool has_scopes(void)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	if (abi < 6)
+		printf("skipped: Landlock has no scopes here (ABI %ld)\n", abi);
+	return abi >= 6;
+}
+
+/* A process that tells whether it has got a signal: a byte on @ask, and 0 or 1 comes on @answer. */
+static pid_t start_other(int ask[2], int answer[2])
+{
+	sigset_t watched, pending;
+	uint8_t got;
+	pid_t pid;
+
+	sigemptyset(&watched);
+	sigaddset(&watched, SIGUSR1);
+	expect(pipe(ask) == 0);
+	expect(pipe(answer) == 0);
+	expect(sigprocmask(SIG_BLOCK, &watched, NULL) == 0);
+	pid = fork();
+	expect(pid >= 0);
+	if (pid > 0)
+		return pid;
+	close(ask[1]);
+	if (read(ask[0], &got, 1) == 1 && sigpending(&pending) == 0) {
+		got = (uint8_t)sigismember(&pending, SIGUSR1);
+		(void)!write(answer[1], &got, 1);
+	}
+	_exit(0);
+}
+
+/* A descriptor can tell any process of the user, by any signal, that it is readable. */
+static void no_signal_reaches_another_process(void)
+{
+	int pair[2], ask[2], answer[2];
+	uint8_t got = 0;
+	pid_t other;
+
+	if (!has_scopes())
+		return;
+	other = start_other(ask, answer);
+	expect(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	enter();
+	fcntl(pair[0], F_SETOWN, other);
+	fcntl(pair[0], F_SETSIG, SIGUSR1);
+	fcntl(pair[0], F_SETFL, O_ASYNC);
+	expect(send(pair[1], "x", 1, MSG_NOSIGNAL) == 1);
+	expect(write(ask[1], "?", 1) == 1);
+	expect(read(answer[0], &got, 1) == 1);
+	expect(got == 0);
+}
+
+/* Desktops have services there that start programs. */
+static void no_abstract_name_can_be_connected_to(void)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0), fd;
+	socklen_t len = sizeof(sa_family_t);
+
+	if (!has_scopes())
+		return;
+	/* an address of two bytes: the kernel finds a name */
+	expect(bind(listener, (struct sockaddr *)&sun, len) == 0);
+	expect(listen(listener, 5) == 0);
+	len = sizeof(sun);
+	expect(getsockname(listener, (struct sockaddr *)&sun, &len) == 0);
+	enter();
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	expect(fd >= 0);
+	refused(connect(fd, (struct sockaddr *)&sun, len));
 }
 
 static void no_code_can_be_added(void)
@@ -214,6 +295,8 @@ static const struct {
 	{"no_file_can_be_opened_made_or_removed", no_file_can_be_opened_made_or_removed, false},
 	{"no_program_can_be_started_and_no_process_touched",
 	 no_program_can_be_started_and_no_process_touched, true},
+	{"no_signal_reaches_another_process", no_signal_reaches_another_process, false},
+	{"no_abstract_name_can_be_connected_to", no_abstract_name_can_be_connected_to, false},
 	{"no_code_can_be_added", no_code_can_be_added, true},
 	{"only_the_socket_families_in_use_can_be_made", only_the_socket_families_in_use_can_be_made,
 	 true},
