@@ -123,6 +123,19 @@ def _(w):
         assert f"Fl -{option}" in text, option
 
 
+@tap.test("what the manual sets as an option is one")
+def _(w):
+    known = {"-", "c", "4", "6", "q", "v", "vv", "h", "V", "D", "L", "R", "n", "d"}
+    for source in glob.glob(os.path.join(t.ROOT, "cmd/*.c")):
+        known |= {"-" + name for name in re.findall(r'\{"([a-z0-9-]+)", (?:no|required|optional)_argument', read(source))}
+    for page in ("wgwrap.1", "wgwrap.conf.5"):
+        for line in re.findall(r"(?m)^\..*\bFl\b.*", read(os.path.join(t.ROOT, "cmd", page))):
+            # the words after Fl, up to the next macro
+            for words in re.findall(r"\bFl((?: (?![A-Z][a-z]\b)\S+)*)", line):
+                unknown = set(re.findall(r"[a-zA-Z0-9-]+", words)) - known
+                assert not unknown, (page, line, unknown)
+
+
 @tap.test("bash completes running tunnels")
 def _(w):
     w.ok("up", w.server)
