@@ -31,9 +31,7 @@ int cmd_genpsk(int argc, char **argv);
 int cmd_pubkey(int argc, char **argv);
 int cmd_proxy(int argc, char **argv);
 int cmd_nc(int argc, char **argv);
-extern const char cmd_proxy_help[]; /* its options */
 int cmd_up(int argc, char **argv);
-extern const char cmd_up_help[], cmd_health_help[];
 int cmd_down(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_list(int argc, char **argv);
@@ -42,6 +40,9 @@ int cmd_health(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
+/* What "help" says of the options of those that have many. */
+extern const char cmd_proxy_help[], cmd_nc_help[], cmd_up_help[], cmd_health_help[],
+	cmd_doctor_help[];
 
 /* One line on standard error, after "wgwrap: ". */
 void cmd_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -252,6 +252,14 @@ static int program(const char *file, const struct wgw_capture_probe *probe)
 
 /* ---- the command ---- */
 
+const char cmd_doctor_help[] =
+	"options\n"
+	"  -c, --config CONF      a handshake with each of its peers is tried\n"
+	"  --wait[=TIME], --no-wait\n"
+	"                         for that long (6s)\n"
+	"  --endpoint HOST:PORT, --listen-port PORT, -4, -6, --lenient\n"
+	"                         as run has them\n";
+
 enum { WAIT_DEFAULT_MS = 6000 }; /* two initiations (REKEY_TIMEOUT is 5 s) */
 enum { OPT_WAIT = CMD_OWN_OPTION, OPT_NO_WAIT };
 

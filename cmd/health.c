@@ -10,7 +10,8 @@
 
 enum { OPT_LISTEN = 256, OPT_ANY_USER, OPT_ANY_ADDRESS, OPT_METRICS };
 
-const char cmd_health_help[] = "  --metrics              print metrics for Prometheus\n"
+const char cmd_health_help[] = "options\n"
+			       "  --metrics              print metrics for Prometheus\n"
 			       "  --listen ADDRESS:PORT|PATH\n"
 			       "                         serve /livez, /readyz, /metrics and a "
 			       "status page at / over HTTP\n"

@@ -20,32 +20,37 @@ struct command {
 	int (*run)(int argc, char **argv);
 	const char *usage;
 	const char *what;
+	const char *options; /* a paragraph; NULL: @usage says it all */
 };
 
 static const struct command commands[] = {
 	{"run", cmd_run, "-c CONF [OPTION...] [--] COMMAND [ARG...]",
-	 "run a command in the tunnel; \"run\" may be left out"},
+	 "run a command in the tunnel; \"run\" may be left out", NULL},
 	{"proxy", cmd_proxy, "-c CONF [OPTION...]",
-	 "serve SOCKS, HTTP and forwards through the tunnel"},
+	 "serve SOCKS, HTTP and forwards through the tunnel", cmd_proxy_help},
 	{"nc", cmd_nc, "-c CONF [OPTION...] HOST PORT",
-	 "connect standard input and output through the tunnel"},
-	{"up", cmd_up, "-c CONF [OPTION...]", "start a tunnel that stays without commands"},
-	{"down", cmd_down, "[NAME|CONF]", "end what \"wgwrap up\" began"},
-	{"reload", cmd_reload, "[NAME|CONF]", "take over what has changed in a tunnel's file"},
-	{"list", cmd_list, "[-q]", "the running tunnels, a line each"},
+	 "connect standard input and output through the tunnel", cmd_nc_help},
+	{"up", cmd_up, "[-c] CONF [OPTION...]", "start a tunnel that stays without commands",
+	 cmd_up_help},
+	{"down", cmd_down, "[NAME|CONF]", "end what \"wgwrap up\" began", NULL},
+	{"reload", cmd_reload, "[NAME|CONF]", "take over what has changed in a tunnel's file",
+	 NULL},
+	{"list", cmd_list, "[-q]", "the running tunnels, a line each", NULL},
 	{"show", cmd_show, "[NAME|CONF|all] [FIELD|dump] [--json]",
-	 "the state of running tunnels, as wg(8) shows it"},
-	{"top", cmd_top, "[-n COUNT] [-d SECONDS] [NAME|CONF]", "watch the open connections"},
+	 "the state of running tunnels, as wg(8) shows it", NULL},
+	{"top", cmd_top, "[-n COUNT] [-d SECONDS] [NAME|CONF]", "watch the open connections", NULL},
 	{"health", cmd_health, "[NAME|CONF] [--metrics] [--listen ADDRESS:PORT|PATH]",
-	 "whether tunnels work; over HTTP: /livez, /readyz, /metrics"},
-	{"check", cmd_check, "[-q] [--lenient] CONF", "read a file, say what is wrong with it"},
-	{"doctor", cmd_doctor, "[-c CONF] [--wait[=TIME]] [--] [COMMAND]",
-	 "what this machine allows, whether the peers answer, how a program would be captured"},
-	{"genkey", cmd_genkey, "", "print a new private key"},
-	{"pubkey", cmd_pubkey, "< PRIVATE-KEY", "print the public key of a private key"},
-	{"genpsk", cmd_genpsk, "", "print a new preshared key"},
-	{"version", cmd_version, "", "print the version"},
-	{"help", cmd_help, "[COMMAND]", "print this"},
+	 "whether tunnels work; over HTTP: /livez, /readyz, /metrics", cmd_health_help},
+	{"check", cmd_check, "[-q] [--lenient] CONF", "read a file, say what is wrong with it",
+	 NULL},
+	{"doctor", cmd_doctor, "[OPTION...] [--] [COMMAND]",
+	 "what this machine allows, whether the peers answer, how a program would be captured",
+	 cmd_doctor_help},
+	{"genkey", cmd_genkey, "", "print a new private key", NULL},
+	{"pubkey", cmd_pubkey, "< PRIVATE-KEY", "print the public key of a private key", NULL},
+	{"genpsk", cmd_genpsk, "", "print a new preshared key", NULL},
+	{"version", cmd_version, "", "print the version", NULL},
+	{"help", cmd_help, "[COMMAND]", "print this", NULL},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };
@@ -164,12 +169,8 @@ int cmd_help(int argc, char **argv)
 		printf("\noptions of run\n%s", run_options);
 	if (one && one->run == cmd_run)
 		printf("\n\"wgwrap help\" lists the other commands\n");
-	if (one && one->run == cmd_proxy)
-		printf("\noptions, besides those of run\n%s", cmd_proxy_help);
-	if (one && one->run == cmd_up)
-		printf("\noptions, besides those of run that concern the tunnel\n%s", cmd_up_help);
-	if (one && one->run == cmd_health)
-		printf("\noptions\n%s", cmd_health_help);
+	if (one && one->options)
+		printf("\n%s", one->options);
 	return cmd_flush(CMD_OK);
 }
 

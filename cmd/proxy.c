@@ -57,7 +57,9 @@ static const struct option nc_options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-const char cmd_proxy_help[] =
+#define SHARED "options, besides those of run that do not concern a command\n"
+
+const char cmd_proxy_help[] = SHARED
 	"  --listen LISTENER      SOCKS and HTTP on one port (default: 1080)\n"
 	"  --socks5 LISTENER, -D  SOCKS 5 and 4a\n"
 	"  --http LISTENER        HTTP: CONNECT and http:// requests\n"
@@ -73,8 +75,13 @@ const char cmd_proxy_help[] =
 	"  --allow-open-proxy     a listener beyond loopback may be without users\n"
 	"  --connect-timeout=TIME how long a destination is tried (30s)\n"
 	"  --resolve auto|ipv4|ipv6\n"
-	"  --wait[=TIME]          fail without a handshake in that time (proxy: does not wait)\n"
+	"  --wait[=TIME]          wait for a handshake, and fail without one in that time (15s)\n"
 	"LISTENER: [ADDR:]PORT or unix:PATH; loopback without ADDR; port 0: any, which is told\n";
+
+const char cmd_nc_help[] =
+	SHARED "  --connect-timeout=TIME how long HOST is tried (30s)\n"
+	       "  --resolve auto|ipv4|ipv6\n"
+	       "  --wait[=TIME]          fail without a handshake in that time (15s)\n";
 
 enum { WAIT_DEFAULT_MS = 15000 };
 

@@ -23,6 +23,7 @@ static const struct option own[] = {
 };
 
 const char cmd_up_help[] =
+	"options, besides those of run that concern the tunnel\n"
 	"  --foreground           stay; for systemd (Type=notify) and containers\n"
 	"  --health ADDRESS:PORT|PATH\n"
 	"                         HTTP: /livez, /readyz, /metrics and, at /, a status page\n"

@@ -123,6 +123,17 @@ def _(w):
         assert f"Fl -{option}" in text, option
 
 
+@tap.test("help names every option of a command")
+def _(w):
+    for command in ("up", "health", "proxy", "doctor", "list", "check", "show"):
+        text = w.ok("help", command)
+        # of those the usage has the letter or the value only
+        named = {"local", "remote", "dynamic", "quiet", "help", "config"}
+        missing = {o for o in w.options(command) - named if not re.search(rf"--{o}\b", text)}
+        assert not missing, (command, missing)
+    assert all(f"--{o}" in w.ok("help", "nc") for o in ("connect-timeout", "resolve", "wait"))
+
+
 @tap.test("what the manual sets as an option is one")
 def _(w):
     known = {"-", "c", "4", "6", "q", "v", "vv", "h", "V", "D", "L", "R", "n", "d"}
