@@ -92,7 +92,7 @@ static bool is_activation(int fd)
 	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
 
 	return pid && n && atoi(pid) == (int)getpid() && fd >= ACTIVATION_FIRST &&
-	       fd < ACTIVATION_FIRST + atoi(n);
+	       fd - ACTIVATION_FIRST < atoi(n);
 }
 
 /** keep() - remembers that the command may have @fd; -1: no memory */

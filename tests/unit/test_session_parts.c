@@ -660,6 +660,7 @@ START_TEST(inherited_sockets_are_found)
 	int tcp = socket(AF_INET, SOCK_STREAM, 0), local[2];
 	struct wgw_run_options o = {.keep_fds = &tcp};
 	struct wgw_inherited in;
+	char pid[16];
 
 	if (tcp < 0)
 		return; /* this test itself runs in a tunnel */
@@ -674,8 +675,14 @@ START_TEST(inherited_sockets_are_found)
 	ck_assert_int_eq(wgw_inherited_take(&in), 0);
 	ck_assert_int_eq(wgw_inherited_check(&in, &o), 0);
 	ck_assert_uint_eq(in.n_close, 0);
-	/* on standard input it would be missed */
+	/* as one of systemd's it would be missed, however many there are said to be */
 	o.n_keep_fds = 0;
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "2147483647", 1);
+	ck_assert_int_eq(wgw_inherited_check(&in, &o), -1);
+	unsetenv("LISTEN_PID");
+	/* on standard input, too */
 	ck_assert_int_eq(dup2(tcp, 0), 0);
 	ck_assert_int_eq(wgw_inherited_check(&in, &o), -1);
 }
