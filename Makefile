@@ -169,7 +169,7 @@ PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
 # JOBS: test programs at a time, one more than processors since most of them wait most of the time; AGAIN: so many that fail may run once more
 JOBS ?= $(shell expr $$(nproc) + 1)
-RUN_TESTS = WGWRAP_BUILD=$(abspath $(BUILD)) tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)') \
+RUN_TESTS = WGWRAP_BUILD="$(abspath $(BUILD))" tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)') \
 	$(if $(AGAIN),-r $(AGAIN))
 
 # QUICK=1: without what takes long and does not depend on who runs it
@@ -182,9 +182,9 @@ check: all $(UNIT_TESTS) $(REPLAYS) $(SIM_TESTS) $(PLATFORM_TESTS) $(PROGRAMS) $
 	@$(RUN_TESTS) $(UNIT_TESTS) $(REPLAYS) $(SIM_TESTS) $(PLATFORM_TESTS) tests/behaviours/run.py \
 		tests/behaviours/supervised.sh $(E2E_TESTS)
 behaviours: all $(BEHAVIOURS)
-	@WGWRAP_BUILD=$(abspath $(BUILD)) tests/behaviours/run.py $(CASES)
+	@WGWRAP_BUILD="$(abspath $(BUILD))" tests/behaviours/run.py $(CASES)
 behaviours-supervised: all $(BEHAVIOURS)
-	@WGWRAP_BUILD=$(abspath $(BUILD)) tests/behaviours/run.py --supervised $(CASES)
+	@WGWRAP_BUILD="$(abspath $(BUILD))" tests/behaviours/run.py --supervised $(CASES)
 check-unit: $(UNIT_TESTS) $(PLATFORM_TESTS)
 	@$(RUN_TESTS) $^
 check-e2e: all $(PROGRAMS)
@@ -208,11 +208,11 @@ deps-matrix:
 	sh tests/deps.sh build tests matrix large
 
 demo: all
-	@WGWRAP_BUILD=$(abspath $(BUILD)) examples/demo.sh
+	@WGWRAP_BUILD="$(abspath $(BUILD))" examples/demo.sh
 
 bench: all $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c)))
 	@rm -rf $(BUILD)/bench && mkdir -p $(BUILD)/bench
-	@failed=; for b in $(BENCHES); do WGWRAP_BUILD=$(abspath $(BUILD)) $$b || failed="$$failed $$b"; done; \
+	@failed=; for b in $(BENCHES); do WGWRAP_BUILD="$(abspath $(BUILD))" $$b || failed="$$failed $$b"; done; \
 		tests/bench/figures.py $(BUILD)/bench && test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # Leak checking stays off: processes that end by _exit or a signal are no leaks.

@@ -92,6 +92,8 @@ class Places:
             shutil.copy(os.path.join(BUILD, name), self.path("bin"))
         shutil.copytree(os.path.join(BUILD, "tests/behaviours"), self.path("programs"),
                         ignore=shutil.ignore_patterns("*.d"))
+        # the build may have been made for its owner alone
+        run("chmod", "-R", "a+rX", self.path("bin"), self.path("programs"))
         for name in ("run-a", "run-b", "work", "home"):
             os.mkdir(self.path(name), 0o700)
             self.own(self.path(name))

@@ -8,6 +8,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${WGWRAP_BUILD:-$root/build}
 prefix=$(mktemp -d)
 trap 'rm -rf "$prefix"' EXIT
+trap 'exit 1' HUP INT TERM
 
 # runs a command with a port that no other script has until that has ended
 with_port='
@@ -20,7 +21,8 @@ echo 1..2
 flags=
 # what a build with sanitisers needs shows in its objects
 if nm "$build/libwg.a" 2>/dev/null | grep -q __asan_; then flags=-fsanitize=address,undefined; fi
-if make -s -C "$root" BUILD="$build" PREFIX="$prefix" install-engine >"$prefix/log" 2>&1 &&
+# relative, since make knows no path with blanks
+if make -s -C "$root" BUILD="$(realpath --relative-to="$root" "$build")" PREFIX="$prefix" install-engine >"$prefix/log" 2>&1 &&
 	PKG_CONFIG_PATH=$prefix/lib/pkgconfig WGWRAP=$build/wgwrap EMBED_FLAGS="-Wall -Wextra -Werror $flags" \
 		python3 -c "$with_port" "$root/tests/e2e" "$root/examples/embed/run.sh" >>"$prefix/log" 2>&1 && [ "$(grep -c '^reply' "$prefix/log")" = 3 ]; then
 	echo "ok 1 - a program that embeds the engine, from the installed files"

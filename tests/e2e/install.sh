@@ -8,11 +8,13 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${WGWRAP_BUILD:-$root/build}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
 echo 1..8
 # shellcheck source=tests/e2e/lib/tap.sh
 . "$(dirname "$0")/lib/tap.sh"
+# relative, since make knows no path with blanks
 quietly() { # make's words only when it fails
-	make -s -C "$root" BUILD="$build" "$@" >"$work/log" 2>&1
+	make -s -C "$root" BUILD="$(realpath --relative-to="$root" "$build")" "$@" >"$work/log" 2>&1
 	status=$?
 	[ $status = 0 ] || sed 's/^/# /' "$work/log"
 	return $status

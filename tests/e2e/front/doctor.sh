@@ -38,8 +38,9 @@ says "a program of another C library" "$work/musl" "C library *musl (/lib/ld-mus
 printf '#!/usr/bin/env -S A=b sh -e\n' >"$work/script"
 chmod 755 "$work/script"
 says "a script run through env" "$work/script" "interpreter *a script, run by $(command -v sh)" "captured by the shared object"
-printf '#!%s\n' "$build/tests/programs/static" >"$work/script"
-says "a script whose interpreter is static" "$work/script" "$by_supervisor: it is a script whose interpreter $build"
+cp "$build/tests/programs/static" "$work/static" # whose path has no blanks
+printf '#!%s\n' "$work/static" >"$work/script"
+says "a script whose interpreter is static" "$work/script" "$by_supervisor: it is a script whose interpreter $work"
 printf '#!/no/such/interpreter\n' >"$work/script"
 says "a script whose interpreter is not there" "$work/script" "cannot be executed: /no/such/interpreter, which is to run it, is not there"
 cp "$(command -v cat)" "$work/setgid"

@@ -8,11 +8,14 @@ tap.py - named tests in a script, reported as TAP
 	main(World)
 
 A test fails by an exception (assert, say), is skipped by skip(reason). The tests run in the order of the file;
-TEST_PATTERN selects those whose name contains it. What world.finish() returns are checks of their
-own, (name, problem or None), made after the last test.
+TEST_PATTERN selects those whose name contains it, and groundwork, tests that others behind them stand on. What world.finish() returns are checks of their
+own, (name, problem or None), made after the last test. world.close() is called in any case but SIGKILL, also when World()
+has done a part of its work.
 """
 
+import contextlib
 import os
+import signal
 import sys
 import traceback
 
@@ -27,9 +30,10 @@ def skip(reason):
     raise Skip(reason)
 
 
-def test(name):
+def test(name, groundwork=False):
+    """@groundwork: what tests behind this one find because of it."""
     def add(function):
-        TESTS.append((name, function))
+        TESTS.append((name, function, groundwork))
         return function
     return add
 
@@ -59,16 +63,38 @@ class Report:
         sys.stdout.flush()
 
 
+def close_when_ended():
+    """Lets signals end this process as an exception does; not the processes that it forks."""
+    us = os.getpid()
+
+    def ended(number, _):
+        if os.getpid() != us:
+            os._exit(128 + number)
+        for again in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(again, signal.SIG_IGN)
+        sys.exit(128 + number)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, ended)
+
+
 def main(make_world, final_checks=()):
-    """Runs all tests with make_world(); @final_checks are the names that world.finish() reports."""
+    """Runs all tests with make_world(), a class; @final_checks are the names that world.finish() reports."""
     pattern = os.environ.get("TEST_PATTERN", "")
-    chosen = [t for t in TESTS if pattern in t[0]]
-    if not chosen:
+    named = [i for i, (name, _, _) in enumerate(TESTS) if pattern in name]
+    if not named:
         skip_all(f"no test here is called *{pattern}*")
+    chosen = [t for i, t in enumerate(TESTS) if i in named or t[2] and i < named[-1]]
     report = Report(len(chosen) + len(final_checks))
-    world = make_world()
+    world = make_world.__new__(make_world)
+    close_when_ended()
     try:
-        for name, function in chosen:
+        world.__init__()
+    except BaseException:
+        with contextlib.suppress(Exception):  # it may be about what is not there yet
+            world.close()
+        raise
+    try:
+        for name, function, _ in chosen:
             try:
                 function(world)
                 report.say(name)

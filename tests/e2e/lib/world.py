@@ -167,6 +167,8 @@ class World:
         programs = os.path.join(BUILD, "tests/programs")
         if os.path.isdir(programs):
             shutil.copytree(programs, self.path("programs"))
+        # the build may have been made for its owner alone
+        run("chmod", "-R", "a+rX", *filter(os.path.isdir, (self.path("bin"), self.path("programs"))))
         for name in ("home", "run", "work"):
             os.mkdir(self.path(name), 0o700)
             if self.as_root:

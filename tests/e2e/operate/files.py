@@ -46,7 +46,7 @@ def _(w):
         os.mkdir(directory)
         copy = os.path.join(directory, "wgwrap@office.service")
         with open(copy, "w", encoding="utf-8") as f:
-            f.write(re.sub(r"(?m)^(Exec\w+=)wgwrap ", rf"\1{t.WGWRAP} ", read(unit)))
+            f.write(re.sub(r"(?m)^(Exec\w+=)wgwrap ", rf'\1"{t.WGWRAP}" ', read(unit)))
         # a user's manager needs a runtime directory even to look
         env = dict(os.environ, XDG_RUNTIME_DIR=directory)
         done = t.run("systemd-analyze", "verify", "--man=no", f"--{kind}", copy, env=env)
@@ -65,7 +65,7 @@ def _(w):
     assert "ExecStart=\nExecStart=wgwrap " in drop and "NotifyAccess=all" in drop
     for text, good in ((drop, True), (drop.replace("LoadCredential=", "LoadCredentials="), False)):
         with open(os.path.join(unit + ".d", "wgwrap.conf"), "w", encoding="utf-8") as f:
-            f.write(text.replace("=wgwrap ", f"={t.WGWRAP} "))
+            f.write(text.replace("=wgwrap ", f'="{t.WGWRAP}" '))
         done = t.run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit,
                      env=dict(os.environ, XDG_RUNTIME_DIR=w.dir))
         wrong = [line for line in (done.stdout + done.stderr).splitlines() if "example.service" in line]

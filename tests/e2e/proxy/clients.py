@@ -91,7 +91,7 @@ def _(w):
         assert done.returncode == 0, (way, done)
         assert os.path.getsize(w.path(f"clone{i}", "file")) == 90000, way
     w.inside("git", "git", "daemon", "--export-all", f"--base-path={w.files()}", "--listen=10.9.0.1", port=9418)
-    nc = w.write("git-nc", f"#!/bin/sh\nexec {WGWRAP} nc -c {w.conf} \"$1\" \"$2\"\n")
+    nc = w.write("git-nc", f"#!/bin/sh\nexec \"{WGWRAP}\" nc -c {w.conf} \"$1\" \"$2\"\n")
     os.chmod(nc, 0o700)
     done = w.run("git", "-c", f"core.gitProxy={nc}", "clone", "-q", f"git://{SERVER}/repo.git", w.path("clone-git"), **who)
     assert done.returncode == 0 and os.path.getsize(w.path("clone-git", "file")) == 90000, done
@@ -102,7 +102,7 @@ def _(w):
     need("ssh", "sshd")
     ssh = w.sshd()
     port = w.proxy().port()
-    commands = {"wgwrap nc": f"{WGWRAP} nc -c {w.conf} %h %p", "wgwrap nc by name": f"{WGWRAP} nc -c {w.conf} v4.test %p"}
+    commands = {"wgwrap nc": f"'{WGWRAP}' nc -c {w.conf} %h %p", "wgwrap nc by name": f"'{WGWRAP}' nc -c {w.conf} v4.test %p"}
     if w.has("nc.openbsd"):
         for protocol in ("5", "connect"):
             commands[f"nc -X {protocol}"] = f"nc.openbsd -X {protocol} -x 127.0.0.1:{port} %h %p"

@@ -8,6 +8,7 @@ wgwrap=$build/wgwrap
 work=$(mktemp -d) || exit 1
 chmod 755 "$work"
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
 export WGWRAP_RUNTIME_DIR="$work/run"
 conf=$work/lone.conf
 

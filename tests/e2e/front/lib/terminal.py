@@ -75,7 +75,7 @@ class Shell:
 
 
 def wrapped(command):
-    return f"{WGWRAP} -c {CONF} -- {command}"
+    return f"'{WGWRAP}' -c {CONF} -- {command}"
 
 
 def main():
