@@ -30,7 +30,7 @@ static int once(const struct wgw_health_options *o, bool metrics)
 	one = list;
 	if (o->what || list.n == 0) {
 		status = wgw_tunnels_find(&list, o->what, &found);
-		one = (struct wgw_tunnels){&found, 1};
+		one = (struct wgw_tunnels){.at = &found, .n = 1};
 	}
 	if (status == CMD_OK && metrics)
 		wgw_metrics(stdout, &one, o->version);
@@ -38,6 +38,8 @@ static int once(const struct wgw_health_options *o, bool metrics)
 		if (!wgw_show_ready(stdout, one.at[i]))
 			status = CMD_UNHEALTHY;
 	}
+	if (!o->what && list.silent > 0 && status == CMD_OK)
+		status = CMD_UNHEALTHY;
 	wgw_tunnels_free(&list);
 	return cmd_flush(status);
 }

@@ -69,7 +69,7 @@ static int show(const struct request *r)
 	} else {
 		status = wgw_tunnels_find(&list, r->what, &one);
 		if (status == CMD_OK)
-			print(r, &(struct wgw_tunnels){&one, 1}, false);
+			print(r, &(struct wgw_tunnels){.at = &one, .n = 1}, false);
 	}
 	wgw_tunnels_free(&list);
 	return cmd_flush(status);

@@ -41,12 +41,19 @@ static int add(const struct wgw_rundir *dir, const char name[WGW_TUNNEL_NAME_BYT
 {
 	int fd = wgw_control_connect(dir, name);
 	struct wgw_status *status, **at;
+	char whom[64];
 
 	if (fd < 0)
 		return 0;
 	status = wgw_control_status(fd);
-	if (!status && errno != ECONNRESET && errno != EPIPE)
-		wgw_say(WGW_SAY_WARNING, "tunnel %s does not answer: %s", name, strerror(errno));
+	if (!status && errno != ECONNRESET && errno != EPIPE) {
+		int err = errno;
+
+		wgw_channel_whom(fd, whom, sizeof(whom));
+		wgw_say(WGW_SAY_WARNING, "tunnel %s (%s) does not answer: %s", name, whom,
+			strerror(err));
+		list->silent++;
+	}
 	close(fd);
 	if (!status)
 		return 0;
@@ -177,6 +184,8 @@ int wgw_tunnels_find(const struct wgw_tunnels *list, const char *what, struct wg
 
 	if (!what) {
 		n = count(list, any, &w, found);
+		if (n > 0)
+			n += list->silent;
 	} else {
 		n = count(list, by_label, &w, found);
 		if (n == 0)
@@ -190,6 +199,11 @@ int wgw_tunnels_find(const struct wgw_tunnels *list, const char *what, struct wg
 		wgw_say(WGW_SAY_ERROR, "%zu tunnels %s%s; name one by its ID (wgwrap list)", n,
 			what ? "are called " : "are running", what ? what : "");
 		return WGW_EXIT_USAGE;
+	}
+	if (list->silent > 0) {
+		wgw_say(WGW_SAY_ERROR, "%s%sno such tunnel answers", what ? what : "",
+			what ? ": " : "");
+		return WGW_EXIT_RUNTIME;
 	}
 	if (what)
 		wgw_say(WGW_SAY_ERROR, "%s: no such tunnel is running", what);

@@ -28,7 +28,7 @@ int wgw_control_ask(int fd, enum wgw_control_verb verb, const int *fds, unsigned
 	if (err)
 		return err;
 	do {
-		err = wgw_channel_await(fd, reply, deadline);
+		err = wgw_channel_await_answer(fd, reply, deadline);
 		if (err <= 0)
 			return err ? err : -ECONNRESET;
 	} while (reply->code != WGW_CH_CONTROLLED);

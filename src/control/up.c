@@ -69,10 +69,18 @@ static bool has_keeper(const struct wgw_status *tunnel)
 }
 
 /** struct kept - whether the tunnel has a keeper already, which then stays; with the options of
- * this command and its file? */
+ * this command and its file? Or its process does not answer, which has been said */
 struct kept {
-	bool is, same_options, same_file;
+	bool is, same_options, same_file, silent;
 };
+
+static void say_silent(const char *what, int fd)
+{
+	char whom[64];
+
+	wgw_channel_whom(fd, whom, sizeof(whom));
+	wgw_say(WGW_SAY_ERROR, "%s: the tunnel process (%s) does not answer", what, whom);
+}
 
 static struct kept look(const struct wgw_launch *l)
 {
@@ -80,6 +88,9 @@ static struct kept look(const struct wgw_launch *l)
 	struct wgw_status *status = fd < 0 ? NULL : wgw_control_status(fd);
 	struct kept kept = {.is = has_keeper(status)};
 
+	kept.silent = fd >= 0 && !status && errno == ETIMEDOUT;
+	if (kept.silent)
+		say_silent(l->config->source, fd);
 	kept.same_options =
 		kept.is && wgw_options_are(status->options.at, status->options.n, l->options);
 	kept.same_file = kept.is && l->config->path && status->source &&
@@ -107,6 +118,8 @@ static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
 	struct kept kept = options->foreground ? (struct kept){0} : look(l);
 	int channel, status = WGW_EXIT_OK;
 
+	if (kept.silent)
+		return WGW_EXIT_RUNTIME;
 	/* its keeper would bring back what it was told */
 	if (kept.is && !kept.same_options) {
 		wgw_say(WGW_SAY_ERROR,
@@ -293,8 +306,12 @@ static int down_one(const struct wgw_rundir *dir, const struct wgw_status *tunne
 
 	if (fd >= 0) {
 		err = wgw_control_ask(fd, WGW_CONTROL_DOWN, NULL, 0, &reply);
+		if (err == -ETIMEDOUT)
+			say_silent(tunnel->label, fd);
 		close(fd);
 	}
+	if (err == -ETIMEDOUT)
+		return WGW_EXIT_RUNTIME;
 	if (err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE)
 		return WGW_EXIT_OK; /* it has ended meanwhile */
 	if (err < 0 || reply.err) {

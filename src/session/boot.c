@@ -27,7 +27,6 @@
 enum {
 	READY_TIMEOUT_MS = 15000,
 	IDLE_LINGER_MS = 1000, /* a tunnel process without sessions waits so long for the next */
-	BACKLOG = 4096,
 	NAME_ATTEMPTS = 20,
 	NAME_GAP_MS = 25,
 	DESCRIPTORS = 32, /* with which a tunnel process does something useful */
@@ -42,7 +41,9 @@ static int listen_at(int type, const struct sockaddr_un *sun, socklen_t len)
 	if (fd < 0)
 		return -errno;
 	old = umask(0177);
-	err = bind(fd, (const struct sockaddr *)sun, len) || listen(fd, BACKLOG) ? -errno : 0;
+	err = bind(fd, (const struct sockaddr *)sun, len) || listen(fd, WGW_RENDEZVOUS_BACKLOG)
+		      ? -errno
+		      : 0;
 	umask(old);
 	if (err) {
 		close(fd);

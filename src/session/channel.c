@@ -12,7 +12,7 @@
 #include "src/repr/cmsg.h"
 #include "src/session/session.h"
 
-enum { FDS_MAX = 4 };
+enum { FDS_MAX = 4, SILENT_MS = 2000, WHOM_BYTES = 64 };
 
 socklen_t wgw_rendezvous_path(struct sockaddr_un *sun, const char *prefix, char kind)
 {
@@ -160,6 +160,35 @@ int wgw_channel_await(int fd, struct wgw_channel_msg *msg, uint64_t deadline_ns)
 		if (n < 0 && errno != EINTR)
 			return -errno;
 	}
+}
+
+/* The listener's credentials are those of who called listen(2) last: the tunnel process
+ * (src/tunnel/daemon.c). 0: of another PID namespace. */
+void wgw_channel_whom(int fd, char *text, size_t size)
+{
+	struct ucred peer = {0};
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.pid <= 0)
+		snprintf(text, size, "a process of another PID namespace");
+	else
+		snprintf(text, size, "process %d%s", peer.pid,
+			 wgw_is_stopped(peer.pid) ? ", which is stopped" : "");
+}
+
+int wgw_channel_await_answer(int fd, struct wgw_channel_msg *msg, uint64_t deadline_ns)
+{
+	uint64_t soon = wgw_clock_ns() + SILENT_MS * WGW_MS_NS;
+	char whom[WHOM_BYTES];
+	int err = wgw_channel_await(fd, msg, soon < deadline_ns ? soon : deadline_ns);
+
+	if (err != -ETIMEDOUT || soon >= deadline_ns)
+		return err;
+	wgw_channel_whom(fd, whom, sizeof(whom));
+	wgw_say(WGW_SAY_WARNING,
+		"no answer yet from the tunnel process (%s); waiting for %llu s more", whom,
+		(unsigned long long)((deadline_ns - soon) / WGW_SEC_NS));
+	return wgw_channel_await(fd, msg, deadline_ns);
 }
 
 void wgw_channel_print(const struct wgw_channel_msg *msg)

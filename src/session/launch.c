@@ -328,6 +328,7 @@ static enum open_result open_channel(struct wgw_launch *l, int channel, struct p
 	uint64_t deadline = wgw_clock_ns() + OPEN_TIMEOUT_MS * WGW_MS_NS;
 	struct wgw_channel_msg msg;
 	int err = send_open(l, channel);
+	char whom[64];
 
 	if (err == -EPIPE || err == -ECONNRESET)
 		return OPEN_AGAIN;
@@ -337,7 +338,7 @@ static enum open_result open_channel(struct wgw_launch *l, int channel, struct p
 		return OPEN_FAILED;
 	}
 	while (err == 0) {
-		err = wgw_channel_await(channel, &msg, deadline);
+		err = wgw_channel_await_answer(channel, &msg, deadline);
 		if (err == 0)
 			return OPEN_AGAIN;
 		if (err < 0)
@@ -362,7 +363,8 @@ static enum open_result open_channel(struct wgw_launch *l, int channel, struct p
 			return OPEN_DONE;
 		}
 	}
-	wgw_say(WGW_SAY_ERROR, "the tunnel process does not answer: %s", strerror(-err));
+	wgw_channel_whom(channel, whom, sizeof(whom));
+	wgw_say(WGW_SAY_ERROR, "the tunnel process (%s) does not answer: %s", whom, strerror(-err));
 	return OPEN_FAILED;
 }
 

@@ -22,8 +22,8 @@ struct process {
 };
 
 /** parent_of() - from /proc/PID/stat: the second field behind the last ')'; -1: has gone, or may
- * not look */
-static pid_t parent_of(int proc, pid_t pid)
+ * not look. *@state: the first, as one letter */
+static pid_t parent_of(int proc, pid_t pid, char *state)
 {
 	char path[64], text[512], *end;
 	int fd, parent = -1;
@@ -37,9 +37,20 @@ static pid_t parent_of(int proc, pid_t pid)
 	close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	end = strrchr(text, ')');
-	if (!end || sscanf(end + 1, " %*c %d", &parent) != 1)
+	if (!end || sscanf(end + 1, " %c %d", state, &parent) != 2)
 		return -1;
 	return parent;
+}
+
+bool wgw_is_stopped(pid_t pid)
+{
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char state = 0;
+	bool known = proc >= 0 && parent_of(proc, pid, &state) >= 0;
+
+	if (proc >= 0)
+		close(proc);
+	return known && (state == 'T' || state == 't');
 }
 
 /** list_processes() - all of them, malloc'ed in *list. Returns how many, -1: cannot be known */
@@ -54,10 +65,11 @@ static ssize_t list_processes(struct process **list)
 		return -1;
 	while ((entry = readdir(dir))) {
 		struct process p = {.pid = (pid_t)atoi(entry->d_name)};
+		char state;
 
 		if (p.pid <= 0)
 			continue;
-		p.parent = parent_of(dirfd(dir), p.pid);
+		p.parent = parent_of(dirfd(dir), p.pid, &state);
 		if (n == room) {
 			struct process *more;
 
@@ -180,7 +192,8 @@ bool wgw_is_descendant(pid_t pid)
 	if (proc < 0)
 		return true;
 	while (at > 1 && at != self) {
-		pid_t parent = parent_of(proc, at);
+		char state;
+		pid_t parent = parent_of(proc, at, &state);
 
 		if (parent < 0 && at == missing)
 			break;

@@ -156,6 +156,11 @@ int wgw_channel_receive(int fd, struct wgw_channel_msg *msg, int flags);
 int wgw_channel_receive_fd(int fd, struct wgw_channel_msg *msg, int flags, int *passed);
 /* The same, waiting until @deadline_ns of wgw_clock_ns; -ETIMEDOUT. */
 int wgw_channel_await(int fd, struct wgw_channel_msg *msg, uint64_t deadline_ns);
+/* The same, for what a tunnel process that is well sends at once: when nothing has come after 2 s,
+ * says which process is silent. */
+int wgw_channel_await_answer(int fd, struct wgw_channel_msg *msg, uint64_t deadline_ns);
+/* Writes "process N", who listens at the other end of a channel, and whether it is stopped. */
+void wgw_channel_whom(int fd, char *text, size_t size);
 /* Prints a WGW_CH_SAY. */
 void wgw_channel_print(const struct wgw_channel_msg *msg);
 
@@ -305,6 +310,8 @@ pid_t wgw_command_start(const struct wgw_launch *l, const struct wgw_inherited *
 void wgw_scan_sockets(const uint64_t *inode, unsigned int n, uint64_t *held);
 /* Whether @pid descends from this process, or cannot be known not to. */
 bool wgw_is_descendant(pid_t pid);
+/* Whether @pid has been stopped, by a signal or by who traces it. */
+bool wgw_is_stopped(pid_t pid);
 /* Whether this process has children other than the @n of @but. */
 bool wgw_has_children(const pid_t *but, size_t n);
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,10 +62,12 @@ void wgw_daemon_become(struct wgw_tunnel_boot *boot)
 		move_up(fds[i]);
 		keep[i] = *fds[i];
 	}
-	/* The rendezvous is accepted from until nobody waits. */
+	/* The rendezvous is accepted from until nobody waits. Who connects is told the process that
+	 * listened last: that is not to be the one that started us. */
 	for (size_t i = 0; i < 2; i++) {
 		fcntl(boot->stream[i], F_SETFL, O_NONBLOCK);
 		fcntl(boot->sequenced[i], F_SETFL, O_NONBLOCK);
+		listen(boot->sequenced[i], WGW_RENDEZVOUS_BACKLOG);
 	}
 	wgw_null_stdio(STDIN_FILENO, STDERR_FILENO);
 	wgw_close_others(keep, N);

@@ -16,7 +16,7 @@
 
 /* ---- what the front uses ---- */
 
-enum { WGW_ENDPOINTS_MAX = 8 };
+enum { WGW_ENDPOINTS_MAX = 8, WGW_RENDEZVOUS_BACKLOG = 4096 };
 
 /**
  * struct wgw_tunnel_boot - everything a tunnel process starts from

@@ -286,7 +286,7 @@ static void json(FILE *out, const struct wgw_status *s)
 {
 	struct wgw_status *one = (struct wgw_status *)(uintptr_t)s;
 
-	wgw_show_json(out, &(struct wgw_tunnels){&one, 1});
+	wgw_show_json(out, &(struct wgw_tunnels){.at = &one, .n = 1});
 }
 
 START_TEST(json_has_every_key_and_escapes)
@@ -334,7 +334,7 @@ static void metrics(FILE *out, const struct wgw_status *s)
 {
 	struct wgw_status *one = (struct wgw_status *)(uintptr_t)s;
 
-	wgw_metrics(out, &(struct wgw_tunnels){&one, 1}, "1.2.3");
+	wgw_metrics(out, &(struct wgw_tunnels){.at = &one, .n = 1}, "1.2.3");
 }
 
 START_TEST(metrics_have_the_exporters_names_and_escape_labels)

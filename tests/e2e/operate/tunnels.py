@@ -705,6 +705,29 @@ def _(w):
     t.wait_until("the tunnel has ended", lambda: "client" not in w.running())
 
 
+@tap.test("a tunnel process that is stopped: who asks it says so soon, and names it at the end")
+def _(w):
+    if not w.running():
+        w.up()
+    w.ok("up", w.client)
+    pid = w.tunnel("client")["pid"]
+    who = f"process {pid}, which is stopped"
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        asking = [w.start(*argv, stderr=subprocess.PIPE) for argv in
+                  (("down", "client"), ("show", "client"), ("up", w.client), ("-c", w.client, "--", "true"))]
+        said = [child.communicate(timeout=60)[1].decode().splitlines() for child in asking]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    for child, lines in zip(asking, said):
+        assert child.returncode in (1, 125), said
+        assert f"no answer yet from the tunnel process ({who})" in lines[0], said
+        assert f"({who}) does not answer" in lines[1], said
+    assert [child.returncode for child in asking] == [1, 1, 1, 125], said
+    assert "client: no such tunnel answers" in said[1][-1], said
+    w.ok("down", "client")
+
+
 @tap.test("up behind a down whose keeper is slow to leave: another one keeps the tunnel up")
 def _(w):
     w.ok("up", w.client)
