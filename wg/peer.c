@@ -54,7 +54,8 @@ struct wg_peer *wg_peer_add(struct wg_device *dev, const uint8_t public_key[WG_K
 	return peer;
 }
 
-void wg_peer_free(struct wg_peer *peer)
+/* Wipes and frees. The caller unlinks it. */
+static void peer_free(struct wg_peer *peer)
 {
 	struct wg_device *dev = peer->dev;
 
@@ -73,7 +74,7 @@ void wg_peer_remove(struct wg_device *dev, struct wg_peer *peer)
 	while (*place != peer)
 		place = &(*place)->next;
 	*place = peer->next;
-	wg_peer_free(peer);
+	peer_free(peer);
 }
 
 struct wg_peer *wg_peer_next(const struct wg_device *dev, const struct wg_peer *prev)

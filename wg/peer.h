@@ -74,7 +74,5 @@ void wg_peer_stage(struct wg_peer *peer, const void *packet, size_t len, uint8_t
 struct wg_staged *wg_peer_unstage(struct wg_peer *peer);
 /* Drops all and counts them. */
 void wg_peer_drop_staged(struct wg_peer *peer);
-/* Wipes and frees. The caller unlinks it. */
-void wg_peer_free(struct wg_peer *peer);
 
 #endif

@@ -332,7 +332,8 @@ void proxy_client_known(struct proxy_client *c)
 	wgw_timer_cancel(c->service->proxy->t->loop, &c->timer);
 }
 
-const char *proxy_client_name(const struct proxy_client *c, char *buf)
+/* "127.0.0.1:4000" or "a unix socket"; @buf of WGW_ADDR_TEXT_BYTES. */
+static const char *name_of(const struct proxy_client *c, char *buf)
 {
 	return c->unix_peer ? "a unix socket" : wgw_addr_port_text(&c->peer, buf);
 }
@@ -343,7 +344,7 @@ void proxy_client_wrong_user(struct proxy_client *c)
 	char name[WGW_ADDR_TEXT_BYTES];
 
 	wgw_session_say(c->service->session, level, "proxy: wrong user name or password from %s%s",
-			proxy_client_name(c, name), proxy_refusal_suffix(level));
+			name_of(c, name), proxy_refusal_suffix(level));
 }
 
 static void on_dialled(void *arg, enum proxy_result r, struct proxy_far *far)
@@ -352,7 +353,7 @@ static void on_dialled(void *arg, enum proxy_result r, struct proxy_far *far)
 	char name[WGW_ADDR_TEXT_BYTES];
 
 	c->dial = NULL;
-	proxy_say_result(c->service, proxy_client_name(c, name), &c->target, r);
+	proxy_say_result(c->service, name_of(c, name), &c->target, r);
 	c->protocol->dialled(c, r, far);
 }
 

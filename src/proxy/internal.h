@@ -273,13 +273,10 @@ void proxy_client_known(struct proxy_client *c);
 void proxy_client_dial(struct proxy_client *c);
 /* From now on bytes are pumped between the client and @far. Frees @c, owns @far. */
 void proxy_client_join(struct proxy_client *c, struct proxy_far *far);
-/* "127.0.0.1:4000" or "a unix socket"; @buf of WGW_ADDR_TEXT_BYTES. */
-const char *proxy_client_name(const struct proxy_client *c, char *buf);
-
 /* Tells the user of a wrong user name or password. */
 void proxy_client_wrong_user(struct proxy_client *c);
 
-extern const struct proxy_protocol proxy_mixed, proxy_socks, proxy_http, proxy_forward, proxy_sni;
+extern const struct proxy_protocol proxy_socks, proxy_http, proxy_sni;
 
 /* ---- remote.c: -R ---- */
 

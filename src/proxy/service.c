@@ -36,7 +36,7 @@ static void mixed_run(struct proxy_client *c)
 	c->protocol->run(c);
 }
 
-const struct proxy_protocol proxy_mixed = {.run = mixed_run};
+static const struct proxy_protocol mixed = {.run = mixed_run};
 
 /* ---- one destination ---- */
 
@@ -69,7 +69,7 @@ static void forward_dialled(struct proxy_client *c, enum proxy_result r, struct 
 		proxy_client_drop(c, true);
 }
 
-const struct proxy_protocol proxy_forward = {.run = forward_run, .dialled = forward_dialled};
+static const struct proxy_protocol forward = {.run = forward_run, .dialled = forward_dialled};
 
 /* ---- words ---- */
 
@@ -121,9 +121,9 @@ static void service_close(struct proxy_service *v)
 /* ---- accepting ---- */
 
 static const struct proxy_protocol *const protocols[] = {
-	[WGW_PROXY_MIXED] = &proxy_mixed, [WGW_PROXY_SOCKS] = &proxy_socks,
-	[WGW_PROXY_HTTP] = &proxy_http,	  [WGW_PROXY_TCP] = &proxy_forward,
-	[WGW_PROXY_SNI] = &proxy_sni,	  [WGW_PROXY_STDIO] = &proxy_forward,
+	[WGW_PROXY_MIXED] = &mixed,	[WGW_PROXY_SOCKS] = &proxy_socks,
+	[WGW_PROXY_HTTP] = &proxy_http, [WGW_PROXY_TCP] = &forward,
+	[WGW_PROXY_SNI] = &proxy_sni,	[WGW_PROXY_STDIO] = &forward,
 };
 
 static void pause_accept(struct proxy_service *v, uint64_t ms)

@@ -579,6 +579,9 @@ static void perform(struct talk *k)
 	}
 }
 
+/* Looks at all connections that wait for their first message. */
+static void poke(struct wgw_sockets *s);
+
 static void enter(struct talk *k, struct wgw_quota *q)
 {
 	struct wgw_sockets *s = k->sockets;
@@ -601,7 +604,7 @@ static void enter(struct talk *k, struct wgw_quota *q)
 	wgw_timer_cancel(s->t->loop, &k->timer);
 	/* the socket's opening message may have been sent before this, on another connection */
 	if (k->op.cookie && !talk_sock(k))
-		wgw_op_poke(s);
+		poke(s);
 	if (k->op.cookie && k->op.kind == WGW_KIND_TCP && !talk_sock(k))
 		wgw_accepted_poke(s);
 	perform(k);
@@ -720,7 +723,7 @@ static void talk_due(struct wgw_timer *timer)
 	talk_end(wgw_container(timer, struct talk, timer), false);
 }
 
-void wgw_op_poke(struct wgw_sockets *s)
+static void poke(struct wgw_sockets *s)
 {
 	struct wgw_link *l = s->ops.next;
 

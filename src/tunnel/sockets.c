@@ -34,6 +34,9 @@ enum {
 	SEQUENCED = 2, /* the first of those acceptors; those before it are streams */
 };
 
+/* Accepts all that waits. Called between pieces of long work, too. */
+static void accept_waiting(struct wgw_sockets *s);
+
 /* ---- jobs ---- */
 
 void wgw_job_queue(struct wgw_sockets *s, struct wgw_job *j)
@@ -66,7 +69,7 @@ static bool run_queue(struct wgw_sockets *s, bool accept_between)
 		j->queued = false;
 		j->run(j);
 		if (++n % JOBS_PER_ACCEPT == 0 && accept_between)
-			wgw_sockets_accept(s);
+			accept_waiting(s);
 	}
 	return s->n_jobs > 0;
 }
@@ -286,7 +289,7 @@ static void accept_resume(struct wgw_timer *timer)
 
 	s->accept_paused = false;
 	take_spare(s);
-	wgw_sockets_accept(s);
+	accept_waiting(s);
 }
 
 static void accept_one(struct wgw_sockets *s, const struct wgw_acceptor *a, int fd)
@@ -389,7 +392,7 @@ static void acceptor_ready(struct wgw_watch *w, uint32_t events)
 	accept_all(wgw_container(w, struct wgw_acceptor, watch));
 }
 
-void wgw_sockets_accept(struct wgw_sockets *s)
+static void accept_waiting(struct wgw_sockets *s)
 {
 	/* the sequenced ones first: for those there is the spare */
 	for (size_t i = 4; i-- > 0;) {

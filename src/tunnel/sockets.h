@@ -220,8 +220,6 @@ int wgw_fd_identity(int fd, uint64_t *cookie, uint64_t *inode);
 /* Whether there are no descriptors but the spare ones, which nothing may keep. @q's session is told
  * why it gets none. */
 bool wgw_sockets_starved(const struct wgw_sockets *s, struct wgw_quota *q);
-/* Accepts all that waits. Called between pieces of long work too. */
-void wgw_sockets_accept(struct wgw_sockets *s);
 
 /* ---- keep.c: addresses and options of sockets, by cookie ---- */
 
@@ -542,8 +540,6 @@ void wgw_udp_flush(void);
 /* ---- op.c ---- */
 
 void wgw_op_accepted(struct wgw_sockets *s, int fd, uint32_t uid);
-/* Looks at all connections that wait for their first message. */
-void wgw_op_poke(struct wgw_sockets *s);
 
 /* ---- resolver.c ---- */
 
