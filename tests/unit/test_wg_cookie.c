@@ -223,6 +223,34 @@ START_TEST(under_load_a_cookie_is_needed_and_helps)
 }
 END_TEST
 
+static bool keep_initiation(struct sim *sim, struct sim_node *from, struct sim_datagram *d)
+{
+	if (from == &sim->nodes[0] && d->bytes[0] == WG_MESSAGE_INITIATION)
+		sim_keep(sim, d);
+	return true;
+}
+
+/* The network had doubled the initiation: one copy was answered, the other met load. */
+START_TEST(cookie_reply_counts_also_when_its_handshake_has_become_a_session)
+{
+	struct wg_peer *p0;
+	struct sim *sim = sim_new_pair(&p0, NULL);
+	struct sim_node *a = &sim->nodes[0], *b = &sim->nodes[1];
+	struct wg_message_cookie reply;
+
+	sim->filter = keep_initiation;
+	sim_send(sim, 0, 1);
+	sim_advance(sim, 0);
+	ck_assert_uint_eq(b->delivered, 1);
+	ck_assert_ptr_nonnull(sim->kept);
+	wg_cookie_create_reply(b->dev, &reply, sim->kept->bytes, sim->kept->len,
+			       sim->kept->bytes + 4, &a->address);
+	wg_device_receive(a->dev, &b->address, (uint8_t *)&reply, sizeof(reply), sizeof(reply), 0);
+	ck_assert(p0->cookie.has_cookie);
+	sim_free(sim);
+}
+END_TEST
+
 START_TEST(load_lasts_a_second)
 {
 	struct sim *sim = sim_new_pair(NULL, NULL);
@@ -608,6 +636,7 @@ static Suite *suite(void)
 	tcase_add_test(t, cookie_secret_changes_every_120_s);
 	tcase_add_test(t, without_load_no_cookies);
 	tcase_add_test(t, under_load_a_cookie_is_needed_and_helps);
+	tcase_add_test(t, cookie_reply_counts_also_when_its_handshake_has_become_a_session);
 	tcase_add_test(t, load_lasts_a_second);
 	tcase_add_test(t, a_cookie_does_not_lift_the_rate_limit);
 	tcase_add_test(t, flood_neither_stops_data_nor_grows);
