@@ -147,6 +147,17 @@ def _(w):
                 assert not unknown, (page, line, unknown)
 
 
+@tap.test("the manual knows every key of a file")
+def _(w):
+    # those that AMNEZIA and WINDOWS make are told of together
+    keys = set(re.findall(r'(?m)^\t(?:\{|NOTE\()"(\w+)"', read(os.path.join(t.ROOT, "src/config/keys.c"))))
+    assert {"AllowedIPs", "Table", "Reserved"} <= keys, keys
+    text = read(os.path.join(t.ROOT, "cmd/wgwrap.conf.5"))
+    keys = {k for k in keys if not k.startswith("Socks5Proxy")} | {"Socks5Proxy"}
+    missing = {k for k in keys if not re.search(rf"(?m)^\.It .*\b{k}\b", text)}
+    assert not missing, missing
+
+
 @tap.test("bash completes running tunnels")
 def _(w):
     w.ok("up", w.server)
