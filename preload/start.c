@@ -77,6 +77,29 @@ static void keep(char *kept, size_t size, const char *name, const char *value)
 	memcpy(kept + name_len + 1, value, value_len + 1);
 }
 
+static bool page_is_ours(void)
+{
+	return true;
+}
+
+static bool page_is_taken(void)
+{
+	return false;
+}
+
+/*
+ * Takes the page while the loader relocates. Constructors are too late: the first of them that
+ * allocates may find an allocator, the program's own, that reserves all addresses below 4 GB
+ * (Chromium's does). Of our code only the resolver of an IFUNC runs before all of them; libc may
+ * not be relocated yet, so it makes nothing but bare system calls.
+ */
+__attribute__((used)) static bool (*take_page(void))(void)
+{
+	return wgw_raw_use_page() ? page_is_ours : page_is_taken;
+}
+
+static bool have_page(void) __attribute__((ifunc("take_page")));
+
 /* Whether this program is outside of the tunnel. When that cannot be told it is not. */
 static bool is_outside(const char *apps)
 {
@@ -101,7 +124,7 @@ __attribute__((constructor)) static void start(void)
 	if (session && wgw_repr_session_parse(&pre_session, session)) {
 		keep(kept_session, sizeof(kept_session), WGW_SESSION_ENV, session);
 		have_session = true;
-		if (wgw_raw_use_page())
+		if (have_page())
 			pre_go_direct();
 	}
 	apps = getenv(WGW_APPS_ENV);

@@ -2,8 +2,6 @@
 /* raw.c - the system call instruction, per architecture, and what needs more than one line */
 #include "src/repr/raw.h"
 
-#include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -59,11 +57,13 @@ long (*wgw_raw_call)(long nr, long a, long b, long c, long d, long e, long f) = 
 
 bool wgw_raw_use_page(void)
 {
-	const long page = (long)getauxval(AT_PAGESZ);
+	const long page = WGW_RAW_PAGE_BYTES;
+	union {
+		long address;
+		long (*call)(long nr, long a, long b, long c, long d, long e, long f);
+	} moved;
 	long rc;
 
-	if (page > WGW_RAW_PAGE_BYTES)
-		return false;
 	/* what is there already must not be replaced, so the place is taken first */
 	rc = wgw_raw_call(SYS_mmap, WGW_RAW_PAGE_ADDRESS, page, PROT_NONE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
@@ -76,7 +76,8 @@ bool wgw_raw_use_page(void)
 		wgw_raw_call(SYS_munmap, WGW_RAW_PAGE_ADDRESS, page, 0, 0, 0, 0);
 		return false;
 	}
-	memcpy(&wgw_raw_call, &rc, sizeof(rc));
+	moved.address = rc;
+	wgw_raw_call = moved.call;
 	return true;
 }
 

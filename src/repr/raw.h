@@ -29,8 +29,10 @@ enum { WGW_RAW_PAGE_BYTES = 65536 }; /* the largest page there */
 enum { WGW_RAW_PAGE_BYTES = 4096 };
 #endif
 
-/* Moves the system call instruction to that page. Whatever is there already stays, and
- * calls come from where they came from: they are then merely reported. Returns whether it moved. */
+/* Moves the system call instruction to that page. Whatever is there already stays, and calls come
+ * from where they came from. They are then reported, and the supervisor takes them for the
+ * program's: names and TCP work, datagrams do not. Returns whether it moved. Calls nothing but the
+ * kernel, so that it can run before the caller's libraries are relocated. */
 bool wgw_raw_use_page(void);
 
 /* The instruction where it is in the file: calls from there are reported. As wgw_raw_call. */

@@ -168,6 +168,14 @@ def start_burst(w, host, port, count, how):
     return child
 
 
+@test("a program that has reserved all addresses below 4 GB before any constructor ran")
+def _(w):
+    servers.behaviour(w)
+    for host in HOSTS:
+        out = same(w, "reserved", host, "4000", "9")
+        assert out == "sendto: 11 \nrecvfrom: 11, the sender as asked\nrecv: 9\nconnect: ECONNREFUSED\n", out
+
+
 @test("5,000 connects while the tunnel process is stopped for 200 ms: all succeed")
 def _(w):
     servers.behaviour(w)
