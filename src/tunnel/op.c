@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "src/repr/cmsg.h"
@@ -445,10 +446,23 @@ static int do_route(struct talk *k)
 	return 0;
 }
 
+/* Whether a program may have us connect to @path. O_PATH asks for no right to the file, and ours to it
+ * may be more than those of a program that has changed its uid: such a one names sockets of its own. */
+static bool may_name(const struct talk *k, int path)
+{
+	struct stat st;
+
+	return k->uid == k->sockets->own_uid || (fstat(path, &st) == 0 && st.st_uid == k->uid);
+}
+
 static void do_listen(struct talk *k)
 {
 	int path = k->path, err;
 
+	if (path >= 0 && !may_name(k, path)) {
+		reply(k, EACCES);
+		return;
+	}
 	k->path = -1;
 	err = k->lost_path ? -ENFILE : wgw_listen_op(k->sockets, k->quota, &k->op, path);
 	if (err || path >= 0) {

@@ -61,6 +61,42 @@ START_TEST(inbound_connection_has_the_peers_address)
 }
 END_TEST
 
+/* A descriptor of a file that is somebody else's than ours. */
+static int path_of_another_user(void)
+{
+	char name[] = "/tmp/wgwrap-test-XXXXXX";
+	int fd, path;
+
+	if (geteuid() != 0)
+		return open("/", O_PATH | O_CLOEXEC);
+	fd = mkstemp(name);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fchown(fd, 65534, 65534), 0);
+	path = open(name, O_PATH | O_CLOEXEC);
+	unlink(name);
+	close(fd);
+	return path;
+}
+
+/* Who has changed its uid could else have a tunnel process of root's connect to root's sockets. */
+START_TEST(program_of_another_user_names_listeners_of_its_own_only)
+{
+	struct wgw_op op;
+	int fd = app_stream(), path = path_of_another_user();
+
+	ck_assert_int_ge(path, 0);
+	fake_start();
+	fake_tunnel.sockets->own_uid = getuid() + 1;
+	op = (struct wgw_op){.code = WGW_OP_LISTEN, .cookie = app_cookie(fd)};
+	memcpy(op.u.listen.addr.ip, any4.ip, 16);
+	ck_assert_int_eq(app_op(&op, path), EACCES);
+	ck_assert(!fake_listener.used);
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	ck_assert(fake_listener.used);
+	close(path);
+}
+END_TEST
+
 START_TEST(next_tunnel_process_takes_the_listener_over)
 {
 	struct wgw_op op;
@@ -696,6 +732,7 @@ static Suite *suite(void)
 
 	tcase_set_timeout(t, 180);
 	tcase_add_test(t, inbound_connection_has_the_peers_address);
+	tcase_add_test(t, program_of_another_user_names_listeners_of_its_own_only);
 	tcase_add_test(t, next_tunnel_process_takes_the_listener_over);
 	tcase_add_test(t, reset_before_the_first_write_is_seen_after_a_hooked_accept);
 	tcase_add_loop_test(t, reset_before_accept_is_seen_after_it, 0, 3);
