@@ -76,7 +76,7 @@ static int rank(const uint8_t ip[16])
 	struct stack_addr addr = {0};
 
 	memcpy(addr.ip, ip, 16);
-	if (wgw_repr_may_send(&pre_session, -1, 0, &addr, any) < 0)
+	if (wgw_repr_may_send(&pre_session, -1, 0, &addr, any, NULL) < 0)
 		return 0;
 	return stack_addr_is_v4(&addr) ? 1 : 2;
 }

@@ -2,7 +2,7 @@
 /*
  * egress.c - packets on their way out
  *
- * Builds IP headers, fragments datagrams that are larger than the MTU and loops packets that are
+ * Builds IP headers, fragments datagrams that are larger than the path's MTU and loops packets that are
  * for one of our own addresses. TCP never needs fragments: its segments follow the MTU.
  *
  * Looped packets wait in a queue, because whoever sends is in the middle of something; the queue
@@ -179,13 +179,14 @@ enum { EGRESS_PIECES_MAX = 64 };
 
 int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
 		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
-		    int n, uint8_t ttl, uint8_t tos, bool dont_fragment)
+		    int n, uint8_t ttl, uint8_t tos, uint8_t fragments)
 {
 	bool v4 = stack_addr_is_v4(to);
 	size_t ip_len = v4 ? IP4_HEADER_BYTES : IP6_HEADER_BYTES;
 	struct iovec all[EGRESS_PIECES_MAX + 1], out[EGRESS_PIECES_MAX + 2];
 	const struct iovec *at = all;
 	size_t len = head_len, offset = 0, in_piece = 0, most;
+	size_t mtu = fragments & FLOW_INTERFACE_MTU ? s->mtu : paths_mtu(s, to);
 	uint32_t id = 0;
 	int i, err = 0;
 
@@ -197,18 +198,20 @@ int egress_datagram(struct stack *s, const struct stack_addr *from, const struct
 		all[i + 1] = iov[i];
 		len += iov[i].iov_len;
 	}
-	if (v4 || ip_len + len > s->mtu)
+	if (ip_len + len > mtu && (fragments & FLOW_WHOLE))
+		return -EMSGSIZE;
+	if (v4 || ip_len + len > mtu)
 		id = next_id(s, from, to, proto);
-	if (ip_len + len <= s->mtu) {
+	if (ip_len + len <= mtu) {
 		uint8_t header[IP6_HEADER_BYTES];
 
 		out[0].iov_base = header;
 		out[0].iov_len = egress_header(header, from, to, proto, len, ttl, tos, (uint16_t)id,
-					       dont_fragment ? IP4_DONT_FRAGMENT : 0);
+					       fragments & FLOW_DF ? IP4_DONT_FRAGMENT : 0);
 		memcpy(out + 1, all, sizeof(*all) * (size_t)(n + 1));
 		return egress_packet(s, to, out, n + 2, ip_len + len);
 	}
-	most = (s->mtu - ip_len - (v4 ? 0 : IP6_FRAGMENT_BYTES)) & ~(size_t)7;
+	most = (mtu - ip_len - (v4 ? 0 : IP6_FRAGMENT_BYTES)) & ~(size_t)7;
 	while (offset < len && err == 0) {
 		size_t part = len - offset < most ? len - offset : most;
 		int pieces = slice(&at, &in_piece, part, out + 1);

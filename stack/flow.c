@@ -294,6 +294,7 @@ void flow_opened(struct flow *f)
 	f->soft_err = 0;
 	if (f->syn_ns != 0 && !f->syn_again)
 		recovery_rtt(&f->tx, f->stack->now_ns - f->syn_ns, f->stack->now_ns);
+	f->path_mtu = paths_mtu(f->stack, &f->remote);
 	sender_start(f);
 	window_open(f);
 }
@@ -383,6 +384,7 @@ void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu)
 	if (f->state != FLOW_OPEN || mss >= pcb->mss ||
 	    !TCP_SEQ_BETWEEN(seq, pcb->lastack, pcb->snd_nxt))
 		return;
+	paths_learn(f->stack, &f->remote, mtu);
 	demux_enter(f);
 	f->path_mtu = (uint16_t)mtu;
 	pcb->mss = (u16_t)mss;

@@ -86,7 +86,7 @@ static struct meaning error6(uint8_t type, uint8_t code)
 }
 
 static int send_icmp(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
-		     uint8_t *icmp, size_t len, uint8_t ttl, uint8_t tos, bool dont_fragment)
+		     uint8_t *icmp, size_t len, uint8_t ttl, uint8_t tos, uint8_t fragments)
 {
 	bool v6 = !stack_addr_is_v4(to);
 	uint8_t proto = v6 ? PROTO_ICMPV6 : PROTO_ICMP;
@@ -96,7 +96,7 @@ static int send_icmp(struct stack *s, const struct stack_addr *from, const struc
 	put16(icmp + 2, 0);
 	check = (uint16_t)~checksum_fold(checksum_add(sum, icmp, len));
 	memcpy(icmp + 2, &check, 2);
-	return egress_datagram(s, from, to, proto, icmp, len, NULL, 0, ttl, tos, dont_fragment);
+	return egress_datagram(s, from, to, proto, icmp, len, NULL, 0, ttl, tos, fragments);
 }
 
 /* A token bucket, in nanoseconds of credit. */
@@ -128,7 +128,7 @@ void icmp_port_unreachable(struct stack *s, const struct ip_packet *p)
 	icmp[0] = p->v6 ? ICMP6_UNREACHABLE : ICMP4_UNREACHABLE;
 	icmp[1] = p->v6 ? ICMP6_PORT_UNREACHABLE : ICMP4_PORT_UNREACHABLE;
 	memcpy(icmp + ICMP_HEADER_BYTES, p->start, quoted);
-	send_icmp(s, &p->to, &p->from, icmp, ICMP_HEADER_BYTES + quoted, TTL_DEFAULT, tos, false);
+	send_icmp(s, &p->to, &p->from, icmp, ICMP_HEADER_BYTES + quoted, TTL_DEFAULT, tos, 0);
 }
 
 static void answer_echo(struct stack *s, const struct ip_packet *p)
@@ -139,7 +139,7 @@ static void answer_echo(struct stack *s, const struct ip_packet *p)
 		return;
 	memcpy(icmp, p->payload, p->payload_len);
 	icmp[0] = p->v6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY;
-	send_icmp(s, &p->to, &p->from, icmp, p->payload_len, TTL_DEFAULT, p->tos, false);
+	send_icmp(s, &p->to, &p->from, icmp, p->payload_len, TTL_DEFAULT, p->tos, 0);
 	free(icmp);
 }
 
@@ -210,7 +210,12 @@ static void ping_error(struct stack *s, const struct ip_packet *quoted, struct s
 {
 	struct flow_ping *g = find_ping(s, quoted->v6, get16(quoted->payload + 4));
 
-	if (!g || quoted->payload[0] != (quoted->v6 ? ICMP6_ECHO : ICMP4_ECHO) || !g->ops->error)
+	if (!g || quoted->payload[0] != (quoted->v6 ? ICMP6_ECHO : ICMP4_ECHO))
+		return;
+	if (e->err == EMSGSIZE && !(g->fragments & FLOW_MTU_UNHEARD) &&
+	    paths_noted(g->stack, &quoted->to, g->id))
+		paths_learn(g->stack, &quoted->to, e->info);
+	if (!g->ops->error)
 		return;
 	e->quoted = quoted->payload;
 	e->len = quoted->payload_len;
@@ -326,16 +331,16 @@ uint16_t flow_ping_id(const struct flow_ping *g)
 	return g->id;
 }
 
-void flow_ping_dont_fragment(struct flow_ping *g, bool on)
+void flow_ping_fragments(struct flow_ping *g, uint8_t how)
 {
-	g->dont_fragment = on;
+	g->fragments = how;
 }
 
 int flow_ping_send(struct flow_ping *g, const struct stack_addr *to, const uint8_t *icmp,
 		   size_t len, uint8_t ttl, uint8_t tos)
 {
 	struct stack *s = g->stack;
-	struct stack_addr from;
+	struct stack_addr from, target = *to;
 	uint8_t *copy;
 	int err;
 
@@ -352,7 +357,9 @@ int flow_ping_send(struct flow_ping *g, const struct stack_addr *to, const uint8
 		return -ENOBUFS;
 	memcpy(copy, icmp, len);
 	put16(copy + 4, g->id);
-	err = send_icmp(s, &from, to, copy, len, ttl ? ttl : TTL_DEFAULT, tos, g->dont_fragment);
+	target.port = 0;
+	paths_note(s, &target, g->id, len);
+	err = send_icmp(s, &from, to, copy, len, ttl ? ttl : TTL_DEFAULT, tos, g->fragments);
 	free(copy);
 	return err;
 }

@@ -114,7 +114,7 @@ enum flow_event {
  *		round trip
  * @rx_total, @rx_segs, @tx_segs: Bytes received in order, packets in and out (flow_info)
  * @syn_line:	Where its SYN waits, or NULL; @syn_turn: it leaves now (syns.c)
- * @path_mtu:	What ICMP has said it is; 0: nothing
+ * @path_mtu:	Of the path, as known when the connection opened or said by ICMP since; 0 before
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
  * @orphaned:	Tick at which the owner's program had gone; 0: it is there
@@ -195,7 +195,8 @@ struct flow_udp {
 	struct stack *stack;
 	struct flow_udp *next; /* of the same port bucket */
 	struct stack_addr local, remote;
-	bool v6only, reuse, connected, dont_fragment;
+	bool v6only, reuse, connected;
+	uint8_t fragments4, fragments6; /* FLOW_* of flow_udp_fragments */
 	const struct flow_udp_ops *ops;
 	void *arg;
 };
@@ -203,7 +204,8 @@ struct flow_udp {
 struct flow_ping {
 	struct stack *stack;
 	struct flow_ping *next;
-	bool v6, dont_fragment;
+	bool v6;
+	uint8_t fragments;
 	uint16_t id;
 	const struct flow_ping_ops *ops;
 	void *arg;
@@ -216,6 +218,13 @@ struct looped {
 	struct looped *next;
 	size_t len;
 	uint8_t data[];
+};
+
+/** struct path - to @ip, packets of @mtu bytes at most, until @until_ns (paths.c) */
+struct path {
+	uint8_t ip[16];
+	uint64_t until_ns;
+	uint16_t mtu;
 };
 
 /**
@@ -271,6 +280,9 @@ struct stack {
 	size_t loop_len;
 	uint32_t id_salt, ids[DATAGRAM_IDS]; /* egress.c */
 	uint64_t icmp_tokens_ns;
+	struct path paths[PATH_SETS][PATH_WAYS];
+	uint64_t paths_until; /* when the last one ends; 0: there is none */
+	uint32_t paths_sent[PATH_NOTES];
 
 	const struct flow *last_writer; /* only compared: it may be gone */
 	struct written *lent, *spare;	/* written.c: for whoever writes next, for later */
@@ -335,14 +347,25 @@ int egress_packet(struct stack *s, const struct stack_addr *to, const struct iov
  * as egress_packet does. Nothing else may be sent in between. */
 uint8_t *egress_room(struct stack *s, const struct stack_addr *to, size_t len);
 int egress_written(struct stack *s, const struct stack_addr *to, uint8_t *packet, size_t len);
-/* A datagram: transport header @head, then @iov; fragmented if larger than the MTU. What is not may
- * be so by IPv4's routers, unless @dont_fragment says otherwise. */
+/* A datagram: transport header @head, then @iov; @fragments (FLOW_*): what becomes of it if it is
+ * larger than the MTU. Returns 0 or -errno. */
 int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
 		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
-		    int n, uint8_t ttl, uint8_t tos, bool dont_fragment);
+		    int n, uint8_t ttl, uint8_t tos, uint8_t fragments);
 /* Delivers what was sent to ourselves. */
 void egress_loop_run(struct stack *s);
 void egress_loop_free(struct stack *s);
+
+/* paths.c */
+/* The MTU towards @to in bytes: the tunnel's, or what a path was found to take. */
+uint16_t paths_mtu(struct stack *s, const struct stack_addr *to);
+/* ICMP says that @to can be reached by packets of @mtu bytes at most; that it may say so has been
+ * checked. */
+void paths_learn(struct stack *s, const struct stack_addr *to, uint32_t mtu);
+/* A packet with @len bytes behind its IP header goes from our @port (or identifier) to @to; and
+ * whether one has that could have been too large. */
+void paths_note(struct stack *s, const struct stack_addr *to, uint16_t port, size_t len);
+bool paths_noted(struct stack *s, const struct stack_addr *to, uint16_t port);
 
 /* acks.c */
 /* A TCP segment of the current connection, @len bytes in @n pieces: all headers, of which IP's is

@@ -74,6 +74,12 @@ enum {
 	/* No ICMP makes segments smaller than these: Linux's min_pmtu, RFC 8200 5 */
 	PATH_MTU4_MIN_BYTES = 552,
 	IP6_MTU_MIN_BYTES = 1280,
+
+	/* Paths that take less than the tunnel, and datagrams that could tell of one (paths.c) */
+	PATH_SETS = 64,
+	PATH_WAYS = 4,
+	PATH_NOTES = 1024,
+	PATH_MTU_LIFE_S = 600, /* RFC 1191 6.3, RFC 8201 5.3; Linux: mtu_expires */
 };
 
 /* Least and first retransmission timeout, Linux's values; ticks of 10 ms */

@@ -77,9 +77,13 @@ static void addr_from(const ip_addr_t *from, uint16_t port, struct stack_addr *t
 	to->port = port;
 }
 
+/* lwIP sizes segments by the interface's MTU when it has asked here: RFC 1191 6.4 */
 struct netif *ip4_route(const ip4_addr_t *to)
 {
-	(void)to;
+	struct stack_addr addr = {0};
+
+	stack_ip_set_v4(addr.ip, &to->addr);
+	interface.mtu = paths_mtu(stack_the, &addr);
 	return &interface;
 }
 
@@ -105,8 +109,11 @@ const ip_addr_t *ip6_select_source_address(struct netif *netif, const ip6_addr_t
 
 u16_t nd6_get_destination_mtu(const ip6_addr_t *to, struct netif *netif)
 {
-	(void)to;
-	return netif->mtu;
+	struct stack_addr addr = {0};
+
+	(void)netif;
+	memcpy(addr.ip, to->addr, sizeof(addr.ip));
+	return paths_mtu(stack_the, &addr);
 }
 
 u8_t ip4_addr_isbroadcast_u32(u32_t addr, const struct netif *netif)

@@ -175,6 +175,11 @@ bool stack_is_local(const struct stack *s, const struct stack_addr *a)
 	return false;
 }
 
+uint16_t stack_path_mtu(struct stack *s, const struct stack_addr *to)
+{
+	return paths_mtu(s, to);
+}
+
 void stack_trim(struct stack *s)
 {
 	stack_clock(s);

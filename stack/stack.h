@@ -89,6 +89,9 @@ bool stack_is_local(const struct stack *stack, const struct stack_addr *a);
 /* Whether a TCP connection has the local @port, in any state up to the end of TIME_WAIT. */
 bool stack_port_has_flows(const struct stack *stack, uint16_t port);
 
+/* The largest packet to @to, in bytes: the MTU, or what ICMP said of the path in the last ten minutes. */
+uint16_t stack_path_mtu(struct stack *stack, const struct stack_addr *to);
+
 /* Gives back memory that is only kept to be faster next time. */
 void stack_trim(struct stack *stack);
 /* The path to remote ends that @via says true of works again after it did not: connections that
@@ -275,10 +278,16 @@ void flow_udp_free(struct flow_udp *u);
 void flow_udp_local(const struct flow_udp *u, struct stack_addr *local);
 /* Only datagrams from @remote are received from now on; NULL: from anybody. */
 void flow_udp_connect(struct flow_udp *u, const struct stack_addr *remote);
-/* Whether routers may not make fragments of what is sent over IPv4 from now on (RFC 791: DF). At
- * first they may. */
-void flow_udp_dont_fragment(struct flow_udp *u, bool on);
-/* Returns 0 or -EMSGSIZE, -ENETUNREACH, -ENOBUFS. Larger than the MTU: sent in fragments. */
+/* What becomes of datagrams that are larger than a path's MTU, by family. 0, as at first: we make
+ * fragments for what is known of the path, and IPv4's routers may, too. */
+enum {
+	FLOW_DF = 1 << 0,	     /* IPv4's routers may not (RFC 791) */
+	FLOW_WHOLE = 1 << 1,	     /* we do not: -EMSGSIZE */
+	FLOW_INTERFACE_MTU = 1 << 2, /* the MTU is the tunnel's, whatever the path's is */
+	FLOW_MTU_UNHEARD = 1 << 3,   /* what ICMP says of them is not remembered */
+};
+void flow_udp_fragments(struct flow_udp *u, uint8_t v4, uint8_t v6);
+/* Returns 0 or -EMSGSIZE, -ENETUNREACH, -ENOBUFS. */
 int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct iovec *iov, int n,
 		  uint8_t ttl, uint8_t tos);
 
@@ -299,8 +308,8 @@ struct flow_ping *flow_ping_new(struct stack *stack, bool v6, uint16_t id,
 				const struct flow_ping_ops *ops, void *arg);
 void flow_ping_free(struct flow_ping *p);
 uint16_t flow_ping_id(const struct flow_ping *p);
-/* As flow_udp_dont_fragment */
-void flow_ping_dont_fragment(struct flow_ping *p, bool on);
+/* As flow_udp_fragments */
+void flow_ping_fragments(struct flow_ping *p, uint8_t how);
 /* @icmp: an echo request, header included; identifier and checksum are filled in. Returns 0 or
  * -EINVAL (not an echo request), -ENETUNREACH, -EMSGSIZE, -ENOBUFS. */
 int flow_ping_send(struct flow_ping *p, const struct stack_addr *to, const uint8_t *icmp,

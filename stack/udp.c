@@ -62,13 +62,23 @@ void udp_input(struct stack *s, const struct ip_packet *p)
 		u->ops->received(u, u->arg, &iov, 1, iov.iov_len, &from, &to, p->ttl, p->tos);
 }
 
+static uint8_t fragments_of(const struct flow_udp *u, const struct stack_addr *to)
+{
+	return stack_addr_is_v4(to) ? u->fragments4 : u->fragments6;
+}
+
 /* Tells the socket that sent from @local to @remote. */
 void udp_icmp_error(struct stack *s, const struct stack_addr *local,
 		    const struct stack_addr *remote, const struct stack_error *error)
 {
 	struct flow_udp *u = find(s, local, remote);
 
-	if (u && u->ops->error)
+	if (!u)
+		return;
+	if (error->err == EMSGSIZE && !(fragments_of(u, remote) & FLOW_MTU_UNHEARD) &&
+	    (u->connected || paths_noted(s, remote, local->port)))
+		paths_learn(s, remote, error->info);
+	if (u->ops->error)
 		u->ops->error(u, u->arg, remote, error);
 }
 
@@ -148,9 +158,10 @@ void flow_udp_connect(struct flow_udp *u, const struct stack_addr *remote)
 		u->remote = *remote;
 }
 
-void flow_udp_dont_fragment(struct flow_udp *u, bool on)
+void flow_udp_fragments(struct flow_udp *u, uint8_t v4, uint8_t v6)
 {
-	u->dont_fragment = on;
+	u->fragments4 = v4;
+	u->fragments6 = v6;
 }
 
 /* Sum of pieces of any length: after an odd number of bytes the next sum is swapped. */
@@ -200,6 +211,8 @@ int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct 
 	if (check == 0) /* 0 means none (RFC 768) */
 		check = 0xffff;
 	memcpy(header + 6, &check, 2);
+	if (!u->connected)
+		paths_note(s, to, u->local.port, len);
 	return egress_datagram(s, &from, to, PROTO_UDP, header, sizeof(header), iov, n,
-			       ttl ? ttl : TTL_DEFAULT, tos, u->dont_fragment);
+			       ttl ? ttl : TTL_DEFAULT, tos, fragments_of(u, to));
 }

@@ -221,6 +221,14 @@ static bool looks_headed(const struct wgw_repr_session *s, const struct iovec *i
 				   wgw_scatter_peek(iov, n, first, sizeof(first)));
 }
 
+/* What the socket goes by. */
+static size_t mtu_of(uint64_t tag, const struct stack_addr *to, const struct wgw_repr_mtus *mtus)
+{
+	const uint64_t probes = stack_addr_is_v4(to) ? WGW_TAG_PROBE4 : WGW_TAG_PROBE6;
+
+	return tag & probes ? mtus->tunnel : mtus->path;
+}
+
 /* Whether it leaves as several datagrams. */
 static bool is_split(const struct wgw_dgram *head)
 {
@@ -251,9 +259,10 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 {
 	bool fits = total <= UNFRAGMENTED_BYTES || !(tag & (WGW_TAG_DONTFRAG4 | WGW_TAG_DONTFRAG6));
 	struct stack_addr to, peer;
-	bool plain, ancillary, bare = false;
+	struct wgw_repr_mtus mtus;
+	bool plain, ancillary, measured, bare = false;
 	int given = read_destination(tag, msg, &to);
-	int rc, mtu;
+	int rc;
 
 	if (given < 0)
 		return given;
@@ -275,12 +284,17 @@ static int prepare_header(const struct wgw_repr_session *s, int fd, uint64_t tag
 		if (bare && fits)
 			return FORM_BARE;
 	}
-	mtu = wgw_repr_may_send(s, fd, tag, &to, head->local_ip);
-	rc = mtu > 0 ? check_size(tag, &to, head, total, (size_t)mtu) : mtu;
-	if (rc == -EMSGSIZE && mtu > 0 && !is_split(head)) {
+	measured = !fits || is_split(head);
+	rc = wgw_repr_may_send(s, fd, tag, &to, head->local_ip, measured ? &mtus : NULL);
+	if (rc < 0)
+		return rc;
+	rc = measured ? check_size(tag, &to, head, total, mtu_of(tag, &to, &mtus)) : 0;
+	if (rc == -EMSGSIZE && !is_split(head)) {
+		size_t mtu = mtu_of(tag, &to, &mtus);
+
 		if (stack_addr_is_v4(&to)) /* __ip_append_data() names the peer's port */
 			to.port = tag & WGW_TAG_CONNECTED ? peer.port : 0;
-		wgw_repr_too_large(s, fd, tag, &to, (size_t)mtu);
+		wgw_repr_too_large(s, fd, tag, &to, mtu);
 	}
 	if (rc < 0)
 		return rc;

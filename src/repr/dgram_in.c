@@ -183,6 +183,8 @@ static int error_of(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		err = wgw_repr_so_error(s, fd, tag);
 	else if (tag & WGW_TAG_CONNECTED || in->head.err == ENOBUFS) /* it has no room for us */
 		err = (int)in->head.err;
+	if (err == EMSGSIZE)
+		wgw_repr_mtus_forget();
 	return err ? -err : DROPPED;
 }
 

@@ -126,6 +126,8 @@ static ssize_t ask(const struct wgw_repr_session *s, int fd, uint64_t tag, struc
 	if (n < 0 || op.err || op.u.option.len != sizeof(*e))
 		return n == -EMFILE ? n : -EAGAIN;
 	memcpy(e, op.u.option.value, sizeof(*e));
+	if (e->head.err == EMSGSIZE && e->origin != SO_EE_ORIGIN_LOCAL)
+		wgw_repr_mtus_forget();
 	return n < WGW_QUOTED_MAX_BYTES ? n : WGW_QUOTED_MAX_BYTES;
 }
 

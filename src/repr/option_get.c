@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "src/repr/option_table.h"
+#include "src/repr/peer_cache.h"
 #include "src/repr/raw.h"
 
 enum {
@@ -75,7 +76,7 @@ int wgw_repr_option_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	return get_bytes(s, fd, tag, option->level, option->name, value, sizeof(*value));
 }
 
-/* The tunnel's, which every path has. */
+/* The tunnel's. */
 static int interface_mtu(const struct wgw_repr_session *s)
 {
 	struct wgw_op op;
@@ -84,18 +85,6 @@ static int interface_mtu(const struct wgw_repr_session *s)
 	wgw_repr_op_init(s, &op, WGW_OP_IFADDRS, -1, 0);
 	rc = wgw_repr_op_call(s, &op, -1);
 	return rc < 0 ? rc : (int)op.u.resolved.ttl;
-}
-
-static int get_mtu(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, void *value,
-		   socklen_t *len)
-{
-	struct wgw_label label;
-	bool connected = wgw_tag_kind(tag) == WGW_KIND_TCP
-				 ? wgw_repr_tcp_state(s, fd, tag, &label) == WGW_REPR_CONNECTED
-				 : (tag & WGW_TAG_CONNECTED) != 0;
-	int mtu = connected ? interface_mtu(s) : -ENOTCONN;
-
-	return mtu < 0 ? mtu : put_int(level, mtu, value, len);
 }
 
 /* What fits into a segment to the peer in @label. */
@@ -186,6 +175,40 @@ static int connected_segment(const struct wgw_repr_session *s, int fd, uint64_t 
 	if (rc == 0 && info.tcpi_snd_mss)
 		return (int)info.tcpi_snd_mss;
 	return max_segment(label, interface_mtu(s));
+}
+
+static int connected_mtu(const struct wgw_repr_session *s, int fd, uint64_t tag)
+{
+	static const uint8_t any[16];
+	struct wgw_repr_mtus mtus;
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+	struct wgw_label label;
+	struct stack_addr peer;
+	int rc;
+
+	if (wgw_tag_kind(tag) == WGW_KIND_TCP) {
+		if (wgw_repr_tcp_state(s, fd, tag, &label) != WGW_REPR_CONNECTED)
+			return -ENOTCONN;
+		rc = get_tcp_info(s, fd, tag, &info, &len);
+		return rc < 0 ? rc : (int)info.tcpi_pmtu;
+	}
+	if (!(tag & WGW_TAG_CONNECTED))
+		return -ENOTCONN;
+	rc = wgw_repr_peer(s, fd, tag, &peer);
+	if (rc < 0)
+		return rc;
+	wgw_repr_mtus_forget();
+	rc = wgw_repr_may_send(s, fd, tag, &peer, any, &mtus);
+	return rc == 0 && mtus.path != UINT16_MAX ? mtus.path : interface_mtu(s);
+}
+
+static int get_mtu(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, void *value,
+		   socklen_t *len)
+{
+	int mtu = connected_mtu(s, fd, tag);
+
+	return mtu < 0 ? mtu : put_int(level, mtu, value, len);
 }
 
 static int get_max_segment(const struct wgw_repr_session *s, int fd, uint64_t tag, void *value,

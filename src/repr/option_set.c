@@ -242,27 +242,31 @@ static int set_special(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	return -ENOPROTOOPT;
 }
 
-static bool forbids_fragments(const struct wgw_repr_session *s, int fd, uint64_t tag, int level,
-			      int name)
+static int kept(const struct wgw_repr_session *s, int fd, uint64_t tag, int level, int name)
 {
 	int value;
 
 	wgw_repr_option_kept(s, fd, tag, wgw_repr_option_find(tag, level, name), &value);
-	if (name == IPV6_DONTFRAG && level == IPPROTO_IPV6)
-		return value != 0;
-	/* the same numbers for both: ip_sk_ignore_df() */
-	return value >= IP_PMTUDISC_DO && value != IP_PMTUDISC_OMIT;
+	return value;
 }
 
-/* An option that decides whether there may be fragments has changed. */
-static int set_dont_fragment(const struct wgw_repr_session *s, int fd, uint64_t tag, uint64_t bit)
+/* An option that decides whether there may be fragments, WGW_TAG_DONTFRAG4 or 6, has changed. */
+static int set_fragments(const struct wgw_repr_session *s, int fd, uint64_t tag, uint64_t bit)
 {
-	bool on = bit == WGW_TAG_DONTFRAG4
-			  ? forbids_fragments(s, fd, tag, IPPROTO_IP, IP_MTU_DISCOVER)
-			  : forbids_fragments(s, fd, tag, IPPROTO_IPV6, IPV6_MTU_DISCOVER) ||
-				    forbids_fragments(s, fd, tag, IPPROTO_IPV6, IPV6_DONTFRAG);
+	const bool v4 = bit == WGW_TAG_DONTFRAG4;
+	const uint64_t probe = v4 ? WGW_TAG_PROBE4 : WGW_TAG_PROBE6;
+	const int discover = v4 ? kept(s, fd, tag, IPPROTO_IP, IP_MTU_DISCOVER)
+				: kept(s, fd, tag, IPPROTO_IPV6, IPV6_MTU_DISCOVER);
+	uint64_t now = 0;
 
-	return on ? wgw_repr_tag_change(fd, bit, 0) : wgw_repr_tag_change(fd, 0, bit);
+	/* the same numbers for both: ip_sk_ignore_df(), ip_sk_use_pmtu() */
+	if (discover >= IP_PMTUDISC_DO && discover != IP_PMTUDISC_OMIT)
+		now |= bit;
+	if (discover >= IP_PMTUDISC_PROBE)
+		now |= probe;
+	if (!v4 && kept(s, fd, tag, IPPROTO_IPV6, IPV6_DONTFRAG))
+		now |= bit;
+	return wgw_repr_tag_change(fd, now, (bit | probe) & ~now);
 }
 
 /* Twice what was asked for; a negative number is a large one: sock_setsockopt(). */
@@ -357,7 +361,7 @@ static int set_kept(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	rc = set_op(s, fd, tag, option->level, option->name, &value, sizeof(value));
 	if (rc < 0 || !option->bit || wgw_tag_kind(tag) == WGW_KIND_TCP)
 		return rc;
-	return set_dont_fragment(s, fd, tag | WGW_TAG_OPTIONS, option->bit);
+	return set_fragments(s, fd, tag | WGW_TAG_OPTIONS, option->bit);
 }
 
 static int refuse(const struct wgw_repr_option *option, const void *value, socklen_t len)

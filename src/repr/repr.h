@@ -210,10 +210,19 @@ bool wgw_repr_is_sent_unasked(const struct wgw_repr_session *s, const struct iov
 
 /* ---- route.c, errors.c ---- */
 
-/* Whether a datagram may go to @to from @local_ip (all zero: any). The path's MTU in bytes, or
- * -errno: the policy refuses it, or the address is not ours. What was allowed is remembered. */
+/* What is not larger becomes no fragments, in bytes: the tunnel's own, and by what ICMP has said of
+ * the path. UINT16_MAX: it is the host's to know. */
+struct wgw_repr_mtus {
+	uint16_t tunnel, path;
+};
+/* Whether a datagram may go to @to from @local_ip (all zero: any). 0 or -errno: the policy refuses
+ * it, or the address is not ours. What was allowed is remembered; @mtus (NULL: it does not matter)
+ * for a tenth of a second. */
 int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
-		      const struct stack_addr *to, const uint8_t local_ip[16]);
+		      const struct stack_addr *to, const uint8_t local_ip[16],
+		      struct wgw_repr_mtus *mtus);
+/* The program is told EMSGSIZE: what is remembered of MTUs is asked anew. */
+void wgw_repr_mtus_forget(void);
 /* recvmsg(MSG_ERRQUEUE): the oldest error that was not told yet. The bytes that it quotes of the
  * program's datagram, or -errno. */
 ssize_t wgw_repr_error_queue(const struct wgw_repr_session *s, int fd, uint64_t tag,

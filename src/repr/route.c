@@ -1,23 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * route.c - whether a datagram may go where a program sends it
+ * route.c - whether a datagram may go where a program sends it, and how large it may be
  *
  * sendto() on a socket without a peer is refused at once on Linux when there is no route. The
  * policy is the tunnel process's: it is asked once for each destination. Only what was allowed is
  * remembered, in a cache that is lost without harm: the policy is asked again for every datagram on
- * its way. The answer tells the MTU, too, for programs that want to know what does not fit.
+ * its way.
+ *
+ * MTUs change: what is remembered of them is used for a tenth of a second only, for programs that
+ * send nothing larger than a path takes; and not at all after one of this program's datagrams was
+ * too large. What leaves in between is refused by the tunnel process.
  */
 #include "src/repr/repr.h"
 
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
-enum { SLOTS = 256 };
+enum {
+	SLOTS = 256,
+	MTU_SHIFT = 32,
+	MTUS_HOLD_MS = 100,
+	MS_PER_S = 1000,
+	NS_PER_MS = 1000000,
+};
 
-/* Hashes of destination and source, with the MTU in the lowest 16 bits; 0: empty */
-static _Atomic uint64_t allowed[SLOTS];
+/*
+ * @allowed: a hash of destination and source, and in the lowest 16 bits the tunnel's MTU; 0: empty
+ * @path: the same hash's highest 16 bits, 16 bits of the path's MTU, and when that was asked for, in
+ * ms; 0: not known
+ */
+static struct {
+	_Atomic uint64_t allowed, path;
+} slots[SLOTS];
 
 #define MTU_MASK UINT64_C(0xffff)
+#define HASH_TOP (MTU_MASK << 48)
 
 static uint64_t mix(uint64_t hash, const uint8_t ip[16])
 {
@@ -36,22 +54,64 @@ static uint64_t hash_of(const struct stack_addr *to, const uint8_t local_ip[16],
 	return hash & ~MTU_MASK;
 }
 
-int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
-		      const struct stack_addr *to, const uint8_t local_ip[16])
+static uint32_t now_ms(void)
 {
+	struct timespec now = {0};
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint32_t)(now.tv_sec * MS_PER_S + now.tv_nsec / NS_PER_MS);
+}
+
+/* What is remembered. false: it must be asked for. */
+static bool look_up(size_t slot, uint64_t hash, struct wgw_repr_mtus *mtus)
+{
+	uint64_t allowed = atomic_load_explicit(&slots[slot].allowed, memory_order_relaxed), path;
+
+	if ((allowed & ~MTU_MASK) != hash || !(allowed & MTU_MASK))
+		return false;
+	if (!mtus)
+		return true;
+	path = atomic_load_explicit(&slots[slot].path, memory_order_relaxed);
+	if (((path ^ hash) & HASH_TOP) || now_ms() - (uint32_t)path >= MTUS_HOLD_MS)
+		return false;
+	mtus->tunnel = (uint16_t)(allowed & MTU_MASK);
+	mtus->path = (uint16_t)(path >> MTU_SHIFT & MTU_MASK);
+	return mtus->path != 0;
+}
+
+static void store(size_t slot, uint64_t hash, const struct wgw_repr_mtus *mtus)
+{
+	uint64_t path = (hash & HASH_TOP) | (uint64_t)mtus->path << MTU_SHIFT | now_ms();
+
+	atomic_store_explicit(&slots[slot].path, path, memory_order_relaxed);
+	atomic_store_explicit(&slots[slot].allowed, hash | mtus->tunnel, memory_order_relaxed);
+}
+
+void wgw_repr_mtus_forget(void)
+{
+	for (size_t i = 0; i < SLOTS; i++)
+		atomic_store_explicit(&slots[i].path, 0, memory_order_relaxed);
+}
+
+int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
+		      const struct stack_addr *to, const uint8_t local_ip[16],
+		      struct wgw_repr_mtus *mtus)
+{
+	struct wgw_repr_mtus told = {UINT16_MAX, UINT16_MAX};
 	struct stack_addr local = {0};
 	struct wgw_op op;
-	uint64_t hash, known;
-	_Atomic uint64_t *slot;
+	uint64_t hash;
+	size_t slot;
 	int rc;
 
+	if (mtus)
+		*mtus = told;
 	if (tag & WGW_TAG_OUTSIDE) /* the host's routes, which the tunnel process does not know */
-		return UINT16_MAX;
+		return 0;
 	hash = hash_of(to, local_ip, tag);
-	slot = &allowed[(hash >> 16) % SLOTS];
-	known = atomic_load_explicit(slot, memory_order_relaxed);
-	if ((known & ~MTU_MASK) == hash && (known & MTU_MASK))
-		return (int)(known & MTU_MASK);
+	slot = (hash >> 16) % SLOTS;
+	if (look_up(slot, hash, mtus))
+		return 0;
 	wgw_repr_op_init(s, &op, WGW_OP_ROUTE, fd, tag);
 	memcpy(local.ip, local_ip, sizeof(local.ip));
 	op.u.name.local = wgw_repr_wire_addr(&local);
@@ -59,6 +119,9 @@ int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	rc = wgw_repr_op_call(s, &op, -1);
 	if (rc < 0)
 		return rc;
-	atomic_store_explicit(slot, hash | op.u.name.remote.port, memory_order_relaxed);
-	return op.u.name.remote.port;
+	told = (struct wgw_repr_mtus){op.u.name.remote.port, op.u.name.remote.reserved};
+	store(slot, hash, &told);
+	if (mtus)
+		*mtus = told;
+	return 0;
 }

@@ -225,6 +225,8 @@ static int datagram_error(const struct wgw_repr_session *s, int fd, uint64_t tag
 	op.u.option.name = SO_ERROR;
 	if (wgw_repr_op_call(s, &op, -1) == 0 && op.u.option.len == sizeof(err))
 		memcpy(&err, op.u.option.value, sizeof(err));
+	if (err == EMSGSIZE)
+		wgw_repr_mtus_forget();
 	return err;
 }
 

@@ -138,11 +138,14 @@ enum wgw_kind {
 
 #define WGW_TAG_OUTSIDE (UINT64_C(1) << 31) /* made by a program outside of the tunnel: apps.h */
 
-/* Bits 32-45: counts the changes of a datagram socket's peer; the shim's alone. */
+/* Bits 32-43: counts the changes of a datagram socket's peer; the shim's alone. */
 #define WGW_TAG_GENERATION_SHIFT 32
-#define WGW_TAG_GENERATION_MASK	 (UINT64_C(0x3fff) << WGW_TAG_GENERATION_SHIFT)
+#define WGW_TAG_GENERATION_MASK	 (UINT64_C(0xfff) << WGW_TAG_GENERATION_SHIFT)
 
-/* A datagram socket sends no fragments, by family of the destination; the shim's alone. */
+/* A datagram socket goes by the tunnel's MTU, not the path's, and sends no fragments, by family of
+ * the destination; the shim's alone. */
+#define WGW_TAG_PROBE4	  (UINT64_C(1) << 44)
+#define WGW_TAG_PROBE6	  (UINT64_C(1) << 45)
 #define WGW_TAG_DONTFRAG4 (UINT64_C(1) << 46)
 #define WGW_TAG_DONTFRAG6 (UINT64_C(1) << 47)
 
@@ -380,7 +383,7 @@ enum wgw_op_code {
 	WGW_OP_IFADDRS,	  /* no body; reply u.resolved: addresses, lengths of their prefixes as the
 				bytes of @canonical, MTU as @ttl */
 	WGW_OP_ROUTE, /* u.name: may a datagram go from @local (or any) to @remote? reply err, and
-				the MTU as @remote.port */
+				as @remote.port the tunnel's MTU, as @remote.reserved the path's */
 	WGW_OP_TOO_LARGE, /* u.bind: what was to go to @addr is more than a packet, of at most @flags
 				bytes, holds: the program was told, its error queue gets an item */
 };

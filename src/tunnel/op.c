@@ -422,7 +422,7 @@ static int do_too_large(struct talk *k)
 	return 0;
 }
 
-/* Whether a datagram may be sent: 0 or errno, and the MTU. */
+/* Whether a datagram may be sent: 0 or errno, and the MTUs. */
 static int do_route(struct talk *k)
 {
 	/* without a socket it is asked whether an address can be reached at all */
@@ -441,8 +441,11 @@ static int do_route(struct talk *k)
 	    !stack_is_local(k->sockets->t->stack, &local))
 		return ENETUNREACH;
 	/* of direct ones the kernel knows; it drops what is too large */
-	k->op.u.name.remote.port =
-		route == WGW_ROUTE_TUNNEL ? (uint16_t)k->sockets->t->boot->mtu : UINT16_MAX;
+	k->op.u.name.remote.port = k->op.u.name.remote.reserved = UINT16_MAX;
+	if (route == WGW_ROUTE_TUNNEL) {
+		k->op.u.name.remote.port = k->sockets->t->boot->mtu;
+		k->op.u.name.remote.reserved = stack_path_mtu(k->sockets->t->stack, &remote);
+	}
 	return 0;
 }
 

@@ -71,7 +71,7 @@ struct udp_kernel {
  * @flow, @ping, @kernel: ways to the network, made when first needed
  * @route_to, @route, @route_real: the last decision of policy, as of @route_changes
  * @segment:	UDP_SEGMENT, 0: none
- * @dont_fragment: Over IPv4, packets leave with DF
+ * @fragments4, @fragments6: FLOW_* of stack/stack.h, as IP_MTU_DISCOVER and its like say
  * @so_error:	ICMP error that was not yet asked for
  * @errors:	With IP_RECVERR: the error queue, @n_errors of them
  * @shut_rd, @shut_wr: shutdown(2)
@@ -87,8 +87,8 @@ struct wgw_dgram_sock {
 	struct wgw_job job;
 	uint32_t events;
 	enum wgw_kind kind;
-	bool v6, v6only, outside, reuse, raw, held, bound, dont_fragment, connected, shut_rd,
-		shut_wr, dead;
+	bool v6, v6only, outside, reuse, raw, held, bound, connected, shut_rd, shut_wr, dead;
+	uint8_t fragments4, fragments6;
 	struct udp_queue requeued, arrived;
 	size_t kept_bytes;
 	struct stack_addr local, remote;

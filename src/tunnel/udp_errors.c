@@ -97,6 +97,8 @@ void udp_error(struct wgw_dgram_sock *u, const struct stack_addr *to, const stru
 
 	if (unasked && v4)
 		return;
+	if (e->err == EMSGSIZE && !v4 && discover > IPV6_PMTUDISC_PROBE) /* ip6_sk_accept_pmtu() */
+		return;
 	if (!wanted && !(u->connected && e->fatal && !unasked))
 		return;
 	told.head.ttl = e->ttl;

@@ -104,17 +104,49 @@ static const struct flow_ping_ops ping_ops = {on_ping, on_ping_error};
 
 /* ---- ways, made when needed ---- */
 
+/* As ip_sk_use_pmtu(), ip_sk_ignore_df() and ip_sk_accept_pmtu() of include/net/ip.h have it; the
+ * numbers of IPv6's option are the same. But IP_PMTUDISC_WANT, the default, leaves routers free. */
+static uint8_t fragments_of(int discover)
+{
+	static const uint8_t as[] = {
+		[IP_PMTUDISC_DO] = FLOW_DF | FLOW_WHOLE,
+		[IP_PMTUDISC_PROBE] = FLOW_DF | FLOW_WHOLE | FLOW_INTERFACE_MTU,
+		[IP_PMTUDISC_INTERFACE] = FLOW_WHOLE | FLOW_INTERFACE_MTU | FLOW_MTU_UNHEARD,
+		[IP_PMTUDISC_OMIT] = FLOW_INTERFACE_MTU | FLOW_MTU_UNHEARD,
+	};
+
+	return discover >= 0 && discover <= IP_PMTUDISC_OMIT ? as[discover] : 0;
+}
+
+static void apply_fragments(struct wgw_dgram_sock *u)
+{
+	if (u->flow)
+		flow_udp_fragments(u->flow, u->fragments4, u->fragments6);
+	if (u->ping)
+		flow_ping_fragments(u->ping, u->v6 ? u->fragments6 : u->fragments4);
+}
+
 void udp_net_options(struct wgw_dgram_sock *u)
 {
-	const int discover =
-		wgw_option_int(&u->sock, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_WANT);
+	const struct wgw_sock *s = &u->sock;
 
-	u->dont_fragment = discover == IP_PMTUDISC_DO || discover == IP_PMTUDISC_PROBE;
-	if (u->flow)
-		flow_udp_dont_fragment(u->flow, u->dont_fragment);
-	if (u->ping)
-		flow_ping_dont_fragment(u->ping, u->dont_fragment);
+	u->fragments4 =
+		fragments_of(wgw_option_int(s, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_WANT));
+	u->fragments6 = fragments_of(
+		wgw_option_int(s, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_WANT));
+	if (wgw_option_int(s, IPPROTO_IPV6, IPV6_DONTFRAG, 0))
+		u->fragments6 |= FLOW_WHOLE;
+	apply_fragments(u);
 	udp_kernel_options(u);
+}
+
+/* The largest packet to @to that does not become fragments. */
+static uint32_t mtu_towards(const struct wgw_dgram_sock *u, const struct stack_addr *to)
+{
+	const uint8_t fragments = stack_addr_is_v4(to) ? u->fragments4 : u->fragments6;
+
+	return fragments & FLOW_INTERFACE_MTU ? u->sockets->t->boot->mtu
+					      : stack_path_mtu(u->sockets->t->stack, to);
 }
 
 static int need_flow(struct wgw_dgram_sock *u)
@@ -129,7 +161,7 @@ static int need_flow(struct wgw_dgram_sock *u)
 						&ping_ops, u);
 		if (!u->ping)
 			return -ENOBUFS;
-		flow_ping_dont_fragment(u->ping, u->dont_fragment);
+		apply_fragments(u);
 		u->local.port = flow_ping_id(u->ping);
 		return 0;
 	}
@@ -147,7 +179,7 @@ static int need_flow(struct wgw_dgram_sock *u)
 	}
 	if (!u->flow)
 		return err < 0 ? err : -err;
-	flow_udp_dont_fragment(u->flow, u->dont_fragment);
+	apply_fragments(u);
 	if (!u->connected) /* else its name is what the peer sees */
 		flow_udp_local(u->flow, &u->local);
 	udp_local_enter(u);
@@ -210,14 +242,14 @@ static void send_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to,
 	int err = need_flow(u);
 
 	ttl = ttl ? ttl : UDP_TTL;
-	if (h->info && packet > u->sockets->t->boot->mtu)
+	if (h->info && packet > mtu_towards(u, to))
 		err = -EMSGSIZE;
 	if (!err && u->ping)
 		err = flow_ping_send(u->ping, to, payload, len, ttl, tos);
 	else if (!err)
 		err = flow_udp_send(u->flow, to, &iov, 1, ttl, tos);
 	if (err == -EMSGSIZE || err == -ENETUNREACH || err == -EINVAL)
-		udp_refused(u, to, -err, 0);
+		udp_refused(u, to, -err, err == -EMSGSIZE ? mtu_towards(u, to) : 0);
 }
 
 /* Whether a socket of this machine has got the datagram. */

@@ -54,8 +54,10 @@ struct fake_tunnel {
 	unsigned int ops; /* conversations so far */
 	unsigned int bad_tokens;
 	unsigned int requeued;
-	int error_next; /* SO_ERROR of a datagram socket */
-	bool raw;	/* what the last GO said */
+	unsigned int routes_asked;
+	uint16_t path_mtu; /* 0: the tunnel's */
+	int error_next;	   /* SO_ERROR of a datagram socket */
+	bool raw;	   /* what the last GO said */
 	uint32_t nonce;
 };
 
@@ -226,7 +228,9 @@ static inline void fake_answer(struct fake_tunnel *t, struct wgw_op *op, int fd,
 		out.u.resolved.ttl = 1420;
 		break;
 	case WGW_OP_ROUTE:
+		t->routes_asked++;
 		out.u.name.remote.port = 1420;
+		out.u.name.remote.reserved = t->path_mtu ? t->path_mtu : 1420;
 		break;
 	default:
 		out.err = EPROTO;

@@ -12,7 +12,8 @@
 enum { FAKE_SENT = 256 };
 
 struct flow_udp {
-	bool used, dont_fragment;
+	bool used;
+	uint8_t fragments4, fragments6;
 	struct stack_addr local, remote;
 	const struct flow_udp_ops *ops;
 	void *arg;
@@ -64,6 +65,8 @@ void flow_udp_connect(struct flow_udp *u, const struct stack_addr *remote)
 	u->remote = remote ? *remote : (struct stack_addr){0};
 }
 
+static int fake_udp_result; /* of sending */
+
 int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct iovec *iov, int n,
 		  uint8_t ttl, uint8_t tos)
 {
@@ -79,7 +82,7 @@ int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct 
 	}
 	if (fake_udp_answer)
 		fake_udp_answer(u, to, d->bytes, d->len);
-	return 0;
+	return fake_udp_result;
 }
 
 FAKE void fake_udp_receive(struct flow_udp *u, const struct stack_addr *from, const void *bytes,
@@ -97,14 +100,15 @@ struct flow_ping *flow_ping_new(struct stack *stack, bool v6, uint16_t id,
 	return NULL;
 }
 
-void flow_udp_dont_fragment(struct flow_udp *u, bool on)
+void flow_udp_fragments(struct flow_udp *u, uint8_t v4, uint8_t v6)
 {
-	u->dont_fragment = on;
+	u->fragments4 = v4;
+	u->fragments6 = v6;
 }
 
-void flow_ping_dont_fragment(struct flow_ping *p, bool on)
+void flow_ping_fragments(struct flow_ping *p, uint8_t how)
 {
-	(void)p, (void)on;
+	(void)p, (void)how;
 }
 
 void flow_ping_free(struct flow_ping *p)

@@ -246,21 +246,46 @@ START_TEST(what_was_too_large_is_in_the_queue_of_who_asked)
 }
 END_TEST
 
-START_TEST(routers_may_not_split_what_the_program_says_is_whole)
+START_TEST(what_the_path_does_not_take_is_told_with_its_mtu)
 {
+	for (int probes = 0; probes < 2; probes++) {
+		int fd = open_socket(false, true, probes ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DO);
+		uint8_t quoted[WGW_QUOTED_MAX_BYTES];
+		struct wgw_error e;
+		ssize_t len;
+
+		fake_path_mtu = 1300;
+		fake_udp_result = -EMSGSIZE;
+		send_to(fd, &app_peer, "too large");
+		fake_run(5);
+		ck_assert_int_eq(so_error(fd), EMSGSIZE);
+		ck_assert(next_error(fd, &e, quoted, &len));
+		ck_assert_int_eq((int)e.head.err, EMSGSIZE);
+		ck_assert_uint_eq(e.head.info, probes ? 1420 : 1300);
+		ck_assert_int_eq(e.origin, SO_EE_ORIGIN_LOCAL);
+		close(fd);
+		fake_udp_result = 0;
+	}
+}
+END_TEST
+
+START_TEST(fragments_are_made_by_whom_the_program_says)
+{
+	enum { WHOLE = FLOW_WHOLE, UNASKED = FLOW_INTERFACE_MTU | FLOW_MTU_UNHEARD };
 	static const struct {
-		int discover;
-		bool whole;
-	} modes[] = {{IP_PMTUDISC_DONT, false},
-		     {IP_PMTUDISC_WANT, false},
-		     {IP_PMTUDISC_DO, true},
-		     {IP_PMTUDISC_PROBE, true},
-		     {IP_PMTUDISC_INTERFACE, false}};
+		int discover, fragments;
+	} modes[] = {{IP_PMTUDISC_DONT, 0},
+		     {IP_PMTUDISC_WANT, 0},
+		     {IP_PMTUDISC_DO, WHOLE | FLOW_DF},
+		     {IP_PMTUDISC_PROBE, WHOLE | FLOW_DF | FLOW_INTERFACE_MTU},
+		     {IP_PMTUDISC_INTERFACE, WHOLE | UNASKED},
+		     {IP_PMTUDISC_OMIT, UNASKED}};
 
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
 		int fd = open_socket(false, false, modes[i].discover);
 
-		ck_assert_int_eq(fake_udp_last->dont_fragment, modes[i].whole);
+		ck_assert_int_eq(fake_udp_last->fragments4, modes[i].fragments);
+		ck_assert_int_eq(fake_udp_last->fragments6, 0);
 		close(fd);
 	}
 }
@@ -280,7 +305,8 @@ static Suite *suite(void)
 	tcase_add_test(t, who_no_longer_asks_has_no_queue);
 	tcase_add_test(t, the_error_queue_is_bounded);
 	tcase_add_test(t, what_was_too_large_is_in_the_queue_of_who_asked);
-	tcase_add_test(t, routers_may_not_split_what_the_program_says_is_whole);
+	tcase_add_test(t, what_the_path_does_not_take_is_told_with_its_mtu);
+	tcase_add_test(t, fragments_are_made_by_whom_the_program_says);
 	suite_add_tcase(s, t);
 	return s;
 }
