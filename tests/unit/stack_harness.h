@@ -455,7 +455,7 @@ struct seen {
 	struct flow *flow;
 	struct flow_listener *listener;
 	uint8_t *data;
-	size_t len, lost;
+	size_t len, room, lost;
 	bool keep; /* do not read */
 };
 
@@ -469,7 +469,9 @@ static inline void seen_read(struct flow *f, struct seen *s)
 		size_t len = 0;
 
 		for (i = 0; i < n; i++) {
-			s->data = realloc(s->data, s->len + iov[i].iov_len);
+			/* doubled: sanitizers' realloc always copies */
+			while (s->room < s->len + iov[i].iov_len)
+				s->data = realloc(s->data, s->room = s->room ? 2 * s->room : 4096);
 			memcpy(s->data + s->len, iov[i].iov_base, iov[i].iov_len);
 			s->len += iov[i].iov_len;
 			len += iov[i].iov_len;

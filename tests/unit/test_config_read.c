@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,11 +244,15 @@ END_TEST
 
 START_TEST(without_a_home_the_password_file_says_where_it_is)
 {
+	const char *wanted;
+
 	ck_assert_int_eq(unsetenv("HOME"), 0);
 	read_it("no-such-name-anywhere");
 	ck_assert_ptr_null(text);
-	ck_assert_msg(strncmp(said, "E no-such-name-anywhere: no such file, nor /", 44) == 0, "%s",
-		      said);
+	/* a container's user may have no entry there */
+	wanted = getpwuid(getuid()) ? "E no-such-name-anywhere: no such file, nor /"
+				    : "E no-such-name-anywhere: no such file";
+	ck_assert_msg(strncmp(said, wanted, strlen(wanted)) == 0, "%s", said);
 }
 END_TEST
 
