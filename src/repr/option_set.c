@@ -269,9 +269,26 @@ static int set_fragments(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	return wgw_repr_tag_change(fd, now, (bit | probe) & ~now);
 }
 
-/* Twice what was asked for; a negative number is a large one: sock_setsockopt(). */
-static int buffer_size(const struct wgw_repr_option *option, int value)
+/*
+ * Twice what was asked for; a negative number is a large one: sock_setsockopt(). How much there is
+ * at most is the machine's (net.core.rmem_max, net.core.wmem_max), so a new socket is asked: the
+ * program's own buffer is in use. TCP's send buffer has an effect, which stays bounded.
+ */
+static int buffer_size(const struct wgw_repr_option *option, bool tcp, int value)
 {
+	int fd = tcp && option->name == SO_SNDBUF
+			 ? -1
+			 : wgw_raw_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int size = value;
+	socklen_t len = sizeof(size);
+	bool known = fd >= 0 &&
+		     wgw_raw_setsockopt(fd, SOL_SOCKET, option->name, &size, sizeof(size)) == 0 &&
+		     wgw_raw_getsockopt(fd, SOL_SOCKET, option->name, &size, &len) == 0;
+
+	if (fd >= 0)
+		wgw_raw_close(fd);
+	if (known)
+		return size;
 	if (value < 0 || value > option->max / 2)
 		return option->max;
 	return 2 * value < option->min ? option->min : 2 * value;
@@ -332,7 +349,7 @@ static int check_kept(uint64_t tag, const struct wgw_repr_option *option, int *v
 	bool tcp = wgw_tag_kind(tag) == WGW_KIND_TCP;
 
 	if (option->level == SOL_SOCKET && (option->name == SO_SNDBUF || option->name == SO_RCVBUF))
-		*value = buffer_size(option, *value);
+		*value = buffer_size(option, tcp, *value);
 	else if (*value == -1 && (option->flags & WGW_REPR_OPTION_MINUS_RESETS))
 		*value = option->initial;
 	else if (option->flags & WGW_REPR_OPTION_BOOL)

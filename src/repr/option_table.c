@@ -39,7 +39,7 @@ enum {
 	TCP_RCVBUF_BYTES = 131072, /* net.ipv4.tcp_rmem */
 	SNDBUF_MIN_BYTES = 4608,
 	RCVBUF_MIN_BYTES = 2304,
-	BUFFER_MAX_BYTES = 425984, /* twice net.core.wmem_max */
+	BUFFER_MAX_BYTES = 425984, /* twice net.core.wmem_max as it comes */
 	MAX_INT = INT32_MAX,
 	FASTOPEN_MAX = 4096,	  /* net.core.somaxconn */
 	ADDR_PREFERENCES = 0x500, /* IPV6_PREFER_SRC_PUBTMP_DEFAULT, IPV6_PREFER_SRC_CGA_DEFAULT */

@@ -51,6 +51,7 @@ static const struct row socket_rows[] = {
 	ROW(SOL_SOCKET, SO_INCOMING_CPU, 0), ROW(SOL_SOCKET, 999, 1),
 	ROW(SOL_SOCKET, SO_SNDBUF, 20000),   ROW(SOL_SOCKET, SO_SNDBUF, 1),
 	ROW(SOL_SOCKET, SO_RCVBUF, 20000),   ROW(SOL_SOCKET, SO_RCVBUF, 1),
+	ROW(SOL_SOCKET, SO_SNDBUF, 1 << 30), ROW(SOL_SOCKET, SO_RCVBUF, 1 << 30),
 };
 
 CASE(socket_level_udp)
@@ -62,7 +63,7 @@ CASE(socket_level_tcp)
 {
 	/* a TCP socket's buffers start with other sizes, which sysctls choose */
 	go_through(tcp_socket(false, 0), socket_rows,
-		   sizeof(socket_rows) / sizeof(*socket_rows) - 4);
+		   sizeof(socket_rows) / sizeof(*socket_rows) - 6);
 }
 
 CASE(buffer_sizes_tcp)

@@ -120,6 +120,46 @@ START_TEST(what_is_set_is_read_back)
 }
 END_TEST
 
+static int kernels_int(int fd, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, name, &value, &len), 0);
+	return value;
+}
+
+/* The machine says how large buffers may be: the kernel's own sockets are the oracle. */
+START_TEST(largest_buffers_are_the_machines)
+{
+	static const int sizes[] = {-1, 0, 1, 425984, 1 << 20, INT32_MAX};
+	int udp = wgw_repr_socket(&session, AF_INET, SOCK_DGRAM, 0);
+	int tcp = wgw_repr_socket(&session, AF_INET, SOCK_STREAM, 0);
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		int kernels = socket(AF_UNIX, SOCK_DGRAM, 0);
+		int value = sizes[i];
+
+		ck_assert_int_eq(setsockopt(kernels, SOL_SOCKET, SO_RCVBUF, &value, sizeof(value)),
+				 0);
+		ck_assert_int_eq(setsockopt(kernels, SOL_SOCKET, SO_SNDBUF, &value, sizeof(value)),
+				 0);
+		ck_assert_int_eq(set_int(udp, SOL_SOCKET, SO_RCVBUF, value), 0);
+		ck_assert_int_eq(set_int(udp, SOL_SOCKET, SO_SNDBUF, value), 0);
+		ck_assert_int_eq(set_int(tcp, SOL_SOCKET, SO_RCVBUF, value), 0);
+		ck_assert_int_eq(get_int(udp, SOL_SOCKET, SO_RCVBUF),
+				 kernels_int(kernels, SO_RCVBUF));
+		ck_assert_int_eq(get_int(udp, SOL_SOCKET, SO_SNDBUF),
+				 kernels_int(kernels, SO_SNDBUF));
+		ck_assert_int_eq(get_int(tcp, SOL_SOCKET, SO_RCVBUF),
+				 kernels_int(kernels, SO_RCVBUF));
+		close(kernels);
+	}
+	close(udp);
+	close(tcp);
+}
+END_TEST
+
 START_TEST(send_buffer_of_a_pending_connect_is_not_touched)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(1), .sin_addr = {1}};
@@ -194,6 +234,7 @@ int main(void)
 	tcase_add_loop_test(tc, untouched_sockets_answer_as_the_kernels, 0, ORACLE_CASES);
 	tcase_add_test(tc, what_is_set_is_read_back);
 	tcase_add_test(tc, send_buffer_of_a_pending_connect_is_not_touched);
+	tcase_add_test(tc, largest_buffers_are_the_machines);
 	tcase_add_test(tc, limits_and_one_past_them);
 	tcase_add_test(tc, pacing_rate_does_not_reach_the_tag);
 	suite_add_tcase(suite, tc);
