@@ -16,7 +16,8 @@ enum {
 	END_S = 20,
 	FIRST_PORT = 20000,
 	MANY = 8,
-	FEW = 3
+	FEW = 3,
+	EXIT_STATUS = 7
 };
 
 static volatile sig_atomic_t caught;
@@ -291,6 +292,80 @@ CASE(another_port_after_eintr)
 		while (rc < 0 && errno == EINTR);
 		n += wrong("the port", rc == 0 && port_of(&a) == port);
 		close(fd);
+	}
+	calm();
+	printf("%d wrong\n", n);
+}
+
+/* The server connects @n times to @port, one after the other. Returns the process that asks it to. */
+static pid_t callers(int port, int n)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	for (int i = 0; i < n; i++) {
+		int control = dial(false, port, "once");
+		char data[64];
+
+		while (recv(control, data, sizeof(data), 0) > 0)
+			;
+		close(control);
+	}
+	_exit(0);
+}
+
+/* Waiting in accept, or in poll and then not any more. */
+CASE(accepts)
+{
+	int n = 0, port, listener = listener_on("0.0.0.0", &port, 64), status = -1;
+	pid_t pid = callers(port, 4 * ROUNDS);
+
+	storm(SA_RESTART);
+	for (int i = 0; i < 4 * ROUNDS; i++) {
+		union address peer = {0};
+		socklen_t len = sizeof(peer);
+		char data[8];
+		int fd;
+
+		fcntl(listener, F_SETFL, i % 2 ? O_NONBLOCK : 0);
+		if (i % 2)
+			wait_amid_signals(listener);
+		fd = accept(listener, &peer.any, &len);
+		n += wrong("accept", fd >= 0);
+		n += wrong("its address", peer.any.sa_family == AF_INET && len == sizeof(peer.in));
+		n += wrong("recv", recv(fd, data, 5, MSG_WAITALL) == 5);
+		close(fd);
+	}
+	waitpid(pid, &status, 0);
+	calm();
+	printf("%d wrong, callers: %d\n", n, status);
+}
+
+/* Processes that come and go beside a connection of ours. */
+CASE(children)
+{
+	int n = 0, ours = server(false, "echo");
+	char data[8];
+
+	storm(SA_RESTART);
+	for (int i = 0; i < ROUNDS / 3; i++) {
+		int status = -1;
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			int fd = tcp_socket(false, 0);
+
+			if (connect_to(fd, host(false), HELLO_PORT) ||
+			    recv(fd, data, 5, MSG_WAITALL) != 5)
+				_exit(1);
+			execl("/bin/sh", "sh", "-c", "exit 7", NULL);
+			_exit(2);
+		}
+		n += wrong("send", send(ours, "hello", 5, 0) == 5);
+		n += wrong("waitpid", waitpid(pid, &status, 0) == pid);
+		n += wrong("its status", WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STATUS);
+		n += wrong("recv", recv(ours, data, 5, MSG_WAITALL) == 5);
 	}
 	calm();
 	printf("%d wrong\n", n);
