@@ -15,6 +15,8 @@
  *
  * Pacing: pace_ns is when all that was sent has left at the pacing rate. Nothing leaves before it;
  * when it is waited for, the timer is set a little after it, so that one wake-up sends a quantum.
+ * What could not leave because the process was woken late is owed: for the next round trip packets
+ * take less time than they would at the pacing rate, until that is made up for.
  */
 #include "stack/internal.h"
 
@@ -29,8 +31,9 @@ enum {
 	PROBE_ACK_DELAY_NS = 25 * NS_PER_MS, /* RFC 8985: a lone segment's ACK may be delayed */
 	QUANTUM_MAX_BYTES = 256 * 1024,
 	QUANTUM_NS = NS_PER_MS,
-	LATE_MAX_NS = 10 * NS_PER_MS,
-	LATE_BURST_BYTES = 192 * 1024, /* more than that overflows sockets whose owner sleeps */
+	OWED_MAX_NS = 20 * NS_PER_MS,
+	OWED_RTT_PARTS = 2,
+	MAKE_UP_TIMES = 3, /* the pacing rate; at once, it overflows queues and sleepers' sockets */
 	PARTIAL_ACKS_MAX = 4,
 	TRAINS_PER_QUANTUM = 4,
 	TRAIN_MAX_PACKETS = 16,
@@ -59,26 +62,44 @@ static bool paced(const struct flow *f)
 	return f->tx.pacing_rate != 0 && f->tx.sent >= (uint64_t)INITIAL_SEGMENTS * f->pcb->mss;
 }
 
-/* What leaves now counts from then: pace_ns, unless that is longer ago than may be caught up. */
+/* What leaves now counts from then: pace_ns, unless that is longer ago than two quanta. */
 static uint64_t pace_start(const struct flow *f)
 {
 	const struct sender *t = &f->tx;
-	uint64_t now = f->stack->now_ns, slack = 2 * time_for(t, sender_quantum(f)), late;
+	uint64_t now = f->stack->now_ns, slack = 2 * time_for(t, sender_quantum(f));
 
-	if (t->late) {
-		late = LWIP_MIN(t->min_rtt_ns / 4, (uint64_t)LATE_MAX_NS);
-		slack += LWIP_MIN(late, time_for(t, LATE_BURST_BYTES));
-	}
 	return t->pace_ns + slack < now ? now - slack : t->pace_ns;
+}
+
+/* The time up to @start was not used. */
+static void owe(struct flow *f, uint64_t start)
+{
+	struct sender *t = &f->tx;
+	uint64_t now = f->stack->now_ns, all = start - t->pace_ns;
+
+	if (now < t->owed_until_ns)
+		all += t->owed_ns;
+	t->owed_ns = least(all, least(t->min_rtt_ns / OWED_RTT_PARTS, OWED_MAX_NS));
+	t->owed_until_ns = now + t->srtt_ns;
 }
 
 static void transmitted(struct flow *f, uint32_t len)
 {
 	struct sender *t = &f->tx;
+	uint64_t start, cost, made_up;
 
 	t->sent += len;
-	if (paced(f))
-		t->pace_ns = pace_start(f) + time_for(t, len);
+	if (!paced(f))
+		return;
+	start = pace_start(f);
+	cost = time_for(t, len);
+	if (t->late && start > t->pace_ns)
+		owe(f, start);
+	if (f->stack->now_ns >= t->owed_until_ns)
+		t->owed_ns = 0;
+	made_up = least(cost - cost / MAKE_UP_TIMES, t->owed_ns);
+	t->owed_ns -= made_up;
+	t->pace_ns = start + cost - made_up;
 }
 
 /* ---- sending ---- */
@@ -112,7 +133,7 @@ u32_t stack_sender_train_max(struct tcp_pcb *pcb)
 	return LWIP_MAX(LWIP_MIN(packets, (uint32_t)TRAIN_MAX_PACKETS), 1) * mss;
 }
 
-/* As many as would leave if each asked may_send */
+/* No more than would leave if each asked may_send */
 u32_t stack_sender_train_part(struct tcp_pcb *pcb, u32_t len)
 {
 	struct flow *f = pcb->callback_arg;

@@ -192,7 +192,8 @@ struct sack_block {
  * @probe_end:	Sequence number after the tail loss probe in flight, if @probing
  * @pace_ns:	When all that was sent has left at the pacing rate
  * @resent:	Bytes sent again, of @sent, in @resent_segs segments; @rate: the last valid sample
- * @late:	Sending waited for pacing: a longer burst makes up for it
+ * @late:	Sending waited for pacing: if it goes on late, that is made up for
+ * @owed_ns:	How much time is to be made up for, until @owed_until_ns
  * @pace_due_ns: Sending waits until then; 0: it does not wait for pacing
  */
 struct sender {
@@ -216,7 +217,7 @@ struct sender {
 	uint64_t timer_ns, progress_ns, reorder_ns, spurious_ns;
 
 	uint32_t cwnd;
-	uint64_t pacing_rate, pace_ns, pace_due_ns, sent, resent, rate;
+	uint64_t pacing_rate, pace_ns, pace_due_ns, owed_ns, owed_until_ns, sent, resent, rate;
 	uint32_t resent_segs;
 	bool rate_app_limited;
 	const struct cc_ops *cc;
