@@ -487,6 +487,13 @@ static void end_recovery(struct flow *f, uint32_t ack)
 	t->cc->recovered(f);
 }
 
+/* Who waits for room has more, and so has who waited and has not been told yet that there is some
+ * (flow.c). */
+static bool more_to_come(const struct flow *f)
+{
+	return f->want_write || (f->events & FLOW_EVENT_WRITABLE);
+}
+
 void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 {
 	struct flow *f = pcb->callback_arg;
@@ -532,8 +539,7 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 		count_duplicates(f, advanced, empty && !advanced);
 	finish_sample(t, &rs, f->stack->now_ns);
 	rs.newly_lost = (uint32_t)(t->lost - lost_before);
-	/* who waits for room has more (flow.c) */
-	if (!pcb->unsent && !f->want_write && !t->lost_list.first && t->inflight < t->cwnd)
+	if (!pcb->unsent && !more_to_come(f) && !t->lost_list.first && t->inflight < t->cwnd)
 		t->app_limited = t->delivered + LWIP_MAX(t->inflight, 1u);
 	if (rs.acked > 0 || rs.newly_lost > 0)
 		t->cc->acked(f, &rs);

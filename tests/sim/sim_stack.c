@@ -677,6 +677,8 @@ static const struct scenario scenarios[] = {
 	 .bound_dropped = 10500},
 	{"the same, loss 1%", POLICER(50, 625000, 40), ONE(FLOW_BBR, 20), .data.loss = 0.01,
 	 .bound_all = 0.85, .bound_dropped = 10500},
+	{"50M, policer of 2 MB", POLICER(50, 2000000, 40), ONE(FLOW_BBR, 20), .bound_all = 0.9,
+	 .bound_dropped = 10000},
 	{"policer: BBR, Linux BBR", POLICER(50, 65536, 40), TWO(FLOW_BBR, LINUX_BBR, 40),
 	 .bound_all = 0.9, .bound_one = 0.22},
 	{"policer: Linux BBR, BBR", POLICER(50, 65536, 40), TWO(LINUX_BBR, FLOW_BBR, 40),
