@@ -616,25 +616,36 @@ int flow_send_iov(struct flow *f, struct iovec iov[2])
 }
 
 /* Segments for the @len bytes that are lent: whole ones refer to them, if they are many. */
-static err_t write_segments(struct flow *f, size_t len)
+static err_t write_segments(struct flow *f, size_t len, bool push)
 {
 	const uint8_t *data = written_lent(f->stack);
+	u8_t more = push ? 0 : TCP_WRITE_FLAG_MORE;
 	size_t whole = 0;
 	err_t err = ERR_OK;
 
 	if (len >= SEND_REFER_BYTES && written_ready(f->stack))
 		whole = whole_segments(f, len);
 	if (whole > 0)
-		err = tcp_write(f->pcb, data, (u16_t)whole, whole < len ? TCP_WRITE_FLAG_MORE : 0);
+		err = tcp_write(f->pcb, data, (u16_t)whole,
+				whole < len ? TCP_WRITE_FLAG_MORE : more);
 	if (err == ERR_OK && whole > 0)
 		written_keep(f, f->tx_total + whole);
 	if (err == ERR_OK && whole < len)
-		err = tcp_write(f->pcb, data + whole, (u16_t)(len - whole), TCP_WRITE_FLAG_COPY);
+		err = tcp_write(f->pcb, data + whole, (u16_t)(len - whole),
+				TCP_WRITE_FLAG_COPY | more);
 	return err;
 }
 
-void flow_send_commit(struct flow *f, size_t len)
+/* Peers that wait for PSH get one at half of their window, as from Linux (forced_push in
+ * net/ipv4/tcp.c). One behind each piece would end what a peer's GRO can merge. */
+static bool push_due(const struct flow *f, size_t len)
 {
+	return f->tx_total + len - f->tx_pushed > f->pcb->snd_wnd_max / 2;
+}
+
+void flow_send_commit(struct flow *f, size_t len, bool more)
+{
+	bool push;
 	err_t err;
 
 	if (len == 0 || !f->pcb)
@@ -642,9 +653,11 @@ void flow_send_commit(struct flow *f, size_t len)
 	assert(len <= SEND_PIECE_BYTES);
 	stack_clock(f->stack);
 	demux_enter(f);
-	err = write_segments(f, len);
+	push = !more || push_due(f, len);
+	err = write_segments(f, len, push);
 	if (err == ERR_OK) {
 		f->tx_total += len;
+		f->tx_pushed = push ? f->tx_total : f->tx_pushed;
 		f->unacked += len;
 		f->tx_queued += len;
 		f->stack->tx_bytes += len;

@@ -108,7 +108,7 @@ enum flow_event {
  * @rx_epoch:	Bytes consumed since @rx_space grew
  * @ooseq_bytes: Of the stack's rx_bytes, what waits out of order in lwIP
  * @unacked:	Bytes committed and not acknowledged, @tx_queued: those still in memory, @tx_total:
- *		all since the beginning
+ *		all since the beginning, @tx_pushed: those up to the last PSH
  * @written:	Blocks that segments refer to, in their order (written.c)
  * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first
  *		round trip
@@ -161,7 +161,7 @@ struct flow {
 	uint16_t path_mtu;
 
 	size_t unacked, tx_queued;
-	uint64_t tx_total;
+	uint64_t tx_total, tx_pushed;
 	struct written *written, *written_last;
 	struct sender tx;
 	uint64_t syn_ns;

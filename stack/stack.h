@@ -169,8 +169,9 @@ void flow_recv_consume(struct flow *f, size_t len);
 /* Free space to write outgoing bytes into: at most two pieces, returns their number (0: full, or
  * not connected). The space is lent until the next flow_send_iov, of whichever flow. */
 int flow_send_iov(struct flow *f, struct iovec iov[2]);
-/* Takes @len bytes written into flow_send_iov's pieces and sends what the windows allow. */
-void flow_send_commit(struct flow *f, size_t len);
+/* Takes @len bytes written into flow_send_iov's pieces and sends what the windows allow. @more: the
+ * owner already has bytes that follow, so these need no PSH (RFC 9293 3.9.1, MUST-61). */
+void flow_send_commit(struct flow *f, size_t len, bool more);
 /* Bytes accepted but not yet acknowledged by the peer, our FIN counted as one. Within closed() with
  * an error: what was lost. */
 size_t flow_unacked(const struct flow *f);

@@ -281,8 +281,8 @@ static size_t write_flow(struct proxy_far *far, const uint8_t *buf, size_t len)
 		}
 		if (took == 0)
 			break;
-		flow_send_commit(far->flow, took);
 		put += took;
+		flow_send_commit(far->flow, took, put < len);
 	}
 	return put;
 }

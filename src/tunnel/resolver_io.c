@@ -366,7 +366,7 @@ static ares_ssize_t send_tcp(struct dns_socket *d, const uint8_t *bytes, size_t 
 		take = iov[0].iov_len < len - put ? iov[0].iov_len : len - put;
 		memcpy(iov[0].iov_base, bytes + put, take);
 		put += take;
-		flow_send_commit(d->tcp_flow, take);
+		flow_send_commit(d->tcp_flow, take, put < len);
 	}
 	if (put > 0)
 		return (ares_ssize_t)put;

@@ -117,7 +117,7 @@ static bool flush_early(struct wgw_conn *c)
 		left = left < iov[0].iov_len ? left : iov[0].iov_len;
 		memcpy(iov[0].iov_base, c->stash[0] + c->stash_at[0], left);
 		c->stash_at[0] += left;
-		flow_send_commit(c->flow, left);
+		flow_send_commit(c->flow, left, c->stash_at[0] < c->stash_len[0]);
 	}
 	return true;
 }
@@ -153,7 +153,7 @@ static bool pump_out(struct wgw_conn *c)
 			return true;
 		budget = (size_t)got < budget ? budget - (size_t)got : 0;
 		c->moved[0] += (size_t)got;
-		flow_send_commit(c->flow, (size_t)got);
+		flow_send_commit(c->flow, (size_t)got, (size_t)got < waiting);
 	}
 	return true;
 }

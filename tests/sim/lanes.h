@@ -38,7 +38,7 @@ static void lane_write(struct flow *f, void *arg)
 		n = n < iov[0].iov_len ? n : iov[0].iov_len;
 		memcpy(iov[0].iov_base, sim.pattern + l->written, n);
 		l->written += n;
-		near_api.flow_send_commit(f, n);
+		near_api.flow_send_commit(f, n, l->written < l->length);
 	}
 	if (l->written < l->length)
 		return;

@@ -284,7 +284,7 @@ static void write_more(struct flow *f, void *arg)
 		memcpy(iov[0].iov_base, sim.pattern + s->written % PATTERN,
 		       iov[0].iov_len < PATTERN ? iov[0].iov_len : PATTERN);
 		s->written += iov[0].iov_len;
-		near_api.flow_send_commit(f, iov[0].iov_len);
+		near_api.flow_send_commit(f, iov[0].iov_len, true);
 	}
 }
 

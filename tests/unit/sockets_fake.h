@@ -181,7 +181,7 @@ void wgw_session_adopt(struct wgw_tunnel *t, int fd)
 enum { FAKE_FLOW_BYTES = 65536, FAKE_FLOWS = 64 };
 
 struct flow {
-	bool used, wants_room, shut, orphan, closed_by_owner, aborted;
+	bool used, more, wants_room, shut, orphan, closed_by_owner, aborted;
 	const struct flow_ops *ops;
 	void *arg;
 	struct stack_addr local, remote;
@@ -284,10 +284,11 @@ int flow_send_iov(struct flow *f, struct iovec iov[2])
 	return 2;
 }
 
-void flow_send_commit(struct flow *f, size_t len)
+void flow_send_commit(struct flow *f, size_t len, bool more)
 {
 	ck_assert_uint_le(len, f->out_room - f->out_len);
 	f->out_len += len;
+	f->more = more;
 	f->unacked += len;
 }
 

@@ -544,8 +544,8 @@ static inline size_t flow_write(struct flow *f, const void *data, size_t len)
 			break;
 		room = iov[0].iov_len < len - done ? iov[0].iov_len : len - done;
 		memcpy(iov[0].iov_base, (const uint8_t *)data + done, room);
-		flow_send_commit(f, room);
 		done += room;
+		flow_send_commit(f, room, done < len);
 	}
 	return done;
 }

@@ -516,6 +516,7 @@ START_TEST(the_stack_knows_of_a_program_that_is_gone_while_the_flow_is_full)
 	ck_assert_int_eq(send(fd, "four", 4, MSG_NOSIGNAL), 4);
 	fake_run(5);
 	ck_assert_uint_eq(f->out_len, 2);
+	ck_assert(f->more);
 	ck_assert(!f->orphan);
 	close(fd);
 	fake_run(5);
@@ -525,6 +526,7 @@ START_TEST(the_stack_knows_of_a_program_that_is_gone_while_the_flow_is_full)
 	f->ops->writable(f, f->arg);
 	fake_run(5);
 	ck_assert_uint_eq(f->out_len, 4);
+	ck_assert(!f->more);
 	ck_assert(f->closed_by_owner);
 }
 END_TEST

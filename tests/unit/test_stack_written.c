@@ -35,7 +35,42 @@ static size_t lend_and_write(struct flow *f, const uint8_t *from, size_t len)
 	memset(iov[0].iov_base, 0xee, iov[0].iov_len);
 	len = len < iov[0].iov_len ? len : iov[0].iov_len;
 	memcpy(iov[0].iov_base, from, len);
-	flow_send_commit(f, len);
+	flow_send_commit(f, len, false);
+	return len;
+}
+
+/* Takes what is sent until @len bytes have come. Returns the flags of all packets, those of the last
+ * one in *@last. */
+static unsigned int flags_sent(struct peer *p, size_t len, unsigned int *last)
+{
+	unsigned int all = 0;
+
+	for (int round = 0; len > 0 && round < ROUNDS_MAX; round++) {
+		while (h.n_taken < h.n_sent) {
+			struct segment g = wire_segment();
+
+			ck_assert_uint_le(g.len, len);
+			len -= g.len;
+			p->ack += g.len;
+			*last = g.flags;
+			all |= g.flags;
+		}
+		h_recycle();
+		peer_send(p, ACK, NULL, 0);
+		h_pass_ms(1);
+	}
+	ck_assert_uint_eq(len, 0);
+	return all;
+}
+
+static size_t commit(struct flow *f, size_t len, bool more)
+{
+	struct iovec iov[2];
+
+	ck_assert_int_gt(flow_send_iov(f, iov), 0);
+	len = len < iov[0].iov_len ? len : iov[0].iov_len;
+	memcpy(iov[0].iov_base, data, len);
+	flow_send_commit(f, len, more);
 	return len;
 }
 
@@ -209,6 +244,53 @@ static uint64_t turns(void)
 	return stats.tcp_turns;
 }
 
+/* RFC 9293 3.9.1, MUST-61. In the middle it would end what the peer's GRO merges. */
+START_TEST(push_is_behind_the_last_that_the_owner_has)
+{
+	static const size_t lengths[] = {LITTLE, MUCH};
+	struct seen s = {0};
+	struct peer p;
+
+	fill();
+	peer_accept(&p, PEER4, 80, &s);
+	wire_forget();
+	flow_set_options(s.flow, &(struct flow_options){.nodelay = true});
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+		size_t len = commit(s.flow, lengths[i], true);
+		unsigned int last = 0;
+
+		ck_assert_uint_eq(len, lengths[i]);
+		ck_assert_uint_eq(flags_sent(&p, len, &last) & PSH, 0);
+		len = commit(s.flow, lengths[i], false);
+		flags_sent(&p, len, &last);
+		ck_assert_uint_eq(last & PSH, PSH);
+	}
+}
+END_TEST
+
+START_TEST(push_is_in_each_half_of_a_window)
+{
+	enum { WINDOW = 0x4000, PIECES = 100 };
+	struct seen s = {0};
+	struct peer p = {.them = addr(PEER4, 80), .window = WINDOW, .seq = 5000};
+	unsigned int last, pushes = 0;
+	size_t silent = 0;
+
+	fill();
+	peer_accept_with(&p, &s, NULL, 0);
+	wire_forget();
+	flow_set_options(s.flow, &(struct flow_options){.nodelay = true});
+	for (int i = 0; i < PIECES; i++) {
+		ck_assert_uint_eq(commit(s.flow, LITTLE, true), LITTLE);
+		flags_sent(&p, LITTLE, &last);
+		silent = last & PSH ? 0 : silent + LITTLE;
+		pushes += (last & PSH) != 0;
+		ck_assert_uint_le(silent, WINDOW / 2);
+	}
+	ck_assert_uint_eq(pushes, PIECES / (WINDOW / 2 / LITTLE + 1));
+}
+END_TEST
+
 START_TEST(taking_turns_is_counted)
 {
 	struct seen a = {0}, b = {0};
@@ -313,6 +395,8 @@ static void add(TCase *tc)
 	tcase_add_test(tc, what_is_offered_at_once_fits_one_message_over_ipv6_too);
 	tcase_add_test(tc, what_is_offered_at_once_fits_one_message_to_the_byte);
 	tcase_add_test(tc, what_segments_refer_to_is_not_lent_again);
+	tcase_add_test(tc, push_is_behind_the_last_that_the_owner_has);
+	tcase_add_test(tc, push_is_in_each_half_of_a_window);
 	tcase_add_test(tc, taking_turns_is_counted);
 	tcase_add_test(tc, what_is_acknowledged_is_given_back);
 	tcase_add_test(tc, what_a_lost_connection_had_written_is_given_back);
