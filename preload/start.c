@@ -77,14 +77,17 @@ static void keep(char *kept, size_t size, const char *name, const char *value)
 	memcpy(kept + name_len + 1, value, value_len + 1);
 }
 
-static bool page_is_ours(void)
+static enum { PAGE_NOT_TRIED, PAGE_OURS, PAGE_TAKEN } page;
+
+static bool have_page(void)
 {
-	return true;
+	if (page == PAGE_NOT_TRIED)
+		page = wgw_raw_use_page() ? PAGE_OURS : PAGE_TAKEN;
+	return page == PAGE_OURS;
 }
 
-static bool page_is_taken(void)
+static void nothing(void)
 {
-	return false;
 }
 
 /*
@@ -92,13 +95,22 @@ static bool page_is_taken(void)
  * allocates may find an allocator, the program's own, that reserves all addresses below 4 GB
  * (Chromium's does). Of our code only the resolver of an IFUNC runs before all of them; libc may
  * not be relocated yet, so it makes nothing but bare system calls.
+ *
+ * musl's loader knows neither IFUNCs nor R_*_IRELATIVE, and ends a program for what it cannot
+ * relocate. So this is a symbol that others can define, by a name that musl's libc has and glibc
+ * has not: musl's loader passes over ours and takes that one. It is never called.
  */
-__attribute__((used)) static bool (*take_page(void))(void)
+__attribute__((used)) static void (*take_page(void))(void)
 {
-	return wgw_raw_use_page() ? page_is_ours : page_is_taken;
+	have_page();
+	return nothing;
 }
 
-static bool have_page(void) __attribute__((ifunc("take_page")));
+__attribute__((visibility("default"), ifunc("take_page"))) void
+pre_early(void) __asm__("__freadptrinc");
+
+/* What is to be relocated. */
+__attribute__((used)) static void (*const early)(void) = pre_early;
 
 /* Whether this program is outside of the tunnel. When that cannot be told it is not. */
 static bool is_outside(const char *apps)

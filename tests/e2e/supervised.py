@@ -286,6 +286,17 @@ def _(w):
     assert w.ok(musl_programs(w)["static_client"], "10.9.0.1", str(ECHO_PORT), "musl\n") == "musl\n"
 
 
+@test("musl: a dynamically linked client, by itself and from a shell: its loader takes the shared object")
+def _(w):
+    supervised(w)
+    echo(w)
+    need("musl-gcc")
+    program = w.path("programs", "musl_dynamic")
+    run("musl-gcc", "-D_GNU_SOURCE", "-Dstrerrorname_np=strerror", "-O2", "-o", program, os.path.join(HERE, "../programs/static_client.c"))
+    for argv in ((program,), ("sh", "-c", 'exec "$@"', "sh", program)):
+        assert w.ok(*argv, "10.9.0.1", str(ECHO_PORT), "musl\n") == "musl\n"
+
+
 @test("busybox wget")
 def _(w):
     supervised(w)
