@@ -160,6 +160,19 @@ START_TEST(largest_buffers_are_the_machines)
 }
 END_TEST
 
+/* The kernel would do it for root; the receive buffer is our mark (WGW_KNOWN_RCVBUF_BYTES). */
+START_TEST(nobody_has_a_right_to_larger_buffers)
+{
+	int fd = wgw_repr_socket(&session, AF_INET, SOCK_STREAM, 0);
+	int before = kernels_int(fd, SO_RCVBUF);
+
+	ck_assert_int_eq(set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20), -EPERM);
+	ck_assert_int_eq(set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, 1 << 20), -EPERM);
+	ck_assert_int_eq(kernels_int(fd, SO_RCVBUF), before);
+	close(fd);
+}
+END_TEST
+
 START_TEST(send_buffer_of_a_pending_connect_is_not_touched)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(1), .sin_addr = {1}};
@@ -235,6 +248,7 @@ int main(void)
 	tcase_add_test(tc, what_is_set_is_read_back);
 	tcase_add_test(tc, send_buffer_of_a_pending_connect_is_not_touched);
 	tcase_add_test(tc, largest_buffers_are_the_machines);
+	tcase_add_test(tc, nobody_has_a_right_to_larger_buffers);
 	tcase_add_test(tc, limits_and_one_past_them);
 	tcase_add_test(tc, pacing_rate_does_not_reach_the_tag);
 	suite_add_tcase(suite, tc);
