@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
 
@@ -61,18 +62,21 @@ START_TEST(inbound_connection_has_the_peers_address)
 }
 END_TEST
 
-/* A descriptor of a file that is somebody else's than ours. */
+/* A descriptor of a file that is somebody else's than ours; -1: there is none, as in a user namespace
+ * with one user. */
 static int path_of_another_user(void)
 {
 	char name[] = "/tmp/wgwrap-test-XXXXXX";
-	int fd, path;
+	int path = open("/", O_PATH | O_CLOEXEC), fd;
+	struct stat st;
 
-	if (geteuid() != 0)
-		return open("/", O_PATH | O_CLOEXEC);
+	ck_assert_int_eq(fstat(path, &st), 0);
+	if (st.st_uid != geteuid())
+		return path;
+	close(path);
 	fd = mkstemp(name);
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(fchown(fd, 65534, 65534), 0);
-	path = open(name, O_PATH | O_CLOEXEC);
+	path = fchown(fd, 65534, 65534) == 0 ? open(name, O_PATH | O_CLOEXEC) : -1;
 	unlink(name);
 	close(fd);
 	return path;
@@ -84,7 +88,11 @@ START_TEST(program_of_another_user_names_listeners_of_its_own_only)
 	struct wgw_op op;
 	int fd = app_stream(), path = path_of_another_user();
 
-	ck_assert_int_ge(path, 0);
+	if (path < 0) {
+		printf("skipped: there is no other user here\n");
+		close(fd);
+		return;
+	}
 	fake_start();
 	fake_tunnel.sockets->own_uid = getuid() + 1;
 	op = (struct wgw_op){.code = WGW_OP_LISTEN, .cookie = app_cookie(fd)};
