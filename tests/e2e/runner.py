@@ -128,6 +128,31 @@ def _(w):
         ends(w, number)
 
 
+# reaches its time limit, and takes its time to end
+SLOW = """#!/bin/sh
+# time limit: 1 s
+trap 'echo $$ >DIR/left; while ! [ -e DIR/go ]; do sleep 0.1; done; exit 1' TERM
+while :; do sleep 0.1; done
+"""
+
+
+@tap.test("ended while a program that has reached its time limit ends, it waits for that one")
+def _(w):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(w.dir, "left"))
+    with subprocess.Popen(w.program(SLOW.replace("DIR", w.dir)), stdout=subprocess.PIPE, text=True) as run:
+        left = int(wait_until("the program's end begins", lambda: w.read("left")))
+        run.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(2)
+        early = run.poll()
+        with open(os.path.join(w.dir, "go"), "w", encoding="utf-8"):
+            pass
+        said = run.communicate(timeout=60)[0]
+    assert early is None and run.returncode != 0 and said.count("interrupted") == 1, (early, run.returncode, said)
+    assert not os.path.exists(f"/proc/{left}")
+
+
 @tap.test("a world that cannot be made whole is closed, and has failed")
 def _(w):
     with contextlib.suppress(FileNotFoundError):
