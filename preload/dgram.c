@@ -7,6 +7,7 @@
  */
 #include "preload/pre.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -290,24 +291,45 @@ static void shorten(struct timespec *limit, int64_t ms)
 		*limit = (struct timespec){0};
 }
 
+/* What follows a message is waited for by poll: a signal ends recvmmsg when it has something, while
+ * a recvmsg that waits would be made again under SA_RESTART. */
+static ssize_t receive_another(int fd, uint64_t tag, struct msghdr *msg, int flags)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	ssize_t got;
+	int rc;
+
+	for (;;) {
+		got = wgw_repr_recvmsg(&pre_session, fd, tag, msg, flags | MSG_DONTWAIT);
+		if (got != -EAGAIN || (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) ||
+		    wgw_repr_nonblocking(fd))
+			return got;
+		rc = wgw_raw_poll(&p, 1, wgw_repr_limit_ms(fd, SO_RCVTIMEO));
+		if (rc <= 0)
+			return rc < 0 ? rc : -EAGAIN;
+	}
+}
+
 /* As the kernel: the time limit is looked at only after each message, and what is left of it is
  * told with them. */
 static int receive_several(int fd, uint64_t tag, struct mmsghdr *msgs, unsigned int n, int flags,
 			   struct timespec *limit)
 {
 	int64_t began = limit ? wgw_raw_now_ms() : 0;
+	int each = flags & ~MSG_WAITFORONE;
 	unsigned int i;
 
 	for (i = 0; i < n; i++) {
-		ssize_t got = wgw_repr_recvmsg(&pre_session, fd, tag, &msgs[i].msg_hdr,
-					       flags & ~MSG_WAITFORONE);
+		struct msghdr *msg = &msgs[i].msg_hdr;
+		ssize_t got = i ? receive_another(fd, tag, msg, each)
+				: wgw_repr_recvmsg(&pre_session, fd, tag, msg, each);
 		int64_t ms;
 
 		if (got < 0)
 			return i ? (int)i : (int)got;
 		msgs[i].msg_len = (unsigned int)got;
 		if (flags & MSG_WAITFORONE)
-			flags |= MSG_DONTWAIT;
+			each |= MSG_DONTWAIT;
 		if (!limit)
 			continue;
 		ms = wgw_raw_now_ms();

@@ -62,6 +62,8 @@ uint64_t wgw_repr_cookie(int fd);
  * now, or later. */
 bool wgw_repr_is_known(int fd);
 bool wgw_repr_nonblocking(int fd);
+/* SO_RCVTIMEO or SO_SNDTIMEO (@option) of @fd in ms, rounded up; -1: none. */
+int wgw_repr_limit_ms(int fd, int option);
 /* Whether the other end is gone (POLLHUP). */
 bool wgw_repr_hung_up(int fd);
 

@@ -64,6 +64,19 @@ bool wgw_repr_nonblocking(int fd)
 	return flags >= 0 && (flags & O_NONBLOCK);
 }
 
+int wgw_repr_limit_ms(int fd, int option)
+{
+	struct timeval tv = {0};
+	socklen_t len = sizeof(tv);
+	int64_t ms;
+
+	if (wgw_raw_getsockopt(fd, SOL_SOCKET, option, &tv, &len) < 0 ||
+	    (tv.tv_sec == 0 && tv.tv_usec == 0))
+		return -1;
+	ms = (int64_t)tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000;
+	return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
 bool wgw_repr_hung_up(int fd)
 {
 	struct pollfd p = {.fd = fd};

@@ -394,25 +394,10 @@ static bool handlers_restart(void)
 	return true;
 }
 
-/* SO_SNDTIMEO in ms, or -1. */
-static int send_limit_ms(int fd, uint64_t tag)
-{
-	struct timeval tv = {0};
-	socklen_t len = sizeof(tv);
-	int64_t ms;
-
-	if (!(tag & WGW_TAG_INHERITED) ||
-	    wgw_raw_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, &len) < 0 ||
-	    (tv.tv_sec == 0 && tv.tv_usec == 0))
-		return -1;
-	ms = (int64_t)tv.tv_sec * 1000 + (tv.tv_usec + 999) / 1000;
-	return ms > INT32_MAX ? INT32_MAX : (int)ms;
-}
-
 /* Waits for the outcome as a blocking connect does. @pending: what it says when time is up */
 static int wait_for_outcome(const struct wgw_repr_session *s, int fd, uint64_t tag, int pending)
 {
-	int limit_ms = send_limit_ms(fd, tag);
+	int limit_ms = tag & WGW_TAG_INHERITED ? wgw_repr_limit_ms(fd, SO_SNDTIMEO) : -1;
 	int64_t until = limit_ms < 0 ? 0 : wgw_raw_now_ms() + limit_ms;
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
 	int left_ms = limit_ms;
