@@ -4,8 +4,9 @@
  *
  * A cache and not a table: an entry is named by SO_COOKIE, unique until the machine restarts, and
  * by the generation in the tag, which changes with every connect, in whatever process. An entry
- * that matches is true; one that was overwritten costs a conversation. So nothing must be purged
- * when descriptors are closed, duplicated or inherited.
+ * that matches is true, unless the peer has changed a multiple of 4096 times since without one
+ * look here; one that was overwritten costs a conversation. So nothing must be purged when
+ * descriptors are closed, duplicated or inherited.
  *
  * Each slot is a sequence lock: odd while it is written. Readers and writers never wait, and a slot
  * that a fork caught in mid-write is odd in the child for good, which only makes it useless.

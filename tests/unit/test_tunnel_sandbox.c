@@ -169,9 +169,9 @@ static void no_signal_reaches_another_process(void)
 	other = start_other(ask, answer);
 	expect(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	enter();
-	fcntl(pair[0], F_SETOWN, other);
-	fcntl(pair[0], F_SETSIG, SIGUSR1);
-	fcntl(pair[0], F_SETFL, O_ASYNC);
+	expect(fcntl(pair[0], F_SETOWN, other) == 0);
+	expect(fcntl(pair[0], F_SETSIG, SIGUSR1) == 0);
+	expect(fcntl(pair[0], F_SETFL, O_ASYNC) == 0);
 	expect(send(pair[1], "x", 1, MSG_NOSIGNAL) == 1);
 	expect(write(ask[1], "?", 1) == 1);
 	expect(read(answer[0], &got, 1) == 1);
