@@ -114,8 +114,8 @@ static int one_endpoint(struct answer *a, const char *service, bool numeric, uin
 static int find_endpoints(struct answer *a, const char *service)
 {
 	char *end;
-	uint16_t port = service ? (uint16_t)strtoul(service, &end, 10) : 0;
-	bool numeric = service && !*end && (int)strtoul(service, NULL, 10) >= 0;
+	uint16_t port = service ? (uint16_t)pre_names_number(service, &end, 10) : 0;
+	bool numeric = service && !*end && (int)pre_names_number(service, NULL, 10) >= 0;
 
 	if (a->hints.ai_family != AF_UNSPEC && a->hints.ai_family != AF_INET &&
 	    a->hints.ai_family != AF_INET6)

@@ -6,7 +6,6 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "preload/pre.h"
@@ -22,7 +21,7 @@ static bool read_scope(const char *text, const struct in6_addr *in6, uint32_t *s
 			 : 0;
 	if (*scope)
 		return true;
-	number = strtoul(text, &end, 10);
+	number = pre_names_number(text, &end, 10);
 	*scope = (uint32_t)number;
 	return *text >= '0' && *text <= '9' && !*end && number <= UINT32_MAX;
 }

@@ -15,6 +15,9 @@ struct pre_names {
 	char canonical[WGW_NAME_MAX_BYTES]; /* empty: the name itself */
 };
 
+/* C's strtoul by the symbol that each libc has: with the headers of glibc 2.38 and later the plain
+ * name stands for another one, which musl's has not, and its loader would end the program. */
+unsigned long pre_names_number(const char *text, char **end, int base) __asm__("strtoul");
 /* Reads an address as inet_aton and inet_pton do. @scope: of "fe80::1%eth0", else 0. @bad_scope:
  * false is returned for the scope's sake only. */
 bool pre_names_numeric(const char *text, uint8_t ip[16], uint32_t *scope, bool *bad_scope);
