@@ -179,8 +179,8 @@ void wgw_busy_unlock(struct wgw_call *c)
 
 	if (!b)
 		return;
-	c->busy = NULL;
 	pthread_mutex_lock(&k->lock);
+	c->busy = NULL;
 	pthread_mutex_unlock(&b->turn);
 	if (--b->users == 0 && b->sleepers == 0 && b->n_kept == 0 && !b->done_by && b->again < 0 &&
 	    b->n_waits == 0 && b->n_got == 0)

@@ -58,7 +58,10 @@ struct wgw_datagram {
 	long size;
 };
 
-enum { WGW_CALL_KINDS_MAX = 20 };
+enum {
+	WGW_CALL_KINDS_MAX = 20,
+	WGW_CALL_BUCKETS = 64,
+};
 
 /**
  * struct wgw_capture - one session's supervision
@@ -67,6 +70,7 @@ enum { WGW_CALL_KINDS_MAX = 20 };
  * @lock:	Guards what follows
  * @threads, @idle: All of them, at most @threads_max; those that wait for a notification
  * @waiting:	Those whose call waits for the network; at most @waiting_max
+ * @calls:	Those that a thread works on, by the program's thread
  * @count:	Calls that were answered, of each kind
  * @copies:	Instead of pidfd_getfd; NULL: that works
  * @busy:	Sockets with a call in progress, and accepted connections kept for them
@@ -80,6 +84,7 @@ struct wgw_capture {
 	struct wgw_copies *copies;
 	pthread_mutex_t lock;
 	unsigned int threads, threads_max, idle, waiting, waiting_max;
+	struct wgw_call *calls[WGW_CALL_BUCKETS];
 	_Atomic unsigned int count[WGW_CALL_KINDS_MAX];
 	struct wgw_busy *busy;
 };
@@ -89,15 +94,22 @@ struct wgw_capture {
  * @id:		Of the notification
  * @tid:	The thread
  * @pidfd:	Of the thread, or of its process; -1: none could be had
- * @fd:		Our duplicate of the descriptor in the first argument; -1: none
+ * @fd:		Our duplicate of the descriptor in the first argument; -1: none. Closed before the
+ *		answer: a socket that the program closes then must be gone
  * @what, @tag:	What it is
  * @busy:	Held lock of that socket
  * @asked:	Of bind, shutdown and calls that send: the address, SHUT_*, a digest
  * @give, @give_flags: The descriptor that is the result (owned); O_CLOEXEC or 0
  * @broken_pipe: The program gets SIGPIPE after the answer
  * @undo:	Called when the answer did not reach the program
+ * @undo_uses_fd: @fd stays open until then
+ * @next, @worker, @asleep: In wgw_capture.calls: the thread of ours that works on it, and whether
+ *		that waits for the network; guarded by the capture's lock
  */
 struct wgw_call {
+	struct wgw_call *next;
+	pthread_t worker;
+	bool asleep;
 	struct wgw_capture *capture;
 	uint64_t id;
 	pid_t tid;
@@ -112,6 +124,7 @@ struct wgw_call {
 	int give, give_flags;
 	bool broken_pipe;
 	void (*undo)(struct wgw_call *c);
+	bool undo_uses_fd;
 };
 
 /* What a handler returns: a value >= 0, -errno, or one of these. */
@@ -140,12 +153,17 @@ long wgw_call_wait(struct wgw_call *c, short events, int64_t until_ms);
 int64_t wgw_call_until(struct wgw_call *c, int option);
 /* Puts a descriptor in place of the one in the first argument. 0 or -errno. */
 int wgw_call_replace(struct wgw_call *c, int fd);
+/* Waits (a second at most) until calls that are over hold no sockets any more, but @c's. The
+ * program may have closed those, and want their addresses again. */
+void wgw_call_settle(const struct wgw_call *c);
 
 /* ---- target.c: the program's memory and descriptors ---- */
 
 /* Opens @c->pidfd and @c->fd and finds out what it is. 0 or -errno (-EBADF as the kernel). */
 int wgw_target_open(struct wgw_call *c);
 void wgw_target_close(struct wgw_call *c);
+/* Whether the program's number is still @c->fd's: another thread may have closed it. */
+bool wgw_target_is_there(const struct wgw_call *c);
 /* Whether the user has put the program outside of the tunnel. */
 bool wgw_target_is_outside(const struct wgw_call *c);
 /* Copies. 0 or -EFAULT; writes fail when nobody waits any more. */
@@ -202,6 +220,8 @@ struct wgw_copies *wgw_copies_start(wgw_capture_scan *scan);
  * the copy is dropped when nobody has the socket. */
 void wgw_copies_add(struct wgw_copies *k, int fd);
 void wgw_copies_given(struct wgw_copies *k, int fd);
+/* Drops the copies of sockets that no program has any more; done from time to time, too. */
+void wgw_copies_sweep(struct wgw_copies *k);
 /* A new duplicate of the program's descriptor @number; *@what is set when there is none (-1). */
 int wgw_copies_find(struct wgw_copies *k, pid_t tid, int number, enum wgw_socket_class *what);
 

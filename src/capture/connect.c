@@ -39,6 +39,25 @@ static bool is_close_on_exec(const struct wgw_call *c, int number)
 	return sscanf(text, "pos: %*s flags: %o", &flags) != 1 || (flags & O_CLOEXEC);
 }
 
+/** put_in_place() - of the program's socket; unless another thread has closed that number, or has
+ * something else there: then it is used for the rest of the call, as the kernel would the old one.
+ * 0 or -errno */
+static int put_in_place(struct wgw_call *c, int again)
+{
+	struct wgw_copies *copies = c->capture->copies;
+	int rc;
+
+	if (!wgw_target_is_there(c))
+		return 0;
+	c->give_flags = is_close_on_exec(c, (int)c->args[0]) ? O_CLOEXEC : 0;
+	if (copies)
+		wgw_copies_add(copies, again);
+	rc = wgw_call_replace(c, again);
+	if (copies)
+		wgw_copies_given(copies, again);
+	return rc;
+}
+
 long wgw_call_again(struct wgw_call *c)
 {
 	int again = wgw_busy_take_again(c);
@@ -48,12 +67,7 @@ long wgw_call_again(struct wgw_call *c)
 		again = wgw_repr_again(&c->capture->session, c->fd, c->tag);
 	if (again < 0)
 		return again;
-	c->give_flags = is_close_on_exec(c, (int)c->args[0]) ? O_CLOEXEC : 0;
-	if (c->capture->copies)
-		wgw_copies_add(c->capture->copies, again);
-	rc = wgw_call_replace(c, again);
-	if (c->capture->copies)
-		wgw_copies_given(c->capture->copies, again);
+	rc = put_in_place(c, again);
 	if (rc == -ENOENT) {
 		wgw_busy_keep_again(c, again);
 		return WGW_CALL_GONE;
@@ -108,6 +122,7 @@ long wgw_call_connect_to(struct wgw_call *c, const void *address, socklen_t len,
 	if (wgw_tag_kind(c->tag) != WGW_KIND_TCP)
 		return rc;
 	c->undo = untell;
+	c->undo_uses_fd = true;
 	if ((rc == -EINPROGRESS || rc == -EALREADY) && wait && !wgw_repr_nonblocking(c->fd))
 		rc = wait_for_outcome(c, rc);
 	return rc;

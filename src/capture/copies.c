@@ -156,28 +156,33 @@ static void drop(struct wgw_copies *k, uint64_t inode)
 	pthread_mutex_unlock(&k->lock);
 }
 
+void wgw_copies_sweep(struct wgw_copies *k)
+{
+	uint64_t inode[WGW_CAPTURE_SCAN_MAX], held[WGW_CAPTURE_SCAN_MAX / 64];
+	size_t at = 0;
+	unsigned int n;
+
+	while ((n = list(k, &at, inode)) > 0) {
+		k->scan(inode, n, held);
+		for (unsigned int i = 0; i < n; i++) {
+			if (!(held[i / 64] & UINT64_C(1) << i % 64))
+				drop(k, inode[i]);
+		}
+	}
+}
+
 static void *sweep(void *arg)
 {
 	const struct timespec pause = {0, SWEEP_MS * 1000000L};
-	uint64_t inode[WGW_CAPTURE_SCAN_MAX], held[WGW_CAPTURE_SCAN_MAX / 64];
 	struct wgw_copies *k = arg;
 
 	for (;;) {
-		size_t at = 0;
-		unsigned int n;
-
 		pthread_mutex_lock(&k->lock);
 		while (k->n == 0)
 			pthread_cond_wait(&k->filled, &k->lock);
 		pthread_mutex_unlock(&k->lock);
 		nanosleep(&pause, NULL);
-		while ((n = list(k, &at, inode)) > 0) {
-			k->scan(inode, n, held);
-			for (unsigned int i = 0; i < n; i++) {
-				if (!(held[i / 64] & UINT64_C(1) << i % 64))
-					drop(k, inode[i]);
-			}
-		}
+		wgw_copies_sweep(k);
 	}
 	return NULL;
 }

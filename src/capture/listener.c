@@ -36,6 +36,9 @@ enum {
 	STACK_BYTES = 256 * 1024, /* changing a datagram socket's peer takes 64 KiB of it */
 	LOOK_FIRST_MS = 20,	  /* how soon a waiting call looks whether it is still wanted, */
 	LOOK_LAST_MS = 1000,	  /* and how rarely in the end */
+	SETTLE_MS = 1000,
+	SETTLE_NAP_MS = 1,
+	WAKE_SIGNAL = SIGURG,
 };
 
 #define CALL(name)                                                                                 \
@@ -76,11 +79,88 @@ int64_t wgw_call_until(struct wgw_call *c, int option)
 					 (tv.tv_usec + 999) / 1000);
 }
 
+/* ---- calls in progress ---- */
+
+static struct wgw_call **bucket(struct wgw_capture *k, pid_t tid)
+{
+	return &k->calls[(unsigned int)tid % WGW_CALL_BUCKETS];
+}
+
+/** wake() - the thread that works on @c looks whether it is still wanted, if it waits; under the
+ * capture's lock */
+static void wake(const struct wgw_call *c)
+{
+	if (c->asleep)
+		pthread_kill(c->worker, WAKE_SIGNAL);
+}
+
+/** enroll() - a thread of the program makes one call at a time: one that it made before is over */
+static void enroll(struct wgw_call *c)
+{
+	struct wgw_capture *k = c->capture;
+	struct wgw_call **head = bucket(k, c->tid);
+
+	c->worker = pthread_self();
+	pthread_mutex_lock(&k->lock);
+	for (const struct wgw_call *other = *head; other; other = other->next) {
+		if (other->tid == c->tid)
+			wake(other);
+	}
+	c->next = *head;
+	*head = c;
+	pthread_mutex_unlock(&k->lock);
+}
+
+static void leave(struct wgw_call *c)
+{
+	struct wgw_capture *k = c->capture;
+	struct wgw_call **at = bucket(k, c->tid);
+
+	pthread_mutex_lock(&k->lock);
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	pthread_mutex_unlock(&k->lock);
+}
+
+/** wake_those_over() - but @c, and those that want its socket's lock. Whether there are any */
+static bool wake_those_over(const struct wgw_call *c)
+{
+	struct wgw_capture *k = c->capture;
+	bool any = false;
+
+	pthread_mutex_lock(&k->lock);
+	for (size_t i = 0; i < WGW_CALL_BUCKETS; i++) {
+		for (const struct wgw_call *other = k->calls[i]; other; other = other->next) {
+			if (other == c || (c->busy && other->busy == c->busy) ||
+			    wgw_call_valid(other))
+				continue;
+			any = true;
+			wake(other);
+		}
+	}
+	pthread_mutex_unlock(&k->lock);
+	return any;
+}
+
+void wgw_call_settle(const struct wgw_call *c)
+{
+	int64_t until_ms = wgw_raw_now_ms() + SETTLE_MS;
+
+	while (wake_those_over(c) && wgw_raw_now_ms() < until_ms)
+		wgw_raw_poll(NULL, 0, SETTLE_NAP_MS);
+	if (c->capture->copies)
+		wgw_copies_sweep(c->capture->copies);
+}
+
+/* ---- waiting ---- */
+
 static bool ensure_idle(struct wgw_capture *k);
 
 /** begin_wait() - an eighth of the places is for calls that send or connect: those end some day */
-static bool begin_wait(struct wgw_capture *k, short events)
+static bool begin_wait(struct wgw_call *c, short events)
 {
+	struct wgw_capture *k = c->capture;
 	unsigned int max = k->waiting_max - (events & POLLOUT ? 0 : k->waiting_max / 8);
 	bool room;
 
@@ -89,19 +169,41 @@ static bool begin_wait(struct wgw_capture *k, short events)
 	pthread_mutex_lock(&k->lock);
 	room = k->waiting < max;
 	k->waiting += room;
+	c->asleep = room;
 	pthread_mutex_unlock(&k->lock);
 	return room;
 }
 
-static void end_wait(struct wgw_capture *k)
+static void end_wait(struct wgw_call *c)
 {
+	struct wgw_capture *k = c->capture;
+
 	pthread_mutex_lock(&k->lock);
 	k->waiting--;
+	c->asleep = false;
 	pthread_mutex_unlock(&k->lock);
 }
 
-/** wait_unlocked() - an interrupted call makes no event, so it is looked for; less and less often,
- * as most calls that wait long wait for ever. The end of the program is an event. */
+/** poll_or_wake() - as poll(2), but WAKE_SIGNAL ends it, too; 0 then */
+static int poll_or_wake(struct pollfd *p, nfds_t n, int64_t ms)
+{
+	struct timespec limit = {ms / 1000, ms % 1000 * 1000000};
+	sigset_t blocked;
+	int rc;
+
+	sigfillset(&blocked);
+	sigdelset(&blocked, WAKE_SIGNAL);
+	rc = ppoll(p, n, &limit, &blocked);
+	if (rc >= 0 || errno != EINTR)
+		return rc;
+	for (nfds_t i = 0; i < n; i++)
+		p[i].revents = 0;
+	return 0;
+}
+
+/** wait_unlocked() - an interrupted call makes no event, so it is looked for, less and less often,
+ * as most calls that wait long wait for ever; until its thread makes another one (enroll). The end
+ * of the program is an event. */
 static long wait_unlocked(struct wgw_call *c, short events, int64_t until_ms)
 {
 	struct pollfd p[] = {{.fd = c->fd, .events = events}, {.fd = c->pidfd, .events = POLLIN}};
@@ -112,7 +214,7 @@ static long wait_unlocked(struct wgw_call *c, short events, int64_t until_ms)
 
 		if (left_ms > look_ms)
 			left_ms = look_ms;
-		if (wgw_raw_poll(p, 2, left_ms < 0 ? 0 : (int)left_ms) < 0)
+		if (poll_or_wake(p, 2, left_ms < 0 ? 0 : left_ms) < 0)
 			return -ENOBUFS;
 		if (!wgw_call_valid(c))
 			return WGW_CALL_GONE;
@@ -128,12 +230,12 @@ long wgw_call_wait(struct wgw_call *c, short events, int64_t until_ms)
 {
 	long rc;
 
-	if (!begin_wait(c->capture, events))
+	if (!begin_wait(c, events))
 		return -ENOBUFS;
 	wgw_busy_sleep(c);
 	rc = wait_unlocked(c, events, until_ms);
 	wgw_busy_wake(c);
-	end_wait(c->capture);
+	end_wait(c);
 	return rc;
 }
 
@@ -232,7 +334,12 @@ static void serve_call(struct wgw_capture *k, const struct seccomp_notif *n)
 
 	for (size_t i = 0; i < 6; i++)
 		c.args[i] = n->data.args[i];
+	enroll(&c);
 	result = handle(&c);
+	if (c.fd >= 0 && !c.undo_uses_fd) {
+		close(c.fd);
+		c.fd = -1;
+	}
 	if (result == WGW_CALL_GIVE && k->copies)
 		wgw_copies_add(k->copies, c.give);
 	if (result == WGW_CALL_GIVE)
@@ -251,6 +358,7 @@ static void serve_call(struct wgw_capture *k, const struct seccomp_notif *n)
 	wgw_busy_over(&c, sent && result != WGW_CALL_GONE);
 	wgw_busy_unlock(&c);
 	wgw_target_close(&c);
+	leave(&c);
 }
 
 /* ---- threads ---- */
@@ -395,12 +503,19 @@ static void size_for_descriptors(struct wgw_capture *k)
 	k->threads_max = (unsigned int)(waiting + brief);
 }
 
+static void on_wake(int number)
+{
+	(void)number; /* ends ppoll(2) */
+}
+
 struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 {
 	struct wgw_capture *k = calloc(1, sizeof(*k));
+	const struct sigaction act = {.sa_handler = on_wake};
 
 	if (!k)
 		return NULL;
+	sigaction(WAKE_SIGNAL, &act, NULL);
 	k->listener = options->listener;
 	wgw_listener_wake_here(k->listener);
 	pthread_mutex_init(&k->lock, NULL);

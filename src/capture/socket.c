@@ -24,6 +24,11 @@ long wgw_call_socket(struct wgw_call *c)
 	return WGW_CALL_GIVE;
 }
 
+static long bind_ours(const struct wgw_call *c)
+{
+	return wgw_repr_bind(&c->capture->session, c->fd, c->tag, &c->asked.value, c->asked.len);
+}
+
 long wgw_call_bind(struct wgw_call *c)
 {
 	int len = (int)c->args[2];
@@ -38,9 +43,11 @@ long wgw_call_bind(struct wgw_call *c)
 		return -EFAULT;
 	if (!wgw_call_valid(c))
 		return WGW_CALL_GONE;
-	rc = wgw_busy_take_done(c) ? 0
-				   : wgw_repr_bind(&c->capture->session, c->fd, c->tag,
-						   &c->asked.value, c->asked.len);
+	rc = wgw_busy_take_done(c) ? 0 : bind_ours(c);
+	if (rc == -EADDRINUSE) {
+		wgw_call_settle(c);
+		rc = bind_ours(c);
+	}
 	c->asked.result = rc;
 	if (rc == 0)
 		c->undo = wgw_busy_keep_done;

@@ -113,6 +113,20 @@ int wgw_target_open(struct wgw_call *c)
 	return 0;
 }
 
+bool wgw_target_is_there(const struct wgw_call *c)
+{
+	char path[64], target[64];
+	unsigned long long inode;
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)c->tid, (int)c->args[0]);
+	len = readlink(path, target, sizeof(target) - 1);
+	if (len < 0)
+		return errno != ENOENT;
+	target[len] = '\0';
+	return sscanf(target, "socket:[%llu]", &inode) == 1 && inode == wgw_raw_inode(c->fd);
+}
+
 void wgw_target_close(struct wgw_call *c)
 {
 	if (c->fd >= 0)

@@ -112,6 +112,14 @@ def _(w):
     assert said.count("EINTR") == 4 and "0 of 300 wrong" in said, said
 
 
+@test("a static program: sockets closed under a call, or after it; their numbers and ports used again")
+def _(w):
+    supervised(w)
+    echo(w)
+    said = equal(w, program(w, "reused"), "10.9.0.1", str(ECHO_PORT), "10.9.1.1", "40")
+    assert said.count(": 0 wrong") == 3, said
+
+
 @test("a static program with 32 threads")
 def _(w):
     supervised(w)
