@@ -195,7 +195,7 @@ mount -o remount,bind,ro /
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 cd /
 exec setpriv --reuid=$ID --regid=$ID --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
-    env -i PATH=/mnt:/usr/bin:/bin sh -c "$SCRIPT"
+    env -i PATH=/mnt:/usr/bin:/bin ${ASAN_OPTIONS:+"ASAN_OPTIONS=$ASAN_OPTIONS"} sh -c "$SCRIPT"
 """
 
 
