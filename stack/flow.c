@@ -372,6 +372,16 @@ void flow_icmp_error(struct flow *f, uint32_t seq, int err)
 	}
 }
 
+void flow_resegment(struct flow *f, uint32_t mss)
+{
+	struct tcp_pcb *pcb = f->pcb;
+
+	pcb->mss = (u16_t)mss;
+	pcb->unsent_oversize = 0;
+	tcp_rexmit_rto_prepare(pcb);
+	tcp_clear_flags(pcb, TF_RTO);
+}
+
 /* RFC 1191, RFC 8201: what is in flight and too large leaves again in smaller segments. */
 void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu)
 {
@@ -381,16 +391,14 @@ void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu)
 
 	mtu = LWIP_MAX(mtu, floor);
 	mss = mtu - TCP_HEADER_BYTES - (v4 ? IP4_HEADER_BYTES : IP6_HEADER_BYTES);
-	if (f->state != FLOW_OPEN || mss >= pcb->mss ||
+	if (f->state != FLOW_OPEN || mss >= LWIP_MAX(pcb->mss, f->tx.trial.whole) ||
 	    !TCP_SEQ_BETWEEN(seq, pcb->lastack, pcb->snd_nxt))
 		return;
 	paths_learn(f->stack, &f->remote, mtu);
 	demux_enter(f);
+	blackhole_told(f);
 	f->path_mtu = (uint16_t)mtu;
-	pcb->mss = (u16_t)mss;
-	pcb->unsent_oversize = 0;
-	tcp_rexmit_rto_prepare(pcb);
-	tcp_clear_flags(pcb, TF_RTO);
+	flow_resegment(f, mss);
 	sender_restart(f);
 	tcp_output(pcb);
 	demux_leave(f);

@@ -114,7 +114,7 @@ enum flow_event {
  *		round trip
  * @rx_total, @rx_segs, @tx_segs: Bytes received in order, packets in and out (flow_info)
  * @syn_line:	Where its SYN waits, or NULL; @syn_turn: it leaves now (syns.c)
- * @path_mtu:	Of the path, as known when the connection opened or said by ICMP since; 0 before
+ * @path_mtu:	Of the path, as known when the connection opened or learnt since; 0 before
  * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
  * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
  * @orphaned:	Tick at which the owner's program had gone; 0: it is there
@@ -503,6 +503,8 @@ void flow_timeouts(struct flow *f);
 bool flow_overdue(struct flow *f, int *err);
 /* ICMP says @err about a segment of @f with sequence number @seq. */
 void flow_icmp_error(struct flow *f, uint32_t seq, int err);
+/* All that is not acknowledged waits to be sent in segments of @mss; the scoreboard is the caller's. */
+void flow_resegment(struct flow *f, uint32_t mss);
 /* ICMP says that it was too big, and what would not be. */
 void flow_path_mtu(struct flow *f, uint32_t seq, uint32_t mtu);
 

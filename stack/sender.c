@@ -372,6 +372,7 @@ static void delivered(struct flow *f, struct tx_seg *e, struct rate_sample *rs)
 	if (!e->again && (rs->rtt_ns == 0 || now - e->sent_ns < rs->rtt_ns))
 		rs->rtt_ns = LWIP_MAX(now - e->sent_ns, 1u);
 	rs->needless |= t->phase == TX_TIMEOUT && e->state == TX_LOST && !e->again;
+	blackhole_delivered(t, e);
 	recovery_delivered(f, e);
 	if (e->again && now - e->sent_ns < t->min_rtt_ns)
 		return; /* the first transmission's answer: when that left is not known any more */
@@ -485,6 +486,7 @@ static void end_recovery(struct flow *f, uint32_t ack)
 		return;
 	t->phase = TX_OPEN;
 	t->cc->recovered(f);
+	blackhole_recovered(f);
 }
 
 /* Who waits for room has more, and so has who waited and has not been told yet that there is some
@@ -512,6 +514,7 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 	rs.prior_inflight = t->inflight;
 	t->reorder_mark = t->fack;
 	duplicate = duplicate_reported(t, ack);
+	blackhole_acked(f, ack);
 	if (advanced) {
 		t->stalled = false;
 		t->progress_ns = f->stack->now_ns;
@@ -573,11 +576,30 @@ static void probe(struct flow *f)
 	set_timer(f);
 }
 
+/* What is in flight is lost, and is sent again in sequence order. */
+static void lose_all(struct sender *t)
+{
+	uint64_t i;
+
+	for (i = t->head; i < t->tail; i++)
+		if (board_at(t, i)->state == TX_OUT)
+			board_lose(t, i);
+	t->lost_list.first = t->lost_list.last = 0;
+	for (i = t->head; i < t->tail; i++)
+		if (board_at(t, i)->state == TX_LOST)
+			board_relist(t, i);
+}
+
 static void timeout(struct flow *f)
 {
 	struct sender *t = &f->tx;
-	uint64_t i;
 
+	if (blackhole_found(f)) {
+		sender_restart(f);
+		t->backoff = 0;
+		tcp_output(f->pcb);
+		return;
+	}
 	if (board_at(t, t->head)->state == TX_SACKED)
 		board_unsack(t); /* RFC 2018 8 */
 	/* a repetition of the last one, which was not undone, says nothing new */
@@ -586,19 +608,15 @@ static void timeout(struct flow *f)
 	t->phase = TX_TIMEOUT;
 	t->recover = t->high_sent;
 	t->probing = false;
+	if (blackhole_try(f))
+		board_clear(t);
+	else
+		lose_all(t);
 	t->stalled = true;
 	t->backoff++;
-	for (i = t->head; i < t->tail; i++)
-		if (board_at(t, i)->state == TX_OUT)
-			board_lose(t, i);
 	t->reorder_ns = 0;
 	t->pace_ns = f->stack->now_ns;
 	t->progress_ns = f->stack->now_ns;
-	/* in sequence order from here on */
-	t->lost_list.first = t->lost_list.last = 0;
-	for (i = t->head; i < t->tail; i++)
-		if (board_at(t, i)->state == TX_LOST)
-			board_relist(t, i);
 	t->forced = true;
 	tcp_output(f->pcb);
 	t->forced = false;

@@ -165,6 +165,18 @@ struct cubic {
 	bool timed_out;
 };
 
+/**
+ * struct trial - do large packets get through? (blackhole.c)
+ * @whole:	The MSS, while a smaller one is tried; 0: none is
+ * @mss:	The smaller one that was tried last; 0: none was
+ * @largest:	Bytes in the largest packet that was delivered since then, a FIN counts
+ * @timeouts:	Without progress, since then or since something was acknowledged
+ */
+struct trial {
+	uint16_t whole, mss, largest;
+	unsigned int timeouts;
+};
+
 enum { SACK_BLOCKS_MAX = 4 };
 
 struct sack_block {
@@ -220,6 +232,7 @@ struct sender {
 	uint64_t pacing_rate, pace_ns, pace_due_ns, owed_ns, owed_until_ns, sent, resent, rate;
 	uint32_t resent_segs;
 	bool rate_app_limited;
+	struct trial trial;
 	const struct cc_ops *cc;
 	union {
 		struct bbr bbr;
@@ -308,6 +321,24 @@ void recovery_mark(struct flow *f, uint64_t index);
 void recovery_undo(struct flow *f, struct rate_sample *rs);
 /* A segment was sent again for nothing: reordering takes longer than assumed. */
 void recovery_spurious(struct flow *f);
+
+/* blackhole.c: paths that drop large packets silently */
+/* At a timeout, before anything else. True: segments are smaller from now on, all that was in
+ * flight waits to be sent anew, and the congestion controller need not hear of it. */
+bool blackhole_found(struct flow *f);
+/* The same timeout, if not. True: all that was in flight waits in smaller segments. */
+bool blackhole_try(struct flow *f);
+/* Before the scoreboard hears of it: what was not sent again had arrived, late, as it was. */
+void blackhole_acked(struct flow *f, uint32_t ack);
+/* All that was in flight at the last timeout is acknowledged. */
+void blackhole_recovered(struct flow *f);
+/* ICMP says how large packets may be: nothing need be tried. */
+void blackhole_told(struct flow *f);
+static inline void blackhole_delivered(struct sender *t, const struct tx_seg *e)
+{
+	if (tx_len(e) > t->trial.largest)
+		t->trial.largest = (uint16_t)least(tx_len(e), UINT16_MAX);
+}
 
 /* sender.c */
 /* The handshake is complete: from here on we send, not lwIP. */

@@ -82,6 +82,8 @@ struct path {
 	double delay_ms, loss, reorder, reorder_ms;
 	double batch_ms;	    /* what arrives within one leaves the wire together */
 	double longer_s, longer_ms; /* from then on the delay is so much longer */
+	double hole_s;		    /* from then on what is larger than @hole_bytes is lost */
+	unsigned int hole_bytes;    /* 0: nothing is */
 };
 
 struct scenario {
@@ -237,6 +239,9 @@ static struct packet *carry(struct end *e, size_t len)
 		return NULL;
 	}
 	if (chance(path->loss))
+		return NULL;
+	if (path->hole_bytes > 0 && len > path->hole_bytes &&
+	    sim.now >= NS_PER_S + (uint64_t)(path->hole_s * NS_PER_S))
 		return NULL;
 	p = malloc(sizeof(*p));
 	p->at = leaves + (uint64_t)(path->delay_ms * NS_PER_MS);
@@ -671,6 +676,14 @@ static const struct scenario scenarios[] = {
 	 .data.longer_s = 10, .data.longer_ms = 1000, .measure_from_s = 20, .bound_all = 0.5},
 	{"the same, 2 s later", PATH(100, 1000, 40, 0), ONE(FLOW_BBR, 40), .data.longer_s = 12,
 	 .data.longer_ms = 1000, .measure_from_s = 24, .bound_all = 0.4},
+	{"no packets above 1300", PATH(100, 400, 40, 0), ONE(FLOW_BBR, 10), .data.hole_bytes = 1300,
+	 .bound_all = 0.65},
+	{"none above 1300, loss 1%", PATH(100, 400, 40, 0.01), ONE(FLOW_BBR, 10),
+	 .data.hole_bytes = 1300, .bound_all = 0.5},
+	{"none above 1300 after 3 s", PATH(100, 400, 40, 0), ONE(FLOW_BBR, 20), .data.hole_s = 3,
+	 .data.hole_bytes = 1300, .bound_all = 0.5},
+	{"CUBIC, none above 1300", PATH(100, 400, 40, 0), ONE(FLOW_CUBIC, 20),
+	 .data.hole_bytes = 1300, .bound_all = 0.5},
 	{"50M, policer of 64 KiB", POLICER(50, 65536, 40), ONE(FLOW_BBR, 20), .bound_all = 0.85,
 	 .bound_dropped = 5000},
 	{"50M, policer of 610 KiB", POLICER(50, 625000, 40), ONE(FLOW_BBR, 20), .bound_all = 0.9,
