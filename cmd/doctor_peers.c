@@ -41,11 +41,9 @@ static void tell(const char *text)
 static void tell_silence(const struct wgw_config *config)
 {
 	char key[WGW_KEY_TEXT_LEN + 1], now[32] = "";
-	uint8_t public_key[WG_KEY_BYTES];
 	time_t at = time(NULL);
 	struct tm tm;
 
-	wg_public_key(public_key, config->private_key);
 	if (gmtime_r(&at, &tm))
 		strftime(now, sizeof(now), "%Y-%m-%d %H:%M:%S UTC", &tm);
 	tell("nothing comes back, as from a host that is down. Look at");
@@ -53,7 +51,7 @@ static void tell_silence(const struct wgw_config *config)
 	tell("- firewalls and networks on the way: does UDP pass, there and back?");
 	tell("- PublicKey: is it the peer's? It does not answer to another");
 	printf("%-14s- the peer: does it know our public key %s?\n", "",
-	       wgw_key_text(public_key, key));
+	       wgw_key_text(config->public_key, key));
 	printf("%-14s- the clock: is it %s? Behind an earlier use of this key it is ignored\n", "",
 	       now);
 }

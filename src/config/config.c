@@ -134,12 +134,10 @@ static void print_alive(FILE *out, const struct wgw_config *config)
 
 static void print_interface(FILE *out, const struct wgw_config *config)
 {
-	uint8_t public_key[WG_KEY_BYTES];
 	char text[WGW_KEY_TEXT_LEN + 1];
 
 	fputs("[Interface]\n", out);
-	if (crypto_scalarmult_base(public_key, config->private_key) == 0)
-		fprintf(out, "# PublicKey = %s\n", wgw_key_text(public_key, text));
+	fprintf(out, "# PublicKey = %s\n", wgw_key_text(config->public_key, text));
 	fputs("PrivateKey = (hidden)\n", out);
 	if (config->listen_port)
 		fprintf(out, "ListenPort = %u\n", (unsigned int)config->listen_port);

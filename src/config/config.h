@@ -86,6 +86,7 @@ struct wgw_peer_config {
  * @path:		Where the file is, whatever the working directory; NULL: not known, or no
  *			file
  * @private_key:	Clamped
+ * @public_key:		Of @private_key
  * @listen_port:	0: any
  * @fwmark:		0: none
  * @addresses:		Address =, prefix lengths kept; at most STACK_ADDRS_MAX
@@ -100,7 +101,7 @@ struct wgw_peer_config {
  */
 struct wgw_config {
 	char *source, *path;
-	uint8_t private_key[WG_KEY_BYTES];
+	uint8_t private_key[WG_KEY_BYTES], public_key[WG_KEY_BYTES];
 	uint16_t listen_port;
 	uint32_t fwmark;
 	struct wgw_prefixes addresses;

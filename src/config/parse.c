@@ -413,9 +413,8 @@ static void check_interface(struct wgw_parser *p)
 static void check_peers(struct wgw_parser *p)
 {
 	struct wgw_config *config = p->config;
-	uint8_t own[WG_KEY_BYTES];
 
-	if (crypto_scalarmult_base(own, config->private_key) != 0)
+	if (crypto_scalarmult_base(config->public_key, config->private_key) != 0)
 		return;
 	if (config->n_peers == 0)
 		wgw_diag_say(p->diag, WGW_WARNING, "%s: no [Peer]: nothing can be reached",
@@ -423,7 +422,7 @@ static void check_peers(struct wgw_parser *p)
 	for (size_t i = 0; i < config->n_peers; i++) {
 		const struct wgw_peer_config *peer = &config->peers[i];
 
-		if (memcmp(peer->public_key, own, WG_KEY_BYTES) == 0)
+		if (memcmp(peer->public_key, config->public_key, WG_KEY_BYTES) == 0)
 			wgw_diag_say(p->diag, WGW_ERROR,
 				     "%s:%u: [Peer] has this file's own key: PublicKey is the "
 				     "other side's",

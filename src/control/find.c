@@ -7,7 +7,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,7 +125,7 @@ static bool key_of_config(const char *what, uint8_t key[WG_KEY_BYTES])
 	struct wgw_config *config = wgw_proxy_tunnel(&as, true);
 
 	if (config)
-		crypto_scalarmult_base(key, config->private_key);
+		memcpy(key, config->public_key, WG_KEY_BYTES);
 	wgw_config_free(config);
 	return config != NULL;
 }

@@ -81,11 +81,9 @@ static void set_name(struct wgw_launch *l, const char name[WGW_TUNNEL_NAME_BYTES
 /** name_by_config() - the name that belongs to the configuration's key */
 static void name_by_config(struct wgw_launch *l)
 {
-	uint8_t public_key[WG_KEY_BYTES];
 	char name[WGW_TUNNEL_NAME_BYTES];
 
-	crypto_scalarmult_base(public_key, l->config->private_key);
-	make_name(name, public_key);
+	make_name(name, l->config->public_key);
 	set_name(l, name);
 }
 

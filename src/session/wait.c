@@ -6,7 +6,6 @@
  * apart is whether anything comes back at all.
  */
 #include <errno.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,11 +39,9 @@ static void describe_peers(const struct wgw_config *config, char *text, size_t s
 
 static void diagnose(const struct wgw_launch *l, const struct wgw_channel_msg *state)
 {
-	uint8_t public_key[WG_KEY_BYTES];
 	char key[WGW_KEY_TEXT_LEN + 1], who[WHO_BYTES];
 
-	crypto_scalarmult_base(public_key, l->config->private_key);
-	wgw_key_text(public_key, key);
+	wgw_key_text(l->config->public_key, key);
 	describe_peers(l->config, who, sizeof(who));
 	if (state->u.state.datagrams_received > 0)
 		wgw_say(WGW_SAY_ERROR,

@@ -122,12 +122,10 @@ static char *join(struct lines *l)
 char *wgw_settings_text(const struct wgw_config *config, uint16_t mtu, uint16_t listen_port)
 {
 	struct lines l = {0};
-	uint8_t public_key[WG_KEY_BYTES];
 	char text[WGW_ADDR_TEXT_BYTES], name[WGW_KEY_TEXT_LEN + 1];
 	char *out = NULL;
 
-	crypto_scalarmult_base(public_key, config->private_key);
-	add(&l, "interface %s", wgw_key_text(public_key, name));
+	add(&l, "interface %s", wgw_key_text(config->public_key, name));
 	for (size_t i = 0; i < config->addresses.n; i++)
 		add(&l, "address %s", wgw_prefix_text(&config->addresses.at[i], text));
 	add(&l, "mtu %u", mtu);

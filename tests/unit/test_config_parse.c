@@ -20,6 +20,7 @@
 
 /* keys of nobody */
 #define PRIVATE	  "KAscCvDzc5jWZzJ3MZLDvL7v3GM1JFMUKAHYXXmG8XY="
+#define OWN	  "0feXpnYyys1P5b/5e/WbjuibkCSKuAgFW4YKHeRv+zc=" /* wg pubkey, of PRIVATE */
 #define PUBLIC	  "hL2aZAVLwHhzBrVJuYU8MXiGWaCzJO8Wlqq4qLjRTwM="
 #define PUBLIC_2  "5FpGliEr5AQFrJMnWx32U2I6G8TEadKDCrqGjhacXlI="
 #define PRESHARED "nMhA0sPIgq0STlvgX4yUAF84yRgDLNuRp85RaBK5FG8="
@@ -155,6 +156,18 @@ START_TEST(the_private_key_is_clamped)
 
 	ck_assert_uint_eq(c->private_key[0], 0xf8);
 	ck_assert_uint_eq(c->private_key[31], 0x7f);
+	wgw_config_free(c);
+}
+END_TEST
+
+START_TEST(the_public_key_is_that_of_the_private_key)
+{
+	struct wgw_config *c =
+		good("[Interface]\nAddress = 10.8.0.2\nPrivateKey = " PRIVATE "\n" PEER);
+	uint8_t key[WG_KEY_BYTES];
+
+	ck_assert_int_eq(wgw_key_parse(OWN, key), 0);
+	ck_assert_mem_eq(c->public_key, key, sizeof(key));
 	wgw_config_free(c);
 }
 END_TEST
@@ -568,6 +581,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, every_value_arrives);
 	tcase_add_test(tc, the_private_key_is_clamped);
+	tcase_add_test(tc, the_public_key_is_that_of_the_private_key);
 	tcase_add_test(tc, of_repeated_single_values_the_last_counts);
 	tcase_add_test(tc, the_last_peer_has_a_prefix_that_two_name);
 	tcase_add_test(tc, a_minus_takes_away_from_its_own_peer_only);
