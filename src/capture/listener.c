@@ -464,22 +464,19 @@ static void *serve(void *arg)
 {
 	struct wgw_capture *k = arg;
 	struct seccomp_notif_sizes sizes;
-	struct seccomp_notif *n;
-	size_t size;
 
 	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes))
 		return NULL;
-	size = sizes.seccomp_notif > sizeof(*n) ? sizes.seccomp_notif : sizeof(*n);
-	n = malloc(size);
-	if (!n)
-		return NULL;
+
+	/* on the stack: malloc would make an arena for this thread. The kernel's structure may grow */
+	struct seccomp_notif n[1 + sizes.seccomp_notif / sizeof(struct seccomp_notif)];
+
 	do {
-		if (!receive(k, n, size))
+		if (!receive(k, n, sizeof(n)))
 			break;
 		leave_idle(k);
 		serve_call(k, n);
 	} while (enter_idle(k));
-	free(n);
 	return NULL;
 }
 

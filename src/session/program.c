@@ -67,17 +67,17 @@ static bool is_loader(int fd)
 static void read_segments(int fd, const Elf64_Ehdr *eh, struct wgw_program *p)
 {
 	unsigned int n = eh->e_phnum < PHDRS_MAX ? eh->e_phnum : PHDRS_MAX;
+	Elf64_Phdr all[PHDRS_MAX];
 
-	for (unsigned int i = 0; i < n; i++) {
-		Elf64_Phdr ph;
-
-		if (!pread_all(fd, &ph, sizeof(ph), eh->e_phoff + (uint64_t)i * sizeof(ph)))
-			return;
-		if (ph.p_type == PT_INTERP && ph.p_filesz > 0 && ph.p_filesz < sizeof(p->loader) &&
-		    !pread_all(fd, p->loader, ph.p_filesz, ph.p_offset))
+	if (!pread_all(fd, all, n * sizeof(*all), eh->e_phoff))
+		return;
+	for (const Elf64_Phdr *ph = all; ph < all + n; ph++) {
+		if (ph->p_type == PT_INTERP && ph->p_filesz > 0 &&
+		    ph->p_filesz < sizeof(p->loader) &&
+		    !pread_all(fd, p->loader, ph->p_filesz, ph->p_offset))
 			p->loader[0] = '\0';
-		if (ph.p_type == PT_NOTE)
-			p->go = p->go || is_go(fd, &ph);
+		if (ph->p_type == PT_NOTE)
+			p->go = p->go || is_go(fd, ph);
 	}
 	p->read_whole = true;
 }
