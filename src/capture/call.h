@@ -43,13 +43,13 @@ struct wgw_asked {
 
 /**
  * struct wgw_datagram - one that was received
- * @id:		Of the notification of the call that it was received for
+ * @next, @number: busy.c's own
  * @data, @control: malloc'ed, @len and @control_len bytes
  * @size:	What the call returned: may be more than @len
  */
 struct wgw_datagram {
 	struct wgw_datagram *next;
-	uint64_t id;
+	uint64_t number;
 	uint8_t *data, *control;
 	size_t len, control_len;
 	struct sockaddr_storage name;
@@ -73,7 +73,8 @@ enum {
  * @calls:	Those that a thread works on, by the program's thread
  * @count:	Calls that were answered, of each kind
  * @copies:	Instead of pidfd_getfd; NULL: that works
- * @busy:	Sockets with a call in progress, and accepted connections kept for them
+ * @busy:	Sockets with a call in progress, or with something kept for them (busy.c)
+ * @sweeping:	A thread looks whether that has become old
  */
 struct wgw_capture {
 	int listener;
@@ -86,7 +87,8 @@ struct wgw_capture {
 	unsigned int threads, threads_max, idle, waiting, waiting_max;
 	struct wgw_call *calls[WGW_CALL_BUCKETS];
 	_Atomic unsigned int count[WGW_CALL_KINDS_MAX];
-	struct wgw_busy *busy;
+	struct wgw_busy *busy[WGW_CALL_BUCKETS];
+	bool sweeping;
 };
 
 /**
@@ -105,11 +107,13 @@ struct wgw_capture {
  * @undo_uses_fd: @fd stays open until then
  * @next, @worker, @asleep: In wgw_capture.calls: the thread of ours that works on it, and whether
  *		that waits for the network; guarded by the capture's lock
+ * @poked:	Something is kept that it may be waiting for
  */
 struct wgw_call {
 	struct wgw_call *next;
 	pthread_t worker;
 	bool asleep;
+	_Atomic bool poked;
 	struct wgw_capture *capture;
 	uint64_t id;
 	pid_t tid;
@@ -153,6 +157,8 @@ long wgw_call_wait(struct wgw_call *c, short events, int64_t until_ms);
 int64_t wgw_call_until(struct wgw_call *c, int option);
 /* Puts a descriptor in place of the one in the first argument. 0 or -errno. */
 int wgw_call_replace(struct wgw_call *c, int fd);
+/* Other calls that wait on @c's socket look whether there is something for them. */
+void wgw_call_wake_waiting(const struct wgw_call *c);
 /* Waits (a second at most) until calls that are over hold no sockets any more, but @c's. The
  * program may have closed those, and want their addresses again. */
 void wgw_call_settle(const struct wgw_call *c);
@@ -178,7 +184,7 @@ int wgw_target_write_address(const struct wgw_call *c, uint64_t to, uint64_t to_
 int wgw_memory_read(pid_t tid, uint64_t from, void *to, size_t len);
 int wgw_memory_write(pid_t tid, uint64_t to, const void *from, size_t len);
 
-/* ---- busy.c: one call at a time on each socket ---- */
+/* ---- busy.c: one call at a time on each socket, and what is kept of those interrupted ---- */
 
 /* Takes the lock of @c->fd's socket. */
 void wgw_busy_lock(struct wgw_call *c);
@@ -200,7 +206,7 @@ bool wgw_busy_take_done(struct wgw_call *c);
 long wgw_busy_may_be_done(const struct wgw_call *c);
 /* Keeps *@got (what it points to is owned), which was received for @c, until that is answered. */
 void wgw_busy_keep_got(struct wgw_call *c, const struct wgw_datagram *got);
-/* The oldest that was kept for a call that has been interrupted; it is @c's from here on, but with
+/* The oldest that was received for a call that has been interrupted; it is @c's from here on, but with
  * @peek. NULL: there is none. Valid until @c is over. */
 const struct wgw_datagram *wgw_busy_take_got(struct wgw_call *c, bool peek);
 /* Keeps socket @fd, which was to take this one's place; owned. And takes it, or -1. */
@@ -208,8 +214,8 @@ void wgw_busy_keep_again(struct wgw_call *c, int fd);
 int wgw_busy_take_again(struct wgw_call *c);
 /* When @c, which may wait until @until_ms, is to end: when the call that it repeats was to. */
 int64_t wgw_busy_until(struct wgw_call *c, int64_t until_ms);
-/* @c is over: it was @answered, and nothing is kept of it, or it was interrupted and may be made
- * again. */
+/* @c is over on this socket: it was @answered, and nothing is kept of it, or it was interrupted and may
+ * be made again. */
 void wgw_busy_over(struct wgw_call *c, bool answered);
 
 /* ---- copies.c: descriptors of the program, where it does not let us take them ---- */

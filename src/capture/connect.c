@@ -76,6 +76,7 @@ long wgw_call_again(struct wgw_call *c)
 		close(again);
 		return -ECONNABORTED;
 	}
+	wgw_busy_over(c, true);
 	wgw_busy_unlock(c);
 	close(c->fd);
 	c->fd = again;

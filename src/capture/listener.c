@@ -123,6 +123,22 @@ static void leave(struct wgw_call *c)
 	pthread_mutex_unlock(&k->lock);
 }
 
+void wgw_call_wake_waiting(const struct wgw_call *c)
+{
+	struct wgw_capture *k = c->capture;
+
+	pthread_mutex_lock(&k->lock);
+	for (size_t i = 0; i < WGW_CALL_BUCKETS; i++) {
+		for (struct wgw_call *other = k->calls[i]; other; other = other->next) {
+			if (other == c || other->busy != c->busy)
+				continue;
+			other->poked = true;
+			wake(other);
+		}
+	}
+	pthread_mutex_unlock(&k->lock);
+}
+
 /** wake_those_over() - but @c, and those that want its socket's lock. Whether there are any */
 static bool wake_those_over(const struct wgw_call *c)
 {
@@ -218,7 +234,7 @@ static long wait_unlocked(struct wgw_call *c, short events, int64_t until_ms)
 			return -ENOBUFS;
 		if (!wgw_call_valid(c))
 			return WGW_CALL_GONE;
-		if (p[0].revents)
+		if (p[0].revents || atomic_exchange(&c->poked, false))
 			return 1;
 		if (until_ms >= 0 && wgw_raw_now_ms() >= until_ms)
 			return 0;

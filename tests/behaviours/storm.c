@@ -6,6 +6,8 @@
  * asked for may have been done already. Linux interrupts only calls that wait; how often is chance.
  * So what is printed is only whether anything went wrong in many rounds.
  */
+#include <pthread.h>
+
 #include "behave.h"
 
 enum {
@@ -17,6 +19,7 @@ enum {
 	FIRST_PORT = 20000,
 	MANY = 8,
 	FEW = 3,
+	THREADS = 4,
 	EXIT_STATUS = 7
 };
 
@@ -259,6 +262,87 @@ CASE(many_at_once)
 CASE(fewer_than_asked_for)
 {
 	all_of_many(ROUNDS / 3, FEW);
+}
+
+/** struct sender - a thread that sends MANY numbers from @first on, on a socket that others use */
+struct sender {
+	pthread_t thread;
+	int fd, first, sent;
+};
+
+static void *send_beside_others(void *arg)
+{
+	struct sender *s = arg;
+	union address to;
+	socklen_t len = make_address(&to, host(false), ECHO_UDP_PORT);
+	struct mmsghdr msg[MANY];
+	struct iovec iov[MANY];
+	int numbers[MANY], rc = 0;
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+	memset(msg, 0, sizeof(msg));
+	for (int i = 0; i < MANY; i++) {
+		numbers[i] = s->first + i;
+		iov[i] = (struct iovec){&numbers[i], sizeof(numbers[i])};
+		msg[i].msg_hdr = (struct msghdr){
+			.msg_name = &to, .msg_namelen = len, .msg_iov = &iov[i], .msg_iovlen = 1};
+	}
+	while (s->sent < MANY && rc >= 0) {
+		rc = sendmmsg(s->fd, msg + s->sent, (unsigned int)(MANY - s->sent), 0);
+		s->sent += rc > 0 ? rc : 0;
+	}
+	return NULL;
+}
+
+/* The numbers from @first on, one datagram each. Returns how many did not come, or came again. */
+static int not_once(int fd, int first, int n)
+{
+	char seen[THREADS * MANY] = {0};
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t until = now_ms() + LATE_MS;
+	int number, got = 0, bad = 0;
+
+	while (got < n && now_ms() < until) {
+		wait_amid_signals(fd);
+		if (recv(fd, &number, sizeof(number), MSG_DONTWAIT) != sizeof(number))
+			continue;
+		bad += number < first || number >= first + n || seen[number - first]++;
+		got++;
+	}
+	return bad + n - got + (poll(&p, 1, 0) > 0);
+}
+
+/* On one connected socket, so that what comes back is the numbers. The signals are the threads'. */
+CASE(many_by_threads)
+{
+	sigset_t signals;
+	int n = 0;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	storm(SA_RESTART);
+	for (int i = 0; i < ROUNDS; i++) {
+		struct sender senders[THREADS];
+		int fd = udp_socket(false), first = THREADS * MANY * i;
+
+		n += wrong("connect", connect_to(fd, host(false), ECHO_UDP_PORT) == 0);
+		for (int j = 0; j < THREADS; j++) {
+			senders[j] = (struct sender){.fd = fd, .first = first + MANY * j};
+			pthread_create(&senders[j].thread, NULL, send_beside_others, &senders[j]);
+		}
+		for (int j = 0; j < THREADS; j++) {
+			pthread_join(senders[j].thread, NULL);
+			n += wrong("sendmmsg", senders[j].sent == MANY);
+		}
+		n += wrong("each once", not_once(fd, first, THREADS * MANY) == 0);
+		close(fd);
+	}
+	calm();
+	printf("%d wrong\n", n);
 }
 
 /* A handler without SA_RESTART, and a program that takes another port when bind fails. */

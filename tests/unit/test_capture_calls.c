@@ -515,11 +515,13 @@ START_TEST(what_was_sent_is_found_again_however_many_signals_come)
 	ck_assert_int_eq(send_once_more(&k, fd, "x", &c), WGW_CALL_GONE);
 	c.asked.result = 1;
 	wgw_busy_keep_done(&c);
+	wgw_busy_over(&c, false);
 	wgw_busy_unlock(&c);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(send_once_more(&k, fd, "x", &c), 1);
 		ck_assert(c.undo != NULL);
 		c.undo(&c);
+		wgw_busy_over(&c, false);
 		wgw_busy_unlock(&c);
 	}
 	ck_assert_int_eq(send_once_more(&k, fd, "y", &c), WGW_CALL_GONE);
