@@ -18,6 +18,12 @@
  * until as many newer blocks have come, and one ACK that the path loses does not make a sender
  * repeat what is here.
  *
+ * A lone segment's ACK waits DELAYED_ACK_TICKS for data that carries it. A peer with Nagle's
+ * algorithm keeps its next small message back for that long, so the wait is only where data is
+ * likely to come: after ours has left soon after the peer's, until an ACK has waited in vain.
+ * Elsewhere a small segment with PSH is acknowledged as soon as it was read, as by Linux
+ * (tcp_cleanup_rbuf, inet_csk_in_pingpong_mode).
+ *
  * What changes nothing, because it lies outside the windows, is answered ten times in five seconds
  * (RFC 5961 7): the answer may be to an answer.
  *
@@ -125,6 +131,32 @@ void acks_settle(struct flow *f)
 		acks_flush(f);
 	else
 		timers_set(s, f, f->held_due_ns);
+}
+
+/** acks_came() - in-order data came, or the connection opens */
+void acks_came(struct flow *f, bool small)
+{
+	f->data_tick = f->tick;
+	f->small = small;
+}
+
+/** acks_answered() - data leaves */
+void acks_answered(struct flow *f)
+{
+	if (f->tick < f->data_tick + DELAYED_ACK_TICKS)
+		f->answers = true;
+}
+
+/** acks_unanswered() - an ACK that had waited for data leaves without any */
+void acks_unanswered(struct flow *f)
+{
+	f->answers = false;
+}
+
+/** acks_at_once() - the owner has consumed what it has: whether the peer should hear of it now */
+bool acks_at_once(const struct flow *f)
+{
+	return f->small && !f->answers && f->rx_bytes == 0 && (f->pcb->flags & TF_ACK_DELAY);
 }
 
 /** stack_challenge_ack() - two ends that disagree on what is sent answer each other's answers */

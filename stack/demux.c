@@ -428,6 +428,7 @@ void demux_timer(struct flow *f)
 		acks_flush(f);
 	demux_enter(f);
 	if (f->ack_due && f->ack_due <= f->tick) {
+		acks_unanswered(f);
 		tcp_ack_now(f->pcb);
 		tcp_output(f->pcb);
 		tcp_clear_flags(f->pcb, TF_ACK_DELAY | TF_ACK_NOW);

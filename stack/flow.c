@@ -184,7 +184,6 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
 	struct flow *f = arg;
 
-	(void)pcb;
 	(void)err;
 	if (!p) {
 		f->rx_fin = true;
@@ -196,6 +195,7 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 		f->reset_due = true;
 		return ERR_OK;
 	}
+	acks_came(f, (p->flags & PBUF_FLAG_PUSH) && p->tot_len < pcb->mss);
 	append(f, p);
 	events_post(f, FLOW_EVENT_READABLE);
 	return ERR_OK;
@@ -295,6 +295,7 @@ void flow_opened(struct flow *f)
 	if (f->syn_ns != 0 && !f->syn_again)
 		recovery_rtt(&f->tx, f->stack->now_ns - f->syn_ns, f->stack->now_ns);
 	f->path_mtu = paths_mtu(f->stack, &f->remote);
+	acks_came(f, false);
 	sender_start(f);
 	window_open(f);
 }
@@ -672,6 +673,7 @@ void flow_send_commit(struct flow *f, size_t len, bool more)
 		f->stack->stats.tcp_committed += len;
 		f->stack->stats.tcp_turns += f->stack->last_writer != f;
 		f->stack->last_writer = f;
+		acks_answered(f);
 		tcp_output(f->pcb);
 	}
 	demux_leave(f);

@@ -102,6 +102,8 @@ enum flow_event {
  *		@gro_space is its block's size; @gro_merges: the next one should hold several;
  *		@gro_looped: its packets came from ourselves
  * @ack_wanted:	The end of the batch sends an ACK that lwIP would delay
+ * @data_tick:	When data came in order, or the connection opened; @small: its sender may
+ *		wait for the ACK; @answers: ours lately left soon after that (acks.c)
  * @rx_head:	In-order pbufs not yet consumed; the first @rx_skip bytes are consumed
  * @rx_room:	Free bytes behind the last one, if that is a block of small segments
  * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
@@ -146,13 +148,13 @@ struct flow {
 	struct flow *wait_next; /* FIFO of FLOW_TIME_WAIT */
 
 	uint64_t tick, due, tick_due, ack_due, give_up, progress, stall_due, orphaned, persist_due,
-		wait_until;
+		wait_until, data_tick;
 	size_t heap;
 
 	struct pbuf *gro;
 	uint32_t gro_next, gro_space;
 	unsigned int gro_segments;
-	bool gro_merges, gro_looped, ack_wanted;
+	bool gro_merges, gro_looped, ack_wanted, small, answers;
 
 	struct pbuf *rx_head, *rx_tail;
 	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch, ooseq_bytes;
@@ -378,6 +380,15 @@ void acks_carried(struct flow *f, const uint8_t *tcp);
 void acks_flush(struct flow *f);
 /* The same at the end of a batch, unless it may wait. */
 void acks_settle(struct flow *f);
+/* Data came in order, and it ended with a @small segment with PSH: its sender may have more and
+ * wait for the ACK. Also when the connection opens. */
+void acks_came(struct flow *f, bool small);
+/* Data leaves. */
+void acks_answered(struct flow *f);
+/* An ACK that had waited for data leaves without any. */
+void acks_unanswered(struct flow *f);
+/* Behind a read: whether the peer should hear of it now. */
+bool acks_at_once(const struct flow *f);
 
 /* ports.c */
 static inline size_t port_bucket(uint16_t port)

@@ -69,7 +69,8 @@ void window_consumed(struct flow *f, size_t len)
 		grow(f, 4);
 	gained = raise_window(f);
 	worth = LWIP_MAX((u32_t)(f->rx_space / 4), 2u * pcb->mss);
-	if (gained >= worth || (gained > 0 && pcb->rcv_ann_right_edge - pcb->rcv_nxt < pcb->mss)) {
+	if (gained >= worth || (gained > 0 && pcb->rcv_ann_right_edge - pcb->rcv_nxt < pcb->mss) ||
+	    acks_at_once(f)) {
 		tcp_ack_now(pcb);
 		tcp_output(pcb);
 	}

@@ -9,14 +9,16 @@ enum {
 	DUPACKS = 3,
 	WITHIN_RTT_US = 100,
 	LATEST_US = 1000,
+	ACK_DELAY_MS = 50, /* DELAYED_ACK_TICKS and one */
 	MSS_BYTES = 4,
+	MSS = 0x564,	    /* that of the options */
 	FIRST_SEQ = -20000, /* the numbers go round in the middle */
 };
 
-static uint8_t piece[PIECE];
+static uint8_t piece[PIECE], full[MSS];
 
 /* The peer's SYN: MSS, SACK permitted, window scale */
-static const uint8_t options[] = {2, 4, 5, 0x64, 1, 1, 4, 2, 1, 3, 3, 7};
+static const uint8_t options[] = {2, 4, MSS >> 8, MSS & 0xff, 1, 1, 4, 2, 1, 3, 3, 7};
 
 /* A connection to a peer that is a round trip away and sends the first @n bytes of the options */
 static void begin_with(struct peer *p, struct seen *s, size_t n)
@@ -302,6 +304,107 @@ START_TEST(what_was_reported_outlives_a_pause)
 }
 END_TEST
 
+/* A small message behind which its sender waits: Nagle's algorithm keeps the next one back. */
+static void message(struct peer *p)
+{
+	wire_forget();
+	peer_send(p, ACK | PSH, "m", 1);
+}
+
+/* Ours; it carries the acknowledgement. */
+static void answer(struct peer *p, struct seen *s)
+{
+	wire_forget();
+	ck_assert_uint_eq(flow_write(s->flow, "a", 1), 1);
+	expect_one_ack(p->seq);
+	p->ack++;
+}
+
+static void expect_a_late_ack(const struct peer *p)
+{
+	ck_assert_uint_eq(n_sent(), 0);
+	h_pass_ms(ACK_DELAY_MS);
+	expect_one_ack(p->seq);
+}
+
+START_TEST(a_message_that_nothing_answers_is_acknowledged_when_read)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	for (unsigned int i = 0; i < 3; i++) {
+		message(&p);
+		expect_one_ack(p.seq);
+		h_pass_ms(ACK_DELAY_MS);
+	}
+	s.keep = true;
+	peer_send(&p, ACK | PSH, "mm", 2);
+	flow_recv_consume(s.flow, 1);
+	ck_assert_uint_eq(n_sent(), 0);
+	seen_read(s.flow, &s);
+	expect_one_ack(p.seq);
+	ck_assert_uint_eq(s.len, 4);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(a_full_segment_waits_for_the_next_one)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	wire_forget();
+	peer_send(&p, ACK | PSH, full, sizeof(full));
+	expect_a_late_ack(&p);
+	peer_send(&p, ACK | PSH, full, sizeof(full) - 1);
+	expect_one_ack(p.seq);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(an_ack_waits_where_answers_are_usual)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	message(&p);
+	expect_one_ack(p.seq);
+	answer(&p, &s);
+	for (unsigned int i = 0; i < 3; i++) {
+		message(&p);
+		ck_assert_uint_eq(n_sent(), 0);
+		answer(&p, &s);
+	}
+	/* the first one in vain is the last one */
+	message(&p);
+	expect_a_late_ack(&p);
+	message(&p);
+	expect_one_ack(p.seq);
+	/* what is sent later than the ACK could have waited is no answer */
+	h_pass_ms(ACK_DELAY_MS);
+	answer(&p, &s);
+	message(&p);
+	expect_one_ack(p.seq);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(who_asks_first_expects_an_answer_to_answer)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	answer(&p, &s);
+	message(&p);
+	expect_a_late_ack(&p);
+	free(s.data);
+}
+END_TEST
+
 static void tests(TCase *tc)
 {
 	tcase_add_test(tc, a_batch_behind_holes_is_answered_once_a_block);
@@ -312,6 +415,10 @@ static void tests(TCase *tc)
 	tcase_add_test(tc, a_held_ack_goes_with_its_connection);
 	tcase_add_loop_test(tc, what_was_reported_is_kept, 0, 20);
 	tcase_add_test(tc, what_was_reported_outlives_a_pause);
+	tcase_add_test(tc, a_message_that_nothing_answers_is_acknowledged_when_read);
+	tcase_add_test(tc, a_full_segment_waits_for_the_next_one);
+	tcase_add_test(tc, an_ack_waits_where_answers_are_usual);
+	tcase_add_test(tc, who_asks_first_expects_an_answer_to_answer);
 }
 
 int main(void)

@@ -264,7 +264,7 @@ START_TEST(received_bytes_are_acknowledged_within_40_ms)
 	struct peer p;
 
 	peer_accept(&p, PEER4, 80, &s);
-	peer_send(&p, ACK | PSH, "hello", 5);
+	peer_send(&p, ACK, "hello", 5);
 	ck_assert_uint_eq(s.len, 5);
 	ck_assert_mem_eq(s.data, "hello", 5);
 	ck_assert_ptr_null(wire_next());
