@@ -22,8 +22,10 @@ const struct wg_aead_provider *const wg_aead_providers[] = {
 #ifdef WG_HAVE_OPENSSL
 	&wg_aead_openssl,
 #endif
-	&wg_aead_sodium,
-	NULL,
+#ifdef WG_HAVE_IPSECMB
+	&wg_aead_ipsecmb_avx2,
+#endif
+	&wg_aead_sodium,       NULL,
 };
 
 /*
@@ -123,16 +125,22 @@ bool wg_aead_check(const struct wg_aead_provider *provider)
 	return ok;
 }
 
-static const struct wg_aead_provider *choose(void)
+static bool loads(const struct wg_aead_provider *provider)
+{
+	return provider->load();
+}
+
+/* The one that is asked for, or the first, of which @is_fit says so; NULL: none */
+static const struct wg_aead_provider *
+choose(bool (*is_fit)(const struct wg_aead_provider *provider))
 {
 	const char *wanted = getenv("WGWRAP_AEAD");
 
 	for (size_t i = 0; wanted && wg_aead_providers[i]; i++)
-		if (strcmp(wg_aead_providers[i]->name, wanted) == 0 &&
-		    wg_aead_check(wg_aead_providers[i]))
+		if (strcmp(wg_aead_providers[i]->name, wanted) == 0 && is_fit(wg_aead_providers[i]))
 			return wg_aead_providers[i];
 	for (size_t i = 0; wg_aead_providers[i]; i++)
-		if (wg_aead_check(wg_aead_providers[i]))
+		if (is_fit(wg_aead_providers[i]))
 			return wg_aead_providers[i];
 	return NULL;
 }
@@ -143,7 +151,7 @@ static const struct wg_aead_provider *chosen(void)
 	const struct wg_aead_provider *provider = atomic_load(&cached);
 
 	if (!provider) {
-		provider = choose();
+		provider = choose(wg_aead_check);
 		atomic_store(&cached, provider);
 	}
 	return provider;
@@ -151,8 +159,8 @@ static const struct wg_aead_provider *chosen(void)
 
 bool wg_aead_init(struct wg_aead *aead)
 {
-	aead->provider = chosen();
-	aead->ctx = aead->provider ? aead->provider->create() : NULL;
+	choose(loads);
+	*aead = (struct wg_aead){.provider = &wg_aead_sodium, .ctx = wg_aead_sodium.create()};
 	return aead->ctx;
 }
 
@@ -161,6 +169,38 @@ void wg_aead_free(struct wg_aead *aead)
 	if (aead->ctx)
 		aead->provider->destroy(aead->ctx);
 	aead->ctx = NULL;
+}
+
+/* Without memory for another provider it stays the reference. */
+static void count_packets(struct wg_aead *aead, size_t count)
+{
+	struct wg_aead other = {.packets = aead->packets + count};
+
+	if (aead->packets >= WG_AEAD_FIRST_PACKETS)
+		return;
+	aead->packets = other.packets;
+	if (aead->packets < WG_AEAD_FIRST_PACKETS)
+		return;
+	other.provider = chosen();
+	other.ctx = other.provider ? other.provider->create() : NULL;
+	if (!other.ctx)
+		return;
+	wg_aead_free(aead);
+	*aead = other;
+}
+
+void wg_aead_seal(struct wg_aead *aead, const uint8_t key[WG_SYMMETRIC_KEY_BYTES],
+		  struct wg_aead_job *jobs, size_t count)
+{
+	count_packets(aead, count);
+	aead->provider->seal(aead->ctx, key, jobs, count);
+}
+
+void wg_aead_open(struct wg_aead *aead, const uint8_t key[WG_SYMMETRIC_KEY_BYTES],
+		  struct wg_aead_job *jobs, size_t count)
+{
+	count_packets(aead, count);
+	aead->provider->open(aead->ctx, key, jobs, count);
 }
 
 const char *wg_aead_provider_name(void)

@@ -2,9 +2,10 @@
 /*
  * aead_ipsecmb.c - ChaCha20-Poly1305 by Intel's ipsec-mb
  *
- * Worth having where its AVX2 or AVX-512 code runs; on older processors OpenSSL is as good, so it
- * is not usable there. Jobs may complete later than they are handed in and in any order; all have
- * completed when the batch ends. The library is loaded when it is asked for.
+ * Two providers, as it is the fastest where its AVX-512 code runs, but not where its AVX2 code does,
+ * whose Poly1305 is scalar; on older processors it is not usable. Jobs may complete later than they
+ * are handed in and in any order; all have completed when the batch ends. The library is loaded when
+ * it is asked for.
  */
 #ifdef WG_HAVE_IPSECMB
 
@@ -15,6 +16,14 @@
 #include <sodium.h>
 
 #include "wg/library.h"
+
+/* Asked before the library is loaded. Who cannot tell loads it, and it says itself. */
+#if __has_include(<sys/platform/x86.h>)
+#include <sys/platform/x86.h>
+#define HAS(feature) CPU_FEATURE_ACTIVE(feature)
+#else
+#define HAS(feature) true
+#endif
 
 enum { BATCH_MAX = 64 };
 
@@ -27,7 +36,7 @@ static struct {
 	__typeof__(imb_get_errno) *get_errno;
 } mb;
 
-static void load(void)
+static void load_once(void)
 {
 	const struct wg_symbol symbols[] = {
 		{"alloc_mb_mgr", &mb.alloc},
@@ -40,22 +49,49 @@ static void load(void)
 	mb.found = wg_library_load(SONAME_IPSec_MB, symbols);
 }
 
-static void *create(void)
+static bool load(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	IMB_MGR *mgr;
+
+	pthread_once(&once, load_once);
+	return mb.found;
+}
+
+static bool load_avx512(void)
+{
+	return HAS(AVX512F) && HAS(AVX512DQ) && HAS(AVX512CD) && HAS(AVX512BW) && HAS(AVX512VL) &&
+	       load();
+}
+
+static bool load_avx2(void)
+{
+	return HAS(AVX2) && load();
+}
+
+/* For processors of @at_least and below @below. */
+static void *create_for(IMB_ARCH at_least, IMB_ARCH below)
+{
+	IMB_MGR *mgr = mb.alloc(0);
 	IMB_ARCH arch;
 
-	pthread_once(&once, load);
-	mgr = mb.found ? mb.alloc(0) : NULL;
 	if (!mgr)
 		return NULL;
 	mb.init(mgr, &arch);
-	if (mb.get_errno(mgr) != 0 || arch < IMB_ARCH_AVX2) {
+	if (mb.get_errno(mgr) != 0 || arch < at_least || arch >= below) {
 		mb.free(mgr);
 		return NULL;
 	}
 	return mgr;
+}
+
+static void *create_avx512(void)
+{
+	return load_avx512() ? create_for(IMB_ARCH_AVX512, IMB_ARCH_NUM) : NULL;
+}
+
+static void *create_avx2(void)
+{
+	return load_avx2() ? create_for(IMB_ARCH_AVX2, IMB_ARCH_AVX512) : NULL;
 }
 
 static void destroy(void *ctx)
@@ -149,7 +185,17 @@ static void open_jobs(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES],
 
 const struct wg_aead_provider wg_aead_ipsecmb = {
 	.name = "ipsec-mb",
-	.create = create,
+	.load = load_avx512,
+	.create = create_avx512,
+	.destroy = destroy,
+	.seal = seal,
+	.open = open_jobs,
+};
+
+const struct wg_aead_provider wg_aead_ipsecmb_avx2 = {
+	.name = "ipsec-mb",
+	.load = load_avx2,
+	.create = create_avx2,
 	.destroy = destroy,
 	.seal = seal,
 	.open = open_jobs,

@@ -11,9 +11,14 @@ static_assert(crypto_aead_chacha20poly1305_IETF_NPUBBYTES == WG_AEAD_NONCE_BYTES
 /* libsodium needs no working memory; any address says that it is usable. */
 static uint8_t no_context;
 
+static bool load(void)
+{
+	return sodium_init() >= 0;
+}
+
 static void *create(void)
 {
-	return sodium_init() < 0 ? NULL : &no_context;
+	return load() ? &no_context : NULL;
 }
 
 static void destroy(void *ctx)
@@ -51,6 +56,7 @@ static void open_jobs(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES],
 
 const struct wg_aead_provider wg_aead_sodium = {
 	.name = "libsodium",
+	.load = load,
 	.create = create,
 	.destroy = destroy,
 	.seal = seal,

@@ -101,7 +101,7 @@ static void open_batch(struct wg_device *dev, const struct wg_endpoint *from, ui
 
 	if (!rx->count)
 		return;
-	dev->aead.provider->open(dev->aead.ctx, rx->keypair->receive_key, rx->jobs, rx->count);
+	wg_aead_open(&dev->aead, rx->keypair->receive_key, rx->jobs, rx->count);
 	for (size_t i = 0; i < rx->count; i++) {
 		struct wg_aead_job *job = &rx->jobs[i];
 

@@ -156,7 +156,7 @@ static void seal(struct wg_device *dev, struct wg_keypair *kp, size_t first, siz
 		wg_put_le32(header->receiver, kp->remote_index);
 		wg_put_le64(header->counter, tx->jobs[i].counter);
 	}
-	dev->aead.provider->seal(dev->aead.ctx, kp->send_key, tx->jobs, count);
+	wg_aead_seal(&dev->aead, kp->send_key, tx->jobs, count);
 }
 
 /* How many of the packets from @first on fit one wg_ops.transmit */

@@ -177,7 +177,8 @@ void *wg_peer_user(const struct wg_peer *peer);
 /* Whether all memory that holds keys is locked; else RLIMIT_MEMLOCK is too small, and some may
  * reach swap space. Core dumps leave it out in any case. */
 bool wg_secrets_locked(void);
-/* Name of the AEAD provider in use: "libsodium", "openssl" or "ipsec-mb". */
+/* Name of the AEAD provider of this process, "libsodium", "openssl" or "ipsec-mb": for all but a
+ * device's first packets, which libsodium does. */
 const char *wg_aead_provider_name(void);
 
 #endif

@@ -456,6 +456,35 @@ START_TEST(provider_agrees_with_the_reference_at_every_length)
 }
 END_TEST
 
+/* The longest datagrams, of which none has more text than WG_AEAD_TEXT_MAX_BYTES */
+START_TEST(provider_agrees_on_the_longest_texts)
+{
+	enum { SIZE = WG_AEAD_TEXT_MAX_BYTES + WG_TAG_BYTES + 1 };
+	static uint8_t a[SIZE], b[SIZE];
+	const struct wg_aead_provider *provider = wg_aead_providers[_i];
+	const uint8_t key[32] = {0x44};
+	void *ctx = provider->create();
+
+	if (!ctx)
+		return;
+	for (size_t len = WG_AEAD_TEXT_MAX_BYTES - 130; len <= WG_AEAD_TEXT_MAX_BYTES; len++) {
+		struct wg_aead_job mine = {.data = a, .len = len, .counter = len};
+		struct wg_aead_job reference = {.data = b, .len = len, .counter = len};
+
+		memset(a, (int)len, sizeof(a));
+		memset(b, (int)len, sizeof(b));
+		provider->seal(ctx, key, &mine, 1);
+		wg_aead_sodium.seal(NULL, key, &reference, 1);
+		ck_assert_mem_eq(a, b, sizeof(a));
+		provider->open(ctx, key, &mine, 1);
+		ck_assert(mine.ok);
+		wg_aead_sodium.open(NULL, key, &reference, 1);
+		ck_assert_mem_eq(a, b, sizeof(a));
+	}
+	provider->destroy(ctx);
+}
+END_TEST
+
 /* Poly1305's limbs at their limits: ciphertexts of ones, zeros and 2^130 - 5 in parts. What is
  * sealed is the key stream with that in it. */
 START_TEST(provider_agrees_on_ciphertexts_at_the_limits)
@@ -557,6 +586,32 @@ START_TEST(provider_by_environment)
 }
 END_TEST
 
+/* The provider at index _i takes over, and opens what the reference has sealed. */
+START_TEST(first_packets_are_the_reference_s)
+{
+	const uint8_t key[32] = {6};
+	uint8_t buf[64 + WG_TAG_BYTES] = {0};
+	struct wg_aead_job job = {.data = buf, .len = 64};
+	struct wg_aead aead;
+
+	setenv("WGWRAP_AEAD", wg_aead_providers[_i]->name, 1);
+	ck_assert(wg_aead_init(&aead));
+	while (job.counter < WG_AEAD_FIRST_PACKETS - 1) {
+		job.counter++;
+		wg_aead_seal(&aead, key, &job, 1);
+		ck_assert_ptr_eq(aead.provider, &wg_aead_sodium);
+	}
+	wg_aead_open(&aead, key, &job, 1);
+	ck_assert(job.ok);
+	ck_assert_str_eq(aead.provider->name, wg_aead_provider_name());
+	job.counter++;
+	wg_aead_seal(&aead, key, &job, 1);
+	wg_aead_sodium.open(NULL, key, &job, 1);
+	ck_assert(job.ok);
+	wg_aead_free(&aead);
+}
+END_TEST
+
 START_TEST(unknown_provider_counts_as_not_set)
 {
 	setenv("WGWRAP_AEAD", "rot13", 1);
@@ -618,9 +673,11 @@ static Suite *suite(void)
 	tcase_add_test(t, all_zero_static_static_is_refused);
 	tcase_add_loop_test(t, provider_seals_the_transport_messages, 0, n);
 	tcase_add_loop_test(t, provider_agrees_with_the_reference_at_every_length, 0, n);
+	tcase_add_loop_test(t, provider_agrees_on_the_longest_texts, 0, n);
 	tcase_add_loop_test(t, provider_agrees_on_ciphertexts_at_the_limits, 0, n);
 	tcase_add_loop_test(t, provider_looks_at_every_bit_of_the_tag, 0, n);
 	tcase_add_loop_test(t, provider_by_environment, 0, n);
+	tcase_add_loop_test(t, first_packets_are_the_reference_s, 0, n);
 	tcase_add_test(t, check_finds_a_wrong_provider);
 	tcase_add_test(t, unknown_provider_counts_as_not_set);
 	tcase_add_test(t, timestamps_are_tai64n_and_coarse);
