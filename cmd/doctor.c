@@ -50,8 +50,28 @@ static void isolation(void)
 	tell("--isolate", text);
 }
 
-/** machine() - what does not depend on the program; Return: exit status */
-static int machine(struct wgw_capture_probe *probe)
+/** shared_object() - where it is; *loadable: whether programs can load it. Return: exit status */
+static int shared_object(const struct wgw_capture_probe *probe, bool *loadable)
+{
+	char path[PATH_MAX];
+	int err;
+
+	if (!wgw_library_find(path))
+		return CMD_FAILED;
+	err = wgw_library_try(path);
+	tell("shared object", path);
+	if (err == -EPERM)
+		tell("", "its file system is mounted noexec: the dynamic linker complains and goes "
+			 "on without it");
+	else if (err)
+		printf("%-14scannot be loaded: %s\n", "", strerror(-err));
+	*loadable = err == 0;
+	return *loadable || probe->level == WGW_CAPTURE_SUPERVISED ? CMD_OK : CMD_FAILED;
+}
+
+/** machine() - what does not depend on the program. *loadable: the shared object. Return: exit
+ * status */
+static int machine(struct wgw_capture_probe *probe, bool *loadable)
 {
 	struct wgw_capture_trial trial = {0};
 	int err = wgw_capture_probe(&trial, probe);
@@ -67,8 +87,9 @@ static int machine(struct wgw_capture_probe *probe)
 	if (probe->level == WGW_CAPTURE_SUPERVISED && probe->without_getfd)
 		tell("", "descriptors of programs cannot be taken (pidfd_getfd), so the supervisor "
 			 "keeps copies: closing is seen a moment later");
+	err = shared_object(probe, loadable);
 	isolation();
-	return probe->level == WGW_CAPTURE_NONE ? CMD_FAILED : CMD_OK;
+	return probe->level == WGW_CAPTURE_NONE ? CMD_FAILED : err;
 }
 
 /** configuration() - Return: exit status */
@@ -207,8 +228,9 @@ static void failing(const struct wgw_program *p, enum wgw_obstacle obstacle)
 			 "differ, and UDP sockets have no ancillary data once connected");
 }
 
-/** program() - what @file is and how it would be captured. Return: exit status */
-static int program(const char *file, const struct wgw_capture_probe *probe)
+/** program() - what @file is and how it would be captured, if the shared object is @loadable.
+ * Return: exit status */
+static int program(const char *file, const struct wgw_capture_probe *probe, bool loadable)
 {
 	const struct wgw_capture_probe best = {.level = WGW_CAPTURE_SUPERVISED};
 	char why[PATH_MAX + 256] = "", *path;
@@ -238,6 +260,10 @@ static int program(const char *file, const struct wgw_capture_probe *probe)
 	libc_kind(&p);
 	privileges(&p);
 	obstacle = wgw_program_judge(&p, why, sizeof(why));
+	if (obstacle == WGW_OBSTACLE_NONE && !loadable) {
+		obstacle = WGW_OBSTACLE_NO_PRELOAD;
+		snprintf(why, sizeof(why), "cannot load the shared object");
+	}
 	if (obstacle == WGW_OBSTACLE_NONE)
 		tell("  captured by", "the shared object");
 	else if (probe->level == WGW_CAPTURE_SUPERVISED)
@@ -255,8 +281,8 @@ static int program(const char *file, const struct wgw_capture_probe *probe)
 const char cmd_doctor_help[] =
 	"options\n"
 	"  -c, --config CONF      a handshake with each of its peers is tried\n"
-	"  --wait[=TIME], --no-wait\n"
-	"                         for that long (6s)\n"
+	"  --wait=TIME            how long an answer of theirs is waited for (6s)\n"
+	"  --no-wait              the file is read, no peer is tried\n"
 	"  --endpoint HOST:PORT, --listen-port PORT, -4, -6, --lenient\n"
 	"                         as run has them\n";
 
@@ -292,6 +318,7 @@ int cmd_doctor(int argc, char **argv)
 					   .ctx = &wait_ms};
 	struct wgw_capture_probe probe = {0};
 	struct wgw_run_options o;
+	bool loadable = false;
 	int status = cmd_options_take(&doctor, argc, argv, &o);
 
 	if (status < 0 && !o.config && argv[optind] && cmd_names_config(argv[optind]))
@@ -301,12 +328,12 @@ int cmd_doctor(int argc, char **argv)
 		int of_file = CMD_OK;
 
 		o.wait_ms = wait_ms;
-		status = machine(&probe);
+		status = machine(&probe, &loadable);
 		if (o.config)
 			of_file = configuration(&o);
 		if (of_file == CMD_BAD_CONFIG || status == CMD_OK)
 			status = of_file;
-		if (argv[optind] && program(argv[optind], &probe) && status == CMD_OK)
+		if (argv[optind] && program(argv[optind], &probe, loadable) && status == CMD_OK)
 			status = CMD_FAILED;
 		status = cmd_flush(status);
 	}

@@ -4,7 +4,8 @@
  *
  * Loopback is everybody's: any user of the host reaches a listener there. TCP has no SO_PEERCRED,
  * but the kernel lists its sockets with their owners in /proc/net/tcp and tcp6: the client's is the
- * one whose ends are ours the other way round.
+ * one whose ends are ours the other way round. What has been closed is in the list for a while, as
+ * root's and without an inode: whose it was is not known any more.
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -61,11 +62,13 @@ bool wgw_loopback_peer_uid(int fd, uint32_t *uid)
 	while (table && !found && fgets(line, sizeof(line), table)) {
 		char a[ADDRESS_HEX_BYTES], b[ADDRESS_HEX_BYTES];
 		unsigned int a_port, b_port;
+		unsigned long inode;
 
 		found = sscanf(line,
-			       " %*[0-9]: %32[0-9A-F]:%x %32[0-9A-F]:%x %*s %*s %*s %*s %" SCNu32,
-			       a, &a_port, b, &b_port, uid) == 5 &&
-			a_port == local.port && b_port == remote.port &&
+			       " %*[0-9]: %32[0-9A-F]:%x %32[0-9A-F]:%x %*s %*s %*s %*s %" SCNu32
+			       " %*s %lu",
+			       a, &a_port, b, &b_port, uid, &inode) == 6 &&
+			a_port == local.port && b_port == remote.port && inode != 0 &&
 			strcmp(a, local.hex) == 0 && strcmp(b, remote.hex) == 0;
 	}
 	if (table)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,16 +73,14 @@ static bool look_in(const char *directory, const char *below, char path[PATH_MAX
 	return len < PATH_MAX && !access(tried, R_OK) && realpath(tried, path);
 }
 
-/** find_library() - finds libwgwrap.so and a path to it that LD_PRELOAD can carry. -1 after an
- * error was said */
-static int find_library(const struct wgw_rundir *dir, char path[PATH_MAX])
+bool wgw_library_find(char path[PATH_MAX])
 {
 	char own[PATH_MAX];
 
 	program_dir(own);
 	if ((own[0] && (look_in(own, "", path) || look_in(own, "/../lib/wgwrap", path))) ||
 	    look_in(WGW_LIBDIR, "", path))
-		return strpbrk(path, " :$") ? link_library(dir, path) : 0;
+		return true;
 	if (own[0])
 		wgw_say(WGW_SAY_ERROR,
 			LIBRARY " is neither in %s nor in ../lib/wgwrap from there nor in %s", own,
@@ -90,7 +89,32 @@ static int find_library(const struct wgw_rundir *dir, char path[PATH_MAX])
 		wgw_say(WGW_SAY_ERROR,
 			"without /proc " LIBRARY " is only looked for in %s, and is not there",
 			WGW_LIBDIR);
-	return -1;
+	return false;
+}
+
+int wgw_library_try(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err = fd < 0 ? -errno : 0;
+	void *mapped = MAP_FAILED;
+
+	if (fd >= 0)
+		mapped = mmap(NULL, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	if (fd >= 0 && mapped == MAP_FAILED)
+		err = -errno;
+	if (mapped != MAP_FAILED)
+		munmap(mapped, 1);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/** find_library() - finds libwgwrap.so and a path to it that LD_PRELOAD can carry. -1 after an
+ * error was said */
+static int find_library(const struct wgw_rundir *dir, char path[PATH_MAX])
+{
+	if (!wgw_library_find(path))
+		return -1;
+	return strpbrk(path, " :$") ? link_library(dir, path) : 0;
 }
 
 /** is_variable() - whether @entry sets @name */

@@ -86,13 +86,20 @@ static bool is_kept(int fd, const struct wgw_run_options *options)
 	return false;
 }
 
+/** number() - of the environment; 0: there is none, or it is no such number. One that is too large
+ * counts as the largest */
+static long number(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text ? strtol(text, NULL, 10) : 0;
+}
+
 /** is_activation() - whether @fd is one of those of sd_listen_fds(3) for this process */
 static bool is_activation(int fd)
 {
-	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
-
-	return pid && n && atoi(pid) == (int)getpid() && fd >= ACTIVATION_FIRST &&
-	       fd - ACTIVATION_FIRST < atoi(n);
+	return number("LISTEN_PID") == (long)getpid() && fd >= ACTIVATION_FIRST &&
+	       fd - ACTIVATION_FIRST < number("LISTEN_FDS");
 }
 
 /** keep() - remembers that the command may have @fd; -1: no memory */

@@ -284,6 +284,11 @@ enum { WGW_ENVIRON_SESSION = 0 }; /* where WGW_SESSION_ENV is in it */
 
 /* The command's environment: malloc'ed array. NULL after an error was said. */
 char **wgw_environ_build(const struct wgw_launch *l);
+/* Where the shared object lies, its real path; false after an error was said. */
+bool wgw_library_find(char path[PATH_MAX]);
+/* Whether programs could load what is at @path: 0, or -errno; -EPERM: its file system is mounted
+ * noexec. */
+int wgw_library_try(const char *path);
 /* In the command's process: what systemd has addressed to wgwrap is for it now. */
 void wgw_environ_address(void);
 /* Says that a proxy variable points to loopback. */

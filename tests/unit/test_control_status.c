@@ -2,9 +2,12 @@
 /* test_control_status.c - a tunnel's state: read, and written for people and for programs */
 #include <check.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "src/control/flows.h"
 #include "src/control/metrics.h"
@@ -404,6 +407,33 @@ START_TEST(a_line_that_is_no_flow_is_an_error)
 }
 END_TEST
 
+START_TEST(whose_a_connection_is_is_known_until_its_client_closes_it)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr *any = _i ? (struct sockaddr *)&in6 : (struct sockaddr *)&in;
+	socklen_t len = _i ? sizeof(in6) : sizeof(in);
+	int listener = socket(any->sa_family, SOCK_STREAM, 0);
+	int client = socket(any->sa_family, SOCK_STREAM, 0), server;
+	uint32_t uid = geteuid() + 1;
+	char byte;
+
+	if (listener < 0 || bind(listener, any, len))
+		return; /* in a tunnel, or without IPv6 */
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, any, &len), 0);
+	ck_assert_int_eq(connect(client, any, len), 0);
+	server = accept(listener, NULL, NULL);
+	ck_assert(wgw_loopback_peer_uid(server, &uid));
+	ck_assert_uint_eq(uid, geteuid());
+	close(client);
+	ck_assert_int_eq(read(server, &byte, 1), 0);
+	ck_assert(!wgw_loopback_peer_uid(server, &uid));
+	close(server);
+	close(listener);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("control_status");
@@ -423,6 +453,7 @@ static Suite *suite(void)
 	tcase_add_test(c, flows_are_read_and_rated_busiest_first);
 	tcase_add_loop_test(c, a_line_that_is_no_flow_is_an_error, 0,
 			    sizeof(bad_flows) / sizeof(*bad_flows));
+	tcase_add_loop_test(c, whose_a_connection_is_is_known_until_its_client_closes_it, 0, 2);
 	suite_add_tcase(s, c);
 	return s;
 }

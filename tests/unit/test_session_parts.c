@@ -658,6 +658,7 @@ END_TEST
 START_TEST(inherited_sockets_are_found)
 {
 	int tcp = socket(AF_INET, SOCK_STREAM, 0), local[2];
+	static const char *const counts[] = {"2147483647", "4294967296", "99999999999999999999"};
 	struct wgw_run_options o = {.keep_fds = &tcp};
 	struct wgw_inherited in;
 	char pid[16];
@@ -679,8 +680,10 @@ START_TEST(inherited_sockets_are_found)
 	o.n_keep_fds = 0;
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	setenv("LISTEN_PID", pid, 1);
-	setenv("LISTEN_FDS", "2147483647", 1);
-	ck_assert_int_eq(wgw_inherited_check(&in, &o), -1);
+	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+		setenv("LISTEN_FDS", counts[i], 1);
+		ck_assert_int_eq(wgw_inherited_check(&in, &o), -1);
+	}
 	unsetenv("LISTEN_PID");
 	/* on standard input, too */
 	ck_assert_int_eq(dup2(tcp, 0), 0);

@@ -66,4 +66,19 @@ if command -v go >/dev/null; then
 else
 	skip "doctor: a Go program" "go is not installed"
 fi
+# a mount namespace of its own, where the shared object's place is noexec and the program's is not
+mkdir -p "$work/bin" "$work/lib/wgwrap"
+cp "$wgwrap" "$work/bin"
+as_user=
+[ "$(id -u)" = 0 ] || as_user=-Ur
+# shellcheck disable=SC2016,SC2086
+if unshare $as_user -m mount -t tmpfs -o noexec none "$work/lib/wgwrap" 2>/dev/null; then
+	unshare $as_user -m sh -c 'mount -t tmpfs -o noexec none "$1/lib/wgwrap" && cp "$2" "$1/lib/wgwrap" &&
+		"$1/bin/wgwrap" doctor -- cat' - "$work" "$build/libwgwrap.so" >"$work/log" 2>&1
+	grep -q "^shared object $work/lib/wgwrap/libwgwrap.so$" "$work/log" && grep -q "mounted noexec" "$work/log" &&
+		grep -q "$by_supervisor.*it cannot load the shared object" "$work/log"
+	result $? "doctor: the shared object on a file system that is mounted noexec"
+else
+	skip "doctor: the shared object on a file system that is mounted noexec" "needs a mount namespace"
+fi
 finish

@@ -103,6 +103,13 @@ is "standard error that nobody reads" warned "$(cat "$work/said")"
 # but for what a build with sanitizers is told
 env -i ${ASAN_OPTIONS:+"ASAN_OPTIONS=$ASAN_OPTIONS"} "$wgwrap" -c "$conf" -- sh -c 'exit 5' 2>"$work/log"
 is "an empty environment" 5 $?
+# its runtime directory is the user's own, where the tunnel's name is the same; a directory that is empty then was made by it
+for place in "/run/user/$(id -u)/wgwrap" "/dev/shm/wgwrap-$(id -u)" "/tmp/wgwrap-$(id -u)"; do
+	for name in "$WGWRAP_RUNTIME_DIR"/*.lock; do
+		rm -f "$place/$(basename "$name" .lock)".*
+	done
+	rmdir "$place" 2>/dev/null || true
+done
 
 # a user of its own for each limit: tunnel processes live on for a moment, and count
 if [ "$(id -u)" = 0 ]; then
