@@ -169,7 +169,7 @@ PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
 # JOBS: test programs at a time, one more than processors since most of them wait most of the time; AGAIN: so many that fail may run once more
 JOBS ?= $(shell expr $$(nproc) + 1)
-RUN_TESTS = WGWRAP_BUILD="$(abspath $(BUILD))" tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs $(if $(K),-k '$(K)') \
+RUN_TESTS = WGWRAP_BUILD="$(abspath $(BUILD))" tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs $(if $(K),-k '$(subst ','\'',$(K))') \
 	$(if $(AGAIN),-r $(AGAIN))
 
 # QUICK=1: without what takes long and does not depend on who runs it

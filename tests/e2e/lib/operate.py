@@ -127,6 +127,11 @@ class Tunnels:
         child.stdout.readline()
         self.ok("up", self.client)
 
+    def ensure_up(self):
+        """The same, unless an earlier test has left them up."""
+        if not self.running():
+            self.up()
+
     def fetch(self, seconds=60):
         """Whether a page comes through the tunnel."""
         try:

@@ -71,6 +71,13 @@ def need(*tools):
             tap.skip(f"{tool} is not installed")
 
 
+def need_no_sanitizer():
+    """Skips the calling test, which preloads something into wgwrap itself, when that is built with AddressSanitizer."""
+    with open(os.path.join(BUILD, "wgwrap"), "rb") as f:
+        if b"libasan" in f.read():
+            tap.skip("a sanitized wgwrap wants to be the first that is preloaded")
+
+
 def find(tool):
     """The path of a program; WIREGUARD_GO names another wireguard-go than the installed one."""
     if tool == "wireguard-go" and "WIREGUARD_GO" in os.environ:

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from lib import servers, tap, world  # noqa: E402
 from lib.matrix import CURL, PYTHON, full_row, need_file, row  # noqa: E402
 from lib.serving import end, from_peer, peer_says, serve, text_of  # noqa: E402
-from lib.world import find, need, wait_until  # noqa: E402
+from lib.world import find, need, need_no_sanitizer, wait_until  # noqa: E402
 
 world.enter()
 
@@ -331,6 +331,7 @@ print(os.wait()[1])
 
 @row("jemalloc and tcmalloc, preloaded by the user, each with threads and a fork")
 def _(w):
+    need_no_sanitizer()
     servers.web(w)
     servers.dns(w)
     for name, package in (("libjemalloc.so.2", "libjemalloc2"), ("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4")):

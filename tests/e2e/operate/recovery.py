@@ -116,6 +116,7 @@ def _(w):
 
 @tap.test("the endpoint's name gets another address while the tunnel is up")
 def _(w):
+    w.ensure_up()
     w.name("127.0.0.3")
     w.move("127.0.0.3")
     w.recovers("another address", 90)
@@ -126,6 +127,7 @@ def _(w):
 
 @tap.test("reload resolves the name at once")
 def _(w):
+    w.ensure_up()
     w.name("127.0.0.4")
     w.move("127.0.0.4")
     w.ok("reload", "client")
@@ -136,12 +138,14 @@ def _(w):
 
 @tap.test("the server starts again and knows no session any more")
 def _(w):
+    w.ensure_up()
     w.serve_anew()
     w.recovers("the server's restart", 90)
 
 
 @tap.test("the server starts again, at another address of its name")
 def _(w):
+    w.ensure_up()
     w.name("127.0.0.6")
     w.move("127.0.0.6")
     w.serve_anew()
@@ -191,6 +195,7 @@ def stop_for(w, seconds):
 
 @tap.test("a connection survives a pause of the client's tunnel process")
 def _(w):
+    w.ensure_up()
     survives(w, "4 s stopped", lambda: stop_for(w, 4))
 
 
@@ -203,8 +208,7 @@ def _(w):
 
 @tap.test("the name is resolved again while a command waits for the peer")
 def _(w):
-    if not w.running():
-        w.up()
+    w.ensure_up()
     w.ok("down", "client")
     w.name("127.0.0.9")
     w.ok("up", "--no-wait", w.client)
@@ -217,6 +221,7 @@ def with_clock(w):
     """The client's tunnel, with clocks that can be set."""
     if not hasattr(w, "clock"):
         w.clock = Clock(os.path.join(w.dir, "clock"))
+        w.ensure_up()
         w.ok("down", "client")
         done = t.run(t.WGWRAP, "up", w.client, env=dict(w.env, **w.clock.environment))
         assert done.returncode == 0, done
@@ -248,6 +253,7 @@ def _(w):
 @tap.test("the same key on another host is told in one line")
 def _(w):
     """Two clients with one key, each with traffic that needs answers."""
+    w.ensure_up()
     rival = dict(w.env, WGWRAP_RUNTIME_DIR=os.path.join(w.dir, "rival"))
     os.mkdir(rival["WGWRAP_RUNTIME_DIR"], 0o700)
     script = ("import time, urllib.request\nend = time.monotonic() + 200\n"

@@ -707,8 +707,7 @@ def _(w):
 
 @tap.test("a tunnel process that is stopped: who asks it says so soon, and names it at the end")
 def _(w):
-    if not w.running():
-        w.up()
+    w.ensure_up()
     w.ok("up", w.client)
     pid = w.tunnel("client")["pid"]
     who = f"process {pid}, which is stopped"
