@@ -286,6 +286,64 @@ START_TEST(what_was_reported_is_kept)
 }
 END_TEST
 
+/* The last segment of @before pieces, and where its FIN is: alone, or behind the last piece */
+static void fin_arrives(const struct peer *p, unsigned int before, bool alone)
+{
+	unsigned int at = alone ? before : before - 1;
+
+	peer_raw(p, ACK | FIN, p->seq + at * PIECE, p->ack, NULL, 0, piece, alone ? 0 : PIECE);
+}
+
+static void expect_first_block(uint32_t left, uint32_t right)
+{
+	struct segment g = {0};
+
+	h_pass_ms(10);
+	while (n_sent() > 0)
+		g = wire_segment();
+	ck_assert_uint_ge(g.n_sack, 2);
+	ck_assert_uint_eq(g.sack[0], left);
+	ck_assert_uint_eq(g.sack[1], right);
+}
+
+START_TEST(a_fin_behind_a_hole_is_reported)
+{
+	enum { PIECES = 4 };
+
+	for (unsigned int got = 0; got < 1 << (PIECES - 1); got++) {
+		bool alone = _i & 1, fin_first = _i & 2;
+		unsigned int left = alone ? PIECES : PIECES - 1;
+		struct seen s = {0};
+		struct peer p;
+
+		if (!alone && !fin_first && got & 1u << (PIECES - 2))
+			continue; /* the piece is there, so its repetition is not kept */
+		begin(&p, &s);
+		if (fin_first)
+			fin_arrives(&p, PIECES, alone);
+		for (unsigned int i = 1; i < PIECES; i++)
+			if (got & 1u << (i - 1))
+				arrive(&p, i);
+		wire_forget();
+		while (left > 1 && got & 1u << (left - 2))
+			left--;
+		fin_arrives(&p, PIECES, alone); /* again, if it was first */
+		expect_first_block(p.seq + left * PIECE, p.seq + PIECES * PIECE + 1);
+		for (unsigned int i = 0; i < PIECES; i++)
+			arrive(&p, i);
+		ck_assert_uint_eq(s.len, PIECES * PIECE);
+		ck_assert(s.fin);
+		h_pass_ms(100);
+		while (n_sent() > 1)
+			wire_segment();
+		ck_assert_uint_eq(wire_segment().ack, p.seq + PIECES * PIECE + 1);
+		free(s.data);
+		flow_abort(s.flow);
+		wire_forget();
+	}
+}
+END_TEST
+
 START_TEST(what_was_reported_outlives_a_pause)
 {
 	const struct flow_options watched = {
@@ -414,6 +472,7 @@ static void tests(TCase *tc)
 	tcase_add_test(tc, a_part_of_a_hole_is_acknowledged_at_once_without_sack);
 	tcase_add_test(tc, a_held_ack_goes_with_its_connection);
 	tcase_add_loop_test(tc, what_was_reported_is_kept, 0, 20);
+	tcase_add_loop_test(tc, a_fin_behind_a_hole_is_reported, 0, 4);
 	tcase_add_test(tc, what_was_reported_outlives_a_pause);
 	tcase_add_test(tc, a_message_that_nothing_answers_is_acknowledged_when_read);
 	tcase_add_test(tc, a_full_segment_waits_for_the_next_one);
