@@ -30,6 +30,7 @@
 
 #include "src/tunnel/core.h"
 #include "tests/unit/run_suite.h"
+#include "wg/aead.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -285,6 +286,49 @@ static void daily_work_goes_on(void)
 	expect(wgw_clock_ns() > 0);
 }
 
+/* Whether @body, in a child of its own, ends with 0. */
+static bool ends_well(void (*body)(const struct wg_aead_provider *),
+		      const struct wg_aead_provider *provider)
+{
+	pid_t pid = fork();
+	int status;
+
+	expect(pid >= 0);
+	if (pid == 0) {
+		body(provider);
+		_exit(0);
+	}
+	expect(waitpid(pid, &status, 0) == pid);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void be_usable(const struct wg_aead_provider *provider)
+{
+	_exit(wg_aead_check(provider) ? 0 : 1);
+}
+
+static void take_over(const struct wg_aead_provider *provider)
+{
+	const uint8_t key[WG_SYMMETRIC_KEY_BYTES] = {1};
+	uint8_t buf[16 + WG_TAG_BYTES] = {0};
+	struct wg_aead_job job = {.data = buf, .len = 16};
+	struct wg_aead aead;
+
+	setenv("WGWRAP_AEAD", provider->name, 1);
+	expect(wg_aead_init(&aead));
+	enter();
+	for (; job.counter < WG_AEAD_FIRST_PACKETS; job.counter++)
+		wg_aead_seal(&aead, key, &job, 1);
+	expect(strcmp(aead.provider->name, provider->name) == 0);
+}
+
+static void provider_is_made_ready(void)
+{
+	for (size_t i = 0; wg_aead_providers[i]; i++)
+		if (ends_well(be_usable, wg_aead_providers[i]))
+			expect(ends_well(take_over, wg_aead_providers[i]));
+}
+
 /* ---- as tests ---- */
 
 static const struct {
@@ -305,6 +349,7 @@ static const struct {
 	{"listener_behind_a_descriptor_can_be_connected_to",
 	 listener_behind_a_descriptor_can_be_connected_to, false},
 	{"daily_work_goes_on", daily_work_goes_on, false},
+	{"provider_is_made_ready", provider_is_made_ready, false},
 };
 
 START_TEST(sandbox)
