@@ -20,7 +20,7 @@ class Clock:
     def __init__(self, path):
         if not os.path.exists(LIBRARY):
             tap.skip("the library that shifts clocks is not built (make check-e2e)")
-        need_no_sanitizer()
+        need_no_sanitizer("wants to be the first that is preloaded")
         with open(path, "w+b") as f:
             f.write(bytes(16))
             f.flush()

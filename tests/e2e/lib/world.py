@@ -71,11 +71,11 @@ def need(*tools):
             tap.skip(f"{tool} is not installed")
 
 
-def need_no_sanitizer():
-    """Skips the calling test, which preloads something into wgwrap itself, when that is built with AddressSanitizer."""
+def need_no_sanitizer(why):
+    """Skips the calling test when wgwrap is built with AddressSanitizer."""
     with open(os.path.join(BUILD, "wgwrap"), "rb") as f:
         if b"libasan" in f.read():
-            tap.skip("a sanitized wgwrap wants to be the first that is preloaded")
+            tap.skip(f"a sanitized wgwrap {why}")
 
 
 def find(tool):

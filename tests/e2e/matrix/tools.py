@@ -331,7 +331,7 @@ print(os.wait()[1])
 
 @row("jemalloc and tcmalloc, preloaded by the user, each with threads and a fork")
 def _(w):
-    need_no_sanitizer()
+    need_no_sanitizer("wants to be the first that is preloaded")
     servers.web(w)
     servers.dns(w)
     for name, package in (("libjemalloc.so.2", "libjemalloc2"), ("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4")):
