@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "src/capture/capture.h"
 #include "src/repr/repr.h"
@@ -68,7 +69,12 @@ enum {
  * @listener:	Notifications
  * @apps:	Which programs use the tunnel (src/repr/apps.h), NULL: all
  * @lock:	Guards what follows
- * @threads, @idle: All of them, at most @threads_max; those that wait for a notification
+ * @threads, @listening: All of them, at most @threads_max; those that wait for a notification, or
+ *		are about to
+ * @spare, @called: Those that wait until they are to listen; who have been told so, @needed, and do
+ *		not know it yet
+ * @turns:	How often a thread has ended a call
+ * @has_watch, @watching: There is a watch; it is awake, or is being woken (@watched)
  * @waiting:	Those whose call waits for the network; at most @waiting_max
  * @calls:	Those that a thread works on, by the program's thread
  * @count:	Calls that were answered, of each kind
@@ -84,7 +90,9 @@ struct wgw_capture {
 	size_t n_kept;
 	struct wgw_copies *copies;
 	pthread_mutex_t lock;
-	unsigned int threads, threads_max, idle, waiting, waiting_max;
+	pthread_cond_t needed, watched;
+	unsigned int threads, threads_max, listening, spare, called, turns, waiting, waiting_max;
+	bool has_watch, watching;
 	struct wgw_call *calls[WGW_CALL_BUCKETS];
 	_Atomic unsigned int count[WGW_CALL_KINDS_MAX];
 	struct wgw_busy *busy[WGW_CALL_BUCKETS];
@@ -162,6 +170,20 @@ void wgw_call_wake_waiting(const struct wgw_call *c);
 /* Waits (a second at most) until calls that are over hold no sockets any more, but @c's. The
  * program may have closed those, and want their addresses again. */
 void wgw_call_settle(const struct wgw_call *c);
+
+/* What a thread does: takes notifications and answers them. @capture: struct wgw_capture */
+void *wgw_listener_serve(void *capture);
+
+/* ---- threads.c ---- */
+
+/* The first thread, which listens. false with errno. */
+bool wgw_threads_start(struct wgw_capture *k);
+/* The calling thread was listening, and has a notification. */
+void wgw_threads_take(struct wgw_capture *k);
+/* It has answered. true: it listens again, perhaps after a while; false: it is to end. */
+bool wgw_threads_again(struct wgw_capture *k);
+/* Makes a thread listen if none does: the calling one may be held up. false: none can be had. */
+bool wgw_threads_listen(struct wgw_capture *k);
 
 /* ---- target.c: the program's memory and descriptors ---- */
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * listener.c - takes notifications and answers them, in threads
+ * listener.c - takes notifications and answers them
  *
  * The operations of src/repr wait: for the tunnel process's reply, or as the program's own call
  * waits. So each call in progress has a thread for as long as the program's thread waits for it,
- * and no notification is handed from one thread to another: those without a call all wait in
- * SECCOMP_IOCTL_NOTIF_RECV. A thread that takes the last one's place starts another first, so
- * somebody always listens. A call that waits for the network can be one of many; when there are
- * too many, the next one fails with ENOBUFS instead of stopping everybody.
+ * and no notification is handed from one thread to another: who takes it answers it, and before
+ * that takes long another thread listens (threads.c). A call that waits for the network can be one
+ * of many; when there are too many, the next one fails with ENOBUFS instead of stopping everybody.
  */
 #include <assert.h>
 #include <errno.h>
@@ -32,10 +31,8 @@ enum {
 	WAITING_MAX = THREADS_MAX - BRIEF_MAX,
 	WAITING_DESCRIPTORS = 2, /* of a call that waits: wgw_call's pidfd and fd */
 	BRIEF_DESCRIPTORS = 5,	 /* a socket that is made, and a conversation about it */
-	IDLE_MAX = 4,
-	STACK_BYTES = 256 * 1024, /* changing a datagram socket's peer takes 64 KiB of it */
-	LOOK_FIRST_MS = 20,	  /* how soon a waiting call looks whether it is still wanted, */
-	LOOK_LAST_MS = 1000,	  /* and how rarely in the end */
+	LOOK_FIRST_MS = 20,	 /* how soon a waiting call looks whether it is still wanted, */
+	LOOK_LAST_MS = 1000,	 /* and how rarely in the end */
 	SETTLE_MS = 1000,
 	SETTLE_NAP_MS = 1,
 	WAKE_SIGNAL = SIGURG,
@@ -163,6 +160,7 @@ void wgw_call_settle(const struct wgw_call *c)
 {
 	int64_t until_ms = wgw_raw_now_ms() + SETTLE_MS;
 
+	wgw_threads_listen(c->capture);
 	while (wake_those_over(c) && wgw_raw_now_ms() < until_ms)
 		wgw_raw_poll(NULL, 0, SETTLE_NAP_MS);
 	if (c->capture->copies)
@@ -171,8 +169,6 @@ void wgw_call_settle(const struct wgw_call *c)
 
 /* ---- waiting ---- */
 
-static bool ensure_idle(struct wgw_capture *k);
-
 /** begin_wait() - an eighth of the places is for calls that send or connect: those end some day */
 static bool begin_wait(struct wgw_call *c, short events)
 {
@@ -180,7 +176,7 @@ static bool begin_wait(struct wgw_call *c, short events)
 	unsigned int max = k->waiting_max - (events & POLLOUT ? 0 : k->waiting_max / 8);
 	bool room;
 
-	if (!ensure_idle(k))
+	if (!wgw_threads_listen(k))
 		return false;
 	pthread_mutex_lock(&k->lock);
 	room = k->waiting < max;
@@ -377,72 +373,7 @@ static void serve_call(struct wgw_capture *k, const struct seccomp_notif *n)
 	leave(&c);
 }
 
-/* ---- threads ---- */
-
-static void *serve(void *arg);
-
-static bool start_thread(struct wgw_capture *k)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	int err;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	err = pthread_create(&thread, &attr, serve, k);
-	pthread_attr_destroy(&attr);
-	if (err)
-		errno = err;
-	return err == 0;
-}
-
-/** ensure_idle() - starts a thread when nobody listens. false: none can be had */
-static bool ensure_idle(struct wgw_capture *k)
-{
-	bool start, idle;
-
-	pthread_mutex_lock(&k->lock);
-	start = k->idle == 0 && k->threads < k->threads_max;
-	if (start) {
-		k->threads++;
-		k->idle++;
-	}
-	idle = k->idle > 0;
-	pthread_mutex_unlock(&k->lock);
-	if (!start || start_thread(k))
-		return idle;
-	pthread_mutex_lock(&k->lock);
-	k->threads--;
-	k->idle--;
-	idle = k->idle > 0;
-	pthread_mutex_unlock(&k->lock);
-	return idle;
-}
-
-/** leave_idle() - a call has come; another thread takes this one's place when it was the last */
-static void leave_idle(struct wgw_capture *k)
-{
-	pthread_mutex_lock(&k->lock);
-	k->idle--;
-	pthread_mutex_unlock(&k->lock);
-	ensure_idle(k);
-}
-
-/** enter_idle() - false: enough others are idle */
-static bool enter_idle(struct wgw_capture *k)
-{
-	bool stay;
-
-	pthread_mutex_lock(&k->lock);
-	stay = k->idle < IDLE_MAX;
-	if (stay)
-		k->idle++;
-	else
-		k->threads--;
-	pthread_mutex_unlock(&k->lock);
-	return stay;
-}
+/* ---- notifications ---- */
 
 /* Linux 6.6, and newer than some headers. */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -476,7 +407,7 @@ static bool receive(const struct wgw_capture *k, struct seccomp_notif *n, size_t
 	}
 }
 
-static void *serve(void *arg)
+void *wgw_listener_serve(void *arg)
 {
 	struct wgw_capture *k = arg;
 	struct seccomp_notif_sizes sizes;
@@ -490,10 +421,16 @@ static void *serve(void *arg)
 	do {
 		if (!receive(k, n, sizeof(n)))
 			break;
-		leave_idle(k);
+		wgw_threads_take(k);
 		serve_call(k, n);
-	} while (enter_idle(k));
+	} while (wgw_threads_again(k));
 	return NULL;
+}
+
+/** before_asking() - the tunnel process's reply may take its time */
+static void before_asking(void *capture)
+{
+	wgw_threads_listen(capture);
 }
 
 /** size_for_descriptors() - raises their limit; where it is low all the same, there are fewer
@@ -531,11 +468,12 @@ struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 	sigaction(WAKE_SIGNAL, &act, NULL);
 	k->listener = options->listener;
 	wgw_listener_wake_here(k->listener);
-	pthread_mutex_init(&k->lock, NULL);
 	if (!wgw_repr_session_parse(&k->session, options->session)) {
 		errno = EINVAL;
 		goto fail;
 	}
+	k->session.before_asking = before_asking;
+	k->session.asker = k;
 	/* calls without an address are not reported: messages are sent and read as they are */
 	k->session.bare = true;
 	k->kept = calloc(options->n_kept + 1, sizeof(*k->kept));
@@ -553,8 +491,7 @@ struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 			goto fail;
 	}
 	size_for_descriptors(k);
-	k->threads = k->idle = 1;
-	if (start_thread(k))
+	if (wgw_threads_start(k))
 		return k;
 fail:
 	free(k->apps);

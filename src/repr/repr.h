@@ -38,6 +38,10 @@ struct wgw_repr_session {
 	/* Connected datagram sockets always have WGW_TAG_RAW: nobody is there to add and take off
 	 * headers. Datagrams of another peer than the one connected to are then dropped. */
 	bool bare;
+	/* Called with @asker before the tunnel process is asked for something, whose reply may take its
+	 * time; NULL: nobody wants to know. */
+	void (*before_asking)(void *asker);
+	void *asker;
 };
 
 /* ---- session.c ---- */

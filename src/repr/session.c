@@ -112,7 +112,11 @@ static int connect_abstract(const struct wgw_repr_session *s, int fd, char which
 
 int wgw_repr_rendezvous(const struct wgw_repr_session *s, int fd, char which)
 {
-	int rc = connect_path(s, fd, which);
+	int rc;
+
+	if (s->before_asking)
+		s->before_asking(s->asker);
+	rc = connect_path(s, fd, which);
 
 	if (rc == 0 || rc == -EAGAIN || rc == -EINTR || rc == -EISCONN)
 		return rc;
