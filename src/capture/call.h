@@ -64,6 +64,18 @@ enum {
 	WGW_CALL_BUCKETS = 64,
 };
 
+enum { WGW_PIDFDS_MAX = 8 };
+
+/**
+ * struct wgw_pidfd - a pidfd that the next call of thread @tid may use again
+ * @tid:	0: this place is free
+ * @group:	0: it is of the thread itself; else of this process, which the thread was of
+ */
+struct wgw_pidfd {
+	pid_t tid, group;
+	int fd;
+};
+
 /**
  * struct wgw_capture - one session's supervision
  * @listener:	Notifications
@@ -77,6 +89,7 @@ enum {
  * @has_watch, @watching: There is a watch; it is awake, or is being woken (@watched)
  * @waiting:	Those whose call waits for the network; at most @waiting_max
  * @calls:	Those that a thread works on, by the program's thread
+ * @pidfds:	Of threads that called lately; those that a call uses are not among them
  * @count:	Calls that were answered, of each kind
  * @copies:	Instead of pidfd_getfd; NULL: that works
  * @busy:	Sockets with a call in progress, or with something kept for them (busy.c)
@@ -93,6 +106,8 @@ struct wgw_capture {
 	pthread_cond_t needed, watched;
 	unsigned int threads, threads_max, listening, spare, called, turns, waiting, waiting_max;
 	bool has_watch, watching;
+	struct wgw_pidfd pidfds[WGW_PIDFDS_MAX];
+	unsigned int next_pidfd;
 	struct wgw_call *calls[WGW_CALL_BUCKETS];
 	_Atomic unsigned int count[WGW_CALL_KINDS_MAX];
 	struct wgw_busy *busy[WGW_CALL_BUCKETS];
@@ -103,7 +118,7 @@ struct wgw_capture {
  * struct wgw_call - one system call that a program waits in
  * @id:		Of the notification
  * @tid:	The thread
- * @pidfd:	Of the thread, or of its process; -1: none could be had
+ * @pidfd, @group: Of the thread, or of its process; -1: none could be had; as in struct wgw_pidfd
  * @fd:		Our duplicate of the descriptor in the first argument; -1: none. Closed before the
  *		answer: a socket that the program closes then must be gone
  * @what, @tag:	What it is
@@ -128,6 +143,7 @@ struct wgw_call {
 	int nr;
 	uint64_t args[6];
 	int pidfd;
+	pid_t group;
 	int fd;
 	enum wgw_socket_class what;
 	uint64_t tag;
@@ -201,10 +217,31 @@ int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, si
 int wgw_target_write_address(const struct wgw_call *c, uint64_t to, uint64_t to_len,
 			     const void *address, socklen_t len);
 
-/* ---- memory.c: how that is done. 0 or -errno; -EFAULT: the pointer is bad ---- */
+enum { WGW_PIECES_MAX = 16 };
 
-int wgw_memory_read(pid_t tid, uint64_t from, void *to, size_t len);
-int wgw_memory_write(pid_t tid, uint64_t to, const void *from, size_t len);
+/**
+ * struct wgw_pieces - pieces of the program's memory that are copied together, in their order
+ * @here, @there: Ours and the program's, @n of each, as long as each other
+ * @write:	To the program
+ * @failed:	Of those that were copied because there was no room for more
+ */
+struct wgw_pieces {
+	const struct wgw_call *c;
+	bool write, failed;
+	size_t n;
+	struct iovec here[WGW_PIECES_MAX], there[WGW_PIECES_MAX];
+};
+
+void wgw_pieces_begin(struct wgw_pieces *p, const struct wgw_call *c, bool write);
+/* @here is only read from when the pieces are written. */
+void wgw_pieces_add(struct wgw_pieces *p, uint64_t there, const void *here, size_t len);
+/* Copies them. 0 or -EFAULT, as above. */
+int wgw_pieces_copy(struct wgw_pieces *p);
+
+/* ---- memory.c: how that is done. 0 or -errno; -EFAULT: a pointer is bad ---- */
+
+int wgw_memory_read(pid_t tid, const struct wgw_pieces *p);
+int wgw_memory_write(pid_t tid, const struct wgw_pieces *p);
 
 /* ---- busy.c: one call at a time on each socket, and what is kept of those interrupted ---- */
 

@@ -445,7 +445,7 @@ static void size_for_descriptors(struct wgw_capture *k)
 		setrlimit(RLIMIT_NOFILE, &limit);
 		if (limit.rlim_cur / 2 < brief * BRIEF_DESCRIPTORS)
 			brief = limit.rlim_cur / 2 / BRIEF_DESCRIPTORS;
-		limit.rlim_cur -= brief * BRIEF_DESCRIPTORS;
+		limit.rlim_cur -= brief * BRIEF_DESCRIPTORS + WGW_PIDFDS_MAX;
 		if (limit.rlim_cur / WAITING_DESCRIPTORS < waiting)
 			waiting = limit.rlim_cur / WAITING_DESCRIPTORS;
 	}

@@ -28,34 +28,49 @@ static bool is_refused(ssize_t n)
 	return n < 0 && (errno == EPERM || errno == ENOSYS || errno == EACCES);
 }
 
-int wgw_memory_read(pid_t tid, uint64_t from, void *to, size_t len)
+/** one_by_one() - through /proc/TID/mem. 0 or -errno */
+static int one_by_one(pid_t tid, const struct wgw_pieces *p, bool write)
 {
-	struct iovec local = {to, len}, remote = {(void *)(uintptr_t)from, len};
-	ssize_t n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
-	int fd;
+	int fd = open_memory(tid, write ? O_WRONLY : O_RDONLY);
+	bool whole = true;
 
-	if (is_refused(n)) {
-		fd = open_memory(tid, O_RDONLY);
-		if (fd < 0)
-			return -errno;
-		n = pread(fd, to, len, (off_t)from);
-		close(fd);
+	if (fd < 0)
+		return -errno;
+	for (size_t i = 0; i < p->n && whole; i++) {
+		const struct iovec *here = &p->here[i];
+		off_t there = (off_t)(uintptr_t)p->there[i].iov_base;
+		ssize_t n = write ? pwrite(fd, here->iov_base, here->iov_len, there)
+				  : pread(fd, here->iov_base, here->iov_len, there);
+
+		whole = n == (ssize_t)here->iov_len;
 	}
-	return n == (ssize_t)len ? 0 : -EFAULT;
+	close(fd);
+	return whole ? 0 : -EFAULT;
 }
 
-int wgw_memory_write(pid_t tid, uint64_t to, const void *from, size_t len)
+static ssize_t total(const struct wgw_pieces *p)
 {
-	struct iovec local = {(void *)from, len}, remote = {(void *)(uintptr_t)to, len};
-	ssize_t n = process_vm_writev(tid, &local, 1, &remote, 1, 0);
-	int fd;
+	size_t sum = 0;
 
-	if (is_refused(n)) {
-		fd = open_memory(tid, O_WRONLY);
-		if (fd < 0)
-			return -errno;
-		n = pwrite(fd, from, len, (off_t)to);
-		close(fd);
-	}
-	return n == (ssize_t)len ? 0 : -EFAULT;
+	for (size_t i = 0; i < p->n; i++)
+		sum += p->here[i].iov_len;
+	return (ssize_t)sum;
+}
+
+int wgw_memory_read(pid_t tid, const struct wgw_pieces *p)
+{
+	ssize_t n = process_vm_readv(tid, p->here, p->n, p->there, p->n, 0);
+
+	if (is_refused(n))
+		return one_by_one(tid, p, false);
+	return n == total(p) ? 0 : -EFAULT;
+}
+
+int wgw_memory_write(pid_t tid, const struct wgw_pieces *p)
+{
+	ssize_t n = process_vm_writev(tid, p->here, p->n, p->there, p->n, 0);
+
+	if (is_refused(n))
+		return one_by_one(tid, p, true);
+	return n == total(p) ? 0 : -EFAULT;
 }

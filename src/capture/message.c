@@ -22,16 +22,18 @@ enum {
 	DATAGRAM_MAX_BYTES = 65536,
 	STREAM_PIECE_BYTES = 256 * 1024, /* a stream may take less than was offered */
 	CONTROL_MAX_BYTES = 4096,
+	FEW = 4,   /* buffers of a message, whose list needs no memory of its own */
+	HEADS = 8, /* of a call's messages that are looked at together */
 };
 
 /**
  * struct message - one message, here and at the program
  * @head:	As the program gave it: its own pointers
- * @there:	Its buffers, @n of them
+ * @there:	Its buffers, @n of them: @few, or malloc'ed
  * @data, @len:	Our buffer (malloc'ed)
- * @name, @control: Copies
  * @msg, @iov:	The same for src/repr, with our pointers
  * @kept:	It had been received for a call that was interrupted
+ * @name, @control: Copies
  */
 struct message {
 	struct msghdr head;
@@ -39,16 +41,24 @@ struct message {
 	size_t n;
 	uint8_t *data;
 	size_t len;
-	struct sockaddr_storage name;
-	uint8_t control[CONTROL_MAX_BYTES];
 	struct msghdr msg;
 	struct iovec iov;
 	bool kept;
+	struct iovec few[FEW];
+	struct sockaddr_storage name;
+	uint8_t control[CONTROL_MAX_BYTES];
 };
+
+/** clear() - all but the copies, which are many bytes */
+static void clear(struct message *m)
+{
+	memset(m, 0, offsetof(struct message, few));
+}
 
 static void release(struct message *m)
 {
-	free(m->there);
+	if (m->there != m->few)
+		free(m->there);
 	free(m->data);
 }
 
@@ -64,19 +74,29 @@ static long make_buffer(struct message *m)
 	return 0;
 }
 
-/** take_buffers() - the list in @m->head, and a buffer of ours as large as all of them, up to
- * @max. 0 or -errno */
-static long take_buffers(const struct wgw_call *c, struct message *m, size_t max)
+/** begin_list() - has @in copy the program's list of buffers into @m->there, if it is not there yet.
+ * 0 or -errno */
+static long begin_list(struct message *m, struct wgw_pieces *in)
 {
-	size_t total = 0;
-
 	m->n = m->head.msg_iovlen;
 	if (m->n > IOV_MAX)
 		return -EMSGSIZE;
-	m->there = calloc(m->n + 1, sizeof(*m->there));
+	if (m->there)
+		return 0;
+	m->there = m->n <= FEW ? m->few : calloc(m->n, sizeof(*m->there));
 	if (!m->there)
 		return -ENOMEM;
-	if (wgw_target_read(c, (uintptr_t)m->head.msg_iov, m->there, m->n * sizeof(*m->there)))
+	wgw_pieces_add(in, (uintptr_t)m->head.msg_iov, m->there, m->n * sizeof(*m->there));
+	return 0;
+}
+
+/** end_list() - copies what @in has, and makes a buffer of ours as large as all of the program's, up
+ * to @max. 0 or -errno */
+static long end_list(struct message *m, struct wgw_pieces *in, size_t max)
+{
+	size_t total = 0;
+
+	if (wgw_pieces_copy(in))
 		return -EFAULT;
 	for (size_t i = 0; i < m->n; i++) {
 		if (m->there[i].iov_len > (size_t)SSIZE_MAX - total)
@@ -87,31 +107,99 @@ static long take_buffers(const struct wgw_call *c, struct message *m, size_t max
 	return make_buffer(m);
 }
 
+/** check_head() - what the program says of itself in @m->head */
+static long check_head(struct message *m)
+{
+	if (!m->head.msg_name)
+		m->head.msg_namelen = 0;
+	return (int)m->head.msg_namelen < 0 ? -EINVAL : 0;
+}
+
 /** take_head() - the struct msghdr at @at */
 static long take_head(const struct wgw_call *c, uint64_t at, struct message *m)
 {
-	memset(m, 0, sizeof(*m));
+	clear(m);
 	if (wgw_target_read(c, at, &m->head, sizeof(m->head)))
 		return -EFAULT;
-	if (!m->head.msg_name)
-		m->head.msg_namelen = 0;
-	if ((int)m->head.msg_namelen < 0)
-		return -EINVAL;
-	return 0;
+	return check_head(m);
 }
 
 /** make_message() - for a call that has one buffer, @len bytes at @data, and no struct msghdr; ours
  * is of @max at the most. 0 or -ENOMEM; to be released in any case */
 static long make_message(struct message *m, uint64_t data, uint64_t len, size_t max)
 {
-	memset(m, 0, sizeof(*m));
-	m->there = malloc(sizeof(*m->there));
-	if (!m->there)
-		return -ENOMEM;
+	clear(m);
+	m->there = m->few;
 	m->there[0] = (struct iovec){(void *)(uintptr_t)data, len};
 	m->n = 1;
 	m->len = len < max ? len : max;
 	return make_buffer(m);
+}
+
+/* ---- several messages of one call ---- */
+
+static uint64_t message_at(const struct wgw_call *c, unsigned int i)
+{
+	return c->args[1] + i * sizeof(struct mmsghdr);
+}
+
+static unsigned int message_count(const struct wgw_call *c)
+{
+	unsigned int n = (unsigned int)c->args[2];
+
+	return n > IOV_MAX ? IOV_MAX : n; /* as the kernel */
+}
+
+/**
+ * struct heads - messages of a call, as the program describes them
+ * @first, @n:	Which of them; @n may be 0
+ * @has_lists:	@list is valid, for those that have one buffer
+ */
+struct heads {
+	unsigned int first, n;
+	bool has_lists;
+	struct mmsghdr head[HEADS];
+	struct iovec list[HEADS];
+};
+
+/** look_ahead() - from message @i of @n on; @h->n is 0 when the program's memory does not hold all
+ * that it should, of which each message is told in its turn */
+static void look_ahead(const struct wgw_call *c, struct heads *h, unsigned int i, unsigned int n)
+{
+	struct wgw_pieces in;
+
+	h->first = i;
+	h->n = n - i < HEADS ? n - i : HEADS;
+	if (wgw_target_read(c, message_at(c, i), h->head, h->n * sizeof(h->head[0])))
+		h->n = 0;
+	wgw_pieces_begin(&in, c, false);
+	for (unsigned int k = 0; k < h->n; k++) {
+		const struct msghdr *head = &h->head[k].msg_hdr;
+
+		if (head->msg_iovlen == 1)
+			wgw_pieces_add(&in, (uintptr_t)head->msg_iov, &h->list[k],
+				       sizeof(h->list[k]));
+	}
+	h->has_lists = wgw_pieces_copy(&in) == 0;
+}
+
+/** take_one() - message @i of the call's */
+static long take_one(const struct wgw_call *c, struct heads *h, unsigned int i, struct message *m)
+{
+	unsigned int n = message_count(c), k;
+
+	if (i - h->first >= h->n)
+		look_ahead(c, h, i, n);
+	k = i - h->first;
+	if (k >= h->n)
+		return take_head(c, message_at(c, i), m);
+	clear(m);
+	m->head = h->head[k].msg_hdr;
+	if (h->has_lists && m->head.msg_iovlen == 1) {
+		m->few[0] = h->list[k];
+		m->there = m->few;
+	}
+	return check_head(m);
 }
 
 /* ---- out ---- */
@@ -122,25 +210,21 @@ static size_t most_of(const struct wgw_call *c)
 	return wgw_tag_kind(c->tag) == WGW_KIND_TCP ? STREAM_PIECE_BYTES : DATAGRAM_MAX_BYTES;
 }
 
-/** gather() - fills our buffer from the program's */
-static long gather(const struct wgw_call *c, struct message *m)
+/** add_buffers() - the first @len bytes of the program's buffers, and of ours */
+static void add_buffers(struct wgw_pieces *p, const struct message *m, size_t len)
 {
 	size_t done = 0;
 
-	for (size_t i = 0; i < m->n && done < m->len; i++) {
-		size_t len = m->there[i].iov_len;
+	for (size_t i = 0; i < m->n && done < len; i++) {
+		size_t part = m->there[i].iov_len < len - done ? m->there[i].iov_len : len - done;
 
-		if (len > m->len - done)
-			len = m->len - done;
-		if (wgw_target_read(c, (uintptr_t)m->there[i].iov_base, m->data + done, len))
-			return -EFAULT;
-		done += len;
+		wgw_pieces_add(p, (uintptr_t)m->there[i].iov_base, m->data + done, part);
+		done += part;
 	}
-	return 0;
 }
 
-/** take_name() - the destination */
-static long take_name(const struct wgw_call *c, struct message *m, uint64_t at, socklen_t len)
+/** add_name() - the destination */
+static long add_name(struct wgw_pieces *in, struct message *m, uint64_t at, socklen_t len)
 {
 	if (!at || !len)
 		return 0;
@@ -148,10 +232,11 @@ static long take_name(const struct wgw_call *c, struct message *m, uint64_t at, 
 		return -EINVAL;
 	m->msg.msg_name = &m->name;
 	m->msg.msg_namelen = len;
-	return wgw_target_read(c, at, &m->name, len);
+	wgw_pieces_add(in, at, &m->name, len);
+	return 0;
 }
 
-static long take_control(const struct wgw_call *c, struct message *m)
+static long add_control(struct wgw_pieces *in, struct message *m)
 {
 	if (!m->head.msg_control || !m->head.msg_controllen)
 		return 0;
@@ -159,8 +244,8 @@ static long take_control(const struct wgw_call *c, struct message *m)
 		return -ENOBUFS;
 	m->msg.msg_control = m->control;
 	m->msg.msg_controllen = m->head.msg_controllen;
-	return wgw_target_read(c, (uintptr_t)m->head.msg_control, m->control,
-			       m->head.msg_controllen);
+	wgw_pieces_add(in, (uintptr_t)m->head.msg_control, m->control, m->head.msg_controllen);
+	return 0;
 }
 
 /** fast_open() - MSG_FASTOPEN: without a cookie, which we never have, it connects first */
@@ -176,8 +261,8 @@ static long fast_open(struct wgw_call *c, const struct message *m, int flags)
 /** send_message() - waits for room as the program's call would */
 static long send_message(struct wgw_call *c, const struct message *m, int flags)
 {
-	int64_t until = wgw_call_until(c, SO_SNDTIMEO);
-	bool wait = !(flags & MSG_DONTWAIT) && !wgw_repr_nonblocking(c->fd);
+	int64_t until = 0;
+	bool waited = false;
 
 	for (;;) {
 		ssize_t n;
@@ -195,8 +280,12 @@ static long send_message(struct wgw_call *c, const struct message *m, int flags)
 				     flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n == -EPIPE && !(flags & MSG_NOSIGNAL) && wgw_tag_kind(c->tag) == WGW_KIND_TCP)
 			c->broken_pipe = true;
-		if (n != -EAGAIN || !wait)
+		if (n != -EAGAIN || flags & MSG_DONTWAIT ||
+		    (!waited && wgw_repr_nonblocking(c->fd)))
 			return n;
+		if (!waited)
+			until = wgw_call_until(c, SO_SNDTIMEO);
+		waited = true;
 		rc = wgw_call_wait(c, POLLOUT, until);
 		if (rc <= 0)
 			return rc == 0 ? -EAGAIN : rc;
@@ -270,6 +359,7 @@ static long outside(const struct wgw_call *c, uint64_t name, socklen_t len)
 
 long wgw_call_sendto(struct wgw_call *c)
 {
+	struct wgw_pieces in;
 	struct message m;
 	long rc;
 
@@ -278,10 +368,13 @@ long wgw_call_sendto(struct wgw_call *c)
 	if ((int)c->args[5] < 0)
 		return -EINVAL;
 	rc = make_message(&m, c->args[1], c->args[2], most_of(c));
+	wgw_pieces_begin(&in, c, false);
 	if (rc == 0)
-		rc = gather(c, &m);
-	if (rc == 0)
-		rc = take_name(c, &m, c->args[4], (socklen_t)c->args[5]);
+		rc = add_name(&in, &m, c->args[4], (socklen_t)c->args[5]);
+	if (rc == 0) {
+		add_buffers(&in, &m, m.len);
+		rc = wgw_pieces_copy(&in);
+	}
 	if (rc == 0)
 		rc = send_once(c, &m, (int)c->args[3]);
 	release(&m);
@@ -299,15 +392,21 @@ static bool is_plain(const struct wgw_call *c, const struct message *m)
 /** take_whole() - what @m->head describes; to be released in any case */
 static long take_whole(const struct wgw_call *c, struct message *m)
 {
-	long rc = take_buffers(c, m, most_of(c));
+	struct wgw_pieces in;
+	long rc;
 
+	wgw_pieces_begin(&in, c, false);
+	rc = begin_list(m, &in);
 	if (rc == 0)
-		rc = gather(c, m);
+		rc = add_name(&in, m, (uintptr_t)m->head.msg_name, m->head.msg_namelen);
 	if (rc == 0)
-		rc = take_name(c, m, (uintptr_t)m->head.msg_name, m->head.msg_namelen);
+		rc = add_control(&in, m);
 	if (rc == 0)
-		rc = take_control(c, m);
-	return rc;
+		rc = end_list(m, &in, most_of(c));
+	if (rc)
+		return rc;
+	add_buffers(&in, m, m->len);
+	return wgw_pieces_copy(&in);
 }
 
 long wgw_call_sendmsg(struct wgw_call *c)
@@ -331,11 +430,6 @@ long wgw_call_sendmsg(struct wgw_call *c)
 	return rc;
 }
 
-static uint64_t message_at(const struct wgw_call *c, unsigned int i)
-{
-	return c->args[1] + i * sizeof(struct mmsghdr);
-}
-
 static int write_length(const struct wgw_call *c, unsigned int i, long n)
 {
 	unsigned int len = (unsigned int)n;
@@ -344,19 +438,12 @@ static int write_length(const struct wgw_call *c, unsigned int i, long n)
 				sizeof(len));
 }
 
-static unsigned int message_count(const struct wgw_call *c)
-{
-	unsigned int n = (unsigned int)c->args[2];
-
-	return n > IOV_MAX ? IOV_MAX : n; /* as the kernel */
-}
-
 /** send_one_of() - message @i. *@digest: of those before it, then of it, too */
-static long send_one_of(struct wgw_call *c, unsigned int i, int flags, bool is_sent,
-			uint64_t *digest)
+static long send_one_of(struct wgw_call *c, struct heads *h, unsigned int i, int flags,
+			bool is_sent, uint64_t *digest)
 {
 	struct message m;
-	long rc = take_head(c, message_at(c, i), &m);
+	long rc = take_one(c, h, i, &m);
 
 	if (rc)
 		return rc;
@@ -375,12 +462,13 @@ static long send_one_of(struct wgw_call *c, unsigned int i, int flags, bool is_s
 
 /** sent_before() - how many of @n messages an interrupted call has sent that @c repeats. *@digest:
  * of those */
-static unsigned int sent_before(struct wgw_call *c, unsigned int n, uint64_t *digest)
+static unsigned int sent_before(struct wgw_call *c, struct heads *h, unsigned int n,
+				uint64_t *digest)
 {
 	const uint64_t none = *digest;
 	long done = wgw_busy_may_be_done(c), i = 0;
 
-	while (i < done && i < (long)n && send_one_of(c, (unsigned int)i, 0, true, digest) == 0)
+	while (i < done && i < (long)n && send_one_of(c, h, (unsigned int)i, 0, true, digest) == 0)
 		i++;
 	if (done > 0 && i == done && wgw_busy_take_done(c))
 		return (unsigned int)done;
@@ -393,19 +481,20 @@ long wgw_call_sendmmsg(struct wgw_call *c)
 	unsigned int n = message_count(c), i;
 	int flags = (int)c->args[3];
 	uint64_t digest = (uint64_t)flags;
+	struct heads h = {.n = 0};
 	long rc = 0;
 
 	if (c->what == WGW_SOCKET_IP || c->what == WGW_SOCKET_UNKNOWN)
 		return -EPERM;
 	if (c->what == WGW_SOCKET_OTHER || wgw_tag_kind(c->tag) == WGW_KIND_TCP)
 		return WGW_CALL_CONTINUE;
-	i = sent_before(c, n, &digest);
+	i = sent_before(c, &h, n, &digest);
 	if (i) {
 		wgw_busy_keep_done(c); /* this one, too, may be interrupted */
 		flags |= MSG_DONTWAIT; /* as the kernel, which ends such a wait with what it has */
 	}
 	for (; i < n; i++) {
-		rc = send_one_of(c, i, flags, false, &digest);
+		rc = send_one_of(c, &h, i, flags, false, &digest);
 		if (rc == WGW_CALL_GONE)
 			return rc;
 		if (rc < 0)
@@ -471,9 +560,10 @@ static void keep_datagram(struct wgw_call *c, struct message *m, long n, int fla
 }
 
 /** receive_message() - waits for one as the program's call would. Its length or -errno */
-static long receive_message(struct wgw_call *c, struct message *m, int flags, int64_t until)
+static long receive_message(struct wgw_call *c, struct message *m, int flags)
 {
-	bool wait = !(flags & MSG_DONTWAIT) && !wgw_repr_nonblocking(c->fd);
+	bool waited = false;
+	int64_t until = 0;
 
 	for (;;) {
 		struct msghdr msg = m->msg;
@@ -489,15 +579,18 @@ static long receive_message(struct wgw_call *c, struct message *m, int flags, in
 				     flags | MSG_DONTWAIT);
 		if (n >= 0)
 			m->msg = msg;
-		if (n == -EAGAIN && wait && wgw_tag_kind(c->tag) != WGW_KIND_TCP &&
-		    (c->tag & WGW_TAG_SHUT_RD) && !(flags & MSG_ERRQUEUE)) {
+		if (n != -EAGAIN || flags & (MSG_ERRQUEUE | MSG_DONTWAIT) ||
+		    (!waited && wgw_repr_nonblocking(c->fd)))
+			return n;
+		if (wgw_tag_kind(c->tag) != WGW_KIND_TCP && (c->tag & WGW_TAG_SHUT_RD)) {
 			/* nothing more comes; a poll would say so at once, each time */
 			m->msg.msg_namelen = 0;
 			m->msg.msg_controllen = 0;
 			return 0;
 		}
-		if (n != -EAGAIN || !wait || (flags & MSG_ERRQUEUE))
-			return n;
+		if (!waited)
+			until = wgw_call_until(c, SO_RCVTIMEO);
+		waited = true;
 		rc = wgw_call_wait(c, POLLIN, until);
 		if (rc <= 0)
 			return rc == 0 ? -EAGAIN : rc;
@@ -506,70 +599,58 @@ static long receive_message(struct wgw_call *c, struct message *m, int flags, in
 	}
 }
 
-/** scatter() - @n bytes into the program's buffers */
-static long scatter(const struct wgw_call *c, const struct message *m, size_t n)
-{
-	size_t done = 0;
-
-	if (n > m->len)
-		n = m->len;
-	for (size_t i = 0; i < m->n && done < n; i++) {
-		size_t len = m->there[i].iov_len < n - done ? m->there[i].iov_len : n - done;
-
-		if (wgw_target_write(c, (uintptr_t)m->there[i].iov_base, m->data + done, len))
-			return -EFAULT;
-		done += len;
-	}
-	return 0;
-}
-
-/** write_back() - what recvmsg(2) leaves in the struct msghdr at @at */
-static long write_back(const struct wgw_call *c, const struct message *m, uint64_t at)
+/** deliver() - what recvmsg(2) leaves with the program: @n bytes in its buffers, and in the struct
+ * msghdr at @at. @many: that is of a struct mmsghdr, which is told how many. 0 or -EFAULT */
+static long deliver(const struct wgw_call *c, const struct message *m, uint64_t at, long n,
+		    bool many)
 {
 	socklen_t room = m->head.msg_name ? m->head.msg_namelen : 0;
 	size_t name = room < m->msg.msg_namelen ? room : m->msg.msg_namelen;
+	unsigned int len = (unsigned int)n;
 	struct msghdr after = m->head;
-	int rc;
+	struct wgw_pieces out;
 
 	after.msg_namelen = m->head.msg_name ? m->msg.msg_namelen : 0;
 	after.msg_controllen = m->msg.msg_controllen;
 	after.msg_flags = m->msg.msg_flags;
-	rc = wgw_target_write(c, (uintptr_t)m->head.msg_name, &m->name, name);
-	if (rc == 0)
-		rc = wgw_target_write(c, (uintptr_t)m->head.msg_control, m->control,
-				      m->msg.msg_controllen);
-	return rc ? rc : wgw_target_write(c, at, &after, sizeof(after));
+	wgw_pieces_begin(&out, c, true);
+	add_buffers(&out, m, (size_t)n < m->len ? (size_t)n : m->len);
+	wgw_pieces_add(&out, (uintptr_t)m->head.msg_name, &m->name, name);
+	wgw_pieces_add(&out, (uintptr_t)m->head.msg_control, m->control, m->msg.msg_controllen);
+	wgw_pieces_add(&out, at, &after, sizeof(after));
+	if (many)
+		wgw_pieces_add(&out, at + offsetof(struct mmsghdr, msg_len), &len, sizeof(len));
+	return wgw_pieces_copy(&out);
 }
 
-/** receive_head() - receives into what the struct msghdr at @at describes. *@kept: that had been
- * received for a call that was interrupted */
-static long receive_head(struct wgw_call *c, uint64_t at, int flags, int64_t until, bool *kept)
+/** receive_head() - receives into what the struct msghdr at @at, of which @m has a copy,
+ * describes. @many: as in deliver(). *@kept: that had been received for a call that was interrupted.
+ */
+static long receive_head(struct wgw_call *c, struct message *m, uint64_t at, int flags, bool many,
+			 bool *kept)
 {
-	struct message m;
-	long rc = take_head(c, at, &m), n = 0;
-	bool got = false;
+	struct wgw_pieces in;
+	long rc, n = 0;
 
-	if (rc)
-		return rc;
-	rc = take_buffers(c, &m, DATAGRAM_MAX_BYTES);
-	if (rc == 0) {
-		m.msg.msg_name = m.head.msg_name ? &m.name : NULL;
-		m.msg.msg_namelen = sizeof(m.name);
-		m.msg.msg_control = m.head.msg_control ? m.control : NULL;
-		m.msg.msg_controllen = m.head.msg_controllen < sizeof(m.control)
-					       ? m.head.msg_controllen
-					       : sizeof(m.control);
-		n = rc = receive_message(c, &m, flags, until);
-		got = n >= 0;
-	}
-	if (got)
-		rc = scatter(c, &m, (size_t)n);
+	wgw_pieces_begin(&in, c, false);
+	rc = begin_list(m, &in);
 	if (rc == 0)
-		rc = write_back(c, &m, at);
-	if (got)
-		keep_datagram(c, &m, n, flags);
-	*kept = m.kept;
-	release(&m);
+		rc = end_list(m, &in, DATAGRAM_MAX_BYTES);
+	if (rc == 0) {
+		m->msg.msg_name = m->head.msg_name ? &m->name : NULL;
+		m->msg.msg_namelen = sizeof(m->name);
+		m->msg.msg_control = m->head.msg_control ? m->control : NULL;
+		m->msg.msg_controllen = m->head.msg_controllen < sizeof(m->control)
+						? m->head.msg_controllen
+						: sizeof(m->control);
+		n = rc = receive_message(c, m, flags);
+	}
+	if (n >= 0 && rc >= 0) {
+		rc = deliver(c, m, at, n, many);
+		keep_datagram(c, m, n, flags);
+	}
+	*kept = m->kept;
+	release(m);
 	return rc ? rc : n;
 }
 
@@ -588,6 +669,7 @@ static long received_by_kernel(const struct wgw_call *c, int flags)
 
 long wgw_call_recvfrom(struct wgw_call *c)
 {
+	struct wgw_pieces out;
 	struct message m;
 	long rc = received_by_kernel(c, (int)c->args[3]), n;
 
@@ -597,8 +679,10 @@ long wgw_call_recvfrom(struct wgw_call *c)
 	m.msg.msg_name = &m.name;
 	m.msg.msg_namelen = sizeof(m.name);
 	if (n == 0)
-		n = receive_message(c, &m, (int)c->args[3], wgw_call_until(c, SO_RCVTIMEO));
-	rc = n < 0 ? n : scatter(c, &m, (size_t)n);
+		n = receive_message(c, &m, (int)c->args[3]);
+	wgw_pieces_begin(&out, c, true);
+	add_buffers(&out, &m, n < 0 ? 0 : (size_t)n < m.len ? (size_t)n : m.len);
+	rc = n < 0 ? n : wgw_pieces_copy(&out);
 	if (rc == 0 && c->args[4])
 		rc = wgw_target_write_address(c, c->args[4], c->args[5], &m.name,
 					      m.msg.msg_namelen);
@@ -612,18 +696,22 @@ long wgw_call_recvmsg(struct wgw_call *c)
 {
 	int flags = (int)c->args[2];
 	long rc = received_by_kernel(c, flags);
+	struct message m;
 	bool kept = false;
 
 	if (rc)
 		return rc;
-	return receive_head(c, c->args[1], flags, wgw_call_until(c, SO_RCVTIMEO), &kept);
+	rc = take_head(c, c->args[1], &m);
+	return rc ? rc : receive_head(c, &m, c->args[1], flags, false, &kept);
 }
 
 long wgw_call_recvmmsg(struct wgw_call *c)
 {
 	unsigned int n = message_count(c), i;
 	int flags = (int)c->args[3];
+	struct heads h = {.n = 0};
 	struct timespec limit;
+	struct message m;
 	int64_t end = -1;
 	long rc = received_by_kernel(c, flags);
 	bool kept = false;
@@ -639,12 +727,12 @@ long wgw_call_recvmmsg(struct wgw_call *c)
 			end = wgw_raw_now_ms() + limit.tv_sec * 1000 + limit.tv_nsec / 1000000;
 	}
 	for (i = 0; i < n; i++) {
-		rc = receive_head(c, message_at(c, i), flags & ~MSG_WAITFORONE,
-				  wgw_call_until(c, SO_RCVTIMEO), &kept);
+		rc = take_one(c, &h, i, &m);
+		if (rc == 0)
+			rc = receive_head(c, &m, message_at(c, i), flags & ~MSG_WAITFORONE, true,
+					  &kept);
 		if (rc == WGW_CALL_GONE)
 			return rc;
-		if (rc >= 0)
-			rc = write_length(c, i, rc);
 		if (rc < 0)
 			break;
 		/* a signal ends the kernel's wait for more, too */

@@ -112,6 +112,7 @@ static bool answer_socket(int listener, int fd)
 static bool look(const struct seccomp_notif *n, struct wgw_capture_probe *probe)
 {
 	struct sockaddr address = {0};
+	struct wgw_pieces piece;
 	int pidfd = (int)syscall(SYS_pidfd_open, n->pid, 0);
 	int fd, rc;
 
@@ -123,9 +124,11 @@ static bool look(const struct seccomp_notif *n, struct wgw_capture_probe *probe)
 		close(fd);
 	close(pidfd);
 	/* written back as it was: answers need that */
-	rc = wgw_memory_read((pid_t)n->pid, n->data.args[1], &address, sizeof(address));
+	wgw_pieces_begin(&piece, NULL, false);
+	wgw_pieces_add(&piece, n->data.args[1], &address, sizeof(address));
+	rc = wgw_memory_read((pid_t)n->pid, &piece);
 	if (rc == 0)
-		rc = wgw_memory_write((pid_t)n->pid, n->data.args[1], &address, sizeof(address));
+		rc = wgw_memory_write((pid_t)n->pid, &piece);
 	errno = -rc;
 	return rc == 0 && address.sa_family == AF_UNIX;
 }

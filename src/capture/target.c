@@ -39,15 +39,58 @@ static pid_t group_of(pid_t tid)
 }
 
 /** open_pidfd() - of the thread itself where the kernel can (6.9), else of its process */
-static int open_pidfd(pid_t tid)
+static void open_pidfd(struct wgw_call *c)
 {
-	int fd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
-	pid_t group;
+	c->group = 0;
+	c->pidfd = (int)syscall(SYS_pidfd_open, c->tid, PIDFD_THREAD);
+	if (c->pidfd >= 0 || errno != EINVAL)
+		return;
+	c->group = group_of(c->tid);
+	c->pidfd = c->group < 0 ? -1 : (int)syscall(SYS_pidfd_open, c->group, 0);
+}
 
-	if (fd >= 0 || errno != EINVAL)
-		return fd;
-	group = group_of(tid);
-	return group < 0 ? -1 : (int)syscall(SYS_pidfd_open, group, 0);
+/** take_pidfd() - one that an earlier call of the same thread has left. Whether it still is of that
+ * thread shows when it is used: an id is not used again while the pidfd's owner has it, and of who
+ * has it no more pidfd_getfd() says ESRCH. A process keeps its id, but its threads need not. */
+static bool take_pidfd(struct wgw_call *c)
+{
+	struct wgw_capture *k = c->capture;
+	bool found = false;
+
+	pthread_mutex_lock(&k->lock);
+	for (size_t i = 0; i < WGW_PIDFDS_MAX && !found; i++) {
+		if (k->pidfds[i].tid != c->tid)
+			continue;
+		found = true;
+		c->pidfd = k->pidfds[i].fd;
+		c->group = k->pidfds[i].group;
+		k->pidfds[i].tid = 0;
+	}
+	pthread_mutex_unlock(&k->lock);
+	if (found && c->group && syscall(SYS_tgkill, c->group, c->tid, 0) && errno == ESRCH) {
+		close(c->pidfd);
+		found = false;
+	}
+	return found;
+}
+
+/** leave_pidfd() - in place of the one that was left longest ago */
+static void leave_pidfd(struct wgw_call *c)
+{
+	struct wgw_capture *k = c->capture;
+	struct wgw_pidfd *place, old;
+
+	pthread_mutex_lock(&k->lock);
+	place = &k->pidfds[k->next_pidfd++ % WGW_PIDFDS_MAX];
+	for (size_t i = 0; i < WGW_PIDFDS_MAX; i++) {
+		if (!k->pidfds[i].tid)
+			place = &k->pidfds[i];
+	}
+	old = *place;
+	*place = (struct wgw_pidfd){.tid = c->tid, .group = c->group, .fd = c->pidfd};
+	pthread_mutex_unlock(&k->lock);
+	if (old.tid)
+		close(old.fd);
 }
 
 static bool is_kept(const struct wgw_capture *k, int fd)
@@ -93,12 +136,29 @@ static enum wgw_socket_class classify(struct wgw_call *c)
 	return WGW_SOCKET_IP;
 }
 
+/** get_descriptor() - sets @c->pidfd and @c->fd; or -1 with errno */
+static void get_descriptor(struct wgw_call *c)
+{
+	bool again = take_pidfd(c);
+
+	if (!again)
+		open_pidfd(c);
+	if (c->pidfd < 0)
+		return;
+	c->fd = (int)syscall(SYS_pidfd_getfd, c->pidfd, (int)c->args[0], 0);
+	if (c->fd >= 0 || !again || errno != ESRCH)
+		return;
+	close(c->pidfd);
+	open_pidfd(c);
+	if (c->pidfd >= 0)
+		c->fd = (int)syscall(SYS_pidfd_getfd, c->pidfd, (int)c->args[0], 0);
+}
+
 int wgw_target_open(struct wgw_call *c)
 {
-	c->pidfd = open_pidfd(c->tid);
+	get_descriptor(c);
 	if (c->pidfd < 0)
 		return -errno;
-	c->fd = (int)syscall(SYS_pidfd_getfd, c->pidfd, (int)c->args[0], 0);
 	if (c->fd >= 0) {
 		c->what = classify(c);
 		return 0;
@@ -131,8 +191,10 @@ void wgw_target_close(struct wgw_call *c)
 {
 	if (c->fd >= 0)
 		close(c->fd);
-	if (c->pidfd >= 0)
-		close(c->pidfd);
+	if (c->pidfd >= 0 && !c->capture->copies)
+		leave_pidfd(c);
+	else if (c->pidfd >= 0)
+		close(c->pidfd); /* nothing would show that it is another's */
 	c->fd = c->pidfd = -1;
 }
 
@@ -151,29 +213,70 @@ bool wgw_target_is_outside(const struct wgw_call *c)
 	return wgw_apps_outside(c->capture->apps, exe);
 }
 
-int wgw_target_read(const struct wgw_call *c, uint64_t from, void *to, size_t len)
+void wgw_pieces_begin(struct wgw_pieces *p, const struct wgw_call *c, bool write)
 {
-	return len == 0 || wgw_memory_read(c->tid, from, to, len) == 0 ? 0 : -EFAULT;
+	p->c = c;
+	p->write = write;
+	p->failed = false;
+	p->n = 0;
 }
 
 /* Nothing is written for a call that a signal has ended: its buffers are then used for something
  * else. The answer does not reach the program either, so what was done is kept or taken back. */
+int wgw_pieces_copy(struct wgw_pieces *p)
+{
+	if (p->n > 0 && !p->failed) {
+		if (p->write)
+			p->failed = !wgw_call_valid(p->c) || wgw_memory_write(p->c->tid, p);
+		else
+			p->failed = wgw_memory_read(p->c->tid, p) != 0;
+	}
+	p->n = 0;
+	return p->failed ? -EFAULT : 0;
+}
+
+void wgw_pieces_add(struct wgw_pieces *p, uint64_t there, const void *here, size_t len)
+{
+	if (len == 0)
+		return;
+	if (p->n == WGW_PIECES_MAX)
+		wgw_pieces_copy(p);
+	p->here[p->n] = (struct iovec){(void *)here, len};
+	p->there[p->n] = (struct iovec){(void *)(uintptr_t)there, len};
+	p->n++;
+}
+
+int wgw_target_read(const struct wgw_call *c, uint64_t from, void *to, size_t len)
+{
+	struct wgw_pieces p;
+
+	wgw_pieces_begin(&p, c, false);
+	wgw_pieces_add(&p, from, to, len);
+	return wgw_pieces_copy(&p);
+}
+
 int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, size_t len)
 {
-	if (!wgw_call_valid(c))
-		return -EFAULT;
-	return len == 0 || wgw_memory_write(c->tid, to, from, len) == 0 ? 0 : -EFAULT;
+	struct wgw_pieces p;
+
+	wgw_pieces_begin(&p, c, true);
+	wgw_pieces_add(&p, to, from, len);
+	return wgw_pieces_copy(&p);
 }
 
 int wgw_target_write_address(const struct wgw_call *c, uint64_t to, uint64_t to_len,
 			     const void *address, socklen_t len)
 {
+	struct wgw_pieces p;
 	socklen_t room;
 	int rc = wgw_target_read(c, to_len, &room, sizeof(room));
 
 	if (rc == 0 && (int)room < 0)
 		rc = -EINVAL;
-	if (rc == 0)
-		rc = wgw_target_write(c, to, address, room < len ? room : len);
-	return rc ? rc : wgw_target_write(c, to_len, &len, sizeof(len));
+	if (rc)
+		return rc;
+	wgw_pieces_begin(&p, c, true);
+	wgw_pieces_add(&p, to, address, room < len ? room : len);
+	wgw_pieces_add(&p, to_len, &len, sizeof(len));
+	return wgw_pieces_copy(&p);
 }

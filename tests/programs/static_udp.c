@@ -5,6 +5,7 @@
  * usage: static_udp ADDRESS PORT, of an echo server
  */
 #include <stdbool.h>
+#include <sys/mman.h>
 
 #include "common.h"
 
@@ -108,6 +109,74 @@ static void messages(void)
 	close(fd);
 }
 
+enum { MANY = 20, BEYOND = 8, WITHIN = 3 };
+
+/* Each odd one in two buffers. */
+static void describe_many(struct mmsghdr *m, struct iovec iov[][2], char text[][4])
+{
+	for (int i = 0; i < MANY; i++) {
+		iov[i][0] = (struct iovec){text[i], i % 2 ? 1 : 3};
+		iov[i][1] = (struct iovec){text[i] + 1, 2};
+		m[i] = (struct mmsghdr){
+			.msg_hdr = {.msg_iov = iov[i], .msg_iovlen = i % 2 ? 2 : 1}};
+	}
+}
+
+static void many_at_once(void)
+{
+	char out[MANY][4], in[MANY][4];
+	struct iovec iov[MANY][2];
+	struct mmsghdr m[MANY];
+	int fd = open_socket(), got = 0, same = 0;
+
+	describe_many(m, iov, out);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(out[i], sizeof(out[i]), "%03d", i);
+		m[i].msg_hdr.msg_name = &to;
+		m[i].msg_hdr.msg_namelen = to_len;
+	}
+	printf("sendmmsg: %d\n", sendmmsg(fd, m, MANY, 0));
+	describe_many(m, iov, in);
+	while (got < MANY) {
+		int n = recvmmsg(fd, m + got, (unsigned int)(MANY - got), MSG_WAITFORONE, NULL);
+
+		if (n <= 0)
+			break;
+		for (int i = got; i < got + n; i++)
+			same += m[i].msg_len == 3 && memcmp(in[i], out[i], 3) == 0;
+		got += n;
+	}
+	printf("recvmmsg: %d, %d in order\n", got, same);
+	close(fd);
+}
+
+/* The array of messages reaches into memory that is not there. */
+static void beyond(void)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *at = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct mmsghdr *m;
+	char text[WITHIN][4] = {"one", "two", "six"};
+	struct iovec iov[WITHIN];
+	int fd = open_socket();
+
+	if (at == MAP_FAILED || munmap(at + page, page))
+		die("mmap");
+	m = (struct mmsghdr *)(void *)(at + page - WITHIN * sizeof(*m));
+	for (int i = 0; i < WITHIN; i++) {
+		iov[i] = (struct iovec){text[i], 3};
+		m[i].msg_hdr = (struct msghdr){.msg_name = &to,
+					       .msg_namelen = to_len,
+					       .msg_iov = &iov[i],
+					       .msg_iovlen = 1};
+	}
+	printf("sendmmsg beyond: %d\n", sendmmsg(fd, m, BEYOND, 0));
+	for (int i = 0; i < WITHIN; i++)
+		m[i].msg_hdr.msg_name = NULL;
+	printf("recvmmsg beyond: %d\n", recvmmsg(fd, m, BEYOND, 0, NULL));
+	close(fd);
+}
+
 static void connected(void)
 {
 	union address peer, from;
@@ -142,6 +211,8 @@ int main(int argc, char **argv)
 	to_len = parse_address(&to, argv[1], argv[2]);
 	unconnected();
 	messages();
+	many_at_once();
+	beyond();
 	connected();
 	return 0;
 }

@@ -530,6 +530,55 @@ START_TEST(what_was_sent_is_found_again_however_many_signals_come)
 }
 END_TEST
 
+/* ---- pidfds that earlier calls have left ---- */
+
+enum { HIGH_NUMBER = 200 }; /* not in the test's own table */
+
+static int ask_for_a_name(void)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+
+	dup2(socket(AF_UNIX, SOCK_STREAM, 0), HIGH_NUMBER);
+	wait_step(1);
+	return err_of(getsockname(HIGH_NUMBER, (struct sockaddr *)&name, &len));
+}
+
+/** asked_with() - the errno of a child's call, when @left is what its thread id has been left with */
+static int asked_with(struct wgw_pidfd left)
+{
+	struct wgw_capture *capture;
+	int listener;
+	pid_t pid = begin(ask_for_a_name, &listener);
+
+	capture = supervise(listener);
+	left.tid = pid;
+	pthread_mutex_lock(&capture->lock);
+	capture->pidfds[0] = left;
+	pthread_mutex_unlock(&capture->lock);
+	step_to(1);
+	return end_of(pid);
+}
+
+START_TEST(a_thread_id_that_is_used_again_is_another_threads)
+{
+	struct wgw_pidfd dead = {0}, other = {.group = getpid()};
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	dead.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	ck_assert_int_ge(dead.fd, 0);
+	ck_assert_int_eq(end_of(pid), 0);
+	ck_assert_int_eq(asked_with(dead), 0);
+	/* before Linux 6.9: the id's next owner is a thread of another process */
+	step_to(0);
+	other.fd = (int)syscall(SYS_pidfd_open, other.group, 0);
+	ck_assert_int_ge(other.fd, 0);
+	ck_assert_int_eq(asked_with(other), 0);
+}
+END_TEST
+
 int main(void)
 {
 	struct wgw_capture_probe probe;
@@ -558,6 +607,7 @@ int main(void)
 	tcase_add_test(t, the_listener_says_when_nobody_is_left);
 	tcase_add_test(t, answered_calls_are_counted);
 	tcase_add_test(t, what_was_sent_is_found_again_however_many_signals_come);
+	tcase_add_test(t, a_thread_id_that_is_used_again_is_another_threads);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
