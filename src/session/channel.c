@@ -76,6 +76,9 @@ int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, 
 
 	if (n > FDS_MAX)
 		return -EINVAL;
+	/* the other end may be of a version whose longest message is shorter */
+	if (msg->code == WGW_CH_CONTROL)
+		iov.iov_len = offsetof(struct wgw_channel_msg, u.control) + sizeof(msg->u.control);
 	if (n > 0) {
 		struct cmsghdr *c = &control.align;
 
@@ -97,6 +100,8 @@ static bool is_understood(const struct wgw_channel_msg *msg, size_t len)
 {
 	if (len < offsetof(struct wgw_channel_msg, u) || msg->magic != WGW_WIRE_MAGIC)
 		return false;
+	if (msg->code == WGW_CH_CONTROLLED)
+		return true;
 	if (msg->version != WGW_WIRE_VERSION)
 		wgw_say(WGW_SAY_ERROR,
 			"the running tunnel process is of another version of wgwrap: it speaks "

@@ -57,7 +57,8 @@ enum wgw_channel_code {
 	/* err: 0 when it does not, EPERM when it does */
 	WGW_CH_WHOSE_IS = 79,
 	/* u.control, SCM_RIGHTS as the verb says; from whoever operates the tunnel, on a connection
-	 * without a session */
+	 * without a session. It, its answer and the verbs GET, FLOWS and DOWN are the same in all
+	 * versions: what one has begun another can show and end. */
 	WGW_CH_CONTROL = 80,
 	/* of `wgwrap proxy`: u.proxy; SCM_RIGHTS: a socket (not of the remote kinds), then, when
 	 * there are users, a memfd of their hashes */

@@ -362,7 +362,15 @@ static enum open_result open_channel(struct wgw_launch *l, int channel, struct p
 		}
 	}
 	wgw_channel_whom(channel, whom, sizeof(whom));
-	wgw_say(WGW_SAY_ERROR, "the tunnel process (%s) does not answer: %s", whom, strerror(-err));
+	if (err == -EPROTO)
+		wgw_say(WGW_SAY_ERROR,
+			"it (%s) serves the programs that it has; when they have ended, and "
+			"\"wgwrap down\" "
+			"has ended what \"wgwrap up\" began, this version starts its own",
+			whom);
+	else
+		wgw_say(WGW_SAY_ERROR, "the tunnel process (%s) does not answer: %s", whom,
+			strerror(-err));
 	return OPEN_FAILED;
 }
 

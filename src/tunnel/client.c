@@ -413,12 +413,19 @@ static void handle_control(struct wgw_client *c, const struct wgw_channel_msg *m
 
 /* ---- receiving ---- */
 
+/* What wgwrap of any version may ask: what was begun before an upgrade can be looked at, and ended. */
+static bool is_of_any_version(const struct wgw_client *c, const struct wgw_channel_msg *msg)
+{
+	return !c->session && msg->code == WGW_CH_CONTROL &&
+	       (!wgw_control_is_change(msg) || msg->u.control.verb == WGW_CONTROL_DOWN);
+}
+
 /* Returns false when the channel is to end. */
 static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int *fds, int n_fds)
 {
 	if (msg->magic != WGW_WIRE_MAGIC)
 		return false;
-	if (msg->version != WGW_WIRE_VERSION) {
+	if (msg->version != WGW_WIRE_VERSION && !is_of_any_version(c, msg)) {
 		/* of it the other version can read which one ours is */
 		struct wgw_channel_msg reply = {.code = WGW_CH_OPENED, .err = EPROTO};
 

@@ -359,6 +359,36 @@ START_TEST(state_is_written_into_the_askers_file)
 }
 END_TEST
 
+START_TEST(another_version_may_look_and_end_but_not_change)
+{
+	const enum wgw_control_verb shared[] = {WGW_CONTROL_GET, WGW_CONTROL_FLOWS,
+						WGW_CONTROL_DOWN};
+	int fd = connect_channel(), file = text_fd("");
+	struct wgw_channel_msg msg;
+
+	for (size_t i = 0; i < sizeof(shared) / sizeof(*shared); i++) {
+		msg = message(WGW_CH_CONTROL);
+		msg.version = (uint16_t)(WGW_WIRE_VERSION + 1);
+		msg.u.control.verb = shared[i];
+		send_fds(fd, &msg, &file, 1);
+		expect(fd, &msg, WGW_CH_CONTROLLED);
+		ck_assert_uint_eq(msg.u.control.verb, shared[i]);
+		if (shared[i] != WGW_CONTROL_FLOWS) /* there are none in this test's process */
+			ck_assert_int_eq(msg.err, 0);
+	}
+	msg = message(WGW_CH_CONTROL);
+	msg.version = (uint16_t)(WGW_WIRE_VERSION - 1);
+	msg.u.control.verb = WGW_CONTROL_SET;
+	send_fds(fd, &msg, &file, 1);
+	expect(fd, &msg, WGW_CH_OPENED);
+	ck_assert_int_eq(msg.err, EPROTO);
+	ck_assert_uint_eq(msg.version, WGW_WIRE_VERSION);
+	close(file);
+	close(fd);
+	run_for(20);
+}
+END_TEST
+
 START_TEST(a_pipe_instead_of_a_file_is_refused)
 {
 	int fd = connect_channel(), ends[2];
@@ -718,6 +748,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_peer_may_go_while_its_name_is_being_resolved);
 	tcase_add_test(c, a_silent_peers_name_is_resolved_before_the_next_initiation);
 	tcase_add_test(c, state_is_written_into_the_askers_file);
+	tcase_add_test(c, another_version_may_look_and_end_but_not_change);
 	tcase_add_test(c, a_pipe_instead_of_a_file_is_refused);
 	tcase_add_test(c, reload_refuses_what_cannot_change_and_tells_keepers_of_the_rest);
 	tcase_add_test(c, a_program_of_a_session_may_look_but_change_nothing);
