@@ -275,6 +275,8 @@ struct flow_udp_ops {
  * flow_listen; @reuse: SO_REUSEADDR/SO_REUSEPORT was set. NULL and *err as flow_listen. */
 struct flow_udp *flow_udp_new(struct stack *stack, const struct stack_addr *local, bool v6only,
 			      bool reuse, const struct flow_udp_ops *ops, void *arg, int *err);
+/* @reuse has changed; it counts when another socket asks for the address. */
+void flow_udp_reuse(struct flow_udp *u, bool reuse);
 void flow_udp_free(struct flow_udp *u);
 void flow_udp_local(const struct flow_udp *u, struct stack_addr *local);
 /* Only datagrams from @remote are received from now on; NULL: from anybody. */

@@ -135,6 +135,11 @@ struct flow_udp *flow_udp_new(struct stack *s, const struct stack_addr *local, b
 	return u;
 }
 
+void flow_udp_reuse(struct flow_udp *u, bool reuse)
+{
+	u->reuse = reuse;
+}
+
 void flow_udp_free(struct flow_udp *u)
 {
 	struct flow_udp **at = &u->stack->udp[port_bucket(u->local.port)];

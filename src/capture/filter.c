@@ -260,7 +260,7 @@ static void reports_in_row(struct program *p)
 				       SO_LINGER,	 SO_KEEPALIVE,	  SO_ZEROCOPY,
 				       SO_BINDTODEVICE,	 SO_INCOMING_CPU, SO_MAX_PACING_RATE,
 				       SO_ATTACH_FILTER, SO_ATTACH_BPF,	  SO_RCVBUF,
-				       SO_RCVBUFFORCE,	 SO_PASSCRED};
+				       SO_RCVBUFFORCE,	 SO_PASSCRED,	  SO_REUSEADDR};
 
 	exempt_and_reload(p);
 	report(p, __NR_connect);

@@ -123,16 +123,29 @@ static int set_in_tag(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	return set_op(s, fd, tag, option->level, option->name, &value, sizeof(value));
 }
 
+/* SO_REUSEADDR or SO_REUSEPORT is set. The bind brings what was set before it; later it counts when
+ * another socket binds. */
+static int tell_reuse(const struct wgw_repr_session *s, int fd, uint64_t tag, int name, int on)
+{
+	if (wgw_tag_kind(tag) != WGW_KIND_UDP || !(tag & WGW_TAG_BOUND))
+		return 0;
+	on = on != 0;
+	return set_op(s, fd, tag, SOL_SOCKET, name, &on, sizeof(on));
+}
+
 /* SO_LINGER and SO_KEEPALIVE are read from the socket at connect and listen; later ones are
  * told. */
 static int set_native(const struct wgw_repr_session *s, int fd, uint64_t tag, int name,
 		      const void *value, socklen_t len)
 {
-	int rc = wgw_raw_setsockopt(fd, SOL_SOCKET, name, value, len);
+	int rc = wgw_raw_setsockopt(fd, SOL_SOCKET, name, value, len), on;
 
+	if (rc == 0 && name == SO_REUSEADDR) {
+		memcpy(&on, value, sizeof(on)); /* the kernel takes nothing shorter */
+		return tell_reuse(s, fd, tag, name, on);
+	}
 	/* SO_REUSEADDR alone is what every server sets: not worth a copy for each connection */
-	if (rc == 0 && name != SO_REUSEADDR && wgw_tag_kind(tag) == WGW_KIND_TCP &&
-	    !(tag & WGW_TAG_INHERITED))
+	if (rc == 0 && wgw_tag_kind(tag) == WGW_KIND_TCP && !(tag & WGW_TAG_INHERITED))
 		rc = wgw_repr_tag_change(fd, WGW_TAG_INHERITED, 0);
 	if (rc == 0 && (name == SO_LINGER || name == SO_KEEPALIVE) && is_told_at_once(s, fd, tag))
 		return set_op(s, fd, tag, SOL_SOCKET, name, value, len);
@@ -169,7 +182,7 @@ static int set_pacing(const struct wgw_repr_session *s, int fd, uint64_t tag, co
 static int set_socket_level(const struct wgw_repr_session *s, int fd, uint64_t tag, int name,
 			    const void *value, socklen_t len)
 {
-	int on;
+	int on, rc;
 
 	switch (name) {
 	case SO_TYPE:
@@ -189,8 +202,9 @@ static int set_socket_level(const struct wgw_repr_session *s, int fd, uint64_t t
 		if (len < sizeof(on))
 			return -EINVAL;
 		memcpy(&on, value, sizeof(on));
-		return on ? wgw_repr_tag_change(fd, WGW_TAG_REUSEPORT, 0)
-			  : wgw_repr_tag_change(fd, 0, WGW_TAG_REUSEPORT);
+		rc = on ? wgw_repr_tag_change(fd, WGW_TAG_REUSEPORT, 0)
+			: wgw_repr_tag_change(fd, 0, WGW_TAG_REUSEPORT);
+		return rc < 0 ? rc : tell_reuse(s, fd, tag, name, on);
 	default:
 		return set_native(s, fd, tag, name, value, len);
 	}

@@ -87,7 +87,8 @@ struct wgw_dgram_sock {
 	struct wgw_job job;
 	uint32_t events;
 	enum wgw_kind kind;
-	bool v6, v6only, outside, reuse, raw, held, bound, connected, shut_rd, shut_wr, dead;
+	bool v6, v6only, outside, raw, held, bound, connected, shut_rd, shut_wr, dead;
+	uint32_t reuse; /* WGW_BIND_REUSEADDR, WGW_BIND_REUSEPORT */
 	uint8_t fragments4, fragments6;
 	struct udp_queue requeued, arrived;
 	size_t kept_bytes;
@@ -204,5 +205,7 @@ void udp_kernel_disconnect(struct wgw_dgram_sock *u);
 void udp_kernel_drain(struct wgw_dgram_sock *u);
 void udp_kernel_close(struct wgw_dgram_sock *u);
 void udp_kernel_options(struct wgw_dgram_sock *u);
+/* Its kernel sockets, if any, share their addresses as it does now. */
+void udp_kernel_reuse(const struct wgw_dgram_sock *u);
 
 #endif

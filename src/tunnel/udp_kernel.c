@@ -58,6 +58,17 @@ void udp_kernel_options(struct wgw_dgram_sock *u)
 	}
 }
 
+void udp_kernel_reuse(const struct wgw_dgram_sock *u)
+{
+	const int reuse = u->reuse != 0;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (u->kernel[v6].watch.fd >= 0)
+			setsockopt(u->kernel[v6].watch.fd, SOL_SOCKET, SO_REUSEADDR, &reuse,
+				   sizeof(reuse));
+	}
+}
+
 static void ask_for_ancillary(int fd, bool v6)
 {
 	static const int v4_names[] = {IP_PKTINFO, IP_RECVTTL, IP_RECVTOS};

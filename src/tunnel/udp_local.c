@@ -60,7 +60,7 @@ bool udp_local_is_taken(struct wgw_dgram_sock *u, const struct stack_addr *local
 			wgw_container(at, const struct wgw_dgram_sock, by_port);
 
 		if (o != u && o->sock.quota == u->sock.quota && o->outside == u->outside &&
-		    !(o->reuse && u->reuse) &&
+		    !(o->reuse & u->reuse) &&
 		    wgw_addrs_overlap(local, bind_flags(u), &o->local, bind_flags(o)))
 			return true;
 	}

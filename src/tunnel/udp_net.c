@@ -126,6 +126,29 @@ static void apply_fragments(struct wgw_dgram_sock *u)
 		flow_ping_fragments(u->ping, u->v6 ? u->fragments6 : u->fragments4);
 }
 
+/* What the shared object tells of a socket that is bound */
+static void apply_reuse(struct wgw_dgram_sock *u)
+{
+	static const struct {
+		int name;
+		uint32_t flag;
+	} ways[] = {{SO_REUSEADDR, WGW_BIND_REUSEADDR}, {SO_REUSEPORT, WGW_BIND_REUSEPORT}};
+	uint32_t reuse = 0;
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+		bool is_set = (u->reuse & ways[i].flag) != 0;
+
+		if (wgw_option_int(&u->sock, SOL_SOCKET, ways[i].name, is_set))
+			reuse |= ways[i].flag;
+	}
+	if (reuse == u->reuse)
+		return;
+	u->reuse = reuse;
+	if (u->flow)
+		flow_udp_reuse(u->flow, reuse != 0);
+	udp_kernel_reuse(u);
+}
+
 void udp_net_options(struct wgw_dgram_sock *u)
 {
 	const struct wgw_sock *s = &u->sock;
@@ -137,6 +160,7 @@ void udp_net_options(struct wgw_dgram_sock *u)
 	if (wgw_option_int(s, IPPROTO_IPV6, IPV6_DONTFRAG, 0))
 		u->fragments6 |= FLOW_WHOLE;
 	apply_fragments(u);
+	apply_reuse(u);
 	udp_kernel_options(u);
 }
 
@@ -171,11 +195,12 @@ static int need_flow(struct wgw_dgram_sock *u)
 		return -EINVAL;
 	any = stack_addr_wildcard(!u->v6);
 	any.port = u->local.port; /* the host's choice for what was sent directly */
-	u->flow = flow_udp_new(s->t->stack, u->bound ? &u->local : &any, u->v6only, u->reuse,
+	u->flow = flow_udp_new(s->t->stack, u->bound ? &u->local : &any, u->v6only, u->reuse != 0,
 			       &udp_ops, u, &err);
 	if (!u->flow && !u->bound && any.port) {
 		any.port = 0;
-		u->flow = flow_udp_new(s->t->stack, &any, u->v6only, u->reuse, &udp_ops, u, &err);
+		u->flow = flow_udp_new(s->t->stack, &any, u->v6only, u->reuse != 0, &udp_ops, u,
+				       &err);
 	}
 	if (!u->flow)
 		return err < 0 ? err : -err;
@@ -309,7 +334,7 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 
 	if (u->bound || u->flow || u->ping || u->local.port) /* chosen by sending, too */
 		return -EINVAL;
-	u->reuse = (flags & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT)) != 0;
+	u->reuse = flags & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT);
 	u->v6only = u->v6only || (flags & WGW_BIND_V6ONLY);
 	if (!u->outside && !stack_addr_is_any(local) && !stack_addr_is_loopback(local) &&
 	    !stack_is_local(u->sockets->t->stack, local))

@@ -396,6 +396,34 @@ CASE(reuse)
 	did("bind", bind_to(b, "0.0.0.0", local_port(a)));
 }
 
+/* Whether @b may share @a's port, as the options are now */
+static void share(int name, const char *address)
+{
+	static const struct {
+		int before, after;
+	} ways[] = {{0, 0}, {0, 1}, {1, 1}, {1, 0}};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+		int a = udp_socket(false), b = udp_socket(false);
+
+		set_int(a, SOL_SOCKET, name, ways[i].before);
+		did("bind", bind_to(a, address, 0));
+		set_int(a, SOL_SOCKET, name, ways[i].after);
+		set_int(b, SOL_SOCKET, name, 1);
+		did("share", bind_to(b, address, local_port(a)));
+		close(a);
+		close(b);
+	}
+}
+
+/* ntpd's way with its wildcard socket */
+CASE(reuse_said_later)
+{
+	share(SO_REUSEADDR, "0.0.0.0");
+	share(SO_REUSEPORT, "0.0.0.0");
+	share(SO_REUSEADDR, "127.0.0.1");
+}
+
 CASE(loopback)
 {
 	int a = udp_socket(false), b = udp_socket(false);
