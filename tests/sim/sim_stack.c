@@ -82,8 +82,7 @@ struct path {
 	double delay_ms, loss, reorder, reorder_ms;
 	double batch_ms;	    /* what arrives within one leaves the wire together */
 	double longer_s, longer_ms; /* from then on the delay is so much longer */
-	double hole_s;		    /* from then on what is larger than @hole_bytes is lost */
-	unsigned int hole_bytes;    /* 0: nothing is */
+	double hole_s, hole_bytes;  /* from then on larger ones are lost; 0: none is */
 };
 
 struct scenario {
@@ -240,7 +239,7 @@ static struct packet *carry(struct end *e, size_t len)
 	}
 	if (chance(path->loss))
 		return NULL;
-	if (path->hole_bytes > 0 && len > path->hole_bytes &&
+	if (path->hole_bytes > 0 && (double)len > path->hole_bytes &&
 	    sim.now >= NS_PER_S + (uint64_t)(path->hole_s * NS_PER_S))
 		return NULL;
 	p = malloc(sizeof(*p));
