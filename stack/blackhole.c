@@ -69,6 +69,7 @@ bool blackhole_found(struct flow *f)
 
 	if (only_smaller(r, len)) {
 		known = r->mss;
+		f->tx.phase = TX_OPEN; /* else its end takes for congestion what is undone here */
 		f->tx.cc->undo(f);
 	} else if (len <= known) { /* else another connection has learnt it */
 		return false;

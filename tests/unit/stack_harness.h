@@ -400,11 +400,13 @@ static inline struct segment wire_segment(void)
  * struct peer - the other end of a TCP connection, by hand
  * @us, @them:	@us is the stack
  * @seq, @ack:	What the peer sends next, and expects next
+ * @our_options: Of the stack's socket, for peer_accept_with(); NULL: the defaults
  */
 struct peer {
 	struct stack_addr us, them;
 	uint32_t seq, ack;
 	unsigned int window;
+	const struct flow_options *our_options;
 };
 
 /* Writes such a segment's packet into @packet; returns its length. */
@@ -559,7 +561,7 @@ static inline struct flow *peer_accept_with(struct peer *p, struct seen *s, cons
 	struct segment g;
 	int err;
 
-	s->flow = flow_connect(h.stack, NULL, &p->them, NULL, &seen_ops, s, &err);
+	s->flow = flow_connect(h.stack, NULL, &p->them, p->our_options, &seen_ops, s, &err);
 	ck_assert_ptr_nonnull(s->flow);
 	g = wire_segment();
 	ck_assert_uint_eq(g.flags, SYN);

@@ -64,8 +64,8 @@ static void drive(struct road *r, struct peer *p, unsigned int ms)
 	}
 }
 
-static void open_road(struct road *r, struct peer *p, struct seen *s, const char *to, uint16_t port,
-		      size_t takes)
+static void open_road_with(struct road *r, struct peer *p, struct seen *s, const char *to,
+			   uint16_t port, size_t takes, const struct flow_options *options)
 {
 	size_t i;
 
@@ -73,9 +73,17 @@ static void open_road(struct road *r, struct peer *p, struct seen *s, const char
 		data[i] = (uint8_t)(i * 7 + i / 251);
 	memset(r, 0, sizeof(*r));
 	memset(s, 0, sizeof(*s));
-	peer_accept(p, to, port, s);
+	*p = (struct peer){
+		.them = addr(to, port), .window = 0xffff, .seq = 5000, .our_options = options};
+	peer_accept_with(p, s, usual_options, sizeof(usual_options));
 	r->takes = takes;
 	r->base = p->ack;
+}
+
+static void open_road(struct road *r, struct peer *p, struct seen *s, const char *to, uint16_t port,
+		      size_t takes)
+{
+	open_road_with(r, p, s, to, port, takes, NULL);
 }
 
 static void check_found(const char *to, size_t bytes, size_t takes, uint16_t mtu,
@@ -227,6 +235,35 @@ START_TEST(what_comes_late_leaves_packets_as_large_as_before)
 }
 END_TEST
 
+/* What arrives behind the large ones after the trial tells of a loss before the timeout does. */
+START_TEST(a_black_hole_leaves_the_congestion_window_as_it_was)
+{
+	const struct flow_options options = {.congestion = _i ? FLOW_CUBIC : FLOW_BBR,
+					     .nodelay = true};
+	static struct road r;
+	struct flow_info info;
+	struct seen s;
+	struct peer p;
+	size_t sent = 20000;
+	int i;
+
+	open_road_with(&r, &p, &s, PEER4, 80, 1300, &options);
+	ck_assert_uint_eq(flow_write(s.flow, data, sent), sent);
+	drive(&r, &p, 2000);
+	ck_assert_uint_eq(p.ack - r.base, sent);
+	sent += flow_write(s.flow, data + sent, FULL_V4);
+	for (i = 0; i < 4; i++) {
+		drive(&r, &p, STEP_MS);
+		sent += flow_write(s.flow, data + sent, 100);
+	}
+	drive(&r, &p, 3000);
+	ck_assert_uint_eq(p.ack - r.base, sent);
+	flow_info(s.flow, &info);
+	ck_assert_uint_eq(info.mtu, 1280);
+	ck_assert_uint_lt(info.cwnd, 20 * FULL_V4);
+}
+END_TEST
+
 START_TEST(what_icmp_says_ends_the_trial)
 {
 	static struct road r;
@@ -284,6 +321,7 @@ static void tests(TCase *tc)
 	tcase_add_test(tc, one_packet_with_a_fin_gets_through);
 	tcase_add_loop_test(tc, after_an_outage_packets_are_as_large_as_before, 0, 2);
 	tcase_add_test(tc, what_comes_late_leaves_packets_as_large_as_before);
+	tcase_add_loop_test(tc, a_black_hole_leaves_the_congestion_window_as_it_was, 0, 2);
 	tcase_add_loop_test(tc, what_icmp_says_ends_the_trial, 0, 2);
 	tcase_add_loop_test(tc, an_open_connection_follows_what_another_one_has_learnt, 0, 2);
 }
