@@ -28,8 +28,10 @@ long wgw_call_getsockopt(struct wgw_call *c)
 		return -EINVAL;
 	if (len > sizeof(value))
 		len = sizeof(value);
-	if (level == SOL_SOCKET && name == SO_ERROR)
+	if (level == SOL_SOCKET && name == SO_ERROR) {
 		c->undo = untell;
+		c->undo_uses_fd = true;
+	}
 	rc = wgw_repr_getsockopt(&c->capture->session, c->fd, c->tag, level, name, value, &len);
 	if (rc)
 		return rc;

@@ -13,6 +13,7 @@
 enum {
 	ROUNDS = 150,
 	PERIOD_NS = 3000000,
+	STEP_NS = 200,
 	LIMIT_MS = 300,
 	LATE_MS = 3000,
 	END_S = 20,
@@ -108,6 +109,29 @@ CASE(refused_and_again)
 		close(fd);
 	}
 	calm();
+	printf("%d wrong\n", n);
+}
+
+/* An error is told once: not by a call that nobody has waited for. */
+CASE(refused_told_by_option)
+{
+	int n = 0;
+
+	for (int i = 0; i < 4 * ROUNDS; i++) {
+		/* at each moment of the call, once */
+		const struct itimerspec soon = {{0, PERIOD_NS}, {0, 1000 + STEP_NS * i}};
+		int fd = tcp_socket(false, SOCK_NONBLOCK);
+		struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+		n += wrong("connect", connect_to(fd, host(false), CLOSED_PORT) < 0);
+		n += wrong("poll", poll(&p, 1, LATE_MS) == 1);
+		storm(SA_RESTART);
+		timer_settime(timer, 0, &soon, NULL);
+		n += wrong("the error", get_int(fd, SOL_SOCKET, SO_ERROR) == ECONNREFUSED);
+		calm();
+		n += wrong("once", get_int(fd, SOL_SOCKET, SO_ERROR) == 0);
+		close(fd);
+	}
 	printf("%d wrong\n", n);
 }
 
