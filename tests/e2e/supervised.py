@@ -116,7 +116,7 @@ def _(w):
 def _(w):
     supervised(w)
     echo(w)
-    said = equal(w, program(w, "reused"), "10.9.0.1", str(ECHO_PORT), "10.9.1.1", "40")
+    said = equal(w, program(w, "reused"), "10.9.0.1", str(ECHO_PORT), "10.9.1.1", "4")
     assert said.count(": 0 wrong") == 3, said
 
 

@@ -17,7 +17,7 @@ enum {
 	PAIRS = 6,	      /* of a thread that waits and one that closes */
 	INTERRUPTED_MS = 200, /* long enough that nobody looks closely any more */
 	LATE_MS = 10000,
-	SETTLED_MS = 3, /* what waits in a call now was on its way to it then */
+	SETTLED_MS = 100, /* by then the supervisor, too, has come to the call, and to its socket */
 };
 
 enum kind { IN_ACCEPT, IN_RECVFROM, IN_CONNECT, KINDS };
