@@ -219,12 +219,6 @@ void wg_allowedips_remove_peer(struct wg_allowedips *table, struct wg_peer *peer
 	}
 }
 
-void wg_allowedips_visit(const struct wg_peer *peer, wg_allowedips_visitor *visit, void *ctx)
-{
-	for (const struct wg_allowedips_node *node = peer->allowed_ips; node; node = node->next)
-		visit(ctx, node->is_ipv6 ? AF_INET6 : AF_INET, node->addr, node->prefix_len);
-}
-
 static void free_tree(struct wg_allowedips_node *node)
 {
 	if (!node)

@@ -16,9 +16,6 @@ struct wg_allowedips {
 	struct wg_allowedips_node *root6;
 };
 
-/* Called with address (4 or 16 bytes) and prefix length of one entry. */
-typedef void wg_allowedips_visitor(void *ctx, int family, const uint8_t *addr, uint8_t prefix_len);
-
 /* Maps a prefix to @peer and takes it from the peer that had it. Bits behind @prefix_len are
  * ignored. Returns 0, -EINVAL or -ENOMEM. */
 int wg_allowedips_insert(struct wg_allowedips *table, int family, const void *addr,
@@ -26,8 +23,6 @@ int wg_allowedips_insert(struct wg_allowedips *table, int family, const void *ad
 /* Longest prefix that holds @addr; NULL: none. */
 struct wg_peer *wg_allowedips_find(const struct wg_allowedips *table, int family, const void *addr);
 void wg_allowedips_remove_peer(struct wg_allowedips *table, struct wg_peer *peer);
-/* Visits the entries of @peer, newest first. */
-void wg_allowedips_visit(const struct wg_peer *peer, wg_allowedips_visitor *visit, void *ctx);
 void wg_allowedips_free(struct wg_allowedips *table);
 
 #endif
