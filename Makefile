@@ -30,7 +30,7 @@ SODIUM_AT  := $(patsubst -L%,-B%/,$(shell pkg-config --libs-only-L libsodium 2>/
 SODIUM_ARCHIVE := $(if $(filter shared,$(SODIUM)),,$(filter /%,$(shell $(CC) $(SODIUM_AT) -print-file-name=libsodium.a)))
 WGWRAP_LIBS := $(if $(SODIUM_ARCHIVE),$(patsubst -lsodium,$(SODIUM_ARCHIVE) -pthread,$(PKG_LIBS)),$(PKG_LIBS))
 # AEAD providers that are compiled in when their headers are present, and loaded when they are used
-HAVE_OPENSSL := $(shell pkg-config --exists libcrypto 2>/dev/null && echo 1)
+HAVE_OPENSSL := $(shell pkg-config --exists 'libcrypto >= 3' 2>/dev/null && echo 1)
 HAVE_IPSECMB := $(shell $(CC) -E -include intel-ipsec-mb.h -x c /dev/null >/dev/null 2>&1 && echo 1)
 ifdef HAVE_OPENSSL
 PKG_CFLAGS += -DWG_HAVE_OPENSSL
