@@ -17,6 +17,7 @@
 #include "src/repr/raw.h"
 #include "tests/unit/fake_tunnel.h"
 #include "tests/unit/run_suite.h"
+#include "tests/unit/supervised_child.h"
 
 enum {
 	MANY = 1024,
@@ -248,29 +249,6 @@ static int share_a_socket(void)
 	return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : 2;
 }
 
-static pid_t begin(int *listener)
-{
-	int ends[2];
-	pid_t pid;
-
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
-	if (pid == 0) {
-		sigset_t none;
-
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		*listener = wgw_filter_hand_over();
-		if (write(ends[1], listener, sizeof(*listener)) < 0 || *listener < 0)
-			_exit(99);
-		_exit(share_a_socket());
-	}
-	ck_assert_int_eq(read(ends[0], listener, sizeof(*listener)), sizeof(*listener));
-	close(ends[0]);
-	close(ends[1]);
-	return pid;
-}
-
 static void send_to_program(void)
 {
 	struct {
@@ -300,7 +278,7 @@ START_TEST(another_call_that_waits_gets_what_an_interrupted_one_received)
 		     0);
 	ck_assert_ptr_ne(notes, MAP_FAILED);
 	fake_start(&tunnel);
-	pid = begin(&options.listener);
+	pid = begin(share_a_socket, &options.listener);
 	ck_assert_ptr_nonnull(wgw_capture_start(&options));
 	while (!notes->socket)
 		usleep(1000);

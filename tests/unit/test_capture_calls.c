@@ -23,6 +23,7 @@
 #include "src/repr/raw.h"
 #include "tests/unit/fake_tunnel.h"
 #include "tests/unit/run_suite.h"
+#include "tests/unit/supervised_child.h"
 
 static struct fake_tunnel tunnel;
 
@@ -49,33 +50,6 @@ static void tear_down(void)
 {
 	fake_stop(&tunnel);
 	munmap(notes, sizeof(*notes));
-}
-
-/** begin() - runs @play in a child with the supervised filter. Its process id; *listener: ours */
-static pid_t begin(int (*play)(void), int *listener)
-{
-	int ends[2];
-	pid_t pid;
-
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
-	if (pid == 0) {
-		sigset_t none;
-
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		alarm(0);
-		*listener = wgw_filter_hand_over();
-		if (write(ends[1], listener, sizeof(*listener)) < 0 || *listener < 0)
-			_exit(99);
-		_exit(play());
-	}
-	ck_assert_int_gt(pid, 0);
-	ck_assert_int_eq(read(ends[0], listener, sizeof(*listener)), sizeof(*listener));
-	close(ends[0]);
-	close(ends[1]);
-	ck_assert_int_ge(*listener, 0);
-	return pid;
 }
 
 static struct wgw_capture *supervise(int listener)
