@@ -3,12 +3,13 @@
 """
 scale.py - many connections, between two wgwraps
 
-usage: scale.py [rate] [open]        (default: both)
+usage: scale.py [rate] [memory] [open]        (default: all)
 
   rate	connect, one byte each way, close, for RATE_SECONDS (60), 32 at a time; memory meanwhile
-  open	a download next to 10, 1,000 and 10,000 open connections: CPU per byte, that is per packet; memory of idle ones
+  memory	what 10,000 idle connections take more than 10, once each, and what is left when they are closed
+  open	a download next to 10, 1,000 and 10,000 open connections: CPU per byte, that is per packet
 
-The three counts take turns within a round; figures are medians over ROUNDS. Together about four minutes.
+The three counts of open take turns within a round; figures are medians over ROUNDS. Together about four minutes.
 """
 
 import os
@@ -22,12 +23,13 @@ from figures import bar, row, section  # pylint: disable=wrong-import-position
 from lib import world  # pylint: disable=wrong-import-position
 from lib.clients import highest_kib, memory_kib  # pylint: disable=wrong-import-position
 from lib.world import read_line  # pylint: disable=wrong-import-position
-from sides import ROUNDS, Pair, median, medians, program, transfer  # pylint: disable=wrong-import-position
+from sides import ROUNDS, Pair, medians, program, transfer  # pylint: disable=wrong-import-position
 
 world.enter()
 
 RATE_SECONDS = int(os.environ.get("RATE_SECONDS", "60"))
 COUNTS = (10, 1000, 10000)
+QUIET_SECONDS = 11  # within twice the tunnel process's QUIET_MS it gives back what it does not use
 
 
 def mib(pid):
@@ -62,14 +64,29 @@ class Held:
         self.child.wait()
 
 
+def idle_memory(w, both):
+    section("Memory of idle connections, two wgwraps")
+
+    def quiet():
+        time.sleep(QUIET_SECONDS)
+        return mib(both.pid), mib(both.server_pid)
+
+    seen = []
+    for count in (COUNTS[0], COUNTS[-1]):
+        held = Held(w, both, count)
+        seen.append(quiet())
+        held.close()
+    for name, least, most, after in zip(("client", "server"), *seen, quiet()):
+        row(f"{name}'s memory, {COUNTS[0]} idle ones; {COUNTS[-1]}; all closed", f"{least:.1f}; {most:.1f}; {after:.1f} MiB, "
+            f"{(most - least) * 1024 / (COUNTS[-1] - COUNTS[0]):.1f} KiB each")
+
+
 def open_ones(w, both):
     section("Open connections, two wgwraps")
-    results, memory = {count: [] for count in COUNTS}, {count: [] for count in COUNTS}
+    results = {count: [] for count in COUNTS}
     for _ in range(ROUNDS):
         for count in COUNTS:
             held = Held(w, both, count)
-            time.sleep(2)  # what is given back when it is quiet
-            memory[count].append((mib(both.pid), mib(both.server_pid)))
             results[count].append(transfer(w, both.argv, {"client": both.pid}, "-R", host=both.HOST))
             held.close()
     least = medians(results[COUNTS[0]])[1]["client"]
@@ -78,15 +95,11 @@ def open_ones(w, both):
         row(f"{count} open, 1 stream down", f"{cpu['client']:.2f} CPU s/GB, {cpu['client'] / least:.2f} times that at "
             f"{COUNTS[0]}; {gbit:.2f} Gbit/s")
         bar("CPU seconds per GB by open connections", str(count), "client's tunnel process", cpu["client"])
-    for i, name in enumerate(("client", "server")):
-        least, *_, most = (median(m[i] for m in memory[count]) for count in COUNTS)
-        row(f"{name}'s memory, {COUNTS[0]} idle ones; {COUNTS[-1]}", f"{least:.1f}; {most:.1f} MiB, "
-            f"{(most - least) * 1024 / (COUNTS[-1] - COUNTS[0]):.1f} KiB each")
     row("client's memory at its highest", f"{highest_kib(both.pid) / 1024:.0f} MiB")
 
 
 def main():
-    parts = {"rate": rate, "open": open_ones}
+    parts = {"rate": rate, "memory": idle_memory, "open": open_ones}
     wanted = sys.argv[1:] or list(parts)
     if not set(wanted) <= set(parts):
         sys.exit(__doc__)
