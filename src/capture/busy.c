@@ -187,7 +187,8 @@ static struct attempt *find_attempt(const struct wgw_call *c)
 	return a;
 }
 
-/** own_attempt() - @c's from here on, made if there is none */
+/** own_attempt() - @c's from here on, made if there is none. What an older call did is no longer kept:
+ * who repeats that has asked before (wgw_busy_take_done, wgw_busy_until) */
 static struct attempt *own_attempt(const struct wgw_call *c)
 {
 	struct wgw_busy *b = c->busy;
@@ -207,6 +208,8 @@ static struct attempt *own_attempt(const struct wgw_call *c)
 		b->n_attempts++;
 	} else if (a->id != c->id) {
 		leave_datagrams(b, a);
+		a->done = false;
+		a->until_ms = -1;
 	}
 	a->id = c->id;
 	a->over_ms = 0;

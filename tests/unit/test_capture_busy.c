@@ -21,7 +21,8 @@
 
 enum {
 	MANY = 1024,
-	OLD_MS = 30000, /* whatever is kept has gone by then */
+	OLD_MS = 30000,	    /* whatever is kept has gone by then */
+	OLD_SENT_MS = 1100, /* what was sent so long before is sent again */
 	PATIENCE_MS = 20000
 };
 
@@ -160,6 +161,48 @@ START_TEST(a_call_that_is_made_again_ends_when_the_first_was_to)
 		ck_assert_int_eq(wgw_busy_until(&c, now + 2000), now + 2000);
 		end(&c, true);
 	}
+}
+END_TEST
+
+START_TEST(a_call_that_takes_the_place_of_another_has_not_done_what_that_did)
+{
+	for (int old = 0; old < 2; old++) {
+		struct wgw_call c = call_of(1, SYS_sendmmsg);
+
+		ask(&c, 1);
+		wgw_busy_keep_done(&c);
+		end(&c, false);
+		if (old)
+			usleep(OLD_SENT_MS * 1000);
+		/* it sends fewer messages, or is another because of its age; and waits for room */
+		c = call_of(1, SYS_sendmmsg);
+		ck_assert_int_eq(wgw_busy_may_be_done(&c), old ? -1 : 1);
+		wgw_busy_until(&c, wgw_raw_now_ms() + PATIENCE_MS);
+		end(&c, false);
+		c = call_of(1, SYS_sendmmsg);
+		ask(&c, 1);
+		ck_assert_int_eq(wgw_busy_may_be_done(&c), -1);
+		ck_assert(!wgw_busy_take_done(&c));
+		wgw_busy_keep_done(&c);
+		end(&c, true);
+	}
+}
+END_TEST
+
+START_TEST(a_call_that_takes_the_place_of_another_has_not_its_limit)
+{
+	const int64_t now = wgw_raw_now_ms();
+	struct wgw_call c = call_of(1, SYS_recvmmsg);
+
+	ck_assert_int_eq(wgw_busy_until(&c, now + 1), now + 1);
+	end(&c, false);
+	/* it need not wait */
+	c = call_of(1, SYS_recvmmsg);
+	receive(&c, 1);
+	end(&c, false);
+	c = call_of(1, SYS_recvmmsg);
+	ck_assert_int_eq(wgw_busy_until(&c, now + PATIENCE_MS), now + PATIENCE_MS);
+	end(&c, true);
 }
 END_TEST
 
@@ -312,6 +355,8 @@ int main(void)
 	tcase_add_test(t, each_thread_finds_what_it_has_done);
 	tcase_add_test(t, datagrams_of_an_interrupted_call_are_the_next_ones_in_their_order);
 	tcase_add_test(t, a_call_that_is_made_again_ends_when_the_first_was_to);
+	tcase_add_test(t, a_call_that_takes_the_place_of_another_has_not_done_what_that_did);
+	tcase_add_test(t, a_call_that_takes_the_place_of_another_has_not_its_limit);
 	tcase_add_test(t, what_nobody_came_for_is_dropped_without_another_call);
 	if (wgw_capture_probe(&trial, &probe))
 		return 1;
