@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "src/control/control.h"
-#include "src/control/notify.h"
 #include "src/proxy/proxy.h"
+#include "src/session/notify.h"
 
 enum { HEALTH_AGAIN_S = 1 };
 

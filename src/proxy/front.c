@@ -26,10 +26,10 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
-#include "src/control/notify.h"
 #include "src/proxy/front.h"
 #include "src/proxy/handed.h"
 #include "src/proxy/peer.h"
+#include "src/session/notify.h"
 
 #define DEFAULT_LISTENER "1080"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* notify.h - tells systemd how the service is (sd_notify(3)) */
-#ifndef SRC_CONTROL_NOTIFY_H
-#define SRC_CONTROL_NOTIFY_H
+#ifndef SRC_SESSION_NOTIFY_H
+#define SRC_SESSION_NOTIFY_H
 
 #include <stdint.h>
 

@@ -12,9 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "src/control/notify.h"
-#include "src/base/loop.h"
 #include "src/config/values.h"
+#include "src/session/notify.h"
 
 void wgw_notify(const char *lines)
 {
