@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/base/sockaddr.h"
 #include "src/proxy/internal.h"
 
 enum { READ_PIECES = 8 };

@@ -16,6 +16,7 @@
 #include "src/proxy/proxy.h"
 #include "src/proxy/target.h"
 #include "src/tunnel/core.h"
+#include "src/tunnel/end.h"
 #include "src/tunnel/sockets.h"
 
 /* Limits; what is one past them waits or is refused. */

@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "src/proxy/internal.h"
+#include "src/tunnel/keep.h"
+#include "src/tunnel/listen.h"
+#include "src/tunnel/tcp.h"
 
 /* An empty connection under the session. NULL and *err. */
 static struct wgw_conn *conn_for(struct wgw_session *session, int *err)

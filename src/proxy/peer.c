@@ -19,9 +19,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/base/sockaddr.h"
 #include "src/proxy/peer.h"
 #include "src/session/session.h"
-#include "src/tunnel/sockets.h"
 
 /** struct question - about one socket */
 struct question {

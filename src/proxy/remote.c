@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "src/proxy/internal.h"
+#include "src/tunnel/listen.h"
 
 /** struct remote - a connection from the tunnel whose destination is being connected */
 struct remote {

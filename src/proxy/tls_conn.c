@@ -40,6 +40,7 @@
 #include "src/proxy/handed.h"
 #include "src/proxy/tls_process.h"
 #include "src/session/session.h"
+#include "src/tunnel/end.h"
 
 enum {
 	RECORD_MAX_BYTES = 16 * 1024, /* of plain text, RFC 8446 5.1 */

@@ -4,9 +4,10 @@
 #ifndef SRC_PROXY_TLS_PROCESS_H
 #define SRC_PROXY_TLS_PROCESS_H
 
+#include "src/base/list.h"
+#include "src/base/loop.h"
 #include "src/proxy/tls.h"
 #include "src/proxy/tls_openssl.h"
-#include "src/tunnel/sockets.h"
 
 enum {
 	TLS_PAUSE_MS = 50,     /* until there may be descriptors and memory again */

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/base/sockaddr.h"
 #include "src/proxy/internal.h"
 
 enum {

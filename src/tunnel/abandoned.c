@@ -15,7 +15,9 @@
 #include <stdlib.h>
 
 #include "src/session/channel.h"
+#include "src/tunnel/keep.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/tcp.h"
 #include "src/tunnel/udp.h"
 
 /** struct scan - one question to a session: who holds these sockets? */

@@ -12,7 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/tunnel/end.h"
+#include "src/tunnel/keep.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/tcp.h"
 
 /* Marks the program's socket @fd as known, then reads what it had to say until now. */
 static void read_tag(struct wgw_conn *c, int fd)

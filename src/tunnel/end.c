@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #include "src/repr/cmsg.h"
-#include "src/tunnel/sockets.h"
+#include "src/tunnel/end.h"
 
 enum {
 	ENOUGH_BYTES = 64 * 1024, /* nobody reads more at once */

@@ -20,7 +20,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/base/sockaddr.h"
+#include "src/tunnel/keep.h"
+#include "src/tunnel/listen.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/tcp.h"
 
 /* as Linux's ip_local_port_range */
 enum {

@@ -36,8 +36,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "src/base/sockaddr.h"
 #include "src/session/channel.h"
+#include "src/tunnel/keep.h"
+#include "src/tunnel/listen.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/tcp.h"
 
 enum { KERNEL_ACCEPTS = 64 }; /* of one listener in a turn */
 

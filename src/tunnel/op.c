@@ -26,7 +26,10 @@
 
 #include "src/repr/cmsg.h"
 #include "src/session/channel.h"
+#include "src/tunnel/keep.h"
+#include "src/tunnel/listen.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/tcp.h"
 #include "src/tunnel/udp.h"
 
 enum {

@@ -22,7 +22,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/base/sockaddr.h"
+#include "src/tunnel/end.h"
+#include "src/tunnel/keep.h"
+#include "src/tunnel/listen.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/tcp.h"
 
 enum {
 	RELAY_BYTES = 64 * 1024,

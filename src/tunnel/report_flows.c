@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "src/tunnel/core.h"
+#include "src/tunnel/listen.h"
+#include "src/tunnel/sockets.h"
+#include "src/tunnel/tcp.h"
 #include "src/tunnel/udp.h"
 
 static const char *address(const struct stack_addr *a, char *buf)

@@ -26,8 +26,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "src/base/sockaddr.h"
 #include "src/tunnel/resolver.h"
-#include "src/tunnel/sockets.h"
 #include "wg/library.h"
 
 struct dns_cares cares;

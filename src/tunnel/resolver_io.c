@@ -22,8 +22,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/base/sockaddr.h"
 #include "src/tunnel/resolver.h"
-#include "src/tunnel/sockets.h"
 
 enum {
 	FIRST_NUMBER = 1 << 20,

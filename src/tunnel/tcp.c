@@ -32,7 +32,11 @@
 #include <unistd.h>
 
 #include "src/repr/cmsg.h"
+#include "src/tunnel/end.h"
+#include "src/tunnel/keep.h"
+#include "src/tunnel/listen.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/tcp.h"
 
 /* ---- life ---- */
 
@@ -89,7 +93,6 @@ int wgw_conn_attach(struct wgw_conn *c, int fd)
 	return err;
 }
 
-/* Puts it under its session. 0 or errno. */
 int wgw_conn_enter(struct wgw_conn *c, struct wgw_quota *q)
 {
 	if (!wgw_quota_take(q, &q->conns, WGW_CONNS_MAX))
@@ -163,7 +166,6 @@ bool wgw_conn_app_reset(const struct wgw_conn *c)
 
 /* ---- the outcome ---- */
 
-/* Binds a label to @fd, a socket without a name. 0 or -errno. */
 int wgw_label_bind(int fd, const uint8_t *key, const struct wgw_label *label)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};

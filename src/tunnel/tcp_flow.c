@@ -27,7 +27,10 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 
+#include "src/tunnel/end.h"
+#include "src/tunnel/keep.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/tcp.h"
 
 enum {
 	RECV_PIECES = 16,

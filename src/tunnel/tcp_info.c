@@ -12,7 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "src/tunnel/end.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/tcp.h"
 
 enum {
 	NS_PER_US = 1000,

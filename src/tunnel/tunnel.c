@@ -34,8 +34,8 @@
 #include "src/base/host.h"
 #include "src/proxy/proxy.h"
 #include "src/tunnel/core.h"
+#include "src/tunnel/keep.h"
 #include "src/tunnel/routes.h"
-#include "src/tunnel/sockets.h"
 
 enum {
 	FIRST_SESSION_MS = 10000, /* a front that started us and died is not waited for longer */

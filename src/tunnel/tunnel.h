@@ -189,5 +189,7 @@ void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *
 		     uint16_t class_, uint16_t type,
 		     void (*done)(void *arg, int eai, const uint8_t *response, size_t len),
 		     void *arg);
+/* The session's questions are answered with EAI_AGAIN and its channel is closed. */
+void wgw_resolver_session_over(struct wgw_tunnel *t, struct wgw_session *s);
 
 #endif

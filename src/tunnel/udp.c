@@ -29,6 +29,8 @@
 #include <unistd.h>
 
 #include "src/repr/cmsg.h"
+#include "src/tunnel/keep.h"
+#include "src/tunnel/sockets.h"
 #include "src/tunnel/udp.h"
 
 /* Newer than some libc headers. */

@@ -1,12 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * udp.h - datagram sockets: what udp.c and udp_out.c (the application's side), udp_errors.c,
- * udp_net.c (the network's side), udp_local.c and udp_kernel.c share
+ * udp.h - datagram sockets of applications: UDP, and ping sockets
+ *
+ * First what others call (udp.c), then what udp.c and udp_out.c (the application's side),
+ * udp_errors.c, udp_net.c (the network's side), udp_local.c and udp_kernel.c share.
  */
 #ifndef SRC_TUNNEL_UDP_H
 #define SRC_TUNNEL_UDP_H
 
 #include "src/tunnel/sockets.h"
+
+struct wgw_dgram_sock;
+struct udp_error;
+
+/* ---- what others call ---- */
+
+/* @fd's first message was @op (WGW_OP_UDP_OPEN). Takes over @fd. */
+void wgw_udp_open(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int fd);
+/* These return 0 or -errno. */
+int wgw_udp_bind(struct wgw_sock *sock, const struct stack_addr *local, uint32_t flags);
+/* All-zero @remote: disconnects. Success: stops sending to the application until wgw_udp_go. */
+int wgw_udp_connect(struct wgw_sock *sock, const struct stack_addr *remote);
+/* @message, header first, was read by a program that cannot use it in the new mode: it comes first
+ * after wgw_udp_go(). */
+void wgw_udp_requeue(struct wgw_sock *sock, const uint8_t *message, size_t len);
+/* Goes on; @raw < 0: as before. */
+void wgw_udp_go(struct wgw_sock *sock, int raw);
+/* shutdown(2). 0 or -ENOTCONN; it is done in both cases. */
+int wgw_udp_shutdown(struct wgw_sock *sock, int how);
+/* No process holds it any more. */
+void wgw_udp_abandoned(struct wgw_sock *sock);
+/* Sockets shut both ways are closed: nobody is left to ask who holds them. */
+void wgw_udp_session_over(struct wgw_sockets *s, struct wgw_session *session);
+/* @local without a port: it has none yet; @remote all zeros: it is not connected. */
+void wgw_udp_names(struct wgw_sock *sock, struct stack_addr *local, struct stack_addr *remote);
+/* The pending ICMP error, cleared. */
+int wgw_udp_error(struct wgw_sock *sock);
+/* Takes the oldest error out of the error queue, NULL: it is empty. The caller frees it. */
+struct udp_error *wgw_udp_next_error(struct wgw_sock *sock);
+/* The program was told that a datagram to @to is larger than @mtu: an item of the error queue. */
+void wgw_udp_too_large(struct wgw_sock *sock, const struct stack_addr *to, uint32_t mtu);
+/* What its options say holds for what is sent from now on. */
+void wgw_udp_options(struct wgw_sock *sock);
+/* Sends what applications are to get and is gathered (udp_out.c). */
+void wgw_udp_flush(void);
+
+/* ---- what these files share ---- */
 
 enum {
 	UDP_MAX_BYTES = 65536,
@@ -44,8 +83,6 @@ struct udp_error {
 struct udp_alias {
 	struct stack_addr asked, real;
 };
-
-struct wgw_dgram_sock;
 
 /**
  * struct udp_kernel - a kernel socket for direct destinations of one family

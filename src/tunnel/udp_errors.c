@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/tunnel/keep.h"
+#include "src/tunnel/sockets.h"
 #include "src/tunnel/udp.h"
 
 enum {

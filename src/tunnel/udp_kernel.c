@@ -18,7 +18,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/base/sockaddr.h"
 #include "src/repr/cmsg.h"
+#include "src/tunnel/keep.h"
 #include "src/tunnel/udp.h"
 
 enum {

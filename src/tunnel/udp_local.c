@@ -17,6 +17,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "src/tunnel/keep.h"
+#include "src/tunnel/sockets.h"
 #include "src/tunnel/udp.h"
 
 static struct wgw_link *bucket(struct wgw_sockets *s, uint16_t port)

@@ -18,6 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/tunnel/keep.h"
+#include "src/tunnel/sockets.h"
 #include "src/tunnel/udp.h"
 
 enum {

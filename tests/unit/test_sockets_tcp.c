@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sockets_tcp.c - TCP sockets of applications: connect, keeper, FIN, RST, back pressure */
+#include "src/tunnel/listen.h"
+#include "src/tunnel/tcp.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_fake.h"
 
