@@ -36,6 +36,7 @@ enum {
 	MAC_BLOCK_BYTES = 16,
 	LENGTHS_BYTES = 16,
 	LINE_BYTES = BLOCK_BYTES + WG_AEAD_TEXT_MAX_BYTES + BLOCK_BYTES,
+	STACK_BYTES = 2048, /* twice what libcrypto's functions use; the vector code spills keys */
 };
 
 static_assert(LENGTHS_BYTES + MAC_BLOCK_BYTES <= BLOCK_BYTES, "a line holds what is behind a text");
@@ -184,8 +185,8 @@ static bool set_key(struct openssl_ctx *o, const uint8_t key[WG_SYMMETRIC_KEY_BY
 	return crypto.init(o->cipher, NULL, NULL, key, NULL, 1) == 1;
 }
 
-/* The session may end before this context is used again; its keys must not stay here. A MAC's
- * context is wiped when it gives the tag. */
+/* The session may end before this context is used again; its keys must not stay here, nor on the
+ * stack. A MAC's context is wiped when it gives the tag. */
 static void forget_keys(struct openssl_ctx *o)
 {
 	static const uint8_t zeros[WG_SYMMETRIC_KEY_BYTES];
@@ -193,6 +194,7 @@ static void forget_keys(struct openssl_ctx *o)
 	set_key(o, zeros);
 	sodium_memzero(o->line, BLOCK_BYTES);
 	sodium_memzero(o->opened, BLOCK_BYTES);
+	sodium_stackzero(STACK_BYTES);
 }
 
 static void seal(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES], struct wg_aead_job *jobs,

@@ -8,6 +8,9 @@
 
 static_assert(crypto_aead_chacha20poly1305_IETF_NPUBBYTES == WG_AEAD_NONCE_BYTES, "nonce size");
 
+/* The vector code and the portable one spill the key into their frames, 2.2 KiB at the most. */
+enum { STACK_BYTES = 4096 };
+
 /* libsodium needs no working memory; any address says that it is usable. */
 static uint8_t no_context;
 
@@ -38,6 +41,7 @@ static void seal(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES], struct wg
 								   NULL, job->data, job->len, NULL,
 								   0, NULL, nonce, key);
 	}
+	sodium_stackzero(STACK_BYTES);
 }
 
 static void open_jobs(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES],
@@ -52,6 +56,7 @@ static void open_jobs(void *ctx, const uint8_t key[WG_SYMMETRIC_KEY_BYTES],
 				  job->data, NULL, job->data, job->len, job->data + job->len, NULL,
 				  0, nonce, key) == 0;
 	}
+	sodium_stackzero(STACK_BYTES);
 }
 
 const struct wg_aead_provider wg_aead_sodium = {

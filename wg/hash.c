@@ -4,7 +4,7 @@
  *
  * libb2 chooses its implementation through function pointers that it sets at the first call; the
  * store is idempotent, so threads may race to it. Its states hold key-derived material and are
- * wiped here; libb2 wipes only its own copies.
+ * wiped here; so is the stack after keys were derived, where libb2 leaves the last digest.
  */
 #include "wg/hash.h"
 
@@ -12,7 +12,10 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { HMAC_BLOCK_BYTES = 64 };
+enum {
+	HMAC_BLOCK_BYTES = 64,
+	STACK_BYTES = 2048, /* twice what libb2's functions use */
+};
 
 static_assert((int)BLAKE2S_OUTBYTES == (int)WG_HASH_BYTES, "libb2 and we agree on the digest");
 static_assert((int)BLAKE2S_BLOCKBYTES == (int)HMAC_BLOCK_BYTES, "libb2 and we agree on the block");
@@ -83,4 +86,5 @@ void wg_kdf(uint8_t *const out[], size_t count, const uint8_t key[WG_HASH_BYTES]
 	}
 	sodium_memzero(secret, sizeof(secret));
 	sodium_memzero(block, sizeof(block));
+	sodium_stackzero(STACK_BYTES);
 }

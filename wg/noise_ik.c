@@ -19,6 +19,8 @@
 
 #include "wg/hash.h"
 
+enum { STACK_BYTES = 4096 }; /* more than libsodium's frames, which keep words of the key */
+
 static const char construction[] = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 static const uint8_t zero_nonce[crypto_aead_chacha20poly1305_IETF_NPUBBYTES];
 
@@ -94,6 +96,7 @@ static void encrypt_and_hash(struct wg_noise_transcript *t, uint8_t *out, const 
 {
 	crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, plain, len, t->hash, WG_HASH_BYTES,
 						  NULL, zero_nonce, key);
+	sodium_stackzero(STACK_BYTES);
 	mix_hash(t, out, len + WG_TAG_BYTES);
 }
 
@@ -101,11 +104,14 @@ static void encrypt_and_hash(struct wg_noise_transcript *t, uint8_t *out, const 
 static bool decrypt_and_hash(struct wg_noise_transcript *t, void *out, const uint8_t *cipher,
 			     size_t len, const uint8_t *key)
 {
-	if (crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, cipher, len + WG_TAG_BYTES,
-						      t->hash, WG_HASH_BYTES, zero_nonce, key))
-		return false;
-	mix_hash(t, cipher, len + WG_TAG_BYTES);
-	return true;
+	bool ok = crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, cipher,
+							    len + WG_TAG_BYTES, t->hash,
+							    WG_HASH_BYTES, zero_nonce, key) == 0;
+
+	sodium_stackzero(STACK_BYTES);
+	if (ok)
+		mix_hash(t, cipher, len + WG_TAG_BYTES);
+	return ok;
 }
 
 void wg_noise_transcript_init(struct wg_noise_transcript *t, const void *prologue, size_t len,
