@@ -24,35 +24,33 @@ void egress_checksum4(uint8_t *h)
 	memcpy(h + 10, &sum, 2);
 }
 
-static size_t header4(uint8_t *h, const struct stack_addr *from, const struct stack_addr *to,
-		      uint8_t proto, size_t payload_len, uint8_t ttl, uint8_t tos, uint16_t id,
+static size_t header4(uint8_t *h, const struct ip_header *ip, size_t payload_len, uint16_t id,
 		      uint16_t fragment)
 {
 	h[0] = IP4_FIRST_BYTE;
-	h[1] = tos;
+	h[1] = ip->tos;
 	put16(h + 2, (uint32_t)(IP4_HEADER_BYTES + payload_len));
 	put16(h + 4, id);
 	put16(h + 6, fragment);
-	h[8] = ttl;
-	h[9] = proto;
-	memcpy(h + 12, from->ip + 12, 4);
-	memcpy(h + 16, to->ip + 12, 4);
+	h[8] = ip->ttl;
+	h[9] = ip->proto;
+	memcpy(h + 12, ip->from->ip + 12, 4);
+	memcpy(h + 16, ip->to->ip + 12, 4);
 	egress_checksum4(h);
 	return IP4_HEADER_BYTES;
 }
 
-size_t egress_header(uint8_t *h, const struct stack_addr *from, const struct stack_addr *to,
-		     uint8_t proto, size_t payload_len, uint8_t ttl, uint8_t tos, uint16_t id,
+size_t egress_header(uint8_t *h, const struct ip_header *ip, size_t payload_len, uint16_t id,
 		     uint16_t fragment)
 {
-	if (stack_addr_is_v4(to))
-		return header4(h, from, to, proto, payload_len, ttl, tos, id, fragment);
-	put32(h, 6u << 28 | (uint32_t)tos << 20);
+	if (stack_addr_is_v4(ip->to))
+		return header4(h, ip, payload_len, id, fragment);
+	put32(h, 6u << 28 | (uint32_t)ip->tos << 20);
 	put16(h + 4, (uint32_t)payload_len);
-	h[6] = proto;
-	h[7] = ttl;
-	memcpy(h + 8, from->ip, 16);
-	memcpy(h + 24, to->ip, 16);
+	h[6] = ip->proto;
+	h[7] = ip->ttl;
+	memcpy(h + 8, ip->from->ip, 16);
+	memcpy(h + 24, ip->to->ip, 16);
 	return IP6_HEADER_BYTES;
 }
 
@@ -131,62 +129,68 @@ static int slice(const struct iovec **iov, size_t *at, size_t len, struct iovec 
 	return n;
 }
 
-/* One fragment: @offset in the datagram, @more follow. @pieces[0] is room for the headers. */
-static int send_fragment(struct stack *s, const struct stack_addr *from,
-			 const struct stack_addr *to, uint8_t proto, struct iovec *pieces, int n,
-			 size_t len, size_t offset, bool more, uint8_t ttl, uint8_t tos,
-			 uint32_t id)
+/** struct fragment - @len bytes at @offset of the datagram with @id; @more of it follow */
+struct fragment {
+	size_t len, offset;
+	bool more;
+	uint32_t id;
+};
+
+/* The bytes of @part are in the @n pieces behind @pieces[0], which is room for the headers. */
+static int send_fragment(struct stack *s, const struct ip_header *ip, const struct fragment *part,
+			 struct iovec *pieces, int n)
 {
 	uint8_t header[IP6_HEADER_BYTES + IP6_FRAGMENT_BYTES];
 	size_t h;
 
-	if (stack_addr_is_v4(to)) {
-		h = egress_header(header, from, to, proto, len, ttl, tos, (uint16_t)id,
-				  (uint16_t)(offset / 8 | (more ? IP4_MORE_FRAGMENTS : 0)));
+	if (stack_addr_is_v4(ip->to)) {
+		h = egress_header(
+			header, ip, part->len, (uint16_t)part->id,
+			(uint16_t)(part->offset / 8 | (part->more ? IP4_MORE_FRAGMENTS : 0)));
 	} else {
-		h = egress_header(header, from, to, PROTO_FRAGMENT, len + IP6_FRAGMENT_BYTES, ttl,
-				  tos, 0, 0);
-		header[h] = proto;
+		struct ip_header outer = *ip;
+
+		outer.proto = PROTO_FRAGMENT;
+		h = egress_header(header, &outer, part->len + IP6_FRAGMENT_BYTES, 0, 0);
+		header[h] = ip->proto;
 		header[h + 1] = 0;
-		put16(header + h + 2, (uint32_t)offset | more);
-		put32(header + h + 4, id);
+		put16(header + h + 2, (uint32_t)part->offset | part->more);
+		put32(header + h + 4, part->id);
 		h += IP6_FRAGMENT_BYTES;
 	}
 	pieces[0].iov_base = header;
 	pieces[0].iov_len = h;
-	return egress_packet(s, to, pieces, n + 1, h + len);
+	return egress_packet(s, ip->to, pieces, n + 1, h + part->len);
 }
 
 /*
  * RFC 7739 5.3: identifications for one destination begin somewhere and count on, so that
  * fragments of different datagrams do not meet (RFC 4963), and tell nothing of what goes elsewhere.
  */
-static uint32_t next_id(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
-			uint8_t proto)
+static uint32_t next_id(struct stack *s, const struct ip_header *ip)
 {
 	uint8_t about[16 + 16 + 4 + 1];
 	uint64_t hash;
 
-	memcpy(about, from->ip, 16);
-	memcpy(about + 16, to->ip, 16);
+	memcpy(about, ip->from->ip, 16);
+	memcpy(about + 16, ip->to->ip, 16);
 	memcpy(about + 32, &s->id_salt, 4);
-	about[36] = proto;
+	about[36] = ip->proto;
 	crypto_shorthash((unsigned char *)&hash, about, sizeof(about), s->hash_key);
 	return (uint32_t)(hash >> 32) + s->ids[hash % DATAGRAM_IDS]++;
 }
 
 enum { EGRESS_PIECES_MAX = 64 };
 
-int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
-		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
-		    int n, uint8_t ttl, uint8_t tos, uint8_t fragments)
+int egress_datagram(struct stack *s, const struct ip_header *ip, const void *head, size_t head_len,
+		    const struct iovec *iov, int n)
 {
-	bool v4 = stack_addr_is_v4(to);
+	bool v4 = stack_addr_is_v4(ip->to);
 	size_t ip_len = v4 ? IP4_HEADER_BYTES : IP6_HEADER_BYTES;
 	struct iovec all[EGRESS_PIECES_MAX + 1], out[EGRESS_PIECES_MAX + 2];
 	const struct iovec *at = all;
 	size_t len = head_len, offset = 0, in_piece = 0, most;
-	size_t mtu = fragments & FLOW_INTERFACE_MTU ? s->mtu : paths_mtu(s, to);
+	size_t mtu = ip->fragments & FLOW_INTERFACE_MTU ? s->mtu : paths_mtu(s, ip->to);
 	uint32_t id = 0;
 	int i, err = 0;
 
@@ -198,27 +202,29 @@ int egress_datagram(struct stack *s, const struct stack_addr *from, const struct
 		all[i + 1] = iov[i];
 		len += iov[i].iov_len;
 	}
-	if (ip_len + len > mtu && (fragments & FLOW_WHOLE))
+	if (ip_len + len > mtu && (ip->fragments & FLOW_WHOLE))
 		return -EMSGSIZE;
 	if (v4 || ip_len + len > mtu)
-		id = next_id(s, from, to, proto);
+		id = next_id(s, ip);
 	if (ip_len + len <= mtu) {
 		uint8_t header[IP6_HEADER_BYTES];
 
 		out[0].iov_base = header;
-		out[0].iov_len = egress_header(header, from, to, proto, len, ttl, tos, (uint16_t)id,
-					       fragments & FLOW_DF ? IP4_DONT_FRAGMENT : 0);
+		out[0].iov_len = egress_header(header, ip, len, (uint16_t)id,
+					       ip->fragments & FLOW_DF ? IP4_DONT_FRAGMENT : 0);
 		memcpy(out + 1, all, sizeof(*all) * (size_t)(n + 1));
-		return egress_packet(s, to, out, n + 2, ip_len + len);
+		return egress_packet(s, ip->to, out, n + 2, ip_len + len);
 	}
 	most = (mtu - ip_len - (v4 ? 0 : IP6_FRAGMENT_BYTES)) & ~(size_t)7;
 	while (offset < len && err == 0) {
-		size_t part = len - offset < most ? len - offset : most;
-		int pieces = slice(&at, &in_piece, part, out + 1);
+		size_t left = len - offset;
+		const struct fragment part = {.len = left < most ? left : most,
+					      .offset = offset,
+					      .more = left > most,
+					      .id = id};
 
-		err = send_fragment(s, from, to, proto, out, pieces, part, offset,
-				    offset + part < len, ttl, tos, id);
-		offset += part;
+		err = send_fragment(s, ip, &part, out, slice(&at, &in_piece, part.len, out + 1));
+		offset += part.len;
 	}
 	return err;
 }

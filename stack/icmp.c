@@ -85,18 +85,19 @@ static struct meaning error6(uint8_t type, uint8_t code)
 	return (struct meaning){0};
 }
 
-static int send_icmp(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
-		     uint8_t *icmp, size_t len, uint8_t ttl, uint8_t tos, uint8_t fragments)
+/* @ip: without the protocol, which its addresses tell. The checksum of @icmp is filled in. */
+static int send_icmp(struct stack *s, struct ip_header ip, uint8_t *icmp, size_t len)
 {
-	bool v6 = !stack_addr_is_v4(to);
-	uint8_t proto = v6 ? PROTO_ICMPV6 : PROTO_ICMP;
-	uint64_t sum = v6 ? checksum_pseudo(from, to, proto, len) : 0;
+	bool v6 = !stack_addr_is_v4(ip.to);
+	uint64_t sum;
 	uint16_t check;
 
+	ip.proto = v6 ? PROTO_ICMPV6 : PROTO_ICMP;
+	sum = v6 ? checksum_pseudo(ip.from, ip.to, ip.proto, len) : 0;
 	put16(icmp + 2, 0);
 	check = (uint16_t)~checksum_fold(checksum_add(sum, icmp, len));
 	memcpy(icmp + 2, &check, 2);
-	return egress_datagram(s, from, to, proto, icmp, len, NULL, 0, ttl, tos, fragments);
+	return egress_datagram(s, &ip, icmp, len, NULL, 0);
 }
 
 /* A token bucket, in nanoseconds of credit. */
@@ -119,27 +120,30 @@ void icmp_port_unreachable(struct stack *s, const struct ip_packet *p)
 	size_t most = p->v6 ? ICMP6_ERROR_MAX_BYTES - IP6_HEADER_BYTES - ICMP_HEADER_BYTES
 			    : ICMP4_ERROR_MAX_BYTES - IP4_HEADER_BYTES - ICMP_HEADER_BYTES;
 	size_t quoted = p->len < most ? p->len : most;
-	uint8_t icmp[ICMP6_ERROR_MAX_BYTES] = {0}, tos = 0;
+	uint8_t icmp[ICMP6_ERROR_MAX_BYTES] = {0};
+	struct ip_header ip = {.from = &p->to, .to = &p->from, .ttl = TTL_DEFAULT};
 
 	if (!may_send(s))
 		return;
 	if (!p->v6)
-		tos = IP4_INTERNETWORK_CONTROL | (p->tos & IP4_TOS_MASK);
+		ip.tos = IP4_INTERNETWORK_CONTROL | (p->tos & IP4_TOS_MASK);
 	icmp[0] = p->v6 ? ICMP6_UNREACHABLE : ICMP4_UNREACHABLE;
 	icmp[1] = p->v6 ? ICMP6_PORT_UNREACHABLE : ICMP4_PORT_UNREACHABLE;
 	memcpy(icmp + ICMP_HEADER_BYTES, p->start, quoted);
-	send_icmp(s, &p->to, &p->from, icmp, ICMP_HEADER_BYTES + quoted, TTL_DEFAULT, tos, 0);
+	send_icmp(s, ip, icmp, ICMP_HEADER_BYTES + quoted);
 }
 
 static void answer_echo(struct stack *s, const struct ip_packet *p)
 {
+	const struct ip_header ip = {
+		.from = &p->to, .to = &p->from, .ttl = TTL_DEFAULT, .tos = p->tos};
 	uint8_t *icmp = malloc(p->payload_len);
 
 	if (!icmp)
 		return;
 	memcpy(icmp, p->payload, p->payload_len);
 	icmp[0] = p->v6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY;
-	send_icmp(s, &p->to, &p->from, icmp, p->payload_len, TTL_DEFAULT, p->tos, 0);
+	send_icmp(s, ip, icmp, p->payload_len);
 	free(icmp);
 }
 
@@ -341,6 +345,11 @@ int flow_ping_send(struct flow_ping *g, const struct stack_addr *to, const uint8
 {
 	struct stack *s = g->stack;
 	struct stack_addr from, target = *to;
+	const struct ip_header ip = {.from = &from,
+				     .to = to,
+				     .ttl = ttl ? ttl : TTL_DEFAULT,
+				     .tos = tos,
+				     .fragments = g->fragments};
 	uint8_t *copy;
 	int err;
 
@@ -359,7 +368,7 @@ int flow_ping_send(struct flow_ping *g, const struct stack_addr *to, const uint8
 	put16(copy + 4, g->id);
 	target.port = 0;
 	paths_note(s, &target, g->id, len);
-	err = send_icmp(s, &from, to, copy, len, ttl ? ttl : TTL_DEFAULT, tos, g->fragments);
+	err = send_icmp(s, ip, copy, len);
 	free(copy);
 	return err;
 }

@@ -71,6 +71,16 @@ struct ip_packet {
 	bool v6, looped;
 };
 
+/**
+ * struct ip_header - what leaves says in its IP header
+ * @proto:	Of what follows it
+ * @fragments:	FLOW_*: what becomes of a datagram that is larger than the MTU
+ */
+struct ip_header {
+	const struct stack_addr *from, *to;
+	uint8_t proto, ttl, tos, fragments;
+};
+
 /* Connections and their states, as this folder sees them; lwIP has its own in the pcb. */
 enum flow_state {
 	FLOW_CONNECTING, /* our SYN is out */
@@ -337,10 +347,9 @@ void fragments_free(struct stack *s);
 
 /* egress.c */
 void egress_checksum4(uint8_t *header);
-/* Writes the IP header for @payload_len bytes into @header; returns its length. @fragment: IPv4
- * flags and offset field, host order. */
-size_t egress_header(uint8_t *header, const struct stack_addr *from, const struct stack_addr *to,
-		     uint8_t proto, size_t payload_len, uint8_t ttl, uint8_t tos, uint16_t id,
+/* Writes @ip for @payload_len bytes into @header; returns its length. @id, @fragment: IPv4's
+ * identification, flags and offset, host order. */
+size_t egress_header(uint8_t *header, const struct ip_header *ip, size_t payload_len, uint16_t id,
 		     uint16_t fragment);
 /* A complete packet leaves, or is looped if it is for us. Returns 0 or -errno. */
 int egress_packet(struct stack *s, const struct stack_addr *to, const struct iovec *iov, int n,
@@ -349,11 +358,9 @@ int egress_packet(struct stack *s, const struct stack_addr *to, const struct iov
  * as egress_packet does. Nothing else may be sent in between. */
 uint8_t *egress_room(struct stack *s, const struct stack_addr *to, size_t len);
 int egress_written(struct stack *s, const struct stack_addr *to, uint8_t *packet, size_t len);
-/* A datagram: transport header @head, then @iov; @fragments (FLOW_*): what becomes of it if it is
- * larger than the MTU. Returns 0 or -errno. */
-int egress_datagram(struct stack *s, const struct stack_addr *from, const struct stack_addr *to,
-		    uint8_t proto, const void *head, size_t head_len, const struct iovec *iov,
-		    int n, uint8_t ttl, uint8_t tos, uint8_t fragments);
+/* A datagram: transport header @head, then @iov. Returns 0 or -errno. */
+int egress_datagram(struct stack *s, const struct ip_header *ip, const void *head, size_t head_len,
+		    const struct iovec *iov, int n);
 /* Delivers what was sent to ourselves. */
 void egress_loop_run(struct stack *s);
 void egress_loop_free(struct stack *s);

@@ -148,6 +148,8 @@ static void note_segment(struct stack *s, const struct pbuf *p)
 static err_t output(struct pbuf *p, const struct stack_addr *from, const struct stack_addr *to,
 		    u8_t ttl, u8_t tos, u8_t proto)
 {
+	const struct ip_header ip = {
+		.from = from, .to = to, .proto = proto, .ttl = ttl, .tos = tos};
 	struct stack *s = stack_the;
 	size_t header_len = stack_addr_is_v4(to) ? IP4_HEADER_BYTES : IP6_HEADER_BYTES;
 	size_t segment_len = p->tot_len;
@@ -159,8 +161,8 @@ static err_t output(struct pbuf *p, const struct stack_addr *from, const struct 
 	if (pbuf_add_header(p, header_len))
 		return ERR_BUF;
 	/* RFC 6864: what is no fragment may have any. The connection's tells nothing of others */
-	egress_header(p->payload, from, to, proto, segment_len, ttl, tos,
-		      s->current ? (uint16_t)s->current->tx_segs : 0, IP4_DONT_FRAGMENT);
+	egress_header(p->payload, &ip, segment_len, s->current ? (uint16_t)s->current->tx_segs : 0,
+		      IP4_DONT_FRAGMENT);
 	iov[0] = (struct iovec){p->payload, p->len};
 	if (p->next)
 		iov[n++] = (struct iovec){p->next->payload, p->next->len};

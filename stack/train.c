@@ -27,6 +27,11 @@ static void send_packet(struct flow *f, uint64_t sum, const uint8_t *tcp, const 
 			uint16_t len)
 {
 	const struct tcp_pcb *pcb = f->pcb;
+	const struct ip_header ip = {.from = &f->local,
+				     .to = &f->remote,
+				     .proto = PROTO_TCP,
+				     .ttl = pcb->ttl,
+				     .tos = pcb->tos};
 	struct stack *s = f->stack;
 	size_t segment_len = TCP_HEADER_BYTES + (size_t)len, packet_len;
 	uint8_t *packet, *at;
@@ -35,8 +40,8 @@ static void send_packet(struct flow *f, uint64_t sum, const uint8_t *tcp, const 
 	packet_len =
 		segment_len + (stack_addr_is_v4(&f->remote) ? IP4_HEADER_BYTES : IP6_HEADER_BYTES);
 	packet = egress_room(s, &f->remote, packet_len);
-	at = packet + egress_header(packet, &f->local, &f->remote, PROTO_TCP, segment_len, pcb->ttl,
-				    pcb->tos, (uint16_t)f->tx_segs, IP4_DONT_FRAGMENT);
+	at = packet +
+	     egress_header(packet, &ip, segment_len, (uint16_t)f->tx_segs, IP4_DONT_FRAGMENT);
 	memcpy(at, tcp, TCP_HEADER_BYTES);
 	sum += lwip_htons((uint16_t)segment_len);
 	sum = checksum_add(sum, tcp, TCP_HEADER_BYTES);

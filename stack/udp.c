@@ -189,6 +189,12 @@ int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct 
 {
 	struct stack *s = u->stack;
 	struct stack_addr from;
+	const struct ip_header ip = {.from = &from,
+				     .to = to,
+				     .proto = PROTO_UDP,
+				     .ttl = ttl ? ttl : TTL_DEFAULT,
+				     .tos = tos,
+				     .fragments = fragments_of(u, to)};
 	uint8_t header[UDP_HEADER_BYTES];
 	size_t len = sizeof(header);
 	uint64_t sum;
@@ -218,6 +224,5 @@ int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct 
 	memcpy(header + 6, &check, 2);
 	if (!u->connected)
 		paths_note(s, to, u->local.port, len);
-	return egress_datagram(s, &from, to, PROTO_UDP, header, sizeof(header), iov, n,
-			       ttl ? ttl : TTL_DEFAULT, tos, fragments_of(u, to));
+	return egress_datagram(s, &ip, header, sizeof(header), iov, n);
 }
