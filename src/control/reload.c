@@ -143,6 +143,13 @@ static int ask(const struct wgw_launch *l, int fd, const int fds[2])
 	struct wgw_channel_msg reply;
 	int err = wgw_control_ask(fd, WGW_CONTROL_RELOAD, fds, 2, &reply);
 
+	if (err == -EPROTO) {
+		wgw_say(WGW_SAY_ERROR,
+			"%s: it stays as it is; \"wgwrap down\" and \"wgwrap up\" begin one of "
+			"this version",
+			l->config->source);
+		return -1;
+	}
 	if (err) {
 		wgw_say(WGW_SAY_ERROR, "the tunnel process does not answer: %s", strerror(-err));
 		return err == -ETIMEDOUT ? -1 : -ENOTCONN;

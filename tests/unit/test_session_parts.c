@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/control/control.h"
 #include "src/session/session.h"
 #include "tests/unit/run_suite.h"
 
@@ -712,6 +713,54 @@ START_TEST(message_of_another_version_is_said_with_both_versions)
 }
 END_TEST
 
+/** answer_once() - a tunnel process of another version, at @name; the listener's process */
+static pid_t answer_once(const char *name)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), fd;
+	struct wgw_channel_msg msg;
+	pid_t pid;
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/%s.q", dir, name);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	pid = fork();
+	if (pid == 0) {
+		fd = accept(listener, NULL, NULL);
+		if (fd < 0 || recv(fd, &msg, sizeof(msg), 0) <= 0)
+			_exit(1);
+		wgw_channel_prepare(&msg, WGW_CH_OPENED);
+		msg.version += 3;
+		_exit(wgw_channel_send(fd, &msg, NULL, 0) ? 2 : 0);
+	}
+	return pid;
+}
+
+START_TEST(a_reload_of_another_versions_tunnel_says_so_and_leaves_it)
+{
+	struct wgw_run_options o = {0};
+	struct wgw_launch l;
+	char text[1024] = "";
+	int said[2], status;
+	pid_t pid;
+
+	launch_of(&l, &o, "");
+	strcpy(l.name, "00000000000000aa");
+	strcpy(l.dir.path, dir);
+	pid = answer_once(l.name);
+	ck_assert_int_eq(pipe(said), 0);
+	ck_assert_int_eq(dup2(said[1], STDERR_FILENO), STDERR_FILENO);
+	ck_assert_int_eq(wgw_reload(&l), -1);
+	ck_assert_int_gt(read(said[0], text, sizeof(text) - 1), 0);
+	HAS(text, "stays as it is");
+	LACKS(text, strerror(EPROTO));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	wgw_config_free(l.config);
+	wgw_launch_free(&l);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("session-parts");
@@ -739,6 +788,7 @@ static Suite *suite(void)
 	tcase_add_test(t, close_others_keeps_what_is_listed);
 	tcase_add_test(t, inherited_sockets_are_found);
 	tcase_add_test(t, message_of_another_version_is_said_with_both_versions);
+	tcase_add_test(t, a_reload_of_another_versions_tunnel_says_so_and_leaves_it);
 	suite_add_tcase(s, t);
 	return s;
 }
