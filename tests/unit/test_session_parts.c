@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "src/control/control.h"
@@ -722,8 +723,7 @@ static pid_t answer_once(const char *name)
 	pid_t pid;
 
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/%s.q", dir, name);
-	ck_assert_int_eq(bind(listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
-	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert(bind(listener, (void *)&sun, sizeof(sun)) == 0 && listen(listener, 1) == 0);
 	pid = fork();
 	if (pid == 0) {
 		fd = accept(listener, NULL, NULL);
