@@ -433,21 +433,25 @@ static void before_asking(void *capture)
 	wgw_threads_listen(capture);
 }
 
+static rlim_t between(rlim_t min, rlim_t n, rlim_t max)
+{
+	return n < min ? min : n > max ? max : n;
+}
+
 /** size_for_descriptors() - raises their limit; where it is low all the same, there are fewer
- * threads */
+ * threads, but one of each kind */
 static void size_for_descriptors(struct wgw_capture *k)
 {
 	struct rlimit limit;
-	rlim_t brief = BRIEF_MAX, waiting = WAITING_MAX;
+	rlim_t brief = BRIEF_MAX, waiting = WAITING_MAX, used, left;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
-		if (limit.rlim_cur / 2 < brief * BRIEF_DESCRIPTORS)
-			brief = limit.rlim_cur / 2 / BRIEF_DESCRIPTORS;
-		limit.rlim_cur -= brief * BRIEF_DESCRIPTORS + WGW_PIDFDS_MAX;
-		if (limit.rlim_cur / WAITING_DESCRIPTORS < waiting)
-			waiting = limit.rlim_cur / WAITING_DESCRIPTORS;
+		brief = between(1, limit.rlim_cur / 2 / BRIEF_DESCRIPTORS, brief);
+		used = brief * BRIEF_DESCRIPTORS + WGW_PIDFDS_MAX;
+		left = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
+		waiting = between(1, left / WAITING_DESCRIPTORS, waiting);
 	}
 	k->waiting_max = (unsigned int)waiting;
 	k->threads_max = (unsigned int)(waiting + brief);

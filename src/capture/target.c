@@ -156,6 +156,10 @@ static void get_descriptor(struct wgw_call *c)
 
 int wgw_target_open(struct wgw_call *c)
 {
+	if (c->tid == 0) { /* a process that has gone to a PID namespace which is not below ours */
+		c->what = WGW_SOCKET_UNKNOWN;
+		return 0;
+	}
 	get_descriptor(c);
 	if (c->pidfd < 0)
 		return -errno;

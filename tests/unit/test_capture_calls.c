@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -553,6 +554,43 @@ START_TEST(a_thread_id_that_is_used_again_is_another_threads)
 }
 END_TEST
 
+START_TEST(a_thread_without_an_id_here_is_not_looked_into)
+{
+	struct wgw_capture k = {.listener = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct wgw_call c = {.capture = &k, .nr = SYS_connect, .pidfd = -1, .fd = -1};
+
+	ck_assert_int_eq(wgw_target_open(&c), 0);
+	ck_assert_int_eq(c.what, WGW_SOCKET_UNKNOWN);
+	ck_assert_int_eq(c.pidfd, -1);
+	ck_assert_int_eq(c.fd, -1);
+}
+END_TEST
+
+/* ---- limits ---- */
+
+START_TEST(few_descriptors_make_few_threads)
+{
+	enum { A_WAIT = 2, A_CALL = 5 };
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (rlim_t n = limit.rlim_max < 20000 ? limit.rlim_max : 20000; n > 0;
+	     n -= n > 200 ? n / 3 : 1) {
+		struct wgw_capture *k;
+		unsigned int waiting, brief;
+
+		limit = (struct rlimit){n, n};
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		k = supervise(-1);
+		waiting = k->waiting_max;
+		brief = k->threads_max - waiting;
+		ck_assert_uint_ge(waiting, 1);
+		ck_assert_uint_ge(brief, 1);
+		ck_assert_uint_le((waiting - 1) * A_WAIT + (brief - 1) * A_CALL, n);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	struct wgw_capture_probe probe;
@@ -582,6 +620,8 @@ int main(void)
 	tcase_add_test(t, answered_calls_are_counted);
 	tcase_add_test(t, what_was_sent_is_found_again_however_many_signals_come);
 	tcase_add_test(t, a_thread_id_that_is_used_again_is_another_threads);
+	tcase_add_test(t, a_thread_without_an_id_here_is_not_looked_into);
+	tcase_add_test(t, few_descriptors_make_few_threads);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }
