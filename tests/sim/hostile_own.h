@@ -6,6 +6,7 @@
 #ifndef TESTS_SIM_HOSTILE_OWN_H
 #define TESTS_SIM_HOSTILE_OWN_H
 
+#define WIRE_MAX (1 << 16)
 #include "stack/internal.h"
 #include "tests/unit/stack_harness.h"
 
