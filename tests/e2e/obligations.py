@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-obligations.py - the table in wg/README.md: no cell is empty, and every test that it names is run
+obligations.py - the table in wg/README.md: no cell is empty, and every test that it names is run; the
+unit tests that the tables of src/proxy/ and preload/ name exist
 """
 
 import fnmatch
@@ -27,8 +28,10 @@ class Tables:
         text = read("wg/README.md").split("| obligation | P | T |\n|---|---|---|\n")[1].split("\n\n")[0]
         self.rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
         self.tests = {}
+        self.names = set()
         for path in glob.glob(os.path.join(ROOT, "tests/unit/test_*.c")):
             source = read(path)
+            self.names.update(re.findall(r"START_TEST\((\w+)\)", source))
             added = re.findall(r"tcase_add_\w+\(\s*\w+,\s*(\w+)", source)
             self.tests[os.path.basename(path)[5:-2]] = [name for name in re.findall(r"START_TEST\((\w+)\)", source)
                                                         if name in added]
@@ -69,6 +72,15 @@ def _(w):
             known = w.tests[name.removeprefix("test_") if name.startswith("test_") else "wg_" + name]
             for pattern in re.findall(r"`([^`]+)`", rest):
                 assert fnmatch.filter(known, pattern), (obligation, name, pattern)
+
+
+@test("the unit tests that src/proxy/README.md and preload/README.md name exist")
+def _(w):
+    conformance = read("src/proxy/README.md").split("## Conformance")[1].split("\n## ")[0]
+    ledger = read("preload/README.md").split("## Accepted differences")[1]
+    named = (re.findall(r"`(\w+)`", conformance.split("|---|")[1]), re.findall(r"\| [TDL] (\w+) \|", ledger))
+    for names in named:
+        assert len(names) >= 4 and w.names.issuperset(names), set(names) - w.names
 
 
 tap.main(Tables)

@@ -32,7 +32,7 @@ static void *exact(const void *bytes, size_t len)
 
 /* ---- targets ---- */
 
-START_TEST(targets)
+START_TEST(targets_are_names_or_addresses_with_a_port)
 {
 	static const struct {
 		const char *text;
@@ -128,7 +128,7 @@ static void whole_only(ssize_t (*parse)(const uint8_t *, size_t, struct socks_re
 	}
 }
 
-START_TEST(socks5_requests)
+START_TEST(socks5_requests_are_taken_whole_or_refused)
 {
 	struct socks_request r;
 
@@ -160,7 +160,7 @@ START_TEST(socks5_requests)
 }
 END_TEST
 
-START_TEST(socks4_requests)
+START_TEST(socks4_requests_may_hold_a_name)
 {
 	char long_user[8 + SOCKS4_TEXT_MAX_BYTES + 2] = "\4\1\0\x50\x0a\0\0\1";
 	struct socks_request r;
@@ -211,7 +211,7 @@ START_TEST(socks5_greetings_and_credentials)
 }
 END_TEST
 
-START_TEST(socks_replies)
+START_TEST(socks_replies_hold_the_bound_address)
 {
 	struct stack_addr v4 = {.port = 0x1234}, v6 = {.ip = {0xfd, [15] = 1}, .port = 1};
 	uint8_t out[SOCKS5_UDP_HEADER_MAX_BYTES];
@@ -230,7 +230,7 @@ START_TEST(socks_replies)
 }
 END_TEST
 
-START_TEST(socks5_datagrams)
+START_TEST(socks5_datagrams_say_where_they_go)
 {
 	struct proxy_target t;
 	uint8_t fragment;
@@ -496,7 +496,7 @@ START_TEST(credentials_of_a_head)
 }
 END_TEST
 
-START_TEST(absolute_targets)
+START_TEST(absolute_urls_are_split_into_host_and_path)
 {
 	static const struct {
 		const char *url, *name, *path;
@@ -572,7 +572,7 @@ static size_t hello(uint8_t *out, size_t piece, const char *name)
 	return total;
 }
 
-START_TEST(server_names)
+START_TEST(server_name_is_found_however_the_client_cuts_it)
 {
 	static const size_t pieces[] = {1000, 40, 3, 1};
 	uint8_t bytes[4096], scratch[4096];
@@ -622,13 +622,13 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		targets,
+		targets_are_names_or_addresses_with_a_port,
 		names_up_to_their_limit,
-		socks5_requests,
-		socks4_requests,
+		socks5_requests_are_taken_whole_or_refused,
+		socks4_requests_may_hold_a_name,
 		socks5_greetings_and_credentials,
-		socks_replies,
-		socks5_datagrams,
+		socks_replies_hold_the_bound_address,
+		socks5_datagrams_say_where_they_go,
 		users_are_checked_with_their_passwords,
 		heads_end_where_they_end,
 		heads_that_two_readers_read_differently,
@@ -637,8 +637,8 @@ int main(void)
 		bodies_end_where_they_end,
 		responses_without_a_body,
 		credentials_of_a_head,
-		absolute_targets,
-		server_names,
+		absolute_urls_are_split_into_host_and_path,
+		server_name_is_found_however_the_client_cuts_it,
 		damaged_hellos_are_no_hellos,
 	};
 	Suite *suite = suite_create("proxy_messages");

@@ -102,7 +102,7 @@ END_TEST
 
 #define HEX_16 "000102030405060708090a0b0c0d0e0f"
 
-START_TEST(session_variable)
+START_TEST(session_variable_is_read_or_refused_whole)
 {
 	static const char *const bad[] = {
 		"",
@@ -140,7 +140,7 @@ int main(void)
 	tcase_add_test(tc, a_preamble_is_compared_in_full);
 	tcase_add_test(tc, a_label_opens_to_what_was_sealed);
 	tcase_add_test(tc, what_is_not_a_label_does_not_open);
-	tcase_add_test(tc, session_variable);
+	tcase_add_test(tc, session_variable_is_read_or_refused_whole);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

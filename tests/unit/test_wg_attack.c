@@ -455,7 +455,7 @@ END_TEST
 
 /* Authentic datagrams, changed at random, cut, repeated and mixed: nothing may crash, and nothing
  * that was changed may be delivered. */
-START_TEST(random_changes)
+START_TEST(randomly_changed_messages_do_nothing)
 {
 	struct sim *sim = sim_new_pair(NULL, NULL);
 	struct sim_node *b = &sim->nodes[1];
@@ -516,7 +516,7 @@ static Suite *suite(void)
 	tcase_add_test(t, forged_handshakes_disturb_nothing);
 	tcase_add_test(t, peer_is_followed_where_it_authentically_is);
 	tcase_add_test(t, retry_forgets_our_own_address);
-	tcase_add_test(t, random_changes);
+	tcase_add_test(t, randomly_changed_messages_do_nothing);
 	suite_add_tcase(s, t);
 	return s;
 }

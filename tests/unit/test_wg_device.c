@@ -186,7 +186,7 @@ START_TEST(several_peers_get_their_own)
 }
 END_TEST
 
-START_TEST(inner_ipv6)
+START_TEST(ipv6_crosses_the_tunnel)
 {
 	struct wg_peer *p0, *p1;
 	struct sim *sim = sim_new_pair(&p0, &p1);
@@ -468,7 +468,7 @@ static Suite *suite(void)
 	tcase_add_test(t, committed_packets_go_behind_staged_ones);
 	tcase_add_test(t, padding_is_zero);
 	tcase_add_test(t, several_peers_get_their_own);
-	tcase_add_test(t, inner_ipv6);
+	tcase_add_test(t, ipv6_crosses_the_tunnel);
 	tcase_add_test(t, full_staged_queue_drops_the_oldest);
 	tcase_add_test(t, equal_packets_leave_in_one_call);
 	tcase_add_test(t, more_than_the_arena_holds_is_sent_early);

@@ -567,7 +567,7 @@ START_TEST(crossed_initiations_settle)
 }
 END_TEST
 
-START_TEST(message_limits)
+START_TEST(session_ends_at_its_message_limits)
 {
 	struct wg_peer_stats stats;
 
@@ -634,7 +634,7 @@ static Suite *suite(void)
 	tcase_add_test(t, persistent_keepalive_waits_for_an_endpoint);
 	tcase_add_test(t, both_sides_idle_stay_quiet);
 	tcase_add_test(t, crossed_initiations_settle);
-	tcase_add_test(t, message_limits);
+	tcase_add_test(t, session_ends_at_its_message_limits);
 	suite_add_tcase(s, t);
 	return s;
 }
