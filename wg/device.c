@@ -98,6 +98,11 @@ void wg_device_stats(const struct wg_device *dev, struct wg_device_stats *out)
 	*out = dev->stats;
 }
 
+const char *wg_device_aead(const struct wg_device *dev)
+{
+	return dev->aead.provider->name;
+}
+
 uint64_t wg_device_next_deadline(const struct wg_device *dev)
 {
 	return dev->next_deadline;

@@ -124,6 +124,8 @@ void wg_device_public_key(const struct wg_device *dev, uint8_t out[WG_KEY_BYTES]
 /* The public key that belongs to any private one. */
 void wg_public_key(uint8_t out[WG_KEY_BYTES], const uint8_t private_key[WG_KEY_BYTES]);
 void wg_device_stats(const struct wg_device *dev, struct wg_device_stats *out);
+/* Name of the AEAD provider that does @dev's next packet. */
+const char *wg_device_aead(const struct wg_device *dev);
 
 /* Takes @len bytes from @from: datagrams of @stride bytes each, the last maybe shorter, as UDP_GRO
  * has them. @buf is decrypted in place. Data is delivered now; handshakes are answered at the next

@@ -294,6 +294,8 @@ void wgw_show_tunnel(FILE *out, const struct wgw_status *s, time_t now, bool col
 	put_list(out, c, "search domains", &s->search, NULL);
 	put_name(out, c, "mtu");
 	fprintf(out, "%u\n", s->mtu);
+	if (s->encryption)
+		put_field(out, c, "encryption", s->encryption);
 	put_alive(out, c, s);
 	put_sessions(out, c, s);
 	put_use(out, c, s);

@@ -175,6 +175,8 @@ static int device_line(struct wgw_status *s, const char *name, char *value)
 		return string(value, &s->label);
 	if (strcmp(name, "source") == 0)
 		return string(value, &s->source);
+	if (strcmp(name, "encryption") == 0)
+		return string(value, &s->encryption);
 	if (strcmp(name, "option") == 0)
 		return wgw_strings_add(&s->options, value);
 	if (strcmp(name, "own_public_key") == 0)
@@ -312,6 +314,7 @@ void wgw_status_free(struct wgw_status *s)
 	free(s->label);
 	free(s->source);
 	free(s->reason);
+	free(s->encryption);
 	wgw_strings_free(&s->options);
 	wgw_strings_free(&s->addresses);
 	wgw_strings_free(&s->dns);

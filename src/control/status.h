@@ -12,6 +12,7 @@
  *   source=TEXT		where the configuration came from
  *   option=TEXT		what the command line added, as it is written there; may be repeated
  *   pid=N uptime_ms=N mtu=N
+ *   encryption=NAME		the library that encrypts packets; the first few are libsodium's
  *   own_public_key=HEX
  *   address=ADDR/BITS		may be repeated; dns=ADDR, search=NAME too
  *   state=WORD reason=TEXT	enum wgw_state; why it is not up, empty when it is
@@ -99,7 +100,7 @@ struct wgw_session_status {
  */
 struct wgw_status {
 	char name[WGW_TUNNEL_NAME_BYTES];
-	char *label, *source, *reason;
+	char *label, *source, *reason, *encryption;
 	int pid;
 	uint64_t uptime_ms;
 	uint16_t mtu, listen_port;

@@ -276,6 +276,7 @@ static void put_device(FILE *out, struct wgw_core *core)
 	fprintf(out, "pid=%d\nuptime_ms=%llu\nmtu=%u\n", (int)getpid(),
 		(unsigned long long)((wgw_clock_ns() - core->started) / WGW_MS_NS),
 		core->t.boot->mtu);
+	fprintf(out, "encryption=%s\n", wg_device_aead(core->t.wg));
 	wg_device_public_key(core->t.wg, key);
 	put_key(out, "own_public_key", key);
 	for (size_t i = 0; i < config->addresses.n; i++)

@@ -28,6 +28,7 @@ static const char text[] = "listen_port=51820\n"
 			   "pid=77\n"
 			   "uptime_ms=61500\n"
 			   "mtu=1420\n"
+			   "encryption=openssl\n"
 			   "own_public_key=" KEY_A "\n"
 			   "address=10.0.0.2/24\n"
 			   "address=fd00::2/64\n"
@@ -100,6 +101,7 @@ START_TEST(all_values_are_read_and_unknown_keys_passed_over)
 	ck_assert_int_eq(s->pid, 77);
 	ck_assert_uint_eq(s->uptime_ms, 61500);
 	ck_assert_uint_eq(s->mtu, 1420);
+	ck_assert_str_eq(s->encryption, "openssl");
 	ck_assert_uint_eq(s->listen_port, 51820);
 	ck_assert_uint_eq(s->fwmark, 0x1234);
 	ck_assert_uint_eq(s->public_key[31], 1);
@@ -202,6 +204,7 @@ START_TEST(show_has_the_layout_of_wg)
 	static const char *const lines[] = {
 		"interface: office\n  public key: " TEXT_A "\n  private key: (hidden)\n"
 		"  listening port: 51820\n  fwmark: 0x1234\n  state: up\n",
+		"  mtu: 1420\n  encryption: openssl\n",
 		"  sessions: 1 command, kept up by process 13\n",
 		"  dropped: 4 bad mac\n",
 		"  process: 77, for 1 minute, 1 second\n",

@@ -456,6 +456,19 @@ START_TEST(ecn_crosses_the_tunnel_and_dscp_does_not)
 }
 END_TEST
 
+START_TEST(a_device_says_which_library_encrypts)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim = sim_new_pair(&p0, &p1);
+
+	ck_assert_str_eq(wg_device_aead(sim->nodes[0].dev), "libsodium");
+	for (int i = 0; i < WG_AEAD_FIRST_PACKETS; i++)
+		sim_send(sim, 0, 1);
+	ck_assert_str_eq(wg_device_aead(sim->nodes[0].dev), wg_aead_provider_name());
+	sim_free(sim);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("wg_device");
@@ -479,6 +492,7 @@ static Suite *suite(void)
 	tcase_add_test(t, statistics_tell_loss_and_round_trip);
 	tcase_add_test(t, public_key_without_a_device);
 	tcase_add_test(t, ecn_crosses_the_tunnel_and_dscp_does_not);
+	tcase_add_test(t, a_device_says_which_library_encrypts);
 	suite_add_tcase(s, t);
 	return s;
 }
