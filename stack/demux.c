@@ -379,8 +379,8 @@ void demux_abandon(struct flow *f)
 	demux_gone(f);
 }
 
-/* TIME_WAITs whose time is over, or the oldest if there are too many. No timer wakes anybody for
- * this: it happens when there is something else to do. */
+/* TIME_WAITs whose time is over, or the oldest if there are too many. No timer of the
+ * stack's wakes anybody for this: it happens when there is something else to do, or in stack_trim. */
 void demux_wait_expire(struct stack *s, bool all)
 {
 	while (s->waiting &&

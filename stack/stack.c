@@ -180,13 +180,15 @@ uint16_t stack_path_mtu(struct stack *s, const struct stack_addr *to)
 	return paths_mtu(s, to);
 }
 
-void stack_trim(struct stack *s)
+uint32_t stack_trim(struct stack *s)
 {
 	stack_clock(s);
+	demux_wait_expire(s, false);
 	fragments_trim(s);
 	memory_trim();
 	board_trim();
 	written_trim(s);
+	return s->waiting ? 2 * TCP_MSL : 0;
 }
 
 void stack_stats(const struct stack *s, struct stack_stats *out)

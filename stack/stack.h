@@ -92,8 +92,9 @@ bool stack_port_has_flows(const struct stack *stack, uint16_t port);
 /* The largest packet to @to, in bytes: the MTU, or what ICMP said of the path in the last ten minutes. */
 uint16_t stack_path_mtu(struct stack *stack, const struct stack_addr *to);
 
-/* Gives back memory that is only kept to be faster next time. */
-void stack_trim(struct stack *stack);
+/* Gives back memory that is only kept to be faster next time, and that of TIME_WAITs which are over.
+ * Return: in how many ms the TIME_WAITs of now will be over, 0: there are none. */
+uint32_t stack_trim(struct stack *stack);
 /* The path to remote ends that @via says true of works again after it did not: connections that
  * wait for a backed-off retransmission send at once (RFC 6069's reason: the loss was not
  * congestion). */

@@ -247,22 +247,25 @@ static uint64_t work_done(struct wgw_core *core)
 	return stats.rx_datagrams + stats.tx_datagrams;
 }
 
-/* One wake-up after work, none while there is nothing to do. */
+/* One wake-up after work, another when the connections that it closed have left TIME_WAIT, none
+ * while there is nothing to do. */
 static void watch_for_quiet(struct wgw_core *core)
 {
 	uint64_t work = work_done(core);
+	uint64_t then = wgw_loop_now(core->t.loop) + QUIET_MS * WGW_MS_NS;
+	bool soon = core->quiet.slot && core->quiet.deadline <= then;
 
-	if (core->quiet.slot || work - core->worked < QUIET_DATAGRAMS)
+	if (soon || work - core->worked < QUIET_DATAGRAMS)
 		return;
 	core->worked = work;
-	wgw_timer_set(core->t.loop, &core->quiet,
-		      wgw_loop_now(core->t.loop) + QUIET_MS * WGW_MS_NS);
+	wgw_timer_set(core->t.loop, &core->quiet, then);
 }
 
 static void on_quiet(struct wgw_timer *t)
 {
 	struct wgw_core *core = wgw_container(t, struct wgw_core, quiet);
 	uint64_t work = work_done(core);
+	uint32_t more_ms;
 
 	if (work - core->worked >= QUIET_DATAGRAMS) {
 		watch_for_quiet(core);
@@ -270,8 +273,10 @@ static void on_quiet(struct wgw_timer *t)
 	}
 	core->worked = work;
 	wgw_outer_trim(core->t.outer);
-	stack_trim(core->t.stack);
+	more_ms = stack_trim(core->t.stack);
 	malloc_trim(0);
+	if (more_ms > 0)
+		wgw_timer_set(core->t.loop, t, wgw_loop_now(core->t.loop) + more_ms * WGW_MS_NS);
 }
 
 static void flush_recording(struct wgw_core *core)

@@ -127,6 +127,23 @@ START_TEST(a_port_has_flows_until_time_wait_is_over)
 }
 END_TEST
 
+/* Nobody else does it where nothing else happens. */
+START_TEST(trimming_ends_what_has_waited_long_enough_and_says_when_to_come_again)
+{
+	uint32_t isn, end;
+	uint16_t waiting;
+
+	ck_assert_uint_eq(stack_trim(h.stack), 0);
+	waiting = cycle(80, &isn, &end);
+	h_pass_ms(5000);
+	ck_assert_uint_eq(stack_trim(h.stack), 60000);
+	ck_assert(stack_port_has_flows(h.stack, waiting));
+	h_pass_ms(60000);
+	ck_assert_uint_eq(stack_trim(h.stack), 0);
+	ck_assert(!stack_port_has_flows(h.stack, waiting));
+}
+END_TEST
+
 /* As Linux, which has timestamps to tell the connections apart (tcp_twsk_unique()). */
 START_TEST(who_asks_for_a_waiting_port_gets_it_when_sequence_numbers_have_moved_on)
 {
@@ -175,6 +192,7 @@ static void tests(TCase *tc)
 	tcase_add_test(tc, a_port_that_is_bound_is_nobodys_ephemeral_one);
 	tcase_add_test(tc, connections_that_come_and_go_do_not_run_out_of_ports);
 	tcase_add_test(tc, a_port_has_flows_until_time_wait_is_over);
+	tcase_add_test(tc, trimming_ends_what_has_waited_long_enough_and_says_when_to_come_again);
 	tcase_add_test(tc, who_asks_for_a_waiting_port_gets_it_when_sequence_numbers_have_moved_on);
 	tcase_add_test(tc, time_wait_lasts_a_minute);
 }
