@@ -270,10 +270,23 @@ static void error_input(struct stack *s, const struct ip_packet *p, struct meani
 	}
 }
 
+static void take_reply(struct stack *s, const struct ip_packet *p)
+{
+	const struct stack_datagram d = {.data = p->payload,
+					 .len = p->payload_len,
+					 .from = &p->from,
+					 .to = &p->to,
+					 .ttl = p->ttl,
+					 .tos = p->tos};
+	struct flow_ping *g = find_ping(s, p->v6, get16(p->payload + 4));
+
+	if (g && g->ops->received)
+		g->ops->received(g, g->arg, &d);
+}
+
 void icmp_input(struct stack *s, const struct ip_packet *p)
 {
 	uint8_t type = p->payload[0], code = p->payload[1];
-	struct flow_ping *g;
 	struct meaning m;
 
 	if (type == (p->v6 ? ICMP6_ECHO : ICMP4_ECHO)) {
@@ -281,10 +294,7 @@ void icmp_input(struct stack *s, const struct ip_packet *p)
 		return;
 	}
 	if (type == (p->v6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY)) {
-		g = find_ping(s, p->v6, get16(p->payload + 4));
-		if (g && g->ops->received)
-			g->ops->received(g, g->arg, p->payload, p->payload_len, &p->from, &p->to,
-					 p->ttl, p->tos);
+		take_reply(s, p);
 		return;
 	}
 	m = p->v6 ? error6(type, code) : error4(type, code);

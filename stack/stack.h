@@ -261,14 +261,24 @@ struct stack_error {
 };
 
 /**
+ * struct stack_datagram - what came to a datagram socket; valid during the call only
+ * @data, @len:	UDP: the payload. ICMP echo: the reply, from the ICMP header on
+ * @from, @to:	Whose it is, and our address; ICMP echo: without ports
+ */
+struct stack_datagram {
+	const uint8_t *data;
+	size_t len;
+	const struct stack_addr *from, *to;
+	uint8_t ttl, tos;
+};
+
+/**
  * struct flow_udp_ops
- * @received:	A datagram from @from to @to. The pieces are valid during the call only.
+ * @received:	A datagram came
  * @error:	ICMP says what became of a datagram that we sent to @to
  */
 struct flow_udp_ops {
-	void (*received)(struct flow_udp *u, void *arg, const struct iovec *iov, int n, size_t len,
-			 const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-			 uint8_t tos);
+	void (*received)(struct flow_udp *u, void *arg, const struct stack_datagram *d);
 	void (*error)(struct flow_udp *u, void *arg, const struct stack_addr *to,
 		      const struct stack_error *error);
 };
@@ -298,10 +308,8 @@ int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct 
 /* ---- ICMP echo ---- */
 
 struct flow_ping_ops {
-	/* A reply, from the ICMP header on, its identifier as the program sent it. */
-	void (*received)(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t len,
-			 const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-			 uint8_t tos);
+	/* A reply, its identifier as the program sent it. */
+	void (*received)(struct flow_ping *p, void *arg, const struct stack_datagram *d);
 	/* As of struct flow_udp_ops; @to has no port. */
 	void (*error)(struct flow_ping *p, void *arg, const struct stack_addr *to,
 		      const struct stack_error *error);

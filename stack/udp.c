@@ -49,8 +49,12 @@ static struct flow_udp *find(struct stack *s, const struct stack_addr *to,
 void udp_input(struct stack *s, const struct ip_packet *p)
 {
 	struct stack_addr from = p->from, to = p->to;
-	struct iovec iov = {(void *)(uintptr_t)(p->payload + UDP_HEADER_BYTES),
-			    p->payload_len - UDP_HEADER_BYTES};
+	const struct stack_datagram d = {.data = p->payload + UDP_HEADER_BYTES,
+					 .len = p->payload_len - UDP_HEADER_BYTES,
+					 .from = &from,
+					 .to = &to,
+					 .ttl = p->ttl,
+					 .tos = p->tos};
 	struct flow_udp *u;
 
 	from.port = get16(p->payload);
@@ -59,7 +63,7 @@ void udp_input(struct stack *s, const struct ip_packet *p)
 	if (!u)
 		icmp_port_unreachable(s, p);
 	else if (u->ops->received)
-		u->ops->received(u, u->arg, &iov, 1, iov.iov_len, &from, &to, p->ttl, p->tos);
+		u->ops->received(u, u->arg, &d);
 }
 
 static uint8_t fragments_of(const struct flow_udp *u, const struct stack_addr *to)

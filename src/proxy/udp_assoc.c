@@ -29,8 +29,7 @@
 
 enum {
 	DATAGRAM_MAX_BYTES = 65536,
-	PER_TURN = 64,	 /* datagrams of a client before others have their turn */
-	PIECES_MAX = 16, /* of a datagram from the tunnel */
+	PER_TURN = 64, /* datagrams of a client before others have their turn */
 };
 
 /** struct waiting - a datagram whose destination is being resolved */
@@ -68,24 +67,20 @@ static const struct stack_addr loopback = {.ip = {[10] = 0xff, 0xff, 127, 0, 0, 
 
 /* ---- from the tunnel ---- */
 
-static void on_received(struct flow_udp *u, void *arg, const struct iovec *iov, int n, size_t len,
-			const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-			uint8_t tos)
+static void on_received(struct flow_udp *u, void *arg, const struct stack_datagram *d)
 {
 	struct proxy_assoc *a = arg;
+	const struct stack_addr *from = stack_addr_equal(d->from, &a->real) ? &a->asked : d->from;
 	uint8_t header[SOCKS5_UDP_HEADER_MAX_BYTES];
-	struct iovec pieces[PIECES_MAX + 1];
+	struct iovec pieces[2] = {[1] = {(void *)(uintptr_t)d->data, d->len}};
 	struct sockaddr_storage ss;
-	struct msghdr msg = {.msg_name = &ss, .msg_iov = pieces, .msg_iovlen = (size_t)n + 1};
+	struct msghdr msg = {.msg_name = &ss, .msg_iov = pieces, .msg_iovlen = 2};
 
-	(void)u, (void)len, (void)to, (void)ttl, (void)tos;
-	if (a->client.port == 0 || n > PIECES_MAX)
+	(void)u;
+	if (a->client.port == 0)
 		return;
 	a->used = true;
-	if (stack_addr_equal(from, &a->real))
-		from = &a->asked;
 	pieces[0] = (struct iovec){header, socks5_put_udp(header, from)};
-	memcpy(pieces + 1, iov, (size_t)n * sizeof(*iov));
 	msg.msg_namelen = wgw_sockaddr_from(&a->client, &ss);
 	/* no room, or too long for a datagram of the kernel: lost, as datagrams are */
 	(void)!sendmsg(a->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);

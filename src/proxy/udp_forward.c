@@ -127,20 +127,16 @@ static void touch(struct sender *s)
 }
 
 /* From the tunnel to a sender on the host. */
-static void on_answer(struct flow_udp *u, void *arg, const struct iovec *iov, int n, size_t len,
-		      const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-		      uint8_t tos)
+static void on_answer(struct flow_udp *u, void *arg, const struct stack_datagram *d)
 {
 	struct sender *s = arg;
 	struct sockaddr_storage ss;
-	struct msghdr msg = {.msg_name = &ss,
-			     .msg_namelen = wgw_sockaddr_from(&s->addr, &ss),
-			     .msg_iov = (struct iovec *)(uintptr_t)iov,
-			     .msg_iovlen = (size_t)n};
+	socklen_t ss_len = wgw_sockaddr_from(&s->addr, &ss);
 
-	(void)u, (void)len, (void)from, (void)to, (void)ttl, (void)tos;
+	(void)u;
 	touch(s);
-	(void)!sendmsg(s->forward->service->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)!sendto(s->forward->service->watch.fd, d->data, d->len, MSG_DONTWAIT | MSG_NOSIGNAL,
+		      (const struct sockaddr *)&ss, ss_len);
 }
 
 /* From the host to a sender in the tunnel. */
@@ -336,16 +332,13 @@ static void on_listener(struct wgw_watch *w, uint32_t events)
 	}
 }
 
-static void on_received(struct flow_udp *u, void *arg, const struct iovec *iov, int n, size_t len,
-			const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-			uint8_t tos)
+static void on_received(struct flow_udp *u, void *arg, const struct stack_datagram *d)
 {
-	struct sender *s = sender_for(arg, from);
-	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
+	struct sender *s = sender_for(arg, d->from);
 
-	(void)u, (void)len, (void)to, (void)ttl, (void)tos;
+	(void)u;
 	if (s)
-		(void)!sendmsg(s->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		(void)!send(s->watch.fd, d->data, d->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* ---- life ---- */

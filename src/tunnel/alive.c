@@ -37,18 +37,16 @@ struct wgw_alive {
 	size_t n;
 };
 
-static void on_answer(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t len,
-		      const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-		      uint8_t tos)
+static void on_answer(struct flow_ping *p, void *arg, const struct stack_datagram *d)
 {
 	struct wgw_alive *a = arg;
 
-	(void)p, (void)to, (void)ttl, (void)tos;
-	if (len != ECHO_BYTES || (icmp[0] != ECHO4_REPLY && icmp[0] != ECHO6_REPLY) ||
-	    memcmp(icmp + 8, a->secret, sizeof(a->secret)) != 0)
+	(void)p;
+	if (d->len != ECHO_BYTES || (d->data[0] != ECHO4_REPLY && d->data[0] != ECHO6_REPLY) ||
+	    memcmp(d->data + 8, a->secret, sizeof(a->secret)) != 0)
 		return;
 	for (size_t i = 0; i < a->n; i++) {
-		if (memcmp(a->targets[i].addr.ip, from->ip, sizeof(from->ip)) == 0)
+		if (memcmp(a->targets[i].addr.ip, d->from->ip, sizeof(d->from->ip)) == 0)
 			a->targets[i].answered = wgw_loop_now(a->core->t.loop);
 	}
 }

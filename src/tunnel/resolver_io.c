@@ -82,24 +82,18 @@ static void mark(struct dns_socket *d, bool readable, bool writable)
 
 /* ---- callbacks of the stack and the loop ---- */
 
-static void on_datagram(struct flow_udp *u, void *arg, const struct iovec *iov, int n, size_t len,
-			const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-			uint8_t tos)
+static void on_datagram(struct flow_udp *u, void *arg, const struct stack_datagram *datagram)
 {
 	struct dns_socket *d = arg;
 	struct packet *p;
-	size_t at = 0;
 
-	(void)u, (void)to, (void)ttl, (void)tos;
-	if (!stack_addr_equal(from, &d->remote) || len < ID_BYTES || d->queued >= DNS_QUEUED_MAX ||
-	    !(p = malloc(sizeof(*p) + len)))
+	(void)u;
+	if (!stack_addr_equal(datagram->from, &d->remote) || datagram->len < ID_BYTES ||
+	    d->queued >= DNS_QUEUED_MAX || !(p = malloc(sizeof(*p) + datagram->len)))
 		return;
 	p->next = NULL;
-	p->len = len;
-	for (int i = 0; i < n; i++) {
-		memcpy(p->bytes + at, iov[i].iov_base, iov[i].iov_len);
-		at += iov[i].iov_len;
-	}
+	p->len = datagram->len;
+	memcpy(p->bytes, datagram->data, datagram->len);
 	*d->tail = p;
 	d->tail = &p->next;
 	d->queued++;

@@ -45,27 +45,24 @@ bool udp_net_is_foreign(const struct wgw_dgram_sock *u, const struct stack_addr 
 				(u->kind == WGW_KIND_UDP && from->port != u->remote.port));
 }
 
-static void header_from(struct wgw_dgram *h, const struct stack_addr *from,
-			const struct stack_addr *to, uint8_t ttl, uint8_t tos)
+/* @d came from @from, as the program knows it. */
+static void deliver(struct wgw_dgram_sock *u, const struct stack_addr *from,
+		    const struct stack_datagram *d)
 {
-	*h = (struct wgw_dgram){.port = from->port, .ttl = ttl, .tos = tos};
-	memcpy(h->ip, from->ip, 16);
-	memcpy(h->local_ip, to->ip, 16);
-}
+	struct wgw_dgram h = {.port = from->port, .ttl = d->ttl, .tos = d->tos};
+	const struct iovec iov = {(void *)(uintptr_t)d->data, d->len};
 
-static void on_received(struct flow_udp *f, void *arg, const struct iovec *iov, int n, size_t len,
-			const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-			uint8_t tos)
-{
-	struct wgw_dgram_sock *u = arg;
-	struct wgw_dgram h;
-
-	(void)f;
-	from = udp_net_known_as(u, from);
 	if (udp_net_is_foreign(u, from))
 		return;
-	header_from(&h, from, to, ttl, tos);
-	udp_deliver(u, &h, iov, n, len);
+	memcpy(h.ip, from->ip, 16);
+	memcpy(h.local_ip, d->to->ip, 16);
+	udp_deliver(u, &h, &iov, 1, d->len);
+}
+
+static void on_received(struct flow_udp *f, void *arg, const struct stack_datagram *d)
+{
+	(void)f;
+	deliver(arg, udp_net_known_as(arg, d->from), d);
 }
 
 static void on_error(struct flow_udp *f, void *arg, const struct stack_addr *to,
@@ -79,20 +76,10 @@ static void on_error(struct flow_udp *f, void *arg, const struct stack_addr *to,
 
 static const struct flow_udp_ops udp_ops = {on_received, on_error};
 
-static void on_ping(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t len,
-		    const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-		    uint8_t tos)
+static void on_ping(struct flow_ping *p, void *arg, const struct stack_datagram *d)
 {
-	struct wgw_dgram_sock *u = arg;
-	struct iovec iov = {(void *)icmp, len};
-	struct wgw_dgram h;
-
 	(void)p;
-	if (udp_net_is_foreign(u, from))
-		return;
-	header_from(&h, from, to, ttl, tos);
-	h.port = 0;
-	udp_deliver(u, &h, &iov, 1, len);
+	deliver(arg, d->from, d);
 }
 
 static void on_ping_error(struct flow_ping *p, void *arg, const struct stack_addr *to,

@@ -164,20 +164,11 @@ static void read_through(const void *bytes, size_t len)
 	ck_assert_uint_le(sum16(0, bytes, len), 0xffff);
 }
 
-static void socket_received(struct flow_udp *u, void *arg, const struct iovec *iov, int n,
-			    size_t len, const struct stack_addr *from, const struct stack_addr *to,
-			    uint8_t ttl, uint8_t tos)
+static void socket_received(struct flow_udp *u, void *arg, const struct stack_datagram *d)
 {
-	size_t at = 0;
-
-	(void)from;
-	(void)ttl;
-	(void)tos;
-	ck_assert(stack_is_local(h.stack, to));
-	ck_assert_uint_le(len, DATAGRAM_MAX);
-	for (int i = 0; i < n; at += iov[i++].iov_len)
-		read_through(iov[i].iov_base, iov[i].iov_len);
-	ck_assert_uint_eq(at, len);
+	ck_assert(stack_is_local(h.stack, d->to));
+	ck_assert_uint_le(d->len, DATAGRAM_MAX);
+	read_through(d->data, d->len);
 	if (once_in(8))
 		socket_close((unsigned int)((struct flow_udp **)arg - sockets));
 	else if (once_in(8))
@@ -232,17 +223,11 @@ static void socket_acts(void)
 
 /* ---- pings ---- */
 
-static void ping_received(struct flow_ping *p, void *arg, const uint8_t *icmp, size_t len,
-			  const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-			  uint8_t tos)
+static void ping_received(struct flow_ping *p, void *arg, const struct stack_datagram *d)
 {
-	(void)from;
-	(void)to;
-	(void)ttl;
-	(void)tos;
-	ck_assert_uint_le(ICMP_HEADER_BYTES, len);
-	ck_assert_uint_eq(be16(icmp + 4), flow_ping_id(p));
-	read_through(icmp, len);
+	ck_assert_uint_le(ICMP_HEADER_BYTES, d->len);
+	ck_assert_uint_eq(be16(d->data + 4), flow_ping_id(p));
+	read_through(d->data, d->len);
 	if (once_in(8)) {
 		*(struct flow_ping **)arg = NULL;
 		flow_ping_free(p);

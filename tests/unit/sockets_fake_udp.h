@@ -93,9 +93,10 @@ int flow_udp_send(struct flow_udp *u, const struct stack_addr *to, const struct 
 FAKE void fake_udp_receive(struct flow_udp *u, const struct stack_addr *from, const void *bytes,
 			   size_t len)
 {
-	struct iovec iov = {(void *)bytes, len};
+	const struct stack_datagram d = {
+		.data = bytes, .len = len, .from = from, .to = &u->local, .ttl = 60};
 
-	u->ops->received(u, u->arg, &iov, 1, len, from, &u->local, 60, 0);
+	u->ops->received(u, u->arg, &d);
 }
 
 struct flow_ping *flow_ping_new(struct stack *stack, bool v6, uint16_t id,

@@ -513,19 +513,13 @@ struct echoes {
 	struct stack_addr about, by;
 };
 
-static void echoed(struct flow_ping *g, void *arg, const uint8_t *icmp, size_t len,
-		   const struct stack_addr *from, const struct stack_addr *to, uint8_t ttl,
-		   uint8_t tos)
+static void echoed(struct flow_ping *g, void *arg, const struct stack_datagram *d)
 {
 	struct echoes *e = arg;
 
 	(void)g;
-	(void)from;
-	(void)to;
-	(void)ttl;
-	(void)tos;
-	memcpy(e->data, icmp, len);
-	e->len = len;
+	memcpy(e->data, d->data, d->len);
+	e->len = d->len;
 	e->err = 0;
 	e->n++;
 }
