@@ -127,7 +127,10 @@ static int set_in_tag(const struct wgw_repr_session *s, int fd, uint64_t tag,
  * another socket binds. */
 static int tell_reuse(const struct wgw_repr_session *s, int fd, uint64_t tag, int name, int on)
 {
-	if (wgw_tag_kind(tag) != WGW_KIND_UDP || !(tag & WGW_TAG_BOUND))
+	bool is_only_bound =
+		wgw_tag_kind(tag) == WGW_KIND_TCP && !(tag & (WGW_TAG_FILLED | WGW_TAG_LISTENING));
+
+	if (!(tag & WGW_TAG_BOUND) || (wgw_tag_kind(tag) != WGW_KIND_UDP && !is_only_bound))
 		return 0;
 	on = on != 0;
 	return set_op(s, fd, tag, SOL_SOCKET, name, &on, sizeof(on));

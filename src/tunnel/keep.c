@@ -179,6 +179,23 @@ void wgw_kept_free(struct wgw_sockets *s, struct wgw_kept *k)
 	free(k);
 }
 
+/* As Linux: a port that was shared by SO_REUSEPORT once is so as long as who did it has it. */
+bool wgw_kept_reuse(struct wgw_kept *k, int32_t name, const void *value)
+{
+	int on;
+
+	if (name != SO_REUSEADDR && name != SO_REUSEPORT)
+		return false;
+	memcpy(&on, value, sizeof(on));
+	if (on)
+		k->flags |= name == SO_REUSEADDR ? WGW_BIND_REUSEADDR : WGW_BIND_REUSEPORT;
+	else if (name == SO_REUSEADDR)
+		k->flags &= ~(uint32_t)WGW_BIND_REUSEADDR;
+	if (k->fd >= 0)
+		setsockopt(k->fd, SOL_SOCKET, name, &on, sizeof(on));
+	return true;
+}
+
 void wgw_kept_become(struct wgw_sockets *s, struct wgw_kept *k, struct wgw_sock *to)
 {
 	for (const struct wgw_option *o = k->sock.options; o; o = o->next)

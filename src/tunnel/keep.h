@@ -29,6 +29,9 @@ struct wgw_kept *wgw_kept_get(struct wgw_sockets *s, struct wgw_quota *q, uint64
 			      uint64_t inode);
 /* The socket is gone: closes what the kernel has bound for it. */
 void wgw_kept_free(struct wgw_sockets *s, struct wgw_kept *k);
+/* @name, SO_REUSEADDR or SO_REUSEPORT, is set to the int at @value after the bind: whether another
+ * may be bound there. false: it is another option. */
+bool wgw_kept_reuse(struct wgw_kept *k, int32_t name, const void *value);
 /* Hands its options over to @to and frees it. */
 void wgw_kept_become(struct wgw_sockets *s, struct wgw_kept *k, struct wgw_sock *to);
 /* Keeps the options of @sock, whose connect has failed: it may be asked for them, and connect

@@ -335,6 +335,10 @@ static int do_setopt(struct talk *k)
 			return ENOBUFS;
 		sock = &kept->sock;
 	}
+	if (sock->role == WGW_ROLE_KEPT && k->op.u.option.level == SOL_SOCKET &&
+	    wgw_kept_reuse(wgw_container(sock, struct wgw_kept, sock), k->op.u.option.name,
+			   k->op.u.option.value))
+		return 0;
 	err = -wgw_option_set(sock, k->op.u.option.level, k->op.u.option.name, k->op.u.option.value,
 			      k->op.u.option.len);
 	if (!err)

@@ -71,6 +71,34 @@ CASE(port_in_use)
 	did("listen", listen(other, 1));
 }
 
+/* Whether two may share a port, as the options are now: of the first, at its bind and afterwards */
+static void share(int name, const char *address)
+{
+	static const struct {
+		int before, after;
+	} ways[] = {{0, 0}, {0, 1}, {1, 1}, {1, 0}};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+		int a = tcp_socket(false, 0), b = tcp_socket(false, 0);
+
+		set_int(a, SOL_SOCKET, name, ways[i].before);
+		did("bind", bind_to(a, address, 0));
+		set_int(a, SOL_SOCKET, name, ways[i].after);
+		set_int(b, SOL_SOCKET, name, 1);
+		did("share", bind_to(b, address, local_port(a)));
+		close(a);
+		close(b);
+	}
+}
+
+CASE(reuse_said_later)
+{
+	share(SO_REUSEADDR, "0.0.0.0");
+	share(SO_REUSEPORT, "0.0.0.0");
+	share(SO_REUSEADDR, "127.0.0.1");
+	share(SO_REUSEPORT, "127.0.0.1");
+}
+
 CASE(in_use_at_listen)
 {
 	int port, a = tcp_socket(false, 0), b = tcp_socket(false, 0);
