@@ -183,7 +183,7 @@ static void collect_later(struct wg_device *dev)
 	wg_device_wake_at(dev, dev->collect_at);
 }
 
-/* Whether @source, which has tried before, may be served for that. */
+/* Whether @from, which has tried before, may be served for that. */
 static bool may_be_recognised(struct wg_device *dev, const struct wg_endpoint *from)
 {
 	uint64_t now = wg_device_now(dev);

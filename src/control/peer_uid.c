@@ -6,6 +6,8 @@
  * but the kernel lists its sockets with their owners in /proc/net/tcp and tcp6: the client's is the
  * one whose ends are ours the other way round. What has been closed is in the list for a while, as
  * root's and without an inode: whose it was is not known any more.
+ *
+ * src/proxy/peer.c asks the same of the kernel by sock_diag(7): it runs where no file can be opened.
  */
 #include <arpa/inet.h>
 #include <inttypes.h>

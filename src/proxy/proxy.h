@@ -77,7 +77,7 @@ struct wgw_proxy_options {
 	int family, first;
 };
 
-/* spec.c: these append to @o->specs. Return NULL, or a sentence that says what is wrong. ---- */
+/* spec.c: these append to @o->specs. Return NULL, or a sentence that says what is wrong. */
 
 /* "[ADDR:]PORT", "[V6]:PORT", "unix:PATH" or "/PATH". */
 const char *wgw_proxy_add_listener(struct wgw_proxy_options *o, enum wgw_proxy_kind kind,

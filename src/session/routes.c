@@ -143,7 +143,7 @@ static int give_default_routes(struct wgw_config *config, struct wgw_peer_config
 	return err ? err : give(config, peer, &all6);
 }
 
-/** say_longer() - what of @route stays with others, because theirs is longer */
+/** say_longer() - what of @to stays with others than @peer, because their prefixes are longer */
 static void say_longer(const struct wgw_config *config, const struct wgw_peer_config *peer,
 		       const struct wgw_prefix *to, const char *option)
 {

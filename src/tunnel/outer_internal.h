@@ -58,8 +58,8 @@ struct outer_handshakes {
  * @family:	AF_INET or AF_INET6
  * @rx_large:	What came last was GRO's
  * @gso:	The kernel knows UDP_SEGMENT
- * @gso_off:	Segmentation is not tried for @gso_off_to with strides of @gso_off_stride and more
- *		until @gso_off_until. Stride 0: not at all, to anybody
+ * @gso_off:	Until when segmentation is not tried, and for which destination with strides of how
+ *		many bytes and more. Stride 0: not at all, to anybody
  * @bad_source:	A source address that the kernel refused; not used until a datagram comes to it
  */
 struct outer_socket {
