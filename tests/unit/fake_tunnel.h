@@ -168,31 +168,56 @@ static inline void fake_finish_connect(struct fake_tunnel *t, struct fake_socket
 	}
 }
 
+/* Bind, listen and UDP's connect give @k its names; returns 0 or an errno. */
+static inline int fake_name_socket(struct fake_tunnel *t, struct fake_socket *k,
+				   const struct wgw_op *op, int passed)
+{
+	int fail = t->fail_next;
+
+	t->fail_next = 0;
+	if (fail)
+		return fail;
+	if (op->code == WGW_OP_BIND)
+		fake_reserve(t, k, &op->u.bind.addr);
+	if (op->code == WGW_OP_LISTEN && !k->local.port)
+		fake_reserve(t, k, &op->u.listen.addr);
+	if (op->code == WGW_OP_LISTEN && passed >= 0)
+		k->listener = passed;
+	if (op->code == WGW_OP_UDP_CONNECT) {
+		k->remote = op->u.bind.addr;
+		if (!k->local.port)
+			fake_reserve(t, k, &(struct wgw_wire_addr){.ip = {[15] = 9}});
+	}
+	return 0;
+}
+
+/* The addresses of two.example, of the families asked for; no other name has any. */
+static inline void fake_resolve(const struct wgw_op *op, struct wgw_op *out)
+{
+	memset(&out->u, 0, sizeof(out->u));
+	out->err = strcmp(op->u.resolve.name, "two.example") == 0 ? 0 : -2; /* EAI_NONAME */
+	if (op->u.resolve.family != AF_INET)
+		out->u.resolved.ip[out->u.resolved.n++][15] = 7;
+	if (op->u.resolve.family != AF_INET6) {
+		uint8_t *ip = out->u.resolved.ip[out->u.resolved.n++];
+
+		memcpy(ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\x00\x00\x05", 16);
+	}
+	strcpy(out->u.resolved.canonical, "canonical.example");
+}
+
 static inline void fake_answer(struct fake_tunnel *t, struct wgw_op *op, int fd, int passed)
 {
 	struct fake_socket *k = fake_socket(t, op->cookie);
-	int fail = t->fail_next;
 	struct wgw_op out = *op;
 
 	switch (op->code) {
 	case WGW_OP_BIND:
 	case WGW_OP_LISTEN:
 	case WGW_OP_UDP_CONNECT:
-		out.err = fail;
-		t->fail_next = 0;
-		if (fail)
+		out.err = fake_name_socket(t, k, op, passed);
+		if (out.err)
 			break;
-		if (op->code == WGW_OP_BIND)
-			fake_reserve(t, k, &op->u.bind.addr);
-		if (op->code == WGW_OP_LISTEN && !k->local.port)
-			fake_reserve(t, k, &op->u.listen.addr);
-		if (op->code == WGW_OP_LISTEN && passed >= 0)
-			k->listener = passed;
-		if (op->code == WGW_OP_UDP_CONNECT) {
-			k->remote = op->u.bind.addr;
-			if (!k->local.port)
-				fake_reserve(t, k, &(struct wgw_wire_addr){.ip = {[15] = 9}});
-		}
 		out.u.name.local = k->local;
 		out.u.name.remote = k->remote;
 		break;
@@ -208,16 +233,7 @@ static inline void fake_answer(struct fake_tunnel *t, struct wgw_op *op, int fd,
 		k->shut = (uint8_t)(op->u.option.value[0] + 1);
 		break;
 	case WGW_OP_RESOLVE:
-		memset(&out.u, 0, sizeof(out.u));
-		out.err = strcmp(op->u.resolve.name, "two.example") == 0 ? 0 : -2; /* EAI_NONAME */
-		if (op->u.resolve.family != AF_INET)
-			out.u.resolved.ip[out.u.resolved.n++][15] = 7;
-		if (op->u.resolve.family != AF_INET6) {
-			uint8_t *ip = out.u.resolved.ip[out.u.resolved.n++];
-
-			memcpy(ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\x00\x00\x05", 16);
-		}
-		strcpy(out.u.resolved.canonical, "canonical.example");
+		fake_resolve(op, &out);
 		break;
 	case WGW_OP_REVERSE:
 		memset(&out.u, 0, sizeof(out.u));
