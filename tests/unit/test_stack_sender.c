@@ -400,7 +400,7 @@ END_TEST
  * (RFC 6298 5.7). */
 START_TEST(a_path_that_has_become_slower_than_the_timeout_is_measured)
 {
-	enum { NOW_MS = 1000, WRITES = 3 };
+	enum { NOW_MS = 1000, WRITES = 3, LEN = 1000 }; /* a segment, also when the MSS is tried */
 	struct flow_info info;
 	struct seen s = {0};
 	struct peer p;
@@ -409,12 +409,12 @@ START_TEST(a_path_that_has_become_slower_than_the_timeout_is_measured)
 
 	for (int i = 0; i < WRITES; i++) {
 		base = p.ack;
-		flow_write(f, data, MSS);
+		flow_write(f, data, LEN);
 		ck_assert_int_eq(next_sent(base), 0);
 		h_pass_ms(NOW_MS);
 		if (i < WRITES - 1)
 			wire_forget();
-		p.ack += MSS;
+		p.ack += LEN;
 		peer_send(&p, ACK, NULL, 0);
 	}
 	ck_assert_int_eq(next_sent(base), -1); /* the last one was not sent again */

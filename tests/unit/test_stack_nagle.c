@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_stack_nagle.c - when a segment shorter than the MSS leaves while others are in flight
+ *
+ * Without TCP_NODELAY, as Linux does it (tcp_minshall_check, patch 18): at most one short segment
+ * is unacknowledged. A peer delays the ACK of a lone full segment, so that whoever waits for it with
+ * the rest of a request waits for a timer.
+ */
+#include "tests/unit/stack_harness.h"
+
+enum { MSS = WIRE_MTU - 40, SHORT = 300 };
+
+static uint8_t data[20 * MSS];
+
+/* Takes what was sent: as many segments, the last one with @last bytes; moves the peer on, who
+ * does not acknowledge. */
+static void expect(struct peer *p, unsigned int segments, unsigned int last)
+{
+	for (unsigned int i = 1; i <= segments; i++) {
+		struct segment g = wire_segment();
+
+		ck_assert_uint_eq(g.seq, p->ack);
+		ck_assert_uint_eq(g.len, i < segments ? MSS : last);
+		p->ack += g.len;
+	}
+	ck_assert_ptr_null(wire_next());
+}
+
+static struct flow *accepted(struct peer *p, struct seen *s)
+{
+	struct flow *f = peer_accept(p, PEER4, 80, s);
+
+	wire_forget();
+	return f;
+}
+
+START_TEST(the_short_end_of_a_write_leaves_with_it)
+{
+	static const unsigned int full[] = {1, 2, 3, 8};
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = accepted(&p, &s);
+
+	for (size_t i = 0; i < sizeof(full) / sizeof(*full); i++) {
+		size_t len = full[i] * MSS + SHORT;
+
+		ck_assert_uint_eq(flow_write(f, data, len), len);
+		expect(&p, full[i] + 1, SHORT);
+		peer_send(&p, ACK, NULL, 0);
+	}
+}
+END_TEST
+
+START_TEST(a_short_write_behind_full_segments_leaves)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = accepted(&p, &s);
+
+	flow_write(f, data, MSS);
+	expect(&p, 1, MSS);
+	flow_write(f, data, SHORT);
+	expect(&p, 1, SHORT);
+}
+END_TEST
+
+START_TEST(small_writes_wait_while_a_short_segment_is_in_flight)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = accepted(&p, &s);
+
+	flow_write(f, data, SHORT);
+	expect(&p, 1, SHORT);
+	flow_write(f, data, SHORT);
+	flow_write(f, data, SHORT);
+	ck_assert_ptr_null(wire_next());
+	peer_send(&p, ACK, NULL, 0);
+	expect(&p, 1, 2 * SHORT);
+}
+END_TEST
+
+/* The short one is the last that counts: what follows it in full does not free it. */
+START_TEST(full_segments_pass_a_short_one_and_their_short_end_waits)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = accepted(&p, &s);
+
+	flow_write(f, data, SHORT);
+	expect(&p, 1, SHORT);
+	peer_send(&p, ACK, NULL, 0);
+	flow_write(f, data, MSS + SHORT);
+	expect(&p, 2, SHORT);
+	flow_write(f, data, MSS + SHORT);
+	expect(&p, 1, MSS);
+	p.ack -= MSS; /* the short one is acknowledged, the full one behind it is not */
+	peer_send(&p, ACK, NULL, 0);
+	p.ack += MSS;
+	expect(&p, 1, SHORT);
+}
+END_TEST
+
+/* Whoever streams writes as much as there is room for: its pieces are not ends. */
+START_TEST(what_goes_on_waits_for_a_full_segment)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = accepted(&p, &s);
+	struct iovec iov[2];
+
+	flow_write(f, data, MSS);
+	expect(&p, 1, MSS);
+	ck_assert_int_gt(flow_send_iov(f, iov), 0);
+	memcpy(iov[0].iov_base, data, SHORT);
+	flow_send_commit(f, SHORT, true);
+	ck_assert_ptr_null(wire_next());
+	flow_write(f, data, SHORT);
+	expect(&p, 1, 2 * SHORT);
+}
+END_TEST
+
+START_TEST(without_delay_short_segments_leave_at_once)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = accepted(&p, &s);
+
+	flow_set_options(f, &(struct flow_options){.nodelay = true});
+	for (int i = 0; i < 5; i++) {
+		flow_write(f, data, SHORT);
+		expect(&p, 1, SHORT);
+	}
+}
+END_TEST
+
+static void add(TCase *tc)
+{
+	tcase_add_test(tc, the_short_end_of_a_write_leaves_with_it);
+	tcase_add_test(tc, a_short_write_behind_full_segments_leaves);
+	tcase_add_test(tc, small_writes_wait_while_a_short_segment_is_in_flight);
+	tcase_add_test(tc, full_segments_pass_a_short_one_and_their_short_end_waits);
+	tcase_add_test(tc, what_goes_on_waits_for_a_full_segment);
+	tcase_add_test(tc, without_delay_short_segments_leave_at_once);
+}
+
+int main(void)
+{
+	return h_run("stack nagle", add);
+}
