@@ -8,10 +8,12 @@
  *
  *   large ones time out again and again -> smaller ones are tried
  *   all that was in flight is acknowledged -> large ones again
- *   they time out, none of them has arrived -> the path takes no more than what was tried
+ *   they time out, none of them has arrived -> smaller ones at once
+ *   the first of these is acknowledged -> the path takes no more than that
  *
- * An outage that ends while smaller ones are tried looks the same up to there, and costs no more
- * than a flight in small packets: the next large one that arrives says that they get through.
+ * An outage that ends while smaller ones are tried looks the same up to the second line, and costs
+ * no more than a flight in small packets: the next large one that arrives says that they get
+ * through. When that meets another outage the smaller ones time out, too, and all begins anew.
  *
  * While smaller ones are tried the congestion window is that of a timeout; when a black hole is
  * found it is what it was, because nothing was lost to congestion. What is found holds for the
@@ -62,23 +64,46 @@ static bool only_smaller(const struct trial *r, uint32_t len)
 	return r->mss != 0 && r->whole == 0 && len > r->mss && len > r->largest;
 }
 
-bool blackhole_found(struct flow *f)
+/* What timed out before was not congestion either. */
+static void undo(struct flow *f)
+{
+	f->tx.phase = TX_OPEN; /* else its end takes for congestion what is undone here */
+	f->tx.cc->undo(f);
+}
+
+static void learn(struct flow *f, uint32_t mss)
+{
+	paths_learn(f->stack, &f->remote, mss + headers(f));
+	f->path_mtu = (uint16_t)(mss + headers(f));
+	f->tx.trial = (struct trial){0};
+}
+
+bool blackhole_known(struct flow *f)
 {
 	uint32_t known = paths_mtu(f->stack, &f->remote) - headers(f), len = timed_out(f);
 	struct trial *r = &f->tx.trial;
 
-	if (only_smaller(r, len)) {
-		known = r->mss;
-		f->tx.phase = TX_OPEN; /* else its end takes for congestion what is undone here */
-		f->tx.cc->undo(f);
-	} else if (len <= known) { /* else another connection has learnt it */
-		return false;
+	r->suspected = only_smaller(r, len);
+	if (len > known) {
+		flow_resegment(f, known);
+		learn(f, known);
+		return true;
 	}
-	paths_learn(f->stack, &f->remote, known + headers(f));
-	flow_resegment(f, known);
-	f->path_mtu = (uint16_t)(known + headers(f));
-	*r = (struct trial){0};
-	return true;
+	if (r->suspected)
+		undo(f);
+	return false;
+}
+
+static void try(struct flow *f, uint32_t mss)
+{
+	struct trial *r = &f->tx.trial;
+
+	if (r->whole == 0)
+		r->whole = f->pcb->mss;
+	r->mss = (uint16_t)mss;
+	r->largest = 0;
+	r->timeouts = 0;
+	flow_resegment(f, mss);
 }
 
 bool blackhole_try(struct flow *f)
@@ -87,6 +112,11 @@ bool blackhole_try(struct flow *f)
 	unsigned int patience = PATIENCE;
 	uint32_t mss = smaller(f), len = timed_out(f);
 
+	if (r->suspected) {
+		try(f, r->mss);
+		f->tx.cwnd = r->mss; /* one packet at a time: blackhole_acked */
+		return true;
+	}
 	r->timeouts = f->tx.stalled ? r->timeouts + 1 : 0;
 	if (mss == 0 || len <= mss)
 		return false;
@@ -96,21 +126,28 @@ bool blackhole_try(struct flow *f)
 		patience = PATIENCE_NEVER;
 	if (r->timeouts < patience)
 		return false;
-	if (r->whole == 0)
-		r->whole = f->pcb->mss;
-	r->mss = (uint16_t)mss;
-	r->largest = 0;
-	r->timeouts = 0;
-	flow_resegment(f, mss);
+	try(f, mss);
 	return true;
 }
 
+/* Who suspects a black hole has one small packet in flight: if no more is acknowledged, it was that
+ * one, and no large one late. */
 void blackhole_acked(struct flow *f, uint32_t ack)
 {
-	const struct sender *t = &f->tx;
+	struct sender *t = &f->tx;
+	struct trial *r = &t->trial;
 
-	if (t->trial.whole != 0 && seq_before(board_at(t, t->tail - 1)->end, ack))
-		f->tx.trial.largest = t->trial.whole;
+	if (r->whole == 0)
+		return;
+	if (seq_before(board_at(t, t->tail - 1)->end, ack)) {
+		r->largest = r->whole;
+		r->suspected = false;
+	}
+	if (r->suspected && ack != f->pcb->lastack) {
+		undo(f);
+		learn(f, r->mss);
+		t->backoff = 0;
+	}
 }
 
 void blackhole_recovered(struct flow *f)

@@ -594,7 +594,7 @@ static void timeout(struct flow *f)
 {
 	struct sender *t = &f->tx;
 
-	if (blackhole_found(f)) {
+	if (blackhole_known(f)) {
 		sender_restart(f);
 		t->backoff = 0;
 		tcp_output(f->pcb);

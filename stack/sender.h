@@ -171,10 +171,13 @@ struct cubic {
  * @mss:	The smaller one that was tried last; 0: none was
  * @largest:	Bytes in the largest packet that was delivered since then, a FIN counts
  * @timeouts:	Without progress, since then or since something was acknowledged
+ * @suspected:	Smaller ones had been delivered, then large ones timed out, and the first smaller one
+ *		has left
  */
 struct trial {
 	uint16_t whole, mss, largest;
 	unsigned int timeouts;
+	bool suspected;
 };
 
 enum { SACK_BLOCKS_MAX = 4 };
@@ -323,12 +326,14 @@ void recovery_undo(struct flow *f, struct rate_sample *rs);
 void recovery_spurious(struct flow *f);
 
 /* blackhole.c: paths that drop large packets silently */
-/* At a timeout, before anything else. True: segments are smaller from now on, all that was in
- * flight waits to be sent anew, and the congestion controller need not hear of it. */
-bool blackhole_found(struct flow *f);
+/* At a timeout, before anything else. True: another connection has learnt it. Segments are smaller
+ * from now on, all that was in flight waits to be sent anew, and the congestion controller need not
+ * hear of it. */
+bool blackhole_known(struct flow *f);
 /* The same timeout, if not. True: all that was in flight waits in smaller segments. */
 bool blackhole_try(struct flow *f);
-/* Before the scoreboard hears of it: what was not sent again had arrived, late, as it was. */
+/* Before the scoreboard hears of it: what was not sent again had arrived, late, as it was; or the
+ * smaller one that was to show it has, and a black hole is found. */
 void blackhole_acked(struct flow *f, uint32_t ack);
 /* All that was in flight at the last timeout is acknowledged. */
 void blackhole_recovered(struct flow *f);

@@ -205,6 +205,42 @@ START_TEST(after_an_outage_packets_are_as_large_as_before)
 }
 END_TEST
 
+/* However long the second one is, whether the first was tried with the smallest packets, and whether
+ * what is sent in the second is lost or late */
+START_TEST(two_outages_leave_packets_as_large_as_before)
+{
+	struct stack_addr at = addr(PEER4, 0);
+	unsigned int ms, half = TRAIN_BYTES / 2;
+
+	for (ms = 300; ms < 20000; ms += 390) {
+		static struct road r;
+		struct seen s;
+		struct peer p;
+		size_t sent;
+
+		open_road(&r, &p, &s, PEER4, (uint16_t)ms, WIRE_MTU);
+		r.down_ns = h.now + (_i & 1 ? 3 : 10) * UINT64_C(1000000000);
+		sent = flow_write(s.flow, data, half);
+		drive(&r, &p, 30000);
+		ck_assert_uint_eq(p.ack - r.base, sent);
+		ck_assert_uint_lt(r.head, WIRE_MTU); /* no large one has arrived */
+		*(_i & 2 ? &r.late_ns : &r.down_ns) = h.now + ms * UINT64_C(1000000);
+		sent += flow_write(s.flow, data + sent, TRAIN_BYTES - 4000 - sent);
+		drive(&r, &p, 3 * ms + 2000);
+		ck_assert_uint_eq(p.ack - r.base, sent);
+		r.largest = 0;
+		flow_write(s.flow, data + sent, TRAIN_BYTES - sent);
+		drive(&r, &p, 1000);
+		ck_assert_uint_eq(p.ack - r.base, TRAIN_BYTES);
+		ck_assert_uint_eq(r.largest, WIRE_MTU);
+		ck_assert_uint_eq(stack_path_mtu(h.stack, &at), WIRE_MTU);
+		flow_abort(s.flow);
+		wire_forget();
+		h_recycle();
+	}
+}
+END_TEST
+
 START_TEST(what_comes_late_leaves_packets_as_large_as_before)
 {
 	struct stack_addr at = addr(PEER4, 0);
@@ -320,6 +356,7 @@ static void tests(TCase *tc)
 	tcase_add_test(tc, ipv6_is_not_tried_with_less_than_its_links_take);
 	tcase_add_test(tc, one_packet_with_a_fin_gets_through);
 	tcase_add_loop_test(tc, after_an_outage_packets_are_as_large_as_before, 0, 2);
+	tcase_add_loop_test(tc, two_outages_leave_packets_as_large_as_before, 0, 4);
 	tcase_add_test(tc, what_comes_late_leaves_packets_as_large_as_before);
 	tcase_add_loop_test(tc, a_black_hole_leaves_the_congestion_window_as_it_was, 0, 2);
 	tcase_add_loop_test(tc, what_icmp_says_ends_the_trial, 0, 2);
