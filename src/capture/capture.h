@@ -29,7 +29,7 @@ int wgw_filter_install(void);
  * (close-on-exec), which is in the parent's table and not in the child's, or -errno; -EBUSY: this
  * process is supervised already. */
 int wgw_filter_hand_over(void);
-/* The same, but of what is reported only socket(2) and bind(2) are: a sixth of the filter, which
+/* The same, but of what is reported only socket(2) and bind(2) are: a fifth of the filter, which
  * the kernel compiles anew at each start. */
 int wgw_filter_hand_over_trial(void);
 

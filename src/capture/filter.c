@@ -106,6 +106,19 @@ static void answer_unless(struct program *p, uint32_t value, uint32_t action)
 	answer(p, action);
 }
 
+/** answer_if_any() - when the accumulator is one of the @n @values; they share the answer, as every
+ * statement is compiled at each start */
+static void answer_if_any(struct program *p, const uint32_t *values, uint8_t n, uint32_t action)
+{
+	for (uint8_t i = 0; i < n; i++) {
+		bool last = i == n - 1;
+
+		add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, values[i],
+						    (uint8_t)(n - 1 - i), last ? 1 : 0));
+	}
+	answer(p, action);
+}
+
 /** call() - opens the part about system call @nr, which must end with an answer; to close_call() */
 static unsigned short call(struct program *p, uint32_t nr)
 {
@@ -118,28 +131,31 @@ static void close_call(struct program *p, unsigned short at)
 	p->code[at].jf = (uint8_t)(p->n - at - 1);
 }
 
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
 /** gates() - ways around a filter that looks at system call numbers */
 static void gates(struct program *p)
 {
+	static const uint32_t rings[] = {__NR_io_uring_setup, __NR_io_uring_enter,
+					 __NR_io_uring_register};
+
 	load(p, offsetof(struct seccomp_data, arch));
 	answer_unless(p, OUR_ARCH, fail(ENOSYS));
 	load(p, offsetof(struct seccomp_data, nr));
 	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1));
 	answer(p, fail(ENOSYS));
-	answer_if(p, __NR_io_uring_setup, fail(ENOSYS));
-	answer_if(p, __NR_io_uring_enter, fail(ENOSYS));
-	answer_if(p, __NR_io_uring_register, fail(ENOSYS));
+	answer_if_any(p, rings, COUNT(rings), fail(ENOSYS));
 }
 
 /** creation() - socket(2). @ip: what IP sockets get */
 static void creation(struct program *p, uint32_t ip)
 {
+	static const uint32_t families[] = {AF_INET, AF_INET6};
 	unsigned short at = call(p, __NR_socket);
 
 	load_low(p, 0);
 	answer_if(p, AF_UNIX, SECCOMP_RET_ALLOW);
-	answer_if(p, AF_INET, ip);
-	answer_if(p, AF_INET6, ip);
+	answer_if_any(p, families, COUNT(families), ip);
 	answer_unless(p, AF_NETLINK, fail(EAFNOSUPPORT));
 	load_low(p, 2);
 	answer_if(p, NETLINK_ROUTE, SECCOMP_RET_ALLOW);
@@ -159,22 +175,6 @@ static void exempt_page(struct program *p)
 	add(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K,
 					    ~((uint32_t)WGW_RAW_PAGE_BYTES - 1)));
 	answer_if(p, WGW_RAW_PAGE_ADDRESS, SECCOMP_RET_ALLOW);
-}
-
-/** exempt_and_reload() - the same, and the system call's number again for what follows */
-static void exempt_and_reload(struct program *p)
-{
-	exempt_page(p);
-	load(p, offsetof(struct seccomp_data, nr));
-}
-
-/** report() - a call whose meaning cannot be seen in its arguments */
-static void report(struct program *p, uint32_t nr)
-{
-	unsigned short at = call(p, nr);
-
-	answer(p, SECCOMP_RET_USER_NOTIF);
-	close_call(p, at);
 }
 
 /** report_unless_null() - the end of a part: reported when pointer @argument is not NULL */
@@ -202,13 +202,16 @@ static void report_transfer(struct program *p, uint32_t nr)
 	close_call(p, at);
 }
 
-/** report_accept() - not reported when the preloaded library calls libc, whose wait is a
- * cancellation point: it gives no address, and this address for its length, which the kernel then
- * does not look at */
-static void report_accept(struct program *p, uint32_t nr)
+/** report_accept() - accept(2), accept4(2): not reported when the preloaded library calls libc,
+ * whose wait is a cancellation point: it gives no address, and this address for its length, which
+ * the kernel then does not look at */
+static void report_accept(struct program *p)
 {
-	unsigned short at = call(p, nr);
+	unsigned short at;
 
+	/* to what follows the next one */
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_accept, 1, 0));
+	at = call(p, __NR_accept4);
 	load_high(p, 2);
 	answer_unless(p, 0, SECCOMP_RET_USER_NOTIF);
 	load_low(p, 2);
@@ -218,20 +221,17 @@ static void report_accept(struct program *p, uint32_t nr)
 }
 
 /** report_options() - reported outside SOL_SOCKET, and for the @n of @names inside */
-static void report_options(struct program *p, uint32_t nr, const uint32_t *names, size_t n)
+static void report_options(struct program *p, uint32_t nr, const uint32_t *names, uint8_t n)
 {
 	unsigned short at = call(p, nr);
 
 	load_low(p, 1);
 	answer_unless(p, SOL_SOCKET, SECCOMP_RET_USER_NOTIF);
 	load_low(p, 2);
-	for (size_t i = 0; i < n; i++)
-		answer_if(p, names[i], SECCOMP_RET_USER_NOTIF);
+	answer_if_any(p, names, n, SECCOMP_RET_USER_NOTIF);
 	answer(p, SECCOMP_RET_ALLOW);
 	close_call(p, at);
 }
-
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 /* Most calls on sockets have numbers in a row, which begin with socket(2). */
 #if defined(__x86_64__)
@@ -248,10 +248,14 @@ static_assert(IN_ROW(connect) && IN_ROW(bind) && IN_ROW(listen) && IN_ROW(getsoc
 static_assert(__NR_accept4 > ROW_LAST && __NR_sendmmsg > ROW_LAST && __NR_recvmmsg > ROW_LAST,
 	      "they are looked at");
 
-/** reports_in_row() - what means something else on our sockets than on AF_UNIX sockets, of the row;
- * ends with an answer */
-static void reports_in_row(struct program *p)
+/** report_sockets() - what means something else on our sockets than on AF_UNIX sockets; ends with an
+ * answer */
+static void report_sockets(struct program *p)
 {
+	/* their meaning cannot be seen in their arguments */
+	static const uint32_t always[] = {
+		__NR_connect,  __NR_bind,    __NR_listen,  __NR_getsockname, __NR_getpeername,
+		__NR_shutdown, __NR_sendmsg, __NR_recvmsg, __NR_sendmmsg,    __NR_recvmmsg};
 	static const uint32_t got[] = {SO_ERROR,	   SO_TYPE,	SO_DOMAIN,     SO_PROTOCOL,
 				       SO_REUSEPORT,	   SO_SNDBUF,	SO_RCVBUF,     SO_PEERCRED,
 				       SO_MAX_PACING_RATE, SO_PEERNAME, SO_PEERGROUPS, SO_PASSCRED,
@@ -262,16 +266,10 @@ static void reports_in_row(struct program *p)
 				       SO_ATTACH_FILTER, SO_ATTACH_BPF,	  SO_RCVBUF,
 				       SO_RCVBUFFORCE,	 SO_PASSCRED,	  SO_REUSEADDR};
 
-	exempt_and_reload(p);
-	report(p, __NR_connect);
-	report(p, __NR_bind);
-	report(p, __NR_listen);
-	report(p, __NR_getsockname);
-	report(p, __NR_getpeername);
-	report(p, __NR_shutdown);
-	report(p, __NR_sendmsg);
-	report(p, __NR_recvmsg);
-	report_accept(p, __NR_accept);
+	exempt_page(p);
+	load(p, offsetof(struct seccomp_data, nr));
+	answer_if_any(p, always, COUNT(always), SECCOMP_RET_USER_NOTIF);
+	report_accept(p);
 	report_transfer(p, __NR_sendto);
 	report_transfer(p, __NR_recvfrom);
 	report_options(p, __NR_getsockopt, got, COUNT(got));
@@ -279,33 +277,19 @@ static void reports_in_row(struct program *p)
 	answer(p, SECCOMP_RET_ALLOW);
 }
 
-/** reports_after_row() - the others; ends with an answer */
-static void reports_after_row(struct program *p)
-{
-	/* each over those behind it and the answer */
-	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_accept4, 3, 0));
-	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sendmmsg, 2, 0));
-	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_recvmmsg, 1, 0));
-	answer(p, SECCOMP_RET_ALLOW);
-	exempt_and_reload(p);
-	report_accept(p, __NR_accept4);
-	answer(p, SECCOMP_RET_USER_NOTIF);
-}
-
 /** reports() - ends with an answer. By number first: the kernel tries every number when it takes
  * the filter, and compiles each statement */
 static void reports(struct program *p)
 {
-	unsigned short after;
-
 	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, ROW_FIRST, 1, 0));
 	answer(p, SECCOMP_RET_ALLOW);
-	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, ROW_LAST, 0, 1));
-	after = p->n;
-	add(p, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0));
-	reports_in_row(p);
-	p->code[after].k = p->n - after - 1U;
-	reports_after_row(p);
+	/* each over those behind it and the answer */
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, ROW_LAST, 0, 4));
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_accept4, 3, 0));
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sendmmsg, 2, 0));
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_recvmmsg, 1, 0));
+	answer(p, SECCOMP_RET_ALLOW);
+	report_sockets(p);
 }
 
 /** install() - by bare system calls: the caller may share its memory, errno too, with its parent */
@@ -344,7 +328,7 @@ static int install_supervised(bool trial)
 	gates(&p);
 	creation(&p, SECCOMP_RET_USER_NOTIF);
 	if (trial) {
-		report(&p, __NR_bind);
+		answer_if(&p, __NR_bind, SECCOMP_RET_USER_NOTIF);
 		answer(&p, SECCOMP_RET_ALLOW);
 	} else {
 		reports(&p);

@@ -308,7 +308,8 @@ static int run_session(struct wgw_launch *l, const struct wgw_inherited *in, cha
 
 /** run_config() - everything that needs the configuration */
 static int run_config(const struct wgw_run_options *options, const struct wgw_inherited *in,
-		      struct wgw_config *config, const struct wgw_capture_probe *capture)
+		      struct wgw_config *config, const struct wgw_capture_probe *capture,
+		      struct wgw_capture_trial *trial)
 {
 	struct wgw_launch l;
 	char **environment;
@@ -319,6 +320,8 @@ static int run_config(const struct wgw_run_options *options, const struct wgw_in
 	l.capture = *capture;
 	wgw_environ_warn();
 	channel = wgw_launch_channel(&l);
+	/* it has ended meanwhile */
+	wgw_capture_probe_end(trial);
 	if (channel < 0)
 		goto out;
 	environment = wgw_environ_build(&l);
@@ -360,9 +363,9 @@ int wgw_run(const struct wgw_run_options *options)
 	if (!config)
 		return WGW_EXIT_FAILED;
 	status = wgw_find_command(options->command[0], &capture, &path);
-	wgw_capture_probe_end(&trial);
 	if (status == 0)
-		status = run_config(options, &in, config, &capture);
+		status = run_config(options, &in, config, &capture, &trial);
+	wgw_capture_probe_end(&trial);
 	free(path);
 	wgw_config_free(config);
 	free(in.close);
