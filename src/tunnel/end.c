@@ -17,8 +17,10 @@
  * care, and as long as many are known to wait FIONREAD need not be asked again.
  *
  * Descriptors are registered edge-triggered, as the keeper keeps them readable for ever. FIONREAD
- * says what is new; an end of file is known from EPOLLRDHUP. EPOLLOUT is asked for only by who
- * found no room: else a prompt reader would wake us each time it has read.
+ * says what is new; what comes later makes an event, so who has read all of a small message need
+ * not ask again. A stream is asked again, as a turn should move much. An end of file is known from
+ * EPOLLRDHUP. EPOLLOUT is asked for only by who found no room: else a prompt reader would wake us
+ * each time it has read.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +35,7 @@
 
 enum {
 	ENOUGH_BYTES = 64 * 1024, /* nobody reads more at once */
+	SMALL_BYTES = 4096,	  /* a message, rather than a piece of a stream */
 	SKIP_BYTES = 8192,	  /* read and thrown away in one piece; a record has up to 4,608 */
 	IOV_MAX_PIECES = 16,
 	IDLE_ROOM_MAX = 4,
@@ -209,6 +212,7 @@ ssize_t wgw_end_read(struct wgw_end *e, const struct iovec *iov, int n, size_t m
 	if (recv(e->watch.fd, last[0].iov_base, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
 		return got;
 	e->stale = 1;
+	e->drained = max <= SMALL_BYTES;
 	return got + 1;
 }
 

@@ -23,7 +23,8 @@
  * @waiting:	New bytes behind those, as many as are known to be there
  * @events:	EPOLLRDHUP, EPOLLHUP, EPOLLERR as far as seen
  * @full:	The last write found no room
- * @drained:	wgw_end_ready said that nothing waits, and nothing has come since
+ * @drained:	Nothing waited when wgw_end_ready asked, or all that did was read, and no event has
+ *		come since
  * @for_room:	EPOLLOUT is asked for; @idle_room: how often in a row in vain
  * @fin_sent:	The FIN was handed over: nothing is kept any more
  */
