@@ -3,7 +3,7 @@
 """
 compare.py - wgwrap side by side with a wireguard-go TUN client, against the same wireguard-go server
 
-usage: compare.py [throughput] [floor] [providers] [others] [pair] [small] [lossy]        (default: all)
+usage: compare.py [throughput] [floor] [providers] [others] [pair] [small] [requests] [lossy]        (default: all)
 
   throughput	iperf3 up and down, 1 and 8 streams; CPU seconds per GB of every process
   floor		what AF_UNIX, AEAD and UDP alone cost a byte
@@ -11,6 +11,7 @@ usage: compare.py [throughput] [floor] [providers] [others] [pair] [small] [loss
   others	wireproxy, if it is on PATH; the kernel's loopback
   pair		two wgwraps, no wireguard-go
   small		start to first byte, round trips of one byte and of an HTTP request
+  requests	HTTP requests per second over 1, 16, 64 and 256 connections; CPU of every process
   lossy		one stream over a relay with delay, loss or a bottleneck; two that share the bottleneck
 
 Clients take turns within a round; figures are medians over ROUNDS. The kernel's TCP work is in no figure of
@@ -28,10 +29,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 from figures import bar, row, section  # pylint: disable=wrong-import-position
 from lib import servers, world  # pylint: disable=wrong-import-position
-from lib.clients import TunClient, highest_kib  # pylint: disable=wrong-import-position
+from lib.clients import TunClient, cpu_seconds, highest_kib  # pylint: disable=wrong-import-position
 from lib.world import BUILD, find, run, wait_until  # pylint: disable=wrong-import-position
 from sides import (  # pylint: disable=wrong-import-position
-    ROUNDS, Pair, Wgwrap, costs, iperf3, median, medians, program, transfer, version)
+    ROUNDS, SECONDS, Pair, Wgwrap, costs, iperf3, median, medians, program, transfer, version)
 
 world.enter()
 
@@ -39,6 +40,8 @@ RELAY_PORT = 51821
 SHARED_PORTS = (5401, 5402)
 SHARED_S, SHARED_LATER_S = 20, 2
 SHARED_ROUNDS = (ROUNDS + 2) // 3
+REQUESTS_ROUNDS = (ROUNDS + 1) // 2
+CONNECTIONS = (1, 16, 64, 256)
 WAYS = (("up", ()), ("down", ("-R",)))
 STREAMS = (("up, 1 stream", ()), ("down, 1 stream", ("-R",)),
            ("up, 8 streams", ("-P", "8")), ("down, 8 streams", ("-P", "8", "-R")))
@@ -204,6 +207,36 @@ def small(w, tun):
     client.close()
 
 
+# ---- many small exchanges ----
+
+def rate_of_requests(w, argv, parallel, pids):
+    """Requests per second, and CPU in microseconds per request of each process of @pids (name: pid)."""
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    done = w.finish_command(argv(program(w, "traffic"), "requests", "10.9.0.1", "80", "/1k", str(parallel), str(SECONDS)), 60)
+    rate = figure(done, "requests_per_s")
+    return rate, {name: (cpu_seconds(pid) - before[name]) / (rate * SECONDS) * 1e6 for name, pid in pids.items()}
+
+
+def requests(w, tun):
+    section("Requests per second over kept connections, and CPU in microseconds per request")
+    with open(w.path("www", "1k"), "wb") as f:
+        f.write(bytes(1024))
+    nginx = servers.web(w).pid
+    client = Wgwrap(w)
+    for parallel in CONNECTIONS:
+        ours, theirs = [], []
+        for _ in range(REQUESTS_ROUNDS):
+            for side, argv, pid in ((ours, client.argv, client.pid), (theirs, tun.argv, tun.process.pid)):
+                side.append(rate_of_requests(w, argv, parallel, {"client": pid, "peer": w.wireguard_go.pid, "nginx": nginx}))
+        name = f"{parallel} connection" + "s" * (parallel > 1)
+        for who, side in (("wgwrap", ours), ("wireguard-go TUN client", theirs)):
+            rate, cpu = medians(side)
+            row(f"{name}: {who}", f"{rate:.0f} requests/s; CPU us: {costs(cpu)}")
+            bar("Requests per second", name, who, rate)
+        row("  ratio", f"{medians(ours)[0] / medians(theirs)[0]:.2f} times the requests")
+    client.close()
+
+
 # ---- lossy paths ----
 
 def relay(w, path, *addresses):
@@ -299,7 +332,7 @@ def shared(w, tun, conf):
 
 
 def main():
-    parts = {f.__name__: f for f in (throughput, floor, providers, others, pair, small, lossy)}
+    parts = {f.__name__: f for f in (throughput, floor, providers, others, pair, small, requests, lossy)}
     wanted = sys.argv[1:] or list(parts)
     if not set(wanted) <= set(parts):
         sys.exit(__doc__)

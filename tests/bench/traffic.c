@@ -5,6 +5,7 @@
  * usage: traffic serve PORT
  *        traffic pingpong HOST PORT COUNT	one connection, COUNT round trips of one byte
  *        traffic http HOST PORT PATH COUNT	COUNT requests for PATH, one after the other
+ *        traffic requests HOST PORT PATH PARALLEL SECONDS	such requests over PARALLEL connections at a time
  *        traffic connections HOST PORT SECONDS PARALLEL	connect, one byte each way, close
  *        traffic open HOST PORT COUNT	opens COUNT connections and keeps them until end of input
  *        traffic start COUNT COMMAND [ARG...]	runs COMMAND COUNT times, from its start to its first line
@@ -186,6 +187,74 @@ static int http(const union address *a, socklen_t len, const char *path, size_t 
 	return 0;
 }
 
+/* What @fd has of a response whose headers come in one piece with at least a byte behind them; @left:
+ * what was missing of it. Returns what is missing now. */
+static size_t more_of_response(int fd, size_t left)
+{
+	char buf[16384];
+	ssize_t n = recv(fd, buf, sizeof(buf) - 1, 0);
+	const char *end, *length;
+
+	if (n <= 0)
+		die("response");
+	if (left > 0) {
+		if ((size_t)n > left)
+			die("more than was asked for");
+		return left - (size_t)n;
+	}
+	buf[n] = 0;
+	end = strstr(buf, "\r\n\r\n");
+	length = strcasestr(buf, "\r\nContent-Length: ");
+	if (!end || !length || length > end)
+		die("no headers");
+	left = (size_t)(end + 4 - buf) + strtoul(length + 18, NULL, 10);
+	if ((size_t)n > left)
+		die("more than was asked for");
+	return left - (size_t)n;
+}
+
+static int requests(const union address *a, socklen_t len, const char *path, int parallel,
+		    int seconds)
+{
+	static size_t left[PARALLEL_MAX];
+	struct epoll_event events[EVENTS];
+	char request[256];
+	int size =
+		snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: server\r\n\r\n", path);
+	int poller = epoll_create1(EPOLL_CLOEXEC), fds[PARALLEL_MAX];
+	unsigned long long done = 0;
+	int64_t began;
+
+	parallel = parallel < PARALLEL_MAX ? parallel : PARALLEL_MAX;
+	for (int i = 0; i < parallel; i++) {
+		struct epoll_event e = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
+
+		fds[i] = connected(a, len);
+		if (epoll_ctl(poller, EPOLL_CTL_ADD, fds[i], &e))
+			die("epoll_ctl");
+	}
+	began = now_ms();
+	for (int i = 0; i < parallel; i++)
+		if (send(fds[i], request, (size_t)size, 0) != size)
+			die("request");
+	while (now_ms() < began + seconds * 1000) {
+		int n = epoll_wait(poller, events, EVENTS, 1000);
+
+		for (int k = 0; k < n; k++) {
+			uint32_t i = events[k].data.u32;
+
+			left[i] = more_of_response(fds[i], left[i]);
+			if (left[i] > 0)
+				continue;
+			done++;
+			if (send(fds[i], request, (size_t)size, 0) != size)
+				die("request");
+		}
+	}
+	printf("requests_per_s %.0f\n", (double)done * 1000 / (double)(now_ms() - began));
+	return 0;
+}
+
 /* One connection of `connections`: connecting, then waiting for its byte. */
 struct attempt {
 	int fd;
@@ -330,6 +399,8 @@ int main(int argc, char **argv)
 		return pingpong(&a, len, (size_t)atol(argv[4]));
 	if (!strcmp(argv[1], "http") && argc == 6)
 		return http(&a, len, argv[4], (size_t)atol(argv[5]));
+	if (!strcmp(argv[1], "requests") && argc == 7)
+		return requests(&a, len, argv[4], atoi(argv[5]), atoi(argv[6]));
 	if (!strcmp(argv[1], "connections") && argc == 6)
 		return connections(&a, len, atoi(argv[4]), atoi(argv[5]));
 	if (!strcmp(argv[1], "open"))

@@ -33,7 +33,7 @@ def web(world):
         user root root; daemon off; master_process off; pid {work}/pid; error_log {work}/error.log;
         events {{ worker_connections 1024; }}
         http {{
-            access_log {work}/access.log; sendfile on;
+            access_log {work}/access.log; sendfile on; keepalive_requests 1000000;
             client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/fastcgi;
             uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
             server {{
