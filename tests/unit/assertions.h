@@ -27,6 +27,8 @@
 #define ck_assert_uint_lt(a, b)	 ASSERT_COMPARED(uintmax_t, "ju", a, <, b)
 #define ck_assert_uint_le(a, b)	 ASSERT_COMPARED(uintmax_t, "ju", a, <=, b)
 #define ck_assert_int_eq(a, b)	 ASSERT_COMPARED(intmax_t, "jd", a, ==, b)
+#define ck_assert_int_ge(a, b)	 ASSERT_COMPARED(intmax_t, "jd", a, >=, b)
+#define ck_assert_uint_ge(a, b)	 ASSERT_COMPARED(uintmax_t, "ju", a, >=, b)
 #define ck_assert_int_lt(a, b)	 ASSERT_COMPARED(intmax_t, "jd", a, <, b)
 #define ck_assert_ptr_eq(a, b)	 ck_assert((a) == (b))
 #define ck_assert_ptr_null(p)	 ck_assert((p) == NULL)

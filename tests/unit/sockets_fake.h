@@ -9,7 +9,11 @@
 #ifndef TESTS_UNIT_SOCKETS_FAKE_H
 #define TESTS_UNIT_SOCKETS_FAKE_H
 
+#ifdef NO_SUITE /* of a fuzzer */
+#include "tests/unit/assertions.h"
+#else
 #include <check.h>
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -189,6 +193,7 @@ struct flow {
 	size_t out_len, out_room, in_at, in_len;
 	bool in_fin;
 	size_t unacked;
+	bool up; /* the test's own */
 	uint32_t owner;
 	struct flow_options options;
 };
