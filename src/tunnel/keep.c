@@ -179,7 +179,7 @@ void wgw_kept_free(struct wgw_sockets *s, struct wgw_kept *k)
 	free(k);
 }
 
-/* As Linux: a port that was shared by SO_REUSEPORT once is so as long as who did it has it. */
+/* As Linux: a port bound with SO_REUSEPORT may be shared as long as who did it has it. */
 bool wgw_kept_reuse(struct wgw_kept *k, int32_t name, const void *value)
 {
 	int on;
@@ -191,6 +191,8 @@ bool wgw_kept_reuse(struct wgw_kept *k, int32_t name, const void *value)
 		k->flags |= name == SO_REUSEADDR ? WGW_BIND_REUSEADDR : WGW_BIND_REUSEPORT;
 	else if (name == SO_REUSEADDR)
 		k->flags &= ~(uint32_t)WGW_BIND_REUSEADDR;
+	else if (!k->shared)
+		k->flags &= ~(uint32_t)WGW_BIND_REUSEPORT;
 	if (k->fd >= 0)
 		setsockopt(k->fd, SOL_SOCKET, name, &on, sizeof(on));
 	return true;
@@ -383,6 +385,7 @@ int wgw_kept_bind(struct wgw_sockets *s, struct wgw_kept *k, struct stack_addr *
 		return err;
 	k->local = *local;
 	k->flags = flags;
+	k->shared = (flags & WGW_BIND_REUSEPORT) != 0;
 	k->bound = true;
 	if (k->fd < 0)
 		wgw_list_append(&s->bound_ports[local->port % WGW_PORT_BUCKETS], &k->by_port);

@@ -12,13 +12,13 @@
  * @local:	What bind() gave; @bound; @promises: how many conversations were told that it may
  *		listen there
  * @fd:		Kernel socket bound to the host's loopback, or -1
- * @flags:	WGW_BIND_*
+ * @flags:	WGW_BIND_*; @shared: WGW_BIND_REUSEPORT was one when it was bound
  */
 struct wgw_kept {
 	struct wgw_sock sock;
 	struct wgw_link link, by_port;
 	struct stack_addr local;
-	bool bound;
+	bool bound, shared;
 	int fd;
 	uint32_t flags;
 	unsigned int promises;

@@ -71,23 +71,30 @@ CASE(port_in_use)
 	did("listen", listen(other, 1));
 }
 
-/* Whether two may share a port, as the options are now: of the first, at its bind and afterwards */
+/* Whether two may share a port, as the options are now: of the first, at its bind and afterwards; and
+ * that it is free when they are closed */
 static void share(int name, const char *address)
 {
 	static const struct {
-		int before, after;
-	} ways[] = {{0, 0}, {0, 1}, {1, 1}, {1, 0}};
+		int before, after, last;
+	} ways[] = {{0, 0, 0}, {0, 1, 1}, {1, 1, 1}, {1, 0, 0}, {0, 1, 0}};
 
 	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
-		int a = tcp_socket(false, 0), b = tcp_socket(false, 0);
+		int a = tcp_socket(false, 0), b = tcp_socket(false, 0), c = tcp_socket(false, 0);
+		int port;
 
 		set_int(a, SOL_SOCKET, name, ways[i].before);
 		did("bind", bind_to(a, address, 0));
+		port = local_port(a);
 		set_int(a, SOL_SOCKET, name, ways[i].after);
+		set_int(a, SOL_SOCKET, name, ways[i].last);
 		set_int(b, SOL_SOCKET, name, 1);
-		did("share", bind_to(b, address, local_port(a)));
+		set_int(c, SOL_SOCKET, name, 1);
+		did("share", bind_to(b, address, port));
 		close(a);
 		close(b);
+		did("alone", bind_to(c, address, port));
+		close(c);
 	}
 }
 
