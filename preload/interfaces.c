@@ -35,7 +35,7 @@ static bool read_tunnel(struct pre_interface *i)
 	struct wgw_op op;
 
 	wgw_repr_op_init(&pre_session, &op, WGW_OP_IFADDRS, -1, 0);
-	if (wgw_repr_op_call(&pre_session, &op, -1) < 0)
+	if (wgw_repr_op_call(&pre_session, &op) < 0)
 		return false;
 	memset(i, 0, sizeof(*i));
 	memcpy(i->name, WGW_REPR_INTERFACE, sizeof(WGW_REPR_INTERFACE));

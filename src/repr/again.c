@@ -51,14 +51,14 @@ static int copy_kept(const struct wgw_repr_session *s, int from, uint64_t tag, i
 		wgw_repr_op_init(s, &get, WGW_OP_GETOPT, from, tag);
 		get.u.option.level = kept_options[i].level;
 		get.u.option.name = kept_options[i].name;
-		rc = wgw_repr_op_call(s, &get, -1);
+		rc = wgw_repr_op_call(s, &get);
 		if (rc == -EMFILE)
 			return rc;
 		if (rc < 0 || get.u.option.len > WGW_OPTION_MAX_BYTES)
 			continue;
 		wgw_repr_op_init(s, &set, WGW_OP_SETOPT, to, tag);
 		set.u.option = get.u.option;
-		if (wgw_repr_op_call(s, &set, -1) == 0)
+		if (wgw_repr_op_call(s, &set) == 0)
 			wgw_repr_tag_change(to, WGW_TAG_OPTIONS, 0);
 	}
 	return 0;
@@ -97,7 +97,7 @@ static int bound_address(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	if (rc < 0)
 		return rc;
 	wgw_repr_op_init(s, &op, WGW_OP_SHUTDOWN, fd, tag);
-	rc = wgw_repr_op_call(s, &op, -1);
+	rc = wgw_repr_op_call(s, &op);
 	return rc < 0 ? rc : 1;
 }
 

@@ -17,6 +17,11 @@
 #define UDP_SEGMENT 103
 #endif
 
+enum {
+	IN_FLIGHT_WAIT_MS = 2000,
+	IN_FLIGHT_NAP_MS = 5,
+};
+
 void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd)
 {
 	memset(control, 0, sizeof(*control));
@@ -26,6 +31,25 @@ void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd)
 	memcpy(CMSG_DATA(&control->head), &fd, sizeof(fd));
 	msg->msg_control = control;
 	msg->msg_controllen = sizeof(*control);
+}
+
+ssize_t wgw_cmsg_send(int fd, const struct msghdr *msg, int flags)
+{
+	int64_t until = 0;
+
+	for (;;) {
+		ssize_t n = wgw_raw_sendmsg(fd, msg, flags);
+
+		if (n == -EINTR)
+			continue;
+		if (n != -ETOOMANYREFS)
+			return n;
+		if (!until)
+			until = wgw_raw_now_ms() + IN_FLIGHT_WAIT_MS;
+		if (wgw_raw_now_ms() >= until)
+			return -ENOBUFS;
+		wgw_raw_poll(NULL, 0, IN_FLIGHT_NAP_MS);
+	}
 }
 
 int wgw_cmsg_take(struct msghdr *msg, int *fds, int room)

@@ -390,7 +390,7 @@ static int dgram_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag
 	wgw_repr_op_init(s, &op, WGW_OP_SHUTDOWN, fd, tag);
 	op.u.option.len = sizeof(how);
 	memcpy(op.u.option.value, &how, sizeof(how));
-	rc = wgw_repr_op_call(s, &op, -1);
+	rc = wgw_repr_op_call(s, &op);
 	if (rc == -ENOTSOCK)
 		return wgw_repr_dgram_lost(s, fd);
 	if (rc < 0 && rc != -ENOTCONN)
@@ -413,7 +413,7 @@ static int listener_shutdown(const struct wgw_repr_session *s, int fd, uint64_t 
 	wgw_repr_op_init(s, &op, WGW_OP_SHUTDOWN, fd, tag);
 	op.u.option.len = sizeof(how);
 	memcpy(op.u.option.value, &how, sizeof(how));
-	rc = wgw_repr_op_call(s, &op, -1);
+	rc = wgw_repr_op_call(s, &op);
 	if (rc == 0)
 		rc = wgw_repr_tag_change(fd, WGW_TAG_WAS_LISTENER, WGW_TAG_LISTENING);
 	return rc < 0 ? rc : wgw_raw_shutdown(fd, SHUT_RDWR);

@@ -175,5 +175,5 @@ void wgw_repr_too_large(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	wgw_repr_op_init(s, &op, WGW_OP_TOO_LARGE, fd, tag);
 	op.u.bind.addr = wgw_repr_wire_addr(to);
 	op.u.bind.flags = (uint32_t)mtu;
-	wgw_repr_op_call(s, &op, -1);
+	wgw_repr_op_call(s, &op);
 }

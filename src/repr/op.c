@@ -8,11 +8,6 @@
 #include "src/repr/cmsg.h"
 #include "src/repr/raw.h"
 
-enum {
-	IN_FLIGHT_WAIT_MS = 2000,
-	IN_FLIGHT_NAP_MS = 5,
-};
-
 void wgw_repr_op_init(const struct wgw_repr_session *s, struct wgw_op *op, enum wgw_op_code code,
 		      int fd, uint64_t tag)
 {
@@ -53,9 +48,7 @@ int wgw_repr_op_send(int conversation, const struct wgw_op *op, const void *tail
 
 	if (pass >= 0)
 		wgw_cmsg_attach(&msg, &control, pass);
-	do
-		n = wgw_raw_sendmsg(conversation, &msg, MSG_NOSIGNAL);
-	while (n == -EINTR);
+	n = wgw_cmsg_send(conversation, &msg, MSG_NOSIGNAL);
 	if (n == -EPIPE || n == -ECONNRESET)
 		return -ENETDOWN;
 	return n < 0 ? (int)n : 0;
@@ -95,14 +88,14 @@ ssize_t wgw_repr_op_ask(const struct wgw_repr_session *s, struct wgw_op *op, voi
 	return n;
 }
 
-int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op, int pass)
+int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op)
 {
 	int conversation = wgw_repr_op_open(s);
 	ssize_t n;
 
 	if (conversation < 0)
 		return conversation;
-	n = wgw_repr_op_send(conversation, op, NULL, 0, pass);
+	n = wgw_repr_op_send(conversation, op, NULL, 0, -1);
 	if (n == 0)
 		n = wgw_repr_op_recv(conversation, op, NULL, 0);
 	wgw_raw_close(conversation);
@@ -113,7 +106,6 @@ int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op, int pa
 
 int wgw_repr_pass_self(int fd)
 {
-	int64_t until = 0;
 	char byte = WGW_FD_BYTE;
 	struct iovec iov = {&byte, 1};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -121,17 +113,6 @@ int wgw_repr_pass_self(int fd)
 	ssize_t n;
 
 	wgw_cmsg_attach(&msg, &control, fd);
-	for (;;) {
-		n = wgw_raw_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n == 1)
-			return 0;
-		/* Too many in flight: the tunnel process is about to take some. */
-		if (n != -ETOOMANYREFS)
-			return -ENETDOWN;
-		if (!until)
-			until = wgw_raw_now_ms() + IN_FLIGHT_WAIT_MS;
-		if (wgw_raw_now_ms() >= until)
-			return -ENOBUFS;
-		wgw_raw_poll(NULL, 0, IN_FLIGHT_NAP_MS);
-	}
+	n = wgw_cmsg_send(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return n == 1 ? 0 : n == -ENOBUFS ? -ENOBUFS : -ENETDOWN;
 }

@@ -63,7 +63,7 @@ static int get_bytes(const struct wgw_repr_session *s, int fd, uint64_t tag, int
 	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
 	op.u.option.level = level;
 	op.u.option.name = name;
-	rc = wgw_repr_op_call(s, &op, -1);
+	rc = wgw_repr_op_call(s, &op);
 	if (rc == 0 && op.u.option.len == size)
 		memcpy(value, op.u.option.value, size);
 	return rc == -EMFILE ? rc : 0;
@@ -83,7 +83,7 @@ static int interface_mtu(const struct wgw_repr_session *s)
 	int rc;
 
 	wgw_repr_op_init(s, &op, WGW_OP_IFADDRS, -1, 0);
-	rc = wgw_repr_op_call(s, &op, -1);
+	rc = wgw_repr_op_call(s, &op);
 	return rc < 0 ? rc : (int)op.u.resolved.ttl;
 }
 
@@ -147,7 +147,7 @@ static int get_tcp_info(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	op.u.option.level = IPPROTO_TCP;
 	op.u.option.name = TCP_INFO;
 	if (state == WGW_REPR_CONNECTED)
-		rc = wgw_repr_op_call(s, &op, -1);
+		rc = wgw_repr_op_call(s, &op);
 	if (rc == -EMFILE)
 		return rc;
 	if (rc == 0 && op.u.option.len >= sizeof(head) &&
@@ -242,7 +242,7 @@ int wgw_repr_unacked(const struct wgw_repr_session *s, int fd, uint64_t tag, boo
 	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
 	op.u.option.level = IPPROTO_TCP;
 	op.u.option.name = WGW_OPTION_UNACKED;
-	rc = wgw_repr_op_call(s, &op, -1);
+	rc = wgw_repr_op_call(s, &op);
 	if (rc < 0 || op.u.option.len != sizeof(bytes))
 		return rc == -EMFILE ? rc : 0;
 	memcpy(bytes, op.u.option.value, sizeof(bytes));

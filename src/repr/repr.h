@@ -101,7 +101,7 @@ int wgw_repr_pass_self(int fd);
 ssize_t wgw_repr_op_ask(const struct wgw_repr_session *s, struct wgw_op *op, void *tail,
 			size_t size);
 /* One request, one reply. Returns 0 or -errno, @op->err included when it is positive. */
-int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op, int pass);
+int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op);
 
 /* ---- tcp.c ---- */
 

@@ -116,7 +116,7 @@ int wgw_repr_may_send(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	memcpy(local.ip, local_ip, sizeof(local.ip));
 	op.u.name.local = wgw_repr_wire_addr(&local);
 	op.u.name.remote = wgw_repr_wire_addr(to);
-	rc = wgw_repr_op_call(s, &op, -1);
+	rc = wgw_repr_op_call(s, &op);
 	if (rc < 0)
 		return rc;
 	told = (struct wgw_repr_mtus){op.u.name.remote.port, op.u.name.remote.reserved};

@@ -223,7 +223,7 @@ static int datagram_error(const struct wgw_repr_session *s, int fd, uint64_t tag
 	wgw_repr_op_init(s, &op, WGW_OP_GETOPT, fd, tag);
 	op.u.option.level = SOL_SOCKET;
 	op.u.option.name = SO_ERROR;
-	if (wgw_repr_op_call(s, &op, -1) == 0 && op.u.option.len == sizeof(err))
+	if (wgw_repr_op_call(s, &op) == 0 && op.u.option.len == sizeof(err))
 		memcpy(&err, op.u.option.value, sizeof(err));
 	if (err == EMSGSIZE)
 		wgw_repr_mtus_forget();

@@ -89,10 +89,8 @@ int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, 
 		c->cmsg_len = CMSG_LEN(n * sizeof(int));
 		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
 	}
-	do
-		len = sendmsg(fd, &hdr, MSG_NOSIGNAL);
-	while (len < 0 && errno == EINTR);
-	return len < 0 ? -errno : 0;
+	len = wgw_cmsg_send(fd, &hdr, MSG_NOSIGNAL);
+	return len < 0 ? (int)len : 0;
 }
 
 /** is_understood() - whether @len bytes are a message of this version; another one is said */

@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* test_repr_rights.c - descriptors that come with a message: taken, or closed */
+/* test_repr_rights.c - descriptors that come with a message: taken, or closed; sent when many are in
+ * flight */
 #include <check.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "src/repr/cmsg.h"
 #include "tests/unit/run_suite.h"
 
-enum { SENT = 3 };
+enum {
+	SENT = 3,
+	SOME_USER = 41807, /* nobody else's, so that it has none in flight */
+	IN_FLIGHT_MOST = 1024,
+	AT_ONCE = 253, /* SCM_MAX_FD */
+	TAKEN_AFTER_MS = 100,
+};
 
 static int count_descriptors(void)
 {
@@ -70,11 +80,88 @@ START_TEST(what_there_is_room_for_is_taken_and_the_rest_is_closed)
 }
 END_TEST
 
+/** fill() - puts as many descriptors in flight towards @to as an ordinary user may have there */
+static void fill(int to)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(AT_ONCE * sizeof(int))];
+	} control = {0};
+	const struct rlimit limit = {IN_FLIGHT_MOST, IN_FLIGHT_MOST};
+	char byte = 0;
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	int sent = 0;
+
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (geteuid() == 0) /* who has privileges has no limit */
+		ck_assert_int_eq(setresuid(SOME_USER, SOME_USER, SOME_USER), 0);
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	control.head.cmsg_len = CMSG_LEN(AT_ONCE * sizeof(int)); /* all 0: standard input */
+	while (sendmsg(to, &msg, MSG_DONTWAIT) == 1)
+		ck_assert_int_le(++sent, IN_FLIGHT_MOST / AT_ONCE + 1);
+	ck_assert_int_eq(errno, ETOOMANYREFS);
+}
+
+/** send_one() - through a socket of its own */
+static ssize_t send_one(void)
+{
+	char byte = 0;
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	union wgw_fd_control control;
+	int ends[2];
+	ssize_t n;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	wgw_cmsg_attach(&msg, &control, STDIN_FILENO);
+	n = wgw_cmsg_send(ends[0], &msg, MSG_NOSIGNAL);
+	close(ends[0]);
+	close(ends[1]);
+	return n;
+}
+
+START_TEST(a_descriptor_waits_while_too_many_are_in_flight)
+{
+	int ends[2], status;
+	pid_t taker;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	fill(ends[0]);
+	taker = fork();
+	ck_assert_int_ge(taker, 0);
+	if (taker == 0) {
+		usleep(TAKEN_AFTER_MS * 1000);
+		_exit(0);
+	}
+	close(ends[1]);
+	close(ends[0]);
+	ck_assert_int_eq(send_one(), 1);
+	ck_assert_int_eq(waitpid(taker, &status, 0), taker);
+}
+END_TEST
+
+START_TEST(it_does_not_wait_for_ever)
+{
+	int ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	fill(ends[0]);
+	ck_assert_int_eq(send_one(), -ENOBUFS);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("repr-rights");
 	TCase *t = tcase_create("take");
 
+	tcase_add_test(t, a_descriptor_waits_while_too_many_are_in_flight);
+	tcase_add_test(t, it_does_not_wait_for_ever);
 	tcase_add_loop_test(t, what_there_is_room_for_is_taken_and_the_rest_is_closed, 0, SENT + 1);
 	suite_add_tcase(s, t);
 	return run_suite(s);
