@@ -270,7 +270,9 @@ static void bbr_lost(struct flow *f, const struct tx_seg *e)
 	uint64_t lost = f->tx.lost - e->lost;
 
 	b->round_lost += tx_len(e);
-	b->loss_events++;
+	if (e->seq != b->lost_end)
+		b->loss_events++; /* neighbours are one: a full queue drops rows of them */
+	b->lost_end = e->end;
 	if (b->probe_samples && too_many_lost(f, lost, e->inflight))
 		inflight_too_high(f, inflight_before_loss(e, lost), e->app_limited);
 }

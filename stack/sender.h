@@ -141,7 +141,7 @@ struct bbr {
 	uint64_t spell_delivered, spell_lost, spell_ns, round_began_ns;
 	struct bbr_probe probe;
 	uint64_t extra_start_ns, extra_acked, extra_filter[2];
-	uint32_t prior_cwnd;
+	uint32_t prior_cwnd, lost_end;
 	unsigned int full_bw_rounds, up_rounds, extra_rounds, loss_events, far_rounds;
 	enum {
 		BBR_ACKS_NONE,

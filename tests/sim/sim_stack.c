@@ -12,9 +12,7 @@
  * share of the rate, or drops too much. Without SEEDS there are three, for a scenario that a part of
  * the seeds may miss more.
  *
- * Some share the wire with senders of other kinds (rivals.h).
- *
- * Then connections come and go (lanes.h).
+ * Some share the wire with senders of other kinds (rivals.h). Then connections come and go (lanes.h).
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -699,6 +697,8 @@ static const struct scenario scenarios[] = {
 	 .bound_one = 0.3, .bound_dropped = 22000},
 	{"50M: BBR, BBR", PATH(50, 100, 40, 0), TWO(FLOW_BBR, FLOW_BBR, 40), .bound_all = 0.9,
 	 .bound_one = 0.15},
+	{"50M 200ms: BBR, BBR", PATH(50, 880, 200, 0), TWO(FLOW_BBR, FLOW_BBR, 20),
+	 .bound_all = 0.85, .bound_one = 0.12},
 	{"50M: CUBIC, BBR", PATH(50, 100, 40, 0), TWO(FLOW_CUBIC, FLOW_BBR, 40), .bound_all = 0.9,
 	 .bound_one = 0.12},
 	{"50M: BBR, CUBIC", PATH(50, 100, 40, 0), TWO(FLOW_BBR, FLOW_CUBIC, 40), .bound_all = 0.9,
