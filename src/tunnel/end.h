@@ -47,7 +47,8 @@ void wgw_end_event(struct wgw_end *e, uint32_t events);
 /* Bytes that wait and were not forwarded. */
 size_t wgw_end_pending(struct wgw_end *e);
 /* So many of them as are known to wait, if that is enough for a read; else all, asked anew if
- * anything has come since there was nothing. */
+ * anything has come since there was nothing. What is to be read of them is read in the same
+ * callback: @drained is not true of bytes whose event came in between. */
 size_t wgw_end_ready(struct wgw_end *e);
 /* Reads at most @max waiting bytes (no more than wgw_end_ready said) into @iov and leaves the
  * last of them as keeper. Returns the number put into @iov, or -errno. */
