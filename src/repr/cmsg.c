@@ -33,23 +33,25 @@ void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd)
 	msg->msg_controllen = sizeof(*control);
 }
 
+bool wgw_cmsg_nap(int64_t *until)
+{
+	if (!*until)
+		*until = wgw_raw_now_ms() + IN_FLIGHT_WAIT_MS;
+	if (wgw_raw_now_ms() >= *until)
+		return false;
+	wgw_raw_poll(NULL, 0, IN_FLIGHT_NAP_MS);
+	return true;
+}
+
 ssize_t wgw_cmsg_send(int fd, const struct msghdr *msg, int flags)
 {
 	int64_t until = 0;
+	ssize_t n;
 
-	for (;;) {
-		ssize_t n = wgw_raw_sendmsg(fd, msg, flags);
-
-		if (n == -EINTR)
-			continue;
-		if (n != -ETOOMANYREFS)
-			return n;
-		if (!until)
-			until = wgw_raw_now_ms() + IN_FLIGHT_WAIT_MS;
-		if (wgw_raw_now_ms() >= until)
-			return -ENOBUFS;
-		wgw_raw_poll(NULL, 0, IN_FLIGHT_NAP_MS);
-	}
+	do
+		n = wgw_raw_sendmsg(fd, msg, flags);
+	while (n == -EINTR || (n == -ETOOMANYREFS && wgw_cmsg_nap(&until)));
+	return n == -ETOOMANYREFS ? -ENOBUFS : n;
 }
 
 int wgw_cmsg_take(struct msghdr *msg, int *fds, int room)

@@ -17,10 +17,12 @@ union wgw_fd_control {
 
 /* Makes @msg carry @fd. @control must live as long. */
 void wgw_cmsg_attach(struct msghdr *msg, union wgw_fd_control *control, int fd);
-/* sendmsg(2) with the descriptors that @msg carries. Linux refuses them while the user's processes
- * have more in flight than RLIMIT_NOFILE (ETOOMANYREFS, unix_attach_fds()); receivers are about to
- * take some, which is waited for, up to 2 s. Returns the bytes sent or -errno, -ENOBUFS when the
- * wait was in vain. */
+/* Linux refuses SCM_RIGHTS while the user's processes have more descriptors in flight than
+ * RLIMIT_NOFILE (ETOOMANYREFS, unix_attach_fds()); receivers are about to take some. Naps, and says
+ * whether to try again: for 2 s. @until: the caller's, 0 at first. */
+bool wgw_cmsg_nap(int64_t *until);
+/* A program's sendmsg(2) of a @msg with descriptors, with such naps. Returns the bytes sent or -errno,
+ * -ENOBUFS when the naps were in vain. */
 ssize_t wgw_cmsg_send(int fd, const struct msghdr *msg, int flags);
 /* Moves the descriptors that came with @msg to @fds, which has room for @room of them, and closes
  * the others. Returns how many were moved. */

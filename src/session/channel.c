@@ -72,7 +72,8 @@ int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, 
 	} control = {.bytes = {0}};
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)msg, .iov_len = sizeof(*msg)};
 	struct msghdr hdr = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t len;
+	int64_t until = 0;
+	int err;
 
 	if (n > FDS_MAX)
 		return -EINVAL;
@@ -89,8 +90,11 @@ int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, 
 		c->cmsg_len = CMSG_LEN(n * sizeof(int));
 		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
 	}
-	len = wgw_cmsg_send(fd, &hdr, MSG_NOSIGNAL);
-	return len < 0 ? (int)len : 0;
+	/* libc's call: a wgwrap in a session is captured, too */
+	do
+		err = sendmsg(fd, &hdr, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	while (err == -EINTR || (err == -ETOOMANYREFS && wgw_cmsg_nap(&until)));
+	return err;
 }
 
 /** is_understood() - whether @len bytes are a message of this version; another one is said */

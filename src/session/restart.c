@@ -71,7 +71,7 @@ static void pass_channel(const struct wgw_launch *l, int to, int channel)
 	memcpy(started.name, l->name, sizeof(started.name));
 	memcpy(started.prefix, l->prefix, sizeof(started.prefix));
 	wgw_cmsg_attach(&hdr, &control, channel);
-	wgw_cmsg_send(to, &hdr, MSG_NOSIGNAL);
+	sendmsg(to, &hdr, MSG_NOSIGNAL);
 }
 
 void wgw_restart_begin(struct wgw_supervisor *s)
