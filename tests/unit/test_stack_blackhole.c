@@ -171,11 +171,27 @@ START_TEST(one_packet_with_a_fin_gets_through)
 }
 END_TEST
 
+/** ends_with_large_ones() - the rest of the train behind its first @sent bytes travels in packets as
+ * large as ever; ends @f */
+static void ends_with_large_ones(struct road *r, struct peer *p, struct flow *f, size_t sent)
+{
+	struct stack_addr at = addr(PEER4, 0);
+
+	r->largest = 0;
+	flow_write(f, data + sent, TRAIN_BYTES - sent);
+	drive(r, p, 1000);
+	ck_assert_uint_eq(p->ack - r->base, TRAIN_BYTES);
+	ck_assert_uint_eq(r->largest, WIRE_MTU);
+	ck_assert_uint_eq(stack_path_mtu(h.stack, &at), WIRE_MTU);
+	flow_abort(f);
+	wire_forget();
+	h_recycle();
+}
+
 /* However long it is, and whether or not large packets have got through before */
 START_TEST(after_an_outage_packets_are_as_large_as_before)
 {
 	size_t before = _i ? 5000 : 0, sent = before, half = TRAIN_BYTES / 2;
-	struct stack_addr at = addr(PEER4, 0);
 	unsigned int ms;
 
 	for (ms = 300; ms < 20000; ms += 390) {
@@ -192,15 +208,7 @@ START_TEST(after_an_outage_packets_are_as_large_as_before)
 		sent = before + flow_write(s.flow, data + before, half - before);
 		drive(&r, &p, 3 * ms + 2000);
 		ck_assert_uint_eq(p.ack - r.base, sent);
-		r.largest = 0;
-		flow_write(s.flow, data + sent, TRAIN_BYTES - sent);
-		drive(&r, &p, 1000);
-		ck_assert_uint_eq(p.ack - r.base, TRAIN_BYTES);
-		ck_assert_uint_eq(r.largest, WIRE_MTU);
-		ck_assert_uint_eq(stack_path_mtu(h.stack, &at), WIRE_MTU);
-		flow_abort(s.flow);
-		wire_forget();
-		h_recycle();
+		ends_with_large_ones(&r, &p, s.flow, sent);
 	}
 }
 END_TEST
@@ -209,7 +217,6 @@ END_TEST
  * what is sent in the second is lost or late */
 START_TEST(two_outages_leave_packets_as_large_as_before)
 {
-	struct stack_addr at = addr(PEER4, 0);
 	unsigned int ms, half = TRAIN_BYTES / 2;
 
 	for (ms = 300; ms < 20000; ms += 390) {
@@ -228,15 +235,7 @@ START_TEST(two_outages_leave_packets_as_large_as_before)
 		sent += flow_write(s.flow, data + sent, TRAIN_BYTES - 4000 - sent);
 		drive(&r, &p, 3 * ms + 2000);
 		ck_assert_uint_eq(p.ack - r.base, sent);
-		r.largest = 0;
-		flow_write(s.flow, data + sent, TRAIN_BYTES - sent);
-		drive(&r, &p, 1000);
-		ck_assert_uint_eq(p.ack - r.base, TRAIN_BYTES);
-		ck_assert_uint_eq(r.largest, WIRE_MTU);
-		ck_assert_uint_eq(stack_path_mtu(h.stack, &at), WIRE_MTU);
-		flow_abort(s.flow);
-		wire_forget();
-		h_recycle();
+		ends_with_large_ones(&r, &p, s.flow, sent);
 	}
 }
 END_TEST
