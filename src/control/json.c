@@ -92,6 +92,7 @@ static void put_tunnel(FILE *out, const struct wgw_status *s)
 	put_string(out, "publicKey", wgw_key_text(s->public_key, key));
 	fprintf(out, "\"listenPort\":%u,\"fwmark\":%" PRIu32 ",\"mtu\":%u,", s->listen_port,
 		s->fwmark, s->mtu);
+	put_string(out, "encryption", s->encryption);
 	put_texts(out, "addresses", &s->addresses);
 	put_texts(out, "dns", &s->dns);
 	put_texts(out, "searchDomains", &s->search);

@@ -304,6 +304,7 @@ START_TEST(json_has_every_key_and_escapes)
 	ck_assert_ptr_nonnull(strstr(out, "\"reason\":null"));
 	ck_assert_ptr_nonnull(strstr(out, "\"persistentKeepalive\":0"));
 	ck_assert_ptr_nonnull(strstr(out, "\"allowedIps\":[]"));
+	ck_assert_ptr_nonnull(strstr(out, "\"encryption\":\"openssl\""));
 	free(out);
 	wgw_status_free(s);
 }
