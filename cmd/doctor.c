@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #include "cmd/doctor.h"
-#include "src/session/session.h"
+#include "src/session/command.h"
+#include "src/session/program.h"
+#include "src/session/run.h"
 
 static const char *const levels[] = {
 	[WGW_CAPTURE_NONE] = "none: nothing keeps programs from going around the tunnel; "

@@ -17,7 +17,9 @@
 #include "cmd/doctor.h"
 #include "src/base/loop.h"
 #include "src/config/values.h"
-#include "src/session/session.h"
+#include "src/session/launch.h"
+#include "src/session/run.h"
+#include "src/session/say.h"
 #include "src/tunnel/peers.h"
 #include "src/tunnel/probe.h"
 

@@ -14,7 +14,9 @@
 #include "src/control/find.h"
 #include "src/control/metrics.h"
 #include "src/control/status.h"
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/launch.h"
+#include "src/session/run.h"
 
 /* ---- request.c ---- */
 

@@ -14,6 +14,8 @@
 
 #include "src/control/control.h"
 #include "src/proxy/proxy.h"
+#include "src/session/rundir.h"
+#include "src/session/say.h"
 
 enum { DIGITS = WGW_TUNNEL_NAME_BYTES - 1, DIGITS_MIN = 4 };
 

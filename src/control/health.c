@@ -25,6 +25,7 @@
 #include "src/base/http.h"
 #include "src/control/control.h"
 #include "src/control/health.h"
+#include "src/session/say.h"
 
 enum {
 	CONNECTIONS_MAX = 64,

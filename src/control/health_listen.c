@@ -18,6 +18,7 @@
 #include "src/base/http.h"
 #include "src/control/control.h"
 #include "src/control/metrics.h"
+#include "src/session/say.h"
 
 enum { BACKLOG = 64 };
 

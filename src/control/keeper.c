@@ -19,9 +19,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "src/base/descriptors.h"
 #include "src/control/control.h"
 #include "src/proxy/proxy.h"
 #include "src/session/notify.h"
+#include "src/session/say.h"
+#include "src/session/supervisor.h"
 
 enum { HEALTH_AGAIN_S = 1 };
 

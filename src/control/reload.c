@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "src/control/control.h"
+#include "src/session/say.h"
 
 enum { HEX_BYTES = 2 * WG_KEY_BYTES + 1 };
 

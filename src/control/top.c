@@ -5,6 +5,7 @@
  * On a terminal each look replaces the one before and is cut to the terminal's size, without the
  * columns that only a wide one holds; else they follow each other.
  */
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>

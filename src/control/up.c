@@ -19,6 +19,7 @@
 
 #include "src/control/control.h"
 #include "src/proxy/proxy.h"
+#include "src/session/say.h"
 
 enum { DOWN_TIMEOUT_S = 15, DOWN_LOOK_MS = 20 };
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "src/proxy/front.h"
+#include "src/session/say.h"
 
 char *proxy_file_read(const char *path, size_t max, bool secret, size_t *len)
 {

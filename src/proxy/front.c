@@ -25,11 +25,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "src/base/descriptors.h"
 #include "src/base/loop.h"
 #include "src/proxy/front.h"
 #include "src/proxy/handed.h"
 #include "src/proxy/peer.h"
 #include "src/session/notify.h"
+#include "src/session/say.h"
 
 #define DEFAULT_LISTENER "1080"
 

@@ -4,7 +4,9 @@
 #define SRC_PROXY_FRONT_H
 
 #include "src/proxy/proxy.h"
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/launch.h"
+#include "src/session/supervisor.h"
 
 enum { PROXY_IDLE_DEFAULT_S = 120 };
 

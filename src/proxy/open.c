@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "src/proxy/front.h"
+#include "src/session/say.h"
 
 enum { BACKLOG = 1024 };
 

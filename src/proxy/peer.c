@@ -19,9 +19,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/base/loop.h"
 #include "src/base/sockaddr.h"
 #include "src/proxy/peer.h"
-#include "src/session/session.h"
+#include "src/session/say.h"
 
 /** struct question - about one socket */
 struct question {

@@ -19,6 +19,7 @@
 
 #include "src/base/loop.h"
 #include "src/proxy/front.h"
+#include "src/session/say.h"
 
 enum { BUFFER_BYTES = 128 * 1024 };
 

@@ -37,7 +37,7 @@
 #include "src/proxy/handed.h"
 #include "src/proxy/peer.h"
 #include "src/proxy/tls_process.h"
-#include "src/session/session.h"
+#include "src/session/say.h"
 #include "src/tunnel/core.h"
 
 /* ---- accepting ---- */

@@ -39,7 +39,7 @@
 
 #include "src/proxy/handed.h"
 #include "src/proxy/tls_process.h"
-#include "src/session/session.h"
+#include "src/session/say.h"
 #include "src/tunnel/end.h"
 
 enum {

@@ -19,10 +19,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "src/base/descriptors.h"
 #include "src/base/loop.h"
 #include "src/proxy/front.h"
 #include "src/proxy/handed.h"
 #include "src/proxy/tls.h"
+#include "src/session/say.h"
 
 enum { ANSWER_MS = 10000, RETRY_FIRST_S = 1, RETRY_MAX_S = 32, STEADY_S = 60 };
 

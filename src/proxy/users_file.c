@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "src/proxy/front.h"
+#include "src/session/say.h"
 
 enum { FILE_MAX_BYTES = 16 << 20 };
 

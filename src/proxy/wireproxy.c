@@ -22,10 +22,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/base/descriptors.h"
 #include "src/config/diag.h"
 #include "src/config/values.h"
 #include "src/proxy/front.h"
 #include "src/proxy/target.h"
+#include "src/session/say.h"
 
 enum section_kind {
 	SEC_ROOT,

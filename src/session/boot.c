@@ -22,7 +22,9 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/launch.h"
+#include "src/session/say.h"
 
 enum {
 	READY_TIMEOUT_MS = 15000,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* channel.c - messages between a session and its tunnel process (channel.h) */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,9 @@
 
 #include "src/base/loop.h"
 #include "src/repr/cmsg.h"
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/processes.h"
+#include "src/session/say.h"
 
 enum { FDS_MAX = 4, SILENT_MS = 2000, WHOM_BYTES = 64 };
 

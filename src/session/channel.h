@@ -35,7 +35,9 @@
 #define SRC_SESSION_CHANNEL_H
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "src/repr/wire.h"
 
@@ -198,5 +200,35 @@ struct wgw_channel_msg {
 	} u;
 };
 static_assert(sizeof(struct wgw_channel_msg) < 8192, "fits one small message");
+
+/* ---- channel.c: the session's end ---- */
+
+struct sockaddr_un;
+
+/* Connects to the sequenced rendezvous: <prefix>.q, or with @prefix "" the abstract name.
+ * Returns a descriptor or -errno. */
+int wgw_channel_connect(const char *prefix, const uint8_t abstract[WGW_ABSTRACT_BYTES]);
+/* Writes the address of a rendezvous, @kind 's' (stream) or 'q' (sequenced). Returns its length. */
+socklen_t wgw_rendezvous_path(struct sockaddr_un *sun, const char *prefix, char kind);
+socklen_t wgw_rendezvous_abstract(struct sockaddr_un *sun,
+				  const uint8_t abstract[WGW_ABSTRACT_BYTES], char kind);
+/* A message with its header filled in and the rest zero. */
+void wgw_channel_prepare(struct wgw_channel_msg *msg, enum wgw_channel_code code);
+/* Returns 0 or -errno. @fds: descriptors to pass, @n of them. */
+int wgw_channel_send(int fd, const struct wgw_channel_msg *msg, const int *fds, unsigned int n);
+/* Returns 1, 0 at the end, or -errno (-EAGAIN: nothing yet; -EPROTO: not one of ours; if it
+ * is another version's that was said). */
+int wgw_channel_receive(int fd, struct wgw_channel_msg *msg, int flags);
+/* The same; *@passed: the first descriptor that came along, the caller's, or -1. */
+int wgw_channel_receive_fd(int fd, struct wgw_channel_msg *msg, int flags, int *passed);
+/* The same, waiting until @deadline_ns of wgw_clock_ns; -ETIMEDOUT. */
+int wgw_channel_await(int fd, struct wgw_channel_msg *msg, uint64_t deadline_ns);
+/* The same, for what a tunnel process that is well sends at once: when nothing has come after 2 s,
+ * says which process is silent. */
+int wgw_channel_await_answer(int fd, struct wgw_channel_msg *msg, uint64_t deadline_ns);
+/* Writes "process N", who listens at the other end of a channel, and whether it is stopped. */
+void wgw_channel_whom(int fd, char *text, size_t size);
+/* Prints a WGW_CH_SAY. */
+void wgw_channel_print(const struct wgw_channel_msg *msg);
 
 #endif

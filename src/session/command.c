@@ -16,7 +16,12 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "src/session/session.h"
+#include "src/session/command.h"
+#include "src/session/inherit.h"
+#include "src/session/launch.h"
+#include "src/session/program.h"
+#include "src/session/run.h"
+#include "src/session/say.h"
 
 enum { STACK_BYTES = 64 * 1024, STACK_ALIGN_BYTES = 16 };
 

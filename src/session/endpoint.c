@@ -12,7 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "src/session/session.h"
+#include "src/session/launch.h"
+#include "src/session/say.h"
 
 /** take_list() - copies addresses of @list; returns how many */
 static uint8_t take_list(const struct addrinfo *list, struct wg_endpoint *out)

@@ -16,7 +16,11 @@
 #include <unistd.h>
 
 #include "src/repr/apps.h"
-#include "src/session/session.h"
+#include "src/session/command.h"
+#include "src/session/launch.h"
+#include "src/session/run.h"
+#include "src/session/rundir.h"
+#include "src/session/say.h"
 
 #ifndef WGW_LIBDIR
 #define WGW_LIBDIR "/usr/local/lib/wgwrap"

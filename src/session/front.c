@@ -29,8 +29,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "src/base/descriptors.h"
 #include "src/base/loop.h"
-#include "src/session/session.h"
+#include "src/session/command.h"
+#include "src/session/inherit.h"
+#include "src/session/launch.h"
+#include "src/session/program.h"
+#include "src/session/run.h"
+#include "src/session/say.h"
+#include "src/session/supervisor.h"
 
 enum {
 	LINGER_MARGIN_MS = 2000, /* the supervisor bounds the wait; this is for its own end */

@@ -20,7 +20,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "src/session/session.h"
+#include "src/base/descriptors.h"
+#include "src/session/inherit.h"
+#include "src/session/run.h"
+#include "src/session/say.h"
 
 enum { ACTIVATION_FIRST = 3 }; /* SD_LISTEN_FDS_START */
 

@@ -23,7 +23,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "src/session/session.h"
+#include "src/session/program.h"
+#include "src/session/run.h"
+#include "src/session/say.h"
 
 #if defined(__x86_64__)
 #define OUR_MACHINE EM_X86_64

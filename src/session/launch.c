@@ -30,7 +30,11 @@
 
 #include "src/base/loop.h"
 #include "src/repr/repr.h"
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/launch.h"
+#include "src/session/run.h"
+#include "src/session/rundir.h"
+#include "src/session/say.h"
 
 enum {
 	MTU_DEFAULT_BYTES = 1420,

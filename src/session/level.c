@@ -8,7 +8,9 @@
  */
 #include <string.h>
 
-#include "src/session/session.h"
+#include "src/session/command.h"
+#include "src/session/run.h"
+#include "src/session/say.h"
 
 /** apply_mode() - what --capture asks for, within what there is */
 static int apply_mode(const struct wgw_run_options *options, struct wgw_capture_probe *probe)

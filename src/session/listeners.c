@@ -12,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/supervisor.h"
 
 /** struct wgw_kept_listener - @path: its O_PATH descriptor */
 struct wgw_kept_listener {

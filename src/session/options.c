@@ -14,7 +14,8 @@
 #include <sys/socket.h>
 
 #include "src/config/values.h"
-#include "src/session/session.h"
+#include "src/session/launch.h"
+#include "src/session/run.h"
 
 enum { MTU_MAX_BYTES = UINT16_MAX };
 

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/session/session.h"
+#include "src/session/launch.h"
+#include "src/session/run.h"
 
 static void put_prefixes(FILE *out, const struct wgw_prefixes *list)
 {

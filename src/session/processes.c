@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/processes.h"
 
 struct process {
 	pid_t pid, parent;

@@ -15,7 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "src/session/session.h"
+#include "src/session/program.h"
 
 enum {
 	HEAD_BYTES = 256, /* BINPRM_BUF_SIZE */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
-#include "src/session/session.h"
+#include "src/session/supervisor.h"
 
 enum { HOLD_MS = 5 };
 

@@ -16,7 +16,9 @@
 
 #include "src/base/loop.h"
 #include "src/repr/cmsg.h"
-#include "src/session/session.h"
+#include "src/session/launch.h"
+#include "src/session/say.h"
+#include "src/session/supervisor.h"
 
 enum { RETRY_MAX_S = 32, STEADY_S = 60 };
 

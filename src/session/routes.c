@@ -16,7 +16,9 @@
 #include <string.h>
 
 #include "src/config/values.h"
-#include "src/session/session.h"
+#include "src/session/launch.h"
+#include "src/session/run.h"
+#include "src/session/say.h"
 
 enum { LABEL_BYTES = WGW_CONFIG_NAME_MAX_BYTES + 64, LIST_BYTES = 512 };
 

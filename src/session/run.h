@@ -96,4 +96,11 @@ enum {
  * return but raises that signal (as PID 1: returns 128+N). */
 int wgw_run(const struct wgw_run_options *options);
 
+/* What every command that joins a tunnel begins with. */
+
+/* -1 after an error was said when the process has privileges of a set-user-ID file. */
+int wgw_front_refuse_privileged(void);
+/* As PID 1, the usual signals end the process; a message that cannot be written never does. */
+void wgw_front_heed_signals(void);
+
 #endif

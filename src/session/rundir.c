@@ -24,7 +24,9 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/rundir.h"
+#include "src/session/say.h"
 
 enum {
 	REASON_BYTES = 160,

@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #include "src/base/json.h"
-#include "src/session/session.h"
+#include "src/session/run.h"
+#include "src/session/say.h"
 
 enum { LINE_BYTES = 2048 };
 #define PREFIX "wgwrap: "

@@ -13,7 +13,11 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/launch.h"
+#include "src/session/processes.h"
+#include "src/session/say.h"
+#include "src/session/supervisor.h"
 
 enum { RESOLVE_LIMIT_S = 30 };
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "src/base/loop.h"
-#include "src/session/session.h"
+#include "src/session/supervisor.h"
 
 enum { ROUSE_GAP_MS = 20 };
 

@@ -24,9 +24,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "src/base/descriptors.h"
 #include "src/base/loop.h"
 #include "src/repr/apps.h"
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/command.h"
+#include "src/session/inherit.h"
+#include "src/session/launch.h"
+#include "src/session/processes.h"
+#include "src/session/run.h"
+#include "src/session/say.h"
+#include "src/session/supervisor.h"
 
 void wgw_supervisor_report(struct wgw_supervisor *s, enum wgw_report_kind kind, int value)
 {

@@ -11,7 +11,9 @@
 
 #include "src/base/loop.h"
 #include "src/config/values.h"
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/launch.h"
+#include "src/session/say.h"
 
 enum { PROGRESS_MS = 1000, WHO_BYTES = 512 };
 

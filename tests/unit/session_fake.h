@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "src/session/session.h"
+#include "src/session/channel.h"
 #include "src/tunnel/core.h"
 
 enum { FAKE_CHANNELS = 8, FAKE_IDLE_MS = 300, FAKE_LIFE_S = 150, NEVER = -1 };

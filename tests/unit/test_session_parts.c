@@ -17,8 +17,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "src/base/descriptors.h"
 #include "src/control/control.h"
-#include "src/session/session.h"
+#include "src/session/channel.h"
+#include "src/session/inherit.h"
+#include "src/session/launch.h"
+#include "src/session/program.h"
+#include "src/session/run.h"
+#include "src/session/rundir.h"
 #include "tests/unit/run_suite.h"
 
 static char dir[64];

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "src/session/session.h"
+#include "src/session/processes.h"
 #include "tests/unit/run_suite.h"
 
 /* A child that forks a child, says its pid through a pipe, and ends when @lives is false. Both wait

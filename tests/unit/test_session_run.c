@@ -7,11 +7,14 @@
  */
 #include <check.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "src/session/launch.h"
+#include "src/session/run.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/session_fake.h"
 
