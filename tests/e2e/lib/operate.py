@@ -5,13 +5,17 @@ operate.py - two tunnels of wgwrap on loopback, a client and a server, for tests
 Needs no privileges: the server's side is wgwrap, too.
 """
 
+import base64
 import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 from lib.world import free_port
 
@@ -67,6 +71,50 @@ def wait_until(what, condition, seconds=60.0):
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
         time.sleep(0.05)
     return value
+
+
+def edit(path, old, new):
+    """Replaces the last @old in a file."""
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    assert old in text
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(new.join(text.rsplit(old, 1)))
+
+
+def hexadecimal(key):
+    """A key as the UAPI writes it."""
+    return base64.b64decode(key).hex()
+
+
+def uapi(w, name, text):
+    """Sends operations of the cross-platform UAPI to the tunnel called @name; what is answered."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+        s.connect(os.path.join(w.env["WGWRAP_RUNTIME_DIR"], w.tunnel(name)["id"] + ".sock"))
+        s.sendall(text.encode())
+        s.shutdown(socket.SHUT_WR)
+        answer = b""
+        while got := s.recv(65536):
+            answer += got
+    return answer.decode()
+
+
+def http(url, method="GET"):
+    """Status, content type and text of an answer."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=60) as r:
+            return r.status, r.headers["Content-Type"], r.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.headers["Content-Type"], e.read().decode()
+
+
+def has_ended(pid):
+    """Whether process @pid is gone, or a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 class Tunnels:
@@ -146,6 +194,16 @@ class Tunnels:
     def tunnel(self, name):
         """What show --json says of one tunnel."""
         return self.json(name)["tunnels"][0]
+
+    def change_private_key(self):
+        """Gives the client another private key, by its file, and the server the public one; what reload says."""
+        key = self.word("genkey")
+        public = self.word("pubkey", input=key)
+        edit(self.server, self.keys["client_public"], public)
+        edit(self.client, self.keys["client_key"], key)
+        self.ok("reload", "server")
+        self.keys.update(client_key=key, client_public=public)
+        return self.wgwrap("reload", "client")
 
     def process(self, name):
         """The id of a tunnel's process, None while there is none."""

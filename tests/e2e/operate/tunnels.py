@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-tunnels.py - up, down, reload, list, show, top, health and the UAPI, as a person and a script use them
+tunnels.py - up, down, list, show and top, as a person and a script use them
 """
 
-import base64
 import fcntl
 import json
 import os
@@ -17,7 +16,6 @@ import struct
 import subprocess
 import sys
 import termios
-import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -117,9 +115,9 @@ def _(w):
 @tap.test("no output holds a private or preshared key")
 def _(w):
     secrets = [w.keys[k] for k in ("client_key", "server_key", "psk")]
-    secrets += [base64.b64decode(s).hex() for s in secrets]
+    secrets += [t.hexadecimal(s) for s in secrets]
     everything = [w.ok("show"), w.ok("show", "--json"), w.ok("show", "all", "dump"), w.ok("health", "--metrics"),
-                  w.ok("list"), w.ok("top", "-n", "1"), uapi(w, "client", "get=1\n\n")]
+                  w.ok("list"), w.ok("top", "-n", "1"), t.uapi(w, "client", "get=1\n\n")]
     everything += [w.ok("show", field) for field in FIELDS]
     for text in everything:
         assert text and not any(s in text for s in secrets)
@@ -202,28 +200,6 @@ def _(w):
     raise AssertionError("the schema accepts a tunnel without a state")
 
 
-@tap.test("reload takes over peers, prefixes and port; connections stay")
-def _(w):
-    pid = w.tunnel("client")["pid"]
-    slow = w.start("-c", w.client, "--", "python3", "-c", SLOW, stdout=subprocess.PIPE)
-    assert slow.stdout.readline() == b"connected\n"
-    port = t.free_port()
-    with open(w.client, "a", encoding="utf-8") as f:
-        f.write("PersistentKeepalive = 21\n[Peer]\nPublicKey = " + w.word("pubkey", input=w.word("genkey")) +
-                "\nAllowedIPs = 10.99.0.0/16\n")
-    edit(w.client, "10.77.0.0/24", "10.77.0.0/24, 10.98.0.0/16")
-    edit(w.client, "[Interface]", f"[Interface]\nListenPort = {port}\nDNS = 10.77.0.53, lab.example")
-    w.ok("reload", "client")
-    now = w.tunnel("client")
-    peer = now["peers"][0]
-    assert now["pid"] == pid and now["listenPort"] == port and len(now["peers"]) == 2, now
-    assert now["dns"] == ["10.77.0.53", "10.77.0.1"], now
-    assert now["searchDomains"] == ["lab.example", "corp.example"], now
-    assert peer["allowedIps"] == ["10.77.0.0/24", "10.98.0.0/16"] and peer["persistentKeepalive"] == 21, peer
-    assert slow.wait(60) == 0, "the connection that was open did not survive"
-    assert w.fetch()
-
-
 LISTENS = """
 import socket, sys
 held = [socket.create_server((at, 0)) for at in ("127.0.0.1", "0.0.0.0")]
@@ -243,193 +219,6 @@ def _(w):
     assert command.returncode == 0
     ways = {line[4]: line[3] for line in lines if line[2:3] == ["listening"]}
     assert ways == {f"127.0.0.1:{direct}": "direct", f"0.0.0.0:{inside}": "tunnel"}, lines
-
-
-SLOW = """
-import socket, time
-s = socket.create_connection(("10.77.0.1", 8000))
-print("connected", flush=True)
-for part in (b"GET /page ", b"HTTP/1.0\\r\\n", b"\\r\\n"):
-    time.sleep(0.7)
-    s.sendall(part)
-data = b""
-while got := s.recv(4096):
-    data += got
-assert data.endswith(b"hello\\n"), data
-"""
-
-
-def edit(path, old, new):
-    """Replaces the last @old in a file."""
-    with open(path, encoding="utf-8") as f:
-        text = f.read()
-    assert old in text
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(new.join(text.rsplit(old, 1)))
-
-
-@tap.test("a file with a mistake, or with another address, changes nothing")
-def _(w):
-    before = w.ok("show", "client", "allowed-ips")
-    with open(w.client, encoding="utf-8") as f:
-        good = f.read()
-    with open(w.client, "w", encoding="utf-8") as f:
-        f.write(re.sub(r"AllowedIPs = 10\.77\..*", "AllowedIPs = 10.77.0.0/44", good))
-    assert w.wgwrap("reload", "client")[0] == 3, w.last
-    with open(w.client, "w", encoding="utf-8") as f:
-        f.write(good.replace("10.77.0.2/24", "10.77.0.9/24"))
-    status, _, err = w.wgwrap("reload", "client")
-    assert status == 1 and "10.77.0.9/24" in err and "wgwrap down" in err, w.last
-    with open(w.client, "w", encoding="utf-8") as f: # as an editor that is still writing
-        f.write(good[:good.index("[Peer]")])
-    status, _, err = w.wgwrap("reload", "client")
-    assert status == 1 and "no [Peer]" in err, w.last
-    assert w.ok("show", "client", "allowed-ips") == before
-    with open(w.client, "w", encoding="utf-8") as f:
-        f.write(good)
-    assert w.fetch()
-
-
-@tap.test("SIGHUP to the keeper reads the file again")
-def _(w):
-    with open(w.client, encoding="utf-8") as f:
-        text = f.read().replace("PersistentKeepalive = 21\n", "")
-    with open(w.client, "w", encoding="utf-8") as f:
-        f.write(text.replace("[Peer]\n", "[Peer]\nPersistentKeepalive = 22\n", 1))
-    os.kill(w.keeper("client"), signal.SIGHUP)
-    t.wait_until("the keepalive changes", lambda: w.tunnel("client")["peers"][0]["persistentKeepalive"] == 22)
-
-
-def uapi(w, name, text):
-    """Sends operations; what is answered."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
-        s.connect(os.path.join(w.env["WGWRAP_RUNTIME_DIR"], w.tunnel(name)["id"] + ".sock"))
-        s.sendall(text.encode())
-        s.shutdown(socket.SHUT_WR)
-        answer = b""
-        while got := s.recv(65536):
-            answer += got
-    return answer.decode()
-
-
-@tap.test("UAPI: get and set on one connection, all or nothing, mistakes are EINVAL")
-def _(w):
-    key = base64.b64decode(w.keys["server_public"]).hex()
-    answer = uapi(w, "client", "get=1\n\n" + f"set=1\npublic_key={key}\npersistent_keepalive_interval=9\n\n" +
-                  f"set=1\npublic_key={key}\npersistent_keepalive_interval=8\nbogus=1\n\nget=1\n\n")
-    assert answer.count("errno=0\n\n") == 3 and answer.count("errno=-22\n\n") == 1, answer
-    assert "persistent_keepalive_interval=9\n" in answer.split("errno=")[-2], "the second set left something behind"
-    assert uapi(w, "client", "junk\n\n") == ""
-    assert uapi(w, "client", f"set=1\nprivate_key={'00' * 32}\n\n") == "errno=-22\n\n"
-
-
-def hexadecimal(key):
-    return base64.b64decode(key).hex()
-
-
-def handshake_at(w):
-    """When the client's last handshake was, in whole seconds."""
-    return max(int(line.split()[1]) for line in w.ok("show", "client", "latest-handshakes").splitlines())
-
-
-def change_private_key(w):
-    """Gives the client another private key, by its file, and the server the public one; what reload says."""
-    key = w.word("genkey")
-    public = w.word("pubkey", input=key)
-    edit(w.server, w.keys["client_public"], public)
-    edit(w.client, w.keys["client_key"], key)
-    w.ok("reload", "server")
-    w.keys.update(client_key=key, client_public=public)
-    return w.wgwrap("reload", "client")
-
-
-@tap.test("another preshared key by reload: the session stays, the next handshake uses it")
-def _(w):
-    before = handshake_at(w)
-    new = w.word("genpsk")
-    edit(w.client, w.keys["psk"], new)
-    w.ok("reload", "client")
-    assert w.fetch() and handshake_at(w) == before, "the session did not stay"
-    # only one side has it: a new private key needs a handshake, which fails
-    change_private_key(w)
-    assert not w.fetch(3)
-    edit(w.server, w.keys["psk"], new)
-    w.keys["psk"] = new
-    w.ok("reload", "server")
-    assert w.fetch() and handshake_at(w) > before
-
-
-@tap.test("another private key by reload: the process and connections stay, the ID is another")
-def _(w):
-    before = w.tunnel("client")
-    slow = w.start("-c", w.client, "--", "python3", "-c", SLOW, stdout=subprocess.PIPE)
-    assert slow.stdout.readline() == b"connected\n"
-    status, _, err = change_private_key(w)
-    assert status == 0, err
-    after = w.tunnel("client")
-    assert w.running() == ["client", "server"] and after["pid"] == before["pid"] and after["id"] != before["id"]
-    assert after["publicKey"] == w.keys["client_public"]
-    assert slow.wait(60) == 0, "the connection that was open did not survive"
-    assert w.fetch(), "the file's key does not find the tunnel"
-    assert w.tunnel("client")["pid"] == before["pid"]
-    left = os.listdir(w.env["WGWRAP_RUNTIME_DIR"])
-    assert not [name for name in left if name.startswith(before["id"])], left
-    # its keeper has the file's key, too, even if it had no time to hear of it
-    keeper = next(session["pid"] for session in after["sessions"] if session["keeper"])
-    os.kill(keeper, signal.SIGSTOP)
-    change_private_key(w)
-    os.kill(before["pid"], signal.SIGKILL)
-    os.kill(keeper, signal.SIGCONT)
-    w.replaced("client", before["pid"])
-    assert w.tunnel("client")["publicKey"] == w.keys["client_public"] and w.fetch()
-
-
-@tap.test("UAPI: another private and another preshared key, and back")
-def _(w):
-    key, psk = w.word("genkey"), w.word("genpsk")
-    public = w.word("pubkey", input=key)
-    pid, ident = w.tunnel("client")["pid"], w.tunnel("client")["id"]
-    command = w.start("-c", w.client, "--", "sh", "-c",
-                      "echo up; while read x; do curl -sS --max-time 60 http://10.77.0.1:8000/page; done",
-                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert command.stdout.readline() == b"up\n"
-    peer = hexadecimal(w.keys["server_public"])
-    for key, public, psk in ((key, public, psk), (w.keys["client_key"], w.keys["client_public"], w.keys["psk"])):
-        assert uapi(w, "server", f"set=1\npublic_key={hexadecimal(public)}\npreshared_key={hexadecimal(psk)}\n"
-                    "allowed_ip=10.77.0.2/32\n\n") == "errno=0\n\n"
-        assert uapi(w, "client", f"set=1\nprivate_key={hexadecimal(key)}\npublic_key={peer}\n"
-                    f"preshared_key={hexadecimal(psk)}\n\n") == "errno=0\n\n"
-        t.wait_until("the tunnel has the key's name", lambda: named_by(w, pid, public))
-        command.stdin.write(b"\n")
-        command.stdin.flush()
-        assert command.stdout.readline() == b"hello\n"
-    assert w.tunnel("client")["id"] == ident and w.tunnel("client")["pid"] == pid
-    command.stdin.close()
-    assert command.wait(60) == 0
-
-
-def named_by(w, pid, public):
-    """Whether the tunnel of @pid is there once, with that public key."""
-    tunnels = [tunnel for tunnel in w.json()["tunnels"] if tunnel["pid"] == pid]
-    return len(tunnels) == 1 and tunnels[0]["publicKey"] == public
-
-
-@tap.test("UAPI: wg(8) shows and changes a tunnel")
-def _(w):
-    kind = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
-    if t.run(*kind, "true").returncode:
-        tap.skip("no mount namespace here")
-    if t.run("sh", "-c", "command -v wg").returncode:
-        tap.skip("wg is not installed")
-    sock = os.path.join(w.env["WGWRAP_RUNTIME_DIR"], w.tunnel("client")["id"] + ".sock")
-    key = w.keys["server_public"]
-    script = (f"mount -t tmpfs none /run && mkdir /run/wireguard && ln -s {sock} /run/wireguard/wgw0.sock && "
-              f"wg set wgw0 peer {key} persistent-keepalive 7 && wg show wgw0 dump")
-    done = t.run(*kind, "sh", "-c", script)
-    assert done.returncode == 0, done.stderr
-    theirs = [line.split("\t") for line in done.stdout.splitlines() if line.startswith(key)][0]
-    ours = [line.split("\t") for line in w.ok("show", "client", "dump").splitlines() if line.startswith(key)][0]
-    assert theirs[7] == ours[7] == "7" and theirs[2:5] == ours[2:5], (theirs, ours)
 
 
 @tap.test("a wrapped program sees its tunnel but cannot change it")
@@ -479,177 +268,6 @@ def _(w):
         w.stop(load)
 
 
-def http(url, method="GET"):
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=60) as r:
-            return r.status, r.headers["Content-Type"], r.read().decode()
-    except urllib.error.HTTPError as e:
-        return e.code, e.headers["Content-Type"], e.read().decode()
-
-
-SAMPLE = re.compile(r'([a-z_]+)(?:\{([a-z_]+="(?:[^"\\\n]|\\[\\"n])*"(?:,[a-z_]+="(?:[^"\\\n]|\\[\\"n])*")*)\})? '
-                    r"([0-9.]+)")
-
-
-# parts of names that promtool's lint refuses: types, suffixes of other types, units that are not the base ones, short forms
-NO_METRIC_WORDS = set("counter gauge histogram summary count sum bucket milliseconds microseconds nanoseconds minutes hours days "
-                      "kilobytes megabytes gigabytes bits kib mib gib s ms us ns sec b kb mb gb".split())
-
-
-def check_metrics(text):
-    """The exposition format, as strict as a parser and promtool's lint; family -> samples."""
-    families, kind, seen, name = {}, {}, {}, None
-    for line in text.splitlines():
-        if line.startswith("# HELP "):
-            name = line.split(" ", 3)[2]
-            assert line.split(" ", 3)[3:], f"{name} has no help"
-            assert name not in families, f"{name} is not in one piece"
-            families[name] = []
-        elif line.startswith("# TYPE "):
-            _, _, typed, kind[name] = line.split(" ")
-            assert typed == name and kind[name] in ("counter", "gauge")
-            assert (kind[name] == "counter") == name.endswith("_total"), name
-            assert not set(name.split("_")) & NO_METRIC_WORDS, name
-        else:
-            sample = SAMPLE.fullmatch(line)
-            assert sample and sample[1] == name and name in kind, line
-            labels = re.findall(r'([a-z_]+)="((?:[^"\\]|\\.)*)"', sample[2] or "")
-            assert len(dict(labels)) == len(labels) and not {"le", "quantile"} & set(dict(labels)), line
-            assert sorted(labels) not in seen.setdefault(name, []), f"twice: {line}"
-            seen[name].append(sorted(labels))
-            families[name].append((sample[2], float(sample[3])))
-    assert text.endswith("\n") and all(families.values())
-    return families
-
-
-@tap.test("health: an exit status, and /livez, /readyz, /metrics")
-def _(w):
-    assert w.ok("health") == "client: up\nserver: up\n"
-    port = t.free_port()
-    server = w.start("health", "--listen", f"127.0.0.1:{port}")
-    base = f"http://127.0.0.1:{port}"
-    t.wait_until("it listens", lambda: t.run("curl", "-s", base + "/livez").returncode == 0)
-    assert http(base + "/livez") == (200, "text/plain; charset=utf-8", "ok\n")
-    assert http(base + "/readyz")[0] == 200
-    assert http(base + "/nothing")[0] == 404 and http(base + "/livez", "POST")[0] == 405
-    status, kind, text = http(base + "/metrics")
-    assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
-    families = check_metrics(text)
-    for name in ("wireguard_sent_bytes_total", "wireguard_received_bytes_total", "wireguard_latest_handshake_seconds",
-                 "wgwrap_ready", "wgwrap_dropped_total", "wgwrap_build_info"):
-        assert families[name], name
-    labels = families["wireguard_sent_bytes_total"][0][0]
-    assert 'interface="client"' in labels and 'friendly_name="office gateway"' in labels
-    for junk in (b"GET\r\n\r\n", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", b"\0\0\0\0\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
-            s.sendall(junk)
-            assert s.recv(100).startswith(b"HTTP/1.1 400 "), junk[:20]
-    assert http(base + "/livez")[0] == 200, "it survives what is no HTTP"
-    w.stop(server)
-    assert server.returncode == 0
-
-
-# promtool takes the last one, though it is twice the same series
-BAD_METRICS = ("a_total 1\n", "# HELP a_total x\n# TYPE a_total counter\na_total 1", "# HELP a x\n# TYPE a counter\na 1\n",
-               "# HELP a_total x\n# TYPE a_total gauge\na_total 1\n", "# HELP a_ms x\n# TYPE a_ms gauge\na_ms 1\n",
-               "# HELP a_gauge x\n# TYPE a_gauge gauge\na_gauge 1\n", "# HELP a x\n# TYPE a gauge\na{le=\"1\"} 1\n",
-               "# TYPE a gauge\na 1\n", "# HELP a x\n# TYPE a gauge\na{b=\"1} 1\n",
-               "# HELP a_minutes x\n# TYPE a_minutes gauge\na_minutes 1\n",
-               "# HELP a x\n# TYPE a gauge\na{b=\"1\",c=\"2\"} 1\na{c=\"2\",b=\"1\"} 1\n")
-
-
-@tap.test("the checker of metrics refuses what promtool refuses")
-def _(w):
-    check_metrics("# HELP a x\n# TYPE a gauge\na 1\n")
-    for text in BAD_METRICS:
-        try:
-            check_metrics(text)
-        except (AssertionError, KeyError, ValueError):
-            continue
-        raise AssertionError(f"taken: {text!r}")
-    if t.run("sh", "-c", "command -v promtool").returncode == 0:
-        for text in BAD_METRICS:
-            assert t.run("promtool", "check", "metrics", input=text).returncode or text == BAD_METRICS[-1], text
-
-
-@tap.test("promtool accepts the metrics")
-def _(w):
-    if t.run("sh", "-c", "command -v promtool").returncode:
-        tap.skip("promtool is not installed")
-    done = t.run("promtool", "check", "metrics", input=w.ok("health", "--metrics"))
-    assert done.returncode == 0, done.stderr
-
-
-@tap.test("health refuses other hosts unless it is told otherwise")
-def _(w):
-    status, _, err = w.wgwrap("health", "--listen", f"0.0.0.0:{t.free_port()}")
-    assert status == 1 and "--any-address" in err, w.last
-
-
-def helper(keeper):
-    """The child of a keeper that serves health."""
-    return int(t.run("pgrep", "-P", str(keeper)).stdout.split()[0])
-
-
-@tap.test("up --health: options behind the file, too; a unix socket outlives another key; up again says what it does not")
-def _(w):
-    def ready():
-        return t.run("curl", "-sS", "--unix-socket", path, "http://localhost/readyz").stdout
-
-    path = os.path.join(w.dir, "health")
-    w.ok("down", "client")
-    w.ok("up", w.client, "--health", path)
-    assert os.stat(path).st_mode & 0o777 == 0o600 and ready() == "client: up\n"
-    status, _, err = w.wgwrap("up", "--health", path, w.client)
-    assert status == 0 and "up already" in err and ready() == "client: up\n", w.last
-    os.kill(helper(w.keeper("client")), signal.SIGKILL)
-    t.wait_until("another process serves health", lambda: ready() == "client: up\n")
-    assert w.wgwrap("health", "--listen", path)[0] == 1 and "in use" in w.last and ready() == "client: up\n", w.last
-    assert change_private_key(w)[0] == 0
-    t.wait_until("health follows", lambda: ready() == "client: up\n")
-    w.ok("down", "client")
-    t.wait_until("the socket has gone", lambda: not os.path.exists(path))
-    w.ok("up", w.client)
-
-
-@tap.test("reload of a tunnel that a command began in another directory, with a relative path")
-def _(w):
-    w.ok("down", "client")
-    command = w.start("-c", "client.conf", "--", "sh", "-c", "echo up; read x", cwd=w.dir, stdin=subprocess.PIPE,
-                      stdout=subprocess.PIPE)
-    assert command.stdout.readline() == b"up\n"
-    w.ok("up", w.client)
-    assert w.tunnel("client")["source"] == w.client
-    w.ok("reload", "client")
-    command.communicate(b"\n", timeout=60)
-    assert w.fetch()
-
-
-@tap.test("a tunnel is called as its keeper's file is, else as the first command's; reload keeps up nothing that was not")
-def _(w):
-    w.ok("down", "client")
-    with open(w.client, encoding="utf-8") as f:
-        office = w.write("office.conf", f.read())
-    first = w.start("-c", w.client, "--", "sh", "-c", "echo up; read x", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert first.stdout.readline() == b"up\n"
-    w.ok("reload", "client")
-    assert [s["keeper"] for s in w.tunnel("client")["sessions"]] == [False]
-    second = w.start("-c", office, "--", "sh", "-c", "echo up; read x", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert second.stdout.readline() == b"up\n" and w.tunnel("client")["source"] == w.client
-    first.communicate(b"\n", timeout=60)
-    t.wait_until("the other's name is its name", lambda: "office" in w.running())
-    w.ok("up", office)
-    second.communicate(b"\n", timeout=60)
-    assert w.tunnel("office")["source"] == office
-    edit(office, "[Peer]", "[Peer]\nPersistentKeepalive = 23")
-    w.ok("reload", office)
-    assert w.tunnel("office")["peers"][-1]["persistentKeepalive"] == 23
-    status, _, err = w.wgwrap("up", w.client)
-    assert status == 1 and "another file" in err, w.last
-    assert w.tunnel("office")["peers"][-1]["persistentKeepalive"] == 23
-    w.ok("down", "office")
-
-
 @tap.test("down with a command running leaves it its tunnel")
 def _(w):
     w.ok("up", w.client)
@@ -687,7 +305,7 @@ def _(w):
         assert "1 running command still uses it" in w.last, w.last
     finally:
         os.kill(keeper, signal.SIGCONT)
-    t.wait_until("the keeper leaves", lambda: has_ended(keeper))
+    t.wait_until("the keeper leaves", lambda: t.has_ended(keeper))
     command.communicate(b"\n", timeout=60)
     t.wait_until("the tunnel has ended", lambda: "client" not in w.running())
 
@@ -742,7 +360,7 @@ def _(w):
     finally:
         os.kill(slow, signal.SIGCONT)
     command.communicate(b"\n", timeout=60)
-    t.wait_until("the slow one leaves", lambda: has_ended(slow))
+    t.wait_until("the slow one leaves", lambda: t.has_ended(slow))
     pid = w.tunnel("client")["pid"]
     os.kill(pid, signal.SIGKILL)
     w.replaced("client", pid)
@@ -761,7 +379,7 @@ def _(w):
         del w.env["NOTIFY_SOCKET"], w.env["WATCHDOG_USEC"]
         assert s.recv(200).startswith(b"READY=1\n")
         assert s.recv(200) == s.recv(200) == b"WATCHDOG=1"
-        assert http(f"http://127.0.0.1:{port}/readyz")[2] == "client: up\n"
+        assert t.http(f"http://127.0.0.1:{port}/readyz")[2] == "client: up\n"
         keeper.send_signal(signal.SIGHUP)
         lines = [s.recv(200)]
         while b"READY=1" not in lines and len(lines) < 1000:  # behind what the watchdog got meanwhile
@@ -803,15 +421,7 @@ def _(w):
     pid = w.tunnel("client")["pid"]
     w.ok("down", "client")
     assert "client" not in w.running()
-    t.wait_until("its process is gone", lambda: has_ended(pid))
-
-
-def has_ended(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
+    t.wait_until("its process is gone", lambda: t.has_ended(pid))
 
 
 tap.main(t.Tunnels)
