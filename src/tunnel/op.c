@@ -12,10 +12,11 @@
  * Two conversations are longer. WGW_OP_UDP_CONNECT: the reply says that we stopped sending, then
  * come the messages to put back and WGW_OP_GO. However it ends, sending goes on. WGW_OP_LISTEN: who
  * was told that it may listen does, or the conversation ends.
+ *
+ * What the operations do is in op_names.c (look-ups) and op_socket.c (one socket); talk.h is what the
+ * three share.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,54 +30,22 @@
 #include "src/tunnel/keep.h"
 #include "src/tunnel/listen.h"
 #include "src/tunnel/sockets.h"
+#include "src/tunnel/talk.h"
 #include "src/tunnel/tcp.h"
 #include "src/tunnel/udp.h"
 
-enum {
-	BIND_RECHECKS_MAX = 8, /* sockets in the way of one bind that are looked at */
-	MESSAGE_BYTES = sizeof(struct wgw_op) + sizeof(struct wgw_dgram) + 65536,
-};
-
-enum talk_state {
-	TALK_FIRST,   /* its first message is awaited */
-	TALK_WAITING, /* the answer is being worked on */
-	TALK_CONNECT, /* UDP_CONNECT: REQUEUE or GO is awaited */
-	TALK_LISTEN,  /* the LISTEN with the descriptor is awaited */
-	TALK_DEAD,
-};
-
-/**
- * struct talk - one conversation
- * @asked:	An answer will be called for: the object stays until then
- * @path:	Descriptor that came with the request, or -1; @lost_path: there was no room for it
- * @tries:	BIND: how many sockets in the way may still be looked at
- */
-struct talk {
-	struct wgw_watch watch;
-	struct wgw_job job;
-	struct wgw_timer timer;
-	struct wgw_link link;
-	struct wgw_sockets *sockets;
-	struct wgw_quota *quota;
-	enum talk_state state;
-	uint32_t uid;
-	bool asked, lost_path;
-	unsigned int tries;
-	int path;
-	struct wgw_op op;
-};
+enum { MESSAGE_BYTES = sizeof(struct wgw_op) + sizeof(struct wgw_dgram) + 65536 };
 
 static _Alignas(struct wgw_op) uint8_t message[MESSAGE_BYTES];
 
 /* ---- life ---- */
 
-static struct wgw_sock *talk_sock(struct talk *k)
+struct wgw_sock *talk_sock(struct talk *k)
 {
 	return wgw_sock_find(k->sockets, k->quota->session, k->op.cookie);
 }
 
-/* Ends the conversation; @keep_fd: the descriptor has a new owner. */
-static void talk_end(struct talk *k, bool keep_fd)
+void talk_end(struct talk *k, bool keep_fd)
 {
 	struct wgw_sockets *s = k->sockets;
 	struct wgw_sock *sock;
@@ -102,8 +71,7 @@ static void talk_end(struct talk *k, bool keep_fd)
 	wgw_job_queue(s, &k->job);
 }
 
-/* Sends the reply (k->op) and @n more bytes in the same message. */
-static void reply_with(struct talk *k, int err, const void *more, size_t n)
+void talk_reply_with(struct talk *k, int err, const void *more, size_t n)
 {
 	struct iovec iov[2] = {{&k->op, sizeof(k->op)}, {(void *)more, n}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n ? 2 : 1};
@@ -113,14 +81,13 @@ static void reply_with(struct talk *k, int err, const void *more, size_t n)
 	(void)!sendmsg(k->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void reply(struct talk *k, int err)
+void talk_reply(struct talk *k, int err)
 {
-	reply_with(k, err, NULL, 0);
+	talk_reply_with(k, err, NULL, 0);
 	talk_end(k, false);
 }
 
-/* The answer to a question: false when nobody waits for it any more. */
-static bool answered(struct talk *k)
+bool talk_answered(struct talk *k)
 {
 	k->asked = false;
 	if (k->state == TALK_WAITING)
@@ -129,332 +96,7 @@ static bool answered(struct talk *k)
 	return false;
 }
 
-/* ---- names ---- */
-
-static void resolved(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n, const char *canonical,
-		     uint32_t ttl_s)
-{
-	struct talk *k = arg;
-
-	if (!answered(k))
-		return;
-	memset(&k->op.u, 0, sizeof(k->op.u));
-	if (eai == 0) {
-		n = n < WGW_RESOLVED_MAX ? n : WGW_RESOLVED_MAX;
-		if (n > 0)
-			memcpy(k->op.u.resolved.ip, ip, n * sizeof(*ip));
-		k->op.u.resolved.n = n;
-		k->op.u.resolved.ttl = ttl_s;
-		if (canonical)
-			strncpy(k->op.u.resolved.canonical, canonical, WGW_NAME_MAX_BYTES - 1);
-	}
-	reply(k, eai);
-}
-
-static void reversed(void *arg, int eai, const char *name)
-{
-	resolved(arg, eai, NULL, 0, name, 0);
-}
-
-static void queried(void *arg, int eai, const uint8_t *response, size_t len)
-{
-	struct talk *k = arg;
-
-	if (!answered(k))
-		return;
-	reply_with(k, eai, response, eai ? 0 : len);
-	talk_end(k, false);
-}
-
-static void addr_from_wire(const struct wgw_wire_addr *w, struct stack_addr *a)
-{
-	memcpy(a->ip, w->ip, 16);
-	a->port = w->port;
-}
-
-static void addr_to_wire(const struct stack_addr *a, struct wgw_wire_addr *w)
-{
-	memset(w, 0, sizeof(*w));
-	memcpy(w->ip, a->ip, 16);
-	w->port = a->port;
-}
-
-static void ask_resolver(struct talk *k)
-{
-	struct wgw_tunnel *t = k->sockets->t;
-	struct wgw_session *session = k->quota->session;
-	struct stack_addr addr;
-	struct wgw_op op = k->op; /* the answer may come at once and overwrites k->op */
-
-	k->state = TALK_WAITING;
-	k->asked = true;
-	switch (op.code) {
-	case WGW_OP_RESOLVE:
-		op.u.resolve.name[WGW_NAME_MAX_BYTES - 1] = '\0';
-		wgw_resolve(t->resolver, session, op.u.resolve.name, op.u.resolve.family,
-			    !(op.u.resolve.flags & WGW_RESOLVE_NO_SEARCH), resolved, k);
-		break;
-	case WGW_OP_REVERSE:
-		addr_from_wire(&op.u.bind.addr, &addr);
-		wgw_resolve_reverse(t->resolver, session, &addr, reversed, k);
-		break;
-	default:
-		op.u.dns_query.name[WGW_NAME_MAX_BYTES - 1] = '\0';
-		wgw_resolve_raw(t->resolver, session, op.u.dns_query.name,
-				!(op.u.dns_query.flags & WGW_RESOLVE_NO_SEARCH),
-				op.u.dns_query.class_, op.u.dns_query.type, queried, k);
-	}
-}
-
-static void reply_ifaddrs(struct talk *k)
-{
-	const struct wgw_tunnel_boot *boot = k->sockets->t->boot;
-	const struct wgw_prefixes *list = &boot->config->addresses;
-	uint32_t n = (uint32_t)(list->n < WGW_RESOLVED_MAX ? list->n : WGW_RESOLVED_MAX);
-
-	memset(&k->op.u, 0, sizeof(k->op.u));
-	for (uint32_t i = 0; i < n; i++) {
-		memcpy(k->op.u.resolved.ip[i], list->at[i].addr.ip, 16);
-		k->op.u.resolved.canonical[i] = (char)list->at[i].bits;
-	}
-	k->op.u.resolved.n = n;
-	k->op.u.resolved.ttl = boot->mtu;
-	reply(k, 0);
-}
-
-/* ---- addresses and options of sockets ---- */
-
-/* The socket's names into the reply. Return: 0, or ENOENT: it has none */
-static int fill_names(struct talk *k)
-{
-	struct wgw_sock *sock = talk_sock(k);
-	struct stack_addr local = {0}, remote = {0};
-
-	if (sock && sock->role == WGW_ROLE_DGRAM)
-		wgw_udp_names(sock, &local, &remote);
-	else if (sock && sock->role == WGW_ROLE_LISTENER)
-		wgw_listen_name(sock, &local);
-	else if (sock && sock->role == WGW_ROLE_KEPT)
-		local = wgw_container(sock, struct wgw_kept, sock)->local;
-	else if (sock) {
-		local = wgw_container(sock, struct wgw_conn, sock)->local;
-		remote = wgw_container(sock, struct wgw_conn, sock)->remote;
-	}
-	memset(&k->op.u, 0, sizeof(k->op.u));
-	addr_to_wire(&local, &k->op.u.name.local);
-	addr_to_wire(&remote, &k->op.u.name.remote);
-	return sock ? 0 : ENOENT;
-}
-
-static void reply_name(struct talk *k, int err)
-{
-	int none = fill_names(k);
-
-	reply(k, err ? err : none);
-}
-
-/* 0 or errno. */
-static int do_bind(struct talk *k)
-{
-	struct wgw_sock *sock = talk_sock(k);
-	struct wgw_kept *kept;
-	struct stack_addr local;
-
-	addr_from_wire(&k->op.u.bind.addr, &local);
-	if (k->op.kind != WGW_KIND_TCP)
-		return sock && sock->role == WGW_ROLE_DGRAM
-			       ? -wgw_udp_bind(sock, &local, k->op.u.bind.flags)
-			       : ENOTSOCK;
-	if (sock && sock->role != WGW_ROLE_KEPT)
-		return EINVAL;
-	kept = wgw_kept_get(k->sockets, k->quota, k->op.cookie, k->op.inode);
-	return kept ? -wgw_kept_bind(k->sockets, kept, &local, k->op.u.bind.flags) : ENOBUFS;
-}
-
-/* What a changed option means at once; others matter when the socket connects. */
-static void apply_options(struct wgw_sock *sock)
-{
-	if (sock->role == WGW_ROLE_CONN)
-		wgw_conn_options(wgw_container(sock, struct wgw_conn, sock));
-	else if (sock->role == WGW_ROLE_DGRAM)
-		wgw_udp_options(sock);
-}
-
-static void answer_bind(struct talk *k, unsigned int tries);
-
-static void bind_rechecked(void *arg, bool gone)
-{
-	struct talk *k = arg;
-
-	if (!answered(k))
-		return;
-	if (gone)
-		answer_bind(k, k->tries - 1);
-	else
-		reply_name(k, EADDRINUSE);
-}
-
-/* An address that is taken by a socket that was closed is free on Linux at once; nobody tells us of
- * the close, so this is when we look. @tries: how many such sockets at most */
-static void answer_bind(struct talk *k, unsigned int tries)
-{
-	struct wgw_kept *other = NULL;
-	struct stack_addr local;
-	int err = do_bind(k);
-
-	if (err == EADDRINUSE && k->op.kind == WGW_KIND_TCP && tries > 0) {
-		addr_from_wire(&k->op.u.bind.addr, &local);
-		other = wgw_kept_conflict(
-			k->sockets, &local, k->op.u.bind.flags,
-			wgw_bind_is_kernels(k->quota->session, &local, k->op.u.bind.flags));
-	}
-	if (!other) {
-		reply_name(k, err);
-		return;
-	}
-	k->tries = tries;
-	k->state = TALK_WAITING;
-	k->asked = true;
-	wgw_kept_recheck(k->sockets, other, bind_rechecked, k);
-}
-
-static int do_setopt(struct talk *k)
-{
-	struct wgw_sock *sock = talk_sock(k);
-	int err;
-
-	if (k->op.u.option.len > WGW_OPTION_MAX_BYTES)
-		return EINVAL;
-	if (!sock) {
-		struct wgw_kept *kept =
-			k->op.kind == WGW_KIND_TCP
-				? wgw_kept_get(k->sockets, k->quota, k->op.cookie, k->op.inode)
-				: NULL;
-
-		if (!kept)
-			return ENOBUFS;
-		sock = &kept->sock;
-	}
-	if (sock->role == WGW_ROLE_KEPT && k->op.u.option.level == SOL_SOCKET &&
-	    wgw_kept_reuse(wgw_container(sock, struct wgw_kept, sock), k->op.u.option.name,
-			   k->op.u.option.value))
-		return 0;
-	err = -wgw_option_set(sock, k->op.u.option.level, k->op.u.option.name, k->op.u.option.value,
-			      k->op.u.option.len);
-	if (!err)
-		apply_options(sock);
-	return err;
-}
-
-static void put_option(struct talk *k, const void *value, size_t len)
-{
-	memcpy(k->op.u.option.value, value, len);
-	k->op.u.option.len = (uint32_t)len;
-}
-
-static bool asks_for(const struct talk *k, int level, int name)
-{
-	return k->op.u.option.level == level && k->op.u.option.name == name;
-}
-
-/* @c: the socket's connection, or NULL: it may be the accepted end of another socket's. */
-static int get_unacked(struct talk *k, struct wgw_conn *c)
-{
-	struct wgw_conn *of_far = c ? NULL : wgw_conn_of_far(k->sockets, k->op.cookie);
-	int bytes[2];
-
-	if (!c && !of_far)
-		return ENOPROTOOPT;
-	wgw_conn_unacked(c ? c : of_far, !c, bytes);
-	put_option(k, bytes, sizeof(bytes));
-	return 0;
-}
-
-/* What was set, but for options that say how the socket is. */
-static int do_getopt(struct talk *k)
-{
-	struct wgw_sock *sock = talk_sock(k);
-	bool dgram = sock && sock->role == WGW_ROLE_DGRAM;
-	struct wgw_conn *c = sock && sock->role == WGW_ROLE_CONN
-				     ? wgw_container(sock, struct wgw_conn, sock)
-				     : NULL;
-	const struct wgw_option *o;
-
-	if (dgram && asks_for(k, SOL_SOCKET, SO_ERROR)) {
-		int err = wgw_udp_error(sock);
-
-		put_option(k, &err, sizeof(err));
-	} else if (c && asks_for(k, IPPROTO_TCP, TCP_INFO)) {
-		return wgw_conn_tcp_info(c, k->op.u.option.value, &k->op.u.option.len);
-	} else if (asks_for(k, IPPROTO_TCP, WGW_OPTION_UNACKED)) {
-		return get_unacked(k, c);
-	} else {
-		o = sock ? wgw_option_get(sock, k->op.u.option.level, k->op.u.option.name) : NULL;
-		if (!o)
-			return ENOPROTOOPT;
-		put_option(k, o->value, o->len);
-	}
-	return 0;
-}
-
-static void reply_option(struct talk *k)
-{
-	struct wgw_sock *sock = talk_sock(k);
-	struct udp_error *e;
-
-	if (!sock || sock->role != WGW_ROLE_DGRAM || !asks_for(k, IPPROTO_IP, IP_RECVERR)) {
-		reply(k, do_getopt(k));
-		return;
-	}
-	e = wgw_udp_next_error(sock);
-	if (!e) {
-		reply(k, EAGAIN);
-		return;
-	}
-	put_option(k, &e->told, sizeof(e->told));
-	reply_with(k, 0, e->quoted, e->len);
-	free(e);
-	talk_end(k, false);
-}
-
-static int do_too_large(struct talk *k)
-{
-	struct wgw_sock *sock = talk_sock(k);
-	struct stack_addr to;
-
-	if (!sock || sock->role != WGW_ROLE_DGRAM)
-		return ENOTSOCK;
-	addr_from_wire(&k->op.u.bind.addr, &to);
-	wgw_udp_too_large(sock, &to, k->op.u.bind.flags);
-	return 0;
-}
-
-/* Whether a datagram may be sent: 0 or errno, and the MTUs. */
-static int do_route(struct talk *k)
-{
-	/* without a socket it is asked whether an address can be reached at all */
-	static const uint8_t protocols[] = {
-		[WGW_KIND_UDP] = IPPROTO_UDP, [WGW_KIND_PING] = IPPROTO_ICMP};
-	struct stack_addr local, remote;
-	enum wgw_route route;
-
-	addr_from_wire(&k->op.u.name.local, &local);
-	addr_from_wire(&k->op.u.name.remote, &remote);
-	route = wgw_session_route(k->quota->session, &remote,
-				  k->op.kind < sizeof(protocols) ? protocols[k->op.kind] : 0);
-	if (route == WGW_ROUTE_REFUSED)
-		return ENETUNREACH;
-	if (!stack_addr_is_any(&local) && !stack_addr_is_loopback(&local) &&
-	    !stack_is_local(k->sockets->t->stack, &local))
-		return ENETUNREACH;
-	/* of direct ones the kernel knows; it drops what is too large */
-	k->op.u.name.remote.port = k->op.u.name.remote.reserved = UINT16_MAX;
-	if (route == WGW_ROUTE_TUNNEL) {
-		k->op.u.name.remote.port = k->sockets->t->boot->mtu;
-		k->op.u.name.remote.reserved = stack_path_mtu(k->sockets->t->stack, &remote);
-	}
-	return 0;
-}
+/* ---- LISTEN ---- */
 
 /* Whether a program may have us connect to @path. O_PATH asks for no right to the file, and ours to it
  * may be more than those of a program that has changed its uid: such a one names sockets of its own. */
@@ -470,22 +112,22 @@ static void do_listen(struct talk *k)
 	int path = k->path, err;
 
 	if (path >= 0 && !may_name(k, path)) {
-		reply(k, EACCES);
+		talk_reply(k, EACCES);
 		return;
 	}
 	k->path = -1;
 	err = k->lost_path ? -ENFILE : wgw_listen_op(k->sockets, k->quota, &k->op, path);
 	if (err || path >= 0) {
-		reply_name(k, -err);
+		talk_reply_name(k, -err);
 		return;
 	}
 	k->state = TALK_LISTEN;
-	reply_with(k, fill_names(k), NULL, 0);
+	talk_reply_with(k, talk_fill_names(k), NULL, 0);
 	/* it may have ended already: one edge for that and for its question */
 	wgw_job_queue(k->sockets, &k->job);
 }
 
-/* ---- UDP connect ---- */
+/* ---- UDP_CONNECT ---- */
 
 static void do_udp_connect(struct talk *k)
 {
@@ -494,21 +136,21 @@ static void do_udp_connect(struct talk *k)
 	int err;
 
 	if (!sock || sock->role != WGW_ROLE_DGRAM) {
-		reply(k, ENOTSOCK);
+		talk_reply(k, ENOTSOCK);
 		return;
 	}
-	addr_from_wire(&k->op.u.bind.addr, &remote);
+	talk_addr_from_wire(&k->op.u.bind.addr, &remote);
 	err = wgw_udp_connect(sock, &remote);
 	if (err) {
-		reply(k, -err);
+		talk_reply(k, -err);
 		return;
 	}
 	k->state = TALK_CONNECT;
 	wgw_udp_names(sock, &local, &remote);
 	memset(&k->op.u, 0, sizeof(k->op.u));
-	addr_to_wire(&local, &k->op.u.name.local);
-	addr_to_wire(&remote, &k->op.u.name.remote);
-	reply_with(k, 0, NULL, 0);
+	talk_addr_to_wire(&local, &k->op.u.name.local);
+	talk_addr_to_wire(&remote, &k->op.u.name.remote);
+	talk_reply_with(k, 0, NULL, 0);
 	/* an application that stops here may not keep its socket silent for ever */
 	wgw_timer_set(k->sockets->t->loop, &k->timer,
 		      wgw_clock_ns() + WGW_UDP_CONNECT_MS * WGW_MS_NS);
@@ -538,33 +180,11 @@ static void udp_connect_more(struct talk *k)
 
 /* ---- the first message ---- */
 
-static int do_shutdown(struct talk *k)
-{
-	struct wgw_sock *sock = talk_sock(k);
-	int how;
-
-	if (!sock)
-		return k->op.kind == WGW_KIND_TCP ? 0 : ENOTSOCK;
-	memcpy(&how, k->op.u.option.value, sizeof(how));
-	switch (sock->role) {
-	case WGW_ROLE_DGRAM:
-		return -wgw_udp_shutdown(sock, how);
-	case WGW_ROLE_LISTENER:
-		wgw_listen_shutdown(sock);
-		return 0;
-	case WGW_ROLE_KEPT:
-		wgw_kept_free(k->sockets, wgw_container(sock, struct wgw_kept, sock));
-		return 0;
-	default:
-		return EINVAL;
-	}
-}
-
 static void perform(struct talk *k)
 {
 	switch (k->op.code) {
 	case WGW_OP_BIND:
-		answer_bind(k, BIND_RECHECKS_MAX);
+		talk_bind(k);
 		break;
 	case WGW_OP_LISTEN:
 		do_listen(k);
@@ -573,33 +193,33 @@ static void perform(struct talk *k)
 		do_udp_connect(k);
 		break;
 	case WGW_OP_NAME:
-		reply_name(k, 0);
+		talk_reply_name(k, 0);
 		break;
 	case WGW_OP_SETOPT:
-		reply(k, do_setopt(k));
+		talk_reply(k, talk_set_option(k));
 		break;
 	case WGW_OP_GETOPT:
-		reply_option(k);
+		talk_reply_option(k);
 		break;
 	case WGW_OP_TOO_LARGE:
-		reply(k, do_too_large(k));
+		talk_reply(k, talk_too_large(k));
 		break;
 	case WGW_OP_SHUTDOWN:
-		reply(k, do_shutdown(k));
+		talk_reply(k, talk_shutdown(k));
 		break;
 	case WGW_OP_RESOLVE:
 	case WGW_OP_REVERSE:
 	case WGW_OP_DNS_QUERY:
-		ask_resolver(k);
+		talk_ask_resolver(k);
 		break;
 	case WGW_OP_IFADDRS:
-		reply_ifaddrs(k);
+		talk_reply_ifaddrs(k);
 		break;
 	case WGW_OP_ROUTE:
-		reply(k, do_route(k));
+		talk_reply(k, talk_route(k));
 		break;
 	default:
-		reply(k, ENOSYS);
+		talk_reply(k, ENOSYS);
 	}
 }
 
@@ -618,7 +238,7 @@ static void enter(struct talk *k, struct wgw_quota *q)
 		return;
 	}
 	if (!wgw_quota_take(q, &q->ops, WGW_OPS_MAX)) {
-		reply(k, ENOBUFS);
+		talk_reply(k, ENOBUFS);
 		return;
 	}
 	wgw_unknown_give(s, k->uid);

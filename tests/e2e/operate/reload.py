@@ -7,7 +7,6 @@ reload.py - what a running tunnel takes over: by reload, by SIGHUP to its keeper
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 
