@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * internal.h - what the files of this folder share; nobody else includes it, but for a file's own
- * test, and who counts what is left (tests/sim/hostile.h)
+ * internal.h - the stack itself, and what its files offer each other; nobody else includes it, but
+ * for a file's own test, and who counts what is left (tests/sim/hostile.h)
+ *
+ * packet.h has headers as bytes, flow.h connections, listeners and datagram sockets.
  *
  * Layers, from the wire up: ingress.c and egress.c (packets), fragments.c, then one file per
  * protocol: icmp.c, udp.c, and for TCP demux.c (connections to lwIP and back), flow.c (what the
@@ -12,216 +14,15 @@
 
 #include <sys/types.h>
 
+#include "stack/flow.h"
 #include "stack/limits.h"
-#include "stack/sender.h"
+#include "stack/packet.h"
 #include "stack/stack.h"
-
-struct tcp_pcb;
-struct tcp_pcb_listen;
-struct pbuf;
-
-enum {
-	PROTO_ICMP = 1,
-	PROTO_TCP = 6,
-	PROTO_UDP = 17,
-	PROTO_FRAGMENT = 44, /* IPv6's fragment header */
-	PROTO_ICMPV6 = 58,
-};
-
-enum {
-	IP4_HEADER_BYTES = 20,
-	IP6_HEADER_BYTES = 40,
-	UDP_HEADER_BYTES = 8,
-	TCP_HEADER_BYTES = 20,
-	TCP_OPTIONS_MAX_BYTES = 40,
-	ICMP_HEADER_BYTES = 8,
-	IP6_FRAGMENT_BYTES = 8,
-};
-
-enum {
-	IP4_FIRST_BYTE = 0x45, /* version 4, a header of 20 bytes */
-	/* Flags and offset in units of 8 bytes, host order */
-	IP4_DONT_FRAGMENT = 0x4000,
-	IP4_MORE_FRAGMENTS = 0x2000,
-	IP4_FRAGMENT_OFFSET = 0x1fff,
-	TTL_DEFAULT = 64, /* Linux's ip_default_ttl */
-};
-
-/* RFC 9293 3.1, RFC 2018 3 */
-enum { TCP_SEQ_AT = 4, TCP_FLAGS_AT = 13, TCP_CHECKSUM_AT = 16 };
-enum { TCP_OPTION_END = 0, TCP_OPTION_NOP = 1, TCP_OPTION_SACK = 5 };
 
 /* The timers' unit: one slow tick of lwIP (TCP_SLOW_INTERVAL). */
 enum { TICK_NS = 10 * 1000 * 1000, TICKS_PER_S = 100 };
 enum { NS_PER_MS = 1000 * 1000 };
 #define NS_PER_S UINT64_C(1000000000)
-
-/**
- * struct ip_packet - a whole, validated inner packet
- * @from, @to:	Addresses, ports 0
- * @start, @len: From the IP header on
- * @payload, @payload_len: From the transport header on
- * @looped:	Sent by ourselves
- */
-struct ip_packet {
-	struct stack_addr from, to;
-	const uint8_t *start, *payload;
-	size_t len, payload_len;
-	uint8_t proto, ttl, tos;
-	bool v6, looped;
-};
-
-/**
- * struct ip_header - what leaves says in its IP header
- * @proto:	Of what follows it
- * @fragments:	FLOW_*: what becomes of a datagram that is larger than the MTU
- */
-struct ip_header {
-	const struct stack_addr *from, *to;
-	uint8_t proto, ttl, tos, fragments;
-};
-
-/* Connections and their states, as this folder sees them; lwIP has its own in the pcb. */
-enum flow_state {
-	FLOW_CONNECTING, /* our SYN is out */
-	FLOW_HALF_OPEN,	 /* the peer's SYN is in, ours out */
-	FLOW_OPEN,	 /* handshake complete; may be half closed */
-	FLOW_OVER,	 /* no pcb any more; closed() is due */
-	FLOW_TIME_WAIT,	 /* lwIP answers late segments; closed() is due or has been called */
-};
-
-enum flow_event {
-	FLOW_EVENT_ACCEPT = 1 << 0,
-	FLOW_EVENT_CONNECTED = 1 << 1,
-	FLOW_EVENT_READABLE = 1 << 2,
-	FLOW_EVENT_WRITABLE = 1 << 3,
-	FLOW_EVENT_CLOSED = 1 << 4,
-};
-
-/**
- * struct flow - a connection
- * @pcb:	lwIP's side; NULL in FLOW_OVER. callback_arg points back here.
- * @hash_next:	Chain of its bucket (demux.c)
- * @tick:	When the pcb's relative timers were last brought up to date
- * @due, @heap:	Deadline in ns and place in the heap, or 0 (timers.c); @tick_due: in ticks,
- *		of lwIP's timers and our slow ones
- * @ack_due:	A delayed ACK leaves at this tick; 0: none is delayed
- * @give_up:	FLOW_CONNECTING: tick of ETIMEDOUT; FIN_WAIT_2 of a closed flow: its end
- * @progress:	Tick of the last acknowledgement that moved, or of the first unacknowledged byte
- * @gro:	Merged segment of this batch (gro.c), of @gro_segments; @gro_next follows it,
- *		@gro_space is its block's size; @gro_merges: the next one should hold several;
- *		@gro_looped: its packets came from ourselves
- * @ack_wanted:	The end of the batch sends an ACK that lwIP would delay
- * @data_tick:	When data came in order, or the connection opened; @small: its sender may
- *		wait for the ACK; @answers: ours lately left soon after that (acks.c)
- * @rx_head:	In-order pbufs not yet consumed; the first @rx_skip bytes are consumed
- * @rx_room:	Free bytes behind the last one, if that is a block of small segments
- * @rx_space:	Receive window plus unconsumed bytes; grows with a prompt consumer
- * @rx_epoch:	Bytes consumed since @rx_space grew
- * @ooseq_bytes: Of the stack's rx_bytes, what waits out of order in lwIP
- * @unacked:	Bytes committed and not acknowledged, @tx_queued: those still in memory, @tx_total:
- *		all since the beginning, @tx_pushed: those up to the last PSH
- * @written:	Blocks that segments refer to, in their order (written.c)
- * @tx:		The sending half (sender.h); @syn_ns: when our SYN last left, for the first
- *		round trip
- * @rx_total, @rx_segs, @tx_segs: Bytes received in order, packets in and out (flow_info)
- * @syn_line:	Where its SYN waits, or NULL; @syn_turn: it leaves now (syns.c)
- * @path_mtu:	Of the path, as known when the connection opened or learnt since; 0 before
- * @persist_due: Next probe of a closed window; 0: not probing. @persist_shift: back-off
- * @stall_due:	ETIMEDOUT if nothing is acknowledged until then
- * @orphaned:	Tick at which the owner's program had gone; 0: it is there
- * @held:	A pure ACK that a later one may replace, which has replaced @held_acks - 1; it has
- *		blocks, so it may leave after the batch (@held_late), at @held_due_ns, 0: not yet
- *		known (acks.c)
- * @challenges_ns: When all answers to what changes nothing have had their time
- * @ack_number:	Of the last pure ACK, and how many that have left had the same: @acks_sent
- * @err:	What closed() will say
- * @soft_err:	What ICMP said; replaces ETIMEDOUT
- */
-struct flow {
-	struct stack *stack;
-	struct tcp_pcb *pcb;
-	struct flow *hash_next;
-	struct stack_addr local, remote;
-	enum flow_state state;
-
-	const struct flow_ops *ops;
-	void *arg;
-	struct flow_listener *listener;
-	struct flow *sibling_next,
-		**sibling_prev; /* half-open and unaccepted flows of a listener */
-
-	unsigned int events;
-	struct flow *ready_next, **ready_prev;
-	struct flow *touched_next, **touched_prev;
-	struct flow *all_next, **all_prev;
-	struct flow *wait_next; /* FIFO of FLOW_TIME_WAIT */
-
-	uint64_t tick, due, tick_due, ack_due, give_up, progress, stall_due, orphaned, persist_due,
-		wait_until, data_tick;
-	size_t heap;
-
-	struct pbuf *gro;
-	uint32_t gro_next, gro_space;
-	unsigned int gro_segments;
-	bool gro_merges, gro_looped, ack_wanted, small, answers;
-
-	struct pbuf *rx_head, *rx_tail;
-	size_t rx_skip, rx_bytes, rx_room, rx_space, rx_epoch, ooseq_bytes;
-	uint64_t rx_total;
-	uint32_t rx_segs, tx_segs;
-	uint16_t path_mtu;
-
-	size_t unacked, tx_queued;
-	uint64_t tx_total, tx_pushed;
-	struct written *written, *written_last;
-	struct sender tx;
-	uint64_t syn_ns;
-	struct syn_line *syn_line;
-	struct flow *syn_next, **syn_prev;
-	bool syn_again, syn_turn;
-	struct flow_options options;
-
-	uint64_t held_due_ns, challenges_ns;
-	uint32_t ack_number;
-	uint8_t held[IP6_HEADER_BYTES + TCP_HEADER_BYTES + TCP_OPTIONS_MAX_BYTES];
-	bool held_late;
-	uint8_t held_len, held_acks, acks_sent, persist_shift;
-	int err, soft_err;
-	bool rx_fin, shut, owner_gone, want_write, reset_due, dispatching, dead;
-};
-
-struct flow_listener {
-	struct stack *stack;
-	struct tcp_pcb_listen *pcb;
-	struct flow_listener *next; /* of the same port bucket */
-	struct stack_addr local;
-	bool v6only;
-	unsigned int backlog, half_open;
-	struct flow *flows; /* not yet accepted */
-	const struct flow_listener_ops *ops;
-	void *arg;
-};
-
-struct flow_udp {
-	struct stack *stack;
-	struct flow_udp *next; /* of the same port bucket */
-	struct stack_addr local, remote;
-	bool v6only, reuse, connected;
-	uint8_t fragments4, fragments6; /* FLOW_* of flow_udp_fragments */
-	const struct flow_udp_ops *ops;
-	void *arg;
-};
-
-struct flow_ping {
-	struct stack *stack;
-	struct flow_ping *next;
-	bool v6;
-	uint8_t fragments;
-	uint16_t id;
-	const struct flow_ping_ops *ops;
-	void *arg;
-};
 
 struct fragment_set;
 
@@ -255,6 +56,10 @@ struct syn_round {
 	struct syn_line lines[SYN_LINES], *turn;
 };
 
+/**
+ * struct stack - addresses and clock; connections and their queues; listeners and datagram sockets;
+ *	packets that wait; what is known of paths; memory for what is to be sent
+ */
 struct stack {
 	const struct stack_ops *ops;
 	void *ctx;
@@ -304,13 +109,6 @@ struct stack {
 
 /* The one stack of the process: lwIP's callbacks below TCP carry no context. */
 extern struct stack *stack_the;
-
-/* checksum.c - Internet checksum (RFC 1071) in memory order, not inverted until the end */
-uint64_t checksum_add(uint64_t sum, const void *data, size_t len);
-uint64_t checksum_copy(void *to, const void *from, size_t len);
-uint16_t checksum_fold(uint64_t sum);
-uint64_t checksum_pseudo(const struct stack_addr *from, const struct stack_addr *to, uint8_t proto,
-			 size_t len);
 
 /* memory.c */
 /* @size: of a full segment with all that lwIP puts around it. */
@@ -550,33 +348,5 @@ void icmp_port_unreachable(struct stack *s, const struct ip_packet *p);
 
 /* Reads the clock, once per call from outside. */
 void stack_clock(struct stack *s);
-
-static inline void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static inline void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v & 0xffff);
-}
-
-static inline uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)((unsigned int)p[0] << 8 | p[1]);
-}
-
-static inline uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-/* Header and options, in bytes; ingress.c has checked that they are there. */
-static inline size_t tcp_header_len(const uint8_t *tcp)
-{
-	return (size_t)(tcp[12] >> 4) * 4;
-}
 
 #endif
