@@ -66,15 +66,18 @@ for command in run proxy nc up
     complete -c wgwrap -n $seen -s q -l quiet -d 'fewer words'
     complete -c wgwrap -n $seen -s v -l verbose -d 'more words'
 end
-for command in proxy nc
+for command in run proxy nc
     set -l seen "__fish_seen_subcommand_from $command"
-    complete -c wgwrap -n $seen -x -l connect-timeout -d 'how long a destination is tried'
-    complete -c wgwrap -n $seen -x -l resolve -a 'auto ipv4 ipv6' -d 'addresses that are tried'
     complete -c wgwrap -n $seen -x -l direct -d 'destinations outside the tunnel'
     complete -c wgwrap -n $seen -x -l dns -a system -d 'name servers'
     complete -c wgwrap -n $seen -x -l linger -d 'wait for delivery'
     complete -c wgwrap -n $seen -l join -d 'use the tunnel process that runs'
     complete -c wgwrap -n $seen -l no-restart -d 'do not start the tunnel process again'
+end
+for command in proxy nc
+    set -l seen "__fish_seen_subcommand_from $command"
+    complete -c wgwrap -n $seen -x -l connect-timeout -d 'how long a destination is tried'
+    complete -c wgwrap -n $seen -x -l resolve -a 'auto ipv4 ipv6' -d 'addresses that are tried'
 end
 set -l seen '__fish_seen_subcommand_from proxy'
 complete -c wgwrap -n $seen -x -l listen -d 'SOCKS and HTTP at [ADDRESS:]PORT or unix:PATH'
@@ -89,4 +92,10 @@ complete -c wgwrap -n $seen -r -l tls-cert -d 'clients speak TLS: its certificat
 complete -c wgwrap -n $seen -r -l tls-key -d 'the key of the certificate'
 complete -c wgwrap -n $seen -l any-user -d 'serve other users of this host'
 complete -c wgwrap -n $seen -l allow-open-proxy -d 'a listener beyond loopback may be without users'
+set -l seen '__fish_seen_subcommand_from run'
+complete -c wgwrap -n $seen -x -l capture -a 'auto supervisor preload' -d 'how calls reach the tunnel'
+complete -c wgwrap -n $seen -l allow-leaks -d 'run even without a filter'
+complete -c wgwrap -n $seen -l isolate -d 'a network namespace as well'
+complete -c wgwrap -n $seen -x -l keep-fd -d 'an inherited socket that stays open'
+complete -c wgwrap -s V -l version -d 'print the version'
 complete -c wgwrap -n '__fish_seen_subcommand_from run' -f -a '(__fish_complete_subcommand --fcs-skip=2)'

@@ -21,7 +21,7 @@ _wgwrap()
 {
 	local context state state_descr line
 	typeset -A opt_args
-	local -a commands shared running dialling
+	local -a commands shared run_only running dialling
 	commands=(
 		'run:run a command in the tunnel'
 		'proxy:serve SOCKS, HTTP and forwards through the tunnel'
@@ -54,6 +54,12 @@ _wgwrap()
 		'*'{-q,--quiet}'[fewer words]' '*'{-v,--verbose}'[more words]'
 		'(-h --help)'{-h,--help}'[print the usage]'
 	)
+	run_only=(
+		'--linger=[wait for delivery]:time' '*--direct=[goes outside]:cidr' '*--dns=[name servers]:address' '--join'
+		'--no-restart' '--capture[how calls reach the tunnel]:way:(auto supervisor preload)'
+		'--allow-leaks[run even without a filter]' '--isolate[a network namespace as well]'
+		'*--keep-fd[an inherited socket that stays open]:descriptor' '(-V --version)'{-V,--version}'[print the version]'
+	)
 	dialling=(
 		'--linger=[wait for delivery]:time' '*--direct=[goes outside]:cidr' '*--dns=[name servers]:address' '--join'
 		'--no-restart' '--connect-timeout=[how long a destination is tried]:time'
@@ -68,8 +74,7 @@ _wgwrap()
 	fi
 	case $words[2] in
 	-*)
-		_arguments -S $shared '--linger=[wait for delivery]:time' '*--direct=[goes outside]:cidr' \
-			'*--dns=[name servers]:address' '--join' '--no-restart' '*::command:_normal'
+		_arguments -S $shared $run_only '*::command:_normal'
 		return
 		;;
 	esac
@@ -77,8 +82,7 @@ _wgwrap()
 	((CURRENT--))
 	case $words[1] in
 	run)
-		_arguments -S $shared '--linger=[wait for delivery]:time' '*--direct=[goes outside]:cidr' \
-			'*--dns=[name servers]:address' '--join' '--no-restart' '*::command:_normal'
+		_arguments -S $shared $run_only '*::command:_normal'
 		;;
 	up)
 		_arguments $shared '--foreground[stay in the foreground]' \
