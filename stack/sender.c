@@ -29,6 +29,7 @@
 enum {
 	PROBE_MIN_NS = 10 * NS_PER_MS,
 	PROBE_ACK_DELAY_NS = 25 * NS_PER_MS, /* RFC 8985: a lone segment's ACK may be delayed */
+	HELD_MIN_NS = NS_PER_MS,
 	QUANTUM_MAX_BYTES = 256 * 1024,
 	QUANTUM_NS = NS_PER_MS,
 	OWED_MAX_NS = 20 * NS_PER_MS,
@@ -164,12 +165,25 @@ uint32_t sender_may_leave(const struct flow *f)
 	return t->cwnd - t->inflight;
 }
 
-static uint64_t probe_timeout(const struct sender *t)
+/* Nagle's algorithm keeps what is to be sent for the ACK of a lone short segment. */
+static bool is_held(const struct flow *f)
 {
+	return f->tx.tail - f->tx.head == 1 && f->pcb->unsent && !tcp_do_output_nagle(f->pcb);
+}
+
+/* Who asks in two writes and waits for the answer waits for that ACK, too, and the peer for the rest
+ * of the question before it answers. When two round trips have not brought the ACK, it is delayed or
+ * something is lost, and what is held leaves as the probe: it is new, so never sent needlessly. That is
+ * a packet in two round trips, where the algorithm itself admits two. */
+static uint64_t probe_timeout(const struct flow *f)
+{
+	const struct sender *t = &f->tx;
 	uint64_t pto = 2 * t->srtt_ns;
 
 	if (t->srtt_ns == 0)
 		return recovery_rto(t);
+	if (is_held(f))
+		return LWIP_MAX(pto, (uint64_t)HELD_MIN_NS);
 	if (t->tail - t->head == 1)
 		pto += PROBE_ACK_DELAY_NS;
 	return LWIP_MAX(pto, (uint64_t)PROBE_MIN_NS);
@@ -189,11 +203,20 @@ static void set_timer(struct flow *f)
 	t->timer_ns = t->progress_ns + recovery_rto(t);
 	if (t->phase != TX_OPEN || t->probing || t->sacked > 0 || t->backoff > 0 || t->reno)
 		return;
-	probe = now + probe_timeout(t);
+	probe = now + probe_timeout(f);
 	if (probe < t->timer_ns) {
 		t->timer_ns = probe;
 		t->timer_is_probe = true;
 	}
+}
+
+/* Something may be held only now that its segment has left. */
+static void hurry_held(struct flow *f)
+{
+	struct sender *t = &f->tx;
+
+	if (t->timer_is_probe && is_held(f))
+		t->timer_ns = least(t->timer_ns, board_at(t, t->head)->sent_ns + probe_timeout(f));
 }
 
 static void note_sent(struct flow *f, uint64_t index)
@@ -250,6 +273,7 @@ void stack_sender_output(struct tcp_pcb *pcb)
 	 * sink */
 	t->late = t->pace_due_ns != 0;
 	t->pace_due_ns = 0;
+	hurry_held(f);
 	while (t->lost_list.first) {
 		uint64_t index = t->lost_list.first;
 		const struct tx_seg *e = board_at(t, index);
@@ -502,7 +526,7 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 	struct sender *t = f ? &f->tx : NULL;
 	struct rate_sample rs = {.rate = 0};
 	uint64_t delivered_before, lost_before;
-	bool advanced, duplicate;
+	bool advanced, duplicate, needless_probe;
 
 	if (!t || !t->on || TCP_SEQ_LT(ack, pcb->lastack) || TCP_SEQ_GT(ack, t->high_sent))
 		return;
@@ -514,6 +538,9 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 	rs.prior_inflight = t->inflight;
 	t->reorder_mark = t->fack;
 	duplicate = duplicate_reported(t, ack);
+	/* tells of a late answer, not of reordering: RACK did not send it */
+	needless_probe =
+		duplicate && t->probing && t->probe_again && t->sacks[0].right == t->probe_end;
 	blackhole_acked(f, ack);
 	if (advanced) {
 		t->stalled = false;
@@ -531,7 +558,7 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 		t->backoff = 0; /* RFC 6298 5.7: until then the timeout may have been too short */
 		recovery_rtt(t, rs.rtt_ns, f->stack->now_ns);
 	}
-	if (duplicate)
+	if (duplicate && !needless_probe)
 		recovery_spurious(f);
 	recovery_undo(f, &rs);
 	probe_answered(f, ack, duplicate);
@@ -564,7 +591,9 @@ static void probe(struct flow *f)
 	if (next && TCP_SEQ_LEQ(lwip_ntohl(next->tcphdr->seqno) + LWIP_MIN(next->len, pcb->mss),
 				pcb->lastack + pcb->snd_wnd)) {
 		t->probe_again = false;
+		tcp_set_flags(f->pcb, TF_INFR); /* past Nagle's algorithm */
 		tcp_output(f->pcb);
+		tcp_clear_flags(f->pcb, TF_INFR);
 	}
 	if (t->forced) { /* nothing new has left */
 		t->probe_again = true;

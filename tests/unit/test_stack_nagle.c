@@ -6,7 +6,7 @@
  * is unacknowledged. A peer delays the ACK of a lone full segment, so that whoever waits for it with
  * the rest of a request waits for a timer.
  */
-#include "tests/unit/stack_harness.h"
+#include "tests/unit/stack_datagrams.h"
 
 enum { MSS = WIRE_MTU - 40, SHORT = 300 };
 
@@ -120,6 +120,76 @@ START_TEST(what_goes_on_waits_for_a_full_segment)
 }
 END_TEST
 
+/* As its sender knew it when that was new: a full segment. */
+START_TEST(what_is_sent_again_in_short_pieces_holds_nothing_back)
+{
+	enum { PATH_MTU = 1300, PATH_MSS = PATH_MTU - 40 };
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = accepted(&p, &s);
+
+	flow_write(f, data, MSS);
+	icmp_error(wire_next(), 3, 4, PATH_MTU);
+	ck_assert_uint_eq(wire_segment().len, PATH_MSS);
+	ck_assert_uint_eq(wire_segment().len, MSS - PATH_MSS);
+	p.ack += MSS;
+	flow_write(f, data, SHORT);
+	expect(&p, 1, SHORT);
+}
+END_TEST
+
+/* A program that asks in two writes waits for the answer, whose sender for the second one: the ACK of
+ * the first has nothing to go with, and is delayed. */
+START_TEST(what_is_held_leaves_when_the_ack_is_late)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = accepted(&p, &s);
+
+	for (unsigned int late_ms = 0; late_ms <= 20; late_ms += 10) {
+		flow_write(f, data, SHORT);
+		expect(&p, 1, SHORT);
+		h_pass_ms(late_ms);
+		ck_assert_ptr_null(wire_next());
+		flow_write(f, data, SHORT);
+		h_pass_ms(2);
+		expect(&p, 1, SHORT);
+		flow_write(f, data, SHORT); /* one a round trip */
+		h_pass_ms(50);
+		ck_assert_ptr_null(wire_next());
+		peer_send(&p, ACK, NULL, 0);
+		expect(&p, 1, SHORT);
+		peer_send(&p, ACK, NULL, 0);
+	}
+}
+END_TEST
+
+START_TEST(what_is_held_waits_for_two_round_trips)
+{
+	enum { RTT_MS = 50 };
+	struct peer p = {.them = addr(PEER4, 80), .window = 0xffff, .seq = 5000};
+	struct seen s = {0};
+	struct segment g;
+	int err;
+
+	s.flow = flow_connect(h.stack, NULL, &p.them, NULL, &seen_ops, &s, &err);
+	g = wire_segment();
+	p.us = g.from;
+	p.ack = g.seq + 1;
+	h_pass_ms(RTT_MS);
+	peer_raw(&p, SYN | ACK, p.seq, p.ack, usual_options, sizeof(usual_options), NULL, 0);
+	p.seq++;
+	wire_forget();
+	flow_write(s.flow, data, SHORT);
+	expect(&p, 1, SHORT);
+	flow_write(s.flow, data, SHORT);
+	h_pass_ms(2 * RTT_MS - 2);
+	ck_assert_ptr_null(wire_next());
+	h_pass_ms(3);
+	expect(&p, 1, SHORT);
+}
+END_TEST
+
 START_TEST(without_delay_short_segments_leave_at_once)
 {
 	struct seen s = {0};
@@ -141,6 +211,9 @@ static void add(TCase *tc)
 	tcase_add_test(tc, small_writes_wait_while_a_short_segment_is_in_flight);
 	tcase_add_test(tc, full_segments_pass_a_short_one_and_their_short_end_waits);
 	tcase_add_test(tc, what_goes_on_waits_for_a_full_segment);
+	tcase_add_test(tc, what_is_sent_again_in_short_pieces_holds_nothing_back);
+	tcase_add_test(tc, what_is_held_leaves_when_the_ack_is_late);
+	tcase_add_test(tc, what_is_held_waits_for_two_round_trips);
 	tcase_add_test(tc, without_delay_short_segments_leave_at_once);
 }
 
