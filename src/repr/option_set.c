@@ -123,14 +123,16 @@ static int set_in_tag(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	return set_op(s, fd, tag, option->level, option->name, &value, sizeof(value));
 }
 
-/* SO_REUSEADDR or SO_REUSEPORT is set. The bind brings what was set before it; later it counts when
- * another socket binds. */
+/* SO_REUSEADDR or SO_REUSEPORT is set. A TCP bind brings what was set before it; later it counts
+ * when another socket binds. A UDP socket may have its port by sending, of which nobody here knows.
+ */
 static int tell_reuse(const struct wgw_repr_session *s, int fd, uint64_t tag, int name, int on)
 {
-	bool is_only_bound =
-		wgw_tag_kind(tag) == WGW_KIND_TCP && !(tag & (WGW_TAG_FILLED | WGW_TAG_LISTENING));
+	bool is_tcp = wgw_tag_kind(tag) == WGW_KIND_TCP;
 
-	if (!(tag & WGW_TAG_BOUND) || (wgw_tag_kind(tag) != WGW_KIND_UDP && !is_only_bound))
+	if (is_tcp && (!(tag & WGW_TAG_BOUND) || tag & (WGW_TAG_FILLED | WGW_TAG_LISTENING)))
+		return 0;
+	if (!is_tcp && wgw_tag_kind(tag) != WGW_KIND_UDP)
 		return 0;
 	on = on != 0;
 	return set_op(s, fd, tag, SOL_SOCKET, name, &on, sizeof(on));

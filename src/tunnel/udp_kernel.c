@@ -90,14 +90,14 @@ static void keep_port(const struct wgw_dgram_sock *u, int fd, bool v6)
 	struct sockaddr_storage ss;
 	socklen_t len;
 
+	if (u->reuse)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (u->kind != WGW_KIND_UDP || u->local.port == 0)
 		return;
 	from.port = u->local.port;
 	len = wgw_sockaddr_from(&from, &ss);
 	if (v6) /* there is one of each family */
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	if (u->reuse)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	(void)!bind(fd, (struct sockaddr *)&ss, len);
 }
 

@@ -424,6 +424,34 @@ CASE(reuse_said_later)
 	share(SO_REUSEADDR, "127.0.0.1");
 }
 
+/* Whether a port that @a has by sending or connecting to @host may be shared, as the options are */
+static void share_unbound(int name, const char *host, bool connects, const char *address)
+{
+	for (int ways = 0; ways < 4; ways++) {
+		int a = udp_socket(false), b = udp_socket(false);
+
+		set_int(a, SOL_SOCKET, name, ways & 1);
+		if (connects)
+			did("connect", connect_to(a, host, ECHO_UDP_PORT));
+		else
+			said("sendto", send_to(a, host, ECHO_UDP_PORT, "x"));
+		set_int(a, SOL_SOCKET, name, ways >> 1);
+		set_int(b, SOL_SOCKET, name, 1);
+		did("share", bind_to(b, address, local_port(a)));
+		close(a);
+		close(b);
+	}
+}
+
+CASE(reuse_of_a_port_given_by_sending)
+{
+	for (int connects = 0; connects < 2; connects++) {
+		share_unbound(SO_REUSEADDR, host(false), connects, "0.0.0.0");
+		share_unbound(SO_REUSEPORT, host(false), connects, "0.0.0.0");
+		share_unbound(SO_REUSEADDR, "127.0.0.1", connects, "127.0.0.1");
+	}
+}
+
 CASE(loopback)
 {
 	int a = udp_socket(false), b = udp_socket(false);
