@@ -22,16 +22,16 @@ static int check(const char *what, bool quiet, bool lenient)
 	cmd_diag_init(&diag, !quiet);
 	text = wgw_config_read(what, &len, &source, &diag);
 	if (!text)
-		return CMD_BAD_CONFIG;
+		return WGW_EXIT_CONFIG;
 	config = wgw_config_parse(source, text, len, lenient, &diag);
 	wgw_config_wipe(text, len);
 	free(source);
 	if (!config)
-		return CMD_BAD_CONFIG;
+		return WGW_EXIT_CONFIG;
 	if (!quiet)
 		wgw_config_print(config, stdout);
 	wgw_config_free(config);
-	return cmd_flush(CMD_OK);
+	return cmd_flush(WGW_EXIT_OK);
 }
 
 /** struct request - what the command line asks for */
@@ -69,8 +69,8 @@ int cmd_check(int argc, char **argv)
 	if (!r.what && optind < argc)
 		r.what = argv[optind++];
 	if (!r.what)
-		return cmd_misuse(CMD_USAGE, "check", "there is no file to check");
+		return cmd_misuse(WGW_EXIT_USAGE, "check", "there is no file to check");
 	if (optind < argc)
-		return cmd_misuse(CMD_USAGE, "check", "one file at a time");
+		return cmd_misuse(WGW_EXIT_USAGE, "check", "one file at a time");
 	return check(r.what, r.quiet, r.lenient);
 }

@@ -11,17 +11,6 @@
 
 #define WGWRAP_VERSION "0.1.0"
 
-/* Exit statuses of subcommands other than run. */
-enum cmd_status {
-	CMD_OK = WGW_EXIT_OK,
-	CMD_FAILED = WGW_EXIT_RUNTIME,
-	CMD_USAGE = WGW_EXIT_USAGE,
-	CMD_BAD_CONFIG = WGW_EXIT_CONFIG,
-	CMD_NO_HANDSHAKE = WGW_EXIT_NO_HANDSHAKE,
-	CMD_NOT_RUNNING = WGW_EXIT_NOT_RUNNING,
-	CMD_UNHEALTHY = WGW_EXIT_UNHEALTHY,
-};
-
 /* Each takes argv with its own name in argv[0], and returns an exit status. */
 int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
@@ -53,7 +42,7 @@ int cmd_misuse(int status, const char *command, const char *format, ...)
 bool cmd_names_config(const char *word);
 /* Messages about a configuration go to standard error; notes too when @notes. */
 void cmd_diag_init(struct wgw_diag *diag, bool notes);
-/* Ends output to standard output. Returns @status, or CMD_FAILED after saying why. */
+/* Ends output to standard output. Returns @status, or WGW_EXIT_RUNTIME after saying why. */
 int cmd_flush(int status);
 
 /* Takes the options of a command of its own (argv[0]: its name) apart, up to optind: -h and what is

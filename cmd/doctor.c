@@ -59,7 +59,7 @@ static int shared_object(const struct wgw_capture_probe *probe, bool *loadable)
 	int err;
 
 	if (!wgw_library_find(path))
-		return CMD_FAILED;
+		return WGW_EXIT_RUNTIME;
 	err = wgw_library_try(path);
 	tell("shared object", path);
 	if (err == -EPERM)
@@ -68,7 +68,7 @@ static int shared_object(const struct wgw_capture_probe *probe, bool *loadable)
 	else if (err)
 		printf("%-14scannot be loaded: %s\n", "", strerror(-err));
 	*loadable = err == 0;
-	return *loadable || probe->level == WGW_CAPTURE_SUPERVISED ? CMD_OK : CMD_FAILED;
+	return *loadable || probe->level == WGW_CAPTURE_SUPERVISED ? WGW_EXIT_OK : WGW_EXIT_RUNTIME;
 }
 
 /** machine() - what does not depend on the program. *loadable: the shared object. Return: exit
@@ -81,7 +81,7 @@ static int machine(struct wgw_capture_probe *probe, bool *loadable)
 	wgw_capture_probe_end(&trial);
 	if (err) {
 		cmd_say("cannot start a process: %s", strerror(-err));
-		return CMD_FAILED;
+		return WGW_EXIT_RUNTIME;
 	}
 	tell("capture", levels[probe->level]);
 	if (probe->why[0])
@@ -91,13 +91,13 @@ static int machine(struct wgw_capture_probe *probe, bool *loadable)
 			 "keeps copies: closing is seen a moment later");
 	err = shared_object(probe, loadable);
 	isolation();
-	return probe->level == WGW_CAPTURE_NONE ? CMD_FAILED : err;
+	return probe->level == WGW_CAPTURE_NONE ? WGW_EXIT_RUNTIME : err;
 }
 
 /** configuration() - Return: exit status */
 static int configuration(const struct wgw_run_options *options)
 {
-	int status = CMD_BAD_CONFIG;
+	int status = WGW_EXIT_CONFIG;
 	struct wgw_config *config;
 	struct wgw_diag diag;
 	char *text, *source;
@@ -106,7 +106,7 @@ static int configuration(const struct wgw_run_options *options)
 	cmd_diag_init(&diag, false);
 	text = wgw_config_read(options->config, &len, &source, &diag);
 	if (!text)
-		return CMD_BAD_CONFIG;
+		return WGW_EXIT_CONFIG;
 	config = wgw_config_parse(source, text, len, options->lenient, &diag);
 	wgw_config_wipe(text, len);
 	if (config) {
@@ -242,19 +242,19 @@ static int program(const char *file, const struct wgw_capture_probe *probe, bool
 
 	/* what no level helps against is said by this; the rest is for us to explain */
 	if (wgw_find_command(file, &best, &path))
-		return CMD_FAILED;
+		return WGW_EXIT_RUNTIME;
 	tell("program", path);
 	err = wgw_program_read(path, &p);
 	free(path);
 	if (err == -ENOENT) {
 		printf("%-14scannot be executed: %s, which is to run it, is not there\n", "  file",
 		       p.path);
-		return CMD_FAILED;
+		return WGW_EXIT_RUNTIME;
 	}
 	if (err) {
 		printf("%-14scannot be read (%s): it is started, and the filter holds\n", "  file",
 		       strerror(-err));
-		return CMD_OK;
+		return WGW_EXIT_OK;
 	}
 	if (p.n_scripts)
 		printf("%-14sa script, run by %s\n", "  interpreter", p.path);
@@ -273,9 +273,9 @@ static int program(const char *file, const struct wgw_capture_probe *probe, bool
 	else
 		printf("%-14snothing, it is refused: it %s\n", "  captured by", why);
 	if (obstacle != WGW_OBSTACLE_NONE && probe->level != WGW_CAPTURE_SUPERVISED)
-		return CMD_FAILED;
+		return WGW_EXIT_RUNTIME;
 	failing(&p, obstacle);
-	return CMD_OK;
+	return WGW_EXIT_OK;
 }
 
 /* ---- the command ---- */
@@ -297,7 +297,7 @@ static int take(int option, const char *value, void *ctx)
 
 	*wait_ms = option == OPT_WAIT ? WAIT_DEFAULT_MS : 0;
 	if (value && cmd_duration_parse(value, wait_ms))
-		return cmd_misuse(CMD_USAGE, "doctor", "--wait: '%s' is no time", value);
+		return cmd_misuse(WGW_EXIT_USAGE, "doctor", "--wait: '%s' is no time", value);
 	return -1;
 }
 
@@ -312,8 +312,8 @@ int cmd_doctor(int argc, char **argv)
 	};
 	uint32_t wait_ms = WAIT_DEFAULT_MS;
 	const struct cmd_options doctor = {.name = "doctor",
-					   .misuse = CMD_USAGE,
-					   .failed = CMD_FAILED,
+					   .misuse = WGW_EXIT_USAGE,
+					   .failed = WGW_EXIT_RUNTIME,
 					   .shared = shared,
 					   .own = own,
 					   .take = take,
@@ -324,19 +324,20 @@ int cmd_doctor(int argc, char **argv)
 	int status = cmd_options_take(&doctor, argc, argv, &o);
 
 	if (status < 0 && !o.config && argv[optind] && cmd_names_config(argv[optind]))
-		status =
-			cmd_misuse(CMD_USAGE, "doctor", "-c is missing before %.80s", argv[optind]);
+		status = cmd_misuse(WGW_EXIT_USAGE, "doctor", "-c is missing before %.80s",
+				    argv[optind]);
 	if (status < 0) {
-		int of_file = CMD_OK;
+		int of_file = WGW_EXIT_OK;
 
 		o.wait_ms = wait_ms;
 		status = machine(&probe, &loadable);
 		if (o.config)
 			of_file = configuration(&o);
-		if (of_file == CMD_BAD_CONFIG || status == CMD_OK)
+		if (of_file == WGW_EXIT_CONFIG || status == WGW_EXIT_OK)
 			status = of_file;
-		if (argv[optind] && program(argv[optind], &probe, loadable) && status == CMD_OK)
-			status = CMD_FAILED;
+		if (argv[optind] && program(argv[optind], &probe, loadable) &&
+		    status == WGW_EXIT_OK)
+			status = WGW_EXIT_RUNTIME;
 		status = cmd_flush(status);
 	}
 	cmd_run_options_free(&o);

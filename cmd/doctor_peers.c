@@ -113,14 +113,14 @@ static int find(const struct wgw_config *config, size_t i, int family, struct wg
 static int tell_all(const struct wgw_launch *l, const struct wgw_probe *probes)
 {
 	const struct wgw_config *config = l->config;
-	int status = CMD_OK;
+	int status = WGW_EXIT_OK;
 
 	for (size_t i = 0; i < config->n_peers; i++) {
 		const struct wgw_peer_config *peer = &config->peers[i];
 
 		if (probes[i].n > 0) {
 			if (!tell_outcome(config, peer, &probes[i], l->options->wait_ms))
-				status = CMD_NO_HANDSHAKE;
+				status = WGW_EXIT_NO_HANDSHAKE;
 			continue;
 		}
 		put_peer(peer);
@@ -128,7 +128,7 @@ static int tell_all(const struct wgw_launch *l, const struct wgw_probe *probes)
 			printf(": not tried: it has no Endpoint, so it has to begin\n");
 		} else {
 			printf(": not tried: its name has no address\n");
-			status = CMD_NO_HANDSHAKE;
+			status = WGW_EXIT_NO_HANDSHAKE;
 		}
 	}
 	return status;
@@ -141,7 +141,7 @@ static int try_all(const struct wgw_launch *l)
 	struct wgw_endpoints *endpoints = calloc(config->n_peers, sizeof(*endpoints));
 	struct wgw_probe *probes = calloc(config->n_peers, sizeof(*probes));
 	uint32_t wait_ms = l->options->wait_ms;
-	int err = -ENOMEM, status = CMD_FAILED;
+	int err = -ENOMEM, status = WGW_EXIT_RUNTIME;
 
 	if (endpoints && probes) {
 		for (size_t i = 0; i < config->n_peers; i++) {
@@ -171,13 +171,13 @@ static int try_all(const struct wgw_launch *l)
 int doctor_peers(const struct wgw_run_options *options, struct wgw_config *config)
 {
 	struct wgw_launch l;
-	int status = CMD_OK;
+	int status = WGW_EXIT_OK;
 
 	if (options->wait_ms == 0 || config->n_peers == 0)
-		return CMD_OK;
+		return WGW_EXIT_OK;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (wgw_launch_init(&l, options, config))
-		status = CMD_FAILED;
+		status = WGW_EXIT_RUNTIME;
 	else if (wgw_launch_is_taken(&l, l.name))
 		printf("%-14snot tried: a tunnel with this key runs, and would lose its peers to "
 		       "a second client; \"wgwrap show\" tells how they are\n",

@@ -29,7 +29,7 @@ static int with_tunnel(int argc, char **argv, int (*act)(const char *what))
 	if (!what && optind < argc)
 		what = argv[optind++];
 	if (optind < argc)
-		return cmd_misuse(CMD_USAGE, argv[0], "one tunnel at a time");
+		return cmd_misuse(WGW_EXIT_USAGE, argv[0], "one tunnel at a time");
 	return act(what);
 }
 

@@ -23,23 +23,23 @@ static int once(const struct wgw_health_options *o, bool metrics)
 {
 	struct wgw_tunnels list, one;
 	struct wgw_status *found;
-	int status = CMD_OK;
+	int status = WGW_EXIT_OK;
 
 	if (wgw_tunnels_running(&list))
-		return CMD_FAILED;
+		return WGW_EXIT_RUNTIME;
 	one = list;
 	if (o->what || list.n == 0) {
 		status = wgw_tunnels_find(&list, o->what, &found);
 		one = (struct wgw_tunnels){.at = &found, .n = 1};
 	}
-	if (status == CMD_OK && metrics)
+	if (status == WGW_EXIT_OK && metrics)
 		wgw_metrics(stdout, &one, o->version);
-	for (size_t i = 0; i < one.n && !metrics && (status == CMD_OK || i > 0); i++) {
+	for (size_t i = 0; i < one.n && !metrics && (status == WGW_EXIT_OK || i > 0); i++) {
 		if (!wgw_show_ready(stdout, one.at[i]))
-			status = CMD_UNHEALTHY;
+			status = WGW_EXIT_UNHEALTHY;
 	}
-	if (!o->what && list.silent > 0 && status == CMD_OK)
-		status = CMD_UNHEALTHY;
+	if (!o->what && list.silent > 0 && status == WGW_EXIT_OK)
+		status = WGW_EXIT_UNHEALTHY;
 	wgw_tunnels_free(&list);
 	return cmd_flush(status);
 }
@@ -52,7 +52,7 @@ static int run(const struct wgw_health_options *o, bool metrics)
 		return once(o, metrics);
 	fd = wgw_health_listen(o);
 	if (fd < 0)
-		return CMD_FAILED;
+		return WGW_EXIT_RUNTIME;
 	status = wgw_health_serve(o, fd);
 	close(fd);
 	return status;
@@ -107,8 +107,8 @@ int cmd_health(int argc, char **argv)
 	if (!r.o.what && optind < argc)
 		r.o.what = argv[optind++];
 	if (optind < argc)
-		return cmd_misuse(CMD_USAGE, "health", "one tunnel at a time, or all");
+		return cmd_misuse(WGW_EXIT_USAGE, "health", "one tunnel at a time, or all");
 	if (r.metrics && r.o.address)
-		return cmd_misuse(CMD_USAGE, "health", "--listen serves the metrics already");
+		return cmd_misuse(WGW_EXIT_USAGE, "health", "--listen serves the metrics already");
 	return run(&r.o, r.metrics);
 }

@@ -32,12 +32,12 @@ static int print_key(const uint8_t key[WG_KEY_BYTES], bool is_secret)
 		if (n < 0) {
 			cmd_say("cannot write to standard output: %s", strerror(errno));
 			sodium_memzero(text, sizeof(text));
-			return CMD_FAILED;
+			return WGW_EXIT_RUNTIME;
 		}
 		done += (size_t)n;
 	}
 	sodium_memzero(text, sizeof(text));
-	return CMD_OK;
+	return WGW_EXIT_OK;
 }
 
 /** generate() - Return: exit status */
@@ -47,7 +47,7 @@ static int generate(int argc, char **argv, bool clamp)
 	int status;
 
 	if (argc > 1)
-		return cmd_misuse(CMD_USAGE, argv[0], "%s takes no arguments", argv[0]);
+		return cmd_misuse(WGW_EXIT_USAGE, argv[0], "%s takes no arguments", argv[0]);
 	randombytes_buf(key, sizeof(key));
 	if (clamp)
 		wgw_key_clamp(key);
@@ -82,7 +82,7 @@ static int read_key(uint8_t key[WG_KEY_BYTES])
 	if (n < 0) {
 		cmd_say("cannot read standard input: %s", strerror(errno));
 		sodium_memzero(text, sizeof(text));
-		return CMD_FAILED;
+		return WGW_EXIT_RUNTIME;
 	}
 	text[len] = '\0';
 	start += strspn(start, " \t\r\n");
@@ -91,9 +91,9 @@ static int read_key(uint8_t key[WG_KEY_BYTES])
 	r = wgw_key_parse(start, key);
 	sodium_memzero(text, sizeof(text));
 	if (r == 0)
-		return CMD_OK;
+		return WGW_EXIT_OK;
 	cmd_say("standard input is not a key: %d characters of base64", WGW_KEY_TEXT_LEN);
-	return CMD_FAILED;
+	return WGW_EXIT_RUNTIME;
 }
 
 int cmd_pubkey(int argc, char **argv)
@@ -102,9 +102,9 @@ int cmd_pubkey(int argc, char **argv)
 	int status;
 
 	if (argc > 1)
-		return cmd_misuse(CMD_USAGE, argv[0], "%s takes no arguments", argv[0]);
+		return cmd_misuse(WGW_EXIT_USAGE, argv[0], "%s takes no arguments", argv[0]);
 	status = read_key(key);
-	if (status == CMD_OK && crypto_scalarmult_base(public_key, key) == 0)
+	if (status == WGW_EXIT_OK && crypto_scalarmult_base(public_key, key) == 0)
 		status = print_key(public_key, false);
 	sodium_memzero(key, sizeof(key));
 	return status;

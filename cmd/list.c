@@ -62,10 +62,10 @@ int cmd_list(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (optind < argc)
-		return cmd_misuse(CMD_USAGE, "list", "list takes no arguments");
+		return cmd_misuse(WGW_EXIT_USAGE, "list", "list takes no arguments");
 	if (wgw_tunnels_running(&tunnels))
-		return CMD_FAILED;
+		return WGW_EXIT_RUNTIME;
 	print(&tunnels, quiet);
 	wgw_tunnels_free(&tunnels);
-	return cmd_flush(CMD_OK);
+	return cmd_flush(WGW_EXIT_OK);
 }

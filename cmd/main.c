@@ -101,7 +101,7 @@ int cmd_flush(int status)
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
 	cmd_say("cannot write to standard output: %s", strerror(errno));
-	return status == CMD_OK ? CMD_FAILED : status;
+	return status == WGW_EXIT_OK ? WGW_EXIT_RUNTIME : status;
 }
 
 static const struct command *find(const char *name)
@@ -116,9 +116,9 @@ static const struct command *find(const char *name)
 int cmd_version(int argc, char **argv)
 {
 	if (argc > 1)
-		return cmd_misuse(CMD_USAGE, argv[0], "version takes no arguments");
+		return cmd_misuse(WGW_EXIT_USAGE, argv[0], "version takes no arguments");
 	printf("wgwrap %s\n", WGWRAP_VERSION);
-	return cmd_flush(CMD_OK);
+	return cmd_flush(WGW_EXIT_OK);
 }
 
 static const char run_options[] =
@@ -155,7 +155,7 @@ int cmd_help(int argc, char **argv)
 	const struct command *one = argc > 1 ? find(argv[1]) : NULL;
 
 	if (argc > 2 || (argc > 1 && !one))
-		return cmd_misuse(CMD_USAGE, argv[0], "unknown command '%s'", argv[1]);
+		return cmd_misuse(WGW_EXIT_USAGE, argv[0], "unknown command '%s'", argv[1]);
 	for (size_t i = 0; i < COMMANDS; i++) {
 		const struct command *c = &commands[i];
 
@@ -171,7 +171,7 @@ int cmd_help(int argc, char **argv)
 		printf("\n\"wgwrap help\" lists the other commands\n");
 	if (one && one->options)
 		printf("\n%s", one->options);
-	return cmd_flush(CMD_OK);
+	return cmd_flush(WGW_EXIT_OK);
 }
 
 bool cmd_names_config(const char *word)

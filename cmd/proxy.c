@@ -95,7 +95,7 @@ struct context {
 /** bad() - an option's value is wrong. Return: exit status */
 static int bad(const struct context *c, const char *option, const char *value, const char *wrong)
 {
-	return cmd_misuse(CMD_USAGE, c->command, "%s: '%.80s': %s", option, value, wrong);
+	return cmd_misuse(WGW_EXIT_USAGE, c->command, "%s: '%.80s': %s", option, value, wrong);
 }
 
 static int take_listener(struct context *c, const char *option, const char *value,
@@ -186,8 +186,8 @@ static int options(int argc, char **argv, const struct option *own, struct conte
 {
 	const struct cmd_options of = {
 		.name = c->command,
-		.misuse = CMD_USAGE,
-		.failed = CMD_FAILED,
+		.misuse = WGW_EXIT_USAGE,
+		.failed = WGW_EXIT_RUNTIME,
 		.shared = shared_options,
 		.own = own,
 		.take = take,
@@ -196,7 +196,7 @@ static int options(int argc, char **argv, const struct option *own, struct conte
 	int status = cmd_options_take(&of, argc, argv, &c->options.run);
 
 	if (status < 0 && !c->options.run.config)
-		status = cmd_misuse(CMD_USAGE, c->command, "-c CONF is missing");
+		status = cmd_misuse(WGW_EXIT_USAGE, c->command, "-c CONF is missing");
 	c->options.run.wait_ms = c->wait_ms;
 	return status;
 }
@@ -215,9 +215,10 @@ int cmd_proxy(int argc, char **argv)
 	int status = options(argc, argv, proxy_options, &c);
 
 	if (status < 0 && optind < argc)
-		status = cmd_misuse(CMD_USAGE, "proxy", "'%.80s' is not an option", argv[optind]);
+		status = cmd_misuse(WGW_EXIT_USAGE, "proxy", "'%.80s' is not an option",
+				    argv[optind]);
 	if (status < 0 && c.options.tls_key && !c.options.tls_cert)
-		status = cmd_misuse(CMD_USAGE, "proxy", "--tls-key needs --tls-cert");
+		status = cmd_misuse(WGW_EXIT_USAGE, "proxy", "--tls-key needs --tls-cert");
 	if (status < 0)
 		status = wgw_proxy_run(&c.options);
 	return finish(&c, status);
@@ -230,11 +231,11 @@ int cmd_nc(int argc, char **argv)
 	const char *wrong = NULL;
 
 	if (status < 0 && argc - optind != 2)
-		status = cmd_misuse(CMD_USAGE, "nc", "HOST and PORT are needed");
+		status = cmd_misuse(WGW_EXIT_USAGE, "nc", "HOST and PORT are needed");
 	if (status < 0)
 		wrong = wgw_proxy_add_stdio(&c.options, argv[optind], argv[optind + 1]);
 	if (wrong)
-		status = cmd_misuse(CMD_USAGE, "nc", "'%.80s' '%.80s': %s", argv[optind],
+		status = cmd_misuse(WGW_EXIT_USAGE, "nc", "'%.80s' '%.80s': %s", argv[optind],
 				    argv[optind + 1], wrong);
 	if (status < 0)
 		status = wgw_proxy_run(&c.options);

@@ -60,15 +60,15 @@ static int show(const struct request *r)
 {
 	struct wgw_tunnels list;
 	struct wgw_status *one;
-	int status = CMD_OK;
+	int status = WGW_EXIT_OK;
 
 	if (wgw_tunnels_running(&list))
-		return CMD_FAILED;
+		return WGW_EXIT_RUNTIME;
 	if (!r->what) {
 		print(r, &list, true);
 	} else {
 		status = wgw_tunnels_find(&list, r->what, &one);
-		if (status == CMD_OK)
+		if (status == WGW_EXIT_OK)
 			print(r, &(struct wgw_tunnels){.at = &one, .n = 1}, false);
 	}
 	wgw_tunnels_free(&list);
@@ -87,9 +87,9 @@ static int take_words(int n, char **words, struct request *r)
 	if (n > 0 && !r->what && strcmp(words[0], "all") != 0)
 		r->what = words[0];
 	if (n > 1)
-		return cmd_misuse(CMD_USAGE, "show", "'%.80s' is not a field", words[n - 1]);
+		return cmd_misuse(WGW_EXIT_USAGE, "show", "'%.80s' is not a field", words[n - 1]);
 	if (r->json && r->field)
-		return cmd_misuse(CMD_USAGE, "show", "--json shows everything");
+		return cmd_misuse(WGW_EXIT_USAGE, "show", "--json shows everything");
 	return -1;
 }
 

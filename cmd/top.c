@@ -21,12 +21,13 @@ static int take(int option, char *value, void *ctx)
 	}
 	if (option == 'n') {
 		if (wgw_number_parse(value, 1, LOOKS_MAX, &o->count) < 0)
-			return cmd_misuse(CMD_USAGE, "top", "-n: '%.80s' is not a number", value);
+			return cmd_misuse(WGW_EXIT_USAGE, "top", "-n: '%.80s' is not a number",
+					  value);
 		return -1;
 	}
 	if (cmd_duration_parse(value, &n) < 0 || n < INTERVAL_MIN_MS)
-		return cmd_misuse(CMD_USAGE, "top", "-d: '%.80s' is not a time like 2s or 500ms",
-				  value);
+		return cmd_misuse(WGW_EXIT_USAGE, "top",
+				  "-d: '%.80s' is not a time like 2s or 500ms", value);
 	o->seconds = n / 1000.0;
 	return -1;
 }
@@ -49,6 +50,6 @@ int cmd_top(int argc, char **argv)
 	if (!o.what && optind < argc)
 		o.what = argv[optind++];
 	if (optind < argc)
-		return cmd_misuse(CMD_USAGE, "top", "one tunnel at a time, or all");
+		return cmd_misuse(WGW_EXIT_USAGE, "top", "one tunnel at a time, or all");
 	return wgw_top(&o);
 }

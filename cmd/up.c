@@ -55,8 +55,8 @@ int cmd_up(int argc, char **argv)
 	struct wgw_up_options o = {.health = {.version = WGWRAP_VERSION}};
 	const struct cmd_options options = {
 		.name = "up",
-		.misuse = CMD_USAGE,
-		.failed = CMD_FAILED,
+		.misuse = WGW_EXIT_USAGE,
+		.failed = WGW_EXIT_RUNTIME,
 		.shared = shared,
 		.own = own,
 		.anywhere = true,
@@ -68,9 +68,9 @@ int cmd_up(int argc, char **argv)
 	if (status < 0 && !o.run.config && optind < argc)
 		o.run.config = argv[optind++];
 	if (status < 0 && !o.run.config)
-		status = cmd_misuse(CMD_USAGE, argv[0], "-c CONF is missing");
+		status = cmd_misuse(WGW_EXIT_USAGE, argv[0], "-c CONF is missing");
 	if (status < 0 && optind < argc)
-		status = cmd_misuse(CMD_USAGE, argv[0], "one tunnel at a time");
+		status = cmd_misuse(WGW_EXIT_USAGE, argv[0], "one tunnel at a time");
 	if (status < 0)
 		status = wgw_up(&o);
 	cmd_run_options_free(&o.run);

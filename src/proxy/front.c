@@ -303,38 +303,38 @@ static int proxy_front_begin(struct proxy_front *f, struct wgw_proxy_options *o)
 	f->tls.control = -1;
 	wgw_front_heed_signals();
 	if (wgw_say_init(&o->run) || wgw_front_refuse_privileged())
-		return PROXY_FAILED;
+		return WGW_EXIT_RUNTIME;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	f->config = proxy_config_read(o);
 	if (!f->config)
-		return PROXY_BAD_CONFIG;
+		return WGW_EXIT_CONFIG;
 	if (o->n == 0 && wgw_proxy_add_listener(o, WGW_PROXY_MIXED, DEFAULT_LISTENER))
-		return PROXY_FAILED;
+		return WGW_EXIT_RUNTIME;
 	if (proxy_users_read(o) || proxy_tls_prepare(o))
-		return PROXY_BAD_CONFIG;
+		return WGW_EXIT_CONFIG;
 	f->sockets = calloc(o->n, sizeof(*f->sockets));
 	if (!f->sockets)
-		return PROXY_FAILED;
+		return WGW_EXIT_RUNTIME;
 	for (size_t i = 0; i < o->n; i++)
 		f->sockets[i] = (struct proxy_socket){.fd = -1, .hand = {-1, -1}};
 	for (size_t i = 0; i < o->n; i++) {
 		if (proxy_open(o, &o->specs[i], &f->sockets[i]))
-			return PROXY_FAILED;
+			return WGW_EXIT_RUNTIME;
 	}
 	check_kernel(f);
 	status = proxy_tls_start(f);
 	if (status)
 		return status;
 	if (wgw_launch_init(&f->launch, &o->run, f->config))
-		return PROXY_FAILED;
+		return WGW_EXIT_RUNTIME;
 	f->session.channel = wgw_launch_channel(&f->launch);
 	if (f->session.channel < 0)
-		return PROXY_FAILED;
+		return WGW_EXIT_RUNTIME;
 	if (wgw_wait_peers(&f->launch, f->session.channel))
-		return PROXY_NO_HANDSHAKE;
+		return WGW_EXIT_NO_HANDSHAKE;
 	f->session.signals = open_signals();
 	reap(f); /* who has ended before */
-	return f->session.signals < 0 ? PROXY_FAILED : 0;
+	return f->session.signals < 0 ? WGW_EXIT_RUNTIME : 0;
 }
 
 /* ms until something is due, -1: nothing */
@@ -430,7 +430,7 @@ int wgw_proxy_run(struct wgw_proxy_options *o)
 	while (status == 0 && !f.failed && (!f.stopped || (f.tls.pid > 0 && !f.cut)))
 		proxy_front_turn(&f, NULL, 0);
 	if (f.failed)
-		status = PROXY_FAILED;
+		status = WGW_EXIT_RUNTIME;
 	proxy_front_end(&f);
 	return status;
 }

@@ -10,9 +10,6 @@
 
 enum { PROXY_IDLE_DEFAULT_S = 120 };
 
-/* Exit statuses */
-enum { PROXY_FAILED = 1, PROXY_BAD_CONFIG = 3, PROXY_NO_HANDSHAKE = 4 };
-
 /* ---- file.c ---- */
 
 /* The whole of a file of at most @max bytes, malloc'ed; of a @secret one the user is told when

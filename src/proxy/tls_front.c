@@ -296,15 +296,15 @@ int proxy_tls_start(struct proxy_front *f)
 		return 0;
 	if (!is_built_in()) {
 		wgw_say(WGW_SAY_ERROR, "this wgwrap was built without TLS: libssl-dev was missing");
-		return PROXY_BAD_CONFIG;
+		return WGW_EXIT_CONFIG;
 	}
 	if (!err)
 		err = start_process(f);
 	if (err) {
 		wgw_say(WGW_SAY_ERROR, "cannot start the TLS process: %s", strerror(-err));
-		return PROXY_FAILED;
+		return WGW_EXIT_RUNTIME;
 	}
-	return give_certificates(f) ? PROXY_BAD_CONFIG : 0;
+	return give_certificates(f) ? WGW_EXIT_CONFIG : 0;
 }
 
 void proxy_tls_stop(struct proxy_front *f)
