@@ -439,8 +439,11 @@ static void resolve(struct proxy_dial *d)
 		wgw_session_host_resolve(d->session, d->target.name, d->options.family,
 					 host_resolved, d);
 	else
-		wgw_resolve(t->resolver, d->session, d->target.name, only_family(d),
-			    !d->target.absolute, on_resolved, d);
+		wgw_resolve(t->resolver, d->session,
+			    &(struct wgw_query){.name = d->target.name,
+						.search = !d->target.absolute,
+						.family = only_family(d)},
+			    on_resolved, d);
 }
 
 struct proxy_dial *proxy_dial(struct wgw_session *session, const struct proxy_target *to,

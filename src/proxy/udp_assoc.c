@@ -140,8 +140,10 @@ static void resolve(struct proxy_assoc *a, const struct proxy_target *to, const 
 	memcpy(w->payload, payload, len);
 	wgw_list_append(&a->waiting, &w->link);
 	a->n_waiting++;
-	wgw_resolve(a->session->t->resolver, a->session, to->name, AF_UNSPEC, !to->absolute,
-		    on_resolved, w);
+	wgw_resolve(
+		a->session->t->resolver, a->session,
+		&(struct wgw_query){.name = to->name, .search = !to->absolute, .family = AF_UNSPEC},
+		on_resolved, w);
 }
 
 static void take_datagram(struct proxy_assoc *a, const struct stack_addr *from, size_t len)

@@ -290,8 +290,11 @@ static void resolve(struct proxy_udp_forward *f)
 	else if (v->dial.host)
 		wgw_session_host_resolve(v->session, t->name, v->dial.family, on_host_resolved, f);
 	else
-		wgw_resolve(v->proxy->t->resolver, v->session, t->name, v->dial.family,
-			    !t->absolute, on_resolved, f);
+		wgw_resolve(v->proxy->t->resolver, v->session,
+			    &(struct wgw_query){.name = t->name,
+						.search = !t->absolute,
+						.family = v->dial.family},
+			    on_resolved, f);
 }
 
 /* ---- datagrams of senders ---- */

@@ -43,6 +43,7 @@ void talk_ask_resolver(struct talk *k)
 {
 	struct wgw_tunnel *t = k->sockets->t;
 	struct wgw_session *session = k->quota->session;
+	struct wgw_query query = {0};
 	struct stack_addr addr;
 	struct wgw_op op = k->op; /* the answer may come at once and overwrites k->op */
 
@@ -51,8 +52,10 @@ void talk_ask_resolver(struct talk *k)
 	switch (op.code) {
 	case WGW_OP_RESOLVE:
 		op.u.resolve.name[WGW_NAME_MAX_BYTES - 1] = '\0';
-		wgw_resolve(t->resolver, session, op.u.resolve.name, op.u.resolve.family,
-			    !(op.u.resolve.flags & WGW_RESOLVE_NO_SEARCH), resolved, k);
+		query.name = op.u.resolve.name;
+		query.search = !(op.u.resolve.flags & WGW_RESOLVE_NO_SEARCH);
+		query.family = op.u.resolve.family;
+		wgw_resolve(t->resolver, session, &query, resolved, k);
 		break;
 	case WGW_OP_REVERSE:
 		talk_addr_from_wire(&op.u.bind.addr, &addr);
@@ -60,9 +63,11 @@ void talk_ask_resolver(struct talk *k)
 		break;
 	default:
 		op.u.dns_query.name[WGW_NAME_MAX_BYTES - 1] = '\0';
-		wgw_resolve_raw(t->resolver, session, op.u.dns_query.name,
-				!(op.u.dns_query.flags & WGW_RESOLVE_NO_SEARCH),
-				op.u.dns_query.class_, op.u.dns_query.type, queried, k);
+		query.name = op.u.dns_query.name;
+		query.search = !(op.u.dns_query.flags & WGW_RESOLVE_NO_SEARCH);
+		query.class_ = op.u.dns_query.class_;
+		query.type = op.u.dns_query.type;
+		wgw_resolve_raw(t->resolver, session, &query, queried, k);
 	}
 }
 

@@ -237,12 +237,11 @@ static int eai_of(int status)
 	}
 }
 
-/** struct question - a wgw_resolve under way */
-struct question {
+/** struct lookup - a wgw_resolve under way; @query.name is @name */
+struct lookup {
 	struct dns_channel *channel;
+	struct wgw_query query;
 	char name[WGW_NAME_MAX_BYTES];
-	int family;
-	bool search;
 	void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n, const char *canonical,
 		     uint32_t ttl_s);
 	void *arg;
@@ -284,7 +283,7 @@ static void answer_from(const struct ares_addrinfo *info, struct dns_answer *a)
 
 static void on_addrinfo(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
-	struct question *q = arg;
+	struct lookup *q = arg;
 	struct dns_answer a;
 	int eai = eai_of(status);
 
@@ -294,8 +293,7 @@ static void on_addrinfo(void *arg, int status, int timeouts, struct ares_addrinf
 
 		answer_from(info, &a);
 		dns_order(r->t->stack, &a);
-		dns_cache_put(r->cache, q->channel->set, q->name, q->family, q->search,
-			      wgw_clock_ns(), &a);
+		dns_cache_put(r->cache, q->channel->set, &q->query, wgw_clock_ns(), &a);
 		q->done(q->arg, a.n ? 0 : EAI_NODATA, a.ip, a.n, a.canonical, a.ttl_s);
 	} else {
 		q->done(q->arg, eai, NULL, 0, NULL, 0);
@@ -308,7 +306,7 @@ static void on_addrinfo(void *arg, int status, int timeouts, struct ares_addrinf
 
 static void on_host(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n)
 {
-	struct question *q = arg;
+	struct lookup *q = arg;
 
 	q->done(q->arg, eai, ip, n, eai ? NULL : q->name, 0);
 	free(q);
@@ -322,18 +320,18 @@ static void no_servers(struct wgw_session *s)
 			"no name server: the file has no DNS =; use --dns ADDRESS or --dns system");
 }
 
-void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const char *name, int family,
-		 bool search,
+void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const struct wgw_query *query,
 		 void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
 			      const char *canonical, uint32_t ttl_s),
 		 void *arg)
 {
-	struct ares_addrinfo_hints hints = {.ai_family = family, .ai_flags = ARES_AI_NOSORT};
+	struct ares_addrinfo_hints hints = {.ai_family = query->family, .ai_flags = ARES_AI_NOSORT};
 	bool system = wgw_session_dns_is_system(s);
 	struct dns_channel *ch = system ? NULL : channel_of(r, s);
 	char asked[WGW_NAME_MAX_BYTES + 1];
 	const struct dns_answer *known;
-	struct question *q;
+	const char *name = query->name;
+	struct lookup *q;
 	uint32_t ttl_s;
 	size_t len = strlen(name);
 
@@ -342,8 +340,7 @@ void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const char *name
 		done(arg, EAI_AGAIN, NULL, 0, NULL, 0);
 		return;
 	}
-	known = ch ? dns_cache_get(r->cache, ch->set, name, family, search, wgw_clock_ns(), &ttl_s)
-		   : NULL;
+	known = ch ? dns_cache_get(r->cache, ch->set, query, wgw_clock_ns(), &ttl_s) : NULL;
 	if (known) {
 		/* who asked first may have written it in another case, and a server answers as it is asked */
 		done(arg, 0, known->ip, known->n,
@@ -354,15 +351,15 @@ void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const char *name
 		done(arg, EAI_NONAME, NULL, 0, NULL, 0);
 		return;
 	}
-	*q = (struct question){
-		.channel = ch, .family = family, .search = search, .done = done, .arg = arg};
+	*q = (struct lookup){.channel = ch, .query = *query, .done = done, .arg = arg};
 	copy_name(q->name, name);
+	q->query.name = q->name;
 	if (system) {
-		wgw_session_host_resolve(s, name, family, on_host, q);
+		wgw_session_host_resolve(s, name, query->family, on_host, q);
 		return;
 	}
 	memcpy(asked, name, len + 1);
-	if (!search && asked[len - 1] != '.')
+	if (!query->search && asked[len - 1] != '.')
 		strcpy(asked + len, "."); /* c-ares: as it is only */
 	cares.ares_getaddrinfo(ch->ares, asked, NULL, &hints, on_addrinfo, q);
 	dns_channel_dirty(ch);
@@ -421,8 +418,7 @@ static void on_raw(void *arg, int status, int timeouts, unsigned char *response,
 	free(q);
 }
 
-void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *name, bool search,
-		     uint16_t class_, uint16_t type,
+void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const struct wgw_query *query,
 		     void (*done)(void *arg, int eai, const uint8_t *response, size_t len),
 		     void *arg)
 {
@@ -434,7 +430,8 @@ void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *
 		return;
 	}
 	*q = (struct raw){done, arg};
-	(search ? cares.ares_search : cares.ares_query)(ch->ares, name, class_, type, on_raw, q);
+	(query->search ? cares.ares_search : cares.ares_query)(ch->ares, query->name, query->class_,
+							       query->type, on_raw, q);
 	dns_channel_dirty(ch);
 }
 

@@ -99,9 +99,13 @@ void dns_order(const struct stack *stack, struct dns_answer *answer);
 struct dns_cache;
 
 struct dns_cache *dns_cache_new(void);
-const struct dns_answer *dns_cache_get(struct dns_cache *c, uint64_t set, const char *name,
-				       int family, bool search, uint64_t now_ns, uint32_t *ttl_s);
-void dns_cache_put(struct dns_cache *c, uint64_t set, const char *name, int family, bool search,
+/* The answer to @query among sessions of the same @set (dns_channel), or NULL; *ttl_s: how long it
+ * will be one. It is the cache's, until the next dns_cache_put(). */
+const struct dns_answer *dns_cache_get(struct dns_cache *c, uint64_t set,
+				       const struct wgw_query *query, uint64_t now_ns,
+				       uint32_t *ttl_s);
+/* Keeps a copy of @answer for as long as its TTL says, if it has addresses. */
+void dns_cache_put(struct dns_cache *c, uint64_t set, const struct wgw_query *query,
 		   uint64_t now_ns, const struct dns_answer *answer);
 
 #endif

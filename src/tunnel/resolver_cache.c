@@ -41,16 +41,17 @@ struct dns_cache *dns_cache_new(void)
 	return c;
 }
 
-static bool key_fill(struct key *k, uint64_t set, const char *name, int family, bool search)
+static bool key_fill(struct key *k, uint64_t set, const struct wgw_query *query)
 {
+	const char *name = query->name;
 	size_t len = strlen(name);
 
 	if (len >= sizeof(k->name))
 		return false;
 	memset(k, 0, sizeof(*k));
 	k->set = set;
-	k->family = family;
-	k->search = search;
+	k->family = query->family;
+	k->search = query->search;
 	for (size_t i = 0; i < len; i++) /* names are compared without case, RFC 4343 */
 		k->name[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 0x20 : name[i]);
 	return true;
@@ -64,13 +65,14 @@ static struct entry **slot_of(struct dns_cache *c, const struct key *k)
 	return &c->slots[hash % DNS_CACHE_SLOTS];
 }
 
-const struct dns_answer *dns_cache_get(struct dns_cache *c, uint64_t set, const char *name,
-				       int family, bool search, uint64_t now_ns, uint32_t *ttl_s)
+const struct dns_answer *dns_cache_get(struct dns_cache *c, uint64_t set,
+				       const struct wgw_query *query, uint64_t now_ns,
+				       uint32_t *ttl_s)
 {
 	struct key k;
 	struct entry *e;
 
-	if (!key_fill(&k, set, name, family, search))
+	if (!key_fill(&k, set, query))
 		return NULL;
 	e = *slot_of(c, &k);
 	if (!e || memcmp(&e->key, &k, sizeof(k)) != 0 || now_ns >= e->expires_ns)
@@ -79,7 +81,7 @@ const struct dns_answer *dns_cache_get(struct dns_cache *c, uint64_t set, const 
 	return &e->answer;
 }
 
-void dns_cache_put(struct dns_cache *c, uint64_t set, const char *name, int family, bool search,
+void dns_cache_put(struct dns_cache *c, uint64_t set, const struct wgw_query *query,
 		   uint64_t now_ns, const struct dns_answer *answer)
 {
 	uint32_t ttl_s = answer->ttl_s;
@@ -87,7 +89,7 @@ void dns_cache_put(struct dns_cache *c, uint64_t set, const char *name, int fami
 	struct key k;
 
 	ttl_s = ttl_s < DNS_CACHE_TTL_MAX_S ? ttl_s : DNS_CACHE_TTL_MAX_S;
-	if (answer->n == 0 || ttl_s == 0 || !key_fill(&k, set, name, family, search))
+	if (answer->n == 0 || ttl_s == 0 || !key_fill(&k, set, query))
 		return;
 	slot = slot_of(c, &k);
 	if (!*slot && !(*slot = malloc(sizeof(**slot))))

@@ -174,19 +174,33 @@ void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *s,
 
 /* Loads c-ares, so while files can be opened. NULL: errno. */
 struct wgw_resolver *wgw_resolver_new(struct wgw_tunnel *t);
-/* Looks @name up through the tunnel (or the host) as the session wants. @done gets an EAI_* code
- * (0: ok), addresses in the order to try, the canonical name and the lowest TTL in s. */
-void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const char *name, int family,
-		 bool search,
+/**
+ * struct wgw_query - a name, and what is asked about it
+ * @name:	Borrowed for the call
+ * @search:	With the session's search domains, until one has an answer
+ * @family:	For wgw_resolve: AF_INET, AF_INET6, or AF_UNSPEC: either
+ * @class_, @type: For wgw_resolve_raw: of the records (RFC 1035 3.2), host order
+ */
+struct wgw_query {
+	const char *name;
+	bool search;
+	int family;
+	uint16_t class_, type;
+};
+
+/* Looks addresses up through the tunnel (or the host) as the session wants. @done, which may run
+ * inside, gets an EAI_* code (0: ok), addresses in the order to try, the canonical name and the
+ * lowest TTL in s; what they point to is valid while it runs. */
+void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const struct wgw_query *query,
 		 void (*done)(void *arg, int eai, const uint8_t (*ip)[16], uint32_t n,
 			      const char *canonical, uint32_t ttl_s),
 		 void *arg);
+/* Looks the name of an address up. @done gets an EAI_* code and the name. */
 void wgw_resolve_reverse(struct wgw_resolver *r, struct wgw_session *s,
 			 const struct stack_addr *addr,
 			 void (*done)(void *arg, int eai, const char *name), void *arg);
-/* A query of any type; @search: with the search domains, until one has an answer. */
-void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const char *name, bool search,
-		     uint16_t class_, uint16_t type,
+/* Asks for records of any type; @done gets the whole response, of any code. */
+void wgw_resolve_raw(struct wgw_resolver *r, struct wgw_session *s, const struct wgw_query *query,
 		     void (*done)(void *arg, int eai, const uint8_t *response, size_t len),
 		     void *arg);
 /* The session's questions are answered with EAI_AGAIN and its channel is closed. */

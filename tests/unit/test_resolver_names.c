@@ -164,11 +164,21 @@ static void start(void)
 	fake_udp_answer = answer_udp;
 }
 
+/* Asks for IPv4 addresses, and does not wait. */
+static void resolve(const char *name)
+{
+	wgw_resolve(fake_tunnel.resolver, &fake_session,
+		    &(struct wgw_query){.name = name, .search = true, .family = AF_INET}, on_done,
+		    NULL);
+}
+
 static void ask_for(struct wgw_session *s, const char *name, int family, bool search)
 {
 	unsigned int before = got.calls;
 
-	wgw_resolve(fake_tunnel.resolver, s, name, family, search, on_done, NULL);
+	wgw_resolve(fake_tunnel.resolver, s,
+		    &(struct wgw_query){.name = name, .search = search, .family = family}, on_done,
+		    NULL);
 	for (int i = 0; i < 100 && got.calls == before; i++)
 		fake_run(5);
 	ck_assert_uint_eq(got.calls, before + 1);
@@ -282,8 +292,7 @@ static uint16_t first_id(void)
 		getrlimit(RLIMIT_NOFILE, &none);
 		none.rlim_cur = 0;
 		setrlimit(RLIMIT_NOFILE, &none);
-		wgw_resolve(fake_tunnel.resolver, &fake_session, "www.example", AF_INET, true,
-			    on_done, NULL);
+		resolve("www.example");
 		fake_run(5);
 		_exit(queries < 1 || write(1, &last_ids[0], sizeof(id)) != sizeof(id));
 	}
@@ -310,8 +319,7 @@ START_TEST(truncated_answer_is_asked_again_by_tcp)
 {
 	start();
 	fake_last = NULL;
-	wgw_resolve(fake_tunnel.resolver, &fake_session, "big.example", AF_INET, true, on_done,
-		    NULL);
+	resolve("big.example");
 	fake_run(10);
 	ck_assert_ptr_nonnull(fake_last);
 	ck_assert_uint_eq(fake_last->remote.port, 53);
@@ -331,8 +339,7 @@ START_TEST(answer_from_another_address_is_ignored)
 {
 	start();
 	foreign_source = true;
-	wgw_resolve(fake_tunnel.resolver, &fake_session, "www.example", AF_INET, true, on_done,
-		    NULL);
+	resolve("www.example");
 	fake_run(100);
 	ck_assert_uint_eq(got.calls, 0);
 	foreign_source = false;
@@ -347,8 +354,7 @@ START_TEST(end_of_the_session_answers_what_is_open)
 {
 	start();
 	silent = true;
-	wgw_resolve(fake_tunnel.resolver, &fake_session, "www.example", AF_INET, true, on_done,
-		    NULL);
+	resolve("www.example");
 	fake_run(10);
 	wgw_sockets_session_over(&fake_tunnel, &fake_session);
 	ck_assert_uint_eq(got.calls, 1);
@@ -410,8 +416,9 @@ END_TEST
 START_TEST(raw_query_gives_the_response_as_it_is)
 {
 	start();
-	wgw_resolve_raw(fake_tunnel.resolver, &fake_session, "nope.example", false, 1, 16, on_raw,
-			NULL);
+	wgw_resolve_raw(fake_tunnel.resolver, &fake_session,
+			&(struct wgw_query){.name = "nope.example", .class_ = 1, .type = 16},
+			on_raw, NULL);
 	fake_run(20);
 	ck_assert_uint_eq(got.calls, 1);
 	ck_assert_int_eq(got.eai, 0);
