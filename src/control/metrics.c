@@ -33,14 +33,33 @@ static void begin_family(FILE *out, const char *name, const char *type, const ch
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/** begin_sample() - name and labels; @p NULL: of the interface; @more: another label's name */
-static void begin_sample(FILE *out, const char *name, const struct wgw_status *s,
-			 const struct wgw_peer_status *p, const char *more, const char *value)
+static const char *interface_of(const struct wgw_status *s)
+{
+	return s->label ? s->label : s->name;
+}
+
+/** is_ambiguous() - whether another one of @list has the name of @s, which comes from a file's */
+static bool is_ambiguous(const struct wgw_tunnels *list, const struct wgw_status *s)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (list->at[i] != s && strcmp(interface_of(list->at[i]), interface_of(s)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/** begin_sample() - name and labels of @s, one of @list, which no other sample of the family has;
+ * @p NULL: of the interface; @more: another label's name */
+static void begin_sample(FILE *out, const char *name, const struct wgw_tunnels *list,
+			 const struct wgw_status *s, const struct wgw_peer_status *p,
+			 const char *more, const char *value)
 {
 	char key[WGW_KEY_TEXT_LEN + 1];
 
 	fprintf(out, "%s", name);
-	put_label(out, '{', "interface", s->label ? s->label : s->name);
+	put_label(out, '{', "interface", interface_of(s));
+	if (is_ambiguous(list, s))
+		put_label(out, ',', "id", s->name);
 	if (p) {
 		put_label(out, ',', "public_key", wgw_key_text(p->public_key, key));
 		put_label(out, ',', "friendly_name", p->name);
@@ -145,7 +164,7 @@ static void put_device_families(FILE *out, const struct wgw_tunnels *list)
 		snprintf(name, sizeof(name), "wgwrap_%s", device_families[i].counter);
 		begin_family(out, name, device_families[i].type, device_families[i].help);
 		for (size_t k = 0; k < list->n; k++) {
-			begin_sample(out, name, list->at[k], NULL, NULL, NULL);
+			begin_sample(out, name, list, list->at[k], NULL, NULL, NULL);
 			put_number(out,
 				   wgw_counter(&list->at[k]->counters, device_families[i].counter));
 		}
@@ -172,7 +191,7 @@ static void put_drops(FILE *out, const struct wgw_tunnels *list)
 			snprintf(reason, sizeof(reason), "%.*s",
 				 (int)(len - strlen(prefix) - strlen(suffix)),
 				 counters->at[i].name + strlen(prefix));
-			begin_sample(out, name, list->at[k], NULL, "reason", reason);
+			begin_sample(out, name, list, list->at[k], NULL, "reason", reason);
 			put_number(out, counters->at[i].value);
 		}
 	}
@@ -188,7 +207,7 @@ static void put_sessions(FILE *out, const struct wgw_tunnels *list)
 
 		for (size_t i = 0; i < list->at[k]->n_sessions; i++)
 			n += !list->at[k]->sessions[i].keeper;
-		begin_sample(out, name, list->at[k], NULL, NULL, NULL);
+		begin_sample(out, name, list, list->at[k], NULL, NULL, NULL);
 		put_number(out, n);
 	}
 }
@@ -197,12 +216,12 @@ static void put_state(FILE *out, const struct wgw_tunnels *list)
 {
 	begin_family(out, "wgwrap_ready", "gauge", "Whether /readyz says yes");
 	for (size_t k = 0; k < list->n; k++) {
-		begin_sample(out, "wgwrap_ready", list->at[k], NULL, NULL, NULL);
+		begin_sample(out, "wgwrap_ready", list, list->at[k], NULL, NULL, NULL);
 		put_number(out, wgw_status_is_ready(list->at[k]));
 	}
 	begin_family(out, "wgwrap_uptime_seconds", "gauge", "Age of the tunnel process");
 	for (size_t k = 0; k < list->n; k++) {
-		begin_sample(out, "wgwrap_uptime_seconds", list->at[k], NULL, NULL, NULL);
+		begin_sample(out, "wgwrap_uptime_seconds", list, list->at[k], NULL, NULL, NULL);
 		fprintf(out, "%.3f\n", (double)list->at[k]->uptime_ms / 1000);
 	}
 }
@@ -216,8 +235,8 @@ void wgw_metrics(FILE *out, const struct wgw_tunnels *list, const char *version)
 			const struct wgw_status *s = list->at[k];
 
 			for (size_t j = 0; j < s->n_peers; j++) {
-				begin_sample(out, peer_families[i].name, s, &s->peers[j], NULL,
-					     NULL);
+				begin_sample(out, peer_families[i].name, list, s, &s->peers[j],
+					     NULL, NULL);
 				put_number(out, peer_families[i].value(&s->peers[j]));
 			}
 		}

@@ -367,6 +367,41 @@ START_TEST(metrics_have_the_exporters_names_and_escape_labels)
 }
 END_TEST
 
+static void metrics_of_two(FILE *out, const struct wgw_status *s)
+{
+	struct wgw_status *two[] = {(struct wgw_status *)(uintptr_t)s, parse(text)};
+
+	strcpy(two[1]->name, "fedcba9876543210");
+	wgw_metrics(out, &(struct wgw_tunnels){.at = two, .n = 2}, "1.2.3");
+	wgw_status_free(two[1]);
+}
+
+/* Prometheus drops the second of two samples with the same labels. */
+START_TEST(tunnels_of_files_with_one_name_have_metrics_of_their_own)
+{
+	struct wgw_status *s = parse(text);
+	char *out = written(metrics_of_two, s), *next;
+	unsigned int samples = 0;
+
+	for (char *line = out; line; line = next) {
+		char series[256];
+
+		next = strchr(line, '\n');
+		next = next ? next + 1 : NULL;
+		if (*line == '#' || *line == '\0')
+			continue;
+		snprintf(series, sizeof(series), "\n%.*s", (int)(strcspn(line, "}") + 1), line);
+		ck_assert_msg(!next || !strstr(next - 1, series), "twice: %s", series + 1);
+		samples++;
+	}
+	ck_assert_uint_gt(samples, 2);
+	ck_assert_ptr_nonnull(
+		strstr(out, "\nwgwrap_ready{interface=\"office\",id=\"fedcba9876543210\"} "));
+	free(out);
+	wgw_status_free(s);
+}
+END_TEST
+
 /* ---- flows ---- */
 
 START_TEST(flows_are_read_and_rated_busiest_first)
@@ -454,6 +489,7 @@ static Suite *suite(void)
 	tcase_add_test(c, json_has_every_key_and_escapes);
 	tcase_add_loop_test(c, json_strings_are_utf8, 0, sizeof(strings) / sizeof(*strings));
 	tcase_add_test(c, metrics_have_the_exporters_names_and_escape_labels);
+	tcase_add_test(c, tunnels_of_files_with_one_name_have_metrics_of_their_own);
 	tcase_add_test(c, flows_are_read_and_rated_busiest_first);
 	tcase_add_loop_test(c, a_line_that_is_no_flow_is_an_error, 0,
 			    sizeof(bad_flows) / sizeof(*bad_flows));
