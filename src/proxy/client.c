@@ -368,7 +368,11 @@ void proxy_client_dial(struct proxy_client *c)
 
 void proxy_client_join(struct proxy_client *c, struct proxy_far *far)
 {
-	int fd = c->end.watch.fd, err;
+	const struct proxy_near near = {.fd = c->end.watch.fd,
+					.keeps = c->end.keeps,
+					.stale = c->end.stale,
+					.lent = !c->end.keeps || c->tls};
+	int err;
 
 	if (c->out_len > 0) { /* the reply comes first; a fresh socket has room for it */
 		proxy_far_free(far, true);
@@ -377,8 +381,7 @@ void proxy_client_join(struct proxy_client *c, struct proxy_far *far)
 	}
 	client_end(c);
 	c->end.watch.fd = -1;
-	err = proxy_join(c->service->session, fd, c->end.keeps, c->end.stale,
-			 !c->end.keeps || c->tls, far, c->in, c->in_len);
+	err = proxy_join(c->service->session, &near, far, c->in, c->in_len);
 	if (err)
 		wgw_session_say(c->service->session, 1, "a connection was dropped: %s",
 				strerror(err));

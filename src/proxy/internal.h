@@ -308,11 +308,24 @@ void proxy_udp_stop(struct proxy_service *v);
  * *local and *fd, a socket whose other end is pumped; or errno. */
 int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct stack_addr *local,
 	      int *fd);
-/* Pumps between @fd and @far, beginning with @early. Takes both over, also when it fails; @keeps:
- * the other end of @fd is our own process's; @stale: the bytes at the head of its queue that are in
- * @early already, or the keeper: none when more waits than was read; @lent: it ends with the
- * session. 0 or errno. */
-int proxy_join(struct wgw_session *session, int fd, bool keeps, size_t stale, bool lent,
-	       struct proxy_far *far, const void *early, size_t early_len);
+/**
+ * struct proxy_near - the client's end of what is pumped
+ * @fd:		A socket
+ * @keeps:	The other end of it is our own process's
+ * @stale:	Bytes at the head of its queue that were read already (peeked at), or the keeper; 0
+ *		when more waits than was read
+ * @lent:	It ends with the session
+ */
+struct proxy_near {
+	int fd;
+	bool keeps;
+	size_t stale;
+	bool lent;
+};
+
+/* Pumps between @near and @far; what is @early was read of @near and goes to @far first. Takes fd
+ * and @far over, also when it fails. 0 or errno. */
+int proxy_join(struct wgw_session *session, const struct proxy_near *near, struct proxy_far *far,
+	       const void *early, size_t early_len);
 
 #endif

@@ -108,8 +108,8 @@ int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct s
 	return 0;
 }
 
-int proxy_join(struct wgw_session *session, int fd, bool keeps, size_t stale, bool lent,
-	       struct proxy_far *far, const void *early, size_t early_len)
+int proxy_join(struct wgw_session *session, const struct proxy_near *near, struct proxy_far *far,
+	       const void *early, size_t early_len)
 {
 	struct wgw_conn *c = NULL;
 	int err = far->state == PROXY_FAR_OPEN ? 0 : ECONNRESET;
@@ -122,18 +122,18 @@ int proxy_join(struct wgw_session *session, int fd, bool keeps, size_t stale, bo
 	if (!err)
 		err = put_early(c, early, early_len);
 	if (!err)
-		err = -wgw_conn_attach(c, fd);
+		err = -wgw_conn_attach(c, near->fd);
 	if (err) {
-		close(fd);
+		close(near->fd);
 		if (c) {
 			c->err = err;
 			wgw_conn_abort(c);
 		}
 		return err;
 	}
-	c->lent = lent;
-	c->app.keeps = keeps;
-	c->app.stale = stale;
+	c->lent = near->lent;
+	c->app.keeps = near->keeps;
+	c->app.stale = near->stale;
 	wgw_conn_kick(c);
 	return 0;
 }

@@ -57,8 +57,9 @@ static void on_dialled(void *arg, enum proxy_result result, struct proxy_far *ho
 	r->dial = NULL;
 	proxy_say_result(v, wgw_addr_port_text(&r->near->remote, from), &v->target, result);
 	if (result == PROXY_OK) {
-		err = proxy_join(v->session, proxy_far_release(host), false, 0, true, r->near, NULL,
-				 0);
+		const struct proxy_near near = {.fd = proxy_far_release(host), .lent = true};
+
+		err = proxy_join(v->session, &near, r->near, NULL, 0);
 		r->near = NULL;
 		if (err)
 			wgw_session_say(v->session, 1, "a connection was dropped: %s",
