@@ -29,6 +29,7 @@
 #define ck_assert_int_eq(a, b)	 ASSERT_COMPARED(intmax_t, "jd", a, ==, b)
 #define ck_assert_int_ge(a, b)	 ASSERT_COMPARED(intmax_t, "jd", a, >=, b)
 #define ck_assert_uint_ge(a, b)	 ASSERT_COMPARED(uintmax_t, "ju", a, >=, b)
+#define ck_assert_int_gt(a, b)	 ASSERT_COMPARED(intmax_t, "jd", a, >, b)
 #define ck_assert_int_lt(a, b)	 ASSERT_COMPARED(intmax_t, "jd", a, <, b)
 #define ck_assert_ptr_eq(a, b)	 ck_assert((a) == (b))
 #define ck_assert_ptr_null(p)	 ck_assert((p) == NULL)

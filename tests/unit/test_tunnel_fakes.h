@@ -8,8 +8,12 @@
 #ifndef TESTS_UNIT_TEST_TUNNEL_FAKES_H
 #define TESTS_UNIT_TEST_TUNNEL_FAKES_H
 
-#include <arpa/inet.h>
+#ifdef NO_SUITE /* of a fuzzer */
+#include "tests/unit/assertions.h"
+#else
 #include <check.h>
+#endif
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <sodium.h>
