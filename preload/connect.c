@@ -8,6 +8,7 @@
 #include "preload/pre.h"
 
 #include <fcntl.h>
+
 #include "src/repr/delegates.h"
 #include "src/repr/raw.h"
 

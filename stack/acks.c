@@ -56,7 +56,7 @@ static bool parse(const uint8_t *tcp, size_t len, struct ack *a)
 {
 	const uint8_t *o = tcp + SACK_AT;
 
-	a->number = get32(tcp + 8);
+	a->number = get32(tcp + TCP_ACK_AT);
 	a->n = 0;
 	if (tcp_header_len(tcp) != len || tcp[TCP_FLAGS_AT] != TCP_ACK)
 		return false;
@@ -181,7 +181,7 @@ void acks_carried(struct flow *f, const uint8_t *tcp)
 		return;
 	parse(f->held + header_len, f->held_len - header_len, &held);
 	/* a duplicate ACK and SACK blocks say more than data does */
-	if (held.n > 0 || get32(tcp + 8) == held.number || (tcp[TCP_FLAGS_AT] & TCP_RST))
+	if (held.n > 0 || get32(tcp + TCP_ACK_AT) == held.number || (tcp[TCP_FLAGS_AT] & TCP_RST))
 		acks_flush(f);
 	else
 		forget(f);

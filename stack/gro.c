@@ -36,7 +36,8 @@ static bool plain(const uint8_t *tcp)
 {
 	uint8_t flags = tcp[TCP_FLAGS_AT];
 
-	return tcp[12] == PLAIN && (flags & ~(TCP_ACK | TCP_PSH)) == 0 && (flags & TCP_ACK);
+	return tcp[TCP_OFFSET_AT] == PLAIN && (flags & ~(TCP_ACK | TCP_PSH)) == 0 &&
+	       (flags & TCP_ACK);
 }
 
 /* Takes over ACK number, window, checksum field (nobody looks at it) and PSH. */
@@ -44,9 +45,9 @@ static void renew_header(struct flow *f, const uint8_t *tcp)
 {
 	uint8_t *h = header_of(f);
 
-	memcpy(h + 8, tcp + 8, 4);
+	memcpy(h + TCP_ACK_AT, tcp + TCP_ACK_AT, 4);
 	h[TCP_FLAGS_AT] |= tcp[TCP_FLAGS_AT];
-	memcpy(h + 14, tcp + 14, 2);
+	memcpy(h + TCP_WINDOW_AT, tcp + TCP_WINDOW_AT, 2);
 }
 
 /* Whether lwIP would take @tcp's ACK number (patch 13). What it would drop must not be taken along
@@ -55,7 +56,8 @@ static bool acceptable(const struct flow *f, const uint8_t *tcp)
 {
 	const struct tcp_pcb *pcb = f->pcb;
 
-	return TCP_SEQ_BETWEEN(get32(tcp + 8), pcb->lastack - pcb->snd_wnd_max, pcb->snd_nxt);
+	return TCP_SEQ_BETWEEN(get32(tcp + TCP_ACK_AT), pcb->lastack - pcb->snd_wnd_max,
+			       pcb->snd_nxt);
 }
 
 static bool begin(struct flow *f, const struct ip_packet *p)
@@ -80,7 +82,7 @@ static bool begin(struct flow *f, const struct ip_packet *p)
 /* May @len bytes behind the header @tcp go behind what waits? */
 static bool follows(struct flow *f, const uint8_t *tcp, size_t len)
 {
-	uint32_t ack = get32(tcp + 8), ahead = ack - get32(header_of(f) + 8);
+	uint32_t ack = get32(tcp + TCP_ACK_AT), ahead = ack - get32(header_of(f) + TCP_ACK_AT);
 
 	if (get32(tcp + TCP_SEQ_AT) != f->gro_next || (int32_t)ahead < 0)
 		return false;

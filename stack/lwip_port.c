@@ -141,7 +141,7 @@ static void note_segment(struct stack *s, const struct pbuf *p)
 		f->syn_ns = s->now_ns;
 	}
 	if (p->tot_len > tcp_header_len(tcp) && f->pcb->persist_backoff == 0)
-		s->stats.tcp_retransmits += TCP_SEQ_LT(get32(tcp + 4), f->pcb->snd_nxt);
+		s->stats.tcp_retransmits += TCP_SEQ_LT(get32(tcp + TCP_SEQ_AT), f->pcb->snd_nxt);
 }
 
 /* Prepends the IP header to the segment and sends it. The pbuf stays the caller's. */

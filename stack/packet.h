@@ -36,8 +36,15 @@ enum {
 	TTL_DEFAULT = 64, /* Linux's ip_default_ttl */
 };
 
-/* RFC 9293 3.1, RFC 2018 3 */
-enum { TCP_SEQ_AT = 4, TCP_FLAGS_AT = 13, TCP_CHECKSUM_AT = 16 };
+/* Offsets of fields in a TCP header (RFC 9293 3.1); kinds of options (RFC 2018 3) */
+enum {
+	TCP_SEQ_AT = 4,
+	TCP_ACK_AT = 8,
+	TCP_OFFSET_AT = 12, /* its high four bits: the header's length in units of 4 bytes */
+	TCP_FLAGS_AT = 13,
+	TCP_WINDOW_AT = 14,
+	TCP_CHECKSUM_AT = 16,
+};
 enum { TCP_OPTION_END = 0, TCP_OPTION_NOP = 1, TCP_OPTION_SACK = 5 };
 
 /**
@@ -97,7 +104,7 @@ static inline uint32_t get32(const uint8_t *p)
 /* Header and options, in bytes; ingress.c has checked that they are there. */
 static inline size_t tcp_header_len(const uint8_t *tcp)
 {
-	return (size_t)(tcp[12] >> 4) * 4;
+	return (size_t)(tcp[TCP_OFFSET_AT] >> 4) * 4;
 }
 
 #endif
