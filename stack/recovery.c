@@ -78,6 +78,12 @@ void recovery_undo(struct flow *f, struct rate_sample *rs)
 	t->cc->undo(f);
 }
 
+/* The segment that a tail loss probe has sent again, because an answer was late */
+static bool was_probed(const struct sender *t, const struct tx_seg *e)
+{
+	return t->probing && t->probe_again && e->end == t->probe_end;
+}
+
 /* RFC 8985 6.2 steps 2 and 3 */
 void recovery_delivered(struct flow *f, const struct tx_seg *e)
 {
@@ -89,7 +95,8 @@ void recovery_delivered(struct flow *f, const struct tx_seg *e)
 	if (seq_before(t->fack, e->end))
 		t->fack = e->end;
 	if (e->again && rtt < t->min_rtt_ns) {
-		recovery_spurious(f); /* the first transmission was late, not lost */
+		if (!was_probed(t, e))
+			recovery_spurious(f); /* the first transmission was late, not lost */
 		return;
 	}
 	t->rack_rtt_ns = rtt;

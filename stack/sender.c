@@ -28,7 +28,8 @@
 
 enum {
 	PROBE_MIN_NS = 10 * NS_PER_MS,
-	PROBE_ACK_DELAY_NS = 25 * NS_PER_MS, /* RFC 8985: a lone segment's ACK may be delayed */
+	/* RFC 8985 7.2: a lone segment's ACK may be delayed, by Linux 40 ms and what a tick is */
+	PROBE_ACK_DELAY_NS = 50 * NS_PER_MS,
 	HELD_MIN_NS = NS_PER_MS,
 	QUANTUM_MAX_BYTES = 256 * 1024,
 	QUANTUM_NS = NS_PER_MS,
