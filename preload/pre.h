@@ -191,6 +191,7 @@ struct pre_env {
 	char merged[PRE_PRELOAD_MAX_BYTES];
 };
 
+/* Whether wgwrap's variables or LD_PRELOAD are missing from @env. */
 bool pre_env_is_lacking(char *const env[]);
 /* Writes the repaired copy of @env to @out, which has room for PRE_ENV_MORE more. It refers to @r.
  * Returns @out. */

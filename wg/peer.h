@@ -59,6 +59,7 @@ static inline bool wg_peer_has_endpoint(const struct wg_peer *peer)
 	return peer->endpoint.to.sa.sa_family != AF_UNSPEC;
 }
 
+/* The peer with that key, or NULL; compares in constant time. */
 struct wg_peer *wg_peer_by_public_key(const struct wg_device *dev,
 				      const uint8_t key[WG_PUBLIC_KEY_BYTES]);
 /* An authenticated datagram came from @from: the peer is there now. */

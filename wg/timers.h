@@ -45,6 +45,7 @@ struct wg_timers {
 	bool needs_another_keepalive;
 };
 
+/* No timer is armed. */
 void wg_timers_init(struct wg_peer *peer);
 
 /* After an authenticated data packet (not a keepalive) was sent. */

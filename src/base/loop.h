@@ -41,7 +41,9 @@ struct wgw_before {
 	struct wgw_before *next;
 };
 
-struct wgw_loop *wgw_loop_new(void); /* NULL and errno */
+/* NULL and errno. */
+struct wgw_loop *wgw_loop_new(void);
+/* Watches and timers are their owners', and must not be used with @loop any more. */
 void wgw_loop_free(struct wgw_loop *loop);
 
 /* @events as epoll_ctl takes them (EPOLLET too). Return 0 or -errno. */

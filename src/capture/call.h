@@ -232,14 +232,17 @@ struct wgw_pieces {
 	struct iovec here[WGW_PIECES_MAX], there[WGW_PIECES_MAX];
 };
 
+/* No pieces yet; @write: what is added is copied to the program, else from it. */
 void wgw_pieces_begin(struct wgw_pieces *p, const struct wgw_call *c, bool write);
 /* @here is only read from when the pieces are written. */
 void wgw_pieces_add(struct wgw_pieces *p, uint64_t there, const void *here, size_t len);
 /* Copies them. 0 or -EFAULT, as above. */
 int wgw_pieces_copy(struct wgw_pieces *p);
 
-/* ---- memory.c: how that is done. 0 or -errno; -EFAULT: a pointer is bad ---- */
+/* ---- memory.c: how that is done ---- */
 
+/* Copy all pieces from or to the memory of thread @tid's process. 0 or -errno; -EFAULT: a pointer is
+ * bad. */
 int wgw_memory_read(pid_t tid, const struct wgw_pieces *p);
 int wgw_memory_write(pid_t tid, const struct wgw_pieces *p);
 

@@ -189,6 +189,7 @@ struct proxy_service {
 	uint32_t id;
 };
 
+/* Counts a user of @v; the last put frees it. */
 void proxy_service_get(struct proxy_service *v);
 void proxy_service_put(struct proxy_service *v);
 /* A line for the user about one connection. @level as wgw_session_say. */

@@ -178,8 +178,7 @@ int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 int wgw_repr_tell_inherited(const struct wgw_repr_session *s, int fd, uint64_t tag);
 
 /* Bytes written to a TCP socket and not yet acknowledged by the peer, as SIOCOUTQ counts them, or
- * with
- * @unsent those that have not left, as SIOCOUTQNSD does. -EINVAL for a listener. */
+ * with @unsent those that have not left, as SIOCOUTQNSD does. -EINVAL for a listener. */
 int wgw_repr_unacked(const struct wgw_repr_session *s, int fd, uint64_t tag, bool unsent);
 
 /* ---- dgram.c ---- */

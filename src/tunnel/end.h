@@ -38,6 +38,8 @@ struct wgw_end {
 	uint8_t idle_room;
 };
 
+/* An end that is not watched yet, around @fd, which wgw_end_close() closes. @keeps: the last
+ * byte that was read is kept (the keeper rule of wire.h). @ready: what the loop calls. */
 void wgw_end_init(struct wgw_end *e, int fd, bool keeps,
 		  void (*ready)(struct wgw_watch *, uint32_t));
 /* Watches it, once initialised; @for_room: for EPOLLOUT too. 0 or -errno. */

@@ -98,6 +98,7 @@ int outer_bind(int fd, int family, uint16_t *port);
  * came. */
 unsigned int outer_receive(struct outer_socket *s, int fd, unsigned int max, size_t bytes);
 
+/* No handshake sockets yet. */
 void outer_handshakes_init(struct outer_socket *s);
 /* Opens the sockets beside s->watch.fd, where the kernel can tell what each is for. */
 void outer_handshakes_open(struct outer_socket *s, uint16_t port);

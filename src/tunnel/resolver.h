@@ -81,9 +81,10 @@ struct dns_channel {
 	bool dirty, timeout;
 };
 
-/* resolver_io.c: sockets for c-ares ---- */
+/* ---- resolver_io.c: sockets for c-ares ---- */
 
 extern const struct ares_socket_functions dns_socket_functions; /* user data: dns_channel */
+/* c-ares's ares_sock_state_cb: what it wants to hear of @fd; @arg: dns_channel. */
 void dns_socket_interest(void *arg, ares_socket_t fd, int readable, int writable);
 /* Lets c-ares work on all that is ready. */
 void dns_channel_process(struct dns_channel *ch);
@@ -98,6 +99,7 @@ void dns_order(const struct stack *stack, struct dns_answer *answer);
 
 struct dns_cache;
 
+/* NULL without memory. */
 struct dns_cache *dns_cache_new(void);
 /* The answer to @query among sessions of the same @set (dns_channel), or NULL; *ttl_s: how long it
  * will be one. It is the cache's, until the next dns_cache_put(). */

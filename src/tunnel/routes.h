@@ -17,6 +17,7 @@ struct wgw_route_table;
 struct wgw_route_table *wgw_route_table_new(void);
 void wgw_route_table_free(struct wgw_route_table *t);
 
+/* Forgets all routes. */
 void wgw_route_table_clear(struct wgw_route_table *t);
 /* Adds a route to @peer; of routes that are equal the last counts. Returns 0 or -ENOMEM. */
 int wgw_route_table_add(struct wgw_route_table *t, const struct wgw_peer_route *route,

@@ -229,6 +229,8 @@ void udp_net_options(struct wgw_dgram_sock *u);
  * somebody else.
  */
 
+/* Sends a datagram to @to, a direct destination, with the ancillary data of @header. What fails is
+ * an error of the program's socket. */
 void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 		     const struct wgw_dgram *header, const uint8_t *payload, size_t len);
 /* 0 or -errno */
