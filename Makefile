@@ -13,16 +13,19 @@ PREFIX   ?= /usr/local
 LIBDIR   ?= $(PREFIX)/lib
 STD      := -std=gnu11 -D_GNU_SOURCE -fvisibility=hidden -fPIE
 DEPFLAGS  = -MMD -MP
-# For everything but the shared object, which lives in processes that are not ours
+COMPILE   = $(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS)
+# Sanitizers' flags. The shared object and the programs of the tests go without: it lives in processes that are not ours.
 SANITIZE ?=
+
+# ---- libraries ----
 
 PKGS      := libsodium libb2 inih libcares libseccomp
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-# What is linked as a shared object is loaded at each start of a program, and known to each process that is forked on
-# its way. So the tunnel process and the proxies load what only they use (wg/library.h), and the rest is linked from
-# archives, where there are any. libb2.so would bring OpenMP's runtime along, which is not used.
-# SODIUM=shared: libsodium as a shared object, for who wants its updates without linking anew (the Debian package
-# does): 0.2 ms more at each start.
+# A start of wgwrap should be quick, and each shared object that is linked is loaded at each start. So the libraries that only
+# the tunnel process and the proxies use are not linked but loaded when they are needed (wg/library.h), and the others are
+# linked from archives, where there are any. libb2.so would bring OpenMP's runtime along, which is not used.
+# SODIUM=shared links libsodium as a shared object, so that its updates need no new link (the Debian package does that); it costs
+# 0.2 ms at each start.
 archive = $(or $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l$(1))
 PKG_LIBS   := $(shell pkg-config --libs libsodium 2>/dev/null) $(call archive,b2) $(call archive,inih)
 SODIUM ?=
@@ -35,7 +38,7 @@ HAVE_IPSECMB := $(shell $(CC) -E -include intel-ipsec-mb.h -x c /dev/null >/dev/
 ifdef HAVE_OPENSSL
 PKG_CFLAGS += -DWG_HAVE_OPENSSL
 endif
-# TLS of the proxies: the same
+# TLS of the proxies: likewise
 HAVE_LIBSSL  := $(shell pkg-config --exists libssl 2>/dev/null && echo 1)
 ifdef HAVE_LIBSSL
 PKG_CFLAGS += -DWGW_HAVE_TLS
@@ -43,8 +46,9 @@ endif
 ifdef HAVE_IPSECMB
 PKG_CFLAGS += -DWG_HAVE_IPSECMB
 endif
-# What is loaded, by the name that it has here: lib.so itself comes with headers only, and is not there where the program
-# is installed. For libssl and libcrypto the headers' version says it.
+# Libraries that are loaded are called by their full name on this system, like libcares.so.2 (SONAME_cares): libcares.so comes with
+# the headers only, and is not there where the program is installed. The names of libssl and libcrypto follow from their
+# headers' version.
 LOADED     := cares http_parser seccomp
 LOADED_IF_THERE := $(if $(HAVE_IPSECMB),IPSec_MB) $(if $(HAVE_OPENSSL),crypto) $(if $(HAVE_LIBSSL),ssl)
 NAMED      := $(LOADED) $(filter IPSec_MB,$(LOADED_IF_THERE))
@@ -52,6 +56,8 @@ soname      = $(shell readelf -d "$$($(CC) -print-file-name=lib$(1).so)" 2>/dev/
 $(foreach lib,$(NAMED),$(eval SONAME_$(lib) := $(call soname,$(lib))))
 PKG_CFLAGS += $(foreach lib,$(NAMED),-D'SONAME_$(lib)="$(SONAME_$(lib))"')
 NAMELESS   := $(strip $(foreach lib,$(NAMED),$(if $(SONAME_$(lib)),,lib$(lib).so)))
+
+# ---- sources ----
 
 WG_SRCS      := $(sort $(wildcard wg/*.c))
 STACK_SRCS   := $(sort $(wildcard stack/*.c))
@@ -70,10 +76,13 @@ E2E_TESTS    := $(sort $(wildcard tests/e2e/*.sh tests/e2e/*.py tests/e2e/front/
 BENCHES      := $(filter-out %/figures.py %/sides.py,$(sort $(wildcard tests/bench/*.sh tests/bench/*.py)))
 MAN_PAGES    := $(sort $(wildcard cmd/*.1 cmd/*.5 cmd/*.7))
 
+# ---- what is built ----
+
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBS := $(BUILD)/libwgw.a $(BUILD)/libstack.a $(BUILD)/libwg.a
 
-# The packages decide what is compiled and how: after deps, this file is read anew for the other goals.
+# The packages that are there decide what is compiled and how. So "make deps all" installs them first, and then
+# reads this file anew for the other goals.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
 REST := $(filter-out deps,$(MAKECMDGOALS))
 deps:
@@ -91,12 +100,12 @@ $(BUILD)/obj/%.o: %.c
 	$(if $(NAMELESS),$(error cannot tell the name of $(NAMELESS) on this system: "make deps" installs what is missing, or \
 		names it; readelf, of binutils, reads the name))
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
+	$(COMPILE) $(SANITIZE) -I. $(PKG_CFLAGS) $(EXTRA_CFLAGS) -c -o $@ $<
 
 $(BUILD)/obj/stack/%.o: EXTRA_CFLAGS := $(LWIP_CFLAGS)
-# the engine alone loads nothing of the others
+# of these libraries the engine loads ipsec-mb alone
 $(BUILD)/obj/wg/%.o: NAMELESS := $(filter libIPSec_MB.so,$(NAMELESS))
-# its headers are there, and are those that the patches make
+# lwIP has to be fetched and patched before anything includes its headers
 $(call obj,$(STACK_SRCS)): $(LWIP_STAMP)
 
 $(BUILD)/libwg.a: $(call obj,$(WG_SRCS))
@@ -110,7 +119,7 @@ $(BUILD)/wgwrap: $(call obj,$(CMD_SRCS)) $(LIBS)
 
 $(BUILD)/preload/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -fPIC -fno-builtin -fno-stack-protector -U_FORTIFY_SOURCE -c -o $@ $<
+	$(COMPILE) -I. -fPIC -fno-builtin -fno-stack-protector -U_FORTIFY_SOURCE -c -o $@ $<
 $(BUILD)/libwgwrap.so: $(patsubst %.c,$(BUILD)/preload/%.o,$(PRELOAD_SRCS))
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,nodelete,-z,now,-z,relro -Wl,-soname,libwgwrap.so -o $@ $^
 
@@ -118,44 +127,43 @@ $(BUILD)/libwgwrap.so: $(patsubst %.c,$(BUILD)/preload/%.o,$(PRELOAD_SRCS))
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) $(UNIT_CFLAGS) -o $@ $< \
+	$(COMPILE) $(SANITIZE) -I. $(PKG_CFLAGS) $(UNIT_CFLAGS) -o $@ $< \
 		$(LIBS) $(PKG_LIBS) $(shell pkg-config --libs check)
-# a stack, and peers that are made by hand
+# simulators of a stack and peers that are made by hand, of two stacks (stack/lwip.mk), and of the engine alone
 BY_HAND := hostile receiver
 $(patsubst %,$(BUILD)/tests/sim/sim_%,$(BY_HAND)): $(BUILD)/tests/sim/%: tests/sim/%.c $(LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< \
+	$(COMPILE) $(SANITIZE) -I. $(PKG_CFLAGS) -o $@ $< \
 		$(LIBS) $(PKG_LIBS) $(shell pkg-config --libs check)
-# the engine alone
 $(BUILD)/tests/sim/%: tests/sim/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
+	$(COMPILE) $(SANITIZE) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
 $(BUILD)/tests/bench/aead $(BUILD)/tests/bench/floor $(BUILD)/tests/bench/flood: $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
+	$(COMPILE) $(SANITIZE) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
 $(BUILD)/tests/platform/%: tests/platform/%.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -pthread -o $@ $<
+	$(COMPILE) -I. -pthread -o $@ $<
 $(BUILD)/tests/behaviours/%: tests/behaviours/%.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -pthread -o $@ $<
+	$(COMPILE) -pthread -o $@ $<
 $(BUILD)/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -pthread -o $@ $<
+	$(COMPILE) -pthread -o $@ $<
 $(BUILD)/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -I. -o $@ $<
+	$(COMPILE) -I. -o $@ $<
 $(BUILD)/tests/programs/sanitized: tests/programs/sanitized.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -fsanitize=address -o $@ $<
+	$(COMPILE) -fsanitize=address -o $@ $<
 # clocks for tests, preloaded
 $(BUILD)/tests/shifted/%.so: tests/shifted/%.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -fPIC -shared -o $@ $<
+	$(COMPILE) -fPIC -shared -o $@ $<
 # what the shared object cannot reach
 $(BUILD)/tests/programs/static_%: tests/programs/static_%.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(WARN) $(DEPFLAGS) -fno-pie -static -pthread -o $@ $<
+	$(COMPILE) -fno-pie -static -pthread -o $@ $<
 $(BUILD)/tests/programs/static: tests/programs/hello.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(CFLAGS) $(WARN) -static -o $@ $<
@@ -167,7 +175,10 @@ PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static) \
 	$(BUILD)/tests/shifted/clock.so
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
-# JOBS: test programs at a time, one more than processors since most of them wait most of the time; AGAIN: so many that fail may run once more
+# ---- running the tests ----
+
+# JOBS: test programs at a time, one more than processors, since most of them wait most of the time. AGAIN: up to so many that fail
+# run once more.
 JOBS ?= $(shell expr $$(nproc) + 1)
 RUN_TESTS = WGWRAP_BUILD="$(abspath $(BUILD))" tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs $(if $(K),-k '$(subst ','\'',$(K))') \
 	$(if $(AGAIN),-r $(AGAIN))
@@ -221,17 +232,19 @@ asan:
 		$(MAKE) BUILD=$(BUILD)-asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
 		SANITIZE="-fsanitize=address,undefined" check
 
+# ---- fuzzing ----
+
 # the seeds of fuzz targets, without libFuzzer
 $(BUILD)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c $(LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -DREPLAY='"tests/fuzz/fuzz_$*.seeds"' -I. $(PKG_CFLAGS) -o $@ $< \
+	$(COMPILE) $(SANITIZE) -DREPLAY='"tests/fuzz/fuzz_$*.seeds"' -I. $(PKG_CFLAGS) -o $@ $< \
 		$(LIBS) $(PKG_LIBS)
 
 FUZZ_SECONDS ?= 20
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SRCS))
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer $(WARN) $(DEPFLAGS) -I. $(PKG_CFLAGS) -o $@ $< $(LIBS) $(PKG_LIBS)
+	$(COMPILE) $(SANITIZE) -fsanitize=fuzzer -I. $(PKG_CFLAGS) -o $@ $< $(LIBS) $(PKG_LIBS)
 fuzz:
 	+$(MAKE) BUILD=$(BUILD)-fuzz CC=clang CFLAGS="-O1 -g" \
 		SANITIZE="-fsanitize=fuzzer-no-link,address,undefined" fuzz-run
@@ -248,6 +261,8 @@ tidy: $(LWIP_STAMP)
 	clang-format --dry-run -Werror $(SOURCES)
 	clang-tidy --quiet $(sort $(WG_SRCS) $(SRC_SRCS) $(PRELOAD_SRCS) $(CMD_SRCS)) -- $(STD) -I. $(PKG_CFLAGS)
 	clang-tidy --quiet $(STACK_SRCS) -- $(STD) -I. $(LWIP_CFLAGS) $(PKG_CFLAGS)
+
+# ---- installing ----
 
 # the engine for other programs: header, static library, pkg-config file
 WG_LIBS := $(shell pkg-config --libs libsodium libb2 2>/dev/null)

@@ -28,4 +28,4 @@ $(BUILD)/tests/sim/sim_stack: tests/sim/sim_stack.c $(BUILD)/libstack.a
 	$(LD) -r -o $@.near.o --whole-archive $(BUILD)/libstack.a
 	nm --defined-only -g -j $@.near.o | sed 's/.*/& far_&/' >$@.names
 	objcopy --redefine-syms=$@.names $@.near.o $@.far.o
-	$(CC) $(STD) $(CFLAGS) $(SANITIZE) $(WARN) $(DEPFLAGS) -I. -o $@ $< $@.near.o $@.far.o $(PKG_LIBS)
+	$(COMPILE) $(SANITIZE) -I. -o $@ $< $@.near.o $@.far.o $(PKG_LIBS)
