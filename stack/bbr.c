@@ -33,6 +33,9 @@
  *    path is another: STARTUP. With the draft's 10 s of patience the window of the short path
  *    makes the two cycles that remember the bandwidth forget it. Until that is known, age alone
  *    does not replace the least round trip.
+ *  - What leaves in PROBE_RTT counts as limited by the application in STARTUP only. Else the cycle
+ *    that ends with it remembers an older bandwidth for a round longer, and two flows through a
+ *    short queue lose twice as much.
  *  - Who yields to a flow that does not heed loss starves: yield.c says when loss is not heeded.
  */
 #include "stack/internal.h"
@@ -586,6 +589,8 @@ static void run_probe_rtt(struct flow *f)
 	struct bbr *b = &f->tx.bbr;
 	uint64_t now = f->stack->now_ns;
 
+	if (!b->full_bw_reached) /* that what leaves now is no faster does not mean so */
+		f->tx.app_limited = f->tx.delivered + most(f->tx.inflight, 1);
 	if (b->probe_rtt_done_ns == 0) {
 		if (f->tx.inflight > probe_rtt_cwnd(f))
 			return;

@@ -617,6 +617,7 @@ int flow_send_iov(struct flow *f, struct iovec iov[2])
 	size_t room = send_room(f);
 
 	f->want_write = room == 0;
+	f->more_to_write |= room == 0;
 	if (room == 0)
 		return 0;
 	iov[0].iov_base = written_lent(f->stack);
@@ -662,6 +663,9 @@ void flow_send_commit(struct flow *f, size_t len, bool more)
 	assert(len <= SEND_PIECE_BYTES);
 	stack_clock(f->stack);
 	demux_enter(f);
+	if (!f->more_to_write)
+		sender_was_idle(f);
+	f->more_to_write = more;
 	push = !more || push_due(f, len);
 	err = write_segments(f, len, push);
 	if (err == ERR_OK) {

@@ -75,6 +75,8 @@ enum flow_event {
  *		known (acks.c)
  * @challenges_ns: When all answers to what changes nothing have had their time
  * @ack_number:	Of the last pure ACK, and how many that have left had the same: @acks_sent
+ * @want_write:	The owner waits for room; @more_to_write: he did when he last wrote, or said that
+ *		there is more
  * @err:	What closed() will say
  * @soft_err:	What ICMP said; replaces ETIMEDOUT
  */
@@ -128,7 +130,7 @@ struct flow {
 	bool held_late;
 	uint8_t held_len, held_acks, acks_sent, persist_shift;
 	int err, soft_err;
-	bool rx_fin, shut, owner_gone, want_write, reset_due, dispatching, dead;
+	bool rx_fin, shut, owner_gone, want_write, more_to_write, reset_due, dispatching, dead;
 };
 
 struct flow_listener {

@@ -521,6 +521,24 @@ static bool more_to_come(const struct flow *f)
 	return f->want_write || (f->events & FLOW_EVENT_WRITABLE);
 }
 
+/* Nothing waits, and what is in flight is less than might be (draft-cheng-iccrg-delivery-rate-
+ * estimation 3.4). */
+static void note_if_idle(struct flow *f)
+{
+	struct sender *t = &f->tx;
+
+	if (!f->pcb->unsent && !t->lost_list.first && t->inflight < t->cwnd)
+		t->app_limited = t->delivered + LWIP_MAX(t->inflight, 1u);
+}
+
+/* The acknowledgements may not have told: if each comes just when something waits for pacing, none
+ * of them sees that there was nothing before. Before pace_ns nothing could have left. */
+void sender_was_idle(struct flow *f)
+{
+	if (f->tx.on && f->tx.inflight > 0 && f->tx.pace_ns < f->stack->now_ns)
+		note_if_idle(f);
+}
+
 void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 {
 	struct flow *f = pcb->callback_arg;
@@ -570,8 +588,8 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 		count_duplicates(f, advanced, empty && !advanced);
 	finish_sample(t, &rs, f->stack->now_ns);
 	rs.newly_lost = (uint32_t)(t->lost - lost_before);
-	if (!pcb->unsent && !more_to_come(f) && !t->lost_list.first && t->inflight < t->cwnd)
-		t->app_limited = t->delivered + LWIP_MAX(t->inflight, 1u);
+	if (!more_to_come(f))
+		note_if_idle(f);
 	if (rs.acked > 0 || rs.newly_lost > 0)
 		t->cc->acked(f, &rs);
 	if (rs.acked > 0 || t->head == t->tail)

@@ -358,6 +358,8 @@ uint64_t sender_due(const struct flow *f);
 void sender_timer(struct flow *f);
 /* A backed-off timeout is due now. */
 void sender_hurry(struct flow *f);
+/* Its owner writes, who had nothing to write before. */
+void sender_was_idle(struct flow *f);
 /* Everything in flight was put back to be sent again (a smaller MSS). */
 void sender_restart(struct flow *f);
 /* Bytes that may leave at once at the pacing rate. */

@@ -12,7 +12,8 @@
  * which is a share of the rate, or drops too much. Without SEEDS there are three, for a scenario
  * that a part of the seeds may miss more.
  *
- * Some share the wire with senders of other kinds (rivals.h). Then connections come and go (lanes.h).
+ * Some share the wire with senders of other kinds (rivals.h). Then programs write now and then
+ * (bursts.h), and connections come and go (lanes.h).
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -90,7 +91,7 @@ struct end {
 struct stream {
 	struct flow *out, *in;
 	struct rival *rival;
-	uint64_t written, read, read_at_measure;
+	uint64_t written, may_write, read, read_at_measure; /* @may_write: bursts.h */
 	bool writing;
 };
 
@@ -622,6 +623,7 @@ static bool report(const struct scenario *sc, uint64_t first, uint64_t asked, bo
 	return good;
 }
 
+#include "tests/sim/bursts.h"
 #include "tests/sim/lanes.h"
 
 int main(int argc, char **argv)
@@ -648,6 +650,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++)
 		if (!only || strstr(scenarios[i].name, only))
 			good &= report(&scenarios[i], numbers[1], numbers[0], verbose);
+	good &= all_bursts(only, numbers[1], numbers[0]);
 	for (i = 0; i < (n > 0 ? numbers[0] : SEEDS) && (!only || strstr("connections", only)); i++)
 		good &= come_and_go(numbers[1] + i);
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
