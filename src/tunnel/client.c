@@ -448,6 +448,7 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int 
 		become_keeper(c->session);
 		return true;
 	case WGW_CH_FLUSH:
+		wgw_sockets_hurry(c->t);
 		wgw_session_flush(c->session);
 		return true;
 	case WGW_CH_WHOSE_IS:

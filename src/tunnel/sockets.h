@@ -155,6 +155,7 @@ struct wgw_sockets {
 	struct wgw_timer abandoned;
 	struct wgw_link unsent; /* connections with unacknowledged bytes */
 	struct wgw_timer unsent_timer;
+	uint64_t hurry_ns; /* when a session last began to wait for that list */
 	struct wgw_link dgrams, kept, conns;
 	struct wgw_link mute;			     /* datagram sockets that are shut both ways */
 	struct wgw_link listeners[WGW_PORT_BUCKETS]; /* by port */

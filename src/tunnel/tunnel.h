@@ -166,6 +166,8 @@ int wgw_sockets_init(struct wgw_tunnel *t);
 bool wgw_sockets_busy(const struct wgw_tunnel *t);
 /* The session's supervisor is gone: nothing new, listeners closed, the rest runs out. */
 void wgw_sockets_session_over(struct wgw_tunnel *t, struct wgw_session *s);
+/* A session waits until the peers have all that its programs wrote: it is looked after more often. */
+void wgw_sockets_hurry(struct wgw_tunnel *t);
 /* A listener that the tunnel process before this one had. @path: O_PATH descriptor, taken over. */
 void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *s,
 			      const struct wgw_ch_listener *l, int path);

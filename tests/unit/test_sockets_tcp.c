@@ -603,6 +603,33 @@ START_TEST(acknowledged_bytes_are_not_unsent)
 }
 END_TEST
 
+/* What a command's end waits for. */
+START_TEST(who_waits_for_acknowledgements_learns_of_them_soon)
+{
+	static const uint64_t soon =
+		2 * WGW_MS_NS; /* an eighth of what was waited, 1 ms at least */
+	struct wgw_timer *timer;
+	struct flow *f;
+	int fd;
+
+	fake_start();
+	timer = &fake_tunnel.sockets->unsent_timer;
+	fd = app_connected(&f);
+	wgw_sockets_hurry(&fake_tunnel); /* nothing is waited for */
+	ck_assert_uint_eq(timer->slot, 0);
+	ck_assert_int_eq(send(fd, "x", 1, 0), 1);
+	fake_until(fake_session.unsent == 1);
+	wgw_sockets_hurry(&fake_tunnel);
+	ck_assert_uint_le(timer->deadline, wgw_clock_ns() + soon);
+	fake_tunnel.sockets->hurry_ns -= 8 * soon;
+	timer->due(timer);
+	ck_assert_uint_ge(timer->deadline, fake_tunnel.sockets->hurry_ns + 9 * soon);
+	f->unacked = 0;
+	timer->due(timer);
+	ck_assert_uint_eq(fake_session.unsent, 0);
+}
+END_TEST
+
 START_TEST(shutdown_of_both_ways_while_connecting_aborts)
 {
 	struct flow *f;
@@ -708,6 +735,7 @@ static Suite *suite(void)
 	tcase_add_test(t, the_stack_knows_of_a_program_that_is_gone_while_the_flow_is_full);
 	tcase_add_test(t, what_was_read_before_waits_for_room_and_comes_first);
 	tcase_add_test(t, acknowledged_bytes_are_not_unsent);
+	tcase_add_test(t, who_waits_for_acknowledgements_learns_of_them_soon);
 	tcase_add_test(t, shutdown_of_both_ways_while_connecting_aborts);
 	tcase_add_test(t, session_over_drops_connects_and_keeps_connections);
 	tcase_add_test(t, idle_listeners_are_looked_at_ever_less_often);

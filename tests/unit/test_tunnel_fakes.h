@@ -30,7 +30,7 @@
 #include "src/base/host.h"
 #include "src/tunnel/core.h"
 
-static unsigned int sessions_over, no_session, has_session;
+static unsigned int sessions_over, no_session, has_session, hurries;
 static struct wgw_ch_listener listened_again;
 static bool tunnel_has_v6;
 
@@ -39,6 +39,12 @@ void wgw_sockets_session_over(struct wgw_tunnel *t, struct wgw_session *s)
 	(void)t;
 	(void)s;
 	sessions_over++;
+}
+
+void wgw_sockets_hurry(struct wgw_tunnel *t)
+{
+	(void)t;
+	hurries++;
 }
 
 void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *s,

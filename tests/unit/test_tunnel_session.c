@@ -309,6 +309,7 @@ START_TEST(flush_is_answered_when_nothing_is_undelivered)
 	msg = message(WGW_CH_FLUSH);
 	send_fds(fd, &msg, NULL, 0);
 	run_for(20);
+	ck_assert_uint_eq(hurries, 2);
 	wgw_session_unsent_end(s, 0);
 	ck_assert_int_eq(recv(fd, &msg, sizeof(msg), MSG_DONTWAIT), -1);
 	wgw_session_unsent_end(s, 700);
