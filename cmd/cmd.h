@@ -51,7 +51,11 @@ int cmd_flush(int status);
 int cmd_words_take(int argc, char **argv, const char *shorts, const struct option *options,
 		   int (*take)(int option, char *value, void *ctx), void *ctx);
 
-enum { CMD_OWN_OPTION = 1000 };
+enum {
+	/* --wait without a time: three handshake attempts (REKEY_TIMEOUT is 5 s) */
+	CMD_WAIT_DEFAULT_MS = 15 * 1000,
+	CMD_OWN_OPTION = 1000,
+};
 
 /**
  * struct cmd_options - a command that joins a tunnel, and so has options of run's

@@ -83,8 +83,6 @@ const char cmd_nc_help[] =
 	       "  --resolve auto|ipv4|ipv6\n"
 	       "  --wait[=TIME]          fail without a handshake in that time (15s)\n";
 
-enum { WAIT_DEFAULT_MS = 15000 };
-
 /** struct context - the command being parsed */
 struct context {
 	struct wgw_proxy_options options;
@@ -176,7 +174,7 @@ static int take(int option, const char *value, void *ctx)
 	case OPT_RESOLVE:
 		return take_resolve(c, value);
 	default: /* OPT_WAIT */
-		c->wait_ms = WAIT_DEFAULT_MS;
+		c->wait_ms = CMD_WAIT_DEFAULT_MS;
 		return value ? take_duration(c, "--wait", value, &c->wait_ms) : -1;
 	}
 }
@@ -226,7 +224,7 @@ int cmd_proxy(int argc, char **argv)
 
 int cmd_nc(int argc, char **argv)
 {
-	struct context c = {.command = "nc", .wait_ms = WAIT_DEFAULT_MS};
+	struct context c = {.command = "nc", .wait_ms = CMD_WAIT_DEFAULT_MS};
 	int status = options(argc, argv, nc_options, &c);
 	const char *wrong = NULL;
 

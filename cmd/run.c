@@ -16,7 +16,6 @@
 #include "src/config/values.h"
 
 enum {
-	WAIT_DEFAULT_MS = 15 * 1000, /* three handshake attempts (REKEY_TIMEOUT is 5 s) */
 	LINGER_DEFAULT_MS = 10 * 1000,
 	DURATION_MAX_MS = 24 * 60 * 60 * 1000,
 	OPTIONS_MAX = 64,
@@ -299,7 +298,7 @@ static int take(int option, char *value, struct wgw_run_options *o)
 		o->config = value;
 		return -1;
 	case OPT_WAIT:
-		o->wait_ms = WAIT_DEFAULT_MS;
+		o->wait_ms = CMD_WAIT_DEFAULT_MS;
 		return value ? take_duration("wait", value, &o->wait_ms) : -1;
 	case OPT_LINGER:
 		return take_duration("linger", value, &o->linger_ms);
@@ -406,7 +405,7 @@ int cmd_options_take(const struct cmd_options *of, int argc, char **argv, struct
 	int option;
 
 	*o = (struct wgw_run_options){
-		.wait_ms = WAIT_DEFAULT_MS,
+		.wait_ms = CMD_WAIT_DEFAULT_MS,
 		.linger_ms = LINGER_DEFAULT_MS,
 		.listen_port = -1,
 		.family = AF_UNSPEC,
