@@ -30,6 +30,8 @@ enum {
 	PROBE_MIN_NS = 10 * NS_PER_MS,
 	/* RFC 8985 7.2: a lone segment's ACK may be delayed, by Linux 40 ms and what a tick is */
 	PROBE_ACK_DELAY_NS = 50 * NS_PER_MS,
+	/* a FIN's, too, until the program there closes; a command's end waits for it */
+	PROBE_FIN_NS = 25 * NS_PER_MS,
 	HELD_MIN_NS = NS_PER_MS,
 	QUANTUM_MAX_BYTES = 256 * 1024,
 	QUANTUM_NS = NS_PER_MS,
@@ -186,7 +188,7 @@ static uint64_t probe_timeout(const struct flow *f)
 	if (is_held(f))
 		return LWIP_MAX(pto, (uint64_t)HELD_MIN_NS);
 	if (t->tail - t->head == 1)
-		pto += PROBE_ACK_DELAY_NS;
+		pto += board_at(t, t->head)->seg->len > 0 ? PROBE_ACK_DELAY_NS : PROBE_FIN_NS;
 	return LWIP_MAX(pto, (uint64_t)PROBE_MIN_NS);
 }
 

@@ -280,6 +280,26 @@ START_TEST(a_fin_behind_data_leaves_nothing_unsent)
 }
 END_TEST
 
+/* Linux delays its ACK by 40 ms while the program there keeps its end open. */
+START_TEST(a_lone_fin_is_sent_again_before_its_delayed_ack)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f;
+
+	f = peer_accept(&p, PEER4, 80, &s);
+	wire_forget();
+	flow_shutdown(f);
+	ck_assert_uint_eq(wire_segment().flags, FIN | ACK);
+	h_pass_ms(24);
+	ck_assert_ptr_null(wire_next());
+	h_pass_ms(3);
+	ck_assert_uint_eq(wire_segment().flags, FIN | ACK);
+	h_pass_ms(100);
+	ck_assert_ptr_null(wire_next());
+}
+END_TEST
+
 START_TEST(passive_close_ends_with_the_last_ack)
 {
 	struct seen s = {0};
@@ -355,6 +375,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, the_user_timeout_of_an_orphan_makes_it_end_sooner_only);
 	tcase_add_test(tc, a_shutdown_while_connecting_sends_fin_when_connected);
 	tcase_add_test(tc, a_fin_behind_data_leaves_nothing_unsent);
+	tcase_add_test(tc, a_lone_fin_is_sent_again_before_its_delayed_ack);
 	tcase_add_test(tc, passive_close_ends_with_the_last_ack);
 	tcase_add_test(tc, abort_says_nothing_more);
 	tcase_add_test(tc, a_callback_may_abort_its_own_flow);
