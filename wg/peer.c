@@ -207,6 +207,15 @@ void wg_peer_handshake(struct wg_peer *peer)
 	wg_send_initiation(peer, false);
 }
 
+void wg_peer_keepalive(struct wg_peer *peer)
+{
+	struct wg_device *dev = peer->dev;
+
+	wg_device_refresh_now(dev);
+	if (wg_keypair_may_send(peer->keypairs.current, dev->ops->now(dev->ops_ctx)))
+		wg_send_keepalive(peer);
+}
+
 void wg_peer_public_key(const struct wg_peer *peer, uint8_t out[WG_KEY_BYTES])
 {
 	memcpy(out, peer->handshake.remote_static, WG_KEY_BYTES);

@@ -168,6 +168,9 @@ struct wg_peer *wg_peer_by_allowed_ip(const struct wg_device *dev, int family, c
 
 /* Starts a handshake, unless one was started within the last 5 s. */
 void wg_peer_handshake(struct wg_peer *peer);
+/* Sends an empty packet, or what waits, if there is a session to send it in: the peer learns where
+ * we are. */
+void wg_peer_keepalive(struct wg_peer *peer);
 void wg_peer_public_key(const struct wg_peer *peer, uint8_t out[WG_KEY_BYTES]);
 void wg_peer_stats(const struct wg_peer *peer, struct wg_peer_stats *out);
 /* A word of the embedder's own. */

@@ -226,6 +226,11 @@ void wgw_pcap_packet(struct wgw_pcap *p, const struct iovec *iov, int n, size_t 
 int wgw_pcap_flush(struct wgw_pcap *p);
 void wgw_pcap_free(struct wgw_pcap *p);
 
+/* ---- egress.c ---- */
+
+/* From now on our addresses towards the peers follow the host's routes. Before the sandbox. */
+void wgw_egress_follow(struct wgw_core *core);
+
 /* ---- alive.c ---- */
 
 /* Begins to ask the addresses of the configuration's CheckAlive. NULL without memory. */

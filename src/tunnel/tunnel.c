@@ -507,6 +507,7 @@ static void start(struct wgw_core *core)
 		core->pcap = wgw_pcap_new(boot->pcap);
 	start_outer(core);
 	start_engine(core);
+	wgw_egress_follow(core);
 	start_stack(core);
 	core->alive = wgw_alive_new(core);
 	if (!core->alive)

@@ -316,6 +316,22 @@ def _(w):
     w.at(w.peer_ns, "ip", "neigh", "flush", "dev", "out0")
 
 
+@test("a client that is silent tells its new address")
+def _(w):
+    child = w.start(w.wrap("sh", "-c", "read -r line"), stdin=subprocess.PIPE)
+    wait_until("the first endpoint", lambda: (shown(w, "endpoints") or "").startswith("192.0.2.2:"))
+    try:
+        run("ip", "address", "del", "192.0.2.2/24", "dev", "out0")
+        run("ip", "address", "add", "192.0.2.5/24", "dev", "out0")
+        wait_until("the client at its new address", lambda: shown(w, "endpoints").startswith("192.0.2.5:"))
+    finally:
+        child.communicate(b"\n", timeout=60)
+        w.end_tunnels()
+        run("ip", "address", "flush", "dev", "out0", "scope", "global")
+        w.addresses("", "out0", "192.0.2.2/24", "2001:db8::2/64")
+        w.at(w.peer_ns, "ip", "neigh", "flush", "dev", "out0")
+
+
 @test("a peer that lost its session is found again within 26 s")
 def _(w):
     child = pinging(w)

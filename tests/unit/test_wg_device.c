@@ -46,6 +46,21 @@ START_TEST(first_packet_makes_a_session_and_arrives)
 }
 END_TEST
 
+START_TEST(an_empty_packet_on_request_needs_a_session)
+{
+	struct wg_peer *p0, *p1;
+	struct sim *sim = sim_new_pair(&p0, &p1);
+	struct sim_node *a = &sim->nodes[0];
+
+	wg_peer_keepalive(p0);
+	ck_assert_uint_eq(a->sent[WG_MESSAGE_INITIATION], 0);
+	sim_send(sim, 0, 1);
+	wg_peer_keepalive(p0);
+	ck_assert_uint_eq(a->sent_keepalives, 1);
+	sim_free(sim);
+}
+END_TEST
+
 START_TEST(responder_answers_over_the_same_session)
 {
 	struct sim *sim = sim_new_pair(NULL, NULL);
@@ -475,6 +490,7 @@ static Suite *suite(void)
 	TCase *t = tcase_create("data");
 
 	tcase_add_test(t, first_packet_makes_a_session_and_arrives);
+	tcase_add_test(t, an_empty_packet_on_request_needs_a_session);
 	tcase_add_test(t, responder_answers_over_the_same_session);
 	tcase_add_test(t, responder_waits_for_confirmation);
 	tcase_add_test(t, packets_keep_their_order_across_the_handshake);
