@@ -16,7 +16,8 @@
  * A later ACK says as much if its number or its first block covers the first block of the one that
  * waits: all other blocks were in ACKs that have left. So each block is in the four ACKs or more
  * until as many newer blocks have come, and one ACK that the path loses does not make a sender
- * repeat what is here.
+ * repeat what is here. What came again is told once (patch 19), so an ACK that tells it is never
+ * replaced.
  *
  * A lone segment's ACK waits DELAYED_ACK_TICKS for data that carries it. A peer with Nagle's
  * algorithm keeps its next small message back for that long, so the wait is only where data is
@@ -44,20 +45,30 @@ enum {
 };
 
 /* What a pure ACK says: @blocks are the most recently changed ones, the latest first (RFC 2018
- * 4) */
+ * 4). @duplicate: of something that came again, too, which was told in front of them (RFC 2883) */
 struct ack {
 	uint32_t number;
 	struct sack_block blocks[SACK_BLOCKS_MAX];
 	unsigned int n;
+	bool duplicate;
 };
+
+/* RFC 2883 5: the first block is below the ACK, or within the second one. */
+static bool begins_with_duplicate(const struct ack *a)
+{
+	const struct sack_block *b = a->blocks;
+
+	return a->n > 0 && (TCP_SEQ_LEQ(b[0].right, a->number) ||
+			    (a->n > 1 && TCP_SEQ_GEQ(b[0].left, b[1].left) &&
+			     TCP_SEQ_LEQ(b[0].right, b[1].right)));
+}
 
 /* A segment without data, flags other than ACK, and options other than SACK */
 static bool parse(const uint8_t *tcp, size_t len, struct ack *a)
 {
 	const uint8_t *o = tcp + SACK_AT;
 
-	a->number = get32(tcp + TCP_ACK_AT);
-	a->n = 0;
+	*a = (struct ack){.number = get32(tcp + TCP_ACK_AT)};
 	if (tcp_header_len(tcp) != len || tcp[TCP_FLAGS_AT] != TCP_ACK)
 		return false;
 	if (len == TCP_HEADER_BYTES)
@@ -67,6 +78,9 @@ static bool parse(const uint8_t *tcp, size_t len, struct ack *a)
 		return false;
 	for (o += 2; o < tcp + len; o += 8)
 		a->blocks[a->n++] = (struct sack_block){get32(o), get32(o + 4)};
+	a->duplicate = begins_with_duplicate(a);
+	if (a->duplicate)
+		memmove(a->blocks, a->blocks + 1, --a->n * sizeof(*a->blocks));
 	return true;
 }
 
@@ -76,6 +90,8 @@ static bool supersedes(const struct ack *a, const struct ack *held)
 	const struct sack_block *news = held->blocks;
 
 	if (TCP_SEQ_LT(a->number, held->number) || (a->number == held->number && a->n == 0))
+		return false;
+	if (held->duplicate)
 		return false;
 	if (held->n == 0 || TCP_SEQ_LEQ(news->right, a->number))
 		return true;
@@ -181,7 +197,8 @@ void acks_carried(struct flow *f, const uint8_t *tcp)
 		return;
 	parse(f->held + header_len, f->held_len - header_len, &held);
 	/* a duplicate ACK and SACK blocks say more than data does */
-	if (held.n > 0 || get32(tcp + TCP_ACK_AT) == held.number || (tcp[TCP_FLAGS_AT] & TCP_RST))
+	if (held.n > 0 || held.duplicate || get32(tcp + TCP_ACK_AT) == held.number ||
+	    (tcp[TCP_FLAGS_AT] & TCP_RST))
 		acks_flush(f);
 	else
 		forget(f);

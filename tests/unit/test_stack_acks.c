@@ -294,16 +294,18 @@ static void fin_arrives(const struct peer *p, unsigned int before, bool alone)
 	peer_raw(p, ACK | FIN, p->seq + at * PIECE, p->ack, NULL, 0, piece, alone ? 0 : PIECE);
 }
 
-static void expect_first_block(uint32_t left, uint32_t right)
+/* @again: behind what came again (RFC 2883) */
+static void expect_first_block(uint32_t left, uint32_t right, bool again)
 {
+	unsigned int at = again ? 2 : 0;
 	struct segment g = {0};
 
 	h_pass_ms(10);
 	while (n_sent() > 0)
 		g = wire_segment();
-	ck_assert_uint_ge(g.n_sack, 2);
-	ck_assert_uint_eq(g.sack[0], left);
-	ck_assert_uint_eq(g.sack[1], right);
+	ck_assert_uint_ge(g.n_sack, at + 2);
+	ck_assert_uint_eq(g.sack[at], left);
+	ck_assert_uint_eq(g.sack[at + 1], right);
 }
 
 START_TEST(a_fin_behind_a_hole_is_reported)
@@ -328,7 +330,7 @@ START_TEST(a_fin_behind_a_hole_is_reported)
 		while (left > 1 && got & 1u << (left - 2))
 			left--;
 		fin_arrives(&p, PIECES, alone); /* again, if it was first */
-		expect_first_block(p.seq + left * PIECE, p.seq + PIECES * PIECE + 1);
+		expect_first_block(p.seq + left * PIECE, p.seq + PIECES * PIECE + 1, fin_first);
 		for (unsigned int i = 0; i < PIECES; i++)
 			arrive(&p, i);
 		ck_assert_uint_eq(s.len, PIECES * PIECE);
@@ -463,6 +465,127 @@ START_TEST(who_asks_first_expects_an_answer_to_answer)
 }
 END_TEST
 
+/* The next ACK: its number and blocks, in pieces from p->seq on; as many as @n_edges says */
+static void expect_blocks(const struct peer *p, unsigned int number, const unsigned int *edges,
+			  unsigned int n_edges)
+{
+	struct segment g = wire_segment();
+
+	ck_assert_uint_eq(g.ack, p->seq + number * PIECE);
+	ck_assert_uint_eq(g.n_sack, n_edges);
+	for (unsigned int i = 0; i < n_edges; i++)
+		ck_assert_msg(g.sack[i] == p->seq + edges[i] * PIECE, "edge %u is %d", i,
+			      (int)(g.sack[i] - p->seq));
+}
+
+#define EXPECT_ACK(p, number) expect_blocks(p, number, NULL, 0)
+#define EXPECT_BLOCKS(p, number, ...)                                                              \
+	expect_blocks(p, number, (const unsigned int[]){__VA_ARGS__},                              \
+		      sizeof((const unsigned int[]){__VA_ARGS__}) / sizeof(unsigned int))
+
+/* RFC 2883 4.1 */
+START_TEST(what_comes_again_is_told_once)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	arrive(&p, 0);
+	arrive(&p, 1);
+	arrive(&p, 2);
+	wire_forget();
+	arrive(&p, 1);
+	EXPECT_BLOCKS(&p, 3, 1, 2);
+	ck_assert_uint_eq(n_sent(), 0);
+	arrive(&p, 4);
+	EXPECT_BLOCKS(&p, 3, 4, 5);
+	free(s.data);
+}
+END_TEST
+
+/* RFC 2883 4.1.3, 4.2.2: within a block, in front of which it is told; and as one of more than an
+ * option has room for */
+START_TEST(what_comes_again_beyond_a_hole_is_told_before_its_block)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	for (unsigned int i = 1; i <= 3; i++)
+		arrive(&p, i);
+	wire_forget();
+	arrive(&p, 2);
+	pass_us(LATEST_US);
+	EXPECT_BLOCKS(&p, 0, 2, 3, 1, 4);
+	for (unsigned int i = 5; i <= 9; i += 2)
+		arrive(&p, i);
+	pass_us(LATEST_US);
+	wire_forget();
+	arrive(&p, 7);
+	pass_us(LATEST_US);
+	EXPECT_BLOCKS(&p, 0, 7, 8, 7, 8, 9, 10, 5, 6);
+	ck_assert_uint_eq(n_sent(), 0);
+	free(s.data);
+}
+END_TEST
+
+/* RFC 2883 4.2.1: of a segment the part that is here, in front of and beyond what is awaited */
+START_TEST(what_comes_again_in_part_is_told_in_part)
+{
+	static uint8_t both[2 * PIECE];
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	arrive(&p, 0);
+	wire_forget();
+	peer_raw(&p, ACK, p.seq, p.ack, NULL, 0, both, sizeof(both));
+	EXPECT_BLOCKS(&p, 2, 0, 1);
+	arrive(&p, 3);
+	wire_forget();
+	peer_raw(&p, ACK, p.seq + 2 * PIECE, p.ack, NULL, 0, both, sizeof(both));
+	EXPECT_BLOCKS(&p, 4, 3, 4);
+	free(s.data);
+}
+END_TEST
+
+/* An ACK of the batch's end says neither of the two */
+START_TEST(all_that_comes_again_in_a_batch_is_told)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	begin(&p, &s);
+	for (unsigned int i = 0; i < 4; i++)
+		arrive(&p, i);
+	wire_forget();
+	h.in_batch = true;
+	arrive(&p, 0);
+	arrive(&p, 2);
+	arrive(&p, 4);
+	arrive(&p, 5);
+	batch_end();
+	EXPECT_BLOCKS(&p, 4, 0, 1);
+	EXPECT_BLOCKS(&p, 4, 2, 3);
+	EXPECT_ACK(&p, 6);
+	free(s.data);
+}
+END_TEST
+
+START_TEST(what_comes_again_is_not_told_to_who_knows_no_sack)
+{
+	struct seen s = {0};
+	struct peer p;
+
+	begin_with(&p, &s, MSS_BYTES);
+	arrive(&p, 0);
+	wire_forget();
+	arrive(&p, 0);
+	EXPECT_ACK(&p, 1);
+	free(s.data);
+}
+END_TEST
+
 static void tests(TCase *tc)
 {
 	tcase_add_test(tc, a_batch_behind_holes_is_answered_once_a_block);
@@ -478,6 +601,11 @@ static void tests(TCase *tc)
 	tcase_add_test(tc, a_full_segment_waits_for_the_next_one);
 	tcase_add_test(tc, an_ack_waits_where_answers_are_usual);
 	tcase_add_test(tc, who_asks_first_expects_an_answer_to_answer);
+	tcase_add_test(tc, what_comes_again_is_told_once);
+	tcase_add_test(tc, what_comes_again_beyond_a_hole_is_told_before_its_block);
+	tcase_add_test(tc, what_comes_again_in_part_is_told_in_part);
+	tcase_add_test(tc, all_that_comes_again_in_a_batch_is_told);
+	tcase_add_test(tc, what_comes_again_is_not_told_to_who_knows_no_sack);
 }
 
 int main(void)
