@@ -168,10 +168,19 @@ uint32_t sender_may_leave(const struct flow *f)
 	return t->cwnd - t->inflight;
 }
 
-/* Nagle's algorithm keeps what is to be sent for the ACK of a lone short segment. */
+/* The peer's window has room for what is to be sent next, or for a packet of it. */
+static bool next_fits(const struct tcp_pcb *pcb)
+{
+	const struct tcp_seg *next = pcb->unsent;
+
+	return next && TCP_SEQ_LEQ(lwip_ntohl(next->tcphdr->seqno) + LWIP_MIN(next->len, pcb->mss),
+				   pcb->lastack + pcb->snd_wnd);
+}
+
+/* Nothing but Nagle's algorithm keeps what is to be sent, for the ACK of a lone short segment. */
 static bool is_held(const struct flow *f)
 {
-	return f->tx.tail - f->tx.head == 1 && f->pcb->unsent && !tcp_do_output_nagle(f->pcb);
+	return f->tx.tail - f->tx.head == 1 && !tcp_do_output_nagle(f->pcb) && next_fits(f->pcb);
 }
 
 /* Who asks in two writes and waits for the answer waits for that ACK, too, and the peer for the rest
@@ -603,14 +612,11 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 static void probe(struct flow *f)
 {
 	struct sender *t = &f->tx;
-	const struct tcp_pcb *pcb = f->pcb;
-	const struct tcp_seg *next = pcb->unsent;
 
 	t->probing = true;
 	t->probe_again = true;
 	t->forced = true;
-	if (next && TCP_SEQ_LEQ(lwip_ntohl(next->tcphdr->seqno) + LWIP_MIN(next->len, pcb->mss),
-				pcb->lastack + pcb->snd_wnd)) {
+	if (next_fits(f->pcb)) {
 		t->probe_again = false;
 		tcp_set_flags(f->pcb, TF_INFR); /* past Nagle's algorithm */
 		tcp_output(f->pcb);

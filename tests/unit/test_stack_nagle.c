@@ -164,6 +164,26 @@ START_TEST(what_is_held_leaves_when_the_ack_is_late)
 }
 END_TEST
 
+/* It cannot be the probe: the ACK is waited for as long as it may be delayed. */
+START_TEST(what_is_held_beyond_the_window_does_not_hurry_the_probe)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = accepted(&p, &s);
+
+	p.window = 3; /* times 128 */
+	peer_send(&p, ACK, NULL, 0);
+	flow_write(f, data, SHORT);
+	expect(&p, 1, SHORT);
+	flow_write(f, data, SHORT);
+	h_pass_ms(45);
+	ck_assert_ptr_null(wire_next());
+	p.window = 0xffff;
+	peer_send(&p, ACK, NULL, 0);
+	expect(&p, 1, SHORT);
+}
+END_TEST
+
 START_TEST(what_is_held_waits_for_two_round_trips)
 {
 	enum { RTT_MS = 50 };
@@ -214,6 +234,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, what_is_sent_again_in_short_pieces_holds_nothing_back);
 	tcase_add_test(tc, what_is_held_leaves_when_the_ack_is_late);
 	tcase_add_test(tc, what_is_held_waits_for_two_round_trips);
+	tcase_add_test(tc, what_is_held_beyond_the_window_does_not_hurry_the_probe);
 	tcase_add_test(tc, without_delay_short_segments_leave_at_once);
 }
 
