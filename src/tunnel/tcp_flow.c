@@ -314,12 +314,10 @@ static void flow_pump(struct wgw_conn *c)
 
 static void flow_far_abort(struct wgw_conn *c)
 {
-	uint64_t lost = flow_unacked(c->flow) + unsent_bytes(c);
 	struct flow *f = c->flow;
 
 	c->flow = NULL;
 	c->far_over = true;
-	wgw_flow_unsent_over(c, lost);
 	flow_abort(f);
 }
 
@@ -351,6 +349,13 @@ static void on_ready(struct flow *f, void *arg)
 	wgw_conn_kick(arg);
 }
 
+/* What was written and will not arrive. Who resets a connection, on either side, throws that away;
+ * Linux says nothing of it, either, and it may be the last alert of TLS. */
+static uint64_t lost_bytes(struct wgw_conn *c, const struct flow *f, int err)
+{
+	return err && err != ECONNRESET ? flow_unacked(f) + unsent_bytes(c) : 0;
+}
+
 static void on_closed(struct flow *f, void *arg, int err)
 {
 	struct wgw_conn *c = arg;
@@ -364,7 +369,7 @@ static void on_closed(struct flow *f, void *arg, int err)
 	c->err = err;
 	if (c->app.watch.fd >= 0)
 		save_tail(c);
-	wgw_flow_unsent_over(c, err ? flow_unacked(f) + unsent_bytes(c) : 0);
+	wgw_flow_unsent_over(c, lost_bytes(c, f, err));
 	c->flow = NULL;
 	c->far_over = true;
 	wgw_conn_kick(c);

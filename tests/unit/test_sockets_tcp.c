@@ -473,6 +473,30 @@ START_TEST(slow_reader_gets_all_after_the_connection_ended)
 }
 END_TEST
 
+START_TEST(what_a_reset_throws_away_is_not_called_lost)
+{
+	struct flow *f;
+	int fd;
+
+	fake_start();
+	fd = app_connected(&f);
+	f->out_room = 2;
+	ck_assert_int_eq(send(fd, "abcd", 4, 0), 4);
+	fake_run(5);
+	ck_assert_uint_eq(f->out_len, 2);
+	ck_assert_uint_eq(fake_session.unsent, 1);
+	if (_i == 0)
+		fake_end(f, ECONNRESET);
+	else /* unread bytes make it a reset of the program's */
+		fake_receive(f, "x", 1);
+	fake_run(5);
+	close(fd);
+	fake_run(5);
+	ck_assert_uint_eq(fake_session.unsent, 0);
+	ck_assert_uint_eq(fake_session.lost, 0);
+}
+END_TEST
+
 START_TEST(full_flow_stops_the_application_and_room_goes_on)
 {
 	static uint8_t bytes[4096];
@@ -731,6 +755,7 @@ static Suite *suite(void)
 	tcase_add_test(t, close_with_unread_data_is_a_reset);
 	tcase_add_test(t, linger_that_is_told_before_the_record_arrives_counts);
 	tcase_add_test(t, slow_reader_gets_all_after_the_connection_ended);
+	tcase_add_loop_test(t, what_a_reset_throws_away_is_not_called_lost, 0, 2);
 	tcase_add_test(t, full_flow_stops_the_application_and_room_goes_on);
 	tcase_add_test(t, the_stack_knows_of_a_program_that_is_gone_while_the_flow_is_full);
 	tcase_add_test(t, what_was_read_before_waits_for_room_and_comes_first);
