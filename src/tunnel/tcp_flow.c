@@ -88,10 +88,12 @@ static size_t unsent_bytes(struct wgw_conn *c)
 void wgw_sockets_hurry(struct wgw_tunnel *t)
 {
 	struct wgw_sockets *s = t->sockets;
+	uint64_t due;
 
 	s->hurry_ns = wgw_clock_ns();
-	if (s->unsent_timer.slot)
-		wgw_timer_set(t->loop, &s->unsent_timer, s->hurry_ns + HURRY_MIN_MS * WGW_MS_NS);
+	due = s->hurry_ns + HURRY_MIN_MS * WGW_MS_NS;
+	if (s->unsent_timer.slot && due < s->unsent_timer.deadline)
+		wgw_timer_set(t->loop, &s->unsent_timer, due);
 }
 
 static void unsent_due(struct wgw_timer *timer)

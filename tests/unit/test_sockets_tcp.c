@@ -634,6 +634,7 @@ START_TEST(who_waits_for_acknowledgements_learns_of_them_soon)
 		2 * WGW_MS_NS; /* an eighth of what was waited, 1 ms at least */
 	struct wgw_timer *timer;
 	struct flow *f;
+	uint64_t due;
 	int fd;
 
 	fake_start();
@@ -645,6 +646,9 @@ START_TEST(who_waits_for_acknowledgements_learns_of_them_soon)
 	fake_until(fake_session.unsent == 1);
 	wgw_sockets_hurry(&fake_tunnel);
 	ck_assert_uint_le(timer->deadline, wgw_clock_ns() + soon);
+	due = timer->deadline;
+	wgw_sockets_hurry(&fake_tunnel); /* who waits, too, does not put it off */
+	ck_assert_uint_eq(timer->deadline, due);
 	fake_tunnel.sockets->hurry_ns -= 8 * soon;
 	timer->due(timer);
 	ck_assert_uint_ge(timer->deadline, fake_tunnel.sockets->hurry_ns + 9 * soon);
