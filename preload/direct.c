@@ -6,7 +6,8 @@
  * reported, too, and cost a round trip to the supervisor; where it may not look into the process
  * (not dumpable, or a container that refuses pidfd_getfd) they even fail. So they are
  * made from the exempt page here, when the next definition of the function is libc's. IP sockets,
- * which can only have come from outside, still go to libc: the supervisor decides about them.
+ * which can only have come from outside, still go to libc: the supervisor decides about them. So
+ * does what cannot be asked, where a filter of the program's own forbids it (kind.c).
  *
  * What may wait stays with libc, whose functions are cancellation points, as soon as it has to
  * wait.
@@ -22,11 +23,14 @@
 
 static struct pre_next libc;
 
+/* Whether @fd is an IP socket, or may be one. */
 static bool is_ip(int fd)
 {
 	int domain = 0;
 	socklen_t len = sizeof(domain);
 
+	if (pre_kind_is_past_asking(fd))
+		return true;
 	return wgw_raw_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
 	       (domain == AF_INET || domain == AF_INET6);
 }
@@ -113,7 +117,10 @@ static ssize_t direct_sendto(int fd, const void *data, size_t len, int flags,
 
 static ssize_t direct_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (is_ip(fd))
+	/* Without an address it does no more than writev, which is not reported either. */
+	const bool is_plain = !msg->msg_name && pre_kind_is_past_asking(fd);
+
+	if (!is_plain && is_ip(fd))
 		return libc.sendmsg(fd, msg, flags);
 	return pre_result(wgw_raw_sendmsg(fd, msg, flags));
 }

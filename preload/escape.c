@@ -118,14 +118,22 @@ static bool data_call(long nr, const struct call *k, long *result)
 /*
  * Sandboxes of programs (sshd's, for one) end a process at the first call that is not on their
  * list, and read and write are on it while getsockopt and sendto are not. Failed attempts count,
- * too: they come before the one that succeeds.
+ * too: they come before the one that succeeds. Others (Chromium's) let sendmsg and recvmsg through,
+ * and getsockopt with the options that they list, of which ours is none.
  */
 static void notice_filter(long nr, const struct call *k)
 {
-	if ((nr == SYS_prctl && k->a == PR_SET_SECCOMP) ||
-	    (nr == SYS_seccomp &&
-	     (k->a == SECCOMP_SET_MODE_FILTER || k->a == SECCOMP_SET_MODE_STRICT)))
-		pre_kind_ask_no_more();
+	const bool by_prctl = nr == SYS_prctl && k->a == PR_SET_SECCOMP;
+
+	if (!by_prctl && (nr != SYS_seccomp ||
+			  (k->a != SECCOMP_SET_MODE_FILTER && k->a != SECCOMP_SET_MODE_STRICT)))
+		return;
+	pre_kind_ask_no_more();
+	if (by_prctl ? k->b != SECCOMP_MODE_FILTER : k->a != SECCOMP_SET_MODE_FILTER)
+		return;
+	/* before the call, which may bind the other threads, too */
+	if (pre_filter_forbids_asking((const struct sock_fprog *)k->c))
+		pre_kind_may_not_ask();
 }
 
 PRE_EXPORT int prctl(int option, ...)

@@ -20,7 +20,7 @@
 enum { KINDS = 65536 }; /* larger numbers are looked at each time */
 
 static _Atomic uint8_t kinds[KINDS];
-static atomic_bool ask_no_more;
+static atomic_bool ask_no_more, may_not_ask;
 static _Atomic uint32_t changes;
 
 void pre_kind_set(int fd, enum pre_kind kind)
@@ -115,6 +115,22 @@ void pre_kind_received(const struct msghdr *msg)
 void pre_kind_ask_no_more(void)
 {
 	atomic_store_explicit(&ask_no_more, true, memory_order_relaxed);
+}
+
+void pre_kind_may_not_ask(void)
+{
+	atomic_store_explicit(&may_not_ask, true, memory_order_relaxed);
+}
+
+bool pre_kind_is_past_asking(int fd)
+{
+	enum pre_kind kind = PRE_KIND_UNKNOWN;
+
+	if (!atomic_load_explicit(&may_not_ask, memory_order_relaxed))
+		return false;
+	if (fd >= 0 && fd < KINDS)
+		kind = atomic_load_explicit(&kinds[fd], memory_order_relaxed);
+	return kind <= PRE_KIND_OTHER;
 }
 
 bool pre_kind_is_bare(int fd, bool surely)

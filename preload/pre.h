@@ -114,8 +114,20 @@ void pre_kind_ask_no_more(void);
  * @surely: @fd was a connection of ours when last seen; else: it is not known to be a datagram
  * socket. */
 bool pre_kind_is_bare(int fd, bool surely);
+/* That filter does not let us ask what a descriptor is either: from now on what is not known to be
+ * ours is not. */
+void pre_kind_may_not_ask(void);
+bool pre_kind_is_past_asking(int fd);
 /* Descriptors came with @msg. */
 void pre_kind_received(const struct msghdr *msg);
+
+/* ---- filter.c ---- */
+
+struct sock_fprog;
+
+/* Whether the seccomp filter @program ends, traps or refuses a call by which sockets are known.
+ * @program: as the program passes it to the kernel, readable or NULL. */
+bool pre_filter_forbids_asking(const struct sock_fprog *program);
 
 /* ---- connect.c ---- */
 

@@ -359,6 +359,15 @@ def _(w):
             assert out == "10.9.0.2\n10.9.0.2\n", (how, calls)
 
 
+@row("a seccomp filter that lists socket options: AF_UNIX sockets as natively; ours are known where it lets us ask")
+def _(w):
+    for how in ("prctl", "seccomp"):
+        for options, families in (("some", "AF_UNIX\n"), ("all", "AF_UNIX\nAF_INET\n")):
+            argv = (w.path("programs", "listed_options"), options, how)
+            for done in (w.native(*argv), w.wrapped(*argv)):
+                assert done.returncode == 0 and done.stdout == 3 * families, (argv, done)
+
+
 @row("a program with AddressSanitizer: its runtime stays first, and it still finds the bug")
 def _(w):
     program = w.path("programs", "sanitized")
