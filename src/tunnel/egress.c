@@ -7,8 +7,8 @@
  * leads to the peer, where networks drop what has a foreign source. So the kernel tells when routes
  * change (rtnetlink(7)), and is asked for the way to each peer. An address that does not belong
  * there any more is forgotten, as the kernel's driver does for each packet
- * (drivers/net/wireguard/socket.c), and the peer gets an empty packet, so that it knows our new
- * address also when only it has something to say.
+ * (drivers/net/wireguard/socket.c; another interface only over IPv4), and the peer gets an empty
+ * packet, so that it knows our new address also when only it has something to say.
  *
  * The sandbox allows no netlink socket, so two are opened before: one that is told, and one that
  * asks, whose answers are there when sending returns. A host that gives us none keeps what else
@@ -36,7 +36,7 @@
  * was not heard at the new address gets a few. */
 enum { LOOKS = 4 };
 
-enum { EVENT_BYTES = 512, EVENTS_MAX = 64, ANSWER_BYTES = 4096 };
+enum { EVENT_BYTES = 512, EVENTS_MAX = 512, ANSWER_BYTES = 4096 };
 
 /**
  * struct wgw_egress - the two sockets
@@ -78,8 +78,9 @@ static bool is_no_way(int err)
 	return err == -EINVAL || err == -ENETUNREACH || err == -EHOSTUNREACH;
 }
 
-/* The interface that the answer names, -ENETUNREACH: there is no way; 0: it says neither. */
-static int read_answer(const struct nlmsghdr *h, size_t n)
+/* The interface that the answer names, -ENETUNREACH: there is no way; 0: it says neither. @type:
+ * RTN_LOCAL and so on, of an interface */
+static int read_answer(const struct nlmsghdr *h, size_t n, unsigned char *type)
 {
 	const struct rtmsg *route = NLMSG_DATA(h);
 	const struct nlmsgerr *refusal = NLMSG_DATA(h);
@@ -93,6 +94,7 @@ static int read_answer(const struct nlmsghdr *h, size_t n)
 		return is_no_way(refusal->error) ? -ENETUNREACH : 0;
 	if (h->nlmsg_type != RTM_NEWROUTE || h->nlmsg_len < NLMSG_LENGTH(sizeof(*route)))
 		return 0;
+	*type = route->rtm_type;
 	left = (unsigned int)RTM_PAYLOAD(h);
 	for (a = RTM_RTA(route); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
 		if (a->rta_type == RTA_OIF && RTA_PAYLOAD(a) >= sizeof(index))
@@ -109,20 +111,20 @@ static bool has_source(const struct wg_endpoint *e)
 					     : memcmp(&e->from6, &none, sizeof(none)) != 0;
 }
 
-/* By which interface datagrams leave to @e from the source it has, if it has one. 0: that is not
- * known; -ENETUNREACH: they do not. */
-static int ask(const struct wgw_egress *g, const struct wg_endpoint *e)
+/* By which interface datagrams leave to @to, from @from unless that is NULL: addresses of @family.
+ * Returns what read_answer does. */
+static int ask(const struct wgw_egress *g, int family, const void *to, const void *from,
+	       unsigned char *type)
 {
-	bool v4 = e->to.sa.sa_family == AF_INET;
-	size_t len = v4 ? sizeof(e->to.in.sin_addr) : sizeof(e->to.in6.sin6_addr);
+	size_t len = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
 	uint32_t mark = g->core->t.boot->config->fwmark;
 	struct question q = {
 		.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(q.route)),
 			   .nlmsg_type = RTM_GETROUTE,
 			   .nlmsg_flags = NLM_F_REQUEST},
-		.route = {.rtm_family = (unsigned char)e->to.sa.sa_family,
+		.route = {.rtm_family = (unsigned char)family,
 			  .rtm_dst_len = (unsigned char)(len * 8),
-			  .rtm_src_len = (unsigned char)(has_source(e) ? len * 8 : 0)},
+			  .rtm_src_len = (unsigned char)(from ? len * 8 : 0)},
 	};
 	union {
 		struct nlmsghdr header;
@@ -130,10 +132,9 @@ static int ask(const struct wgw_egress *g, const struct wg_endpoint *e)
 	} answer;
 	ssize_t n;
 
-	attach(&q, RTA_DST,
-	       v4 ? (const void *)&e->to.in.sin_addr : (const void *)&e->to.in6.sin6_addr, len);
-	if (has_source(e))
-		attach(&q, RTA_SRC, &e->from6, len);
+	attach(&q, RTA_DST, to, len);
+	if (from)
+		attach(&q, RTA_SRC, from, len);
 	if (mark)
 		attach(&q, RTA_MARK, &mark, sizeof(mark));
 	/* what an earlier question has left */
@@ -142,7 +143,31 @@ static int ask(const struct wgw_egress *g, const struct wg_endpoint *e)
 	if (send(g->asks, &q, q.header.nlmsg_len, MSG_DONTWAIT) < 0)
 		return 0;
 	n = recv(g->asks, &answer, sizeof(answer), MSG_DONTWAIT);
-	return n < 0 ? 0 : read_answer(&answer.header, (size_t)n);
+	return n < 0 ? 0 : read_answer(&answer.header, (size_t)n, type);
+}
+
+/* The same for @e, from the source it has, if it has one */
+static int way_to(const struct wgw_egress *g, const struct wg_endpoint *e)
+{
+	int family = e->to.sa.sa_family;
+	unsigned char type;
+
+	return ask(g, family,
+		   family == AF_INET ? (const void *)&e->to.in.sin_addr
+				     : (const void *)&e->to.in6.sin6_addr,
+		   has_source(e) ? &e->from6 : NULL, &type);
+}
+
+/* Whether the source of @e is the host's no more. Over IPv6 the way from such a one is told, too. */
+static bool source_is_gone(const struct wgw_egress *g, const struct wg_endpoint *e)
+{
+	unsigned char type;
+	int index;
+
+	if (e->to.sa.sa_family != AF_INET6)
+		return false;
+	index = ask(g, AF_INET6, &e->from6, NULL, &type);
+	return index == -ENETUNREACH || (index > 0 && type != RTN_LOCAL);
 }
 
 /* Returns whether @p may not know where we are. */
@@ -157,13 +182,14 @@ static bool follow(const struct wgw_egress *g, const struct wgw_peer *p)
 	    (e->to.sa.sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&e->to.in6.sin6_addr)))
 		return false;
 	if (has_source(e)) {
-		index = ask(g, e);
-		if (index == 0 || (index > 0 && (uint32_t)index == e->ifindex))
+		index = way_to(g, e);
+		if (!source_is_gone(g, e) &&
+		    (index == 0 || (index > 0 && (uint32_t)index == e->ifindex)))
 			return false;
 		memset(&e->from6, 0, sizeof(e->from6));
 		e->ifindex = 0;
 	}
-	if (ask(g, e) <= 0)
+	if (way_to(g, e) <= 0)
 		return false; /* until another change */
 	wg_peer_set_endpoint(p->wg, e);
 	wg_peer_keepalive(p->wg);
@@ -178,6 +204,17 @@ static void look_at(struct wgw_egress *g, uint64_t due)
 	wgw_timer_set(g->core->t.loop, &g->timer, due);
 }
 
+/* What they say is not looked at; more than there was room for (ENOBUFS) is a change, too. */
+static void take_events(struct wgw_egress *g)
+{
+	char event[EVENT_BYTES];
+
+	for (unsigned int i = 0; i < EVENTS_MAX; i++) {
+		if (recv(g->told.fd, event, sizeof(event), MSG_DONTWAIT) < 0 && errno == EAGAIN)
+			break;
+	}
+}
+
 static void on_settled(struct wgw_timer *timer)
 {
 	struct wgw_egress *g = wgw_container(timer, struct wgw_egress, timer);
@@ -185,25 +222,24 @@ static void on_settled(struct wgw_timer *timer)
 
 	g->waits = false;
 	g->looked_at = wgw_loop_now(g->core->t.loop);
+	take_events(g);
 	for (struct wgw_peer *p = wgw_peers_next(g->core->peers, NULL); p;
 	     p = wgw_peers_next(g->core->peers, p))
 		moved |= follow(g, p);
+	wgw_loop_mod(g->core->t.loop, &g->told, EPOLLIN);
 	if (moved && g->looks > 0 && --g->looks > 0)
 		look_at(g, g->looked_at + AGAIN_NS);
 }
 
+/* Until the peers' ways are looked at more changes need not wake us. */
 static void on_told(struct wgw_watch *w, uint32_t events)
 {
 	struct wgw_egress *g = wgw_container(w, struct wgw_egress, told);
 	uint64_t due = wgw_loop_now(g->core->t.loop) + SETTLE_NS;
-	char event[EVENT_BYTES];
 
 	(void)events;
-	/* what they say is not looked at; more than there was room for (ENOBUFS) is a change, too */
-	for (unsigned int i = 0; i < EVENTS_MAX; i++) {
-		if (recv(w->fd, event, sizeof(event), MSG_DONTWAIT) < 0 && errno == EAGAIN)
-			break;
-	}
+	take_events(g);
+	wgw_loop_mod(g->core->t.loop, w, 0);
 	if (g->looked_at && due < g->looked_at + AGAIN_NS)
 		due = g->looked_at + AGAIN_NS;
 	g->looks = LOOKS;

@@ -316,20 +316,33 @@ def _(w):
     w.at(w.peer_ns, "ip", "neigh", "flush", "dev", "out0")
 
 
-@test("a client that is silent tells its new address")
-def _(w):
-    child = w.start(w.wrap("sh", "-c", "read -r line"), stdin=subprocess.PIPE)
-    wait_until("the first endpoint", lambda: (shown(w, "endpoints") or "").startswith("192.0.2.2:"))
+def renumbered(w, conf, old, new, prefix):
+    """A command that waits, and the host's address towards the peer replaced."""
+    def endpoint(address):
+        return f"[{address}]:" if ":" in address else f"{address}:"
+
+    child = w.start(w.wrap("sh", "-c", "read -r line", conf=conf), stdin=subprocess.PIPE)
+    wait_until("the first endpoint", lambda: (shown(w, "endpoints") or "").startswith(endpoint(old)))
     try:
-        run("ip", "address", "del", "192.0.2.2/24", "dev", "out0")
-        run("ip", "address", "add", "192.0.2.5/24", "dev", "out0")
-        wait_until("the client at its new address", lambda: shown(w, "endpoints").startswith("192.0.2.5:"))
+        run("ip", "address", "del", f"{old}/{prefix}", "dev", "out0")
+        w.addresses("", "out0", f"{new}/{prefix}")
+        wait_until("the client at its new address", lambda: shown(w, "endpoints").startswith(endpoint(new)))
     finally:
         child.communicate(b"\n", timeout=60)
         w.end_tunnels()
         run("ip", "address", "flush", "dev", "out0", "scope", "global")
         w.addresses("", "out0", "192.0.2.2/24", "2001:db8::2/64")
         w.at(w.peer_ns, "ip", "neigh", "flush", "dev", "out0")
+
+
+@test("a client that is silent tells its new address")
+def _(w):
+    renumbered(w, w.conf, "192.0.2.2", "192.0.2.5", 24)
+
+
+@test("a client that is silent tells its new address, over IPv6")
+def _(w):
+    renumbered(w, w.conf6, "2001:db8::2", "2001:db8::5", 64)
 
 
 @test("a peer that lost its session is found again within 26 s")
