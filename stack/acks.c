@@ -53,16 +53,6 @@ struct ack {
 	bool duplicate;
 };
 
-/* RFC 2883 5: the first block is below the ACK, or within the second one. */
-static bool begins_with_duplicate(const struct ack *a)
-{
-	const struct sack_block *b = a->blocks;
-
-	return a->n > 0 && (TCP_SEQ_LEQ(b[0].right, a->number) ||
-			    (a->n > 1 && TCP_SEQ_GEQ(b[0].left, b[1].left) &&
-			     TCP_SEQ_LEQ(b[0].right, b[1].right)));
-}
-
 /* A segment without data, flags other than ACK, and options other than SACK */
 static bool parse(const uint8_t *tcp, size_t len, struct ack *a)
 {
@@ -78,7 +68,7 @@ static bool parse(const uint8_t *tcp, size_t len, struct ack *a)
 		return false;
 	for (o += 2; o < tcp + len; o += 8)
 		a->blocks[a->n++] = (struct sack_block){get32(o), get32(o + 4)};
-	a->duplicate = begins_with_duplicate(a);
+	a->duplicate = sacks_tell_duplicate(a->blocks, a->n, a->number);
 	if (a->duplicate)
 		memmove(a->blocks, a->blocks + 1, --a->n * sizeof(*a->blocks));
 	return true;

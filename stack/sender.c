@@ -384,17 +384,13 @@ void sender_note_options(struct flow *f, const uint8_t *o, const uint8_t *end)
 	}
 }
 
-/* RFC 2883: the first block is below the ACK, or within the second one. */
-static bool duplicate_reported(const struct sender *t, uint32_t ack)
+bool sacks_tell_duplicate(const struct sack_block *b, unsigned int n, uint32_t ack)
 {
-	const struct sack_block *b = t->sacks;
-
-	if (t->n_sacks == 0)
+	if (n == 0)
 		return false;
 	if (TCP_SEQ_LEQ(b[0].right, ack))
 		return true;
-	return t->n_sacks > 1 && TCP_SEQ_GEQ(b[0].left, b[1].left) &&
-	       TCP_SEQ_LEQ(b[0].right, b[1].right);
+	return n > 1 && TCP_SEQ_GEQ(b[0].left, b[1].left) && TCP_SEQ_LEQ(b[0].right, b[1].right);
 }
 
 static void delivered(struct flow *f, struct tx_seg *e, struct rate_sample *rs)
@@ -567,7 +563,7 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 	lost_before = t->lost;
 	rs.prior_inflight = t->inflight;
 	t->reorder_mark = t->fack;
-	duplicate = duplicate_reported(t, ack);
+	duplicate = sacks_tell_duplicate(t->sacks, t->n_sacks, ack);
 	/* tells of a late answer, not of reordering: RACK did not send it */
 	needless_probe =
 		duplicate && t->probing && t->probe_again && t->sacks[0].right == t->probe_end;

@@ -350,6 +350,9 @@ static inline void blackhole_delivered(struct sender *t, const struct tx_seg *e)
 void sender_start(struct flow *f);
 /* The pcb is going or in TIME_WAIT: frees the ring, stops the timers. */
 void sender_stop(struct flow *f);
+/* Whether the first of @n blocks of an ACK for @ack tells what came again: it is below the ACK, or
+ * within the second block (RFC 2883 5). */
+bool sacks_tell_duplicate(const struct sack_block *b, unsigned int n, uint32_t ack);
 /* The SACK option of the segment that lwIP is about to see. */
 void sender_note_options(struct flow *f, const uint8_t *options, const uint8_t *end);
 /* Next time that sender_timer has something to do; UINT64_MAX: never. */
