@@ -15,14 +15,7 @@
 #include <sys/syscall.h>
 
 #include "preload/pre.h"
-
-#if defined(__x86_64__)
-#define OUR_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define OUR_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "name this architecture for seccomp"
-#endif
+#include "src/repr/raw.h"
 
 /** struct machine - the registers of classic BPF; its packet are the words of seccomp_data */
 struct machine {
@@ -172,7 +165,7 @@ static bool forbids(const struct sock_fprog *program, uint32_t option)
 	socklen_t len;
 	const struct seccomp_data question = {
 		.nr = SYS_getsockopt,
-		.arch = OUR_ARCH,
+		.arch = WGW_RAW_ARCH,
 		.args = {SOME_FD, SOL_SOCKET, option, (uintptr_t)&value, (uintptr_t)&len},
 	};
 	const uint32_t action = run(program, &question) & SECCOMP_RET_ACTION_FULL;

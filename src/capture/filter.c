@@ -42,13 +42,6 @@
 #include "src/capture/capture.h"
 #include "src/repr/raw.h"
 
-#if defined(__x86_64__)
-#define OUR_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define OUR_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "name this architecture for seccomp"
-#endif
 #if __BYTE_ORDER != __LITTLE_ENDIAN
 #error "load_low takes the first half of an argument"
 #endif
@@ -140,7 +133,7 @@ static void gates(struct program *p)
 					 __NR_io_uring_register};
 
 	load(p, offsetof(struct seccomp_data, arch));
-	answer_unless(p, OUR_ARCH, fail(ENOSYS));
+	answer_unless(p, WGW_RAW_ARCH, fail(ENOSYS));
 	load(p, offsetof(struct seccomp_data, nr));
 	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1));
 	answer(p, fail(ENOSYS));

@@ -17,6 +17,15 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+/* What seccomp filters are told of this architecture (<linux/audit.h>) */
+#if defined(__x86_64__)
+#define WGW_RAW_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define WGW_RAW_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "name this architecture for seccomp"
+#endif
+
 /*
  * The page from which the preloaded library calls the kernel, in every program at the same address:
  * so the supervised filter can tell its calls from the program's. Just below 2 GB, which

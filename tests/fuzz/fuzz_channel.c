@@ -14,7 +14,6 @@
  *
  * With libFuzzer's main (make fuzz), or with that of replay.h.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +28,7 @@
 #include "src/control/status.h"
 #include "src/tunnel/peers.h"
 #include "tests/fuzz/channel_words.h"
+#include "tests/fuzz/descriptors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -695,18 +695,6 @@ static void act(uint32_t what, uint32_t who)
 }
 
 /* ---- the whole ---- */
-
-static unsigned int open_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n;
-}
 
 static void begin(void)
 {

@@ -13,7 +13,6 @@
  *
  * With libFuzzer's main (make fuzz), or with that of replay.h.
  */
-#include <dirent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
@@ -24,6 +23,7 @@
 #include <time.h>
 
 #define NO_SUITE
+#include "tests/fuzz/descriptors.h"
 #include "tests/unit/sockets_datagrams.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -672,18 +672,6 @@ static void act(uint32_t what, uint32_t who)
 		act_of_peers(what, who);
 		break;
 	}
-}
-
-static unsigned int open_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n;
 }
 
 /* Everybody goes. What looks for those that are gone finds nobody */

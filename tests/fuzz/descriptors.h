@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* descriptors.h - how many descriptors are open: as many after a script as before it */
+#ifndef TESTS_FUZZ_DESCRIPTORS_H
+#define TESTS_FUZZ_DESCRIPTORS_H
+
+#include <dirent.h>
+
+static unsigned int open_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n;
+}
+
+#endif
