@@ -35,6 +35,7 @@
 enum {
 	CASES_MAX = 64,
 	CASE_LIMIT_S = 120,
+	HANG_UP_MS = 2000,
 	COMMAND_PORT = 7000,
 	HELLO_PORT = 7001,
 	RESET_PORT = 7002,
@@ -237,14 +238,19 @@ static inline const char *events_text(unsigned int events)
 	return *out ? out : "nothing";
 }
 
-/* What poll() says of @fd at once, or within @ms. */
+/* What poll() says of @fd at once, or within @ms. After a hang-up room to write may follow a moment later
+ * (the ledger): not so with a listener, which never has any. */
 static inline const char *polled(int fd, int ms)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT | POLLRDHUP | POLLPRI};
+	int n = poll(&p, 1, ms);
 
-	if (poll(&p, 1, ms) < 0)
-		return err_name(errno);
-	return events_text((unsigned short)p.revents);
+	for (int i = 0; i < HANG_UP_MS && n == 1 && (p.revents & (POLLHUP | POLLOUT)) == POLLHUP;
+	     i++) {
+		nap_ms(1);
+		n = poll(&p, 1, 0);
+	}
+	return n < 0 ? err_name(errno) : events_text((unsigned short)p.revents);
 }
 
 /* Waits until @fd is readable (or over). */
