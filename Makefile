@@ -156,7 +156,7 @@ $(BUILD)/tests/bench/%: tests/bench/%.c
 $(BUILD)/tests/programs/sanitized: tests/programs/sanitized.c
 	@mkdir -p $(@D)
 	$(COMPILE) -fsanitize=address -o $@ $<
-# clocks for tests, preloaded
+# clocks, and memory that is refused, preloaded
 $(BUILD)/tests/shifted/%.so: tests/shifted/%.c
 	@mkdir -p $(@D)
 	$(COMPILE) -fPIC -shared -o $@ $<
@@ -173,7 +173,7 @@ SIM_TESTS := $(patsubst %.c,$(BUILD)/%,$(SIM_SRCS))
 PLATFORM_TESTS := $(patsubst %.c,$(BUILD)/%,$(PLATFORM_SRCS))
 PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static) \
-	$(BUILD)/tests/shifted/clock.so
+	$(patsubst tests/shifted/%.c,$(BUILD)/tests/shifted/%.so,$(sort $(wildcard tests/shifted/*.c)))
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
 # ---- running the tests ----
 

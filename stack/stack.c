@@ -2,6 +2,7 @@
 /* stack.c - one stack: its interface's properties, its clock and what drives it */
 #include "stack/internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "stack/lwip_port.h"
@@ -32,8 +33,10 @@ struct stack *stack_new(const struct stack_config *config, const struct stack_op
 {
 	struct stack *s;
 
-	if (stack_the || !config_valid(config))
+	if (stack_the || !config_valid(config)) {
+		errno = stack_the ? EBUSY : EINVAL;
 		return NULL;
+	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;

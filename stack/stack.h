@@ -67,8 +67,8 @@ struct stack_config {
 	uint16_t mtu;
 };
 
-/* Returns the stack or NULL (second one in the process, or bad configuration). @ops and @ctx must
- * outlive it. */
+/* Returns the stack, or NULL and errno: EBUSY (second one in the process), EINVAL (bad configuration)
+ * or ENOMEM. @ops and @ctx must outlive it. */
 struct stack *stack_new(const struct stack_config *config, const struct stack_ops *ops, void *ctx);
 void stack_free(struct stack *stack);
 

@@ -111,7 +111,7 @@ struct wg_device_stats {
 /* ---- device ---- */
 
 /* @ops and @ctx must outlive the device; @private_key is copied and clamped; @mtu: inner, bytes,
- * limits padding (section 5.4.6). NULL: out of memory, or no AEAD provider passes its check. */
+ * limits padding (section 5.4.6). NULL: out of memory. */
 struct wg_device *wg_device_new(const struct wg_ops *ops, void *ctx,
 				const uint8_t private_key[WG_KEY_BYTES], uint16_t mtu);
 /* Wipes all secrets. Peers and staged packets go with the device. */

@@ -49,7 +49,8 @@ static void end_section(struct wgw_parser *p)
 {
 	struct wgw_peer_config *peer;
 
-	if (p->config->n_peers == 0 || p->public_key_seen)
+	/* without memory nothing was read, the key's line neither */
+	if (p->config->n_peers == 0 || p->public_key_seen || p->out_of_memory)
 		return;
 	p->public_key_seen = true; /* said once */
 	peer = wgw_parser_peer(p);

@@ -151,10 +151,14 @@ int wgw_find_command(const char *file, const struct wgw_capture_probe *capture, 
 	char why[PATH_MAX + 256];
 
 	*path = NULL;
-	if (strchr(file, '/'))
-		*path = candidate(file, &err) ? strdup(file) : NULL;
-	else if (file[0])
+	if (strchr(file, '/')) {
+		if (candidate(file, &err)) {
+			*path = strdup(file);
+			err = ENOMEM;
+		}
+	} else if (file[0]) {
 		*path = wgw_search_path(file, &err);
+	}
 	if (!*path) {
 		wgw_say(WGW_SAY_ERROR, "%s: %s", file,
 			err == ENOENT ? "command not found" : strerror(err));

@@ -185,8 +185,10 @@ char *wgw_client_read_text(int fd, size_t *len)
 
 	/* A pipe could keep us waiting. */
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < 0 ||
-	    st.st_size > TEXT_FILE_MAX_BYTES)
+	    st.st_size > TEXT_FILE_MAX_BYTES) {
+		errno = EINVAL;
 		return NULL;
+	}
 	text = malloc((size_t)st.st_size + 1);
 	if (!text)
 		return NULL;
@@ -285,10 +287,11 @@ static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 	if (wgw_session_by_token(c->t, msg->u.open.token))
 		return EEXIST;
 	settings = wgw_client_read_text(fds[0], &settings_len);
-	policy_text = wgw_client_read_text(fds[1], &policy_len);
+	policy_text = settings ? wgw_client_read_text(fds[1], &policy_len) : NULL;
 	if (!settings || !policy_text) {
-		snprintf(why, room, "settings or policy unreadable");
-		err = EINVAL;
+		err = errno;
+		if (err == EINVAL)
+			snprintf(why, room, "settings or policy unreadable");
 		goto out;
 	}
 	if (!(msg->u.open.flags & WGW_CH_JOIN) &&
@@ -299,7 +302,8 @@ static int open_session(struct wgw_client *c, const struct wgw_channel_msg *msg,
 	why[0] = '\0';
 	err = -wgw_policy_parse(policy_text, policy_len, &policy, &line);
 	if (err) {
-		snprintf(why, room, "policy line %u is not understood", line);
+		if (err == EINVAL)
+			snprintf(why, room, "policy line %u is not understood", line);
 		goto out;
 	}
 	c->session = wgw_session_new(c->t, c, msg->u.open.token, msg->u.open.label_key, &policy);

@@ -116,7 +116,7 @@ static int set(struct wgw_core *core, int fd, bool whole, struct wgw_channel_msg
 	int err;
 
 	if (!text)
-		return EINVAL;
+		return errno;
 	err = wgw_configure(core, text, whole, &line);
 	if (err == -EADDRINUSE)
 		snprintf(why, room, "the listen port is in use");
@@ -163,7 +163,7 @@ static int reload(struct wgw_core *core, int32_t pid, const int *fds, struct wgw
 	int err;
 
 	if (!settings)
-		return EINVAL;
+		return errno;
 	reply->u.control.value =
 		wgw_settings_differ(running, settings, difference, sizeof(difference));
 	if (fixed_lines_differ(difference)) {

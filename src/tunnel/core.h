@@ -144,7 +144,8 @@ void wgw_core_say_notes(struct wgw_core *core, struct wgw_session *s);
 
 /* ---- client.c ---- */
 
-/* The whole text of the regular file @fd, or NULL. malloc'ed, NUL-terminated. */
+/* The whole text of the regular file @fd, or NULL and errno (EINVAL: it is none, or too large).
+ * malloc'ed, NUL-terminated. */
 char *wgw_client_read_text(int fd, size_t *len);
 /* Queues @msg, whose code, err and id are set. Dropped when the peer does not read. */
 void wgw_client_send(struct wgw_client *c, struct wgw_channel_msg *msg);

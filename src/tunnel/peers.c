@@ -578,10 +578,12 @@ static int add_from_boot(struct wgw_peers *e, size_t i)
 	const struct wgw_tunnel_boot *boot = e->core->t.boot;
 	const struct wgw_peer_config *config = &boot->config->peers[i];
 	struct wgw_peer *p = wgw_peers_add(e, config->public_key);
+	uint8_t own[WG_KEY_BYTES];
 	int err;
 
+	wg_device_public_key(e->core->t.wg, own);
 	if (!p)
-		return -EINVAL;
+		return memcmp(own, config->public_key, sizeof(own)) == 0 ? -EINVAL : -ENOMEM;
 	err = wgw_peer_set_name(p, config->name);
 	if (!err)
 		err = wgw_peer_set_host(p, config->endpoint_host, config->endpoint_port);

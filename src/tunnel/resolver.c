@@ -329,6 +329,8 @@ void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const struct wgw
 	bool system = wgw_session_dns_is_system(s);
 	struct dns_channel *ch = system ? NULL : channel_of(r, s);
 	char asked[WGW_NAME_MAX_BYTES + 1];
+	const struct stack_addr *servers;
+	const struct wgw_strings *domains;
 	const struct dns_answer *known;
 	const char *name = query->name;
 	struct lookup *q;
@@ -336,8 +338,11 @@ void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const struct wgw
 	size_t len = strlen(name);
 
 	if (!ch && !system) {
-		no_servers(s);
-		done(arg, EAI_AGAIN, NULL, 0, NULL, 0);
+		bool none = wgw_session_dns(s, &servers, &domains) == 0;
+
+		if (none)
+			no_servers(s);
+		done(arg, none ? EAI_AGAIN : EAI_MEMORY, NULL, 0, NULL, 0);
 		return;
 	}
 	known = ch ? dns_cache_get(r->cache, ch->set, query, wgw_clock_ns(), &ttl_s) : NULL;
@@ -347,8 +352,13 @@ void wgw_resolve(struct wgw_resolver *r, struct wgw_session *s, const struct wgw
 		     strcasecmp(known->canonical, name) == 0 ? name : known->canonical, ttl_s);
 		return;
 	}
-	if (len == 0 || len >= WGW_NAME_MAX_BYTES || !(q = calloc(1, sizeof(*q)))) {
+	if (len == 0 || len >= WGW_NAME_MAX_BYTES) {
 		done(arg, EAI_NONAME, NULL, 0, NULL, 0);
+		return;
+	}
+	q = calloc(1, sizeof(*q));
+	if (!q) {
+		done(arg, EAI_MEMORY, NULL, 0, NULL, 0);
 		return;
 	}
 	*q = (struct lookup){.channel = ch, .query = *query, .done = done, .arg = arg};

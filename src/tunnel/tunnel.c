@@ -417,8 +417,8 @@ static void start_stack(struct wgw_core *core)
 		config.addrs[config.n_addrs++] = addresses->at[i].addr;
 	core->t.stack = stack_new(&config, &stack_ops, core);
 	if (!core->t.stack)
-		fail(boot, "the TCP/IP stack cannot start with these addresses and MTU %u",
-		     boot->mtu);
+		fail(boot, "the TCP/IP stack cannot start with these addresses and MTU %u: %s",
+		     boot->mtu, strerror(errno));
 }
 
 static void start_outer(struct wgw_core *core)
@@ -459,7 +459,7 @@ static void start_engine(struct wgw_core *core)
 	core->peers = wgw_peers_new(core, &err);
 	if (!core->peers)
 		fail(boot, "a peer cannot be added: %s%s", strerror(err),
-		     err == EINVAL ? " (its public key is our own?)" : "");
+		     err == EINVAL ? " (its public key is our own)" : "");
 	wipe_config_keys(boot->config);
 	if (!wg_secrets_locked())
 		warn(core,

@@ -295,6 +295,32 @@ def limited(which, value):
     return lambda: resource.setrlimit(which, (value, value))
 
 
+@test("an allocation that fails is told as such, each of those that reading a file makes")
+def _(w):
+    world.need_no_sanitizer("has an allocator of its own")
+    conf = w.write("few.conf", w.config(), 0o600)
+    good = w.finish_command([w.wgwrap, "check", conf])
+    assert good.returncode == 0, good.stderr
+    refused = w.path("refused")
+    told = set()
+    for n in range(1, 5000):
+        env = w.environment(LD_PRELOAD=os.path.join(world.BUILD, "tests/shifted/memory.so"),
+                            WGWRAP_TEST_NO_MEMORY=str(n), WGWRAP_TEST_REFUSED=refused)
+        done = w.finish_command([w.wgwrap, "check", conf], env=env)
+        if not os.path.exists(refused):
+            break
+        os.unlink(refused)
+        # what one can do without is not told
+        if (done.returncode, done.stdout, done.stderr) == (0, good.stdout, good.stderr):
+            continue
+        lines = [line for line in says(w, done, 3) if line not in good.stderr]
+        assert lines and all("memory" in line for line in lines), (n, done.stderr)
+        told.update(lines)
+    else:
+        assert False, "no end of the allocations"
+    assert told
+
+
 @test("ulimit -n 64")
 def _(w):
     fetches(w, preexec_fn=limited(resource.RLIMIT_NOFILE, 64))

@@ -62,8 +62,25 @@ START_TEST(what_waits_to_be_sent_is_bounded_over_all_connections)
 }
 END_TEST
 
+START_TEST(a_stack_that_cannot_be_says_why)
+{
+	struct stack_config c = {.n_addrs = 1, .mtu = WIRE_MTU};
+
+	c.addrs[0] = addr(US4, 0);
+	errno = 0;
+	ck_assert_ptr_null(stack_new(&c, &h_ops, NULL));
+	ck_assert_int_eq(errno, EBUSY);
+	h_teardown();
+	c.mtu = 10;
+	ck_assert_ptr_null(stack_new(&c, &h_ops, NULL));
+	ck_assert_int_eq(errno, EINVAL);
+	h_setup();
+}
+END_TEST
+
 static void tests(TCase *tc)
 {
+	tcase_add_test(tc, a_stack_that_cannot_be_says_why);
 	tcase_add_test(tc, what_nobody_reads_is_bounded_over_all_connections);
 	tcase_add_test(tc, what_waits_to_be_sent_is_bounded_over_all_connections);
 }
