@@ -25,7 +25,10 @@
 
 #include "src/repr/wire.h"
 
-enum { FAKE_SOCKETS = 16, FAKE_OPTIONS = 16, FAKE_MESSAGES = 16, FAKE_SNDBUF = 212992 };
+#ifndef FAKE_SOCKETS
+#define FAKE_SOCKETS 16
+#endif
+enum { FAKE_OPTIONS = 16, FAKE_MESSAGES = 16, FAKE_SNDBUF = 212992 };
 
 struct fake_socket { /* what is known under a cookie */
 	uint64_t cookie;
@@ -51,6 +54,7 @@ struct fake_tunnel {
 		uint8_t value[WGW_OPTION_MAX_BYTES];
 	} option[FAKE_OPTIONS];
 	int fail_next;	  /* errno for the next BIND, LISTEN or UDP_CONNECT */
+	bool forgets;	  /* an older socket when there is no room; else the test ends */
 	unsigned int ops; /* conversations so far */
 	unsigned int bad_tokens;
 	unsigned int requeued;
@@ -80,6 +84,16 @@ static inline int fake_listen(const char *path, const char *suffix, int type)
 	return fd;
 }
 
+/* Closes what the entry has. Call with the lock held. */
+static inline void fake_forget(struct fake_socket *k)
+{
+	if (k->cookie && k->dgram >= 0)
+		close(k->dgram);
+	if (k->cookie && k->listener >= 0)
+		close(k->listener);
+	*k = (struct fake_socket){.dgram = -1, .listener = -1};
+}
+
 /* The entry of @cookie, made if there is none. Call with the lock held. */
 static inline struct fake_socket *fake_socket(struct fake_tunnel *t, uint64_t cookie)
 {
@@ -91,8 +105,14 @@ static inline struct fake_socket *fake_socket(struct fake_tunnel *t, uint64_t co
 		if (!t->socket[i].cookie && !empty)
 			empty = &t->socket[i];
 	}
-	if (!empty)
+	if (!empty && !t->forgets)
 		abort();
+	if (!empty) {
+		static unsigned int turn;
+
+		empty = &t->socket[turn++ % FAKE_SOCKETS];
+		fake_forget(empty);
+	}
 	empty->cookie = cookie;
 	empty->listener = empty->dgram = -1;
 	return empty;
@@ -181,8 +201,11 @@ static inline int fake_name_socket(struct fake_tunnel *t, struct fake_socket *k,
 		fake_reserve(t, k, &op->u.bind.addr);
 	if (op->code == WGW_OP_LISTEN && !k->local.port)
 		fake_reserve(t, k, &op->u.listen.addr);
-	if (op->code == WGW_OP_LISTEN && passed >= 0)
-		k->listener = passed;
+	if (op->code == WGW_OP_LISTEN && passed >= 0) {
+		if (k->listener >= 0)
+			close(k->listener);
+		k->listener = fcntl(passed, F_DUPFD_CLOEXEC, 0);
+	}
 	if (op->code == WGW_OP_UDP_CONNECT) {
 		k->remote = op->u.bind.addr;
 		if (!k->local.port)
@@ -295,6 +318,8 @@ static inline bool fake_converse(struct fake_tunnel *t, int fd)
 		t->bad_tokens++;
 		close(fd);
 	} else if (op.code == WGW_OP_UDP_OPEN) {
+		if (fake_socket(t, op.cookie)->dgram >= 0)
+			close(fake_socket(t, op.cookie)->dgram);
 		fake_socket(t, op.cookie)->dgram = fd;
 	} else {
 		fake_answer(t, &op, fd, passed);
@@ -303,6 +328,8 @@ static inline bool fake_converse(struct fake_tunnel *t, int fd)
 			close(fd);
 	}
 	pthread_mutex_unlock(&t->lock);
+	if (passed >= 0)
+		close(passed);
 	return more;
 }
 
@@ -323,8 +350,11 @@ static inline void *fake_serve(void *arg)
 		fd = accept(t->sequenced, NULL, NULL);
 		if (fd < 0)
 			return NULL;
-		if (fake_converse(t, fd))
+		if (fake_converse(t, fd)) {
+			if (p[1].fd >= 0)
+				close(p[1].fd);
 			p[1].fd = fd;
+		}
 	}
 }
 
@@ -362,12 +392,8 @@ static inline void fake_stop(struct fake_tunnel *t)
 	pthread_join(t->thread, NULL);
 	close(t->sequenced);
 	close(t->stream);
-	for (int i = 0; i < FAKE_SOCKETS; i++) {
-		if (t->socket[i].cookie && t->socket[i].dgram >= 0)
-			close(t->socket[i].dgram);
-		if (t->socket[i].cookie && t->socket[i].listener >= 0)
-			close(t->socket[i].listener);
-	}
+	for (int i = 0; i < FAKE_SOCKETS; i++)
+		fake_forget(&t->socket[i]);
 	snprintf(path, sizeof(path), "%s.s", t->path);
 	unlink(path);
 	snprintf(path, sizeof(path), "%s.q", t->path);

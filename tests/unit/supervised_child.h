@@ -3,7 +3,11 @@
 #ifndef TESTS_UNIT_SUPERVISED_CHILD_H
 #define TESTS_UNIT_SUPERVISED_CHILD_H
 
+#ifdef NO_SUITE /* of a fuzzer */
+#include "tests/unit/assertions.h"
+#else
 #include <check.h>
+#endif
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
