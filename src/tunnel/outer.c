@@ -382,11 +382,6 @@ uint16_t wgw_outer_port(const struct wgw_outer *o)
 	return o->port;
 }
 
-bool wgw_outer_has(const struct wgw_outer *o, int family)
-{
-	return (family == AF_INET ? o->v4.watch.fd : o->v6.watch.fd) >= 0;
-}
-
 void wgw_outer_stats(const struct wgw_outer *o, struct wgw_outer_stats *out)
 {
 	*out = o->stats;

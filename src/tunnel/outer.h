@@ -53,8 +53,6 @@ void wgw_outer_transmit(struct wgw_outer *outer, const struct wg_endpoint *to, c
 void wgw_outer_trim(struct wgw_outer *outer);
 
 uint16_t wgw_outer_port(const struct wgw_outer *outer);
-/* Whether there is a socket of @family. */
-bool wgw_outer_has(const struct wgw_outer *outer, int family);
 void wgw_outer_stats(const struct wgw_outer *outer, struct wgw_outer_stats *out);
 
 #endif

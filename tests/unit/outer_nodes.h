@@ -23,7 +23,7 @@
 
 #include "src/base/host.h"
 #include "src/base/loop.h"
-#include "src/tunnel/outer.h"
+#include "src/tunnel/outer_internal.h"
 #include "wg/messages.h"
 
 enum { MTU = 1420, PACKET = 1300, IP_HEADER = 20 };
@@ -214,6 +214,11 @@ static void too_late(struct wgw_timer *t)
 {
 	(void)t;
 	wgw_loop_stop(loop);
+}
+
+static bool outer_has(const struct wgw_outer *o, int family)
+{
+	return (family == AF_INET ? o->v4.watch.fd : o->v6.watch.fd) >= 0;
 }
 
 static struct wg_endpoint loopback(int family, uint16_t port)

@@ -9,7 +9,7 @@ static void burst_arrives(int family)
 {
 	struct wgw_outer_stats before, sent, taken;
 
-	if (!wgw_outer_has(a.outer, family)) {
+	if (!outer_has(a.outer, family)) {
 		printf("skipped: no sockets of family %d here\n", family);
 		return;
 	}
@@ -54,7 +54,7 @@ START_TEST(both_families_share_one_port)
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, sizeof(in)), -1);
 	ck_assert_int_eq(errno, EADDRINUSE);
 	close(fd);
-	if (!wgw_outer_has(a.outer, AF_INET6))
+	if (!outer_has(a.outer, AF_INET6))
 		return;
 	fd = socket(AF_INET6, SOCK_DGRAM, 0);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in6, sizeof(in6)), -1);
@@ -83,14 +83,14 @@ START_TEST(host_without_one_family_gets_the_other)
 		const char *warning;
 		int err = 0;
 
-		if (!wgw_outer_has(a.outer, families[1 - i]))
+		if (!outer_has(a.outer, families[1 - i]))
 			continue;
 		missing_family = families[i];
 		o = wgw_outer_new(loop, 0, 0, &outer_ops, &a, &err, &warning);
 		missing_family = 0;
 		ck_assert_ptr_nonnull(o);
-		ck_assert(!wgw_outer_has(o, families[i]));
-		ck_assert(wgw_outer_has(o, families[1 - i]));
+		ck_assert(!outer_has(o, families[i]));
+		ck_assert(outer_has(o, families[1 - i]));
 		wgw_outer_free(o);
 	}
 }
@@ -102,13 +102,13 @@ START_TEST(port_that_is_free_in_one_family_only_is_not_taken)
 	const char *warning;
 	int err = 0;
 
-	if (!wgw_outer_has(a.outer, AF_INET6))
+	if (!outer_has(a.outer, AF_INET6))
 		return;
 	taken_ports = 20;
 	o = wgw_outer_new(loop, 0, 0, &outer_ops, &a, &err, &warning);
 	ck_assert_ptr_nonnull(o);
 	ck_assert_uint_eq(taken_ports, 0);
-	ck_assert(wgw_outer_has(o, AF_INET) && wgw_outer_has(o, AF_INET6));
+	ck_assert(outer_has(o, AF_INET) && outer_has(o, AF_INET6));
 	wgw_outer_free(o);
 	/* a given one is not looked for elsewhere */
 	taken_ports = 1;
@@ -119,7 +119,7 @@ END_TEST
 
 static bool both_families(void)
 {
-	bool both = wgw_outer_has(b.outer, AF_INET) && wgw_outer_has(b.outer, AF_INET6);
+	bool both = outer_has(b.outer, AF_INET) && outer_has(b.outer, AF_INET6);
 
 	if (!both)
 		puts("not checked: one family is missing here");
@@ -159,7 +159,7 @@ START_TEST(own_ipv6_address_is_told_and_kept)
 {
 	struct wg_endpoint to = loopback(AF_INET6, wgw_outer_port(b.outer));
 
-	if (!wgw_outer_has(a.outer, AF_INET6))
+	if (!outer_has(a.outer, AF_INET6))
 		return;
 	refuse = count_source6;
 	wg_peer_set_endpoint(a.peer, &to);
@@ -198,7 +198,7 @@ START_TEST(traffic_class_is_sent_and_received)
 		const struct wg_endpoint to = loopback(families[i], wgw_outer_port(b.outer));
 		uint8_t byte = WG_MESSAGE_DATA;
 
-		if (!wgw_outer_has(a.outer, families[i]))
+		if (!outer_has(a.outer, families[i]))
 			continue;
 		b.seen.to.sa.sa_family = AF_UNSPEC;
 		wgw_outer_transmit(a.outer, &to, &byte, 1, 1, 1, 0x02); /* ECT(0) */
@@ -359,7 +359,7 @@ static void flood_leaves_room_for_data(int family)
 	enum { FLOOD = 50000 };
 	struct wgw_outer_stats before, after;
 
-	if (!wgw_outer_has(a.outer, family)) {
+	if (!outer_has(a.outer, family)) {
 		puts("not checked: no such family here");
 		return;
 	}
