@@ -43,7 +43,7 @@ class Doctor(t.Tunnels):
         return path
 
 
-@tap.test("a peer that answers: how fast, and from where")
+@tap.test("a peer that answers: how fast, and from where", groundwork=True)
 def _(w):
     w.ok("up", w.server)
     for options in ((), ("-4",)):
