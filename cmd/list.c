@@ -20,7 +20,7 @@ static size_t peers_up(const struct wgw_status *s)
 static void print(const struct wgw_tunnels *list, bool quiet)
 {
 	if (!quiet && list->n > 0)
-		printf("%-20s %-12s %7s %9s %10s  %-16s %s\n", "NAME", "STATE", "PEERS", "SESSIONS",
+		printf("%-20s %-12s %7s %9s %10s  %-16s %s\n", "NAME", "STATE", "PEERS", "COMMANDS",
 		       "UPTIME", "ID", "CONFIGURATION");
 	for (size_t i = 0; i < list->n; i++) {
 		const struct wgw_status *s = list->at[i];
@@ -35,7 +35,7 @@ static void print(const struct wgw_tunnels *list, bool quiet)
 		snprintf(uptime, sizeof(uptime), "%" PRIu64 ":%02u:%02u", up / 3600,
 			 (unsigned int)(up / 60 % 60), (unsigned int)(up % 60));
 		printf("%-20s %-12s %7s %9zu %10s  %-16s %s\n", s->label ? s->label : "-",
-		       wgw_state_word(s->state), peers, s->n_sessions, uptime, s->name,
+		       wgw_state_word(s->state), peers, wgw_status_commands(s), uptime, s->name,
 		       s->source ? s->source : "-");
 	}
 }

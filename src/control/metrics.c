@@ -203,12 +203,8 @@ static void put_sessions(FILE *out, const struct wgw_tunnels *list)
 
 	begin_family(out, name, "gauge", "Commands that use the tunnel");
 	for (size_t k = 0; k < list->n; k++) {
-		uint64_t n = 0;
-
-		for (size_t i = 0; i < list->at[k]->n_sessions; i++)
-			n += !list->at[k]->sessions[i].keeper;
 		begin_sample(out, name, list, list->at[k], NULL, NULL, NULL);
-		put_number(out, n);
+		put_number(out, wgw_status_commands(list->at[k]));
 	}
 }
 

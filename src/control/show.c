@@ -206,11 +206,10 @@ bool wgw_show_ready(FILE *out, const struct wgw_status *s)
 
 static void put_sessions(FILE *out, const struct style *c, const struct wgw_status *s)
 {
-	size_t commands = 0;
+	size_t commands = wgw_status_commands(s);
 	int keeper = 0;
 
 	for (size_t i = 0; i < s->n_sessions; i++) {
-		commands += !s->sessions[i].keeper;
 		if (s->sessions[i].keeper)
 			keeper = s->sessions[i].pid;
 	}

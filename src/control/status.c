@@ -336,6 +336,15 @@ bool wgw_status_is_ready(const struct wgw_status *s)
 	return s->state >= WGW_STATE_IDLE;
 }
 
+size_t wgw_status_commands(const struct wgw_status *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_sessions; i++)
+		n += !s->sessions[i].keeper;
+	return n;
+}
+
 const char *wgw_alive_text(const struct wgw_alive_status *a, char buf[WGW_ALIVE_TEXT_BYTES])
 {
 	if (!a->answered)

@@ -127,6 +127,9 @@ void wgw_status_free(struct wgw_status *s);
  * needed; and every address of CheckAlive answers. */
 bool wgw_status_is_ready(const struct wgw_status *s);
 
+/* How many commands use the tunnel: its sessions, but for the one that keeps it up. */
+size_t wgw_status_commands(const struct wgw_status *s);
+
 /* "does not answer echo requests" and for how long, in @buf. Returns @buf. */
 enum { WGW_ALIVE_TEXT_BYTES = 96 };
 const char *wgw_alive_text(const struct wgw_alive_status *a, char buf[WGW_ALIVE_TEXT_BYTES]);

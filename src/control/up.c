@@ -235,15 +235,6 @@ static void say_used(const struct wgw_status *tunnel, bool kept, size_t n)
 		n == 1 ? "" : "s", n == 1 ? "s" : "", n == 1 ? "it" : "them");
 }
 
-static size_t commands_of(const struct wgw_status *tunnel)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; tunnel && i < tunnel->n_sessions; i++)
-		n += !tunnel->sessions[i].keeper;
-	return n;
-}
-
 /** say_not_ended() - why, as far as can be seen. @tunnel: as it was; @answers: its process still
  * does. Return: exit status */
 static int say_not_ended(const struct wgw_status *tunnel, bool answers)
@@ -286,7 +277,7 @@ static int await_end(const struct wgw_rundir *dir, const struct wgw_status *tunn
 		if (fd < 0)
 			return WGW_EXIT_OK;
 		now = wgw_control_status(fd);
-		used = commands_of(now);
+		used = now ? wgw_status_commands(now) : 0;
 		answers = now != NULL;
 		wgw_status_free(now);
 		close(fd);

@@ -90,6 +90,17 @@ def _(w):
     assert after["pid"] == before["pid"] and [s["keeper"] for s in after["sessions"]].count(True) == 1
 
 
+@tap.test("list counts the commands of a tunnel, not what keeps it up")
+def _(w):
+    def commands(name):
+        line = re.search(rf"(?m)^{name} .* \d+/\d+ +(\d+) ", w.ok("list"))
+        return line and int(line[1])
+
+    assert [s["keeper"] for s in w.tunnel("server")["sessions"]].count(True) == 1
+    assert commands("server") == 1, w.ok("list")  # the HTTP server
+    t.wait_until("those that have ended are not counted", lambda: commands("client") == 0)
+
+
 @tap.test("show has the words of wg show, and why")
 def _(w):
     out = w.ok("show", "client")
