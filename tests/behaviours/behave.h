@@ -253,13 +253,19 @@ static inline const char *polled(int fd, int ms)
 	return n < 0 ? err_name(errno) : events_text((unsigned short)p.revents);
 }
 
+/* Waits until poll() says one of @events of @fd, or an error or hang-up, which it says unasked. */
+static inline void wait_for(int fd, short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	if (poll(&p, 1, 60000) != 1)
+		printf("nothing within 60 s\n");
+}
+
 /* Waits until @fd is readable (or over). */
 static inline void wait_in(int fd)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN | POLLRDHUP};
-
-	if (poll(&p, 1, 60000) != 1)
-		printf("nothing to read within 10 s\n");
+	wait_for(fd, POLLIN | POLLRDHUP);
 }
 
 static inline int tcp_socket(bool v6, int flags)

@@ -279,8 +279,7 @@ CASE(fin)
 	for (int v6 = 0; v6 < 2; v6++) {
 		int fd = server(v6, "fin 5000");
 
-		wait_in(fd);
-		nap_ms(100);
+		wait_for(fd, POLLRDHUP);
 		printf("poll: %s\n", polled(fd, 0));
 		read_out(fd);
 		printf("poll: %s\n", polled(fd, 0));
@@ -306,8 +305,12 @@ CASE(reset_at_once)
 {
 	int fd = tcp_socket(false, 0);
 
-	connect_to(fd, host(false), RESET_PORT); /* 0 or ECONNRESET */
-	nap_ms(200);
+	/* Who does not run in time is told by connect() already */
+	for (int i = 0; i < 100 && connect_to(fd, host(false), RESET_PORT); i++) {
+		close(fd);
+		fd = tcp_socket(false, 0);
+	}
+	wait_for(fd, 0);
 	printf("SO_ERROR %s\n", so_error(fd));
 	read_out(fd);
 }
@@ -316,8 +319,8 @@ CASE(reset_seen_by_poll)
 {
 	int fd = server(false, "rst 0");
 
-	nap_ms(400);
-	printf("poll: %s\n", polled(fd, 1000));
+	wait_for(fd, 0);
+	printf("poll: %s\n", polled(fd, 0));
 	printf("SO_ERROR %s\n", so_error(fd));
 	printf("poll: %s\n", polled(fd, 0));
 	said("send", send(fd, "x", 1, MSG_NOSIGNAL));
@@ -327,7 +330,7 @@ CASE(reset_seen_by_send)
 {
 	int fd = server(false, "rst 0");
 
-	nap_ms(400);
+	wait_for(fd, 0);
 	said("send", send(fd, "x", 1, MSG_NOSIGNAL));
 	said("send", send(fd, "x", 1, MSG_NOSIGNAL));
 }
@@ -336,7 +339,7 @@ CASE(reset_seen_by_write)
 {
 	int fd = server(false, "rst 0");
 
-	nap_ms(400);
+	wait_for(fd, 0);
 	said("write", write(fd, "x", 1));
 }
 
@@ -344,7 +347,7 @@ CASE(names_after_a_reset)
 {
 	int fd = server(false, "rst 0");
 
-	nap_ms(400);
+	wait_for(fd, 0);
 	show_names(fd);
 }
 

@@ -41,7 +41,8 @@ CASE(epoll_before_connect)
 	printf("connected: %s\n", epoll_text(ep, 60000));
 	printf("more: %s\n", epoll_text(ep, 200));
 	said("send", send(fd, "fin 3\n", 6, 0));
-	nap_ms(300);
+	wait_for(fd, POLLRDHUP);
+	nap_ms(300); /* the wake-up for the FIN has come, too */
 	printf("data and FIN: %s\n", epoll_text(ep, 60000));
 	printf("more: %s\n", epoll_text(ep, 100));
 }
@@ -64,6 +65,7 @@ CASE(epoll_refused)
 	ep = watching(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	/* An AF_UNIX socket wakes for the hang-up and again for the room that it frees: as one, if
 	 * not looked at between the two */
+	wait_in(fd);
 	nap_ms(300);
 	printf("refused: %s\n", epoll_text(ep, 60000));
 	printf("more: %s\n", epoll_text(ep, 200));
@@ -150,7 +152,7 @@ CASE(poll_of_many_states)
 	wait_in(fd);
 	printf("data: %s\n", polled(fd, 0));
 	shutdown(fd, SHUT_WR);
-	nap_ms(300);
+	wait_for(fd, 0);
 	printf("both ends shut: %s\n", polled(fd, 0));
 }
 

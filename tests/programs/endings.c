@@ -9,15 +9,24 @@
  */
 #include "common.h"
 
+/* Where a peer resets at once, connect() says so to whom it finds still waiting: not what is asked
+ * here. */
 static int dial(const char *host, const char *port)
 {
+	enum { TRIES = 100 };
 	union address a;
 	socklen_t len = parse_address(&a, host, port);
-	int fd = socket(a.any.sa_family, SOCK_STREAM, 0);
 
-	if (fd < 0 || connect(fd, &a.any, len))
-		die("connect");
-	return fd;
+	for (int i = 0; i < TRIES; i++) {
+		int fd = socket(a.any.sa_family, SOCK_STREAM, 0);
+
+		if (fd >= 0 && connect(fd, &a.any, len) == 0)
+			return fd;
+		if (fd < 0 || errno != ECONNRESET)
+			break;
+		close(fd);
+	}
+	die("connect");
 }
 
 static void read_all(int fd, int show)
