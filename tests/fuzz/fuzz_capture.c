@@ -36,6 +36,7 @@
 #include "src/capture/call.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 enum {
 	CALLS_MAX = 40,
@@ -657,6 +658,23 @@ static void begin_once(void)
 	options.listener = listener;
 	ck_assert_ptr_nonnull(wgw_capture_start(&options));
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Nothing is tried where a supervisor cannot be had. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	struct wgw_capture_trial trial = {0};
+	struct wgw_capture_probe probe;
+
+	(void)argc;
+	(void)argv;
+	ck_assert_int_eq(wgw_capture_probe(&trial, &probe), 0);
+	wgw_capture_probe_end(&trial);
+	if (probe.level != WGW_CAPTURE_SUPERVISED || probe.without_getfd) {
+		printf("skipped: %s\n", probe.why[0] ? probe.why : "pidfd_getfd is refused");
+		exit(0);
+	}
+	return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
