@@ -16,7 +16,7 @@
 enum {
 	PAIRS = 6,	      /* of a thread that waits and one that closes */
 	INTERRUPTED_MS = 200, /* long enough that nobody looks closely any more */
-	LATE_MS = 10000,
+	LATE_MS = 60000,
 	SETTLED_MS = 100, /* by then the supervisor, too, has come to the call, and to its socket */
 };
 
@@ -228,25 +228,28 @@ static void close_under_call(unsigned int *seed)
 /* A signal ends the call; the thread closes the socket and takes its address for another. */
 static void *interrupted(void *arg)
 {
-	const enum kind kind = (enum kind)(intptr_t)arg;
-	int fd = bound_socket(kind, 0);
-	union address from;
-	socklen_t len;
-	uint16_t port = port_of(fd);
+	struct waiter *w = arg;
+	uint16_t port;
 
-	check("a call is interrupted", call(kind, fd, &from, &len) < 0 && errno == EINTR);
-	close(fd);
-	close(bound_socket(kind, port));
+	w->fd = bound_socket(w->kind, 0);
+	port = port_of(w->fd);
+	wait_in_call(w);
+	errno = w->err;
+	check("a call is interrupted", w->result < 0 && w->err == EINTR);
+	close(w->fd);
+	close(bound_socket(w->kind, port));
 	return NULL;
 }
 
 static void interrupt_all(void)
 {
-	static const enum kind kinds[] = {IN_ACCEPT, IN_RECVFROM};
+	struct waiter waiters[2] = {{.kind = IN_ACCEPT}, {.kind = IN_RECVFROM}};
 	pthread_t threads[2];
 
 	for (int i = 0; i < 2; i++)
-		pthread_create(&threads[i], NULL, interrupted, (void *)(intptr_t)kinds[i]);
+		pthread_create(&threads[i], NULL, interrupted, &waiters[i]);
+	for (int i = 0; i < 2; i++)
+		until_in_call(getpid(), &waiters[i].tid, waiters[i].kind);
 	sleep_ms(INTERRUPTED_MS);
 	for (int i = 0; i < 2; i++)
 		pthread_kill(threads[i], SIGUSR1);
