@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
@@ -111,7 +112,8 @@ def _(w):
     new = w.word("genpsk")
     t.edit(w.client, w.keys["psk"], new)
     w.ok("reload", "client")
-    assert w.fetch() and handshake_at(w) == before, "the session did not stay"
+    # one of 120 s is renewed in any case
+    assert w.fetch() and (handshake_at(w) == before or time.time() - before > 100), "the session did not stay"
     # only one side has it: a new private key needs a handshake, which fails
     w.change_private_key()
     assert not w.fetch(3)
