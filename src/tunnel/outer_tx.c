@@ -9,7 +9,8 @@
  * before 6.14) when the stride exceeds the route's MTU, EIO when the device cannot checksum. It may
  * refuse a source address that has vanished (EINVAL, EADDRNOTAVAIL, ENETUNREACH). Both refusals are
  * met by a ladder: as is, then unsegmented, then without a source. What helped is remembered:
- * segmentation for GSO_RETRY_NS, the source until a datagram arrives at it.
+ * segmentation for a while (a route's MTU may rise again soon), the source until a datagram arrives
+ * at it.
  *
  * When the socket buffer is full the rest of a batch is copied to the backlog, which is sent at
  * EPOLLOUT. While it is not empty everything goes through it, so order is kept. It is bounded;
@@ -37,7 +38,8 @@ enum {
 	CONTROL_BYTES = 128,
 };
 
-#define GSO_RETRY_NS (60 * WGW_SEC_NS)
+#define GSO_RETRY_NS	   (60 * WGW_SEC_NS)
+#define GSO_ROUTE_RETRY_NS WGW_SEC_NS
 
 /** struct tx_how - the rung of the ladder */
 struct tx_how {
@@ -164,10 +166,13 @@ static bool may_segment(struct outer_socket *s, const struct outer_batch *b)
 
 static void remember_unsegmentable(struct outer_socket *s, const struct outer_batch *b, int err)
 {
+	bool route = err == -EMSGSIZE || err == -EINVAL;
+
 	s->outer->stats.gso_refused++;
 	s->gso_off.to = b->to;
-	s->gso_off.stride = err == -EMSGSIZE || err == -EINVAL ? b->stride : 0;
-	s->gso_off.until = wgw_loop_now(s->outer->loop) + GSO_RETRY_NS;
+	s->gso_off.stride = route ? b->stride : 0;
+	s->gso_off.until =
+		wgw_loop_now(s->outer->loop) + (route ? GSO_ROUTE_RETRY_NS : GSO_RETRY_NS);
 }
 
 static bool has_source(const struct outer_batch *b)

@@ -221,12 +221,17 @@ static int refuse_gso(struct mmsghdr *m, unsigned int *n)
 
 START_TEST(refused_segmentation_is_met_by_single_datagrams)
 {
-	static const int errors[] = {EMSGSIZE, EINVAL, EIO};
+	static const struct {
+		int err;
+		uint64_t retry_s;
+	} cases[] = {{EMSGSIZE, 1}, {EINVAL, 1}, {EIO, 60}};
 	struct wgw_outer_stats stats;
 	unsigned int before;
+	uint64_t now;
 
 	make_session(AF_INET);
-	gso_errno = errors[_i];
+	now = wgw_clock_ns();
+	gso_errno = cases[_i].err;
 	refuse = refuse_gso;
 	send_numbers(1, 100);
 	run_until(101);
@@ -239,12 +244,22 @@ START_TEST(refused_segmentation_is_met_by_single_datagrams)
 	}
 	ck_assert_uint_eq(stats.gso_refused, 1);
 	ck_assert_uint_eq(stats.tx_dropped, 0);
+	ck_assert_uint_gt(a.outer->v4.gso_off.until, now);
+	ck_assert_uint_le(a.outer->v4.gso_off.until,
+			  wgw_clock_ns() + cases[_i].retry_s * WGW_SEC_NS);
 	/* It is remembered: no second attempt for the same destination. */
+	a.outer->v4.gso_off.until = UINT64_MAX;
 	before = refusals;
 	send_numbers(200, 100);
 	run_until(201);
 	ck_assert_uint_eq(b.got, 201);
 	ck_assert_uint_eq(refusals, before);
+	/* Then it is tried again. */
+	a.outer->v4.gso_off.until = now;
+	send_numbers(400, 100);
+	run_until(301);
+	ck_assert_uint_eq(b.got, 301);
+	ck_assert_uint_gt(refusals, before);
 }
 END_TEST
 
