@@ -197,7 +197,7 @@ static int not_a_command(const char *name)
 		cmd_say("unknown command '%.80s'; did you mean '%s'?", name, meant);
 	else
 		cmd_say("to run '%.80s' in a tunnel: wgwrap -c CONF %.80s", name, name);
-	return WGW_EXIT_FAILED;
+	return WGW_RUN_FAILED;
 }
 
 int main(int argc, char **argv)
@@ -206,7 +206,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2) {
 		cmd_say("usage: wgwrap -c CONF COMMAND [ARG...]; see \"wgwrap help\"");
-		return WGW_EXIT_FAILED;
+		return WGW_RUN_FAILED;
 	}
 	if (argv[1][0] == '-')
 		return cmd_run(argc, argv);
@@ -215,7 +215,7 @@ int main(int argc, char **argv)
 		return not_a_command(argv[1]);
 	if (command->run != cmd_run && sodium_init() < 0) { /* run does, beside something else */
 		cmd_say("libsodium does not start");
-		return WGW_EXIT_FAILED;
+		return WGW_RUN_FAILED;
 	}
 	return command->run(argc - 1, argv + 1);
 }

@@ -434,16 +434,16 @@ int cmd_options_take(const struct cmd_options *of, int argc, char **argv, struct
 int cmd_run_options(int argc, char **argv, struct wgw_run_options *o)
 {
 	static const struct cmd_options run = {
-		.name = "run", .misuse = WGW_EXIT_FAILED, .failed = WGW_EXIT_FAILED};
+		.name = "run", .misuse = WGW_RUN_FAILED, .failed = WGW_RUN_FAILED};
 	int status = cmd_options_take(&run, argc, argv, o);
 
 	if (status >= 0)
 		return status;
 	o->command = argv + optind;
 	if (!o->config)
-		return cmd_misuse(WGW_EXIT_FAILED, "run", "-c CONF is missing");
+		return cmd_misuse(WGW_RUN_FAILED, "run", "-c CONF is missing");
 	if (!*o->command)
-		return cmd_misuse(WGW_EXIT_FAILED, "run", "there is no command to run");
+		return cmd_misuse(WGW_RUN_FAILED, "run", "there is no command to run");
 	return -1;
 }
 

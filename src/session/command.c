@@ -28,13 +28,13 @@ enum { STACK_BYTES = 64 * 1024, STACK_ALIGN_BYTES = 16 };
 _Noreturn static void refuse(int err)
 {
 	wgw_say(WGW_SAY_ERROR, "cannot install the system call filter: %s", strerror(-err));
-	_exit(WGW_EXIT_FAILED);
+	_exit(WGW_RUN_FAILED);
 }
 
 _Noreturn static void isolate_failed(const char *what)
 {
 	wgw_say(WGW_SAY_ERROR, "--isolate: %s: %s", what, strerror(errno));
-	_exit(WGW_EXIT_FAILED);
+	_exit(WGW_RUN_FAILED);
 }
 
 static void write_map(const char *path, unsigned int id)
@@ -102,7 +102,7 @@ _Noreturn static void become(const struct wgw_run_options *options, const struct
 		say_not_found(options->command[0]);
 	else
 		wgw_say(WGW_SAY_ERROR, "%s: %s", options->command[0], strerror(err));
-	_exit(err == ENOENT ? WGW_EXIT_NOT_FOUND : WGW_EXIT_NOT_EXECUTABLE);
+	_exit(err == ENOENT ? WGW_RUN_NOT_FOUND : WGW_RUN_NOT_EXECUTABLE);
 }
 
 /** hand_over() - in the child: installs the filter and tells the listener's number */
@@ -113,7 +113,7 @@ static void hand_over(int to)
 	if (listener < 0)
 		refuse(listener);
 	if (write(to, &listener, sizeof(listener)) != (ssize_t)sizeof(listener))
-		_exit(WGW_EXIT_FAILED);
+		_exit(WGW_RUN_FAILED);
 }
 
 /** struct start - what the child of start_supervised() is made of */

@@ -176,7 +176,7 @@ static void reap(struct front *f, pid_t which, int options)
 		if (pid != f->supervisor)
 			continue;
 		f->supervisor = 0;
-		f->failed = WIFEXITED(status) && WEXITSTATUS(status) == WGW_EXIT_FAILED;
+		f->failed = WIFEXITED(status) && WEXITSTATUS(status) == WGW_RUN_FAILED;
 	}
 }
 
@@ -289,12 +289,12 @@ static int run_session(struct wgw_launch *l, const struct wgw_inherited *in, cha
 	f.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (f.signals < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
 		wgw_say(WGW_SAY_ERROR, "cannot start a session: %s", strerror(errno));
-		return WGW_EXIT_FAILED;
+		return WGW_RUN_FAILED;
 	}
 	f.supervisor = fork();
 	if (f.supervisor < 0) {
 		wgw_say(WGW_SAY_ERROR, "fork: %s", strerror(errno));
-		return WGW_EXIT_FAILED;
+		return WGW_RUN_FAILED;
 	}
 	if (f.supervisor == 0)
 		wgw_supervisor_main(l, in, environment, channel, pair[1]);
@@ -310,7 +310,7 @@ static int run_session(struct wgw_launch *l, const struct wgw_inherited *in, cha
 	if (!f.failed)
 		wgw_say(WGW_SAY_ERROR,
 			"the session's supervisor was killed; the command has lost its network");
-	return WGW_EXIT_FAILED;
+	return WGW_RUN_FAILED;
 }
 
 /** run_config() - everything that needs the configuration */
@@ -320,7 +320,7 @@ static int run_config(const struct wgw_run_options *options, const struct wgw_in
 {
 	struct wgw_launch l;
 	char **environment;
-	int channel, status = WGW_EXIT_FAILED;
+	int channel, status = WGW_RUN_FAILED;
 
 	if (wgw_launch_init(&l, options, config))
 		goto out;
@@ -358,17 +358,17 @@ int wgw_run(const struct wgw_run_options *options)
 	int status;
 
 	if (wgw_inherited_take(&in))
-		return WGW_EXIT_FAILED;
+		return WGW_RUN_FAILED;
 	/* over before anything secret is read; what needs none is done meanwhile */
 	wgw_capture_probe_begin(&trial);
 	wgw_front_heed_signals();
 	if (wgw_say_init(options) || !has_sodium() || wgw_front_refuse_privileged() ||
 	    wgw_inherited_check(&in, options) || wgw_capture_choose(options, &trial, &capture))
-		return WGW_EXIT_FAILED;
+		return WGW_RUN_FAILED;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	config = read_config(options);
 	if (!config)
-		return WGW_EXIT_FAILED;
+		return WGW_RUN_FAILED;
 	status = wgw_find_command(options->command[0], &capture, &path);
 	if (status == 0)
 		status = run_config(options, &in, config, &capture, &trial);

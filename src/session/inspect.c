@@ -162,7 +162,7 @@ int wgw_find_command(const char *file, const struct wgw_capture_probe *capture, 
 	if (!*path) {
 		wgw_say(WGW_SAY_ERROR, "%s: %s", file,
 			err == ENOENT ? "command not found" : strerror(err));
-		return err == ENOENT ? WGW_EXIT_NOT_FOUND : WGW_EXIT_NOT_EXECUTABLE;
+		return err == ENOENT ? WGW_RUN_NOT_FOUND : WGW_RUN_NOT_EXECUTABLE;
 	}
 	obstacle = wgw_inspect(*path, why, sizeof(why));
 	/* the supervisor captures what the shared object does not reach */
@@ -179,5 +179,5 @@ int wgw_find_command(const char *file, const struct wgw_capture_probe *capture, 
 		wgw_say(WGW_SAY_ERROR, "%s %s: it cannot be run in the tunnel", *path, why);
 	free(*path);
 	*path = NULL;
-	return WGW_EXIT_NOT_EXECUTABLE;
+	return WGW_RUN_NOT_EXECUTABLE;
 }

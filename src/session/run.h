@@ -87,9 +87,9 @@ enum wgw_exit {
 
 /* Exit statuses of run that are wgwrap's own, as env(1) and timeout(1) have them. */
 enum {
-	WGW_EXIT_FAILED = 125,	       /* wgwrap itself failed */
-	WGW_EXIT_NOT_EXECUTABLE = 126, /* or it cannot be captured */
-	WGW_EXIT_NOT_FOUND = 127,
+	WGW_RUN_FAILED = 125,	      /* wgwrap itself failed */
+	WGW_RUN_NOT_EXECUTABLE = 126, /* or it cannot be captured */
+	WGW_RUN_NOT_FOUND = 127,
 };
 
 /* Runs the command and returns the exit status; when a signal ended the command it does not

@@ -287,7 +287,7 @@ static void supervise(struct wgw_supervisor *s, const struct wgw_inherited *in, 
 		return;
 	wgw_say(WGW_SAY_ERROR, "cannot supervise the command: %s", strerror(errno));
 	kill(s->command, SIGKILL);
-	_exit(WGW_EXIT_FAILED);
+	_exit(WGW_RUN_FAILED);
 }
 
 _Noreturn void wgw_supervisor_main(struct wgw_launch *l, const struct wgw_inherited *in,
@@ -309,11 +309,11 @@ _Noreturn void wgw_supervisor_main(struct wgw_launch *l, const struct wgw_inheri
 	s.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s.signals < 0) {
 		wgw_say(WGW_SAY_ERROR, "cannot start the command: %s", strerror(errno));
-		_exit(WGW_EXIT_FAILED);
+		_exit(WGW_RUN_FAILED);
 	}
 	s.command = wgw_command_start(l, in, environment, &s.listener);
 	if (s.command < 0)
-		_exit(WGW_EXIT_FAILED);
+		_exit(WGW_RUN_FAILED);
 	prctl(PR_SET_NAME, "wgwrap-session");
 	s.up_since = wgw_clock_ns();
 	wgw_null_stdio(STDIN_FILENO, STDOUT_FILENO);

@@ -230,7 +230,7 @@ START_TEST(misuse_is_said_and_fails_with_125)
 {
 	struct wgw_run_options o;
 
-	ck_assert_int_eq(take_line(misuses[_i].line, &o), WGW_EXIT_FAILED);
+	ck_assert_int_eq(take_line(misuses[_i].line, &o), WGW_RUN_FAILED);
 	ck_assert_str_eq(said, misuses[_i].message);
 	cmd_run_options_free(&o);
 }
@@ -256,7 +256,7 @@ START_TEST(the_status_is_that_of_the_session)
 	ck_assert_str_eq(given.command[0], "true");
 	given.config = NULL;
 	snprintf(line_buffer, sizeof(line_buffer), "run true");
-	ck_assert_int_eq(cmd_run(split(line_buffer, words), words), WGW_EXIT_FAILED);
+	ck_assert_int_eq(cmd_run(split(line_buffer, words), words), WGW_RUN_FAILED);
 	ck_assert_ptr_null(given.config);
 }
 END_TEST
