@@ -39,24 +39,17 @@ static size_t count(char *const list[])
 	return n;
 }
 
-/* Our entry, then the program's own. */
-static void merge_preload(struct pre_env *r, const char *kept, const char *theirs)
+/* Our entry takes the place of the program's own, in front of what that names. */
+static void join_preload(struct pre_env *r, const char *kept, const char *theirs)
 {
-	size_t kept_len = strlen(kept);
-	size_t theirs_len = strlen(theirs);
+	size_t room = strlen(kept) + 1 + strlen(theirs) + 1;
 
-	if (!theirs_len || kept_len + 1 + theirs_len + 1 > sizeof(r->merged)) {
-		r->preload = kept;
-		return;
-	}
-	memcpy(r->merged, kept, kept_len);
-	r->merged[kept_len] = ':';
-	memcpy(r->merged + kept_len + 1, theirs, theirs_len + 1);
-	r->preload = r->merged;
+	r->preload = kept;
+	r->theirs = *theirs && room <= PRE_PRELOAD_MAX_BYTES ? theirs : NULL;
+	r->room = r->theirs ? room : 0;
 }
 
-/* Finds out what must change. false: nothing. */
-static bool examine(char *const env[], struct pre_env *r)
+bool pre_env_examine(char *const env[], struct pre_env *r)
 {
 	const char *session = pre_kept_session();
 	const char *preload = pre_kept_preload();
@@ -64,7 +57,9 @@ static bool examine(char *const env[], struct pre_env *r)
 	r->session = session;
 	r->apps = pre_kept_apps();
 	r->preload = preload;
+	r->theirs = NULL;
 	r->preload_at = SIZE_MAX;
+	r->room = 0;
 	for (size_t i = 0; env && env[i]; i++) {
 		if (starts_with(env[i], SESSION_IS))
 			r->session = NULL;
@@ -76,38 +71,33 @@ static bool examine(char *const env[], struct pre_env *r)
 		if (strstr(env[i], SHIM_FILE))
 			r->preload = NULL;
 		else
-			merge_preload(r, preload, env[i] + sizeof(PRELOAD_IS) - 1);
+			join_preload(r, preload, env[i] + sizeof(PRELOAD_IS) - 1);
 	}
 	return r->session || r->apps || r->preload;
 }
 
-/* Writes the repaired copy of @env to @out, which has room for PRE_ENV_MORE more. */
-static void apply(char *const env[], const struct pre_env *r, char **out)
+char **pre_env_repair(char *const env[], const struct pre_env *r, char **out, char *text)
 {
+	char *preload = (char *)r->preload;
 	size_t n = 0;
 
+	if (r->preload && r->theirs) {
+		size_t kept = strlen(r->preload);
+
+		memcpy(text, r->preload, kept);
+		text[kept] = ':';
+		memcpy(text + kept + 1, r->theirs, r->room - kept - 1);
+		preload = text;
+	}
 	for (size_t i = 0; env && env[i]; i++)
-		out[n++] = r->preload && i == r->preload_at ? (char *)r->preload : env[i];
-	if (r->preload && r->preload_at == SIZE_MAX)
-		out[n++] = (char *)r->preload;
+		out[n++] = preload && i == r->preload_at ? preload : env[i];
+	if (preload && r->preload_at == SIZE_MAX)
+		out[n++] = preload;
 	if (r->session)
 		out[n++] = (char *)r->session;
 	if (r->apps)
 		out[n++] = (char *)r->apps;
 	out[n] = NULL;
-}
-
-bool pre_env_is_lacking(char *const env[])
-{
-	struct pre_env r;
-
-	return examine(env, &r);
-}
-
-char **pre_env_repair(char *const env[], struct pre_env *r, char **out)
-{
-	examine(env, r);
-	apply(env, r, out);
 	return out;
 }
 
@@ -115,13 +105,10 @@ char **pre_env_repair(char *const env[], struct pre_env *r, char **out)
 #define REPAIRED_ENV(given)                                                                        \
 	struct pre_env repair;                                                                     \
 	size_t n_env = count(given);                                                               \
-	bool change = n_env <= ENV_MAX && (pre_enter(), examine(given, &repair));                  \
+	bool change = n_env <= ENV_MAX && (pre_enter(), pre_env_examine(given, &repair));          \
 	char *copy[change ? n_env + PRE_ENV_MORE : 1];                                             \
-	char *const *env = given;                                                                  \
-	if (change) {                                                                              \
-		apply(given, &repair, copy);                                                       \
-		env = copy;                                                                        \
-	}
+	char text[change ? repair.room + 1 : 1];                                                   \
+	char *const *env = change ? pre_env_repair(given, &repair, copy, text) : given;
 
 PRE_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
@@ -171,54 +158,58 @@ PRE_EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file,
 
 /* ---- the list forms ---- */
 
-/* Collects the arguments after @first, up to NULL. Their number, or SIZE_MAX: too many. */
-static size_t collect(va_list args, const char *first, char **argv)
+/* How many arguments there are from @first on, up to NULL; ARGS_MAX + 1: too many. */
+static size_t count_args(va_list *args, const char *first)
 {
 	size_t n = 0;
 
-	for (const char *arg = first; arg; arg = va_arg(args, const char *)) {
-		if (n == ARGS_MAX)
-			return SIZE_MAX;
-		argv[n++] = (char *)arg;
-	}
-	argv[n] = NULL;
+	for (const char *arg = first; arg && n <= ARGS_MAX; arg = va_arg(*args, const char *))
+		n++;
 	return n;
 }
 
+/* Writes them to @argv, NULL included. What is behind them is next in @args. */
+static void collect(va_list *args, const char *first, char **argv)
+{
+	for (const char *arg = first; arg; arg = va_arg(*args, const char *))
+		*argv++ = (char *)arg;
+	*argv = NULL;
+}
+
+/* Declares `argv`, the arguments from @first on, which takes no more of the stack than they need:
+ * a thread may have little. `args` is behind them then. */
+#define LISTED_ARGS(first)                                                                         \
+	va_list args;                                                                              \
+	size_t n_args;                                                                             \
+	va_start(args, first);                                                                     \
+	n_args = count_args(&args, first);                                                         \
+	va_end(args);                                                                              \
+	if (n_args > ARGS_MAX)                                                                     \
+		return (int)pre_result(-E2BIG);                                                    \
+	char *argv[n_args + 1];                                                                    \
+	va_start(args, first);                                                                     \
+	collect(&args, first, argv);
+
 PRE_EXPORT int execl(const char *path, const char *arg, ...)
 {
-	char *argv[ARGS_MAX + 1];
-	va_list args;
-	size_t n;
-
-	va_start(args, arg);
-	n = collect(args, arg, argv);
+	LISTED_ARGS(arg)
 	va_end(args);
-	return n == SIZE_MAX ? (int)pre_result(-E2BIG) : execv(path, argv);
+	return execv(path, argv);
 }
 
 PRE_EXPORT int execlp(const char *file, const char *arg, ...)
 {
-	char *argv[ARGS_MAX + 1];
-	va_list args;
-	size_t n;
-
-	va_start(args, arg);
-	n = collect(args, arg, argv);
+	LISTED_ARGS(arg)
 	va_end(args);
-	return n == SIZE_MAX ? (int)pre_result(-E2BIG) : execvp(file, argv);
+	return execvp(file, argv);
 }
 
 PRE_EXPORT int execle(const char *path, const char *arg, ...)
 {
-	char *argv[ARGS_MAX + 1];
 	char *const *envp;
-	va_list args;
-	size_t n;
 
-	va_start(args, arg);
-	n = collect(args, arg, argv);
+	LISTED_ARGS(arg)
 	envp = va_arg(args, char *const *);
 	va_end(args);
-	return n == SIZE_MAX ? (int)pre_result(-E2BIG) : execve(path, argv, envp);
+	return execve(path, argv, envp);
 }

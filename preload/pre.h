@@ -194,20 +194,20 @@ enum {
 /** struct pre_env - what an environment lacks
  * @session, @apps: Entries to add, or NULL
  * @preload:	An entry to put in place of the program's own, or NULL
+ * @theirs:	What the program's own names, to stand behind it there, or NULL
  * @preload_at:	Where that is; SIZE_MAX: nowhere
- * @merged:	Text of @preload
+ * @room:	Bytes that @preload and @theirs take together
  */
 struct pre_env {
-	const char *session, *apps, *preload;
-	size_t preload_at;
-	char merged[PRE_PRELOAD_MAX_BYTES];
+	const char *session, *apps, *preload, *theirs;
+	size_t preload_at, room;
 };
 
-/* Whether wgwrap's variables or LD_PRELOAD are missing from @env. */
-bool pre_env_is_lacking(char *const env[]);
-/* Writes the repaired copy of @env to @out, which has room for PRE_ENV_MORE more. It refers to @r.
- * Returns @out. */
-char **pre_env_repair(char *const env[], struct pre_env *r, char **out);
+/* Whether wgwrap's variables or LD_PRELOAD are missing from @env; what, in @r, which refers to @env. */
+bool pre_env_examine(char *const env[], struct pre_env *r);
+/* Writes the repaired copy of @env to @out, which has room for PRE_ENV_MORE more. It refers to
+ * @text, of r->room bytes. Returns @out. */
+char **pre_env_repair(char *const env[], const struct pre_env *r, char **out, char *text);
 
 /* The session's environment entries, kept from the start ("NAME=value"), or NULL. */
 const char *pre_kept_session(void);

@@ -3,6 +3,7 @@
 #define BEHAVE_NO_MAIN
 #include "behave.h"
 
+#include <pthread.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -146,6 +147,59 @@ CASE(cleared_by_clearenv)
 		printf("popen: %s", line);
 	printf("pclose: %d\n", pclose(out));
 	printf("environment still empty: %d\n", !environ || !environ[0]);
+}
+
+/** struct shells - exit statuses, as wait(2) gives them */
+struct shells {
+	int system, popen, execl, execlp, execle;
+};
+
+static int status_of(pid_t child)
+{
+	int status = -1;
+
+	waitpid(child, &status, 0);
+	return status;
+}
+
+static void *start_shells(void *arg)
+{
+	char *const envp[] = {"STATUS=7", NULL};
+	struct shells *s = arg;
+	FILE *out;
+	pid_t child;
+
+	s->system = system("exit 3");
+	out = popen("exit 4", "r");
+	s->popen = out ? pclose(out) : -1;
+	child = fork();
+	if (child == 0)
+		_exit(execl("/bin/sh", "sh", "-c", "exit 5", NULL));
+	s->execl = status_of(child);
+	child = fork();
+	if (child == 0)
+		_exit(execlp("sh", "sh", "-c", "exit 6", NULL));
+	s->execlp = status_of(child);
+	child = fork();
+	if (child == 0)
+		_exit(execle("/bin/sh", "sh", "-c", "exit $STATUS", NULL, envp));
+	s->execle = status_of(child);
+	return NULL;
+}
+
+CASE(started_by_a_thread_with_the_least_stack)
+{
+	struct shells s = {0};
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, (size_t)sysconf(_SC_THREAD_STACK_MIN));
+	fflush(stdout);
+	if (pthread_create(&thread, &attr, start_shells, &s) == 0)
+		pthread_join(thread, NULL);
+	printf("system %x, popen %x, execl %x, execlp %x, execle %x\n", s.system, s.popen, s.execl,
+	       s.execlp, s.execle);
 }
 
 CASE(env_i)
