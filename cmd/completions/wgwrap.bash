@@ -161,7 +161,7 @@ _wgwrap()
 	up)
 		if [[ $word == -* ]]; then
 			_wgwrap_words "$word" '--foreground --health --any-user --any-address -c --config --wait --no-wait
-				--mtu --endpoint --listen-port --ipv4 --ipv6 --lenient --pcap --log-file --log-format
+				--exit-node --route --mtu --endpoint --listen-port --ipv4 --ipv6 --lenient --pcap --log-file --log-format
 				--quiet --verbose --help'
 		else
 			_wgwrap_configs "$word"

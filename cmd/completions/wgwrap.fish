@@ -48,10 +48,12 @@ complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -x -l listen-port -d 
 complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -s 4 -l ipv4 -d 'reach the endpoint over IPv4'
 complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -s 6 -l ipv6 -d 'reach the endpoint over IPv6'
 complete -c wgwrap -n '__fish_seen_subcommand_from doctor' -l lenient -d 'unknown keys are warnings'
+for command in run up
+    complete -c wgwrap -n "__fish_seen_subcommand_from $command" -l no-wait -d 'do not wait for a handshake'
+end
 for command in run proxy nc up
     set -l seen "__fish_seen_subcommand_from $command"
     complete -c wgwrap -n $seen -l wait -d 'wait for the first handshake'
-    complete -c wgwrap -n $seen -l no-wait -d 'do not wait for a handshake'
     complete -c wgwrap -n $seen -x -l mtu -d 'of the tunnel'
     complete -c wgwrap -n $seen -x -l endpoint -d 'HOST:PORT of the only peer'
     complete -c wgwrap -n $seen -x -l exit-node -d 'all that has no other way goes to that peer'

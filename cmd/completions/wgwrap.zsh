@@ -43,7 +43,7 @@ _wgwrap()
 	)
 	shared=(
 		'(-c --config)'{-c,--config}'[the configuration]:configuration:_wgwrap_configs'
-		'--wait=-[wait for the first handshake]::time' '--no-wait[do not wait]'
+		'--wait=-[wait for the first handshake]::time'
 		'--mtu[of the tunnel]:bytes' '--endpoint[of the only peer]:host\:port'
 		'--listen-port[UDP port to send from]:port'
 		'(-4 --ipv4)'{-4,--ipv4}'[reach the endpoint over IPv4]'
@@ -55,6 +55,7 @@ _wgwrap()
 		'(-h --help)'{-h,--help}'[print the usage]'
 	)
 	run_only=(
+		'--no-wait[do not wait]'
 		'--linger=[wait for delivery]:time' '*--direct=[goes outside]:cidr' '*--dns=[name servers]:address' '--join'
 		'--no-restart' '--capture[how calls reach the tunnel]:way:(auto supervisor preload)'
 		'--allow-leaks[run even without a filter]' '--isolate[a network namespace as well]'
@@ -85,7 +86,7 @@ _wgwrap()
 		_arguments -S $shared $run_only '*::command:_normal'
 		;;
 	up)
-		_arguments $shared '--foreground[stay in the foreground]' \
+		_arguments $shared '--no-wait[do not wait]' '--foreground[stay in the foreground]' \
 			'--health[serve health over HTTP]:address or path:_files' '--any-user' '--any-address' \
 			'1:configuration:_wgwrap_configs'
 		;;

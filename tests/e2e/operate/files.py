@@ -114,6 +114,22 @@ def _(w):
             assert not missing, (path, command, missing)
 
 
+@tap.test("bash offers the options that a command takes, and no others")
+def _(w):
+    need("bash")
+    every = set()
+    for source in glob.glob(os.path.join(t.ROOT, "cmd/*.c")):
+        every |= set(re.findall(r'\{"([a-z0-9-]+)", (?:no|required|optional)_argument', read(source)))
+    for command in ("run", "up", "proxy", "nc", "check", "list", "show", "top", "health"):
+        done = t.run("bash", "-c", f". {COMPLETIONS}/wgwrap.bash; COMP_WORDS=(wgwrap {command} --); COMP_CWORD=2; _wgwrap; "
+                     'printf "%s\\n" "${COMPREPLY[@]}"')
+        offered = {word[2:] for word in done.stdout.split() if word.startswith("--")}
+        taken = {o for o in every if "unknown option" not in w.wgwrap(command, f"--{o}")[2]}
+        # what is short for one that is offered is taken, too; -c is offered only where the file is no argument
+        missing = {o for o in taken - {"config"} if not any(word.startswith(o) for word in offered)}
+        assert offered <= taken and not missing, (command, offered - taken, missing, done.stderr)
+
+
 @tap.test("the manual knows every option of what operates tunnels")
 def _(w):
     text = read(os.path.join(t.ROOT, "cmd/wgwrap.1"))
