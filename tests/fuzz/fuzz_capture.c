@@ -16,7 +16,6 @@
  * Other threads and signals come when they come: what one run finds the next need not. With
  * libFuzzer's main (make fuzz), or with that of replay.h.
  */
-#include <dirent.h>
 #include <linux/futex.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -30,6 +29,7 @@
 
 #define NO_SUITE
 #define FAKE_SOCKETS 256 /* with a descriptor or two each */
+#include "tests/fuzz/descriptors.h"
 #include "tests/unit/fake_tunnel.h"
 #include "tests/unit/supervised_child.h"
 
@@ -587,18 +587,6 @@ static void take_connection(uint8_t how)
 	if (c.dup >= 0)
 		close(c.dup);
 	close(c.fd);
-}
-
-static unsigned int open_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n;
 }
 
 static void forget_sockets(void)
