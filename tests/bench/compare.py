@@ -3,7 +3,7 @@
 """
 compare.py - wgwrap side by side with a wireguard-go TUN client, against the same wireguard-go server
 
-usage: compare.py [throughput] [floor] [providers] [others] [pair] [small] [requests] [lossy]        (default: all)
+usage: compare.py [throughput] [floor] [providers] [others] [pair] [small] [requests] [datagrams] [lossy]        (default: all)
 
   throughput	iperf3 up and down, 1 and 8 streams; CPU seconds per GB of every process
   floor		what AF_UNIX, AEAD and UDP alone cost a byte
@@ -12,6 +12,7 @@ usage: compare.py [throughput] [floor] [providers] [others] [pair] [small] [requ
   pair		two wgwraps, no wireguard-go
   small		start to first byte, round trips of one byte and of an HTTP request
   requests	HTTP requests per second over 1, 16, 64 and 256 connections; CPU of every process
+  datagrams	UDP, at a rate and as fast as the sender can: what arrives, and CPU of every process
   lossy		one stream over a relay with delay, loss or a bottleneck; two that share the bottleneck
 
 Clients take turns within a round; figures are medians over ROUNDS. The kernel's TCP work is in no figure of
@@ -45,6 +46,8 @@ CONNECTIONS = (1, 16, 64, 256)
 WAYS = (("up", ()), ("down", ("-R",)))
 STREAMS = (("up, 1 stream", ()), ("down, 1 stream", ("-R",)),
            ("up, 8 streams", ("-P", "8")), ("down, 8 streams", ("-P", "8", "-R")))
+DATAGRAM_BYTES = 1200  # what QUIC sends
+DATAGRAMS = (("200 Mbit/s", "200M"), ("as fast as they are sent", "0"))
 PATHS = (  # round trip in ms, loss in %, Mbit/s, queue in packets or a policer's bucket in KiB
     (40, 0, 0, 0), (40, 0.1, 0, 0), (40, 1, 0, 0), (200, 0, 0, 0), (200, 0.1, 0, 0), (200, 1, 0, 0), (40, 0, 50, 100),
     (40, 0, 50, "64K"))
@@ -237,6 +240,36 @@ def requests(w, tun):
     client.close()
 
 
+# ---- datagrams ----
+
+def rate_of_datagrams(w, argv, pids, *options):
+    """Datagrams received per second, and CPU in microseconds per received one of each process of @pids (name: pid)."""
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    total = iperf3(w, argv, "10.9.0.1", "-u", "-l", str(DATAGRAM_BYTES), *options)["sum"]
+    received = total["packets"] - total["lost_packets"]
+    return received / SECONDS, {name: (cpu_seconds(pid) - before[name]) / received * 1e6 for name, pid in pids.items()}
+
+
+def datagrams(w, tun):
+    section(f"Datagrams of {DATAGRAM_BYTES} bytes received per second, and CPU in microseconds per received one")
+    servers.iperf3(w)
+    client = Wgwrap(w)
+    for load, rate in DATAGRAMS:
+        for way, options in WAYS:
+            ours, theirs = [], []
+            for _ in range(ROUNDS):
+                for side, argv, pid in ((ours, client.argv, client.pid), (theirs, tun.argv, tun.process.pid)):
+                    side.append(rate_of_datagrams(w, argv, {"client": pid, "peer": w.wireguard_go.pid}, "-b", rate, *options))
+            name = f"{load}, {way}"
+            for who, side in (("wgwrap", ours), ("wireguard-go TUN client", theirs)):
+                arrive, cpu = medians(side)
+                row(f"{name}: {who}", f"{arrive:.0f} datagrams/s; CPU us: {costs(cpu)}")
+                bar("Datagrams per second", name, who, arrive)
+            row("  ratio", f"{medians(ours)[0] / medians(theirs)[0]:.2f} times the datagrams, "
+                f"{medians(ours)[1]['client'] / medians(theirs)[1]['client']:.2f} of the CPU")
+    client.close()
+
+
 # ---- lossy paths ----
 
 def relay(w, path, *addresses):
@@ -332,7 +365,7 @@ def shared(w, tun, conf):
 
 
 def main():
-    parts = {f.__name__: f for f in (throughput, floor, providers, others, pair, small, requests, lossy)}
+    parts = {f.__name__: f for f in (throughput, floor, providers, others, pair, small, requests, datagrams, lossy)}
     wanted = sys.argv[1:] or list(parts)
     if not set(wanted) <= set(parts):
         sys.exit(__doc__)
