@@ -3,8 +3,8 @@
  * doctor_peers.c - "wgwrap doctor -c CONF": do the peers answer, and if not, where to look
  *
  * WireGuard is silent towards strangers, so most mistakes look like a host that is down. Told apart
- * is what can be: nothing could be sent, the port is closed, something answers but not to this key,
- * silence.
+ * is what can be: nothing could be sent, the port is closed, a router refuses, something answers but
+ * not to this key, silence.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -58,6 +58,23 @@ static void tell_silence(const struct wgw_config *config)
 	       now);
 }
 
+/** tell_trouble() - what wgw_endpoint_trouble found where nothing answers */
+static void tell_trouble(const struct wgw_config *config, int err)
+{
+	if (err == ECONNREFUSED) {
+		tell("the host there says that nothing listens at this UDP port. Look at");
+		tell("- Endpoint: is the port the peer's ListenPort?");
+		tell("- the peer: is its WireGuard up?");
+	} else if (err) {
+		printf("%-14sthis host or a router on the way says: %s. Look at\n", "",
+		       strerror(err));
+		tell("- Endpoint: is it the address of the peer?");
+		tell("- routes and firewalls on the way");
+	} else {
+		tell_silence(config);
+	}
+}
+
 /** tell_outcome() - Return: whether the peer answered */
 static bool tell_outcome(const struct wgw_config *config, const struct wgw_peer_config *peer,
 			 const struct wgw_probe *p, uint32_t wait_ms)
@@ -79,12 +96,8 @@ static bool tell_outcome(const struct wgw_config *config, const struct wgw_peer_
 		printf("%-14snothing could be sent there: %s. Look at this host's network and "
 		       "firewall\n",
 		       "", strerror(p->err));
-	} else if (wgw_probe_is_closed(&p->at[0])) {
-		tell("the host there says that nothing listens at this UDP port. Look at");
-		tell("- Endpoint: is the port the peer's ListenPort?");
-		tell("- the peer: is its WireGuard up?");
 	} else {
-		tell_silence(config);
+		tell_trouble(config, wgw_endpoint_trouble(&p->at[0]));
 	}
 	return false;
 }
@@ -97,16 +110,6 @@ static void progress(void *ctx, uint32_t passed_ms, size_t waiting)
 
 	wgw_say_progress("waiting for %zu peer%s: %u s of %g s", waiting, waiting == 1 ? "" : "s",
 			 passed_ms / 1000, *wait_ms / 1000.0);
-}
-
-/** find() - the addresses of one peer's endpoint. Return: 0, or -1 after an error was said */
-static int find(const struct wgw_config *config, size_t i, int family, struct wgw_endpoints *out)
-{
-	struct wgw_config one = *config;
-
-	one.peers = &config->peers[i];
-	one.n_peers = 1;
-	return wgw_endpoints_resolve(&one, family, out);
 }
 
 /** tell_all() - Return: exit status */
@@ -145,7 +148,8 @@ static int try_all(const struct wgw_launch *l)
 
 	if (endpoints && probes) {
 		for (size_t i = 0; i < config->n_peers; i++) {
-			if (find(config, i, l->options->family, &endpoints[i]) == 0) {
+			if (wgw_endpoints_resolve_one(config, i, l->options->family,
+						      &endpoints[i]) == 0) {
 				probes[i].at = endpoints[i].at[0];
 				probes[i].n = endpoints[i].n[0];
 			}

@@ -7,13 +7,18 @@
  */
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "src/session/launch.h"
 #include "src/session/say.h"
+
+enum { ICMP_MS = 300 };
 
 /** take_list() - copies addresses of @list; returns how many */
 static uint8_t take_list(const struct addrinfo *list, struct wg_endpoint *out)
@@ -80,10 +85,42 @@ int wgw_endpoints_resolve(const struct wgw_config *config, int family, struct wg
 	return 0;
 }
 
+int wgw_endpoints_resolve_one(const struct wgw_config *config, size_t i, int family,
+			      struct wgw_endpoints *out)
+{
+	struct wgw_config one = *config;
+
+	one.peers = &config->peers[i];
+	one.n_peers = 1;
+	return wgw_endpoints_resolve(&one, family, out);
+}
+
 void wgw_endpoints_free(struct wgw_endpoints *e)
 {
 	free(e->at);
 	free(e->n);
 	e->at = NULL;
 	e->n = NULL;
+}
+
+/* A connected socket is told of ICMP errors, with IP_RECVERR of those, too, that may pass (RFC 1122, section 4.1.3.3). The byte
+ * is nothing that WireGuard reads. */
+int wgw_endpoint_trouble(const struct wg_endpoint *to)
+{
+	const bool v4 = to->to.sa.sa_family == AF_INET;
+	int fd = socket(to->to.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1, err = 0;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	char byte = 0;
+
+	if (fd < 0)
+		return errno;
+	setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &on,
+		   sizeof(on));
+	if (connect(fd, &to->to.sa, v4 ? sizeof(to->to.in) : sizeof(to->to.in6)) < 0 ||
+	    send(fd, &byte, sizeof(byte), MSG_NOSIGNAL) < 0)
+		err = errno;
+	else if (poll(&p, 1, ICMP_MS) == 1 && recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
+		err = errno;
+	close(fd);
+	return err;
 }

@@ -91,6 +91,12 @@ struct wgw_endpoints {
  * host. wgw_endpoints_free accepts what either leaves. */
 int wgw_endpoints_resolve(const struct wgw_config *config, int family, struct wgw_endpoints *out);
 void wgw_endpoints_free(struct wgw_endpoints *e);
+/* The same for the peer with the number @i alone, which is the first in @out. */
+int wgw_endpoints_resolve_one(const struct wgw_config *config, size_t i, int family,
+			      struct wgw_endpoints *out);
+/* What this host and ICMP tell within a moment of a datagram to @to. 0: nothing; ECONNREFUSED: no one
+ * listens at the port; else an errno of this host or of a router on the way. */
+int wgw_endpoint_trouble(const struct wg_endpoint *to);
 
 /* The policy lines of channel.h, malloc'ed; NULL without memory. */
 char *wgw_policy_text(const struct wgw_run_options *options, const struct wgw_config *config);

@@ -3,7 +3,7 @@
  * wait.c - waits for the first handshake, and says what may be wrong when there is none
  *
  * WireGuard is silent towards strangers: a wrong key looks like a dead host. What can be told
- * apart is whether anything comes back at all.
+ * apart is whether anything comes back at all, be it from a router.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,40 +17,72 @@
 
 enum { PROGRESS_MS = 1000, WHO_BYTES = 512 };
 
+/** first_peer() - number of the first one with an endpoint, n_peers: none */
+static size_t first_peer(const struct wgw_config *config)
+{
+	size_t i = 0;
+
+	while (i < config->n_peers && !config->peers[i].endpoint_host)
+		i++;
+	return i;
+}
+
 /** describe_peers() - "HOST:PORT" of the first peer with an endpoint, and whether there are more */
 static void describe_peers(const struct wgw_config *config, char *text, size_t size)
 {
-	const struct wgw_peer_config *first = NULL;
-	size_t n = 0;
+	size_t i = first_peer(config), n = 0;
+	const struct wgw_peer_config *first = &config->peers[i];
 
-	for (size_t i = 0; i < config->n_peers; i++) {
-		if (!config->peers[i].endpoint_host)
-			continue;
-		if (!first)
-			first = &config->peers[i];
-		n++;
-	}
-	if (!first) {
+	if (i == config->n_peers) {
 		snprintf(text, size, "the peer");
 		return;
 	}
+	for (; i < config->n_peers; i++)
+		n += config->peers[i].endpoint_host != NULL;
 	snprintf(text, size, strchr(first->endpoint_host, ':') ? "%s[%s]:%u" : "%s%s:%u",
 		 n > 1 ? "any peer, the first being " : "", first->endpoint_host,
 		 first->endpoint_port);
 }
 
+/** first_trouble() - wgw_endpoint_trouble of the first peer with an endpoint */
+static int first_trouble(const struct wgw_launch *l)
+{
+	size_t i = first_peer(l->config);
+	struct wgw_endpoints found = {NULL, NULL};
+	int err = 0;
+
+	if (i < l->config->n_peers &&
+	    wgw_endpoints_resolve_one(l->config, i, l->options->family, &found) == 0)
+		err = wgw_endpoint_trouble(&found.at[0][0]);
+	wgw_endpoints_free(&found);
+	return err;
+}
+
 static void diagnose(const struct wgw_launch *l, const struct wgw_channel_msg *state)
 {
+	const bool heard = state->u.state.datagrams_received > 0;
+	int trouble = heard ? 0 : first_trouble(l);
 	char key[WGW_KEY_TEXT_LEN + 1], who[WHO_BYTES];
 
 	wgw_key_text(l->config->public_key, key);
 	describe_peers(l->config, who, sizeof(who));
-	if (state->u.state.datagrams_received > 0)
+	if (heard)
 		wgw_say(WGW_SAY_ERROR,
 			"%s: no handshake with %s in %g s, though something answers there. Likely: "
 			"PublicKey or PresharedKey is not that peer's, or the clock of this host "
 			"is behind an earlier use of this key. Our public key is %s",
 			l->config->source, who, l->options->wait_ms / 1000.0, key);
+	else if (trouble == ECONNREFUSED)
+		wgw_say(WGW_SAY_ERROR,
+			"%s: no answer from %s to our handshake in %g s: the host there says that "
+			"nothing listens at this UDP port. Likely: wrong port, or the peer's "
+			"WireGuard is down",
+			l->config->source, who, l->options->wait_ms / 1000.0);
+	else if (trouble)
+		wgw_say(WGW_SAY_ERROR,
+			"%s: no answer from %s to our handshake in %g s: this host or a router on "
+			"the way says: %s. Likely: wrong address, or a route or firewall there",
+			l->config->source, who, l->options->wait_ms / 1000.0, strerror(trouble));
 	else
 		wgw_say(WGW_SAY_ERROR,
 			"%s: no answer from %s to our handshake in %g s. Likely: wrong address or "

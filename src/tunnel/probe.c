@@ -9,17 +9,14 @@
 #include "src/tunnel/probe.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "src/base/host.h"
 #include "src/base/loop.h"
 #include "src/tunnel/outer.h"
 
-enum { PROGRESS_MS = 1000, MTU_BYTES = 1280, CLOSED_MS = 300 };
+enum { PROGRESS_MS = 1000, MTU_BYTES = 1280 };
 
 /** struct probing - @began: wgw_clock_ns */
 struct probing {
@@ -235,22 +232,4 @@ int wgw_probe_peers(const struct wgw_config *config, uint16_t port, uint32_t ms,
 	if (q.loop)
 		wgw_loop_free(q.loop);
 	return err;
-}
-
-/* A connected socket is told of ICMP errors. What WireGuard cannot read it drops. */
-bool wgw_probe_is_closed(const struct wg_endpoint *to)
-{
-	socklen_t len = to->to.sa.sa_family == AF_INET ? sizeof(to->to.in) : sizeof(to->to.in6);
-	int fd = socket(to->to.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	bool closed = false;
-	char byte = 0;
-
-	if (fd < 0)
-		return false;
-	if (connect(fd, &to->to.sa, len) == 0 && send(fd, &byte, sizeof(byte), MSG_NOSIGNAL) == 1 &&
-	    poll(&p, 1, CLOSED_MS) == 1)
-		closed = recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) < 0 && errno == ECONNREFUSED;
-	close(fd);
-	return closed;
 }

@@ -31,8 +31,4 @@ int wgw_probe_peers(const struct wgw_config *config, uint16_t port, uint32_t ms,
 		    struct wgw_probe *peers,
 		    void (*progress)(void *ctx, uint32_t passed_ms, size_t waiting), void *ctx);
 
-/* Whether the host at @to says that nothing listens at that UDP port (ICMP); waits a moment for
- * it. */
-bool wgw_probe_is_closed(const struct wg_endpoint *to);
-
 #endif

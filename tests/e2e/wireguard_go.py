@@ -359,7 +359,7 @@ def _(w):
     assert lost <= 26 + away, (away, text)
 
 
-@test("a public key of low order: nothing is sent")
+@test("a public key of low order: no handshake is sent")
 def _(w):
     listener = w.start(w.inside(w.peer_ns) + ["python3", "-c", f"""
 import socket
@@ -376,10 +376,11 @@ while True:
         done = w.wrapped("true", conf=conf, options=("--wait=1s",))
         assert done.returncode == 125, (key, done)
         w.end_tunnels()
-    # the same with a good key is heard, and is the first that is
+    # the same with a good key is heard, and is the first but for the bytes that ask whether the port is closed
     w.wrapped("true", conf=w.write("silent.conf", w.config(endpoint=f"192.0.2.1:{world.SILENT_PORT}"), 0o600),
               options=("--wait=1s",))
-    assert world.read_line(listener.stdout).strip() == "148"
+    heard = next(line for line in iter(lambda: world.read_line(listener.stdout).strip(), None) if line != "1")
+    assert heard == "148", heard
     w.end_tunnels()
     listener.terminate()
     listener.wait(60)

@@ -8,7 +8,9 @@
 #include <check.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -534,12 +536,29 @@ START_TEST(failed_start_says_why)
 }
 END_TEST
 
+/* A UDP socket on loopback that never answers; *@port is its port. */
+static int silent_socket(uint16_t *port)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(sin);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sin, len), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+	*port = ntohs(sin.sin_port);
+	return fd;
+}
+
 START_TEST(silent_peer_is_diagnosed)
 {
+	int fd;
+
 	fake.peer_silent = true;
 	options.wait_ms = 200;
+	options.endpoint_host = "127.0.0.1";
+	fd = silent_socket(&options.endpoint_port);
 	EXITS(shell("exit 0"), 125);
-	SAYS("no answer from 127.0.0.1:51820");
+	SAYS("no answer from 127.0.0.1:");
 	/* whose silence has the same look: timestamps before the greatest one it has seen */
 	SAYS("clock of this host is behind");
 	/* the public key of file_text's private key: what the peer has to know */
@@ -550,6 +569,22 @@ START_TEST(silent_peer_is_diagnosed)
 	SAYS("something answers");
 	options.wait_ms = 0;
 	EXITS(shell("exit 9"), 9);
+	close(fd);
+}
+END_TEST
+
+/* what ICMP says of the endpoint, or this host does: 255.255.255.255 is refused to who does not ask for broadcasts */
+START_TEST(refusing_peer_is_diagnosed)
+{
+	fake.peer_silent = true;
+	options.wait_ms = 200;
+	options.endpoint_host = "127.0.0.1";
+	close(silent_socket(&options.endpoint_port));
+	EXITS(shell("exit 0"), 125);
+	SAYS("the host there says that nothing listens at this UDP port");
+	options.endpoint_host = "255.255.255.255";
+	EXITS(shell("exit 0"), 125);
+	SAYS("this host or a router on the way says: ");
 }
 END_TEST
 
@@ -664,6 +699,7 @@ static Suite *suite(void)
 	tcase_add_test(t, other_settings_are_refused);
 	tcase_add_test(t, failed_start_says_why);
 	tcase_add_test(t, silent_peer_is_diagnosed);
+	tcase_add_test(t, refusing_peer_is_diagnosed);
 	tcase_add_test(t, bad_endpoint_is_named);
 	tcase_add_test(t, dead_tunnel_process_is_started_again);
 	tcase_add_test(t, no_restart_leaves_it_dead);

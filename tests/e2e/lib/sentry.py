@@ -29,7 +29,7 @@ def packet_is_expected(protocol, packet, endpoints, ports):
         return True
     if protocol == ETH_P_IP:
         header = (packet[0] & 15) * 4
-        if packet[9] == socket.IPPROTO_ICMP and packet[header:header + 2] == b"\3\3":
+        if packet[9] == socket.IPPROTO_ICMP and packet[header:header + 2] in (b"\3\1", b"\3\3"):
             return packet[header + 8 + 9] == socket.IPPROTO_UDP and number(packet, header + 8 + 20) in ports
         return (packet[9] == socket.IPPROTO_UDP and socket.inet_ntop(socket.AF_INET, packet[16:20]) in endpoints
                 and number(packet, header + 2) in ports)
