@@ -84,20 +84,39 @@ static void bind_rechecked(void *arg, bool gone)
 		talk_reply_name(k, EADDRINUSE);
 }
 
+static void closed_freed(void *arg, bool gone)
+{
+	struct talk *k = arg;
+
+	(void)gone;
+	if (talk_answered(k))
+		talk_reply_name(k, 0);
+}
+
+/* What is in the way of a bind that gave @err, or may be later: a port of the tunnel's wildcard is to
+ * stay the socket's when it connects to the host's loopback. NULL: nothing. */
+static struct wgw_kept *in_the_way(const struct talk *k, int err)
+{
+	const uint32_t flags = k->op.u.bind.flags;
+	struct stack_addr local;
+	bool kernels;
+
+	if (k->op.kind != WGW_KIND_TCP || (err && err != EADDRINUSE))
+		return NULL;
+	talk_addr_from_wire(&k->op.u.bind.addr, &local);
+	kernels = wgw_bind_is_kernels(k->quota->session, &local, flags);
+	if (!err && (kernels || local.port == 0 || !stack_addr_is_any(&local)))
+		return NULL;
+	return wgw_kept_conflict(k->sockets, &local, flags, kernels || !err);
+}
+
 /* An address that is taken by a socket that was closed is free on Linux at once; nobody tells us of
  * the close, so this is when we look. @tries: how many such sockets at most */
 static void answer_bind(struct talk *k, unsigned int tries)
 {
-	struct wgw_kept *other = NULL;
-	struct stack_addr local;
 	int err = do_bind(k);
+	struct wgw_kept *other = tries > 0 ? in_the_way(k, err) : NULL;
 
-	if (err == EADDRINUSE && k->op.kind == WGW_KIND_TCP && tries > 0) {
-		talk_addr_from_wire(&k->op.u.bind.addr, &local);
-		other = wgw_kept_conflict(
-			k->sockets, &local, k->op.u.bind.flags,
-			wgw_bind_is_kernels(k->quota->session, &local, k->op.u.bind.flags));
-	}
 	if (!other) {
 		talk_reply_name(k, err);
 		return;
@@ -105,7 +124,7 @@ static void answer_bind(struct talk *k, unsigned int tries)
 	k->tries = tries;
 	k->state = TALK_WAITING;
 	k->asked = true;
-	wgw_kept_recheck(k->sockets, other, bind_rechecked, k);
+	wgw_kept_recheck(k->sockets, other, err ? bind_rechecked : closed_freed, k);
 }
 
 void talk_bind(struct talk *k)

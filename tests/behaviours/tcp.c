@@ -366,6 +366,26 @@ CASE(bound_port_stays_with_the_connection)
 	}
 }
 
+/* As tests do that look for a free port */
+CASE(port_of_a_closed_socket_on_loopback)
+{
+	for (int i = 0; i < 3; i++) {
+		int listener = tcp_socket(false, 0), seen = tcp_socket(false, 0),
+		    fd = tcp_socket(false, 0), port;
+
+		did("bind", bind_to(listener, "127.0.0.1", 0));
+		did("listen", listen(listener, 1));
+		did("bind", bind_to(seen, "127.0.0.1", 0));
+		port = local_port(seen);
+		close(seen);
+		did("bind", bind_to(fd, "0.0.0.0", port));
+		did("connect", connect_to(fd, "127.0.0.1", local_port(listener)));
+		printf("keeps its port: %d\n", local_port(fd) == port);
+		close(fd);
+		close(listener);
+	}
+}
+
 /* Ports of connections that are over but wait are not chosen: the same destination would refuse
  * them. */
 CASE(chosen_port_of_no_old_connection)
