@@ -12,19 +12,19 @@
 #include "src/repr/delegates.h"
 #include "src/repr/raw.h"
 
-/*
- * Only here the descriptor gets another socket; its duplicates and its epoll registrations stay
- * with the old one.
- */
+/* Only here the descriptor gets another socket; its duplicates stay with the old one. */
 int pre_again(int fd, uint64_t *tag)
 {
 	int flags = wgw_raw_fcntl(fd, F_GETFD, 0);
 	int again = wgw_repr_again(&pre_session, fd, *tag);
+	struct pre_watches watches;
 	int rc;
 
 	if (again < 0)
 		return again;
+	pre_watches_take(fd, &watches);
 	rc = (int)wgw_raw_call(SYS_dup3, again, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
+	pre_watches_give(fd, &watches);
 	wgw_raw_close(again);
 	return rc < 0 || !wgw_repr_tag(fd, tag) ? -ECONNABORTED : 0;
 }

@@ -135,6 +135,29 @@ bool pre_filter_forbids_asking(const struct sock_fprog *program);
  * -errno. */
 int pre_again(int fd, uint64_t *tag);
 
+/* ---- watches.c ---- */
+
+enum { PRE_WATCHES_MAX = 16 };
+
+/**
+ * struct pre_watches - registrations of one descriptor
+ * @epoll:	The epoll's descriptor
+ * @events, @data: as in struct epoll_event
+ */
+struct pre_watches {
+	unsigned int n;
+	struct pre_watch {
+		int epoll;
+		uint32_t events;
+		uint64_t data;
+	} of[PRE_WATCHES_MAX];
+};
+
+/* Takes @fd out of the epolls of this process that have it. */
+void pre_watches_take(int fd, struct pre_watches *w);
+/* Puts @fd, another socket by now, into them again. */
+void pre_watches_give(int fd, const struct pre_watches *w);
+
 /* ---- spare.c ---- */
 
 /* The result of system call @nr on @fd, one of ours, with the arguments from @b on: @rc, unless that

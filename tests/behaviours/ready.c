@@ -123,6 +123,43 @@ CASE(epoll_follows_the_description)
 	printf("after the close of one: %s\n", epoll_text(ep, 60000));
 }
 
+static void show_events(const char *when, int ep)
+{
+	struct epoll_event ev[4];
+	int n = epoll_wait(ep, ev, 4, 10000);
+
+	printf("%s: %d", when, n);
+	for (int i = 0; i < n; i++)
+		printf(", %s%s data %llx", ev[i].events & EPOLLIN ? "in" : "",
+		       ev[i].events & EPOLLOUT ? "out" : "", (unsigned long long)ev[i].data.u64);
+	printf("\n");
+}
+
+/* Two epolls, one with another descriptor before and behind it, and with more than 32 bits of data */
+CASE(epoll_after_a_second_connect)
+{
+	struct epoll_event out = {.events = EPOLLOUT, .data.u64 = 0xfedcba9876543210},
+			   in = {.events = EPOLLIN | EPOLLET, .data.u64 = 7},
+			   none = {.events = 0, .data.u64 = 9};
+	int before = tcp_socket(false, 0), fd = tcp_socket(false, 0), behind = tcp_socket(false, 0);
+	int first = epoll_create1(0), second = epoll_create1(0);
+
+	did("add", epoll_ctl(first, EPOLL_CTL_ADD, before, &none));
+	did("add", epoll_ctl(first, EPOLL_CTL_ADD, fd, &out));
+	did("add", epoll_ctl(first, EPOLL_CTL_ADD, behind, &none));
+	did("add", epoll_ctl(second, EPOLL_CTL_ADD, fd, &in));
+	close(before);
+	close(behind);
+	did("connect", connect_to(fd, host(false), CLOSED_PORT));
+	did("connect again", connect_to(fd, host(false), HELLO_PORT));
+	show_events("writable", first);
+	wait_in(fd);
+	show_events("readable", second);
+	did("add twice", epoll_ctl(second, EPOLL_CTL_ADD, fd, &in));
+	did("change", epoll_ctl(first, EPOLL_CTL_MOD, fd, &in));
+	show_events("changed", first);
+}
+
 CASE(select_call)
 {
 	int fd = server(false, "echo");
