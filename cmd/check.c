@@ -11,6 +11,8 @@
 
 #include "cmd/cmd.h"
 
+enum { OPT_LENIENT = CMD_LONG_ONLY };
+
 /** check() - Return: exit status */
 static int check(const char *what, bool quiet, bool lenient)
 {
@@ -47,7 +49,7 @@ static int take(int option, char *value, void *ctx)
 	if (option == 'c')
 		r->what = value;
 	r->quiet |= option == 'q';
-	r->lenient |= option == 'l';
+	r->lenient |= option == OPT_LENIENT;
 	return -1;
 }
 
@@ -56,7 +58,7 @@ int cmd_check(int argc, char **argv)
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"quiet", no_argument, NULL, 'q'},
-		{"lenient", no_argument, NULL, 'l'},
+		{"lenient", no_argument, NULL, OPT_LENIENT},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};

@@ -45,6 +45,10 @@ void cmd_diag_init(struct wgw_diag *diag, bool notes);
 /* Ends output to standard output. Returns @status, or WGW_EXIT_RUNTIME after saying why. */
 int cmd_flush(int status);
 
+/* Says what getopt_long found wrong: its result @option (':' or '?'), the word before optind, and
+ * the letters it was given. Returns @status. */
+int cmd_option_misuse(int status, const char *command, int option, const char *word,
+		      const char *shorts);
 /* Takes the options of a command of its own (argv[0]: its name) apart, up to optind: -h and what is
  * wrong here, the others by @take, which returns -1 or an exit status. @shorts begins with ':'.
  * Returns -1, or an exit status after what is wrong was said. */
@@ -54,6 +58,8 @@ int cmd_words_take(int argc, char **argv, const char *shorts, const struct optio
 enum {
 	/* --wait without a time: three handshake attempts (REKEY_TIMEOUT is 5 s) */
 	CMD_WAIT_DEFAULT_MS = 15 * 1000,
+	/* getopt_long's val of options that have no letter: of run's, and of those that add to them */
+	CMD_LONG_ONLY = 256,
 	CMD_OWN_OPTION = 1000,
 };
 

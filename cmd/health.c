@@ -8,7 +8,7 @@
 #include "src/control/metrics.h"
 #include "src/control/show.h"
 
-enum { OPT_LISTEN = 256, OPT_ANY_USER, OPT_ANY_ADDRESS, OPT_METRICS };
+enum { OPT_LISTEN = CMD_LONG_ONLY, OPT_ANY_USER, OPT_ANY_ADDRESS, OPT_METRICS };
 
 const char cmd_health_help[] = "options\n"
 			       "  --metrics              print metrics for Prometheus\n"

@@ -154,7 +154,9 @@ int cmd_help(int argc, char **argv)
 {
 	const struct command *one = argc > 1 ? find(argv[1]) : NULL;
 
-	if (argc > 2 || (argc > 1 && !one))
+	if (argc > 2)
+		return cmd_misuse(WGW_EXIT_USAGE, argv[0], "one command at a time");
+	if (argc > 1 && !one)
 		return cmd_misuse(WGW_EXIT_USAGE, argv[0], "unknown command '%s'", argv[1]);
 	for (size_t i = 0; i < COMMANDS; i++) {
 		const struct command *c = &commands[i];

@@ -22,7 +22,7 @@ enum {
 };
 
 enum option_id {
-	OPT_WAIT = 256,
+	OPT_WAIT = CMD_LONG_ONLY,
 	OPT_NO_WAIT,
 	OPT_LINGER,
 	OPT_DIRECT,
@@ -332,20 +332,18 @@ static int take(int option, char *value, struct wgw_run_options *o)
 	}
 }
 
-/** bad_option() - @word: where getopt_long stopped. Return: exit status */
-static int bad_option(int option, const char *word, const char *shorts)
+int cmd_option_misuse(int status, const char *command, int option, const char *word,
+		      const char *shorts)
 {
-	const int status = owner->misuse;
-	const char *name = owner->name;
-
 	if (option == ':')
-		return cmd_misuse(status, name, "%.80s needs a value", word);
+		return cmd_misuse(status, command, "%.80s needs a value", word);
 	if (optopt == 0)
-		return cmd_misuse(status, name, "unknown option %.80s", word);
+		return cmd_misuse(status, command, "unknown option %.80s", word);
 	/* an option that exists is at fault only for a value given to its long form */
-	if (optopt >= OPT_WAIT || strchr(shorts, optopt))
-		return cmd_misuse(status, name, "%.80s: the option takes no value", word);
-	return cmd_misuse(status, name, "unknown option -%c", optopt);
+	if (optopt >= CMD_LONG_ONLY || strchr(shorts, optopt))
+		return cmd_misuse(status, command, "%.80s: the option takes no value", word);
+	/* among other letters: getopt_long has not come to the end of their word */
+	return cmd_misuse(status, command, "unknown option -%c", optopt);
 }
 
 /** is_shared() - whether the command has this option of run's */
@@ -381,16 +379,16 @@ static void collect(struct option options[OPTIONS_MAX], char shorts[2 * OPTIONS_
 		if (!is_shared(o->name))
 			continue;
 		options[n++] = *o;
-		if (o->val < OPT_WAIT)
+		if (o->val < CMD_LONG_ONLY)
 			shorts[k++] = (char)o->val;
-		if (o->val < OPT_WAIT && o->has_arg)
+		if (o->val < CMD_LONG_ONLY && o->has_arg)
 			shorts[k++] = ':';
 	}
 	for (const struct option *o = owner->own; o && o->name && n < OPTIONS_MAX - 1; o++) {
 		options[n++] = *o;
-		if (o->val < OPT_WAIT)
+		if (o->val < CMD_LONG_ONLY)
 			shorts[k++] = (char)o->val;
-		if (o->val < OPT_WAIT && o->has_arg)
+		if (o->val < CMD_LONG_ONLY && o->has_arg)
 			shorts[k++] = ':';
 	}
 	options[n] = (struct option){NULL, 0, NULL, 0};
@@ -418,7 +416,8 @@ int cmd_options_take(const struct cmd_options *of, int argc, char **argv, struct
 		int status;
 
 		if (option == ':' || option == '?')
-			return bad_option(option, argv[optind - 1], shorts);
+			return cmd_option_misuse(of->misuse, of->name, option,
+						 argv[optind - 1], shorts);
 		status = is_own(option) ? of->take(option, optarg, of->ctx)
 					: take(option, optarg, o);
 		if (status >= 0)

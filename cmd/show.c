@@ -15,7 +15,7 @@
 #include "src/control/control.h"
 #include "src/control/show.h"
 
-enum { OPT_JSON = 256 };
+enum { OPT_JSON = CMD_LONG_ONLY };
 
 /** struct request - what is to be shown; @what NULL: all; @field NULL: everything, for people */
 struct request {
@@ -75,7 +75,7 @@ static int show(const struct request *r)
 	return cmd_flush(status);
 }
 
-/** take_words() - [NAME|all] [FIELD]. Return: -1, or exit status */
+/** take_words() - [NAME|all] [FIELD], without the first if -c has said it. Return: -1, or exit status */
 static int take_words(int n, char **words, struct request *r)
 {
 	const char *last = n > 0 ? words[n - 1] : NULL;
@@ -84,10 +84,10 @@ static int take_words(int n, char **words, struct request *r)
 	/* a tunnel that is called like a field is meant by "show NAME FIELD" only */
 	if (is_field)
 		r->field = words[--n];
-	if (n > 0 && !r->what && strcmp(words[0], "all") != 0)
-		r->what = words[0];
-	if (n > 1)
+	if (n > (r->what ? 0 : 1))
 		return cmd_misuse(WGW_EXIT_USAGE, "show", "'%.80s' is not a field", words[n - 1]);
+	if (n > 0 && strcmp(words[0], "all") != 0)
+		r->what = words[0];
 	if (r->json && r->field)
 		return cmd_misuse(WGW_EXIT_USAGE, "show", "--json shows everything");
 	return -1;

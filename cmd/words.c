@@ -16,11 +16,9 @@ int cmd_words_take(int argc, char **argv, const char *shorts, const struct optio
 		case 'h':
 			return cmd_help(2, (char *[]){help, name, NULL});
 		case ':':
-			return cmd_misuse(WGW_EXIT_USAGE, name, "%s needs a value",
-					  argv[optind - 1]);
 		case '?':
-			return cmd_misuse(WGW_EXIT_USAGE, name, "unknown option %s",
-					  argv[optind - 1]);
+			return cmd_option_misuse(WGW_EXIT_USAGE, name, option, argv[optind - 1],
+						 shorts);
 		default:
 			status = take(option, optarg, ctx);
 		}

@@ -173,6 +173,14 @@ same 'check -q prints nothing about a good file' 'exit status 0' "$wgwrap" check
 says '--lenient: an unknown key is a warning' 0 "^wgwrap: warning: unknown-key.conf:5: 'Frobnicate': unknown key$" "$wgwrap" check --lenient unknown-key.conf
 says 'check without a file' 2 '^wgwrap: there is no file to check; see "wgwrap help check"$' "$wgwrap" check
 says 'check with an unknown option' 2 '^wgwrap: unknown option --frob' "$wgwrap" check --frob minimal.conf
+says 'an unknown letter before others' 2 '^wgwrap: unknown option -x; ' "$wgwrap" check -xq minimal.conf
+says 'an unknown letter behind others' 2 '^wgwrap: unknown option -x; ' "$wgwrap" check -qx minimal.conf
+says 'an option with a value too many' 2 '^wgwrap: --lenient=1: the option takes no value; ' "$wgwrap" check --lenient=1 minimal.conf
+says 'a letter without its value' 2 '^wgwrap: -n needs a value; ' "$wgwrap" top -n
+says 'help with two commands' 2 '^wgwrap: one command at a time; ' "$wgwrap" help run check
+says 'help with an unknown command' 2 "^wgwrap: unknown command 'frob'; " "$wgwrap" help frob
+says 'show with two tunnels' 2 "^wgwrap: 'b' is not a field; " "$wgwrap" show a b
+says 'show with -c and another tunnel' 2 "^wgwrap: 'b' is not a field; " "$wgwrap" show -c a b
 says 'output to a full device' 1 'No space left on device$' bash -c '"$0" check minimal.conf >/dev/full' "$wgwrap"
 says 'no arguments' 125 '^wgwrap: usage: ' "$wgwrap"
 says 'a misspelt command' 125 "^wgwrap: unknown command 'chekc'; did you mean 'check'\?$" "$wgwrap" chekc minimal.conf
