@@ -6,6 +6,7 @@
  * is run's. Nothing is ever written to standard output but what a subcommand was asked for.
  */
 #include <errno.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -215,6 +216,9 @@ int main(int argc, char **argv)
 	command = find(argv[1]);
 	if (!command)
 		return not_a_command(argv[1]);
+	/* who ignores it when starting us would have waitpid(2) fail; run gives it back to its command */
+	if (command->run != cmd_run)
+		signal(SIGCHLD, SIG_DFL);
 	if (command->run != cmd_run && sodium_init() < 0) { /* run does, beside something else */
 		cmd_say("libsodium does not start");
 		return WGW_RUN_FAILED;

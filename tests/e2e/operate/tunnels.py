@@ -49,6 +49,17 @@ def _(w):
     t.wait_until("what failed to come up has gone", lambda: w.running() == [])
 
 
+@tap.test("who ignores SIGCHLD starts tunnels as others do, and hears of namespaces")
+def _(w):
+    def ignore():
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    status, _, err = w.wgwrap("up", "--wait=300ms", w.client, preexec_fn=ignore)
+    assert status == 4 and "no answer" in err, w.last
+    assert "No child processes" not in w.wgwrap("doctor", preexec_fn=ignore)[1], w.last
+    t.wait_until("what failed to come up has gone", lambda: w.running() == [])
+
+
 @tap.test("while it waits, a terminal sees for whom and how long; a pipe and -q see nothing")
 def _(w):
     def on_terminal(*options, wait=4500):
