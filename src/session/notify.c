@@ -38,10 +38,14 @@ void wgw_notify(const char *lines)
 uint64_t wgw_notify_watchdog_ns(void)
 {
 	const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	size_t digits = usec ? strspn(usec, "0123456789") : 0;
 	uint32_t us, for_pid;
 
-	if (!usec || wgw_number_parse(usec, 1, UINT32_MAX, &us) < 0)
+	if (digits == 0 || usec[digits])
 		return 0;
+	/* more than an hour: it may be told more often than it asks for */
+	if (wgw_number_parse(usec, 0, UINT32_MAX, &us) < 0)
+		us = UINT32_MAX;
 	if (pid &&
 	    (wgw_number_parse(pid, 1, INT32_MAX, &for_pid) < 0 || (pid_t)for_pid != getpid()))
 		return 0;

@@ -17,10 +17,40 @@
 #include "src/session/channel.h"
 #include "src/session/inherit.h"
 #include "src/session/launch.h"
+#include "src/session/notify.h"
 #include "src/session/run.h"
 #include "src/session/rundir.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/session_files.h"
+
+/* ---- watchdog ---- */
+
+static uint64_t watchdog_of(const char *usec, const char *pid)
+{
+	setenv("WATCHDOG_USEC", usec, 1);
+	setenv("WATCHDOG_PID", pid, 1);
+	return wgw_notify_watchdog_ns();
+}
+
+/* sd_watchdog_enabled(3): within half of the time, and by the process that is named only */
+START_TEST(watchdog_is_told_in_half_of_its_time)
+{
+	char self[16];
+
+	snprintf(self, sizeof(self), "%d", (int)getpid());
+	ck_assert_uint_eq(watchdog_of("60000000", self), UINT64_C(30000000000));
+	ck_assert_uint_eq(watchdog_of("60000000", "1"), 0);
+	ck_assert_uint_eq(watchdog_of("0", self), 0);
+	ck_assert_uint_eq(watchdog_of("", self), 0);
+	ck_assert_uint_eq(watchdog_of("60000000s", self), 0);
+	/* two hours have more microseconds than 32 bits hold */
+	ck_assert_uint_gt(watchdog_of("7200000000", self), 0);
+	ck_assert_uint_le(watchdog_of("7200000000", self), UINT64_C(3600000000000));
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+	ck_assert_uint_eq(wgw_notify_watchdog_ns(), 0);
+}
+END_TEST
 
 /* ---- runtime directory ---- */
 
@@ -432,6 +462,7 @@ static Suite *suite(void)
 	TCase *t = tcase_create("parts");
 
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, watchdog_is_told_in_half_of_its_time);
 	tcase_add_test(t, rundir_is_made_private);
 	tcase_add_test(t, rundir_refuses_what_is_not_ours);
 	tcase_add_test(t, who_starts_a_moment_after_another_waits);
