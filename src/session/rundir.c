@@ -4,7 +4,8 @@
  *
  * Whoever can write there could pose as the tunnel process. So it is a directory of our own, mode
  * 0700, and what counts is checked on the descriptor, not on the path: another user may have
- * put something else there first (/tmp, /dev/shm).
+ * put something else there first (/tmp, /dev/shm). One of ours that others may enter is closed to
+ * them; one where everybody may write is everybody's, like /tmp for root, and is left alone.
  *
  * A tunnel process cannot remove its sockets (it is sandboxed), so whoever starts the next one
  * sweeps: what is not listened on and not locked is dead. A lock file may be swept between another
@@ -55,6 +56,8 @@ static int try_dir(const char *path, char reason[REASON_BYTES])
 		snprintf(reason, REASON_BYTES, "%s", strerror(errno));
 	else if (st.st_uid != geteuid())
 		snprintf(reason, REASON_BYTES, "belongs to user %u", (unsigned int)st.st_uid);
+	else if (st.st_mode & (S_ISVTX | S_IWOTH))
+		snprintf(reason, REASON_BYTES, "everybody may write there");
 	else if ((st.st_mode & 077) && fchmod(fd, 0700))
 		snprintf(reason, REASON_BYTES, "others may enter it");
 	else if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS))

@@ -81,6 +81,24 @@ START_TEST(rundir_is_made_private)
 }
 END_TEST
 
+START_TEST(rundir_leaves_what_is_everybodys)
+{
+	static const mode_t modes[] = {01777, 0777, 01755};
+	struct wgw_rundir rd;
+	struct stat st;
+
+	ck_assert_int_eq(mkdir(path_in("tmp"), 0700), 0);
+	ck_assert_int_eq(chmod(path_in("tmp"), modes[_i]), 0);
+	only_candidate(path_in("tmp"));
+	wgw_rundir_open(&rd);
+	ck_assert_str_ne(rd.path, path_in("tmp"));
+	ck_assert_int_eq(stat(path_in("tmp"), &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, modes[_i]);
+	if (rd.fd >= 0)
+		close(rd.fd);
+}
+END_TEST
+
 START_TEST(rundir_refuses_what_is_not_ours)
 {
 	struct wgw_rundir rd;
@@ -464,6 +482,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, watchdog_is_told_in_half_of_its_time);
 	tcase_add_test(t, rundir_is_made_private);
+	tcase_add_loop_test(t, rundir_leaves_what_is_everybodys, 0, 3);
 	tcase_add_test(t, rundir_refuses_what_is_not_ours);
 	tcase_add_test(t, who_starts_a_moment_after_another_waits);
 	tcase_add_test(t, sweep_removes_only_what_is_dead);
