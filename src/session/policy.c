@@ -62,14 +62,11 @@ static void put_system_resolvers(FILE *out)
 	FILE *in = fopen("/etc/resolv.conf", "re");
 	struct wgw_prefix server;
 	char line[512], word[80], text[WGW_ADDR_TEXT_BYTES];
+	bool named = false;
 
-	/* 127.0.0.1 is libc's default; 127.0.0.53 and .54 are systemd-resolved's */
+	/* systemd-resolved's */
 	fprintf(out, "system-resolver 127.0.0.53\nsystem-resolver 127.0.0.54\n");
-	if (!in) {
-		fprintf(out, "system-resolver 127.0.0.1\n");
-		return;
-	}
-	while (fgets(line, sizeof(line), in)) {
+	while (in && fgets(line, sizeof(line), in)) {
 		char *zone;
 
 		if (sscanf(line, " nameserver %79s", word) != 1)
@@ -77,10 +74,16 @@ static void put_system_resolvers(FILE *out)
 		zone = strchr(word, '%');
 		if (zone)
 			*zone = '\0';
-		if (wgw_address_parse(word, &server) == 0)
-			fprintf(out, "system-resolver %s\n", wgw_addr_text(&server.addr, text));
+		if (wgw_address_parse(word, &server))
+			continue;
+		fprintf(out, "system-resolver %s\n", wgw_addr_text(&server.addr, text));
+		named = true;
 	}
-	fclose(in);
+	/* whom resolvers ask when none is named */
+	if (!named)
+		fprintf(out, "system-resolver 127.0.0.1\n");
+	if (in)
+		fclose(in);
 }
 
 char *wgw_policy_text(const struct wgw_run_options *options, const struct wgw_config *config)

@@ -3,9 +3,11 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -264,6 +266,44 @@ START_TEST(policy_lists_direct_destinations)
 }
 END_TEST
 
+/** host_resolvers_are() - puts @text in the place of the host's resolv.conf, for this process. False: it
+ * may not, which is said */
+static bool host_resolvers_are(const char *text)
+{
+	const char *file = make_file("resolv.conf", text, strlen(text), 0600);
+
+	if ((unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS)) ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount(file, "/etc/resolv.conf", NULL, MS_BIND, NULL)) {
+		printf("skipped: resolv.conf cannot be another here: %s\n", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+/* What a program asks that reads resolv.conf itself: resolv.conf(5), nameserver */
+START_TEST(policy_lists_the_hosts_resolvers)
+{
+	static const struct {
+		const char *file;
+		bool first, loopback;
+	} cases[] = {
+		{"nameserver 192.0.2.53\nnameserver fe80::53%eth0\n", true, false},
+		{"search example.com\noptions edns0\n", false, true},
+		{"nameserver nonsense\n", false, true},
+	};
+	const struct wgw_run_options o = {0};
+	const char *p;
+
+	if (!host_resolvers_are(cases[_i].file))
+		return;
+	p = policy_of("", "10.0.0.0/8", &o);
+	HAS(p, "system-resolver 127.0.0.53\nsystem-resolver 127.0.0.54\n");
+	ck_assert(!strstr(p, "system-resolver 192.0.2.53\nsystem-resolver fe80::53\n") != cases[_i].first);
+	ck_assert(!strstr(p, "system-resolver 127.0.0.1\n") != cases[_i].loopback);
+}
+END_TEST
+
 /** launch_of() - what starts a tunnel of a file with @interface lines */
 static void launch_of(struct wgw_launch *l, const struct wgw_run_options *options,
 		      const char *interface)
@@ -488,6 +528,7 @@ static Suite *suite(void)
 	tcase_add_test(t, sweep_removes_only_what_is_dead);
 	tcase_add_test(t, policy_chooses_dns);
 	tcase_add_test(t, policy_lists_direct_destinations);
+	tcase_add_loop_test(t, policy_lists_the_hosts_resolvers, 0, 3);
 	tcase_add_test(t, a_reload_changes_settings_and_policy_together);
 	tcase_add_test(t, options_are_told_and_taken_again);
 	tcase_add_test(t, close_others_keeps_what_is_listed);
