@@ -39,6 +39,15 @@ static size_t count(char *const list[])
 	return n;
 }
 
+/* Whether @entry, an LD_PRELOAD, names the shim: by its file's name, or as the first in @kept does, which
+ * may be a link of another name (src/session/environ.c). */
+static bool names_shim(const char *entry, const char *kept)
+{
+	const char *first = kept + sizeof(PRELOAD_IS) - 1;
+
+	return strstr(entry, SHIM_FILE) || memmem(entry, strlen(entry), first, strcspn(first, " :"));
+}
+
 /* Our entry takes the place of the program's own, in front of what that names. */
 static void join_preload(struct pre_env *r, const char *kept, const char *theirs)
 {
@@ -68,7 +77,7 @@ bool pre_env_examine(char *const env[], struct pre_env *r)
 		if (!preload || !starts_with(env[i], PRELOAD_IS))
 			continue;
 		r->preload_at = i;
-		if (strstr(env[i], SHIM_FILE))
+		if (names_shim(env[i], preload))
 			r->preload = NULL;
 		else
 			join_preload(r, preload, env[i] + sizeof(PRELOAD_IS) - 1);

@@ -372,6 +372,10 @@ def _(w):
         try:
             w.end_tunnels()
             or_says(w, "space|colon|path")
+            # a link stands for it, which children do not put before itself
+            done = w.wrapped("sh", "-c", "sh -c 'sh -c \"echo \\$LD_PRELOAD; :\"; :'; :")
+            if done.returncode != 125:
+                assert len(done.stdout.split()) == 1 and ":" not in done.stdout, done
         finally:
             w.wgwrap = usual
 
