@@ -52,8 +52,9 @@ static int tcp_local(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		     struct stack_addr *addr)
 {
 	struct wgw_label label;
+	enum wgw_repr_tcp_state state = wgw_repr_tcp_state(s, fd, tag, &label);
 
-	switch (wgw_repr_tcp_state(s, fd, tag, &label)) {
+	switch (state) {
 	case WGW_REPR_CONNECTED:
 		label_addr(label.local_ip, label.local_port, addr);
 		return 0;
@@ -64,8 +65,10 @@ static int tcp_local(const struct wgw_repr_session *s, int fd, uint64_t tag,
 		addr->port = label.local_port;
 		return 0;
 	default:
-		/* A connect under way, or failed, has no more than what bind() gave it, if that. */
-		if (!(tag & WGW_TAG_BOUND) || wgw_repr_name_op(s, fd, tag, addr, NULL) < 0)
+		/* A connect under way has its address, as Linux chooses it first; else there is no
+		 * more than what bind() gave, if that. */
+		if (!(tag & WGW_TAG_BOUND || state == WGW_REPR_CONNECTING) ||
+		    wgw_repr_name_op(s, fd, tag, addr, NULL) < 0)
 			wgw_repr_addr_any(tag, addr);
 		return 0;
 	}

@@ -51,6 +51,28 @@ CASE(connect_pending)
 	did("close", close(fd));
 }
 
+/* Linux chooses the address before it sends the SYN. */
+CASE(name_while_connecting)
+{
+	int listener = tcp_socket(false, 0), fd = tcp_socket(false, SOCK_NONBLOCK), port;
+	union address a;
+	socklen_t len = sizeof(a);
+
+	did("connect", connect_to(fd, BLACKHOLE4, 9));
+	did("getsockname", getsockname(fd, &a.any, &len));
+	printf("to the network: %s\n", address_text(&a, len));
+	did("bind", bind_to(listener, "0.0.0.0", 0));
+	did("listen", listen(listener, 1));
+	fd = tcp_socket(false, SOCK_NONBLOCK);
+	connect_to(fd, "127.0.0.1", local_port(listener));
+	len = sizeof(a);
+	did("getsockname", getsockname(fd, &a.any, &len));
+	printf("to a listener here: %s\n", address_text(&a, len));
+	port = local_port(fd);
+	wait_for(fd, POLLOUT);
+	printf("stays: %d\n", local_port(fd) == port);
+}
+
 CASE(connect_refused)
 {
 	for (int v6 = 0; v6 < 2; v6++) {
