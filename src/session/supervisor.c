@@ -255,6 +255,9 @@ void wgw_supervisor_leave(struct wgw_supervisor *s)
 	if (s->listener >= 0)
 		close(s->listener);
 	s->listener = -1;
+	if (s->front >= 0)
+		close(s->front);
+	s->front = -1;
 }
 
 /** value_of() - a variable of the command's environment, NULL: it is not there */

@@ -91,8 +91,8 @@ void wgw_supervisor_report(struct wgw_supervisor *s, enum wgw_report_kind kind, 
 /* Delivery has ended, well or not. */
 void wgw_supervisor_delivered(struct wgw_supervisor *s);
 
-/* In a child of the supervisor: lets go of the listener. While anybody holds it, the command waits
- * for answers. */
+/* In a child of the supervisor: lets go of the listener and of the front. While anybody holds them,
+ * the command waits for answers, and the front for the command. */
 void wgw_supervisor_leave(struct wgw_supervisor *s);
 
 /* serve.c: takes one message from the tunnel process; false: the channel is at its end */

@@ -7,6 +7,8 @@ nothing may be left: no process, no socket in the runtime directory, and (the se
 tunnel. WGWRAP_KILL_ROUNDS says how many rounds; WGWRAP_KILL_SEED repeats a series.
 """
 
+import contextlib
+import fcntl
 import os
 import random
 import signal
@@ -134,6 +136,27 @@ def _(w):
         except AssertionError as hang:
             raise AssertionError(f"round {number}: {hang}") from hang
     works(w)
+
+
+def rendezvous(w, suffix):
+    return [os.path.join(base, name) for base, _, names in os.walk(w.path("run")) for name in names if name.endswith(suffix)]
+
+
+@test("a supervisor that is killed while a tunnel process is being started ends the run: 125")
+def _(w):
+    front = w.start(w.wrap("sleep", "600"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    world.wait_until("the command", lambda: named(descendants(front.pid), "sleep"))
+    below = descendants(front.pid)
+    with contextlib.ExitStack() as locks:
+        for path in rendezvous(w, ".lock"):  # who starts one waits for it
+            fcntl.flock(locks.enter_context(open(path, "rb")), fcntl.LOCK_EX)
+        for pid in w.tunnels():
+            kill(pid)
+        world.wait_until("a child that starts another", lambda: len(named(descendants(front.pid), "wgwrap-session")) > 1)
+        kill(named(below, "wgwrap-session")[0])
+        assert front.wait(END_S) == 125
+    for pid in below:
+        kill(pid)
 
 
 @test("nothing stays in the runtime directory but what the next start replaces")
