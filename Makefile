@@ -46,8 +46,8 @@ endif
 ifdef HAVE_IPSECMB
 PKG_CFLAGS += -DWG_HAVE_IPSECMB
 endif
-# Libraries that are loaded are called by their full name on this system, like libcares.so.2 (SONAME_cares): libcares.so comes with
-# the headers only, and is not there where the program is installed. The names of libssl and libcrypto follow from their
+# Libraries that are loaded are called by their full name on this system, like libcares.so.2 (SONAME_cares): libcares.so comes
+# with the headers only, and is not there where the program is installed. The names of libssl and libcrypto follow from their
 # headers' version.
 LOADED     := cares http_parser seccomp
 LOADED_IF_THERE := $(if $(HAVE_IPSECMB),IPSec_MB) $(if $(HAVE_OPENSSL),crypto) $(if $(HAVE_LIBSSL),ssl)
@@ -138,7 +138,7 @@ $(patsubst %,$(BUILD)/tests/sim/sim_%,$(BY_HAND)): $(BUILD)/tests/sim/%: tests/s
 $(BUILD)/tests/sim/%: tests/sim/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
 	$(COMPILE) $(SANITIZE) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
-$(BUILD)/tests/bench/aead $(BUILD)/tests/bench/floor $(BUILD)/tests/bench/flood: $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libwg.a
+$(patsubst %,$(BUILD)/tests/bench/%,aead floor flood): $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libwg.a
 	@mkdir -p $(@D)
 	$(COMPILE) $(SANITIZE) -I. $(PKG_CFLAGS) -o $@ $< $(BUILD)/libwg.a $(PKG_LIBS)
 $(BUILD)/tests/platform/%: tests/platform/%.c
@@ -175,13 +175,14 @@ PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(PROGRAM_SRCS)) \
 	$(if $(filter tests/programs/hello.c,$(PROGRAM_SRCS)),$(BUILD)/tests/programs/static) \
 	$(patsubst tests/shifted/%.c,$(BUILD)/tests/shifted/%.so,$(sort $(wildcard tests/shifted/*.c)))
 BEHAVIOURS := $(patsubst %.c,$(BUILD)/%,$(BEHAVIOUR_SRCS))
+
 # ---- running the tests ----
 
-# JOBS: test programs at a time, one more than processors, since most of them wait most of the time. AGAIN: up to so many that fail
-# run once more.
+# JOBS: test programs at a time, one more than processors, since most of them wait most of the time. AGAIN: up to so many that
+# fail run once more.
 JOBS ?= $(shell expr $$(nproc) + 1)
-RUN_TESTS = WGWRAP_BUILD="$(abspath $(BUILD))" tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs $(if $(K),-k '$(subst ','\'',$(K))') \
-	$(if $(AGAIN),-r $(AGAIN))
+RUN_TESTS = WGWRAP_BUILD="$(abspath $(BUILD))" tests/run -j $(JOBS) -t 900 -o $(BUILD)/tests/logs \
+	$(if $(K),-k '$(subst ','\'',$(K))') $(if $(AGAIN),-r $(AGAIN))
 
 # QUICK=1: without what takes long and does not depend on who runs it
 ifdef QUICK
@@ -345,7 +346,9 @@ help:
 	@echo 'make install      DESTDIR=, PREFIX=$(PREFIX); uninstall'
 	@echo 'make deb          Debian packages in $(BUILD)/deb; check-deb: lintian, and installed in a copy of the root'
 	@echo 'make clean        remove what was built'
-	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir SODIUM=shared JOBS=N QUICK=1 AGAIN=N (check)'
+	@echo 'Variables: BUILD=dir CC= CFLAGS= LDFLAGS= WERROR=1 SANITIZE=flags LWIP_SRC=dir SODIUM=shared'
+	@echo '           of check: JOBS=N QUICK=1 AGAIN=N'
 
-.PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim hostile hostile-run demo bench asan fuzz fuzz-run tidy install install-engine uninstall loaded deb check-deb clean help
+.PHONY: all deps deps-matrix matrix behaviours behaviours-supervised check check-unit check-e2e sim hostile \
+	hostile-run demo bench asan fuzz fuzz-run tidy install install-engine uninstall loaded deb check-deb clean help
 .DEFAULT_GOAL := all
