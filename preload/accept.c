@@ -31,7 +31,7 @@ PRE_EXPORT int listen(int fd, int backlog)
 		if (rc == 0)
 			rc = wgw_repr_listen(&pre_session, fd, tag, backlog);
 	}
-	return (int)pre_result(pre_spare(rc, SYS_listen, fd, backlog, 0, 0, 0, 0));
+	return (int)pre_result(pre_spare_listen(rc, fd, backlog));
 }
 
 /* accept4 on one of our listeners. The wait is libc's own: it is a cancellation point. */

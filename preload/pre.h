@@ -164,6 +164,10 @@ void pre_watches_give(int fd, const struct pre_watches *w);
  * is -EMFILE and a supervisor can make the call, whose answer it is then. */
 long pre_spare(long rc, long nr, int fd, long b, long c, long d, long e, long f);
 
+/* The same for listen(2), also when @rc says that the listener's file could not be made where the
+ * program is. */
+int pre_spare_listen(int rc, int fd, int backlog);
+
 /* ---- poll.c ---- */
 
 /* A socket of this process has an error queue now. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * spare.c - calls of a program that has no descriptor to spare
+ * spare.c - calls of a program that has no descriptor to spare, or no place for a file
  *
- * Most operations ask the tunnel process, which takes a descriptor for a moment; Linux needs none.
- * A supervisor has descriptors of its own: the same call, made from outside of the exempt page, is
+ * Most operations ask the tunnel process, which takes a descriptor for a moment, and listen() makes
+ * a file for as long; Linux needs neither. A supervisor has descriptors of its own, and the root and
+ * the uid that the session began with: the same call, made from outside of the exempt page, is
  * reported and answered there, as it is for programs without this library.
  */
 #include "preload/pre.h"
@@ -26,4 +27,13 @@ long pre_spare(long rc, long nr, int fd, long b, long c, long d, long e, long f)
 	if (rc != -EMFILE || !is_supervised(fd))
 		return rc;
 	return wgw_raw_instruction(nr, fd, b, c, d, e, f);
+}
+
+int pre_spare_listen(int rc, int fd, int backlog)
+{
+	bool no_place = rc == -EACCES || rc == -ENOENT || rc == -EROFS;
+
+	if ((rc != -EMFILE && !no_place) || !is_supervised(fd))
+		return rc;
+	return (int)wgw_raw_instruction(SYS_listen, fd, backlog, 0, 0, 0, 0);
 }
