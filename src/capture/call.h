@@ -87,6 +87,7 @@ struct wgw_pidfd {
  *		not know it yet
  * @turns:	How often a thread has ended a call
  * @has_watch, @watching: There is a watch; it is awake, or is being woken (@watched)
+ * @parallel:	A second call is worked on at once, while the first is
  * @waiting:	Those whose call waits for the network; at most @waiting_max
  * @calls:	Those that a thread works on, by the program's thread
  * @pidfds:	Of threads that called lately; those that a call uses are not among them
@@ -105,7 +106,7 @@ struct wgw_capture {
 	pthread_mutex_t lock;
 	pthread_cond_t needed, watched;
 	unsigned int threads, threads_max, listening, spare, called, turns, waiting, waiting_max;
-	bool has_watch, watching;
+	bool has_watch, watching, parallel;
 	struct wgw_pidfd pidfds[WGW_PIDFDS_MAX];
 	unsigned int next_pidfd;
 	struct wgw_call *calls[WGW_CALL_BUCKETS];
@@ -203,7 +204,8 @@ bool wgw_threads_listen(struct wgw_capture *k);
 
 /* ---- target.c: the program's memory and descriptors ---- */
 
-/* Opens @c->pidfd and @c->fd and finds out what it is. 0 or -errno (-EBADF as the kernel). */
+/* Opens @c->pidfd and @c->fd and finds out what it is; the lock of a socket of ours is taken
+ * (busy.c). 0 or -errno (-EBADF as the kernel). */
 int wgw_target_open(struct wgw_call *c);
 void wgw_target_close(struct wgw_call *c);
 /* Whether the program's number is still @c->fd's: another thread may have closed it. */
@@ -217,16 +219,36 @@ int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, si
 int wgw_target_write_address(const struct wgw_call *c, uint64_t to, uint64_t to_len,
 			     const void *address, socklen_t len);
 
-enum { WGW_PIECES_MAX = 16 };
+enum {
+	WGW_PIECES_MAX = 16,
+	WGW_NEAR_BYTES = 512,
+};
+
+/**
+ * struct wgw_near - a stretch of the program's memory that was copied with what was asked for: what
+ * else the call points to often lies beside that, on the thread's stack
+ * @from, @len:	Where it is there; @len is 0: nothing was copied
+ */
+struct wgw_near {
+	uint64_t from;
+	size_t len;
+	uint8_t bytes[WGW_NEAR_BYTES];
+};
+
+/* Copies as wgw_target_read() does, and into @near what lies around it, within the same page. */
+int wgw_target_read_near(const struct wgw_call *c, uint64_t from, void *to, size_t len,
+			 struct wgw_near *near);
 
 /**
  * struct wgw_pieces - pieces of the program's memory that are copied together, in their order
  * @here, @there: Ours and the program's, @n of each, as long as each other
  * @write:	To the program
+ * @near:	What is there need not be copied from the program; NULL: nothing is
  * @failed:	Of those that were copied because there was no room for more
  */
 struct wgw_pieces {
 	const struct wgw_call *c;
+	const struct wgw_near *near;
 	bool write, failed;
 	size_t n;
 	struct iovec here[WGW_PIECES_MAX], there[WGW_PIECES_MAX];
@@ -236,6 +258,10 @@ struct wgw_pieces {
 void wgw_pieces_begin(struct wgw_pieces *p, const struct wgw_call *c, bool write);
 /* @here is only read from when the pieces are written. */
 void wgw_pieces_add(struct wgw_pieces *p, uint64_t there, const void *here, size_t len);
+/* Adds an address as the kernel writes it: what fits at @to, the full length at @to_len. 0; or
+ * -EFAULT, -EINVAL: what @to_len says cannot be read, or used; nothing is added then. */
+int wgw_pieces_add_address(struct wgw_pieces *p, uint64_t to, uint64_t to_len, const void *address,
+			   const socklen_t *len);
 /* Copies them. 0 or -EFAULT, as above. */
 int wgw_pieces_copy(struct wgw_pieces *p);
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,8 @@ enum {
 	SETTLE_MS = 1000,
 	SETTLE_NAP_MS = 1,
 	WAKE_SIGNAL = SIGURG,
+	/* on fewer, the program and the tunnel process have no processor left for a second thread */
+	PARALLEL_MIN_PROCESSORS = 3,
 };
 
 #define CALL(name)                                                                                 \
@@ -303,6 +306,14 @@ static bool takes_descriptor(int nr)
 	return nr != SYS_socket;
 }
 
+/** carries_message() - the calls that look for themselves whether the program still waits: before
+ * each message, when they have read what the program gives them for it (message.c) */
+static bool carries_message(int nr)
+{
+	return nr == SYS_sendto || nr == SYS_sendmsg || nr == SYS_sendmmsg || nr == SYS_recvfrom ||
+	       nr == SYS_recvmsg || nr == SYS_recvmmsg;
+}
+
 static_assert(sizeof(calls) / sizeof(*calls) <= WGW_CALL_KINDS_MAX, "a counter for each");
 
 static long handle(struct wgw_call *c)
@@ -311,16 +322,10 @@ static long handle(struct wgw_call *c)
 
 	if (takes_descriptor(c->nr)) {
 		rc = wgw_target_open(c);
-		if (!wgw_call_valid(c))
+		if (!carries_message(c->nr) && !wgw_call_valid(c))
 			return WGW_CALL_GONE;
 		if (rc)
 			return rc;
-		if (c->what == WGW_SOCKET_OURS) {
-			wgw_busy_lock(c);
-			/* a call before this one may have changed it, and taken that back */
-			if (!wgw_repr_tag(c->fd, &c->tag))
-				return -EBADF;
-		}
 	}
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
 		if (calls[i].nr != c->nr)
@@ -457,6 +462,14 @@ static void size_for_descriptors(struct wgw_capture *k)
 	k->threads_max = (unsigned int)(waiting + brief);
 }
 
+/** processors() - that the session may use; 0: not known */
+static int processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 0;
+}
+
 static void on_wake(int number)
 {
 	(void)number; /* ends ppoll(2) */
@@ -495,6 +508,7 @@ struct wgw_capture *wgw_capture_start(const struct wgw_capture_options *options)
 			goto fail;
 	}
 	size_for_descriptors(k);
+	k->parallel = processors() >= PARALLEL_MIN_PROCESSORS;
 	if (wgw_threads_start(k))
 		return k;
 fail:

@@ -33,6 +33,7 @@ enum {
  * @data, @len:	Our buffer (malloc'ed)
  * @msg, @iov:	The same for src/repr, with our pointers
  * @kept:	It had been received for a call that was interrupted
+ * @near:	What was beside @head
  * @name, @control: Copies
  */
 struct message {
@@ -45,6 +46,7 @@ struct message {
 	struct iovec iov;
 	bool kept;
 	struct iovec few[FEW];
+	struct wgw_near near;
 	struct sockaddr_storage name;
 	uint8_t control[CONTROL_MAX_BYTES];
 };
@@ -53,6 +55,7 @@ struct message {
 static void clear(struct message *m)
 {
 	memset(m, 0, offsetof(struct message, few));
+	m->near.len = 0;
 }
 
 static void release(struct message *m)
@@ -107,19 +110,23 @@ static long end_list(struct message *m, struct wgw_pieces *in, size_t max)
 	return make_buffer(m);
 }
 
-/** check_head() - what the program says of itself in @m->head */
+/** check_head() - what the program says of itself in @m->head, as __copy_msghdr() in net/socket.c */
 static long check_head(struct message *m)
 {
 	if (!m->head.msg_name)
 		m->head.msg_namelen = 0;
-	return (int)m->head.msg_namelen < 0 ? -EINVAL : 0;
+	if ((int)m->head.msg_namelen < 0)
+		return -EINVAL;
+	if (m->head.msg_namelen > sizeof(m->name))
+		m->head.msg_namelen = sizeof(m->name);
+	return 0;
 }
 
 /** take_head() - the struct msghdr at @at */
 static long take_head(const struct wgw_call *c, uint64_t at, struct message *m)
 {
 	clear(m);
-	if (wgw_target_read(c, at, &m->head, sizeof(m->head)))
+	if (wgw_target_read_near(c, at, &m->head, sizeof(m->head), &m->near))
 		return -EFAULT;
 	return check_head(m);
 }
@@ -258,7 +265,8 @@ static long fast_open(struct wgw_call *c, const struct message *m, int flags)
 	return wgw_call_connect_to(c, m->msg.msg_name, m->msg.msg_namelen, !(flags & MSG_DONTWAIT));
 }
 
-/** send_message() - waits for room as the program's call would */
+/** send_message() - waits for room as the program's call would. What @m holds has been read from who
+ * still waited */
 static long send_message(struct wgw_call *c, const struct message *m, int flags)
 {
 	int64_t until = 0;
@@ -268,8 +276,6 @@ static long send_message(struct wgw_call *c, const struct message *m, int flags)
 		ssize_t n;
 		long rc;
 
-		if (!wgw_call_valid(c))
-			return WGW_CALL_GONE;
 		if (flags & MSG_FASTOPEN) {
 			rc = fast_open(c, m, flags);
 			if (rc < 0)
@@ -333,6 +339,8 @@ static long send_once(struct wgw_call *c, const struct message *m, int flags)
 	if (wgw_busy_may_be_done(c) >= 0 && wgw_busy_take_done(c)) {
 		n = c->asked.result;
 	} else {
+		if (!wgw_call_valid(c))
+			return WGW_CALL_GONE;
 		n = send_message(c, m, flags);
 		c->asked.result = n;
 	}
@@ -396,6 +404,7 @@ static long take_whole(const struct wgw_call *c, struct message *m)
 	long rc;
 
 	wgw_pieces_begin(&in, c, false);
+	in.near = &m->near;
 	rc = begin_list(m, &in);
 	if (rc == 0)
 		rc = add_name(&in, m, (uintptr_t)m->head.msg_name, m->head.msg_namelen);
@@ -448,6 +457,8 @@ static long send_one_of(struct wgw_call *c, struct heads *h, unsigned int i, int
 	if (rc)
 		return rc;
 	rc = take_whole(c, &m);
+	if (rc == 0 && !wgw_call_valid(c))
+		rc = WGW_CALL_GONE;
 	if (rc == 0)
 		rc = is_sent ? (long)m.len : send_message(c, &m, flags);
 	if (rc >= 0) {
@@ -633,6 +644,7 @@ static long receive_head(struct wgw_call *c, struct message *m, uint64_t at, int
 	long rc, n = 0;
 
 	wgw_pieces_begin(&in, c, false);
+	in.near = &m->near;
 	rc = begin_list(m, &in);
 	if (rc == 0)
 		rc = end_list(m, &in, DATAGRAM_MAX_BYTES);
@@ -667,9 +679,23 @@ static long received_by_kernel(const struct wgw_call *c, int flags)
 	return flags & MSG_OOB ? -EINVAL : WGW_CALL_CONTINUE;
 }
 
-long wgw_call_recvfrom(struct wgw_call *c)
+/** deliver_from() - what recvfrom(2) leaves with the program: @n bytes, and who sent them. 0 or -errno */
+static long deliver_from(const struct wgw_call *c, const struct message *m, long n)
 {
 	struct wgw_pieces out;
+	long rc = 0, copied;
+
+	wgw_pieces_begin(&out, c, true);
+	add_buffers(&out, m, (size_t)n < m->len ? (size_t)n : m->len);
+	if (c->args[4])
+		rc = wgw_pieces_add_address(&out, c->args[4], c->args[5], &m->name,
+					    &m->msg.msg_namelen);
+	copied = wgw_pieces_copy(&out);
+	return copied ? copied : rc;
+}
+
+long wgw_call_recvfrom(struct wgw_call *c)
+{
 	struct message m;
 	long rc = received_by_kernel(c, (int)c->args[3]), n;
 
@@ -680,14 +706,10 @@ long wgw_call_recvfrom(struct wgw_call *c)
 	m.msg.msg_namelen = sizeof(m.name);
 	if (n == 0)
 		n = receive_message(c, &m, (int)c->args[3]);
-	wgw_pieces_begin(&out, c, true);
-	add_buffers(&out, &m, n < 0 ? 0 : (size_t)n < m.len ? (size_t)n : m.len);
-	rc = n < 0 ? n : wgw_pieces_copy(&out);
-	if (rc == 0 && c->args[4])
-		rc = wgw_target_write_address(c, c->args[4], c->args[5], &m.name,
-					      m.msg.msg_namelen);
-	if (n >= 0)
+	if (n >= 0) {
+		rc = deliver_from(c, &m, n);
 		keep_datagram(c, &m, n, (int)c->args[3]);
+	}
 	release(&m);
 	return rc ? rc : n;
 }

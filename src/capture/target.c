@@ -20,6 +20,8 @@
 #define PIDFD_THREAD O_EXCL
 #endif
 
+enum { PAGE_MIN_BYTES = 4096 };
+
 /** group_of() - the process that thread @tid belongs to, -1: gone */
 static pid_t group_of(pid_t tid)
 {
@@ -136,6 +138,16 @@ static enum wgw_socket_class classify(struct wgw_call *c)
 	return WGW_SOCKET_IP;
 }
 
+/** look() - what @c->fd is. Its turn is taken first: the call before this one may change the tag, and
+ * take that back */
+static void look(struct wgw_call *c)
+{
+	wgw_busy_lock(c);
+	c->what = classify(c);
+	if (c->what != WGW_SOCKET_OURS)
+		wgw_busy_unlock(c);
+}
+
 /** get_descriptor() - sets @c->pidfd and @c->fd; or -1 with errno */
 static void get_descriptor(struct wgw_call *c)
 {
@@ -164,7 +176,7 @@ int wgw_target_open(struct wgw_call *c)
 	if (c->pidfd < 0)
 		return -errno;
 	if (c->fd >= 0) {
-		c->what = classify(c);
+		look(c);
 		return 0;
 	}
 	if (errno != EPERM && errno != ENOSYS && errno != EACCES)
@@ -173,7 +185,7 @@ int wgw_target_open(struct wgw_call *c)
 	if (c->capture->copies)
 		c->fd = wgw_copies_find(c->capture->copies, c->tid, (int)c->args[0], &c->what);
 	if (c->fd >= 0)
-		c->what = classify(c);
+		look(c);
 	return 0;
 }
 
@@ -220,6 +232,7 @@ bool wgw_target_is_outside(const struct wgw_call *c)
 void wgw_pieces_begin(struct wgw_pieces *p, const struct wgw_call *c, bool write)
 {
 	p->c = c;
+	p->near = NULL;
 	p->write = write;
 	p->failed = false;
 	p->n = 0;
@@ -239,10 +252,25 @@ int wgw_pieces_copy(struct wgw_pieces *p)
 	return p->failed ? -EFAULT : 0;
 }
 
+/** find_near() - the place in @near of @len bytes from @there on, NULL: not all of them are in it */
+static const void *find_near(const struct wgw_near *near, uint64_t there, size_t len)
+{
+	if (!near || there < near->from || there - near->from > near->len ||
+	    len > near->len - (there - near->from))
+		return NULL;
+	return near->bytes + (there - near->from);
+}
+
 void wgw_pieces_add(struct wgw_pieces *p, uint64_t there, const void *here, size_t len)
 {
+	const void *copy = find_near(p->near, there, len);
+
 	if (len == 0)
 		return;
+	if (copy) {
+		memcpy((void *)here, copy, len);
+		return;
+	}
 	if (p->n == WGW_PIECES_MAX)
 		wgw_pieces_copy(p);
 	p->here[p->n] = (struct iovec){(void *)here, len};
@@ -259,6 +287,28 @@ int wgw_target_read(const struct wgw_call *c, uint64_t from, void *to, size_t le
 	return wgw_pieces_copy(&p);
 }
 
+/* A page is there, or not, as a whole: what is around the bytes in it is as readable as they are. */
+int wgw_target_read_near(const struct wgw_call *c, uint64_t from, void *to, size_t len,
+			 struct wgw_near *near)
+{
+	uint64_t page = from & ~(uint64_t)(PAGE_MIN_BYTES - 1), end = page + PAGE_MIN_BYTES;
+	size_t around = (sizeof(near->bytes) - len) / 2;
+	int rc;
+
+	near->len = 0;
+	if (len > end - from)
+		return wgw_target_read(c, from, to, len);
+	near->from = from - page > around ? from - around : page;
+	if (end - near->from > sizeof(near->bytes))
+		end = near->from + sizeof(near->bytes);
+	rc = wgw_target_read(c, near->from, near->bytes, (size_t)(end - near->from));
+	if (rc)
+		return rc;
+	near->len = (size_t)(end - near->from);
+	memcpy(to, near->bytes + (from - near->from), len);
+	return 0;
+}
+
 int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, size_t len)
 {
 	struct wgw_pieces p;
@@ -268,19 +318,28 @@ int wgw_target_write(const struct wgw_call *c, uint64_t to, const void *from, si
 	return wgw_pieces_copy(&p);
 }
 
-int wgw_target_write_address(const struct wgw_call *c, uint64_t to, uint64_t to_len,
-			     const void *address, socklen_t len)
+int wgw_pieces_add_address(struct wgw_pieces *p, uint64_t to, uint64_t to_len, const void *address,
+			   const socklen_t *len)
 {
-	struct wgw_pieces p;
-	socklen_t room;
-	int rc = wgw_target_read(c, to_len, &room, sizeof(room));
+	socklen_t room = 0;
+	int rc = wgw_target_read(p->c, to_len, &room, sizeof(room));
 
 	if (rc == 0 && (int)room < 0)
 		rc = -EINVAL;
 	if (rc)
 		return rc;
+	wgw_pieces_add(p, to, address, room < *len ? room : *len);
+	wgw_pieces_add(p, to_len, len, sizeof(*len));
+	return 0;
+}
+
+int wgw_target_write_address(const struct wgw_call *c, uint64_t to, uint64_t to_len,
+			     const void *address, socklen_t len)
+{
+	struct wgw_pieces p;
+	int rc;
+
 	wgw_pieces_begin(&p, c, true);
-	wgw_pieces_add(&p, to, address, room < len ? room : len);
-	wgw_pieces_add(&p, to_len, &len, sizeof(len));
-	return wgw_pieces_copy(&p);
+	rc = wgw_pieces_add_address(&p, to, to_len, address, &len);
+	return rc ? rc : wgw_pieces_copy(&p);
 }

@@ -139,7 +139,7 @@ void wgw_threads_take(struct wgw_capture *k)
 	pthread_mutex_unlock(&k->lock);
 	if (!alone)
 		return;
-	if (!need_watch(k, asleep) || wgw_raw_poll(&p, 1, 0) == 1)
+	if (!need_watch(k, asleep) || (k->parallel && wgw_raw_poll(&p, 1, 0) == 1))
 		wgw_threads_listen(k);
 }
 

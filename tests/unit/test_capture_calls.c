@@ -566,6 +566,58 @@ START_TEST(a_thread_without_an_id_here_is_not_looked_into)
 }
 END_TEST
 
+/* ---- memory beside what is asked for ---- */
+
+enum { PAGE_BYTES = 4096, HEAD_BYTES = sizeof(struct msghdr) };
+
+/** read_at() - the bytes at @page + @at, of a page that has none before and behind it */
+static void read_at(const struct wgw_call *c, const uint8_t *page, size_t at)
+{
+	uint8_t head[HEAD_BYTES] = {0}, copy[WGW_NEAR_BYTES] = {0};
+	bool is_there = at + sizeof(head) <= PAGE_BYTES;
+	struct wgw_near near;
+	struct wgw_pieces in;
+
+	ck_assert_int_eq(wgw_target_read_near(c, (uintptr_t)page + at, head, sizeof(head), &near),
+			 is_there ? 0 : -EFAULT);
+	if (!is_there) {
+		ck_assert_uint_eq(near.len, 0);
+		return;
+	}
+	ck_assert_mem_eq(head, page + at, sizeof(head));
+	ck_assert_uint_le(near.from, (uintptr_t)page + at);
+	ck_assert_uint_ge(near.from + near.len, (uintptr_t)page + at + sizeof(head));
+	/* all of it, and not a byte more, is had from there: nobody has thread id -1 */
+	wgw_pieces_begin(&in, &(const struct wgw_call){.tid = -1}, false);
+	in.near = &near;
+	wgw_pieces_add(&in, near.from, copy, near.len);
+	ck_assert_int_eq(wgw_pieces_copy(&in), 0);
+	ck_assert_mem_eq(copy, page + (near.from - (uintptr_t)page), near.len);
+	for (int beside = -1; beside <= 1; beside += 2) {
+		wgw_pieces_begin(&in, &(const struct wgw_call){.tid = -1}, false);
+		in.near = &near;
+		wgw_pieces_add(&in, near.from + (uint64_t)beside, copy, near.len);
+		ck_assert_int_eq(wgw_pieces_copy(&in), -EFAULT);
+	}
+}
+
+START_TEST(what_is_beside_a_structure_ends_where_the_page_does)
+{
+	const struct wgw_call c = {.tid = getpid()};
+	uint8_t *all = mmap(NULL, (size_t)3 * PAGE_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert_ptr_ne(all, MAP_FAILED);
+	for (size_t i = 0; i < PAGE_BYTES; i++)
+		all[PAGE_BYTES + i] = (uint8_t)(i * 7 + i / 256);
+	ck_assert_int_eq(mprotect(all, PAGE_BYTES, PROT_NONE), 0);
+	ck_assert_int_eq(mprotect(all + (size_t)2 * PAGE_BYTES, PAGE_BYTES, PROT_NONE), 0);
+	for (size_t at = 0; at < PAGE_BYTES; at++)
+		read_at(&c, all + PAGE_BYTES, at);
+	munmap(all, (size_t)3 * PAGE_BYTES);
+}
+END_TEST
+
 /* ---- limits ---- */
 
 START_TEST(few_descriptors_make_few_threads)
@@ -621,6 +673,7 @@ int main(void)
 	tcase_add_test(t, what_was_sent_is_found_again_however_many_signals_come);
 	tcase_add_test(t, a_thread_id_that_is_used_again_is_another_threads);
 	tcase_add_test(t, a_thread_without_an_id_here_is_not_looked_into);
+	tcase_add_test(t, what_is_beside_a_structure_ends_where_the_page_does);
 	tcase_add_test(t, few_descriptors_make_few_threads);
 	suite_add_tcase(s, t);
 	return run_suite(s);

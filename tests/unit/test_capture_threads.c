@@ -19,7 +19,7 @@ static int ends[2];
 static void set_up(void)
 {
 	ck_assert_int_eq(pipe(ends), 0);
-	k = (struct wgw_capture){.listener = ends[0], .threads_max = 8};
+	k = (struct wgw_capture){.listener = ends[0], .threads_max = 8, .parallel = true};
 	ck_assert(wgw_threads_start(&k));
 }
 
@@ -54,6 +54,19 @@ START_TEST(of_two_calls_at_once_the_second_does_not_wait_for_the_first)
 }
 END_TEST
 
+START_TEST(on_few_processors_the_second_waits)
+{
+	k.parallel = false;
+	k.has_watch = k.watching = true; /* one that never comes, however long this takes */
+	ck_assert_int_eq(write(ends[1], "x", 1), 1);
+	wgw_threads_take(&k);
+	ck_assert_uint_eq(listening(), 0);
+	ck_assert(wgw_threads_again(&k));
+	ck_assert_uint_eq(listening(), 1);
+	ck_assert_uint_eq(k.threads, 1);
+}
+END_TEST
+
 START_TEST(no_thread_is_started_while_one_listens)
 {
 	for (int i = 0; i < 3; i++)
@@ -83,6 +96,7 @@ int main(void)
 	tcase_set_timeout(t, 180);
 	tcase_add_test(t, a_call_that_is_held_up_does_not_hold_up_others);
 	tcase_add_test(t, of_two_calls_at_once_the_second_does_not_wait_for_the_first);
+	tcase_add_test(t, on_few_processors_the_second_waits);
 	tcase_add_test(t, no_thread_is_started_while_one_listens);
 	tcase_add_test(t, who_cannot_have_a_thread_is_told);
 	suite_add_tcase(s, t);
