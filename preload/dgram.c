@@ -90,6 +90,8 @@ static ssize_t pre_sendto(int fd, uint64_t tag, const void *data, size_t len, in
 			     .msg_iov = &iov,
 			     .msg_iovlen = 1};
 
+	if (msg.msg_namelen > sizeof(struct sockaddr_storage)) /* move_addr_to_kernel() */
+		return pre_result(-EINVAL);
 	return pre_sendmsg(fd, tag, &msg, flags);
 }
 

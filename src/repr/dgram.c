@@ -182,19 +182,22 @@ static ssize_t send_message(const struct wgw_repr_session *s, int fd, const stru
 static int read_destination(uint64_t tag, const struct msghdr *msg, struct stack_addr *to)
 {
 	struct sockaddr_storage copy = {0};
+	socklen_t len = msg->msg_namelen;
 	int rc;
 
-	if (!msg->msg_name || !msg->msg_namelen)
+	if (!msg->msg_name || !len)
 		return 0;
-	if (msg->msg_namelen < sizeof(sa_family_t) || msg->msg_namelen > sizeof(copy))
+	if (len < sizeof(sa_family_t) || (int)len < 0)
 		return -EINVAL;
-	memcpy(&copy, msg->msg_name, msg->msg_namelen);
+	if (len > sizeof(copy)) /* as __copy_msghdr(); sendto(2) refuses it */
+		len = sizeof(copy);
+	memcpy(&copy, msg->msg_name, len);
 	if (copy.ss_family == AF_UNSPEC) {
 		if (tag & WGW_TAG_V6)
 			return 0;
 		copy.ss_family = AF_INET;
 	}
-	rc = wgw_repr_addr_read(tag, &copy, msg->msg_namelen, to);
+	rc = wgw_repr_addr_read(tag, &copy, len, to);
 	if (rc < 0)
 		return rc;
 	if (to->port == 0 && wgw_tag_kind(tag) == WGW_KIND_UDP)

@@ -538,6 +538,28 @@ CASE(sendto_arguments)
 	said("recv oob", recv(fd, &a, 1, MSG_OOB | MSG_DONTWAIT));
 }
 
+CASE(names_longer_than_any)
+{
+	union {
+		union address a;
+		uint8_t bytes[256];
+	} to = {0};
+	struct iovec iov = {"x", 1};
+	struct mmsghdr m = {
+		.msg_hdr = {.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1}};
+	int fd = udp_socket(false);
+
+	make_address(&to.a, host(false), ECHO_UDP_PORT);
+	said("sendto", sendto(fd, "x", 1, 0, &to.a.any, sizeof(to)));
+	if (said("sendmsg", sendmsg(fd, &m.msg_hdr, 0)) == 1)
+		receive(fd, 0);
+	if (said("sendmmsg", sendmmsg(fd, &m, 1, 0)) == 1)
+		receive(fd, 0);
+	m.msg_hdr.msg_namelen = (socklen_t)-1;
+	said("less than nothing", sendmsg(fd, &m.msg_hdr, 0));
+	said("one less than nothing", sendmmsg(fd, &m, 1, 0));
+}
+
 CASE(readiness)
 {
 	int fd = udp_socket(false), n = -1;
