@@ -417,9 +417,15 @@ static int use_outside(void)
 	struct sockaddr_in near = {.sin_family = AF_INET,
 				   .sin_port = htons(9),
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	uint8_t name[2 * sizeof(struct sockaddr_storage)] = {0};
+	struct iovec iov = {"x", 1};
+	const struct msghdr long_name = {
+		.msg_name = name, .msg_namelen = sizeof(name), .msg_iov = &iov, .msg_iovlen = 1};
 
+	memcpy(name, &far, sizeof(far));
 	if (join(outside) != EACCES ||
 	    err_of(sendto(outside, "x", 1, 0, (struct sockaddr *)&far, sizeof(far))) != EACCES ||
+	    err_of(sendmsg(outside, &long_name, 0)) != EACCES ||
 	    err_of(listen(outside, 1)) != EACCES)
 		return 1;
 	return err_of(connect(outside, (struct sockaddr *)&near, sizeof(near))) ? 2 : 0;
