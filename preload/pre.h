@@ -82,6 +82,14 @@ void pre_enter(void);
 bool pre_started(void);
 /* Whether there is a session. Without one, IP sockets are refused. */
 bool pre_have_session(void);
+/*
+ * What runs the program's code in its own way (valgrind) makes system calls elsewhere than in the
+ * exempt page. A supervisor then answers those of this library, too, as if they were the program's,
+ * and says of a datagram socket that is being made what nobody else says: that it has no peer
+ * (EDESTADDRREQ). From then on no descriptor is ours, and the supervisor answers for all.
+ */
+void pre_step_aside(void);
+bool pre_is_aside(void);
 /* Whether @fd is one of ours; reads its tag. */
 bool pre_ours(int fd, uint64_t *tag);
 

@@ -14,7 +14,14 @@ PRE_EXPORT int socket(int domain, int type, int protocol)
 	/* Without a session there is no tunnel, and nothing else may take its place. */
 	if (!pre_have_session())
 		return (int)pre_result(-ENETDOWN);
-	fd = (int)pre_result(wgw_repr_socket(&pre_session, domain, type, protocol));
+	if (pre_is_aside())
+		return pre_next.socket(domain, type, protocol);
+	fd = wgw_repr_socket(&pre_session, domain, type, protocol);
+	if (fd == -EDESTADDRREQ) { /* pre.h says who says that */
+		pre_step_aside();
+		return pre_next.socket(domain, type, protocol);
+	}
+	fd = (int)pre_result(fd);
 	if (fd >= 0)
 		pre_kind_set(fd, (type & PRE_TYPE_MASK) == SOCK_STREAM ? PRE_KIND_STREAM
 								       : PRE_KIND_DATAGRAM);

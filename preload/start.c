@@ -25,7 +25,7 @@ struct pre_next pre_next;
 struct wgw_repr_session pre_session;
 
 static bool have_session;
-static atomic_bool started;
+static atomic_bool started, aside;
 /* As they were at the start: programs overwrite and clear their environment. */
 static char kept_session[sizeof(WGW_SESSION_ENV) + 1 +
 			 2 * (WGW_TOKEN_BYTES + WGW_LABEL_KEY_BYTES + WGW_ABSTRACT_BYTES) + 8 +
@@ -166,12 +166,22 @@ bool pre_have_session(void)
 	return have_session;
 }
 
+void pre_step_aside(void)
+{
+	atomic_store_explicit(&aside, true, memory_order_relaxed);
+}
+
+bool pre_is_aside(void)
+{
+	return atomic_load_explicit(&aside, memory_order_relaxed);
+}
+
 bool pre_ours(int fd, uint64_t *tag)
 {
 	uint32_t since = pre_kind_changes();
 
 	pre_enter();
-	if (!have_session || pre_kind_is_past_asking(fd) || !wgw_repr_tag(fd, tag) ||
+	if (!have_session || pre_is_aside() || pre_kind_is_past_asking(fd) || !wgw_repr_tag(fd, tag) ||
 	    !wgw_tag_has_mark(*tag, pre_session.label_key))
 		return false;
 	pre_kind_saw(fd, *tag, since);

@@ -302,6 +302,15 @@ def _(w):
     assert "ERROR SUMMARY: 0 errors" in done.stderr, done.stderr
 
 
+@row("valgrind: datagrams, which the supervisor answers for")
+def _(w):
+    need("valgrind", "dig")
+    servers.dns(w)
+    done = w.wrapped("valgrind", "--tool=none", "-q", "dig", "+short", "+tries=1", "+time=60", "@10.9.0.1", "v4.test",
+                     limit=120)
+    assert done.returncode == 0 and done.stdout == "10.9.0.1\n", (done.stdout, done.stderr)
+
+
 def preloadable(name, package):
     """The path of a shared object for LD_PRELOAD."""
     found = sorted(glob.glob(f"/usr/lib/*/{name}") + glob.glob(f"/usr/lib/*/faketime/{name}"))
