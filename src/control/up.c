@@ -116,7 +116,9 @@ static int refuse_file(struct wgw_launch *l)
 static int bring_up(const struct wgw_up_options *options, struct wgw_launch *l)
 {
 	struct wgw_keeper_health health = {.options = options->health, .fd = -1};
-	struct kept kept = options->foreground ? (struct kept){0} : look(l);
+	/* a reload knows its tunnel; one that has the new key already is another */
+	bool knows = options->foreground || options->reload;
+	struct kept kept = knows ? (struct kept){0} : look(l);
 	int channel, status = WGW_EXIT_OK;
 
 	if (kept.silent)

@@ -123,6 +123,21 @@ def _(w):
     assert w.fetch() and handshake_at(w) > before
 
 
+@tap.test("the private key of a tunnel that runs is no other's by reload")
+def _(w):
+    before, key = w.tunnel("client"), w.word("genkey")
+    with open(w.client, encoding="utf-8") as f:
+        other = w.write("other.conf", f.read().replace(w.keys["client_key"], key))
+    w.ok("up", "--no-wait", "--listen-port=0", other)
+    t.edit(w.client, w.keys["client_key"], key)
+    status, _, err = w.wgwrap("reload", "client")
+    t.edit(w.client, key, w.keys["client_key"])
+    w.ok("down", "other")
+    assert status == 1 and "a tunnel with the new private key runs already" in err, (status, err)
+    after = w.tunnel("client")
+    assert [after[k] for k in ("id", "publicKey", "pid")] == [before[k] for k in ("id", "publicKey", "pid")] and w.fetch()
+
+
 @tap.test("another private key by reload: the process and connections stay, the ID is another")
 def _(w):
     before = w.tunnel("client")
