@@ -4,6 +4,7 @@
 health.py - health as an exit status, and over HTTP: /livez, /readyz, /metrics; up --health
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -78,7 +79,15 @@ def _(w):
         with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
             s.sendall(junk)
             assert s.recv(100).startswith(b"HTTP/1.1 400 "), junk[:20]
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as s:  # before its time is over, for no end of headers
+        s.sendall(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1500)
+        assert s.recv(100).startswith(b"HTTP/1.1 400 ")
     assert t.http(base + "/livez")[0] == 200, "it survives what is no HTTP"
+    with contextlib.ExitStack() as stack:  # who only holds a place has to leave it, who came first before the others
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)) for _ in range(65)]
+        assert held[0].recv(1) == b""
+        held[-1].sendall(b"GET /livez HTTP/1.1\r\n\r\n")
+        assert held[-1].recv(100).startswith(b"HTTP/1.1 200 ")
     w.stop(server)
     assert server.returncode == 0
 
