@@ -108,6 +108,9 @@ int cmd_health(int argc, char **argv)
 		r.o.what = argv[optind++];
 	if (optind < argc)
 		return cmd_misuse(WGW_EXIT_USAGE, "health", "one tunnel at a time, or all");
+	if ((r.o.any_user || r.o.any_address) && !r.o.address)
+		return cmd_misuse(WGW_EXIT_USAGE, "health",
+				  "--any-user and --any-address are for --listen");
 	if (r.metrics && r.o.address)
 		return cmd_misuse(WGW_EXIT_USAGE, "health", "--listen serves the metrics already");
 	return run(&r.o, r.metrics);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,6 +31,8 @@
 enum {
 	CONNECTIONS_MAX = 64,
 	CONNECTION_MS = 10000,
+	FULL_MS = 100, /* until accept is tried again that found the host without descriptors */
+	OTHER_DESCRIPTORS = 20, /* of ours, and what an answer takes */
 	REQUEST_MAX_BYTES = 8192,
 	PATH_BYTES = 64,
 	HOST_BYTES = 64,
@@ -53,9 +56,11 @@ struct client {
 	size_t out_at, out_len;
 };
 
+/** struct server - @places: of @clients, so many at a time */
 struct server {
 	struct wgw_health_source source;
 	int listener, signals;
+	size_t places;
 	struct client clients[CONNECTIONS_MAX];
 };
 
@@ -279,7 +284,7 @@ static struct client *place(struct server *s)
 {
 	struct client *oldest = s->clients;
 
-	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+	for (size_t i = 0; i < s->places; i++) {
 		struct client *c = &s->clients[i];
 
 		if (c->fd < 0)
@@ -296,8 +301,12 @@ static void accept_one(struct server *s)
 	int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct client *c;
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* who waits stays in the backlog, and would wake us again at once */
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			(void)poll(NULL, 0, FULL_MS);
 		return;
+	}
 	c = place(s);
 	memset(c, 0, sizeof(*c));
 	c->fd = fd;
@@ -346,18 +355,31 @@ static void loop(struct server *s)
 	for (;;) {
 		p[0] = (struct pollfd){.fd = s->signals, .events = POLLIN};
 		p[1] = (struct pollfd){.fd = s->listener, .events = POLLIN};
-		for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		for (size_t i = 0; i < s->places; i++)
 			p[i + 2] = (struct pollfd){.fd = s->clients[i].fd,
 						   .events = s->clients[i].out ? POLLOUT : POLLIN};
-		if (poll(p, CONNECTIONS_MAX + 2, next_timeout(s)) < 0 && errno != EINTR)
+		if (poll(p, s->places + 2, next_timeout(s)) < 0 && errno != EINTR) {
+			wgw_say(WGW_SAY_ERROR, "poll: %s", strerror(errno));
 			return;
+		}
 		if (p[0].revents)
 			return;
-		for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+		for (size_t i = 0; i < s->places; i++)
 			serve_client(s, &s->clients[i], p[i + 2].revents);
 		if (p[1].revents)
 			accept_one(s);
 	}
+}
+
+/** places() - connections at a time: what RLIMIT_NOFILE leaves for them; poll(2) takes no more, either */
+static size_t places(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+	    limit.rlim_cur >= CONNECTIONS_MAX + OTHER_DESCRIPTORS)
+		return CONNECTIONS_MAX;
+	return limit.rlim_cur > OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : 1;
 }
 
 int wgw_health_serve(const struct wgw_health_options *o, int fd)
@@ -374,6 +396,7 @@ int wgw_health_serve(const struct wgw_health_options *o, int fd)
 	}
 	s->source.o = o;
 	s->listener = fd;
+	s->places = places();
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
 		s->clients[i].fd = -1;
 	sigemptyset(&set);

@@ -7,6 +7,7 @@ health.py - health as an exit status, and over HTTP: /livez, /readyz, /metrics; 
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -83,13 +84,35 @@ def _(w):
         s.sendall(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1500)
         assert s.recv(100).startswith(b"HTTP/1.1 400 ")
     assert t.http(base + "/livez")[0] == 200, "it survives what is no HTTP"
-    with contextlib.ExitStack() as stack:  # who only holds a place has to leave it, who came first before the others
-        held = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)) for _ in range(65)]
+    last_of_many_is_answered(port, 65)
+    w.stop(server)
+    assert server.returncode == 0
+
+
+def last_of_many_is_answered(port, n):
+    """Who only holds a place has to leave it, who came first before the others."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)) for _ in range(n)]
         assert held[0].recv(1) == b""
         held[-1].sendall(b"GET /livez HTTP/1.1\r\n\r\n")
         assert held[-1].recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+@tap.test("health with few descriptors has fewer places, and none who wait for ever")
+def _(w):
+    port = t.free_port()
+    server = w.start("health", "--listen", f"127.0.0.1:{port}",
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24)))
+    t.wait_until("it listens", lambda: t.run("curl", "-s", f"http://127.0.0.1:{port}/livez").returncode == 0)
+    last_of_many_is_answered(port, 40)
     w.stop(server)
-    assert server.returncode == 0
+
+
+@tap.test("health: what is for --listen is refused without it")
+def _(w):
+    for option in ("--any-user", "--any-address"):
+        status, _, err = w.wgwrap("health", option)
+        assert status == 2 and "--listen" in err, w.last
 
 
 # promtool takes the last one, though it is twice the same series
