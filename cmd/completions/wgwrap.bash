@@ -26,6 +26,28 @@ _wgwrap_words()
 	mapfile -t COMPREPLY < <(compgen -W "$2" -- "$1")
 }
 
+# _wgwrap_value: what is known of an option's value at the cursor; 1: there is none. bash splits --config=x into
+# three words; right behind the sign that is the word to complete
+_wgwrap_value()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD - 1]}
+
+	if [ "$word" = = ]; then
+		word=
+	elif [ "$option" = = ]; then
+		option=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+	case $option in
+	-c | --config) _wgwrap_configs "$word" ;;
+	--users | --tls-cert | --tls-key | --pcap | --log-file) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	--capture) _wgwrap_words "$word" 'auto supervisor preload' ;;
+	--resolve) _wgwrap_words "$word" 'auto ipv4 ipv6' ;;
+	--dns) _wgwrap_words "$word" system ;;
+	--log-format) _wgwrap_words "$word" 'human json' ;;
+	*) return 1 ;;
+	esac
+}
+
 # _wgwrap_command INDEX: the command of run starts at that word
 _wgwrap_command()
 {
@@ -70,16 +92,9 @@ _wgwrap_run()
 		esac
 	done
 
-	case ${COMP_WORDS[i]} in
-	-c | --config) [ "$i" -lt "$COMP_CWORD" ] && _wgwrap_configs "$word" && return ;;
-	--dns) [ "$i" -lt "$COMP_CWORD" ] && _wgwrap_words "$word" system && return ;;
-	--log-format) [ "$i" -lt "$COMP_CWORD" ] && _wgwrap_words "$word" 'human json' && return ;;
-	--pcap | --log-file)
-		[ "$i" -lt "$COMP_CWORD" ] && mapfile -t COMPREPLY < <(compgen -f -- "$word") && return
-		;;
-	esac
-	[ "$i" -lt "$COMP_CWORD" ] && return
-	if [[ $word == -* ]]; then
+	if [ "$i" != "$COMP_CWORD" ]; then # an option before it is not complete
+		_wgwrap_value
+	elif [[ $word == -* ]]; then
 		_wgwrap_words "$word" '-c --config --wait --no-wait --linger --direct --exit-node --route --dns --mtu --endpoint
 			--listen-port -4 --ipv4 -6 --ipv6 --join --no-restart --lenient --capture --allow-leaks
 			--isolate --keep-fd --pcap
@@ -98,14 +113,8 @@ _wgwrap_proxy()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
 
-	case ${COMP_WORDS[COMP_CWORD - 1]} in
-	-c | --config) _wgwrap_configs "$word" ;;
-	--users | --tls-cert | --tls-key | --pcap | --log-file) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
-	--resolve) _wgwrap_words "$word" 'auto ipv4 ipv6' ;;
-	--dns) _wgwrap_words "$word" system ;;
-	--log-format) _wgwrap_words "$word" 'human json' ;;
-	*) [[ $word == -* ]] && _wgwrap_words "$word" "$1 $_wgwrap_tunnel" ;;
-	esac
+	_wgwrap_value && return
+	[[ $word == -* ]] && _wgwrap_words "$word" "$1 $_wgwrap_tunnel"
 }
 
 # _wgwrap_running OPTIONS [WORDS]: the tunnels that run, and WORDS
@@ -146,20 +155,18 @@ _wgwrap()
 		fi
 		;;
 	doctor)
-		case ${COMP_WORDS[COMP_CWORD - 1]} in
-		-c | --config) _wgwrap_configs "$word" ;;
-		*)
-			if [[ $word == -* ]]; then
-				_wgwrap_words "$word" '-c --config --wait --no-wait --endpoint --listen-port --ipv4 --ipv6
-					--lenient --help'
-			else
-				mapfile -t COMPREPLY < <(compgen -c -- "$word")
-			fi
-			;;
-		esac
+		if _wgwrap_value; then
+			:
+		elif [[ $word == -* ]]; then
+			_wgwrap_words "$word" '-c --config --wait --no-wait --endpoint --listen-port --ipv4 --ipv6 --lenient --help'
+		else
+			mapfile -t COMPREPLY < <(compgen -c -- "$word")
+		fi
 		;;
 	up)
-		if [[ $word == -* ]]; then
+		if _wgwrap_value; then
+			:
+		elif [[ $word == -* ]]; then
 			_wgwrap_words "$word" '--foreground --health --any-user --any-address -c --config --wait --no-wait
 				--exit-node --route --mtu --endpoint --listen-port --ipv4 --ipv6 --lenient --pcap --log-file --log-format
 				--quiet --verbose --help'

@@ -226,14 +226,23 @@ def _(w):
     assert "reload " in done.stdout and "--allow-open-proxy" in done.stdout, done
 
 
-@tap.test("bash completes the proxy's options")
+@tap.test("bash completes options and their values, behind a sign too")
 def _(w):
-    for text, expected in (("--allow", "--allow-open-proxy"), ("--resolve ip", "ipv4"), ("--soc", "--socks5")):
-        words = ["wgwrap", "proxy", *text.split()]
+    config = os.path.join(w.dir, "valued.conf")
+    with open(config, "w", encoding="utf-8"):
+        pass
+    cases = [("proxy --allow", "--allow-open-proxy"), ("proxy --resolve ip", "ipv4"), ("proxy --soc", "--socks5"),
+             ("--capture = su", "supervisor"), ("--log-format =", "json")]
+    for command in ("run", "proxy", "nc", "doctor", "up"):
+        cases += [(f"{command} --config{sign}{config[:-1]}", config) for sign in (" ", " = ")]
+    for command in ("proxy", "nc", "up"):
+        cases += [(f"{command} --log-format j", "json"), (f"{command} --log-format = h", "human"), (f"{command} --log-format =", "json")]
+    for text, expected in cases:
+        words = ["wgwrap", *text.split()]
         script = (f"source {COMPLETIONS}/wgwrap.bash; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _wgwrap; "
                   "printf '%s\\n' \"${COMPREPLY[@]}\"")
         done = t.run("bash", "-c", script)
-        assert expected in done.stdout.split(), done
+        assert expected in done.stdout.split(), (text, done)
 
 
 @tap.test("mandoc finds nothing wrong with the manual pages")
