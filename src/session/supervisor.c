@@ -288,7 +288,11 @@ static void supervise(struct wgw_supervisor *s, const struct wgw_inherited *in, 
 	s->capture = wgw_capture_start(&options);
 	if (s->capture)
 		return;
-	wgw_say(WGW_SAY_ERROR, "cannot supervise the command: %s", strerror(errno));
+	/* pthread_create() says EAGAIN for want of memory, too */
+	wgw_say(WGW_SAY_ERROR, "cannot supervise the command: %s",
+		errno == EAGAIN ? "no thread can be made: too many processes (ulimit -u), or too "
+				  "little memory"
+				: strerror(errno));
 	kill(s->command, SIGKILL);
 	_exit(WGW_RUN_FAILED);
 }

@@ -455,7 +455,7 @@ static void start_engine(struct wgw_core *core)
 
 	core->t.wg = wg_device_new(&wg_ops, core, boot->config->private_key, boot->mtu);
 	if (!core->t.wg)
-		fail(boot, "the WireGuard engine cannot start");
+		fail(boot, "the WireGuard engine cannot start: %s", strerror(ENOMEM));
 	core->peers = wgw_peers_new(core, &err);
 	if (!core->peers)
 		fail(boot, "a peer cannot be added: %s%s", strerror(err),
