@@ -11,8 +11,8 @@
 #include "preload/pre.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -63,17 +63,29 @@ static char *next_line(struct text *t)
 	}
 }
 
-/* The number behind @name in @line, such as "tfd:"; false: there is none. */
-static bool number(const char *line, const char *name, int base, uint64_t *value)
+/** digit() - what @c counts for in a number; more than any base: it is no digit */
+static unsigned int digit(char c)
 {
-	const char *at = strstr(line, name);
-	char *end;
+	if (c >= '0' && c <= '9')
+		return (unsigned int)(c - '0');
+	return c >= 'a' && c <= 'f' ? (unsigned int)(c - 'a') + 10 : UINT_MAX;
+}
+
+/* The number behind @name in @line, such as "tfd:"; false: there is none. strtoull() has been another
+ * symbol since glibc 2.38, one that musl's loader does not find. */
+static bool number(const char *line, const char *name, unsigned int base, uint64_t *value)
+{
+	const char *at = strstr(line, name), *first;
 
 	if (!at)
 		return false;
 	at += strlen(name);
-	*value = strtoull(at, &end, base);
-	return end != at;
+	while (*at == ' ')
+		at++;
+	*value = 0;
+	for (first = at; digit(*at) < base; at++)
+		*value = *value * base + digit(*at);
+	return at != first;
 }
 
 /* Takes the registration of @fd, whose inode is @inode, out of the epoll @epoll. */
@@ -126,11 +138,12 @@ void pre_watches_take(int fd, struct pre_watches *w)
 	while ((got = wgw_raw_call(SYS_getdents64, directory, (long)d.bytes, sizeof(d), 0, 0, 0)) >
 	       0) {
 		const struct entry *e;
+		uint64_t fd_there;
 
 		for (long at = 0; at < got; at += e->bytes) {
 			e = (const struct entry *)(d.bytes + at);
-			if (e->name[0] != '.' && is_epoll(directory, e->name))
-				take_from(atoi(e->name), fd, inode, w);
+			if (number(e->name, "", 10, &fd_there) && is_epoll(directory, e->name))
+				take_from((int)fd_there, fd, inode, w);
 		}
 	}
 	wgw_raw_close(directory);
