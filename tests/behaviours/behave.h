@@ -405,16 +405,26 @@ static void run_case(const struct behave_case *c)
 	fflush(stdout);
 }
 
+/* Runs those cases that are named, or all. */
+static int run_cases(int n_names, char **names)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (int i = 0; i < behave_n_cases; i++) {
+		bool wanted = n_names == 0;
+
+		for (int j = 0; j < n_names; j++)
+			wanted |= strcmp(names[j], behave_cases[i].name) == 0;
+		if (wanted)
+			run_case(&behave_cases[i]);
+	}
+	return 0;
+}
+
 /* A program that is run by its own cases defines BEHAVE_NO_MAIN. */
 #ifndef BEHAVE_NO_MAIN
 int main(int argc, char **argv)
 {
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (int i = 0; i < behave_n_cases; i++) {
-		if (argc < 2 || strcmp(argv[1], behave_cases[i].name) == 0)
-			run_case(&behave_cases[i]);
-	}
-	return 0;
+	return run_cases(argc - 1, argv + 1);
 }
 #endif
 

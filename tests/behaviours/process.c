@@ -501,10 +501,5 @@ int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "child") == 0)
 		return as_child(argv[2]);
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (int i = 0; i < behave_n_cases; i++) {
-		if (argc < 2 || strcmp(argv[1], behave_cases[i].name) == 0)
-			run_case(&behave_cases[i]);
-	}
-	return 0;
+	return run_cases(argc - 1, argv + 1);
 }

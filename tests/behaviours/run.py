@@ -380,9 +380,8 @@ def run_again(places, program, deadline, case, as_it_must_be):
 
 def compare(places, program, wanted, accepted, report):
     cases = [w.split(".")[1] for w in wanted if "." in w and w.split(".")[0] == program]
-    only = cases if len(cases) == 1 else []  # a program runs one case or all
     deadline = time.monotonic() + LIMIT_S
-    native, wrapped, err = run_both(places, program, deadline, *only)
+    native, wrapped, err = run_both(places, program, deadline, *cases)
     if not native:
         report.say(f"{program}: runs", None, err, False)
     for name in cases_of(program):
@@ -414,6 +413,9 @@ def main():
         tap.skip_all(" ".join(said.splitlines()[1].split()))
     wanted = [a for a in sys.argv[1:] if not a.startswith("-")]
     pattern = os.environ.get("TEST_PATTERN", "")
+    known = programs([], "")
+    if unknown := set(wanted) - set(known) - {case for program in known for case in cases_of(program)}:
+        sys.exit(f"run.py: no such program or case: {', '.join(sorted(unknown))}")
     chosen = programs(wanted, pattern)
     if not chosen:
         tap.skip_all(f"no case here is called *{pattern}*")
