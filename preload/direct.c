@@ -174,13 +174,13 @@ static const struct {
 	DIRECT(sendmmsg),   DIRECT(recvfrom),	 DIRECT(recvmsg),
 };
 
-void pre_go_direct(void)
+void pre_go_direct(struct pre_next *next)
 {
 	void *handle = dlopen(LIBC, RTLD_LAZY | RTLD_NOLOAD);
 
-	libc = pre_next;
+	libc = *next;
 	for (size_t i = 0; handle && i < sizeof(direct) / sizeof(*direct); i++) {
-		char *slot = (char *)&pre_next + direct[i].slot;
+		char *slot = (char *)next + direct[i].slot;
 		void *theirs = dlsym(handle, direct[i].name);
 
 		/* another preloaded library keeps its place in the chain */

@@ -74,8 +74,8 @@ struct pre_next {
 extern struct pre_next pre_next;
 extern struct wgw_repr_session pre_session;
 
-/* Lets pre_next pass the supervised filter where it may; called once, at the start. */
-void pre_go_direct(void);
+/* Lets the calls of @next, libc's functions, pass the supervised filter where they may; at the start. */
+void pre_go_direct(struct pre_next *next);
 /* First thing in every hook: hooks run before our constructor when another library's does. */
 void pre_enter(void);
 /* Whether the constructor has run, or been forestalled by pre_enter(). */

@@ -3,7 +3,9 @@
  * start.c - finding the session and the real functions, once
  *
  * Runs as a constructor, or from the first hook that is called before it. Everything is plain data
- * afterwards: nothing is locked, so fork, vfork and signal handlers need no care.
+ * afterwards: nothing is locked, so fork, vfork and signal handlers need no care. Another library's
+ * constructor may have started a thread that calls a hook meanwhile. Then both run it, and neither
+ * waits for the other: each makes all of it on its stack and stores what the other stores, too.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -35,12 +37,12 @@ static char kept_apps[PRELOAD_MAX_BYTES];
 
 struct binding {
 	const char *name;
-	void *slot;
+	size_t slot;
 };
 
 #define BIND(function)                                                                             \
 	{                                                                                          \
-#function, &pre_next.function                                                      \
+#function, offsetof(struct pre_next, function)                                     \
 	}
 
 static const struct binding bindings[] = {
@@ -55,12 +57,12 @@ static const struct binding bindings[] = {
 	BIND(system),	    BIND(popen),       BIND(poll),	  BIND(ppoll),
 };
 
-static void bind_functions(void)
+static void bind_functions(struct pre_next *next)
 {
 	for (size_t i = 0; i < sizeof(bindings) / sizeof(*bindings); i++) {
 		void *function = dlsym(RTLD_NEXT, bindings[i].name);
 
-		memcpy(bindings[i].slot, &function, sizeof(function));
+		memcpy((char *)next + bindings[i].slot, &function, sizeof(function));
 	}
 }
 
@@ -127,26 +129,32 @@ static bool is_outside(const char *apps)
 
 __attribute__((constructor)) static void start(void)
 {
-	const char *session, *preload, *apps;
+	const char *session = getenv(WGW_SESSION_ENV), *preload = getenv(PRELOAD_ENV);
+	const char *apps = getenv(WGW_APPS_ENV);
+	struct wgw_repr_session parsed = {0};
+	struct pre_next next = {0};
+	bool is_one;
 
 	if (atomic_load_explicit(&started, memory_order_acquire))
 		return;
-	bind_functions();
-	session = getenv(WGW_SESSION_ENV);
-	if (session && wgw_repr_session_parse(&pre_session, session)) {
-		keep(kept_session, sizeof(kept_session), WGW_SESSION_ENV, session);
-		have_session = true;
-		if (have_page())
-			pre_go_direct();
-	}
-	apps = getenv(WGW_APPS_ENV);
-	if (have_session && apps) {
+	bind_functions(&next);
+	is_one = session && wgw_repr_session_parse(&parsed, session);
+	if (is_one && have_page())
+		pre_go_direct(&next);
+	if (atomic_load_explicit(&started, memory_order_acquire))
+		return;
+	if (is_one && apps) {
 		keep(kept_apps, sizeof(kept_apps), WGW_APPS_ENV, apps);
-		pre_session.outside = kept_apps[0] && is_outside(apps);
+		parsed.outside = kept_apps[0] && is_outside(apps);
 	}
-	preload = getenv(PRELOAD_ENV);
+	if (is_one) {
+		keep(kept_session, sizeof(kept_session), WGW_SESSION_ENV, session);
+		pre_session = parsed;
+		have_session = true;
+	}
 	if (preload)
 		keep(kept_preload, sizeof(kept_preload), PRELOAD_ENV, preload);
+	pre_next = next;
 	atomic_store_explicit(&started, true, memory_order_release);
 }
 

@@ -6,11 +6,15 @@
  * below; the test that does so is the tunnel process. A role returns 0 when it saw what it should.
  */
 #include <check.h>
+#include <dlfcn.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include "tests/unit/fake_tunnel.h"
@@ -258,6 +262,55 @@ static int role_print_addrinfo(void)
 	return 0;
 }
 
+/* ---- a thread that calls a hook while the shim starts ---- */
+
+#define TWO_STARTERS_ENV "WGWRAP_TEST_TWO_STARTERS"
+
+static atomic_int starters;
+static atomic_bool is_started;
+static pthread_t starter;
+
+static void *call_a_hook(void *arg)
+{
+	int type;
+	socklen_t len = sizeof(type);
+
+	(void)arg;
+	getsockopt(STDIN_FILENO, SOL_SOCKET, SO_TYPE, &type, &len);
+	return NULL;
+}
+
+/* The shim calls it in the middle of its start: there the first one waits until another is as far,
+ * which goes on when the first has finished. */
+__attribute__((visibility("default"))) void *dlopen(const char *file, int mode)
+{
+	void *(*next)(const char *, int);
+	void *function = dlsym(RTLD_NEXT, "dlopen");
+	int number = getenv(TWO_STARTERS_ENV) ? ++starters : 0;
+
+	if (number == 1 && pthread_create(&starter, NULL, call_a_hook, NULL) == 0) {
+		while (starters < 2)
+			sched_yield();
+	}
+	while (number == 2 && !is_started)
+		sched_yield();
+	memcpy(&next, &function, sizeof(next));
+	return next(file, mode);
+}
+
+static int role_started_twice(void)
+{
+	struct sockaddr_un any = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	is_started = true;
+	pthread_join(starter, NULL);
+	NEED(starters == 2);
+	NEED(bind(fd, (struct sockaddr *)&any, sizeof(sa_family_t)) == 0 && listen(fd, 1) == 0);
+	NEED(accept(fd, NULL, NULL) == -1 && errno == EAGAIN);
+	return role_has_session();
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
@@ -271,6 +324,7 @@ static const struct {
 	{"exec_keeps_the_session", role_exec_keeps_the_session},
 	{"refused_without_session", role_refused_without_session},
 	{"print_addrinfo", role_print_addrinfo},
+	{"started_twice", role_started_twice},
 };
 
 /* ---- tests: run without it ---- */
@@ -385,6 +439,13 @@ START_TEST(simple_roles)
 }
 END_TEST
 
+START_TEST(a_library_has_a_thread_that_starts_the_shim_too)
+{
+	setenv(TWO_STARTERS_ENV, "1", 1);
+	finish_role(start_role("started_twice", tunnel.env, true, -1));
+}
+END_TEST
+
 START_TEST(without_a_session_there_is_no_network)
 {
 	finish_role(start_role("refused_without_session", NULL, true, -1));
@@ -443,6 +504,7 @@ static int run_tests(void)
 	tcase_add_test(tc, a_program_connects_again_after_a_failure);
 	tcase_add_test(tc, a_program_sends_datagrams);
 	tcase_add_loop_test(tc, simple_roles, 0, 3);
+	tcase_add_test(tc, a_library_has_a_thread_that_starts_the_shim_too);
 	tcase_add_test(tc, without_a_session_there_is_no_network);
 	tcase_add_test(tc, getaddrinfo_decides_as_libc_does);
 	suite_add_tcase(suite, tc);
