@@ -49,9 +49,10 @@ ssize_t pre_stream_write_end(int fd, ssize_t n, int flags)
 	if (n >= 0)
 		return n;
 	n = true_error(fd);
-	if (errno == EPIPE && !(flags & MSG_NOSIGNAL))
-		raise(SIGPIPE);
-	return n;
+	if (errno != EPIPE || (flags & MSG_NOSIGNAL))
+		return n;
+	raise(SIGPIPE);
+	return pre_result(-EPIPE); /* whatever a handler has left in errno */
 }
 
 bool pre_ask(int fd, uint64_t *tag)

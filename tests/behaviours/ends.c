@@ -354,6 +354,7 @@ CASE(names_after_a_reset)
 static void on_pipe(int sig)
 {
 	printf("SIG%s\n", sigabbrev_np(sig));
+	errno = ENOEXEC; /* none of the interrupted call, which ends after this */
 }
 
 CASE(sigpipe)
