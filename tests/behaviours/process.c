@@ -149,6 +149,103 @@ CASE(cleared_by_clearenv)
 	printf("environment still empty: %d\n", !environ || !environ[0]);
 }
 
+/* What a thread with this stack leaves there is written over. */
+static void *write_over(void *arg)
+{
+	volatile char all[32 * 1024];
+
+	for (size_t i = 0; i < sizeof(all); i++)
+		all[i] = (char)0x55;
+	return arg;
+}
+
+static void run_over_stack(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, write_over, NULL) == 0)
+		pthread_join(thread, NULL);
+}
+
+/* In the environment from @at on. */
+static const char *is_kept(char **at)
+{
+	while (at && *at && strcmp(*at, "KEPT=yes") != 0)
+		at++;
+	return at && *at ? "kept" : "lost";
+}
+
+enum { TOLD = 8, TELLS = 9 };
+
+static void *start_shell(void *arg)
+{
+	printf("system: %d\n", system("echo >&9; read line <&8"));
+	return arg;
+}
+
+/** begin_shell() - in a thread, with an environment of one entry; it waits for a line in *@tell */
+static pthread_t begin_shell(int *tell)
+{
+	static char *kept[] = {"KEPT=yes", NULL};
+	int to[2], from[2];
+	pthread_t thread;
+	char line;
+
+	environ = kept;
+	if (pipe(to) || pipe(from))
+		die("pipe");
+	dup2(to[0], TOLD);
+	dup2(from[1], TELLS);
+	fflush(stdout);
+	if (pthread_create(&thread, NULL, start_shell, NULL) || read(from[0], &line, 1) != 1)
+		die("thread");
+	*tell = to[1];
+	return thread;
+}
+
+CASE(environment_seen_during_system)
+{
+	char **volatile seen;
+	pthread_t thread;
+	int tell;
+
+	thread = begin_shell(&tell);
+	seen = environ;
+	if (write(tell, "\n", 1) != 1)
+		die("write");
+	pthread_join(thread, NULL);
+	run_over_stack();
+	printf("what was seen: %s\n", is_kept(seen));
+	printf("environ: %s, entries %d\n", is_kept(environ), environ[1] != NULL);
+}
+
+CASE(environment_set_during_system)
+{
+	pthread_t thread;
+	int tell;
+
+	thread = begin_shell(&tell);
+	did("setenv", setenv("SET", "yes", 1));
+	if (write(tell, "\n", 1) != 1)
+		die("write");
+	pthread_join(thread, NULL);
+	run_over_stack();
+	printf("environ: %s, SET=%s\n", is_kept(environ), getenv("SET") ? getenv("SET") : "");
+}
+
+CASE(environment_after_system_was_cancelled)
+{
+	pthread_t thread;
+	int tell;
+
+	thread = begin_shell(&tell);
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+	run_over_stack();
+	printf("environ: %s\n", is_kept(environ));
+	printf("system: %d\n", system("exit 3"));
+}
+
 /** struct shells - exit statuses, as wait(2) gives them */
 struct shells {
 	int system, popen, execl, execlp, execle;
