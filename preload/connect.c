@@ -2,7 +2,7 @@
 /*
  * connect.c - connect(2), and the local services that would resolve names around the tunnel
  *
- * nscd and systemd-resolved answer over AF_UNIX, from outside the tunnel. libc's own attempts do
+ * nscd, systemd-resolved and avahi-daemon answer over AF_UNIX, from outside the tunnel. libc's own attempts do
  * not come through here; those of libraries and programs do, and are told that nobody listens.
  */
 #include "preload/pre.h"

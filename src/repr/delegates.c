@@ -11,6 +11,7 @@ static const char *const paths[] = {
 	"/run/nscd/socket",
 	"/run/systemd/resolve/io.systemd.Resolve",
 	"/run/systemd/resolve/io.systemd.Resolve.Monitor",
+	"/run/avahi-daemon/socket", /* libc comes here by nss-mdns */
 };
 #define VAR "/var"
 

@@ -372,14 +372,21 @@ END_TEST
 
 static int other_sockets(void)
 {
-	struct sockaddr_un nscd = {.sun_family = AF_UNIX, .sun_path = "/var/run/nscd/socket"};
+	struct sockaddr_un resolvers[] = {
+		{AF_UNIX, "/var/run/nscd/socket"},
+		{AF_UNIX, "/run/systemd/resolve/io.systemd.Resolve"},
+		{AF_UNIX, "/run/avahi-daemon/socket"},
+	};
 	struct sockaddr_un nobody = {.sun_family = AF_UNIX, .sun_path = "/nonexistent/socket"};
 	struct sockaddr_un own = {.sun_family = AF_UNIX};
 	socklen_t len = sizeof(sa_family_t);
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0), accepted;
 
-	if (err_of(connect(fd, (struct sockaddr *)&nscd, sizeof(nscd))) != ECONNREFUSED)
-		return 1;
+	for (size_t i = 0; i < sizeof(resolvers) / sizeof(*resolvers); i++) {
+		if (err_of(connect(fd, (struct sockaddr *)&resolvers[i], sizeof(resolvers[i]))) !=
+		    ECONNREFUSED)
+			return 1;
+	}
 	if (err_of(connect(fd, (struct sockaddr *)&nobody, sizeof(nobody))) != ENOENT)
 		return 2;
 	if (bind(fd, (struct sockaddr *)&own, len) || listen(fd, 1))

@@ -120,11 +120,13 @@ static int role_datagrams(void)
 static int role_other_families(void)
 {
 	struct sockaddr_un nscd = {.sun_family = AF_UNIX, .sun_path = "/var/run/nscd/socket"};
+	struct sockaddr_un mdns = {.sun_family = AF_UNIX, .sun_path = "/var/run/avahi-daemon/socket"};
 	struct sockaddr_nl nl = {.nl_family = AF_NETLINK};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	int pair[2];
 
 	NEED(connect(fd, (struct sockaddr *)&nscd, sizeof(nscd)) == -1 && errno == ECONNREFUSED);
+	NEED(connect(fd, (struct sockaddr *)&mdns, sizeof(mdns)) == -1 && errno == ECONNREFUSED);
 	NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	NEED(send(pair[0], "x", 1, 0) == 1);
 	fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
