@@ -140,7 +140,7 @@ long wgw_call_connect(struct wgw_call *c)
 	if (c->what == WGW_SOCKET_UNKNOWN)
 		return -EPERM;
 	if (wgw_target_read(c, c->args[1], &address, (size_t)len))
-		return c->what == WGW_SOCKET_OURS ? -EFAULT : WGW_CALL_CONTINUE;
+		return c->what == WGW_SOCKET_OTHER ? WGW_CALL_CONTINUE : -EFAULT;
 	if (!wgw_call_valid(c))
 		return WGW_CALL_GONE;
 	if (c->what != WGW_SOCKET_OURS) {

@@ -418,6 +418,24 @@ END_TEST
 /* An IP socket from outside, put into the child's table before it has the filter. */
 static int outside;
 
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+
+/* Connects by an address that the kernel can read and other processes cannot (memfd_secret(2)). */
+static int join_unseen(int fd, const struct sockaddr_in *to)
+{
+	int memory = (int)syscall(SYS_memfd_secret, 0);
+	struct sockaddr_in *unseen = MAP_FAILED;
+
+	if (memory >= 0 && ftruncate(memory, 4096) == 0)
+		unseen = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	if (unseen == MAP_FAILED)
+		return EFAULT; /* this kernel has none, or no memory may be locked */
+	*unseen = *to;
+	return err_of(connect(fd, (struct sockaddr *)unseen, sizeof(*unseen)));
+}
+
 static int use_outside(void)
 {
 	struct sockaddr_in far = destination();
@@ -433,7 +451,7 @@ static int use_outside(void)
 	if (join(outside) != EACCES ||
 	    err_of(sendto(outside, "x", 1, 0, (struct sockaddr *)&far, sizeof(far))) != EACCES ||
 	    err_of(sendmsg(outside, &long_name, 0)) != EACCES ||
-	    err_of(listen(outside, 1)) != EACCES)
+	    err_of(listen(outside, 1)) != EACCES || join_unseen(outside, &far) != EFAULT)
 		return 1;
 	return err_of(connect(outside, (struct sockaddr *)&near, sizeof(near))) ? 2 : 0;
 }
