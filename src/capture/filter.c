@@ -10,6 +10,7 @@
  *   socket(AF_NETLINK, others)				EPROTONOSUPPORT
  *   socket(any other family)				EAFNOSUPPORT
  *   socket(AF_INET, AF_INET6)				EACCES, or reported to the supervisor
+ *   socketpair(any family but AF_UNIX)			EOPNOTSUPP, as of nearly all
  *
  * The supervised filter also reports the calls that mean something else on our sockets than on
  * AF_UNIX sockets: addresses, names and options. It leaves alone whatever moves data without an
@@ -140,7 +141,7 @@ static void gates(struct program *p)
 	answer_if_any(p, rings, COUNT(rings), fail(ENOSYS));
 }
 
-/** creation() - socket(2). @ip: what IP sockets get */
+/** creation() - socket(2), socketpair(2). @ip: what IP sockets get */
 static void creation(struct program *p, uint32_t ip)
 {
 	static const uint32_t families[] = {AF_INET, AF_INET6};
@@ -153,6 +154,12 @@ static void creation(struct program *p, uint32_t ip)
 	load_low(p, 2);
 	answer_if(p, NETLINK_ROUTE, SECCOMP_RET_ALLOW);
 	answer(p, fail(EPROTONOSUPPORT));
+	close_call(p, at);
+	/* AF_TIPC has pairs, and each of one can send to other hosts */
+	at = call(p, __NR_socketpair);
+	load_low(p, 0);
+	answer_if(p, AF_UNIX, SECCOMP_RET_ALLOW);
+	answer(p, fail(EOPNOTSUPP));
 	close_call(p, at);
 }
 

@@ -48,6 +48,11 @@ CALL(alg, SYS_socket, AF_ALG, SOCK_SEQPACKET, 0)
 CALL(unix_stream, SYS_socket, AF_UNIX, SOCK_STREAM, 0)
 CALL(netlink_route, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)
 CALL(netlink_generic, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_GENERIC)
+static int pair[2];
+CALL(unix_pair, SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, pair)
+CALL(inet_pair, SYS_socketpair, AF_INET, SOCK_STREAM, 0, pair)
+CALL(tipc_pair, SYS_socketpair, AF_TIPC, SOCK_SEQPACKET, 0, pair)
+CALL(tipc_pair_high_bits, SYS_socketpair, 0x100000000UL | AF_TIPC, SOCK_SEQPACKET, 0, pair)
 CALL(io_uring_setup, SYS_io_uring_setup, 1, NULL)
 CALL(io_uring_enter, SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0)
 CALL(io_uring_register, SYS_io_uring_register, -1, 0, NULL, 0)
@@ -79,6 +84,10 @@ static const struct {
 	{io_uring_setup, ENOSYS, "io_uring_setup"},
 	{io_uring_enter, ENOSYS, "io_uring_enter"},
 	{io_uring_register, ENOSYS, "io_uring_register"},
+	{inet_pair, EOPNOTSUPP, "a pair of AF_INET"},
+	{tipc_pair, EOPNOTSUPP, "a pair of AF_TIPC"},
+	{tipc_pair_high_bits, EOPNOTSUPP, "a pair of AF_TIPC with garbage above 32 bits"},
+	{unix_pair, 0, "a pair of AF_UNIX"},
 	{unix_stream, 0, "AF_UNIX"},
 	{netlink_route, 0, "rtnetlink"},
 	{getpid_call, 0, "another call"},
