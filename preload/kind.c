@@ -33,7 +33,7 @@ static enum pre_kind kind_of(uint64_t tag)
 {
 	if (wgw_tag_kind(tag) == WGW_KIND_TCP)
 		return PRE_KIND_STREAM;
-	if (wgw_tag_kind(tag) != WGW_KIND_UDP || !(tag & WGW_TAG_RAW))
+	if (wgw_tag_kind(tag) != WGW_KIND_UDP || !(tag & WGW_TAG_RAW) || !(tag & WGW_TAG_CONNECTED))
 		return PRE_KIND_DATAGRAM;
 	return tag & (WGW_TAG_DONTFRAG4 | WGW_TAG_DONTFRAG6) ? PRE_KIND_CONNECTED_DONTFRAG
 							     : PRE_KIND_CONNECTED;
@@ -72,7 +72,8 @@ static void forget_connected(void)
 
 void pre_kind_changed(int fd, uint64_t tag)
 {
-	const uint64_t known = WGW_TAG_RAW | WGW_TAG_DONTFRAG4 | WGW_TAG_DONTFRAG6;
+	const uint64_t known =
+		WGW_TAG_RAW | WGW_TAG_CONNECTED | WGW_TAG_DONTFRAG4 | WGW_TAG_DONTFRAG6;
 	uint64_t now = 0;
 
 	if (wgw_tag_kind(tag) == WGW_KIND_TCP)

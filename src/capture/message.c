@@ -394,7 +394,8 @@ static bool is_plain(const struct wgw_call *c, const struct message *m)
 {
 	if (m->head.msg_namelen || m->head.msg_controllen)
 		return false;
-	return wgw_tag_kind(c->tag) == WGW_KIND_TCP || (c->tag & WGW_TAG_RAW);
+	return wgw_tag_kind(c->tag) == WGW_KIND_TCP ||
+	       ((c->tag & WGW_TAG_RAW) && (c->tag & WGW_TAG_CONNECTED));
 }
 
 /** take_whole() - what @m->head describes; to be released in any case */
@@ -702,7 +703,7 @@ long wgw_call_recvfrom(struct wgw_call *c)
 	if (rc)
 		return rc;
 	n = make_message(&m, c->args[1], c->args[2], DATAGRAM_MAX_BYTES);
-	m.msg.msg_name = &m.name;
+	m.msg.msg_name = c->args[4] ? &m.name : NULL;
 	m.msg.msg_namelen = sizeof(m.name);
 	if (n == 0)
 		n = receive_message(c, &m, (int)c->args[3]);

@@ -198,8 +198,8 @@ static int judge(const struct wgw_repr_session *s, int fd, uint64_t *tag, int fl
 		wgw_repr_tag(fd, tag);
 	if (in->marked)
 		return error_of(s, fd, *tag, in);
-	if (!in->headed) /* without a peer nobody could say where it came from */
-		return *tag & WGW_TAG_CONNECTED ? 0 : DROPPED;
+	if (!in->headed) /* without a peer nobody could say where it came from, should one want to know */
+		return *tag & (WGW_TAG_CONNECTED | WGW_TAG_RAW) ? 0 : DROPPED;
 	if (in->len < 0 || in->cut)
 		return DROPPED;
 	return in->head.err ? error_of(s, fd, *tag, in) : 0;
@@ -261,7 +261,8 @@ static int write_name(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	socklen_t len = msg->msg_namelen;
 	int rc;
 
-	if (!msg->msg_name) {
+	/* another thread may have changed the socket back since it was asked who sends */
+	if (!msg->msg_name || !(in->headed || tag & WGW_TAG_CONNECTED)) {
 		msg->msg_namelen = 0;
 		return 0;
 	}
@@ -288,6 +289,11 @@ ssize_t wgw_dgram_recv(const struct wgw_repr_session *s, int fd, uint64_t tag, s
 	flags &= ~(MSG_OOB | MSG_CMSG_CLOEXEC);
 	if (msg->msg_iovlen > IOV_MAX)
 		return -EMSGSIZE;
+	if (msg->msg_name && (tag & (WGW_TAG_RAW | WGW_TAG_CONNECTED)) == WGW_TAG_RAW) {
+		rc = wgw_repr_udp_unraw(s, fd, &tag);
+		if (rc < 0 && rc != -EALREADY) /* another does it just now */
+			return rc;
+	}
 	do {
 		spare = tag & WGW_TAG_RAW ? SPARE_BEHIND : SPARE_FRONT;
 		n = take(fd, spare, msg, flags, &in);

@@ -35,8 +35,9 @@ struct wgw_repr_session {
 	char abstract[2 * WGW_ABSTRACT_BYTES + 1]; /* hex, as in the name */
 	char path[WGW_PATH_PREFIX_MAX_BYTES + 1];
 	bool outside; /* this program's new sockets are outside of the tunnel; see apps.h */
-	/* Connected datagram sockets always have WGW_TAG_RAW: nobody is there to add and take off
-	 * headers. Datagrams of another peer than the one connected to are then dropped. */
+	/* Datagram sockets have WGW_TAG_RAW: nobody is there to add and take off headers. Connected ones
+	 * always do, and datagrams of another peer are dropped; the others until it is asked who sends to
+	 * them, or for ancillary data. */
 	bool bare;
 	/* Called with @asker before the tunnel process is asked for something, whose reply may take its
 	 * time; NULL: nobody wants to know. */
@@ -245,7 +246,7 @@ void wgw_repr_too_large(const struct wgw_repr_session *s, int fd, uint64_t tag,
 /* Connects a UDP or ping socket, or disconnects it (@to NULL). */
 int wgw_repr_udp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			 const struct stack_addr *to);
-/* Gives a connected socket message headers, for what bare payload cannot say. */
+/* Gives a socket message headers, for what bare payload cannot say. *@tag is read again. */
 int wgw_repr_udp_unraw(const struct wgw_repr_session *s, int fd, uint64_t *tag);
 
 /* ---- resolve.c ---- */

@@ -107,7 +107,8 @@ static int introduce(const struct wgw_repr_session *s, int fd, uint64_t tag)
 		return rc;
 	wgw_repr_op_init(s, &op, WGW_OP_UDP_OPEN, fd, tag);
 	op.u.open.flags = (tag & WGW_TAG_V6 ? WGW_BIND_V6 : 0) |
-			  (tag & WGW_TAG_OUTSIDE ? WGW_BIND_OUTSIDE : 0);
+			  (tag & WGW_TAG_OUTSIDE ? WGW_BIND_OUTSIDE : 0) |
+			  (tag & WGW_TAG_RAW ? WGW_BIND_RAW : 0);
 	return wgw_repr_op_send(fd, &op, NULL, 0, -1);
 }
 
@@ -144,6 +145,8 @@ int wgw_repr_socket(const struct wgw_repr_session *s, int domain, int type, int 
 		tag |= WGW_TAG_V6;
 	if (s->outside)
 		tag |= WGW_TAG_OUTSIDE;
+	if (s->bare && kind != WGW_KIND_TCP)
+		tag |= WGW_TAG_RAW;
 	return kind == WGW_KIND_TCP ? open_stream(tag, flags) : open_datagram(s, tag, flags);
 }
 

@@ -9,6 +9,11 @@
  * socket keeps headers, which tell where each came from. Another thread or process that reads at
  * the same moment may take one in the old form: it sees by the message which form that is, and
  * takes the peer of before or after for its sender, as with any race between connect and recv.
+ *
+ * Without a peer, too, messages may be bare, as long as nobody has asked who sends them
+ * (wgw_repr_session.bare). They are returned without a sender: the tunnel process knows that of the
+ * last ones that it sent, and those are unread. Another thread that reads at the same moment, past us,
+ * takes one from among them: then those before it are taken for what was sent after them.
  */
 #include "src/repr/repr.h"
 
@@ -30,7 +35,7 @@ struct change {
 	int fd;
 	int conversation;
 	uint64_t tag;		    /* as it was */
-	struct stack_addr old_peer; /* with WGW_TAG_RAW */
+	struct stack_addr old_peer; /* with WGW_TAG_RAW; zero: there was none */
 };
 
 enum { SKIP = -2 };
@@ -84,9 +89,10 @@ static int requeue_through(const struct change *c, char message[MESSAGE_MAX_BYTE
 			continue;
 		memcpy(&head, message, sizeof(head));
 		if (to && (memcmp(head.ip, to->ip, sizeof(head.ip)) || head.port != to->port)) {
-			if (c->s->bare)
+			if (!c->s->bare)
+				*foreign = true;
+			else if (!wgw_dgram_is_nameless(&head))
 				continue;
-			*foreign = true;
 		}
 		rc = wgw_repr_op_send(c->conversation, &op, message, (size_t)n, -1);
 		if (rc < 0)
@@ -178,29 +184,35 @@ int wgw_repr_udp_connect(const struct wgw_repr_session *s, int fd, uint64_t tag,
 			 const struct stack_addr *to)
 {
 	struct change c = {.s = s, .fd = fd, .tag = tag};
-	bool headed = (tag & (WGW_TAG_ANCILLARY | WGW_TAG_RECVERR)) && !s->bare;
+	bool headed = (tag & (WGW_TAG_ANCILLARY | WGW_TAG_RECVERR)) && !(s->bare && to);
 	int rc;
 
 	if (!to && !(tag & WGW_TAG_CONNECTED))
 		return 0;
-	if (tag & WGW_TAG_RAW) {
+	if ((tag & WGW_TAG_RAW) && (tag & WGW_TAG_CONNECTED)) {
 		rc = wgw_repr_name_op(s, fd, tag, NULL, &c.old_peer);
 		if (rc < 0)
 			return rc;
 	}
-	return run_change(&c, to, to && !headed);
+	return run_change(&c, to, (to || s->bare) && !headed);
 }
 
 int wgw_repr_udp_unraw(const struct wgw_repr_session *s, int fd, uint64_t *tag)
 {
-	struct change c = {.s = s, .fd = fd, .tag = *tag};
-	int rc;
+	struct change c = {.s = s, .fd = fd};
+	bool connected;
+	int rc = 0;
 
-	if (!(*tag & WGW_TAG_RAW) || s->bare)
+	if (!wgw_repr_tag(fd, tag))
+		return -EBADF;
+	connected = *tag & WGW_TAG_CONNECTED;
+	if (!(*tag & WGW_TAG_RAW) || (connected && s->bare))
 		return 0;
-	rc = wgw_repr_name_op(s, fd, *tag, NULL, &c.old_peer);
+	c.tag = *tag;
+	if (connected)
+		rc = wgw_repr_name_op(s, fd, *tag, NULL, &c.old_peer);
 	if (rc == 0)
-		rc = run_change(&c, &c.old_peer, false);
+		rc = run_change(&c, connected ? &c.old_peer : NULL, false);
 	if (rc == 0 && !wgw_repr_tag(fd, tag))
 		rc = -EBADF;
 	return rc;

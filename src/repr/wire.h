@@ -50,6 +50,10 @@
  * stopped sending; the application side reads what is still queued and returns each message with a
  * header as WGW_OP_REQUEUE on the same conversation (bare ones came from the old peer), sets or
  * clears WGW_TAG_RAW, and ends with WGW_OP_GO, which says by WGW_BIND_RAW what the tag is now.
+ * A socket without a peer may be RAW, too: from WGW_OP_UDP_OPEN on (WGW_BIND_RAW), or by WGW_OP_GO.
+ * The tunnel process then remembers who sent what may be unread. Who wants to know asks for
+ * WGW_OP_UDP_CONNECT to no peer, which changes nothing of a socket that has none, and returns bare
+ * messages with a header without @ip and @port.
  * Without WGW_OP_GO the tunnel process goes on when the conversation closes, with the mode it had.
  * On a RAW socket an empty message with a descriptor attached (SCM_RIGHTS, any descriptor) says
  * that an ICMP error came; WGW_OP_GETOPT of SOL_SOCKET, SO_ERROR says which and clears it. (It has
@@ -88,7 +92,7 @@
 #include "stack/addr.h"
 
 enum {
-	WGW_WIRE_VERSION = 5,
+	WGW_WIRE_VERSION = 6,
 	WGW_WIRE_MAGIC = 0x31776777, /* "wgw1" */
 	WGW_TOKEN_BYTES = 16,
 	WGW_LABEL_KEY_BYTES = 16,
@@ -338,6 +342,14 @@ struct wgw_dgram {
 };
 static_assert(sizeof(struct wgw_dgram) == 60, "no padding");
 
+/* Whether it was made up by who returns a bare message of a socket without a peer (WGW_OP_REQUEUE). */
+static inline bool wgw_dgram_is_nameless(const struct wgw_dgram *head)
+{
+	static const uint8_t none[sizeof(head->ip)];
+
+	return head->port == 0 && memcmp(head->ip, none, sizeof(none)) == 0;
+}
+
 /**
  * struct wgw_error - an error of a socket with IP_RECVERR, the oldest: what WGW_OP_GETOPT of IP_RECVERR
  * returns. What the error quotes of the datagram follows in the same message.
@@ -410,7 +422,7 @@ enum {
 	WGW_BIND_V6ONLY = 1 << 1,
 	WGW_BIND_REUSEADDR = 1 << 2,
 	WGW_BIND_REUSEPORT = 1 << 3,
-	WGW_BIND_RAW = 1 << 4,	   /* WGW_OP_GO only: WGW_TAG_RAW is set */
+	WGW_BIND_RAW = 1 << 4,	   /* WGW_OP_UDP_OPEN, WGW_OP_GO: WGW_TAG_RAW is set */
 	WGW_BIND_OUTSIDE = 1 << 5, /* as WGW_CONNECT_OUTSIDE */
 };
 

@@ -10,6 +10,8 @@
  * is sent in the old mode; then nothing is sent to the application until WGW_OP_GO, so that it can
  * take back what is queued with the wrong shape. What it returns goes before what came meanwhile.
  *
+ * An application that nobody sees reading is RAW without a peer, too, until it asks who sends to it.
+ *
  * Datagrams that the application does not read in time are dropped, as the kernel does. An end of
  * file and an empty datagram both read as 0: SO_PASSCRED is on, and only a datagram has
  * credentials.
@@ -63,19 +65,22 @@ static struct udp_kept *queue_take(struct udp_queue *q)
 	return k;
 }
 
-static void keep(struct wgw_dgram_sock *u, struct udp_queue *q, const struct wgw_dgram *header,
-		 const struct iovec *iov, int n, size_t len)
+/* NULL: it is dropped. */
+static struct udp_kept *keep(struct wgw_dgram_sock *u, struct udp_queue *q,
+			     const struct wgw_dgram *header, const struct iovec *iov, int n,
+			     size_t len)
 {
 	struct udp_kept *k;
 	size_t at = 0;
 
 	if (u->kept_bytes + sizeof(*k) + len > UDP_HELD_MAX_BYTES)
-		return;
+		return NULL;
 	k = malloc(sizeof(*k) + len);
 	if (!k)
-		return;
+		return NULL;
 	u->kept_bytes += sizeof(*k) + len;
 	k->next = NULL;
+	k->nth = 0;
 	k->len = len;
 	k->header = *header;
 	for (int i = 0; i < n; i++) {
@@ -84,6 +89,7 @@ static void keep(struct wgw_dgram_sock *u, struct udp_queue *q, const struct wgw
 	}
 	*q->tail = k;
 	q->tail = &k->next;
+	return k;
 }
 
 static void queue_drop(struct udp_queue *q)
@@ -125,6 +131,8 @@ void udp_send_mark(struct wgw_dgram_sock *u)
 	union wgw_fd_control control;
 	struct msghdr msg = {0};
 
+	if (!u->connected) /* who reads would take it for an empty datagram */
+		return;
 	udp_out_flush(u);
 	wgw_cmsg_attach(&msg, &control, u->sockets->probe);
 	(void)!sendmsg(u->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -136,6 +144,7 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 	enum { PIECES = 16 };
 	struct wgw_dgram head = *header;
 	struct iovec pieces[PIECES + 1] = {{&head, sizeof(head)}};
+	bool nameless = u->raw && !u->connected;
 
 	if (u->dead || u->shut_rd || n > PIECES)
 		return;
@@ -150,12 +159,12 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 	}
 	for (int i = 0; i < n; i++)
 		pieces[i + 1] = iov[i];
-	if (u->raw && !is_from_remote(u, header))
+	if (u->raw && u->connected && !is_from_remote(u, header))
 		return;
-	if (u->raw && !looks_headed(u, iov, n))
-		udp_out_put(u, pieces + 1, (size_t)n);
-	else
-		udp_out_put(u, pieces, (size_t)n + 1);
+	if (!u->raw || looks_headed(u, iov, n))
+		udp_out_put(u, pieces, (size_t)n + 1, NULL);
+	else if (!nameless || udp_senders_begin(u))
+		udp_out_put(u, pieces + 1, (size_t)n, nameless ? header : NULL);
 	if (head.err) /* who asked for the error before it finds this one when it is answered */
 		udp_out_flush(u);
 }
@@ -256,6 +265,7 @@ static void udp_close(struct wgw_dgram_sock *u)
 	udp_net_close(u);
 	queue_drop(&u->requeued);
 	queue_drop(&u->arrived);
+	udp_senders_drop(u);
 	udp_errors_drop(u);
 	wgw_loop_del(s->t->loop, &u->watch);
 	close(u->watch.fd);
@@ -361,6 +371,7 @@ static struct wgw_dgram_sock *udp_new(struct wgw_sockets *s, struct wgw_quota *q
 	u->kind = op->kind == WGW_KIND_PING ? WGW_KIND_PING : WGW_KIND_UDP;
 	u->v6 = (op->u.open.flags & WGW_BIND_V6) != 0;
 	u->v6only = (op->u.open.flags & WGW_BIND_V6ONLY) != 0;
+	u->raw = (op->u.open.flags & WGW_BIND_RAW) != 0;
 	u->outside = op->u.open.flags & WGW_BIND_OUTSIDE && wgw_session_has_apps(q->session);
 	u->watch = (struct wgw_watch){fd, udp_ready};
 	u->job.run = udp_run;
@@ -433,9 +444,14 @@ int wgw_udp_connect(struct wgw_sock *sock, const struct stack_addr *remote)
 	drain(u, UDP_DRAIN_MAX);
 	if (u->held)
 		return -EALREADY;
+	udp_out_flush(u); /* the program takes back what it finds */
+	if (disconnect && !u->connected) {
+		u->held = true;
+		return 0;
+	}
 	err = udp_net_connect(u, disconnect ? NULL : remote);
 	if (!err) {
-		udp_out_flush(u); /* the program takes back what it finds */
+		udp_out_flush(u); /* that has emptied kernel sockets */
 		u->held = true;
 		u->so_error = 0;
 	}
@@ -445,6 +461,7 @@ int wgw_udp_connect(struct wgw_sock *sock, const struct stack_addr *remote)
 void wgw_udp_requeue(struct wgw_sock *sock, const uint8_t *message, size_t len)
 {
 	struct wgw_dgram_sock *u = of(sock);
+	struct udp_kept *k;
 	struct wgw_dgram header;
 	struct iovec iov;
 
@@ -452,7 +469,23 @@ void wgw_udp_requeue(struct wgw_sock *sock, const uint8_t *message, size_t len)
 		return;
 	memcpy(&header, message, sizeof(header));
 	iov = (struct iovec){(void *)(message + sizeof(header)), len - sizeof(header)};
-	keep(u, &u->requeued, &header, &iov, 1, iov.iov_len);
+	k = keep(u, &u->requeued, &header, &iov, 1, iov.iov_len);
+	if (!wgw_dgram_is_nameless(&header))
+		return;
+	u->nameless++;
+	if (k)
+		k->nth = u->nameless;
+}
+
+/* What was returned is the last that was sent. */
+static void name_returned(struct wgw_dgram_sock *u)
+{
+	for (struct udp_kept *k = u->requeued.head; k; k = k->next) {
+		if (k->nth && udp_senders_find(u, u->nameless - k->nth + 1, &k->header))
+			k->nth = 0;
+	}
+	u->nameless = 0;
+	udp_senders_drop(u);
 }
 
 static void send_kept(struct wgw_dgram_sock *u, struct udp_queue *q)
@@ -462,7 +495,8 @@ static void send_kept(struct wgw_dgram_sock *u, struct udp_queue *q)
 	while ((k = queue_take(q))) {
 		struct iovec iov = {k->payload, k->len};
 
-		udp_deliver(u, &k->header, &iov, 1, k->len);
+		if (!k->nth)
+			udp_deliver(u, &k->header, &iov, 1, k->len);
 		free(k);
 	}
 }
@@ -476,6 +510,7 @@ void wgw_udp_go(struct wgw_sock *sock, int raw)
 	u->held = false;
 	if (raw >= 0)
 		u->raw = raw;
+	name_returned(u);
 	send_kept(u, &u->requeued);
 	send_kept(u, &u->arrived);
 	udp_out_flush(u); /* connect() returns when the conversation ends, and recv finds them */

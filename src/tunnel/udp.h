@@ -12,6 +12,7 @@
 
 struct wgw_dgram_sock;
 struct udp_error;
+struct udp_senders;
 
 /* ---- what others call ---- */
 
@@ -58,9 +59,13 @@ enum {
 	UDP_TTL = 64,	     /* net.ipv4.ip_default_ttl */
 };
 
-/** struct udp_kept - a datagram that waits for WGW_OP_GO, header first */
+/**
+ * struct udp_kept - a datagram that waits for WGW_OP_GO, header first
+ * @nth:	Of those that the program has returned without saying who sent them; 0: the header says
+ */
 struct udp_kept {
 	struct udp_kept *next;
+	unsigned int nth;
 	size_t len; /* of the payload */
 	struct wgw_dgram header;
 	uint8_t payload[];
@@ -100,10 +105,12 @@ struct udp_kernel {
  * @watch:	Our end of its SEQPACKET socket
  * @v6:		AF_INET6
  * @outside:	Of a program that is outside of the tunnel
- * @raw:	What its peer sends is delivered as bare payload
+ * @raw:	What its peer sends, without one what anybody sends, is delivered as bare payload
  * @preambles:	The session's, for whose lifetime the quota has it
  * @held:	WGW_OP_UDP_CONNECT is under way: nothing is sent to the application
  * @requeued, @arrived: what it gave back, and what came meanwhile
+ * @nameless:	How much of the former is bare payload that came without a peer
+ * @senders:	Of such payload (udp_senders.c)
  * @local:	What bind() or the first use chose; @remote: connected to
  * @flow, @ping, @kernel: ways to the network, made when first needed
  * @route_to, @route, @route_real: the last decision of policy, as of @route_changes
@@ -128,6 +135,8 @@ struct wgw_dgram_sock {
 	uint32_t reuse; /* WGW_BIND_REUSEADDR, WGW_BIND_REUSEPORT */
 	uint8_t fragments4, fragments6;
 	struct udp_queue requeued, arrived;
+	unsigned int nameless;
+	struct udp_senders *senders;
 	size_t kept_bytes;
 	struct stack_addr local, remote;
 	struct flow_udp *flow;
@@ -153,16 +162,29 @@ void udp_deliver(struct wgw_dgram_sock *u, const struct wgw_dgram *header, const
 		 int n, size_t len);
 /* Closes it if the application has, whose event may be still to come. */
 void udp_look(struct wgw_dgram_sock *u);
-/* On a RAW socket: an empty message with a descriptor, which says "ask for SO_ERROR". */
+/* On a RAW socket with a peer: an empty message with a descriptor, which says "ask for SO_ERROR". */
 void udp_send_mark(struct wgw_dgram_sock *u);
 
 /* ---- udp_out.c ---- */
 
 /* Sends the @n pieces at @iov, which are copied, to @u's application as one message: at the end of
- * the turn's jobs, or before. What it has no room for is dropped. */
-void udp_out_put(struct wgw_dgram_sock *u, const struct iovec *iov, size_t n);
+ * the turn's jobs, or before. What it has no room for is dropped. @sender: to be remembered when it is
+ * sent (udp_senders_begin() was true), or NULL. */
+void udp_out_put(struct wgw_dgram_sock *u, const struct iovec *iov, size_t n,
+		 const struct wgw_dgram *sender);
 /* Sends now what was put: of @of, or all with NULL. */
 void udp_out_flush(const struct wgw_dgram_sock *of);
+
+/* ---- udp_senders.c: who sent bare payload to a socket without a peer ---- */
+
+/* Makes room for another one. false: there is none. */
+bool udp_senders_begin(struct wgw_dgram_sock *u);
+/* The message that was just sent to the application came as @header says. */
+void udp_senders_add(struct wgw_dgram_sock *u, const struct wgw_dgram *header);
+/* The @back-th last message (1: the last one) came as *@header says then. false: that is not known. */
+bool udp_senders_find(const struct wgw_dgram_sock *u, unsigned int back, struct wgw_dgram *header);
+/* Forgets them. */
+void udp_senders_drop(struct wgw_dgram_sock *u);
 
 /* ---- udp_errors.c ---- */
 

@@ -26,6 +26,8 @@ static struct {
 	unsigned int n;
 	size_t used;
 	struct iovec iov[OUT_MAX];
+	bool has_sender[OUT_MAX];
+	struct wgw_dgram sender[OUT_MAX];
 	uint8_t bytes[OUT_BYTES];
 } out;
 
@@ -41,6 +43,10 @@ void udp_out_flush(const struct wgw_dgram_sock *of)
 		int sent =
 			sendmmsg(out.to->watch.fd, m + i, out.n - i, MSG_DONTWAIT | MSG_NOSIGNAL);
 
+		for (unsigned int k = i; sent > 0 && k < i + (unsigned int)sent; k++) {
+			if (out.has_sender[k])
+				udp_senders_add(out.to, &out.sender[k]);
+		}
 		/* the one that was refused is dropped; by the next one there may be room */
 		i += sent > 0 ? (unsigned int)sent : 1;
 	}
@@ -54,7 +60,8 @@ void wgw_udp_flush(void)
 	udp_out_flush(NULL);
 }
 
-void udp_out_put(struct wgw_dgram_sock *u, const struct iovec *iov, size_t n)
+void udp_out_put(struct wgw_dgram_sock *u, const struct iovec *iov, size_t n,
+		 const struct wgw_dgram *sender)
 {
 	size_t len = 0;
 	uint8_t *at;
@@ -65,6 +72,9 @@ void udp_out_put(struct wgw_dgram_sock *u, const struct iovec *iov, size_t n)
 		udp_out_flush(NULL);
 	out.to = u;
 	at = out.bytes + out.used;
+	out.has_sender[out.n] = sender;
+	if (sender)
+		out.sender[out.n] = *sender;
 	out.iov[out.n++] = (struct iovec){at, len};
 	out.used += len;
 	for (size_t i = 0; i < n; i++) {

@@ -4,4 +4,4 @@
 # supervised.sh - the quick programs of this folder without the shared object; `make behaviours-supervised` runs all
 
 set -eu
-exec "$(dirname "$0")/run.py" --supervised create inbound options process storm
+exec "$(dirname "$0")/run.py" --supervised create inbound options process senders storm

@@ -5,10 +5,10 @@
 
 #include "tests/unit/sockets_fake.h"
 
-/* socket(AF_INET, SOCK_DGRAM) */
-FAKE int udp_open(void)
+/* socket(AF_INET, SOCK_DGRAM). @flags: of WGW_OP_UDP_OPEN */
+FAKE int udp_open_with(uint32_t flags)
 {
-	struct wgw_op op = {.code = WGW_OP_UDP_OPEN, .kind = WGW_KIND_UDP};
+	struct wgw_op op = {.code = WGW_OP_UDP_OPEN, .kind = WGW_KIND_UDP, .u.open.flags = flags};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	ck_assert_int_ge(fd, 0);
@@ -21,6 +21,11 @@ FAKE int udp_open(void)
 	memcpy(op.token, fake_token, WGW_TOKEN_BYTES);
 	ck_assert_int_eq(send(fd, &op, sizeof(op), 0), sizeof(op));
 	return fd;
+}
+
+FAKE int udp_open(void)
+{
+	return udp_open_with(0);
 }
 
 /* As the application's side begins a header. */

@@ -121,6 +121,166 @@ START_TEST(received_order_is_kept_across_connect)
 }
 END_TEST
 
+/* A socket that is RAW without a peer, to which @app_peer and @other_peer have sent in turns; the first
+ * @read of the @n are read. */
+static int bare_socket(int n, int n_read)
+{
+	int fd = udp_open_with(WGW_BIND_RAW);
+	char text[2] = "a", got[8];
+
+	send_to(fd, &app_peer, "question");
+	fake_run(5);
+	for (int i = 0; i < n; i++, text[0]++)
+		fake_udp_receive(fake_udp_last, i % 2 ? &other_peer : &app_peer, text, 1);
+	fake_run(5);
+	for (int i = 0; i < n_read; i++) {
+		ck_assert_int_eq(recv(fd, got, sizeof(got), 0), 1);
+		ck_assert_int_eq(got[0], 'a' + i);
+	}
+	return fd;
+}
+
+/* Gives back what is unread, as bare as it came; how many that were. */
+static int requeue_bare(int fd, int talk)
+{
+	static const struct wgw_dgram nameless;
+	static char text[4096];
+	int n = 0;
+
+	for (ssize_t len; (len = recv(fd, text, sizeof(text) - 1, 0)) >= 0; n++) {
+		text[len] = '\0';
+		requeue(talk, &nameless, text);
+		if (n % 8 == 7) /* the conversation holds only so many */
+			fake_run(1);
+	}
+	return n;
+}
+
+static void expect_from(int fd, const struct stack_addr *sender, const char *expected)
+{
+	struct wgw_dgram h;
+	char text[64];
+
+	ck_assert(receive(fd, &h, text));
+	ck_assert_str_eq(text, expected);
+	ck_assert_mem_eq(h.ip, sender->ip, 16);
+	ck_assert_uint_eq(h.port, sender->port);
+}
+
+START_TEST(who_sent_bare_payload_is_known_when_it_is_asked)
+{
+	struct wgw_dgram h;
+	char text[64];
+	struct wgw_op op;
+	int fd, talk;
+
+	fake_start();
+	fd = bare_socket(5, 2);
+	op = (struct wgw_op){.code = WGW_OP_NAME, .cookie = app_cookie(fd)};
+	ck_assert_int_eq(app_op(&op, -1), 0);
+	talk = connect_begin(fd, NULL, &op);
+	ck_assert_int_eq(op.err, 0);
+	ck_assert_uint_ne(op.u.name.local.port, 0); /* it keeps its port */
+	fake_udp_receive(fake_udp_last, &app_peer, "later", 5);
+	ck_assert_int_eq(requeue_bare(fd, talk), 3);
+	connect_end(talk, 0);
+	expect_from(fd, &app_peer, "c");
+	expect_from(fd, &other_peer, "d");
+	expect_from(fd, &app_peer, "e");
+	expect_from(fd, &app_peer, "later");
+	ck_assert(!receive(fd, &h, text));
+}
+END_TEST
+
+/* Some have no room at the application, some of what it gives back has none here. */
+START_TEST(what_is_dropped_changes_nobodys_name)
+{
+	enum { SENT = 1000, BYTES = 2000, FIRST_PORT = 1000 };
+	struct stack_addr from = app_peer;
+	char big[BYTES], text[64];
+	struct wgw_dgram h;
+	struct wgw_op op;
+	int fd, talk, n;
+
+	fake_start();
+	fd = bare_socket(0, 0);
+	memset(big, 'x', sizeof(big));
+	for (int i = 0; i < SENT; i++) {
+		from.port = (uint16_t)(FIRST_PORT + i);
+		fake_udp_receive(fake_udp_last, &from, big, sizeof(big));
+	}
+	fake_run(1);
+	talk = connect_begin(fd, NULL, &op);
+	n = requeue_bare(fd, talk);
+	ck_assert_int_gt(n, UDP_HELD_MAX_BYTES / BYTES);
+	ck_assert_int_lt(n, SENT);
+	connect_end(talk, 0);
+	for (n = 0; receive(fd, &h, text); n++)
+		ck_assert_int_eq(h.port, FIRST_PORT + n);
+	ck_assert_int_gt(n, 100);
+}
+END_TEST
+
+/* The conversation ends without WGW_OP_GO: payload stays bare, and is known all the same. */
+START_TEST(who_sent_is_known_after_a_question_that_was_broken_off)
+{
+	struct wgw_op op;
+	int fd, talk;
+
+	fake_start();
+	fd = bare_socket(3, 1);
+	talk = connect_begin(fd, NULL, &op);
+	ck_assert_int_eq(requeue_bare(fd, talk), 2);
+	close(talk);
+	fake_run(5);
+	talk = connect_begin(fd, NULL, &op);
+	ck_assert_int_eq(requeue_bare(fd, talk), 2);
+	connect_end(talk, 0);
+	expect_from(fd, &other_peer, "b");
+	expect_from(fd, &app_peer, "c");
+}
+END_TEST
+
+/* What is unread when it connects: the peer's stays, what others have sent is dropped. */
+START_TEST(bare_payload_of_the_new_peer_stays)
+{
+	struct wgw_op op;
+	char text[8];
+	int fd, talk;
+
+	fake_start();
+	fd = bare_socket(4, 0);
+	talk = connect_begin(fd, &other_peer, &op);
+	ck_assert_int_eq(requeue_bare(fd, talk), 4);
+	connect_end(talk, WGW_BIND_RAW);
+	ck_assert_int_eq(recv(fd, text, sizeof(text), 0), 1);
+	ck_assert_int_eq(text[0], 'b');
+	ck_assert_int_eq(recv(fd, text, sizeof(text), 0), 1);
+	ck_assert_int_eq(text[0], 'd');
+	ck_assert_int_lt(recv(fd, text, sizeof(text), 0), 0);
+}
+END_TEST
+
+/* A program that claims to have read less than it was sent learns no names that are not there. */
+START_TEST(more_is_given_back_than_was_sent)
+{
+	static const struct wgw_dgram nameless;
+	struct wgw_dgram h;
+	char text[64];
+	struct wgw_op op;
+	int fd, talk;
+
+	fake_start();
+	fd = bare_socket(1, 0);
+	talk = connect_begin(fd, NULL, &op);
+	requeue(talk, &nameless, "made up");
+	ck_assert_int_eq(requeue_bare(fd, talk), 1);
+	connect_end(talk, 0);
+	expect_from(fd, &app_peer, "a");
+	ck_assert(!receive(fd, &h, text));
+}
+END_TEST
+
 /* A socket whose question has left, and the tunnel's side of it. */
 static int udp_asked(struct wgw_sock **sock)
 {
@@ -366,6 +526,11 @@ static Suite *suite(void)
 	tcase_add_test(t, what_was_sent_before_a_close_that_leaves_something_unread_goes_on);
 	tcase_add_test(t, broken_off_connect_does_not_silence_the_socket);
 	tcase_add_test(t, held_datagrams_are_bounded);
+	tcase_add_test(t, who_sent_bare_payload_is_known_when_it_is_asked);
+	tcase_add_test(t, what_is_dropped_changes_nobodys_name);
+	tcase_add_test(t, who_sent_is_known_after_a_question_that_was_broken_off);
+	tcase_add_test(t, bare_payload_of_the_new_peer_stays);
+	tcase_add_test(t, more_is_given_back_than_was_sent);
 	suite_add_tcase(s, t);
 	return s;
 }
