@@ -17,9 +17,17 @@
 #include "src/session/channel.h"
 #include "src/session/processes.h"
 
+/** enum kin - whether a process descends from this one */
+enum kin {
+	KIN_UNKNOWN,
+	KIN_ASKED, /* as its parent does */
+	KIN_OURS,
+	KIN_STRANGER,
+};
+
 struct process {
 	pid_t pid, parent;
-	bool ours;
+	enum kin kin;
 };
 
 /** parent_of() - from /proc/PID/stat: the second field behind the last ')'; -1: has gone, or may
@@ -89,25 +97,45 @@ static ssize_t list_processes(struct process **list)
 	return (ssize_t)n;
 }
 
-/** mark_descendants() - sets @ours on all that descend from this process */
+static int by_pid(const void *a, const void *b)
+{
+	const struct process *one = a, *other = b;
+
+	return (one->pid > other->pid) - (one->pid < other->pid);
+}
+
+static struct process *find_process(struct process *list, size_t n, pid_t pid)
+{
+	const struct process wanted = {.pid = pid};
+
+	return bsearch(&wanted, list, n, sizeof(*list), by_pid);
+}
+
+/** mark_line() - says of @p, and of all above it, whether they descend from @self: up to who is known,
+ * then once more with the answer. Ids that were used again meanwhile may make a circle: strangers. */
+static void mark_line(struct process *list, size_t n, struct process *p, pid_t self)
+{
+	struct process *top = p;
+	enum kin kin;
+
+	while (top && top->kin == KIN_UNKNOWN) {
+		top->kin = top->parent == self ? KIN_OURS : KIN_ASKED;
+		if (top->kin == KIN_ASKED)
+			top = find_process(list, n, top->parent);
+	}
+	kin = top && top->kin == KIN_OURS ? KIN_OURS : KIN_STRANGER;
+	for (; p && p->kin == KIN_ASKED; p = find_process(list, n, p->parent))
+		p->kin = kin;
+}
+
+/** mark_descendants() - says of all whether they descend from this process */
 static void mark_descendants(struct process *list, size_t n)
 {
 	pid_t self = getpid();
-	bool more = true;
 
-	while (more) {
-		more = false;
-		for (size_t i = 0; i < n; i++) {
-			bool child = list[i].parent == self;
-
-			for (size_t j = 0; !child && j < n; j++)
-				child = list[j].ours && list[j].pid == list[i].parent;
-			if (child && !list[i].ours) {
-				list[i].ours = true;
-				more = true;
-			}
-		}
-	}
+	qsort(list, n, sizeof(*list), by_pid);
+	for (size_t i = 0; i < n; i++)
+		mark_line(list, n, &list[i], self);
 }
 
 bool wgw_has_children(const pid_t *but, size_t n)
@@ -171,7 +199,7 @@ void wgw_scan_sockets(const uint64_t *inode, unsigned int n, uint64_t *held)
 	if (count >= 0) {
 		mark_descendants(list, (size_t)count);
 		for (ssize_t i = 0; i < count && !err; i++) {
-			if (list[i].ours)
+			if (list[i].kin == KIN_OURS)
 				err = scan_process(list[i].pid, inode, n, held);
 		}
 		free(list);
