@@ -335,6 +335,7 @@ static void check_startup_loss(struct flow *f)
 	if (b->state != BBR_STARTUP || b->loss_events < STARTUP_LOSS_EVENTS)
 		return;
 	b->full_bw_reached = true;
+	b->before.startup = true;
 	b->inflight_high = most(bdp(f, max_bw(b), 100), b->inflight_latest);
 }
 
@@ -699,15 +700,24 @@ static void bbr_acked(struct flow *f, const struct rate_sample *rs)
 	set_cwnd(f, rs);
 }
 
+/* Lost segments are counted one by one. */
 static void bbr_congestion(struct flow *f)
 {
-	(void)f; /* lost segments are counted one by one */
+	struct bbr *b = &f->tx.bbr;
+
+	if (f->tx.refuted)
+		b->before = (struct bbr_before){.inflight_high = b->inflight_high,
+						.bw_low = b->bw_low,
+						.inflight_low = b->inflight_low,
+						.known = true,
+						.lossy = b->lossy};
 }
 
 static void bbr_timeout(struct flow *f)
 {
 	f->tx.bbr.prior_cwnd = (uint32_t)most(f->tx.bbr.prior_cwnd, f->tx.cwnd);
 	f->tx.cwnd = f->pcb->mss;
+	f->tx.bbr.before.known = false;
 }
 
 static void bbr_recovered(struct flow *f)
@@ -717,6 +727,29 @@ static void bbr_recovered(struct flow *f)
 	if (b->state != BBR_PROBE_RTT)
 		f->tx.cwnd = (uint32_t)most(f->tx.cwnd, b->prior_cwnd);
 	b->prior_cwnd = 0;
+}
+
+/* As the draft's BBRHandleSpuriousLossDetection */
+static void bbr_undo(struct flow *f)
+{
+	struct bbr *b = &f->tx.bbr;
+	const struct bbr_before *before = &b->before;
+
+	bbr_recovered(f);
+	if (!before->known)
+		return;
+	b->before.known = false;
+	b->round_lost = b->full_bw = 0;
+	b->loss_events = b->full_bw_rounds = 0;
+	b->bw_low = most(b->bw_low, before->bw_low);
+	b->inflight_low = most(b->inflight_low, before->inflight_low);
+	b->inflight_high = most(b->inflight_high, before->inflight_high);
+	b->lossy = b->lossy && before->lossy;
+	if (before->startup) {
+		b->full_bw_reached = false;
+		if (b->state != BBR_PROBE_RTT)
+			b->state = BBR_STARTUP;
+	}
 }
 
 /* After idling the bandwidth is known: no burst, no slow start. */
@@ -760,7 +793,7 @@ const struct cc_ops cc_bbr = {
 	.lost = bbr_lost,
 	.congestion = bbr_congestion,
 	.timeout = bbr_timeout,
-	.undo = bbr_recovered,
+	.undo = bbr_undo,
 	.recovered = bbr_recovered,
 	.restart = bbr_restart,
 };

@@ -157,10 +157,21 @@ static void note_loss(struct flow *f)
 	c->epoch_ns = 0;
 }
 
+static void remember(struct flow *f)
+{
+	struct cubic *c = &f->tx.cubic;
+
+	c->prior_cwnd = f->tx.cwnd;
+	c->prior_ssthresh = c->ssthresh;
+	c->prior_w_max = c->w_max;
+}
+
 static void cubic_congestion(struct flow *f)
 {
 	struct cubic *c = &f->tx.cubic;
 
+	if (f->tx.refuted)
+		remember(f);
 	note_loss(f);
 	c->prr_delivered = 0;
 	c->prr_out = f->tx.sent;
@@ -171,9 +182,7 @@ static void cubic_timeout(struct flow *f)
 {
 	struct cubic *c = &f->tx.cubic;
 
-	c->prior_cwnd = f->tx.cwnd;
-	c->prior_ssthresh = c->ssthresh;
-	c->prior_w_max = c->w_max;
+	remember(f);
 	note_loss(f);
 	c->timed_out = true;
 	f->tx.cwnd = f->pcb->mss;

@@ -180,7 +180,7 @@ void board_clear(struct sender *t)
 {
 	t->head = t->tail;
 	t->by_time = t->lost_list = (struct tx_list){0, 0};
-	t->inflight = t->sacked = t->sacked_segs = 0;
+	t->inflight = t->sacked = t->sacked_segs = t->doubted = 0;
 	if (t->cap > RING_KEPT)
 		give_back(t);
 }

@@ -260,6 +260,7 @@ static bool resend(struct flow *f, uint64_t index)
 	if (tcp_resend(f->pcb, e->seg, from, (u16_t)(end - from)) != ERR_OK)
 		return false;
 	e->again = true;
+	e->before_ns = e->sent_ns;
 	note_sent(f, index);
 	if (index == f->tx.head) {
 		/* its answer is a round trip away, however long the last one was */
@@ -405,7 +406,7 @@ static void delivered(struct flow *f, struct tx_seg *e, struct rate_sample *rs)
 		rs->rtt_ns = LWIP_MAX(now - e->sent_ns, 1u);
 	rs->needless |= t->phase == TX_TIMEOUT && e->state == TX_LOST && !e->again;
 	blackhole_delivered(t, e);
-	recovery_delivered(f, e);
+	recovery_delivered(f, e, rs);
 	if (e->again && now - e->sent_ns < t->min_rtt_ns)
 		return; /* the first transmission's answer: when that left is not known any more */
 	if (rs->any && (e->sent_ns < rs->sent_ns ||
@@ -553,20 +554,27 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 	struct rate_sample rs = {.rate = 0};
 	uint64_t delivered_before, lost_before;
 	bool advanced, duplicate, needless_probe;
+	struct sack_block first_block;
 
 	if (!t || !t->on || TCP_SEQ_LT(ack, pcb->lastack) || TCP_SEQ_GT(ack, t->high_sent))
 		return;
-	if (t->head == t->tail)
+	first_block = t->sacks[0];
+	duplicate = sacks_tell_duplicate(t->sacks, t->n_sacks, ack);
+	/* tells of a late answer, not of reordering: RACK did not send it */
+	needless_probe = duplicate && t->probe_again && first_block.right == t->probe_end;
+	if (t->head == t->tail) { /* a report may come after the last ACK that changes something */
+		if (duplicate && !needless_probe)
+			recovery_duplicate(f, &first_block, &rs);
+		recovery_undo(f, &rs);
 		return;
+	}
 	advanced = ack != pcb->lastack;
 	delivered_before = t->delivered;
 	lost_before = t->lost;
 	rs.prior_inflight = t->inflight;
+	rs.first = pcb->lastack;
+	rs.ack = ack;
 	t->reorder_mark = t->fack;
-	duplicate = sacks_tell_duplicate(t->sacks, t->n_sacks, ack);
-	/* tells of a late answer, not of reordering: RACK did not send it */
-	needless_probe =
-		duplicate && t->probing && t->probe_again && t->sacks[0].right == t->probe_end;
 	blackhole_acked(f, ack);
 	if (advanced) {
 		t->stalled = false;
@@ -585,7 +593,7 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 		recovery_rtt(t, rs.rtt_ns, f->stack->now_ns);
 	}
 	if (duplicate && !needless_probe)
-		recovery_spurious(f);
+		recovery_duplicate(f, &first_block, &rs);
 	recovery_undo(f, &rs);
 	probe_answered(f, ack, duplicate);
 	end_recovery(f, ack);
@@ -658,6 +666,7 @@ static void timeout(struct flow *f)
 	if (!t->stalled || t->phase != TX_TIMEOUT)
 		t->cc->timeout(f);
 	t->phase = TX_TIMEOUT;
+	t->refuted = true;
 	t->recover = t->high_sent;
 	t->probing = false;
 	if (blackhole_try(f))
@@ -748,6 +757,7 @@ void sender_restart(struct flow *f)
 	board_clear(&f->tx);
 	f->tx.timer_ns = f->tx.reorder_ns = 0;
 	f->tx.probing = false;
+	f->tx.refuted = true;
 	if (f->tx.phase != TX_OPEN) {
 		f->tx.phase = TX_OPEN;
 		f->tx.cc->recovered(f);

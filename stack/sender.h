@@ -31,19 +31,24 @@ enum tx_state {
  * struct tx_seg - a segment that was sent and is not cumulatively acknowledged
  * @prev, @next: Neighbours in the list of its state, indices; 0: none
  * @skip:	TX_SACKED: no index between this one and @skip is in another state
+ * @before_ns:	Else, if it was sent again here: the transmission before the last one
  * @sent_ns:	Last transmission. The rest is the connection at that time (draft-cheng-iccrg-
  *		delivery-rate-estimation): @first_sent_ns, @delivered_ns, @delivered, @lost,
  *		@inflight
  * @again:	Sent more than once: its round trip is ambiguous
+ * @doubted:	It was taken for lost, and nothing has been heard of it since
  */
 struct tx_seg {
 	struct tcp_seg *seg;
 	uint32_t seq, end;
-	uint64_t prev, next, skip;
+	uint64_t prev, next;
+	union {
+		uint64_t skip, before_ns;
+	};
 	uint64_t sent_ns, first_sent_ns, delivered_ns, delivered, lost;
 	uint32_t inflight;
 	uint8_t state;
-	bool again, app_limited;
+	bool again, app_limited, doubted;
 };
 
 struct tx_list {
@@ -59,13 +64,15 @@ struct tx_list {
  * @acked, @newly_lost: Bytes delivered and lost by this acknowledgement
  * @inflight:	Bytes in flight when the sample's segment was sent
  * @needless:	What the last timeout took for lost was delivered, and had not been sent again
+ * @settled:	Something was heard of what RACK had taken for lost
+ * @first, @ack: What this acknowledgement acknowledges
  */
 struct rate_sample {
 	uint64_t rate, delivered, lost, prior_delivered, prior_lost, prior_ns, send_ns;
 	uint64_t rtt_ns;
-	uint32_t acked, newly_lost, inflight, prior_inflight, end;
+	uint32_t acked, newly_lost, inflight, prior_inflight, end, first, ack;
 	uint64_t sent_ns;
-	bool any, app_limited, needless;
+	bool any, app_limited, needless, settled;
 };
 
 /* A congestion controller: sets sender.cwnd and sender.pacing_rate. */
@@ -75,10 +82,11 @@ struct cc_ops {
 	void (*acked)(struct flow *f, const struct rate_sample *rs);
 	/* A segment was found lost */
 	void (*lost)(struct flow *f, const struct tx_seg *seg);
-	/* Recovery begins: first loss of a flight */
+	/* Recovery begins: first loss of a flight. Undo goes back to here if sender.refuted, else to the
+	 * recovery before, which may still turn out needless */
 	void (*congestion)(struct flow *f);
 	void (*timeout)(struct flow *f);
-	/* The last timeout was needless */
+	/* The last timeout was needless, or the last recovery: all that was taken for lost had arrived */
 	void (*undo)(struct flow *f);
 	/* All that was in flight when recovery began is acknowledged */
 	void (*recovered)(struct flow *f);
@@ -114,6 +122,15 @@ struct bbr_probe {
 };
 
 /**
+ * struct bbr_before - what undoing a recovery brings back
+ * @startup:	Its losses have ended STARTUP
+ */
+struct bbr_before {
+	uint64_t inflight_high, bw_low, inflight_low;
+	bool known, lossy, startup;
+};
+
+/**
  * struct bbr - see bbr.c
  * @bw_low, @inflight_low: Short-term bounds after excessive loss, @bw_latest, @inflight_latest what
  *		the present round has seen
@@ -141,6 +158,7 @@ struct bbr {
 	uint64_t spell_delivered, spell_lost, spell_ns, round_began_ns;
 	struct bbr_probe probe;
 	uint64_t extra_start_ns, extra_acked, extra_filter[2];
+	struct bbr_before before;
 	uint32_t prior_cwnd, lost_end;
 	unsigned int full_bw_rounds, up_rounds, extra_rounds, loss_events, far_rounds;
 	enum {
@@ -156,7 +174,7 @@ struct bbr {
 
 struct cubic {
 	uint32_t ssthresh, w_max, w_est;
-	uint32_t prior_cwnd, prior_ssthresh, prior_w_max; /* before a timeout */
+	uint32_t prior_cwnd, prior_ssthresh, prior_w_max; /* before a loss or timeout */
 	uint64_t epoch_ns, k_ns;
 	uint32_t origin, est_acked, partial;
 	uint64_t prr_delivered, prr_out, prr_at_start;
@@ -180,7 +198,7 @@ struct trial {
 	bool suspected;
 };
 
-enum { SACK_BLOCKS_MAX = 4 };
+enum { SACK_BLOCKS_MAX = 4, UNSURE_MAX = 4 };
 
 struct sack_block {
 	uint32_t left, right;
@@ -194,6 +212,9 @@ struct sack_block {
  * @inflight, @sacked: Bytes in TX_OUT and TX_SACKED
  * @delivered, @lost: Bytes since the connection began
  * @spurious_ns: When a retransmission was last found needless
+ * @doubted:	So many segments are; @unsure: those that were then acknowledged, and it is not known
+ *		which transmission; @refuted: the last recovery is not undone any more
+ * @late_ns:	The longest round trip of one that was taken for lost and was not
  * @app_limited: The value of @delivered up to which samples are limited by the program; 0: none
  * @backoff:	Timeouts since a round trip was last measured; @stalled: nothing was acknowledged
  *		since the last one; @undone: one was found needless
@@ -213,7 +234,7 @@ struct sack_block {
  */
 struct sender {
 	bool on, probing, probe_again, reno, sack_seen, timer_is_probe, reordering_seen, forced,
-		late, stalled, undone;
+		late, stalled, undone, refuted;
 	enum { TX_OPEN, TX_RECOVERY, TX_TIMEOUT } phase;
 
 	struct tx_seg *ring;
@@ -229,7 +250,9 @@ struct sender {
 	uint64_t rack_sent_ns, rack_rtt_ns;
 	uint32_t rack_end, fack, recover, probe_end, reorder_mark;
 	unsigned int reorder_mult, reorder_persist, dupacks, partial_acks, backoff;
-	uint64_t timer_ns, progress_ns, reorder_ns, spurious_ns;
+	unsigned int doubted, n_unsure;
+	struct sack_block unsure[UNSURE_MAX];
+	uint64_t timer_ns, progress_ns, reorder_ns, spurious_ns, late_ns;
 
 	uint32_t cwnd;
 	uint64_t pacing_rate, pace_ns, pace_due_ns, owed_ns, owed_until_ns, sent, resent, rate;
@@ -315,13 +338,16 @@ void recovery_rtt(struct sender *t, uint64_t rtt_ns, uint64_t now_ns);
 /* The retransmission timeout, in ns, backed off. */
 uint64_t recovery_rto(const struct sender *t);
 /* The peer has @e: what RACK learns from it. */
-void recovery_delivered(struct flow *f, const struct tx_seg *e);
+void recovery_delivered(struct flow *f, struct tx_seg *e, struct rate_sample *rs);
 /* Marks what RACK finds lost and sets reorder_ns. */
 void recovery_detect(struct flow *f);
 /* Segment @index is lost; the first one of a flight begins recovery. */
 void recovery_mark(struct flow *f, uint64_t index);
-/* If @rs says that the last timeout was needless, what has not been sent again is in flight. */
+/* If @rs says that the last timeout was needless, what has not been sent again is in flight. If it
+ * settles that the last recovery was, too, it is undone. */
 void recovery_undo(struct flow *f, struct rate_sample *rs);
+/* The peer had all of @b twice. */
+void recovery_duplicate(struct flow *f, const struct sack_block *b, struct rate_sample *rs);
 /* A segment was sent again for nothing: reordering takes longer than assumed. */
 void recovery_spurious(struct flow *f);
 
