@@ -203,6 +203,30 @@ START_TEST(another_destination_on_a_connected_socket_has_a_header)
 }
 END_TEST
 
+START_TEST(asking_who_sends_ends_bare_payload_without_a_peer)
+{
+	struct wgw_repr_session supervisor = session;
+	struct sockaddr_in from;
+	unsigned int ops;
+	char text[16];
+	int fd, end;
+
+	supervisor.bare = true;
+	fd = wgw_repr_socket(&supervisor, AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	end = tunnel_end(fd);
+	ops = tunnel.ops;
+	ck_assert_int_eq(send(end, "one", 3, 0), 3);
+	ck_assert_int_eq(recv_from(fd, text, sizeof(text), NULL, 0), 3);
+	ck_assert_uint_eq(tunnel.ops, ops);
+	ck_assert_int_eq(recv_from(fd, text, sizeof(text), &from, 0), -EAGAIN);
+	ck_assert(!(tag_of(fd) & (WGW_TAG_RAW | WGW_TAG_CONNECTED)));
+	deliver(end, "two", 7, 5353, 0);
+	ck_assert_int_eq(recv_from(fd, text, sizeof(text), &from, 0), 3);
+	ck_assert_uint_eq(ntohs(from.sin_port), 5353);
+	close(fd);
+}
+END_TEST
+
 START_TEST(asking_for_ancillary_data_ends_bare_payload)
 {
 	struct sockaddr_in to = peer_addr(), from;
@@ -751,6 +775,7 @@ int main(void)
 	tcase_add_test(tc, a_new_peer_is_not_taken_from_the_cache);
 	tcase_add_test(tc, what_is_queued_at_connect_is_read_bare_and_in_order);
 	tcase_add_test(tc, another_destination_on_a_connected_socket_has_a_header);
+	tcase_add_test(tc, asking_who_sends_ends_bare_payload_without_a_peer);
 	tcase_add_test(tc, asking_for_ancillary_data_ends_bare_payload);
 	tcase_add_test(tc, disconnect_brings_addresses_back);
 	tcase_add_test(tc, a_refused_connect_leaves_the_socket_as_it_was);
