@@ -547,33 +547,36 @@ void sender_was_idle(struct flow *f)
 		note_if_idle(f);
 }
 
-void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
+/* Whether a tail loss probe has made this duplicate: it tells of a late answer, not of reordering,
+ * since RACK did not send it. */
+static bool was_probes(const struct sender *t, const struct sack_block *duplicate)
 {
-	struct flow *f = pcb->callback_arg;
-	struct sender *t = f ? &f->tx : NULL;
-	struct rate_sample rs = {.rate = 0};
-	uint64_t delivered_before, lost_before;
-	bool advanced, duplicate, needless_probe;
-	struct sack_block first_block;
+	return t->probe_again && duplicate->right == t->probe_end;
+}
 
-	if (!t || !t->on || TCP_SEQ_LT(ack, pcb->lastack) || TCP_SEQ_GT(ack, t->high_sent))
+/* Nothing is in flight, but a duplicate may be told of after the last ACK that changes something. */
+static void take_late_report(struct flow *f, uint32_t ack)
+{
+	struct sender *t = &f->tx;
+	struct rate_sample rs = {.rate = 0};
+
+	if (!sacks_tell_duplicate(t->sacks, t->n_sacks, ack) || was_probes(t, &t->sacks[0]))
 		return;
-	first_block = t->sacks[0];
-	duplicate = sacks_tell_duplicate(t->sacks, t->n_sacks, ack);
-	/* tells of a late answer, not of reordering: RACK did not send it */
-	needless_probe = duplicate && t->probe_again && first_block.right == t->probe_end;
-	if (t->head == t->tail) { /* a report may come after the last ACK that changes something */
-		if (duplicate && !needless_probe)
-			recovery_duplicate(f, &first_block, &rs);
-		recovery_undo(f, &rs);
-		return;
-	}
-	advanced = ack != pcb->lastack;
-	delivered_before = t->delivered;
-	lost_before = t->lost;
-	rs.prior_inflight = t->inflight;
-	rs.first = pcb->lastack;
-	rs.ack = ack;
+	recovery_duplicate(f, &t->sacks[0], &rs);
+	recovery_undo(f, &rs);
+}
+
+/* While something is in flight */
+static void take_ack(struct flow *f, uint32_t ack, bool empty)
+{
+	struct sender *t = &f->tx;
+	const uint64_t delivered_before = t->delivered, lost_before = t->lost;
+	const bool advanced = ack != f->pcb->lastack;
+	const bool duplicate = sacks_tell_duplicate(t->sacks, t->n_sacks, ack);
+	const struct sack_block first_block = t->sacks[0]; /* they will be sorted */
+	struct rate_sample rs = {
+		.prior_inflight = t->inflight, .first = f->pcb->lastack, .ack = ack};
+
 	t->reorder_mark = t->fack;
 	blackhole_acked(f, ack);
 	if (advanced) {
@@ -592,7 +595,7 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 		t->backoff = 0; /* RFC 6298 5.7: until then the timeout may have been too short */
 		recovery_rtt(t, rs.rtt_ns, f->stack->now_ns);
 	}
-	if (duplicate && !needless_probe)
+	if (duplicate && !was_probes(t, &first_block))
 		recovery_duplicate(f, &first_block, &rs);
 	recovery_undo(f, &rs);
 	probe_answered(f, ack, duplicate);
@@ -609,6 +612,19 @@ void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
 		t->cc->acked(f, &rs);
 	if (rs.acked > 0 || t->head == t->tail)
 		set_timer(f);
+}
+
+void stack_sender_ack(struct tcp_pcb *pcb, u32_t ack, int empty)
+{
+	struct flow *f = pcb->callback_arg;
+	struct sender *t = f ? &f->tx : NULL;
+
+	if (!t || !t->on || TCP_SEQ_LT(ack, pcb->lastack) || TCP_SEQ_GT(ack, t->high_sent))
+		return;
+	if (t->head != t->tail)
+		take_ack(f, ack, empty);
+	else if (t->n_sacks > 0)
+		take_late_report(f, ack);
 }
 
 /* ---- timers ---- */
