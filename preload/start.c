@@ -189,8 +189,8 @@ bool pre_ours(int fd, uint64_t *tag)
 	uint32_t since = pre_kind_changes();
 
 	pre_enter();
-	if (!have_session || pre_is_aside() || pre_kind_is_past_asking(fd) || !wgw_repr_tag(fd, tag) ||
-	    !wgw_tag_has_mark(*tag, pre_session.label_key))
+	if (!have_session || pre_is_aside() || pre_kind_is_past_asking(fd) ||
+	    !wgw_repr_tag(fd, tag) || !wgw_tag_has_mark(*tag, pre_session.label_key))
 		return false;
 	pre_kind_saw(fd, *tag, since);
 	return true;

@@ -6,12 +6,12 @@
 #include <string.h>
 #include <sys/un.h>
 
-/* Each with and without /var: it is a link, and both are in use. */
+/* Each with and without /var: it is a link, and both are in use. libc comes to the last one by nss-mdns. */
 static const char *const paths[] = {
 	"/run/nscd/socket",
 	"/run/systemd/resolve/io.systemd.Resolve",
 	"/run/systemd/resolve/io.systemd.Resolve.Monitor",
-	"/run/avahi-daemon/socket", /* libc comes here by nss-mdns */
+	"/run/avahi-daemon/socket",
 };
 #define VAR "/var"
 

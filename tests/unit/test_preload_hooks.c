@@ -120,7 +120,8 @@ static int role_datagrams(void)
 static int role_other_families(void)
 {
 	struct sockaddr_un nscd = {.sun_family = AF_UNIX, .sun_path = "/var/run/nscd/socket"};
-	struct sockaddr_un mdns = {.sun_family = AF_UNIX, .sun_path = "/var/run/avahi-daemon/socket"};
+	struct sockaddr_un mdns = {.sun_family = AF_UNIX,
+				   .sun_path = "/var/run/avahi-daemon/socket"};
 	struct sockaddr_nl nl = {.nl_family = AF_NETLINK};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	int pair[2];
