@@ -393,9 +393,7 @@ static int dgram_shutdown(const struct wgw_repr_session *s, int fd, uint64_t tag
 	wgw_repr_op_init(s, &op, WGW_OP_SHUTDOWN, fd, tag);
 	op.u.option.len = sizeof(how);
 	memcpy(op.u.option.value, &how, sizeof(how));
-	rc = wgw_repr_op_call(s, &op);
-	if (rc == -ENOTSOCK)
-		return wgw_repr_dgram_lost(s, fd);
+	rc = wgw_repr_op_about(s, &op, fd);
 	if (rc < 0 && rc != -ENOTCONN)
 		return rc;
 	wgw_repr_tag_change(fd, shut, 0);

@@ -86,9 +86,7 @@ int wgw_repr_bind(const struct wgw_repr_session *s, int fd, uint64_t tag, const 
 	wgw_repr_op_init(s, &op, WGW_OP_BIND, fd, tag);
 	op.u.bind.addr = wgw_repr_wire_addr(&addr);
 	op.u.bind.flags = bind_flags(fd, tag);
-	rc = wgw_repr_op_call(s, &op);
-	if (rc == -ENOTSOCK)
-		return wgw_repr_dgram_lost(s, fd);
+	rc = wgw_repr_op_about(s, &op, fd);
 	return rc < 0 ? rc : wgw_repr_tag_change(fd, WGW_TAG_BOUND, 0);
 }
 

@@ -32,7 +32,7 @@ int wgw_repr_name_op(const struct wgw_repr_session *s, int fd, uint64_t tag,
 	int rc;
 
 	wgw_repr_op_init(s, &op, WGW_OP_NAME, fd, tag);
-	rc = wgw_repr_op_call(s, &op);
+	rc = wgw_repr_op_about(s, &op, fd);
 	if (rc < 0)
 		return rc;
 	if (local)

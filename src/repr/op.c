@@ -104,6 +104,13 @@ int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op)
 	return op->err > 0 ? -op->err : 0;
 }
 
+int wgw_repr_op_about(const struct wgw_repr_session *s, struct wgw_op *op, int fd)
+{
+	int rc = wgw_repr_op_call(s, op);
+
+	return rc == -ENOTSOCK ? wgw_repr_dgram_lost(s, fd) : rc;
+}
+
 int wgw_repr_pass_self(int fd)
 {
 	char byte = WGW_FD_BYTE;

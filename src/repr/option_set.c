@@ -56,7 +56,7 @@ static int set_op(const struct wgw_repr_session *s, int fd, uint64_t tag, int le
 	op.u.option.name = name;
 	op.u.option.len = len;
 	memcpy(op.u.option.value, value, len);
-	rc = wgw_repr_op_call(s, &op);
+	rc = wgw_repr_op_about(s, &op, fd);
 	return rc < 0 ? rc : wgw_repr_tag_change(fd, WGW_TAG_OPTIONS, 0);
 }
 

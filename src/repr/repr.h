@@ -103,6 +103,9 @@ ssize_t wgw_repr_op_ask(const struct wgw_repr_session *s, struct wgw_op *op, voi
 			size_t size);
 /* One request, one reply. Returns 0 or -errno, @op->err included when it is positive. */
 int wgw_repr_op_call(const struct wgw_repr_session *s, struct wgw_op *op);
+/* The same about the socket @fd: if it is a datagram socket that the tunnel process does not know,
+ * returns as wgw_repr_dgram_lost. */
+int wgw_repr_op_about(const struct wgw_repr_session *s, struct wgw_op *op, int fd);
 
 /* ---- tcp.c ---- */
 

@@ -15,6 +15,12 @@
 
 enum { BIND_RECHECKS_MAX = 8 }; /* sockets in the way of one bind that are looked at */
 
+/* Of a socket without state. A datagram socket that is not known had no room, or was another tunnel process's. */
+static int unknown(const struct talk *k, int of_stream)
+{
+	return k->op.kind == WGW_KIND_TCP ? of_stream : ENOTSOCK;
+}
+
 int talk_fill_names(struct talk *k)
 {
 	struct wgw_sock *sock = talk_sock(k);
@@ -33,7 +39,7 @@ int talk_fill_names(struct talk *k)
 	memset(&k->op.u, 0, sizeof(k->op.u));
 	talk_addr_to_wire(&local, &k->op.u.name.local);
 	talk_addr_to_wire(&remote, &k->op.u.name.remote);
-	return sock ? 0 : ENOENT;
+	return sock ? 0 : unknown(k, ENOENT);
 }
 
 void talk_reply_name(struct talk *k, int err)
@@ -146,7 +152,7 @@ int talk_set_option(struct talk *k)
 				: NULL;
 
 		if (!kept)
-			return ENOBUFS;
+			return unknown(k, ENOBUFS);
 		sock = &kept->sock;
 	}
 	if (sock->role == WGW_ROLE_KEPT && k->op.u.option.level == SOL_SOCKET &&

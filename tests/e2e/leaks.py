@@ -109,6 +109,59 @@ def _(w):
     sender.kill()
 
 
+LOST = """
+import errno, select, socket, sys
+
+HERE, TTL = ("10.9.0.2", 3110), (socket.IPPROTO_IP, socket.IP_TTL, 9)
+
+
+def udp():
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+
+def says(call, *argv):
+    try:
+        return call(*argv)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+
+bound, connected, new = udp(), udp(), None
+bound.bind(HERE)
+connected.connect(("10.9.0.2", 9))
+waits = select.poll()
+waits.register(bound, select.POLLIN)
+print("ready", flush=True)
+print("woken", len(waits.poll()), flush=True)
+sys.stdin.readline()
+for name, s in ("bound", bound), ("connected", connected):
+    print(name, *(says(*c) for c in ((s.recvfrom, 9), (s.sendto, b"x", HERE), (s.setsockopt, *TTL), (s.getsockname,),
+                                     (s.connect, HERE))))
+new = udp()
+new.bind(HERE)
+new.sendto(b"x", HERE)
+print("new", *new.recvfrom(9))
+"""
+
+
+@test("kill -9 of the tunnel process: UDP sockets of before say ENETDOWN to each call, new ones have their ports")
+def _(w):
+    levels = ["auto"]
+    if "supervised:" in (said := w.finish_command([*w.unprivileged(), w.wgwrap, "doctor"]).stdout):
+        levels.append("supervisor")
+    else:
+        tap.diagnose(f"not tried with a supervisor: {said}")
+    for level in levels:
+        child = start(w, "/usr/bin/python3", "-c", LOST, options=[f"--capture={level}"], stdin=subprocess.PIPE)
+        assert world.read_line(child.stdout) == "ready\n", child.communicate()
+        kill_tunnel(w)
+        assert world.read_line(child.stdout) == "woken 1\n", child.communicate()
+        only_tunnel(w)
+        out, err = child.communicate("\n", timeout=SOON_S)
+        lost = " ENETDOWN" * 5
+        assert out == f"bound{lost}\nconnected{lost}\nnew b'x' ('10.9.0.2', 3110)\n", (level, out, err)
+
+
 @test("connects fail while there is no tunnel process, and succeed with the next one")
 def _(w):
     servers.web(w)
