@@ -16,7 +16,7 @@
 #include "src/repr/raw.h"
 #include "src/repr/scatter.h"
 
-enum { NS_PER_S = 1000000000 };
+enum { NS_PER_S = 1000000000, SENDMMSG_MAX = 1024 /* __sys_sendmmsg() */ };
 
 /* ---- errors told by send ---- */
 
@@ -215,6 +215,8 @@ PRE_EXPORT int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 
 	if (!pre_ours(fd, &tag))
 		return pre_next.sendmmsg(fd, msgs, n, flags);
+	if (n > SENDMMSG_MAX)
+		n = SENDMMSG_MAX;
 	for (unsigned int i = 0; i < n; i++) {
 		ssize_t sent = pre_sendmsg(fd, tag, &msgs[i].msg_hdr, flags);
 

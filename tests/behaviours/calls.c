@@ -303,6 +303,25 @@ CASE(own_filter)
 	did("close", close(fd));
 }
 
+CASE(more_messages_than_one_call_takes)
+{
+	enum { N = 1100 };
+	struct mmsghdr msgs[N] = {0};
+	struct iovec iov = {(void *)"x", 1};
+	int fd = udp_socket(false), to = udp_socket(false);
+	union address a;
+	socklen_t len = sizeof(a);
+
+	make_address(&a, "127.0.0.1", 0);
+	said("bind", bind(to, &a.any, len));
+	getsockname(to, &a.any, &len);
+	for (int i = 0; i < N; i++)
+		msgs[i].msg_hdr = (struct msghdr){
+			.msg_name = &a, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1};
+	said("sendmmsg", sendmmsg(fd, msgs, N, 0));
+	printf("%u, %u\n", msgs[N - 77].msg_len, msgs[N - 76].msg_len);
+}
+
 /* Every symbol is bound before the first call. */
 CASE(bound_at_start)
 {
