@@ -424,8 +424,26 @@ static bool is_of_any_version(const struct wgw_client *c, const struct wgw_chann
 	       (!wgw_control_is_change(msg) || msg->u.control.verb == WGW_CONTROL_DOWN);
 }
 
-/* Returns false when the channel is to end. */
-static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int *fds, int n_fds)
+/* A listener of before comes back. @lost: there was no room for its descriptor, so that this listener
+ * is over, and the session's other sockets are not. Returns false when it is not the protocol. */
+static bool listen_again(struct wgw_client *c, const struct wgw_channel_msg *msg, int *fds,
+			 int n_fds, bool lost)
+{
+	if (lost) {
+		wgw_session_say(c->session, 1, "cannot listen on port %u again: %s",
+				msg->u.listener.local.port, strerror(EMFILE));
+		return true;
+	}
+	if (n_fds != 1)
+		return false;
+	wgw_sockets_listen_again(c->t, c->session, &msg->u.listener, fds[0]);
+	fds[0] = -1;
+	return true;
+}
+
+/* @lost: the kernel has dropped descriptors. Returns false when the channel is to end. */
+static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int *fds, int n_fds,
+		   bool lost)
 {
 	if (msg->magic != WGW_WIRE_MAGIC)
 		return false;
@@ -461,11 +479,7 @@ static bool handle(struct wgw_client *c, const struct wgw_channel_msg *msg, int 
 		wgw_questions_answer(c, msg);
 		return true;
 	case WGW_CH_RELISTEN:
-		if (n_fds != 1)
-			return false;
-		wgw_sockets_listen_again(c->t, c->session, &msg->u.listener, fds[0]);
-		fds[0] = -1;
-		return true;
+		return listen_again(c, msg, fds, n_fds, lost);
 	default:
 		return c->t->proxy_hooks &&
 		       c->t->proxy_hooks->message(c->t, c->session, msg, fds, (unsigned int)n_fds);
@@ -502,16 +516,17 @@ static int receive(struct wgw_client *c)
 			   .msg_controllen = sizeof(control.bytes)};
 	ssize_t n = recvmsg(c->watch.fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	int fds[OPEN_FDS], n_fds;
-	bool ok;
+	bool lost, ok;
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
 	n_fds = wgw_cmsg_take(&h, fds, OPEN_FDS);
-	if (n >= 0 && h.msg_flags & MSG_CTRUNC && n_fds < OPEN_FDS && !c->session)
+	lost = h.msg_flags & MSG_CTRUNC && n_fds < OPEN_FDS;
+	if (lost && !c->session)
 		refuse_without_descriptors(c);
 	/* What a shorter message leaves out reads as zero. */
 	ok = n >= (ssize_t)offsetof(struct wgw_channel_msg, u) && !(h.msg_flags & MSG_TRUNC) &&
-	     handle(c, &msg, fds, n_fds);
+	     handle(c, &msg, fds, n_fds, lost);
 	for (int i = 0; i < n_fds; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_tunnel_client.c - what passes over an open channel: words, state, questions */
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include "tests/unit/run_suite.h"
 #include "tests/unit/test_tunnel_fakes.h"
@@ -305,6 +306,30 @@ START_TEST(listener_is_kept_by_the_supervisor_and_comes_back)
 }
 END_TEST
 
+START_TEST(listener_without_room_for_its_descriptor_costs_the_session_nothing_else)
+{
+	struct wgw_channel_msg again = message(WGW_CH_RELISTEN), flush = message(WGW_CH_FLUSH), msg;
+	int fd = open_session(policy), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct rlimit limit, full;
+
+	again.u.listener = (struct wgw_ch_listener){.cookie = 7, .local.port = 8080};
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	full = limit;
+	full.rlim_cur = (rlim_t)dup(null); /* all below are in use */
+	close((int)full.rlim_cur);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &full), 0);
+	send_fds(fd, &again, &null, 1);
+	run_for(20);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_uint_eq(listened_again.cookie, 0);
+	ck_assert_uint_eq(lines_waiting(fd, "cannot listen on port 8080 again: Too many"), 1);
+	send_fds(fd, &flush, NULL, 0);
+	expect(fd, &msg, WGW_CH_FLUSHED);
+	close(null);
+	close(fd);
+}
+END_TEST
+
 static int eai_got = -1;
 static uint32_t n_got;
 static uint8_t first_got[16];
@@ -366,6 +391,7 @@ static Suite *suite(void)
 	tcase_add_test(c, scan_is_answered_by_the_supervisor);
 	tcase_add_test(c, scan_without_supervisor_says_that_all_are_held);
 	tcase_add_test(c, listener_is_kept_by_the_supervisor_and_comes_back);
+	tcase_add_test(c, listener_without_room_for_its_descriptor_costs_the_session_nothing_else);
 	tcase_add_test(c, host_names_are_resolved_by_the_supervisor);
 	suite_add_tcase(s, c);
 	return s;
