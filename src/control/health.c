@@ -382,10 +382,27 @@ static size_t places(void)
 	return limit.rlim_cur > OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : 1;
 }
 
+/** heed() - a descriptor of the signals that end us, or -1 after an error was said */
+static int heed(void)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (fd < 0)
+		wgw_say(WGW_SAY_ERROR, "signalfd: %s", strerror(errno));
+	else
+		sigprocmask(SIG_BLOCK, &set, NULL);
+	return fd;
+}
+
 int wgw_health_serve(const struct wgw_health_options *o, int fd)
 {
 	struct server *s = calloc(1, sizeof(*s));
-	sigset_t set;
+	int status = WGW_EXIT_RUNTIME;
 
 	if (s)
 		s->source.history = wgw_history_new();
@@ -399,13 +416,12 @@ int wgw_health_serve(const struct wgw_health_options *o, int fd)
 	s->places = places();
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
 		s->clients[i].fd = -1;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	s->signals = signalfd(-1, &set, SFD_CLOEXEC);
+	s->signals = heed();
+	if (s->signals < 0)
+		goto out;
 	wgw_rundir_open(&s->source.dir);
 	loop(s);
+	status = WGW_EXIT_OK;
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
 		if (s->clients[i].fd >= 0)
 			client_close(&s->clients[i]);
@@ -415,7 +431,8 @@ int wgw_health_serve(const struct wgw_health_options *o, int fd)
 	close(s->signals);
 	if (s->source.dir.fd >= 0)
 		close(s->source.dir.fd);
+out: /* the unix socket stays: a keeper starts the next who listens on it */
 	wgw_history_free(s->source.history);
 	free(s);
-	return WGW_EXIT_OK;
+	return status;
 }

@@ -10,6 +10,7 @@ import re
 import resource
 import signal
 import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -106,6 +107,14 @@ def _(w):
     t.wait_until("it listens", lambda: t.run("curl", "-s", f"http://127.0.0.1:{port}/livez").returncode == 0)
     last_of_many_is_answered(port, 40)
     w.stop(server)
+
+
+@tap.test("health that has no descriptor for signals says so and ends, as none could end it")
+def _(w):
+    few = (4, 4)  # the fourth is the listener
+    server = w.start("health", "--listen", os.path.join(w.dir, "starved"), stderr=subprocess.PIPE, text=True,
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few))
+    assert "signalfd: Too many open files" in server.communicate(timeout=60)[1] and server.returncode == 1
 
 
 @tap.test("health: what is for --listen is refused without it")
