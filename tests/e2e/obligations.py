@@ -78,7 +78,7 @@ def _(w):
 def _(w):
     conformance = read("src/proxy/README.md").split("## Conformance")[1].split("\n## ")[0]
     ledger = read("preload/README.md").split("## Accepted differences")[1]
-    named = (re.findall(r"`(\w+)`", conformance.split("|---|")[1]), re.findall(r"\| [TDL] (\w+) \|", ledger))
+    named = (re.findall(r"`(\w+)`", conformance.split("|---|")[1]), re.findall(r"\| [TDL] (\w+)[ ,]", ledger))
     for names in named:
         assert len(names) >= 4 and w.names.issuperset(names), set(names) - w.names
 
