@@ -205,19 +205,20 @@ def _(w):
         command.communicate()
 
 
+def http_status(uid, port):
+    """What the health listener at @port says to this user."""
+    return subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{port}/metrics"],
+                          capture_output=True, text=True, check=False, user=uid, group=uid, extra_groups=[]).stdout
+
+
 @tap.test("the health listener answers its owner and root, and nobody else")
 def _(w):
     port = t.free_port()
     server = subprocess.Popen([w.binary, "health", "--listen", f"127.0.0.1:{port}"], env=w.env, user=OWNER,
                               group=OWNER, extra_groups=[], cwd="/")
-    url = f"http://127.0.0.1:{port}/metrics"
-
-    def status(uid):
-        return subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url], capture_output=True,
-                              text=True, check=False, user=uid, group=uid, extra_groups=[]).stdout
     try:
-        t.wait_until("it answers its owner", lambda: status(OWNER) == "200")
-        assert status(0) == "200" and status(OTHER) == "403"
+        t.wait_until("it answers its owner", lambda: http_status(OWNER, port) == "200")
+        assert http_status(0, port) == "200" and http_status(OTHER, port) == "403"
         # who is refused cannot keep others out, either, by holding connections
         hold = ("import socket, sys; held = [socket.create_connection(('127.0.0.1', %d)) for _ in range(100)]; "
                 "print('held', flush=True); sys.stdin.read()" % port)
@@ -225,11 +226,20 @@ def _(w):
                                   group=OTHER, extra_groups=[], cwd="/")
         try:
             assert holder.stdout.readline() == b"held\n"
-            assert status(OWNER) == "200"
+            assert http_status(OWNER, port) == "200"
         finally:
             holder.communicate(timeout=60)
     finally:
         w.stop(server)
+
+
+@tap.test("up --health answers its owner alone, with --any-user the others, too")
+def _(w):
+    for options, others in (((), "403"), (("--any-user",), "200")):
+        port = t.free_port()
+        assert w.as_user(OWNER, "down", "client")[0] == 0, w.last
+        assert w.as_user(OWNER, "up", "--health", f"127.0.0.1:{port}", *options, w.client)[0] == 0, w.last
+        assert http_status(OWNER, port) == "200" and http_status(OTHER, port) == others, options
 
 
 @tap.test("another user has tunnels of the same file name side by side")
