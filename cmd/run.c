@@ -416,8 +416,8 @@ int cmd_options_take(const struct cmd_options *of, int argc, char **argv, struct
 		int status;
 
 		if (option == ':' || option == '?')
-			return cmd_option_misuse(of->misuse, of->name, option,
-						 argv[optind - 1], shorts);
+			return cmd_option_misuse(of->misuse, of->name, option, argv[optind - 1],
+						 shorts);
 		status = is_own(option) ? of->take(option, optarg, of->ctx)
 					: take(option, optarg, o);
 		if (status >= 0)

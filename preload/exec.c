@@ -45,7 +45,8 @@ static bool names_shim(const char *entry, const char *kept)
 {
 	const char *first = kept + sizeof(PRELOAD_IS) - 1;
 
-	return strstr(entry, SHIM_FILE) || memmem(entry, strlen(entry), first, strcspn(first, " :"));
+	return strstr(entry, SHIM_FILE) ||
+	       memmem(entry, strlen(entry), first, strcspn(first, " :"));
 }
 
 /* Our entry takes the place of the program's own, in front of what that names. */

@@ -545,8 +545,10 @@ CASE(names_longer_than_any)
 		uint8_t bytes[256];
 	} to = {0};
 	struct iovec iov = {"x", 1};
-	struct mmsghdr m = {
-		.msg_hdr = {.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1}};
+	struct mmsghdr m = {.msg_hdr = {.msg_name = &to,
+					.msg_namelen = sizeof(to),
+					.msg_iov = &iov,
+					.msg_iovlen = 1}};
 	int fd = udp_socket(false);
 
 	make_address(&to.a, host(false), ECHO_UDP_PORT);

@@ -299,7 +299,8 @@ START_TEST(policy_lists_the_hosts_resolvers)
 		return;
 	p = policy_of("", "10.0.0.0/8", &o);
 	HAS(p, "system-resolver 127.0.0.53\nsystem-resolver 127.0.0.54\n");
-	ck_assert(!strstr(p, "system-resolver 192.0.2.53\nsystem-resolver fe80::53\n") != cases[_i].first);
+	ck_assert(!strstr(p, "system-resolver 192.0.2.53\nsystem-resolver fe80::53\n") !=
+		  cases[_i].first);
 	ck_assert(!strstr(p, "system-resolver 127.0.0.1\n") != cases[_i].loopback);
 }
 END_TEST
