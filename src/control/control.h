@@ -27,6 +27,11 @@ int wgw_control_ask(int fd, enum wgw_control_verb verb, const int *fds, unsigned
 /* The state of the tunnel behind @fd. NULL and errno. Says nothing. */
 struct wgw_status *wgw_control_status(int fd);
 
+/* ---- signals.c ---- */
+
+/* Blocks SIGINT and SIGTERM: a descriptor that they make readable, or -1, and then they end the process. */
+int wgw_end_signals(void);
+
 /* ---- up.c, keeper.c ---- */
 
 /**

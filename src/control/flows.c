@@ -54,16 +54,33 @@ void wgw_flows_free(struct wgw_flows *f)
 	memset(f, 0, sizeof(*f));
 }
 
-/* The same connection earlier. */
+/* By what makes a connection: that of one and the same is 0. */
+static int by_ends(const void *a, const void *b)
+{
+	const struct wgw_flow *x = a, *y = b;
+	int order = (x->pid > y->pid) - (x->pid < y->pid);
+
+	order = order ? order : strcmp(x->local, y->local);
+	order = order ? order : strcmp(x->remote, y->remote);
+	return order ? order : strcmp(x->protocol, y->protocol);
+}
+
+/* The same connection earlier, in a @list by ends: several have had these, and it has moved no less. */
 static const struct wgw_flow *find(const struct wgw_flows *list, const struct wgw_flow *f)
 {
-	for (size_t i = 0; i < list->n; i++) {
-		const struct wgw_flow *g = &list->at[i];
+	size_t low = 0, high = list->n;
 
-		if (g->pid == f->pid && strcmp(g->protocol, f->protocol) == 0 &&
-		    strcmp(g->local, f->local) == 0 && strcmp(g->remote, f->remote) == 0 &&
-		    g->out <= f->out && g->in <= f->in)
-			return g;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (by_ends(&list->at[middle], f) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < list->n && by_ends(&list->at[low], f) == 0; low++) {
+		if (list->at[low].out <= f->out && list->at[low].in <= f->in)
+			return &list->at[low];
 	}
 	return NULL;
 }
@@ -81,8 +98,10 @@ static int busier(const void *a, const void *b)
 	return strcmp(x->local, y->local);
 }
 
-void wgw_flows_compare(struct wgw_flows *now, const struct wgw_flows *before, double seconds)
+void wgw_flows_compare(struct wgw_flows *now, struct wgw_flows *before, double seconds)
 {
+	if (before->n > 1)
+		qsort(before->at, before->n, sizeof(*before->at), by_ends);
 	for (size_t i = 0; i < now->n && seconds > 0; i++) {
 		struct wgw_flow *f = &now->at[i];
 		const struct wgw_flow *g = find(before, f);

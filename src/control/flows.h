@@ -34,8 +34,8 @@ struct wgw_flows {
 /* Returns 0, -EINVAL, or -ENOMEM; @out is empty then. */
 int wgw_flows_parse(const char *text, struct wgw_flows *out);
 void wgw_flows_free(struct wgw_flows *f);
-/* Fills in the rates since @before, @seconds ago, and sorts: busy ones first. */
-void wgw_flows_compare(struct wgw_flows *now, const struct wgw_flows *before, double seconds);
+/* Fills in the rates since @before, @seconds ago, and sorts: busy ones first. @before has another order then. */
+void wgw_flows_compare(struct wgw_flows *now, struct wgw_flows *before, double seconds);
 
 struct wgw_rundir;
 struct wgw_status;

@@ -14,12 +14,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -382,23 +380,6 @@ static size_t places(void)
 	return limit.rlim_cur > OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : 1;
 }
 
-/** heed() - a descriptor of the signals that end us, or -1 after an error was said */
-static int heed(void)
-{
-	sigset_t set;
-	int fd;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	if (fd < 0)
-		wgw_say(WGW_SAY_ERROR, "signalfd: %s", strerror(errno));
-	else
-		sigprocmask(SIG_BLOCK, &set, NULL);
-	return fd;
-}
-
 int wgw_health_serve(const struct wgw_health_options *o, int fd)
 {
 	struct server *s = calloc(1, sizeof(*s));
@@ -416,7 +397,7 @@ int wgw_health_serve(const struct wgw_health_options *o, int fd)
 	s->places = places();
 	for (size_t i = 0; i < CONNECTIONS_MAX; i++)
 		s->clients[i].fd = -1;
-	s->signals = heed();
+	s->signals = wgw_end_signals();
 	if (s->signals < 0)
 		goto out;
 	wgw_rundir_open(&s->source.dir);

@@ -7,13 +7,11 @@
  */
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "src/control/control.h"
@@ -208,14 +206,10 @@ int wgw_top(const struct wgw_top_options *o)
 {
 	struct look *looks = NULL;
 	struct wgw_rundir dir;
-	sigset_t set;
-	int signals, status;
+	int signals = wgw_end_signals(), status;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signals = signalfd(-1, &set, SFD_CLOEXEC);
+	if (signals < 0)
+		return WGW_EXIT_RUNTIME;
 	wgw_rundir_open(&dir);
 	for (unsigned int i = 1;; i++) {
 		status = show_all(o, &dir, &looks);

@@ -429,6 +429,48 @@ START_TEST(flows_are_read_and_rated_busiest_first)
 }
 END_TEST
 
+/* To look at each for each would take a minute and more. */
+START_TEST(each_of_very_many_flows_is_found)
+{
+	enum { FLOWS = 100000 };
+	struct wgw_flow *then = calloc(FLOWS, sizeof(*then)), *at = calloc(FLOWS, sizeof(*at));
+	struct wgw_flows before = {.at = then, .n = FLOWS}, now = {.at = at, .n = FLOWS};
+
+	ck_assert(then && at);
+	for (size_t i = 0; i < FLOWS; i++) {
+		snprintf(at[i].local, sizeof(at[i].local), "10.0.0.2:%zu", i * 7919 % FLOWS);
+		at[i].in = 1 + i;
+		then[FLOWS - 1 - i] = at[i];
+		at[i].in += at[i].in; /* as much again in a second */
+	}
+	wgw_flows_compare(&now, &before, 1.0);
+	for (uint32_t i = 0; i < FLOWS; i++) {
+		double moved = FLOWS - i;
+
+		ck_assert(now.at[i].rate_in > moved - 0.5 && now.at[i].rate_in < moved + 0.5);
+	}
+	wgw_flows_free(&before);
+	wgw_flows_free(&now);
+}
+END_TEST
+
+START_TEST(of_flows_with_the_same_ends_one_is_found_that_has_moved_no_more)
+{
+	const char *earlier = "tcp 1 open tunnel 10.0.0.2:1 10.0.0.1:80 900 900 9000\n"
+			      "tcp 1 open tunnel 10.0.0.2:1 10.0.0.1:80 100 100 500\n";
+	struct wgw_flows before, now;
+
+	ck_assert_int_eq(wgw_flows_parse(earlier, &before), 0);
+	ck_assert_int_eq(
+		wgw_flows_parse("tcp 1 open tunnel 10.0.0.2:1 10.0.0.1:80 300 100 1500\n", &now),
+		0);
+	wgw_flows_compare(&now, &before, 1.0);
+	ck_assert(now.at[0].rate_out > 199 && now.at[0].rate_out < 201);
+	wgw_flows_free(&before);
+	wgw_flows_free(&now);
+}
+END_TEST
+
 static const char *const bad_flows[] = {
 	"tcp 1 open tunnel a b 1 2\n",
 	"tcp x open tunnel a b 1 2 3\n",
@@ -476,7 +518,7 @@ END_TEST
 static Suite *suite(void)
 {
 	Suite *s = suite_create("control_status");
-	TCase *c = tcase_create("state");
+	TCase *c = tcase_create("state"), *many = tcase_create("many");
 
 	tcase_add_test(c, all_values_are_read_and_unknown_keys_passed_over);
 	tcase_add_test(c, an_address_that_answers_late_or_never_is_not_ready);
@@ -491,10 +533,14 @@ static Suite *suite(void)
 	tcase_add_test(c, metrics_have_the_exporters_names_and_escape_labels);
 	tcase_add_test(c, tunnels_of_files_with_one_name_have_metrics_of_their_own);
 	tcase_add_test(c, flows_are_read_and_rated_busiest_first);
+	tcase_add_test(c, of_flows_with_the_same_ends_one_is_found_that_has_moved_no_more);
 	tcase_add_loop_test(c, a_line_that_is_no_flow_is_an_error, 0,
 			    sizeof(bad_flows) / sizeof(*bad_flows));
 	tcase_add_loop_test(c, whose_a_connection_is_is_known_until_its_client_closes_it, 0, 2);
 	suite_add_tcase(s, c);
+	tcase_add_test(many, each_of_very_many_flows_is_found);
+	tcase_set_timeout(many, 20);
+	suite_add_tcase(s, many);
 	return s;
 }
 
