@@ -119,11 +119,12 @@ static uint32_t next_bytes(unsigned int n)
 	return value;
 }
 
-/* Fills @to with what the script has next, at most PIECE_MAX bytes; returns how many */
-static size_t next_piece(void *to)
+/* Fills @to with what the script has next, at most @max bytes; returns how many */
+static size_t next_piece(void *to, size_t max)
 {
 	size_t len = next_bytes(1), left = (size_t)(script.end - script.at);
 
+	len = len < max ? len : max;
 	len = len < left ? len : left;
 	memcpy(to, script.at, len);
 	script.at += len;
@@ -167,7 +168,7 @@ static size_t next_lines(char text[TEXT_MAX], size_t at, const struct words *key
 		if (value < 0xe0)
 			at += (size_t)sprintf(text + at, "%s", word_of(values, value));
 		else
-			at += next_piece(text + at);
+			at += next_piece(text + at, PIECE_MAX);
 		text[at++] = '\n';
 	}
 	return at;
@@ -409,7 +410,7 @@ static void act_any(struct channel *c)
 		len = next_bytes(2) % (sizeof(m) + 1);
 	m.msg.id = how & 8 ? c->question.id : next_bytes(1);
 	m.msg.err = (int32_t)next_bytes(how & 16 ? 4 : 1);
-	next_piece(&m.msg.u);
+	next_piece(&m.msg.u, sizeof(m.msg.u));
 	for (size_t i = 0; i < n; i++)
 		fds[i] = next_fd();
 	if (c->fd >= 0) {
@@ -468,9 +469,9 @@ static void act_answer(struct channel *c)
 	if (msg.code == WGW_CH_HOST_RESOLVED) {
 		msg.u.host.eai = how & 4 ? (int32_t)next_bytes(1) : 0;
 		msg.u.host.n = how & 8 ? next_bytes(4) : next_bytes(1) % 4;
-		next_piece(msg.u.host.ip);
+		next_piece(msg.u.host.ip, sizeof(msg.u.host.ip));
 	} else if (msg.code == WGW_CH_SCANNED) {
-		next_piece(msg.u.scan.held);
+		next_piece(msg.u.scan.held, sizeof(msg.u.scan.held));
 	}
 	send_with(c->fd, &msg, sizeof(msg), NULL, 0);
 }
@@ -525,7 +526,8 @@ static void act_of_uapi(uint32_t what, int *talk)
 		act_uapi(talk);
 		break;
 	case ACT_UAPI_SEND:
-		(void)!send(*talk, bytes, next_piece(bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)!send(*talk, bytes, next_piece(bytes, PIECE_MAX),
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
 		break;
 	case ACT_UAPI_OPERATION:
 		act_uapi_operation(*talk);
@@ -578,7 +580,7 @@ static void act_ask(struct wgw_session *s)
 				 NULL);
 		return;
 	}
-	name[next_piece(name)] = '\0';
+	name[next_piece(name, PIECE_MAX)] = '\0';
 	wgw_session_host_resolve(s, name, AF_INET, on_resolved, NULL);
 }
 
