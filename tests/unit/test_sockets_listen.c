@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* test_sockets_listen.c - listeners of applications, and connections that stay on this machine */
+/* test_sockets_listen.c - listeners of applications */
+#include "src/tunnel/listen.h"
 #include "tests/unit/loop_turns.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_fake.h"
@@ -7,7 +8,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -200,80 +200,6 @@ START_TEST(reset_before_accept_is_seen_after_it)
 	close(c);
 	close(fd);
 	fake_until(!wgw_sockets_busy(&fake_tunnel));
-}
-END_TEST
-
-/* Both programs are this session's: the connection is known by the socket that connected. */
-START_TEST(linger_of_the_accepted_end_of_a_connection_on_this_machine_counts)
-{
-	static const struct linger now = {.l_onoff = 1};
-	struct stack_addr to = loopback4;
-	struct wgw_op op;
-	char buf[16];
-	int fd = app_stream(), peer = app_stream(), c;
-
-	fake_start();
-	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
-	to.port = 8080;
-	app_connect_as(peer, fake_token, &to, true);
-	fake_run(5);
-	ck_assert_int_ge(c = app_accept(fd), 0);
-	app_set(c, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	ck_assert_int_eq(send(c, "hello", 5, 0), 5);
-	close(c);
-	ck_assert_int_eq(fake_recv(peer, buf, sizeof(buf)), 5);
-	ck_assert_int_eq(fake_recv(peer, buf, sizeof(buf)), -1);
-	ck_assert_int_eq(errno, ECONNRESET);
-}
-END_TEST
-
-/* What SIOCOUTQ asks. */
-static int unacked(int fd)
-{
-	struct wgw_op op = {.code = WGW_OP_GETOPT, .cookie = app_cookie(fd)};
-	int bytes[2] = {-1, -1};
-
-	op.u.option.level = IPPROTO_TCP;
-	op.u.option.name = WGW_OPTION_UNACKED;
-	ck_assert_int_eq(app_op(&op, -1), 0);
-	memcpy(bytes, op.u.option.value, sizeof(bytes));
-	ck_assert_int_eq(bytes[0], bytes[1]);
-	return bytes[0];
-}
-
-START_TEST(both_ends_of_a_connection_on_this_machine_know_what_is_not_taken)
-{
-	static char much[512 * 1024];
-	struct stack_addr to = loopback4;
-	struct wgw_op op;
-	int fd = app_stream(), peer = app_stream(), c, from, towards, taken = 0;
-	ssize_t n;
-
-	fake_start();
-	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
-	to.port = 8080;
-	app_connect_as(peer, fake_token, &to, true);
-	fake_run(5);
-	ck_assert_int_ge(c = app_accept(fd), 0);
-	fake_run(5);
-	from = _i ? c : peer;
-	towards = _i ? peer : c;
-	ck_assert_int_eq(unacked(from), 0);
-	for (int i = 0; i < 32; i++) {
-		n = send(from, much, sizeof(much), MSG_DONTWAIT | MSG_NOSIGNAL);
-		taken += n > 0 ? (int)n : 0;
-		fake_run(5);
-	}
-	ck_assert_int_gt(unacked(from), 0);
-	ck_assert_int_lt(unacked(from), taken); /* the rest has arrived */
-	ck_assert_int_eq(unacked(towards), 0);
-	while (taken > 0) {
-		n = fake_recv(towards, much, sizeof(much));
-		ck_assert_int_gt(n, 0);
-		taken -= (int)n;
-	}
-	fake_run(5);
-	ck_assert_int_eq(unacked(from), 0);
 }
 END_TEST
 
@@ -474,211 +400,43 @@ START_TEST(what_a_program_takes_back_before_its_socket_is_known_is_not_inherited
 }
 END_TEST
 
-START_TEST(loopback_reaches_the_sessions_wildcard_listener)
+static int64_t looks_in_ms(void)
 {
-	struct stack_addr to = loopback4;
-	struct wgw_label label;
+	const struct wgw_timer *timer = &fake_tunnel.sockets->listener_timer;
+
+	return timer->slot ? ((int64_t)timer->deadline - (int64_t)wgw_clock_ns()) / 1000000 : -1;
+}
+
+START_TEST(idle_listeners_are_looked_at_ever_less_often)
+{
+	int fd = app_stream(), direct = app_stream();
+	struct wgw_sockets *s;
 	struct wgw_op op;
-	char buf[16];
-	int fd = app_stream(), client = app_stream(), c;
 
 	fake_start();
-	fake_last = NULL;
+	s = fake_tunnel.sockets;
 	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
-	to.port = 8080;
-	app_connect_as(client, fake_token, &to, true);
-	fake_run(10);
-	ck_assert(app_label(client, &label));
-	ck_assert_int_eq(label.outcome, WGW_OUTCOME_CONNECTED);
-	ck_assert_ptr_null(fake_last);
-	c = app_accept(fd);
-	ck_assert_int_ge(c, 0);
-	ck_assert_int_eq(send(client, "request", 7, 0), 7);
-	fake_run(5);
-	ck_assert_int_eq(recv(c, buf, sizeof(buf), 0), 7);
-	ck_assert_int_eq(send(c, "answer", 6, 0), 6);
-	fake_run(5);
-	if (_i == 0) {
-		close(c);
-		fake_run(5);
-		ck_assert_int_eq(recv(client, buf, sizeof(buf), 0), 6);
-		ck_assert_int_eq(recv(client, buf, sizeof(buf), 0), 0);
-		close(client);
-	} else { /* closed with the answer unread: a reset at the server */
-		close(client);
-		fake_run(5);
-		ck_assert_int_eq(recv(c, buf, sizeof(buf), 0), -1);
-		ck_assert_int_eq(errno, ECONNRESET);
-		close(c);
-	}
+	ck_assert_int_le(looks_in_ms(), WGW_LISTENER_PROBE_MS);
+	for (int i = 0; i < 20; i++)
+		wgw_listen_look(s);
+	ck_assert_int_gt(looks_in_ms(), WGW_LISTENER_PROBE_LAST_MS / 2);
+	ck_assert_int_le(looks_in_ms(), WGW_LISTENER_PROBE_LAST_MS);
+	/* soon again when one has come, and as long as it is on the host's loopback */
+	ck_assert_int_eq(app_listen(direct, &loopback4, 0, 0, 8, &op), 0);
+	ck_assert_int_le(looks_in_ms(), WGW_LISTENER_PROBE_MS);
+	for (int i = 0; i < 20; i++)
+		wgw_listen_look(s);
+	ck_assert_int_le(looks_in_ms(), WGW_LISTENER_PROBE_MS);
+	/* and when one has gone */
+	close(direct);
+	wgw_listen_look(s);
+	ck_assert_int_le(looks_in_ms(), WGW_LISTENER_PROBE_MS);
+	wgw_listen_look(s);
+	wgw_listen_look(s);
+	ck_assert_int_gt(looks_in_ms(), 2 * WGW_LISTENER_PROBE_MS);
 	close(fd);
-	fake_until(!wgw_sockets_busy(&fake_tunnel));
-	ck_assert_uint_eq(fake_session.refs, 0);
-}
-END_TEST
-
-/* ---- the host's loopback ---- */
-
-static int host_listener(struct stack_addr *at)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
-	socklen_t len = sizeof(sin);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(listen(fd, 8), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
-	*at = loopback4;
-	at->port = ntohs(sin.sin_port);
-	return fd;
-}
-
-/* The connection that the tunnel process makes. */
-static int host_accept(int host)
-{
-	struct pollfd p = {host, POLLIN, 0};
-	int c;
-
-	fake_until(poll(&p, 1, 0) == 1);
-	c = accept4(host, NULL, NULL, SOCK_NONBLOCK);
-	ck_assert_int_ge(c, 0);
-	return c;
-}
-
-static bool readable(int fd)
-{
-	struct pollfd p = {fd, POLLIN, 0};
-
-	return poll(&p, 1, 0) == 1;
-}
-
-START_TEST(direct_connection_carries_data_fin_and_reset)
-{
-	static const struct linger now = {.l_onoff = 1};
-	static uint8_t sent[200000], got[200000];
-	struct stack_addr to;
-	size_t put = 0, at = 0;
-	int host = host_listener(&to), client = app_stream(), c;
-	char byte;
-
-	fake_start();
-	randombytes_buf(sent, sizeof(sent));
-	app_connect_as(client, fake_token, &to, true);
-	c = host_accept(host);
-	while (at < sizeof(got)) {
-		ssize_t r =
-			put < sizeof(sent) ? send(client, sent + put, sizeof(sent) - put, 0) : 0;
-
-		put += r > 0 ? (size_t)r : 0;
-		fake_run(1);
-		r = recv(c, got + at, 1000, 0); /* slowly: the stash is used */
-		at += r > 0 ? (size_t)r : 0;
-	}
-	ck_assert_mem_eq(sent, got, sizeof(got));
-	if (_i == 0) {
-		shutdown(client, SHUT_WR);
-		ck_assert_int_eq(fake_recv(c, &byte, 1), 0);
-		ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
-		close(c);
-		ck_assert_int_eq(fake_recv(client, &byte, 1), 1);
-		ck_assert_int_eq(fake_recv(client, &byte, 1), 0);
-	} else if (_i == 1) {
-		ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
-		fake_until(readable(client));
-		setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-		close(c);
-		ck_assert_int_eq(fake_recv(client, &byte, 1), 1);
-		ck_assert_int_eq(fake_recv(client, &byte, 1), -1);
-		ck_assert_int_eq(errno, ECONNRESET);
-	} else {
-		ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
-		fake_until(readable(client));
-		close(client); /* with a byte unread */
-		ck_assert_int_eq(fake_recv(c, &byte, 1), -1);
-		ck_assert_int_eq(errno, ECONNRESET);
-	}
-	fake_until(!wgw_sockets_busy(&fake_tunnel));
-}
-END_TEST
-
-/* Large pieces are spliced; what the application has no room for, and what nobody will read, leaves
- * the pipe again. */
-START_TEST(direct_download_is_whole_after_one_that_was_abandoned)
-{
-	enum { SIZE = 2 << 20, ABANDONED_AT = 700000, PIECE = 37001 };
-	static uint8_t sent[SIZE], got[SIZE];
-	struct stack_addr to;
-	int host = host_listener(&to);
-
-	signal(SIGPIPE, SIG_IGN); /* as the tunnel process does */
-	fake_start();
-	randombytes_buf(sent, sizeof(sent));
-	for (int round = 0; round < 3; round++) {
-		size_t put = 0, at = 0, end = round ? SIZE : ABANDONED_AT;
-		int client = app_stream(), c;
-
-		app_connect_as(client, fake_token, &to, true);
-		c = host_accept(host);
-		while (at < end) {
-			ssize_t r = send(c, sent + put, SIZE - put, MSG_NOSIGNAL);
-
-			put += r > 0 ? (size_t)r : 0;
-			fake_run(1);
-			r = recv(client, got + at, SIZE - at < PIECE ? SIZE - at : PIECE,
-				 MSG_DONTWAIT);
-			at += r > 0 ? (size_t)r : 0;
-		}
-		ck_assert_mem_eq(sent, got, end);
-		shutdown(client, SHUT_RD); /* more comes, and is dropped */
-		fake_run(5);
-		(void)!send(c, sent, PIECE, MSG_NOSIGNAL);
-		fake_run(5);
-		close(client);
-		fake_until((send(c, sent, SIZE, MSG_NOSIGNAL), !wgw_sockets_busy(&fake_tunnel)));
-		close(c);
-	}
-}
-END_TEST
-
-START_TEST(direct_refusal_is_econnrefused)
-{
-	struct wgw_label label;
-	struct stack_addr to;
-	int host = host_listener(&to), client = app_stream();
-
-	fake_start();
-	close(host);
-	app_connect_as(client, fake_token, &to, true);
-	fake_until(app_label(client, &label));
-	ck_assert_int_eq(label.outcome, WGW_OUTCOME_FAILED);
-	ck_assert_int_eq(label.err, ECONNREFUSED);
-}
-END_TEST
-
-START_TEST(listener_on_loopback_is_the_hosts)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
-	struct wgw_op op;
-	char buf[8];
-	int fd = app_stream(), host = socket(AF_INET, SOCK_STREAM, 0), c;
-	int late = socket(AF_INET, SOCK_STREAM, 0);
-
-	fake_start();
-	ck_assert_int_eq(app_listen(fd, &loopback4, 0, 0, 8, &op), 0);
-	ck_assert(!fake_listener.used);
-	sin.sin_port = htons(op.u.name.local.port);
-	ck_assert_int_eq(connect(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(send(host, "hello", 5, 0), 5);
-	fake_until((c = app_accept(fd)) >= 0);
-	ck_assert_int_eq(fake_recv(c, buf, sizeof(buf)), 5);
-	close(c);
-	close(fd);
-	/* who connects before it is known to be closed is reset */
-	ck_assert_int_eq(connect(late, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	fake_until(!wgw_sockets_busy(&fake_tunnel));
-	ck_assert_int_eq(recv(host, buf, sizeof(buf), 0), 0);
-	ck_assert_int_eq(recv(late, buf, sizeof(buf), 0), -1);
-	ck_assert_int_eq(errno, ECONNRESET);
+	wgw_listen_look(s);
+	ck_assert_int_eq(looks_in_ms(), -1);
 }
 END_TEST
 
@@ -744,9 +502,6 @@ static Suite *suite(void)
 	tcase_add_test(t, next_tunnel_process_takes_the_listener_over);
 	tcase_add_test(t, reset_before_the_first_write_is_seen_after_a_hooked_accept);
 	tcase_add_loop_test(t, reset_before_accept_is_seen_after_it, 0, 3);
-	tcase_add_test(t, linger_of_the_accepted_end_of_a_connection_on_this_machine_counts);
-	tcase_add_loop_test(t, both_ends_of_a_connection_on_this_machine_know_what_is_not_taken, 0,
-			    2);
 	tcase_add_test(t, unhooked_accept_loses_no_byte);
 	tcase_add_test(t, full_backlog_waits_and_is_delivered);
 	tcase_add_test(t, shut_listener_leaves_a_bound_socket);
@@ -757,11 +512,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, what_a_program_sets_before_its_socket_is_known_needs_no_operation, 0,
 			    2);
 	tcase_add_test(t, what_a_program_takes_back_before_its_socket_is_known_is_not_inherited);
-	tcase_add_loop_test(t, loopback_reaches_the_sessions_wildcard_listener, 0, 2);
-	tcase_add_loop_test(t, direct_connection_carries_data_fin_and_reset, 0, 3);
-	tcase_add_test(t, direct_download_is_whole_after_one_that_was_abandoned);
-	tcase_add_test(t, direct_refusal_is_econnrefused);
-	tcase_add_test(t, listener_on_loopback_is_the_hosts);
+	tcase_add_test(t, idle_listeners_are_looked_at_ever_less_often);
 	tcase_add_test(t, connections_wait_for_descriptors_without_a_busy_loop);
 	tcase_add_test(t, conversations_go_on_one_by_one_without_descriptors);
 	suite_add_tcase(s, t);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sockets_tcp.c - TCP sockets of applications: connect, keeper, FIN, RST, back pressure */
-#include "src/tunnel/listen.h"
 #include "src/tunnel/tcp.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_fake.h"
@@ -692,48 +691,6 @@ START_TEST(session_over_drops_connects_and_keeps_connections)
 }
 END_TEST
 
-static int64_t looks_in_ms(void)
-{
-	const struct wgw_timer *timer = &fake_tunnel.sockets->listener_timer;
-
-	return timer->slot ? ((int64_t)timer->deadline - (int64_t)wgw_clock_ns()) / 1000000 : -1;
-}
-
-START_TEST(idle_listeners_are_looked_at_ever_less_often)
-{
-	int fd = app_stream(), direct = app_stream();
-	struct stack_addr loopback4 = any4;
-	struct wgw_sockets *s;
-	struct wgw_op op;
-
-	memcpy(&loopback4.ip[12], (uint8_t[]){127, 0, 0, 1}, 4);
-	fake_start();
-	s = fake_tunnel.sockets;
-	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
-	ck_assert_int_le(looks_in_ms(), WGW_LISTENER_PROBE_MS);
-	for (int i = 0; i < 20; i++)
-		wgw_listen_look(s);
-	ck_assert_int_gt(looks_in_ms(), WGW_LISTENER_PROBE_LAST_MS / 2);
-	ck_assert_int_le(looks_in_ms(), WGW_LISTENER_PROBE_LAST_MS);
-	/* soon again when one has come, and as long as it is on the host's loopback */
-	ck_assert_int_eq(app_listen(direct, &loopback4, 0, 0, 8, &op), 0);
-	ck_assert_int_le(looks_in_ms(), WGW_LISTENER_PROBE_MS);
-	for (int i = 0; i < 20; i++)
-		wgw_listen_look(s);
-	ck_assert_int_le(looks_in_ms(), WGW_LISTENER_PROBE_MS);
-	/* and when one has gone */
-	close(direct);
-	wgw_listen_look(s);
-	ck_assert_int_le(looks_in_ms(), WGW_LISTENER_PROBE_MS);
-	wgw_listen_look(s);
-	wgw_listen_look(s);
-	ck_assert_int_gt(looks_in_ms(), 2 * WGW_LISTENER_PROBE_MS);
-	close(fd);
-	wgw_listen_look(s);
-	ck_assert_int_eq(looks_in_ms(), -1);
-}
-END_TEST
-
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sockets_tcp");
@@ -767,7 +724,6 @@ static Suite *suite(void)
 	tcase_add_test(t, who_waits_for_acknowledgements_learns_of_them_soon);
 	tcase_add_test(t, shutdown_of_both_ways_while_connecting_aborts);
 	tcase_add_test(t, session_over_drops_connects_and_keeps_connections);
-	tcase_add_test(t, idle_listeners_are_looked_at_ever_less_often);
 	suite_add_tcase(s, t);
 	return s;
 }
