@@ -32,13 +32,23 @@
 enum {
 	RELAY_BYTES = 64 * 1024,
 	SPLICED_MIN_BYTES = 16 * 1024, /* less is cheaper to copy */
+	ORPHAN_MS = 325 * 1000,	       /* when Linux gives one up in front of a closed window */
 };
 
 static uint8_t buffer[RELAY_BYTES];
 
 enum direction { OUT, IN };
 
-/* Writes the stash on. False: it still holds something, or nobody reads it. */
+/* What goes to @to will not be read. An error other than that is told once: a socket that was reset
+ * looks to epoll as if it had ended. */
+static void discard(struct wgw_conn *c, enum direction d, struct wgw_end *to, ssize_t err)
+{
+	c->discarded[d] = true;
+	if (err != -EPIPE)
+		to->events |= EPOLLERR;
+}
+
+/* Writes the stash on. False: it still holds something. */
 static bool flush_stash(struct wgw_conn *c, enum direction d, struct wgw_end *to)
 {
 	while (c->stash_at[d] < c->stash_len[d]) {
@@ -47,8 +57,10 @@ static bool flush_stash(struct wgw_conn *c, enum direction d, struct wgw_end *to
 
 		if (r == 0)
 			return false;
-		if (r < 0) /* nobody reads: dropped; a reset shows as an event */
+		if (r < 0) {
+			discard(c, d, to, r);
 			break;
+		}
 		c->stash_at[d] += (size_t)r;
 	}
 	free(c->stash[d]);
@@ -126,7 +138,7 @@ static ssize_t move_copied(struct wgw_conn *c, enum direction d, struct wgw_end 
 	iov.iov_len = (size_t)got;
 	put = to->full ? 0 : wgw_end_write(to, &iov, 1);
 	if (put < 0)
-		c->discarded[d] = true;
+		discard(c, d, to, put);
 	else if (put < got && !stash(c, d, buffer + put, (size_t)(got - put)))
 		return -ENOMEM;
 	return got;
@@ -150,7 +162,7 @@ static ssize_t move_spliced(struct wgw_conn *c, enum direction d, struct wgw_end
 	}
 	no_splice = r == -EINVAL;
 	if (r < 0 && r != -EINVAL)
-		c->discarded[d] = true;
+		discard(c, d, to, r);
 	else if (put < got && !stash_pipe(c, d, (size_t)(got - put)))
 		got = -ENOMEM;
 	if (c->discarded[d] || got < 0)
@@ -242,6 +254,19 @@ static bool far_lingered(struct wgw_conn *c)
 	return linger.l_onoff && linger.l_linger == 0;
 }
 
+/* The program is gone and the kernel does not know it, as we have not closed. It would give up a
+ * connection whose peer takes nothing (tcp_orphan_retries). */
+static void orphan(struct wgw_conn *c)
+{
+	int own_ms = wgw_option_int(&c->sock, IPPROTO_TCP, TCP_USER_TIMEOUT, 0), ms = ORPHAN_MS;
+
+	if (c->far_end.keeps || c->orphan)
+		return;
+	c->orphan = true;
+	if (own_ms <= 0 || own_ms > ms)
+		setsockopt(c->far_end.watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
 static void relay_pump(struct wgw_conn *c)
 {
 	struct wgw_end *app = &c->app, *far = &c->far_end;
@@ -272,6 +297,8 @@ static void relay_pump(struct wgw_conn *c)
 		return; /* before it was accepted */
 	if (reset || is_over(c))
 		wgw_conn_drop(c);
+	else if (app->events & EPOLLHUP)
+		orphan(c);
 }
 
 static void relay_abort(struct wgw_conn *c)
@@ -338,8 +365,12 @@ static void far_ready(struct wgw_watch *w, uint32_t events)
 
 int wgw_relay_own(struct wgw_conn *c, int fd, bool keeps)
 {
+	const int one = 1;
 	int err;
 
+	/* urgent bytes come in their place, as from the stack: FIONREAD stops before one that does not */
+	if (!keeps)
+		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	wgw_end_init(&c->far_end, fd, keeps, far_ready);
 	c->far_end.hello = keeps;
 	c->far = &relay_far;

@@ -50,6 +50,7 @@ struct wgw_far {
  * @lent:	Of a proxy's client: ends with the session
  * @out_fin:	The application's FIN was passed on
  * @discarded:	Bytes came that nobody will read, from the application or to it
+ * @orphan:	The application has closed, and the kernel's TCP was told how long to go on
  */
 struct wgw_conn {
 	struct wgw_sock sock;
@@ -75,7 +76,7 @@ struct wgw_conn {
 	int connect_err, err;
 	uint64_t started, wait_ns, retry_at;
 	uint64_t moved[2]; /* bytes from the application, bytes to it */
-	bool far_over, out_fin, discarded[2], counted_unsent, lent;
+	bool far_over, out_fin, discarded[2], counted_unsent, lent, orphan;
 	uint8_t *tail;
 	size_t tail_at, tail_len;
 	uint8_t *stash[2]; /* relay.c: read and not yet written, per direction */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sockets_local.c - connections that do not go through the tunnel: between programs of this machine,
  * and over sockets of the kernel */
+#include "src/tunnel/tcp.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_fake.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 
 static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
@@ -249,6 +251,106 @@ START_TEST(direct_download_is_whole_after_one_that_was_abandoned)
 }
 END_TEST
 
+/* What a test does when the events of a turn are known, and before the jobs that they made run. */
+struct meanwhile {
+	struct wgw_timer timer;
+	int fd;
+};
+
+static void reset_now(struct wgw_timer *t)
+{
+	static const struct linger now = {.l_onoff = 1};
+	int fd = wgw_container(t, struct meanwhile, timer)->fd;
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+/* The kernel tells it once, here to who passes on what the program has written. */
+START_TEST(direct_reset_that_meets_a_write_is_no_end_of_file)
+{
+	static char much[64 * 1024];
+	struct meanwhile m = {.timer.due = reset_now};
+	struct stack_addr to;
+	int host = host_listener(&to), client = app_stream();
+	char buf[8];
+
+	signal(SIGPIPE, SIG_IGN);
+	fake_start();
+	app_connect_as(client, fake_token, &to, true);
+	m.fd = host_accept(host);
+	fake_run(5);
+	ck_assert_int_eq(send(m.fd, "answer", 6, MSG_NOSIGNAL), 6);
+	fake_until(readable(client));
+	ck_assert_int_eq(send(client, much, _i ? sizeof(much) : 1, MSG_NOSIGNAL),
+			 _i ? sizeof(much) : 1);
+	wgw_timer_set(fake_tunnel.loop, &m.timer, wgw_clock_ns());
+	ck_assert_int_eq(fake_recv(client, buf, sizeof(buf)), 6);
+	ck_assert_int_eq(fake_recv(client, buf, sizeof(buf)), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	fake_until(!wgw_sockets_busy(&fake_tunnel));
+}
+END_TEST
+
+/* Nothing that is before an urgent byte or behind it is lost, nor waits for ever. */
+START_TEST(direct_connection_goes_on_past_an_urgent_byte)
+{
+	struct stack_addr to;
+	int host = host_listener(&to), client = app_stream(), c;
+	char got[16];
+	size_t at = 0;
+	ssize_t r;
+
+	fake_start();
+	app_connect_as(client, fake_token, &to, true);
+	c = host_accept(host);
+	ck_assert_int_eq(send(c, "be", 2, 0), 2);
+	ck_assert_int_eq(send(c, "!", 1, MSG_OOB), 1);
+	ck_assert_int_eq(send(c, "hind", 4, 0), 4);
+	close(c);
+	while ((r = fake_recv(client, got + at, sizeof(got) - at)) > 0)
+		at += (size_t)r;
+	ck_assert_int_eq(r, 0);
+	ck_assert_uint_eq(at, 7);
+	ck_assert_mem_eq(got, "be!hind", 7);
+}
+END_TEST
+
+/* The kernel does not know of it: it is told how long it goes on for nobody. 1: the program has said
+ * less. */
+START_TEST(direct_connection_of_a_program_that_is_gone_has_an_end)
+{
+	static const int linux_ms = 325000, own_ms = 1000;
+	static char much[64 * 1024];
+	struct stack_addr to;
+	int host = host_listener(&to), client = app_stream(), ms = -1;
+	struct wgw_conn *c;
+	socklen_t len = sizeof(ms);
+
+	fake_start();
+	app_connect_as(client, fake_token, &to, true);
+	host_accept(host);
+	fake_run(5);
+	if (_i)
+		app_set(client, IPPROTO_TCP, TCP_USER_TIMEOUT, &own_ms, sizeof(own_ms));
+	c = wgw_container(fake_tunnel.sockets->conns.next, struct wgw_conn, link);
+	fake_until((send(client, much, sizeof(much), MSG_NOSIGNAL), c->far_end.full));
+	while (send(client, much, sizeof(much), MSG_NOSIGNAL) > 0)
+		;
+	ck_assert_int_eq(
+		getsockopt(c->far_end.watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len), 0);
+	ck_assert_int_eq(ms, _i ? own_ms : 0);
+	close(client);
+	fake_run(5);
+	ck_assert(wgw_sockets_busy(&fake_tunnel));
+	ck_assert_int_eq(
+		getsockopt(c->far_end.watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len), 0);
+	ck_assert_int_eq(ms, _i ? own_ms : linux_ms);
+	if (_i)
+		fake_until(!wgw_sockets_busy(&fake_tunnel));
+}
+END_TEST
+
 START_TEST(direct_refusal_is_econnrefused)
 {
 	struct wgw_label label;
@@ -303,6 +405,9 @@ static Suite *suite(void)
 			    2);
 	tcase_add_loop_test(t, direct_connection_carries_data_fin_and_reset, 0, 3);
 	tcase_add_test(t, direct_download_is_whole_after_one_that_was_abandoned);
+	tcase_add_loop_test(t, direct_reset_that_meets_a_write_is_no_end_of_file, 0, 2);
+	tcase_add_test(t, direct_connection_goes_on_past_an_urgent_byte);
+	tcase_add_loop_test(t, direct_connection_of_a_program_that_is_gone_has_an_end, 0, 2);
 	tcase_add_test(t, direct_refusal_is_econnrefused);
 	tcase_add_test(t, listener_on_loopback_is_the_hosts);
 	suite_add_tcase(s, t);
