@@ -53,7 +53,8 @@ enum {
 	WGW_KEPT_SCAN_MS = 2000,
 	WGW_PUMP_BYTES = 256 * 1024, /* one connection's share of a turn, each way */
 	WGW_TAIL_MAX_BYTES =
-		16 * 1024 * 1024, /* kept for a slow reader after its connection ended */
+		16 * 1024 * 1024, /* kept for a slow reader after its connection ended, */
+	WGW_TAILS_MAX_BYTES = 32 * 1024 * 1024, /* and for all of a session */
 	WGW_PORT_BUCKETS = 256,
 	WGW_LISTENER_PROBE_MS = 1000, /* how soon a closed listener is noticed; in the tunnel */
 	WGW_LISTENER_PROBE_LAST_MS = 32000, /* it is doubled up to this while none changes */
@@ -74,12 +75,14 @@ struct wgw_job {
 
 /* ---- what belongs to one session ---- */
 
-/** struct wgw_quota - what one session has open, @total counts all of it */
+/** struct wgw_quota - what one session has open, @total counts all of it; @tail_bytes: of its
+ * connections' tails */
 struct wgw_quota {
 	struct wgw_session *session;
 	struct wgw_quota *next;
 	unsigned int conns, dgrams, listeners, kept, ops;
 	unsigned int total;
+	size_t tail_bytes;
 	unsigned int scanning; /* questions about inodes that are not answered */
 	uint64_t starved_next; /* when it is told again that there are no descriptors */
 	bool over;

@@ -121,6 +121,7 @@ void wgw_conn_drop(struct wgw_conn *c)
 		close(c->dup);
 	if (c->sock.quota) {
 		wgw_sock_remove(s, &c->sock);
+		c->sock.quota->tail_bytes -= c->tail_len;
 		if (c->connect_err)
 			wgw_kept_again(s, &c->sock);
 		wgw_options_free(&c->sock);

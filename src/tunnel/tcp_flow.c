@@ -204,8 +204,7 @@ static void pass_fin(struct wgw_conn *c)
 
 /* ---- stack to application ---- */
 
-/* False: nobody reads any more and the connection was reset for it. */
-static bool pump_in(struct wgw_conn *c)
+static void pump_in(struct wgw_conn *c)
 {
 	size_t budget = WGW_PUMP_BYTES;
 	bool fin = false;
@@ -218,10 +217,10 @@ static bool pump_in(struct wgw_conn *c)
 		if (n == 0)
 			break;
 		if (c->app.full)
-			return true;
+			return;
 		if (budget == 0) {
 			wgw_conn_kick(c);
-			return true;
+			return;
 		}
 		r = wgw_end_write(&c->app, iov, n);
 		if (r < 0) { /* shut down for reading, or closed: then EPOLLHUP says so */
@@ -229,14 +228,13 @@ static bool pump_in(struct wgw_conn *c)
 			r = (ssize_t)total(iov, n);
 		}
 		if (r == 0)
-			return true;
+			return;
 		budget = (size_t)r < budget ? budget - (size_t)r : 0;
 		c->moved[1] += (size_t)r;
 		flow_recv_consume(c->flow, (size_t)r);
 	}
 	if (fin && !c->far_over)
 		wgw_end_finish(&c->app);
-	return true;
 }
 
 /* ---- the end ---- */
@@ -253,6 +251,7 @@ static void save_tail(struct wgw_conn *c)
 		uint8_t *tail;
 
 		if (c->tail_len + len > WGW_TAIL_MAX_BYTES ||
+		    c->sock.quota->tail_bytes + len > WGW_TAILS_MAX_BYTES ||
 		    !(tail = realloc(c->tail, c->tail_len + len))) {
 			c->err = c->err ? c->err : ECONNRESET; /* short, and seen to be short */
 			return;
@@ -262,6 +261,7 @@ static void save_tail(struct wgw_conn *c)
 			memcpy(tail + c->tail_len, iov[i].iov_base, iov[i].iov_len);
 			c->tail_len += iov[i].iov_len;
 		}
+		c->sock.quota->tail_bytes += len;
 		flow_recv_consume(c->flow, len);
 	}
 }
@@ -286,6 +286,12 @@ static void run_out(struct wgw_conn *c)
 	wgw_conn_drop(c);
 }
 
+/* The application closed so that TCP sends RST; also when it will not read what has come. */
+static bool app_resets(const struct wgw_conn *c)
+{
+	return wgw_conn_app_reset(c) || (c->app.events & EPOLLHUP && c->discarded[1]);
+}
+
 static void flow_pump(struct wgw_conn *c)
 {
 	bool drained;
@@ -294,7 +300,7 @@ static void flow_pump(struct wgw_conn *c)
 		run_out(c);
 		return;
 	}
-	if (wgw_conn_app_reset(c) || (c->app.events & EPOLLHUP && c->discarded[1])) {
+	if (app_resets(c)) {
 		if (c->app.watch.fd >= 0) /* Linux had sent it when write returned */
 			pump_out(c);
 		wgw_conn_abort(c);
@@ -304,6 +310,10 @@ static void flow_pump(struct wgw_conn *c)
 		return; /* flow_close was called; closed() comes */
 	drained = pump_out(c);
 	pump_in(c);
+	if (app_resets(c)) { /* what came with the close: an end would say that it was read */
+		wgw_conn_abort(c);
+		return;
+	}
 	if (c->app.hello_fd >= 0)
 		wgw_accepted_identify(c);
 	if (drained && !c->far_over)

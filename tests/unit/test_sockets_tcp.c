@@ -415,6 +415,32 @@ START_TEST(close_with_unread_data_is_a_reset)
 }
 END_TEST
 
+/* What a test does when the events of a turn are known, and before the jobs that they made run. */
+struct meanwhile {
+	struct wgw_timer timer;
+	struct flow *f;
+};
+
+static void receive_a_byte(struct wgw_timer *t)
+{
+	fake_receive(wgw_container(t, struct meanwhile, timer)->f, "x", 1);
+}
+
+START_TEST(data_that_comes_with_the_close_is_a_reset)
+{
+	struct meanwhile m = {.timer.due = receive_a_byte};
+	int fd;
+
+	fake_start();
+	fd = app_connected(&m.f);
+	close(fd);
+	wgw_timer_set(fake_tunnel.loop, &m.timer, wgw_clock_ns());
+	fake_run(5);
+	ck_assert(m.f->aborted);
+	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+}
+END_TEST
+
 START_TEST(linger_that_is_told_before_the_record_arrives_counts)
 {
 	static const struct linger now = {.l_onoff = 1};
@@ -469,6 +495,40 @@ START_TEST(slow_reader_gets_all_after_the_connection_ended)
 	fake_run(5);
 	ck_assert_int_eq(recv(fd, got, 1, 0), 0);
 	ck_assert(!wgw_sockets_busy(&fake_tunnel));
+}
+END_TEST
+
+/* The stack is rid of what a program does not read when the peer resets, and takes as much again. */
+START_TEST(what_waits_after_resets_is_bounded_for_all_of_a_session)
+{
+	enum { MANY = WGW_TAILS_MAX_BYTES / (FAKE_FLOW_BYTES * 4) * 3 / 2 };
+	static uint8_t sent[FAKE_FLOW_BYTES * 4];
+	struct wgw_link *conns;
+	size_t waits = 0;
+	int last = -1, small = 4096;
+
+	fake_start();
+	conns = &fake_tunnel.sockets->conns;
+	for (int i = 0; i < MANY; i++) {
+		struct flow *f;
+
+		last = app_connected(&f);
+		setsockopt(wgw_container(conns->prev, struct wgw_conn, link)->app.watch.fd,
+			   SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+		fake_receive(f, sent, sizeof(sent));
+		fake_run(1);
+		fake_end(f, ECONNRESET);
+		fake_run(1);
+	}
+	for (struct wgw_link *l = conns->next; l != conns; l = l->next)
+		waits += wgw_container(l, struct wgw_conn, link)->tail_len;
+	ck_assert_uint_gt(waits, WGW_TAILS_MAX_BYTES / 2);
+	ck_assert_uint_le(waits, WGW_TAILS_MAX_BYTES);
+	/* one past it: short, and seen to be short */
+	while (recv(last, sent, sizeof(sent), 0) > 0)
+		fake_run(1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	wgw_sockets_session_over(&fake_tunnel, &fake_session);
 }
 END_TEST
 
@@ -714,7 +774,9 @@ static Suite *suite(void)
 	tcase_add_test(t, peers_fin_is_end_of_file_and_writing_goes_on);
 	tcase_add_loop_test(t, applications_fin_keeps_the_other_direction, 0, 2);
 	tcase_add_test(t, close_with_unread_data_is_a_reset);
+	tcase_add_test(t, data_that_comes_with_the_close_is_a_reset);
 	tcase_add_test(t, linger_that_is_told_before_the_record_arrives_counts);
+	tcase_add_test(t, what_waits_after_resets_is_bounded_for_all_of_a_session);
 	tcase_add_test(t, slow_reader_gets_all_after_the_connection_ended);
 	tcase_add_loop_test(t, what_a_reset_throws_away_is_not_called_lost, 0, 2);
 	tcase_add_test(t, full_flow_stops_the_application_and_room_goes_on);
