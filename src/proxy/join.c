@@ -90,7 +90,7 @@ int proxy_own(struct wgw_session *session, const struct stack_addr *to, struct s
 		wgw_conn_abort(c);
 		return err;
 	}
-	err = wgw_listen_local(s, session, to, local, &listener);
+	err = wgw_listen_local(s, session, to, local, &listener, &c->gives_out);
 	if (!err)
 		err = wgw_relay_own(c, listener, true);
 	if (!err)

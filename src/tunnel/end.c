@@ -92,9 +92,13 @@ static void take_hello(struct wgw_end *e)
 	char byte;
 	struct iovec iov = {&byte, 1};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t r;
 
 	/* Peeking without room for descriptors says by MSG_CTRUNC that there are some */
-	if (recvmsg(e->watch.fd, &msg, MSG_PEEK | MSG_DONTWAIT) != 1)
+	r = recvmsg(e->watch.fd, &msg, MSG_PEEK | MSG_DONTWAIT);
+	if (r < 0 && errno == ECONNRESET) /* told once: not by the event any more */
+		e->events |= EPOLLERR;
+	if (r != 1)
 		return;
 	e->hello = false;
 	if (byte != WGW_FD_BYTE || !(msg.msg_flags & MSG_CTRUNC))

@@ -272,6 +272,7 @@ static int deliver(struct wgw_listener *l, struct wgw_conn *c)
 		return err == EAGAIN ? ETIMEDOUT : err;
 	}
 	c->app.hello = true;
+	c->gives_out = l->sock.cookie;
 	c->state = WGW_CONN_OPEN;
 	wgw_conn_kick(c);
 	return 0;
@@ -476,7 +477,8 @@ bool wgw_listen_reap(struct wgw_sockets *s, uint16_t port)
 }
 
 int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
-		     const struct stack_addr *to, const struct stack_addr *from, int *fd)
+		     const struct stack_addr *to, const struct stack_addr *from, int *fd,
+		     uint64_t *gives_out)
 {
 	struct wgw_link *head = bucket(s, to->port), *at = head->next;
 	bool loopback = stack_addr_is_loopback(to);
@@ -490,6 +492,7 @@ int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
 		    (loopback && l->sock.quota->session != session))
 			continue;
 		err = reach(l, to, from, fd);
+		*gives_out = l->sock.cookie;
 		if (err != ECONNREFUSED)
 			return err;
 		listener_close(l);
@@ -694,7 +697,17 @@ void wgw_sockets_listen_again(struct wgw_tunnel *t, struct wgw_session *session,
 				strerror(-err));
 }
 
-/* Connections that the application has in its backlog: it has not said hello. */
+/* Whether @c is in the backlog of @l: who accepts has not said hello. */
+static bool is_unaccepted(struct wgw_conn *c, const struct wgw_listener *l)
+{
+	struct wgw_end *accepted = c->far_end.keeps ? &c->far_end : &c->app;
+
+	if (c->gives_out != l->sock.cookie)
+		return false;
+	(void)wgw_end_pending(accepted); /* that may have come */
+	return accepted->hello;
+}
+
 static void abort_unaccepted(const struct wgw_listener *l)
 {
 	struct wgw_sockets *s = l->sockets;
@@ -705,8 +718,7 @@ static void abort_unaccepted(const struct wgw_listener *l)
 		struct wgw_conn *c = wgw_container(at, struct wgw_conn, link);
 
 		at = at->next;
-		if (c->state == WGW_CONN_OPEN && c->app.hello && c->sock.quota == l->sock.quota &&
-		    wgw_addrs_overlap(&c->local, 0, &l->local, l->flags))
+		if (is_unaccepted(c, l))
 			wgw_conn_abort(c);
 	}
 }

@@ -12,10 +12,11 @@ struct wgw_listener;
  * unless this fails, and the address is this socket's until wgw_kept_withdrawn(). 0 or -errno. */
 int wgw_listen_op(struct wgw_sockets *s, struct wgw_quota *q, const struct wgw_op *op, int path_fd);
 /* Connects to a listener of an application on this machine: for loopback one of @session on the
- * wildcard, for a tunnel address any. Returns 0 and a connected *fd, or errno: ENOENT: there is
- * none, EAGAIN: its backlog is full. */
+ * wildcard, for a tunnel address any. Returns 0, a connected *fd and the listener's cookie, *gives_out,
+ * or errno: ENOENT: there is none, EAGAIN: its backlog is full. */
 int wgw_listen_local(struct wgw_sockets *s, struct wgw_session *session,
-		     const struct stack_addr *to, const struct stack_addr *from, int *fd);
+		     const struct stack_addr *to, const struct stack_addr *from, int *fd,
+		     uint64_t *gives_out);
 /* Closes the listeners that the application has closed; otherwise done from time to time. */
 void wgw_listen_look(struct wgw_sockets *s);
 /* Closes what the host's loopback has at @port for listeners that the application has closed.

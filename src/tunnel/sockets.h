@@ -59,8 +59,9 @@ enum {
 	WGW_LISTENER_PROBE_MS = 1000, /* how soon a closed listener is noticed; in the tunnel */
 	WGW_LISTENER_PROBE_LAST_MS = 32000, /* it is doubled up to this while none changes */
 	WGW_BACKLOG_RETRY_MS = 5,	    /* first wait for a full backlog; doubled up to: */
-	WGW_BACKLOG_RETRY_LAST_MS = 80,
-	WGW_BACKLOG_MS = 60000,		/* and given up after */
+	WGW_BACKLOG_RETRY_LAST_MS = 80,	    /* of a listener, with all that wait for it */
+	WGW_SYN_RETRY_MS = 1000, /* of each connect on this machine, as Linux's first SYN again */
+	WGW_BACKLOG_MS = 60000,	 /* and given up after */
 	WGW_BACKLOG_WAITING_MAX = 8192, /* connections that wait for one backlog */
 };
 

@@ -216,6 +216,15 @@ static void open_application(struct wgw_conn *c)
 	setsockopt(c->dup, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want));
 }
 
+/* Sets the timer: @first_ns, then twice as long as the time before, up to @last_ns. */
+static void wait_longer(struct wgw_conn *c, uint64_t first_ns, uint64_t last_ns)
+{
+	c->wait_ns = c->wait_ns ? c->wait_ns * 2 : first_ns;
+	if (c->wait_ns > last_ns)
+		c->wait_ns = last_ns;
+	wgw_timer_set(c->sockets->t->loop, &c->timer, wgw_clock_ns() + c->wait_ns);
+}
+
 /* Tells the application what became of its connect, when it is ready to be told. */
 static void settle(struct wgw_conn *c)
 {
@@ -223,10 +232,7 @@ static void settle(struct wgw_conn *c)
 	struct wgw_label label;
 
 	if (!is_filled(c)) {
-		c->wait_ns = c->wait_ns ? c->wait_ns * 2 : WGW_FILLED_FIRST_US * 1000;
-		if (c->wait_ns > WGW_FILLED_LAST_MS * WGW_MS_NS)
-			c->wait_ns = WGW_FILLED_LAST_MS * WGW_MS_NS;
-		wgw_timer_set(c->sockets->t->loop, &c->timer, wgw_clock_ns() + c->wait_ns);
+		wait_longer(c, WGW_FILLED_FIRST_US * 1000, WGW_FILLED_LAST_MS * WGW_MS_NS);
 		return;
 	}
 	wgw_label_fill(&label, c->connect_err ? WGW_OUTCOME_FAILED : WGW_OUTCOME_CONNECTED,
@@ -248,6 +254,7 @@ void wgw_conn_outcome(struct wgw_conn *c, int err)
 {
 	c->connect_err = err;
 	c->state = WGW_CONN_DECIDED;
+	c->wait_ns = 0;
 	wgw_conn_kick(c);
 }
 
@@ -267,7 +274,7 @@ static int start_local(struct wgw_conn *c, const struct stack_addr *to)
 	err = from.port ? 0 : wgw_port_choose(s, &from, 0);
 	if (err)
 		return -err;
-	err = wgw_listen_local(s, c->sock.quota->session, to, &from, &fd);
+	err = wgw_listen_local(s, c->sock.quota->session, to, &from, &fd, &c->gives_out);
 	if (err)
 		return err;
 	c->local = from;
@@ -279,8 +286,8 @@ static int start_local(struct wgw_conn *c, const struct stack_addr *to)
 
 static void wait_backlog(struct wgw_conn *c)
 {
-	c->retry_at = wgw_clock_ns() + WGW_BACKLOG_RETRY_MS * WGW_MS_NS;
-	wgw_timer_set(c->sockets->t->loop, &c->timer, c->retry_at);
+	wait_longer(c, WGW_BACKLOG_RETRY_MS * WGW_MS_NS, WGW_SYN_RETRY_MS * WGW_MS_NS);
+	c->retry_at = c->timer.deadline;
 }
 
 /* The address to come from when bind() chose one. 0 or errno. */

@@ -44,6 +44,7 @@ struct wgw_far {
  * @far, @flow, @far_end: the other side: @flow (tcp_flow.c) or @far_end (relay.c)
  * @connect_err:	Outcome of the connect
  * @err:	What the far side ended with; it may have ended before the outcome was told
+ * @gives_out:	Cookie of the listener whose program accepts or has accepted it, or 0
  * @far_cookie:	Of another application's socket at @far_end: its options are kept under that
  * @far_over:	The far side has ended, @err says how
  * @tail:	What it had received and the application has not yet taken
@@ -70,7 +71,7 @@ struct wgw_conn {
 	const struct wgw_far *far;
 	struct flow *flow;
 	struct wgw_end far_end;
-	uint64_t far_cookie;
+	uint64_t far_cookie, gives_out;
 	struct wgw_listener *listener; /* while state DELIVER, */
 	struct wgw_link waiting;       /* in its list */
 	int connect_err, err;

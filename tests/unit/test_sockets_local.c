@@ -2,6 +2,7 @@
 /* test_sockets_local.c - connections that do not go through the tunnel: between programs of this machine,
  * and over sockets of the kernel */
 #include "src/tunnel/tcp.h"
+#include "tests/unit/loop_turns.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_fake.h"
 
@@ -125,6 +126,60 @@ START_TEST(both_ends_of_a_connection_on_this_machine_know_what_is_not_taken)
 	}
 	fake_run(5);
 	ck_assert_int_eq(unacked(from), 0);
+}
+END_TEST
+
+/* As inet_csk_listen_stop(): 0: to loopback, 1: to the tunnel's own address */
+START_TEST(shut_listener_resets_connections_of_this_machine_that_wait)
+{
+	struct stack_addr to = _i ? fake_address : loopback4;
+	struct wgw_op op, down = {.code = WGW_OP_SHUTDOWN};
+	int fd = app_stream(), taken = app_stream(), waits = app_stream(), c;
+	char byte;
+
+	fake_start();
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	to.port = 8080;
+	app_connect_as(taken, fake_token, &to, true);
+	fake_run(5);
+	ck_assert_int_ge(c = app_accept(fd), 0);
+	app_connect_as(waits, fake_token, &to, true);
+	fake_run(5);
+	down.cookie = app_cookie(fd);
+	ck_assert_int_eq(app_op(&down, -1), 0);
+	ck_assert_int_eq(recv(waits, &byte, 1, 0), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
+	ck_assert_int_eq(fake_recv(taken, &byte, 1), 1);
+}
+END_TEST
+
+START_TEST(connects_that_wait_for_a_full_backlog_of_this_machine_ask_ever_less_often)
+{
+	enum { TURNS = 150, WAIT_MS = 1000 }; /* fake_run() makes some 35, asking each 5 ms 200 */
+	static struct turns turns = {.before.run = count_turn};
+	struct stack_addr to = loopback4;
+	struct wgw_label label;
+	struct wgw_op op;
+	int fd = app_stream(), client, last = -1, taken = 0;
+
+	fake_start();
+	wgw_loop_before(fake_tunnel.loop, &turns.before);
+	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 1, &op), 0);
+	to.port = 8080;
+	while (last < 0) {
+		client = app_stream();
+		app_connect_as(client, fake_token, &to, true);
+		fake_run(5);
+		if (!app_label(client, &label))
+			last = client;
+	}
+	turns.n = 0;
+	fake_run(WAIT_MS);
+	ck_assert_uint_lt(turns.n, TURNS);
+	fake_until((taken += app_accept(fd) >= 0, app_label(last, &label)));
+	ck_assert_int_eq(label.outcome, WGW_OUTCOME_CONNECTED);
+	ck_assert_int_gt(taken, 0);
 }
 END_TEST
 
@@ -337,14 +392,14 @@ START_TEST(direct_connection_of_a_program_that_is_gone_has_an_end)
 	fake_until((send(client, much, sizeof(much), MSG_NOSIGNAL), c->far_end.full));
 	while (send(client, much, sizeof(much), MSG_NOSIGNAL) > 0)
 		;
-	ck_assert_int_eq(
-		getsockopt(c->far_end.watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len), 0);
+	ck_assert_int_eq(getsockopt(c->far_end.watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len),
+			 0);
 	ck_assert_int_eq(ms, _i ? own_ms : 0);
 	close(client);
 	fake_run(5);
 	ck_assert(wgw_sockets_busy(&fake_tunnel));
-	ck_assert_int_eq(
-		getsockopt(c->far_end.watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len), 0);
+	ck_assert_int_eq(getsockopt(c->far_end.watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len),
+			 0);
 	ck_assert_int_eq(ms, _i ? own_ms : linux_ms);
 	if (_i)
 		fake_until(!wgw_sockets_busy(&fake_tunnel));
@@ -403,6 +458,9 @@ static Suite *suite(void)
 	tcase_add_test(t, linger_of_the_accepted_end_of_a_connection_on_this_machine_counts);
 	tcase_add_loop_test(t, both_ends_of_a_connection_on_this_machine_know_what_is_not_taken, 0,
 			    2);
+	tcase_add_loop_test(t, shut_listener_resets_connections_of_this_machine_that_wait, 0, 2);
+	tcase_add_test(t,
+		       connects_that_wait_for_a_full_backlog_of_this_machine_ask_ever_less_often);
 	tcase_add_loop_test(t, direct_connection_carries_data_fin_and_reset, 0, 3);
 	tcase_add_test(t, direct_download_is_whole_after_one_that_was_abandoned);
 	tcase_add_loop_test(t, direct_reset_that_meets_a_write_is_no_end_of_file, 0, 2);

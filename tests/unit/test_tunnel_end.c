@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "src/tunnel/end.h"
@@ -132,6 +133,32 @@ START_TEST(the_last_message_is_known_with_the_end)
 }
 END_TEST
 
+/* A listener that is closed resets who waits in its backlog; the kernel tells it once. */
+START_TEST(a_reset_that_meets_the_look_for_hello_is_remembered)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	socklen_t len = sizeof(sun);
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct wgw_end e;
+
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&sun, sizeof(sa_family_t)), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&sun, &len), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	wgw_end_init(&e, socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), true, on_ready);
+	ck_assert_int_eq(connect(e.watch.fd, (struct sockaddr *)&sun, len), 0);
+	ck_assert_int_eq(wgw_end_watch(loop, &e, false), 0);
+	e.hello = true;
+	close(listener);
+	ck_assert_uint_eq(wgw_end_pending(&e), 0);
+	events = turns = 0;
+	wgw_loop_run(loop);
+	ck_assert_uint_eq(events, 1);
+	ck_assert(e.events & EPOLLERR);
+	ck_assert(e.events & EPOLLHUP);
+	wgw_end_close(loop, &e, false);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("tunnel_end");
@@ -142,6 +169,7 @@ static Suite *suite(void)
 	tcase_add_test(c, a_piece_of_a_stream_is_asked_about_again);
 	tcase_add_test(c, what_a_read_leaves_is_ready);
 	tcase_add_test(c, the_last_message_is_known_with_the_end);
+	tcase_add_test(c, a_reset_that_meets_the_look_for_hello_is_remembered);
 	suite_add_tcase(s, c);
 	return s;
 }
