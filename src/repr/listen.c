@@ -78,7 +78,9 @@ int wgw_repr_bind(const struct wgw_repr_session *s, int fd, uint64_t tag, const 
 
 	if (rc < 0)
 		return rc;
-	if (tag & (WGW_TAG_BOUND | WGW_TAG_CONNECTED))
+	if (tag & WGW_TAG_CONNECTED)
+		return -EINVAL;
+	if (tag & WGW_TAG_BOUND && wgw_tag_kind(tag) != WGW_KIND_UDP) /* which may have given it up */
 		return -EINVAL;
 	if (wgw_tag_kind(tag) == WGW_KIND_TCP &&
 	    wgw_repr_tcp_state(s, fd, tag, &label) != WGW_REPR_NEW)

@@ -111,7 +111,9 @@ struct udp_kernel {
  * @requeued, @arrived: what it gave back, and what came meanwhile
  * @nameless:	How much of the former is bare payload that came without a peer
  * @senders:	Of such payload (udp_senders.c)
- * @local:	What bind() or the first use chose; @remote: connected to
+ * @local:	What bind() or the first use chose; @named_ip, @named_port: bind() was told that part, so
+ *		it stays with a disconnect
+ * @remote:	Connected to
  * @flow, @ping, @kernel: ways to the network, made when first needed
  * @route_to, @route, @route_real: the last decision of policy, as of @route_changes
  * @segment:	UDP_SEGMENT, 0: none
@@ -131,7 +133,8 @@ struct wgw_dgram_sock {
 	struct wgw_job job;
 	uint32_t events;
 	enum wgw_kind kind;
-	bool v6, v6only, outside, raw, held, bound, connected, shut_rd, shut_wr, dead;
+	bool v6, v6only, outside, raw, held, connected, shut_rd, shut_wr, dead;
+	bool bound, named_ip, named_port;
 	uint32_t reuse; /* WGW_BIND_REUSEADDR, WGW_BIND_REUSEPORT */
 	uint8_t fragments4, fragments6;
 	struct udp_queue requeued, arrived;
@@ -261,7 +264,9 @@ int udp_kernel_bind(struct wgw_dgram_sock *u, const struct stack_addr *local);
 int udp_kernel_connect(struct wgw_dgram_sock *u, const struct stack_addr *to);
 /* The same without the name, if it is not yet connected: @to is the peer. */
 void udp_kernel_follow(struct wgw_dgram_sock *u, const struct stack_addr *to);
-void udp_kernel_disconnect(struct wgw_dgram_sock *u);
+/* Of those that are connected all but the one that goes to @next, if that is not NULL: it would give its
+ * port up. */
+void udp_kernel_disconnect(struct wgw_dgram_sock *u, const struct stack_addr *next);
 /* Takes what has come. */
 void udp_kernel_drain(struct wgw_dgram_sock *u);
 void udp_kernel_close(struct wgw_dgram_sock *u);

@@ -487,14 +487,14 @@ void udp_kernel_follow(struct wgw_dgram_sock *u, const struct stack_addr *to)
 		connect_kernel(k, to);
 }
 
-void udp_kernel_disconnect(struct wgw_dgram_sock *u)
+void udp_kernel_disconnect(struct wgw_dgram_sock *u, const struct stack_addr *next)
 {
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
 
-	for (int i = 0; i < 2; i++) {
-		struct udp_kernel *k = &u->kernel[i];
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct udp_kernel *k = &u->kernel[v6];
 
-		if (k->watch.fd < 0 || !k->connected)
+		if (k->watch.fd < 0 || !k->connected || (next && v6 == !stack_addr_is_v4(next)))
 			continue;
 		k->connected = false;
 		connect(k->watch.fd, &none, sizeof(none));

@@ -200,6 +200,14 @@ static int need_flow(struct wgw_dgram_sock *u)
 	return 0;
 }
 
+/* A port of this machine, for what does not leave it */
+static int need_port(struct wgw_dgram_sock *u)
+{
+	if (u->local.port)
+		return 0;
+	return udp_local_is_at_home(u) ? udp_kernel_bind(u, &u->local) : need_flow(u);
+}
+
 /* ---- to the network ---- */
 
 static void add_alias(struct wgw_dgram_sock *u, const struct stack_addr *asked,
@@ -277,7 +285,7 @@ static bool send_here(struct wgw_dgram_sock *u, const struct stack_addr *to,
 	other = udp_local_target(u, &from, to);
 	if (!other)
 		return false;
-	if (from.port == 0 && need_flow(u) < 0)
+	if (need_port(u) < 0)
 		return true;
 	from.port = u->local.port;
 	udp_local_send(u, other, &from, to, header, payload, len);
@@ -321,7 +329,7 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 {
 	int err;
 
-	if (u->bound || u->flow || u->ping || u->local.port) /* chosen by sending, too */
+	if (u->flow || u->ping || u->local.port) /* chosen by sending, too */
 		return -EINVAL;
 	u->reuse = flags & (WGW_BIND_REUSEADDR | WGW_BIND_REUSEPORT);
 	u->v6only = u->v6only || (flags & WGW_BIND_V6ONLY);
@@ -335,6 +343,8 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 	}
 	u->local = *local;
 	u->bound = true;
+	u->named_ip = !stack_addr_is_any(local);
+	u->named_port = local->port != 0;
 	if ((u->outside || stack_addr_is_loopback(local)) && u->kind == WGW_KIND_UDP)
 		err = udp_kernel_bind(u, local);
 	else
@@ -347,33 +357,38 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 	return err;
 }
 
-static void disconnect(struct wgw_dgram_sock *u)
+/* @next: where the kernel's socket goes next, or NULL */
+static void disconnect(struct wgw_dgram_sock *u, const struct stack_addr *next)
 {
 	if (u->connected) /* else it would give its port up */
-		udp_kernel_disconnect(u);
+		udp_kernel_disconnect(u, next);
 	if (u->flow)
 		flow_udp_connect(u->flow, NULL);
 	u->connected = false;
 	memset(&u->remote, 0, sizeof(u->remote));
 }
 
-/* As Linux does with one that nobody asked for: __udp_disconnect(). */
+/* As Linux does with one that nobody asked for: __udp_disconnect(); the kernel's socket has done so. */
 static void give_port_up(struct wgw_dgram_sock *u)
 {
 	if (u->flow)
 		flow_udp_free(u->flow);
 	u->flow = NULL;
-	u->local = stack_addr_wildcard(!u->v6);
+	u->bound = u->bound && u->named_ip;
+	if (!u->bound)
+		u->local = stack_addr_wildcard(!u->v6);
+	u->local.port = 0;
 }
 
 static int connect_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to, bool here)
 {
-	int err = here && u->local.port ? 0 : need_flow(u);
+	int err = here ? need_port(u) : need_flow(u);
 	struct stack_addr from;
-	uint16_t port = u->local.port;
+	uint16_t port;
 
 	if (err)
 		return err;
+	port = u->local.port;
 	if (here)
 		udp_local_source(u, to, NULL, &from);
 	else if (!stack_source_for(u->sockets->t->stack, to, &from))
@@ -413,8 +428,8 @@ int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 
 	udp_kernel_drain(u); /* what came before is not the new peer's, and stays */
 	if (!remote) {
-		disconnect(u);
-		if (!u->bound && u->kind == WGW_KIND_UDP)
+		disconnect(u, NULL);
+		if (!(u->bound && u->named_port) && u->kind == WGW_KIND_UDP)
 			give_port_up(u);
 		else if (u->flow)
 			flow_udp_local(u->flow, &u->local);
@@ -429,7 +444,7 @@ int udp_net_connect(struct wgw_dgram_sock *u, const struct stack_addr *remote)
 		return -ENETUNREACH;
 	if (here)
 		real = to;
-	disconnect(u);
+	disconnect(u, r == WGW_ROUTE_DIRECT ? &real : NULL);
 	err = r == WGW_ROUTE_DIRECT ? udp_kernel_connect(u, &real) : connect_tunnel(u, &real, here);
 	if (err) { /* Linux has not begun to change anything */
 		if (was_connected)

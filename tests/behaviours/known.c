@@ -155,6 +155,16 @@ CASE(corked_datagrams)
 	did("cork", set_int(fd, IPPROTO_UDP, 1, 1));
 }
 
+CASE(disconnect_without_a_peer)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int fd = udp_socket(false);
+
+	did("bind", bind_to(fd, "127.0.0.1", 0));
+	did("disconnect", connect(fd, &none, sizeof(none)));
+	show_names(fd);
+}
+
 CASE(obsolete_options)
 {
 	static const uint8_t no_operation[4] = {1};

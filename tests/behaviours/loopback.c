@@ -291,6 +291,97 @@ CASE(bind_again)
 	there_and_back(fd, taken, "127.0.0.1");
 }
 
+/* The names of @fd, and whether its port is still @first. */
+static void show_port(int fd, int first)
+{
+	show_names(fd);
+	printf("its port is the first: %d\n", local_port(fd) == first);
+}
+
+static void disconnect(int fd)
+{
+	static const struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+	did("disconnect", connect(fd, &none, sizeof(none)));
+}
+
+/* What nobody asked for goes with a disconnect, and only then: @bind_ip NULL: no bind() */
+static void connect_and_disconnect(const char *bind_ip, const char *peer_ip, bool named)
+{
+	int peers[] = {bound(false, "0.0.0.0"), bound(false, "0.0.0.0")}, fd = udp_socket(false),
+	    first;
+	int port = 0;
+
+	printf("bound to %s, peers on %s, port named: %d\n", bind_ip ? bind_ip : "nothing", peer_ip,
+	       named);
+	if (named) {
+		port = local_port(peers[1]);
+		close(peers[1]);
+		peers[1] = bound(false, "0.0.0.0");
+	}
+	if (bind_ip)
+		did("bind", bind_to(fd, bind_ip, port));
+	did("connect", connect_to(fd, peer_ip, local_port(peers[0])));
+	first = local_port(fd);
+	did("connect elsewhere", connect_to(fd, peer_ip, local_port(peers[1])));
+	show_port(fd, first);
+	said("send", send(fd, "there", 5, 0));
+	receive_from(peers[1], fd);
+	disconnect(fd);
+	show_port(fd, first);
+	said("sendto", send_to(fd, peer_ip, local_port(peers[0]), "without a peer"));
+	receive_from(peers[0], fd);
+	there_and_back(fd, peers[0], peer_ip);
+	did("connect again", connect_to(fd, peer_ip, local_port(peers[0])));
+	disconnect(fd);
+	did("bind again", bind_to(fd, bind_ip ? bind_ip : "0.0.0.0", first));
+	show_port(fd, first);
+	there_and_back(fd, peers[1], peer_ip);
+	did("and again", bind_to(fd, bind_ip ? bind_ip : "0.0.0.0", 0));
+	close(fd);
+	close(peers[0]);
+	close(peers[1]);
+}
+
+CASE(port_of_connects)
+{
+	const char *const own[] = {self(false)};
+	const char *const on_loopback[] = {NULL, "0.0.0.0", "127.0.0.1", "127.0.0.5"};
+
+	for (int named = 0; named < 2; named++) {
+		for (size_t i = 0; i < sizeof(on_loopback) / sizeof(*on_loopback); i++)
+			connect_and_disconnect(on_loopback[i], "127.0.0.1", named);
+		for (size_t i = 0; i < 2; i++)
+			connect_and_disconnect(on_loopback[i], *own, named);
+		connect_and_disconnect(*own, *own, named);
+	}
+}
+
+/* The same of a host that is elsewhere. */
+CASE(port_of_connects_elsewhere)
+{
+	const char *const ips[] = {NULL, "0.0.0.0", self(false)};
+
+	for (size_t i = 0; i < sizeof(ips) / sizeof(*ips); i++) {
+		int fd = udp_socket(false), first;
+
+		if (ips[i])
+			did("bind", bind_to(fd, ips[i], 0));
+		did("connect", connect_to(fd, host(false), ECHO_UDP_PORT));
+		first = local_port(fd);
+		disconnect(fd);
+		show_port(fd, first);
+		did("bind again", bind_to(fd, ips[i] ? ips[i] : "0.0.0.0", first));
+		show_port(fd, first);
+		did("connect", connect_to(fd, host(false), ECHO_UDP_PORT));
+		show_port(fd, first);
+		disconnect(fd);
+		show_port(fd, first);
+		did("bind a third time", bind_to(fd, "0.0.0.0", 0));
+		close(fd);
+	}
+}
+
 /* Who closes a socket in which something is unread has sent what it has sent. */
 CASE(sent_before_a_close)
 {
