@@ -80,7 +80,8 @@ int wgw_repr_bind(const struct wgw_repr_session *s, int fd, uint64_t tag, const 
 		return rc;
 	if (tag & WGW_TAG_CONNECTED)
 		return -EINVAL;
-	if (tag & WGW_TAG_BOUND && wgw_tag_kind(tag) != WGW_KIND_UDP) /* which may have given it up */
+	/* a UDP socket may have given its port up: the tunnel process knows */
+	if (tag & WGW_TAG_BOUND && wgw_tag_kind(tag) != WGW_KIND_UDP)
 		return -EINVAL;
 	if (wgw_tag_kind(tag) == WGW_KIND_TCP &&
 	    wgw_repr_tcp_state(s, fd, tag, &label) != WGW_REPR_NEW)
