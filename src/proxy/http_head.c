@@ -45,6 +45,8 @@ static int on_field(http_parser *p, const char *at, size_t len)
 {
 	struct http_head *h = p->data;
 
+	if (p->flags & F_TRAILING) /* of the body, which comes in any pieces */
+		return 0;
 	if (h->n == 0 || h->value_seen) {
 		if (h->n == HTTP_HEADERS_MAX) {
 			h->bad = "too many header fields";
@@ -60,8 +62,11 @@ static int on_field(http_parser *p, const char *at, size_t len)
 static int on_value(http_parser *p, const char *at, size_t len)
 {
 	struct http_head *h = p->data;
-	struct http_text *value = &h->at[h->n - 1].value;
+	struct http_text *value;
 
+	if (p->flags & F_TRAILING)
+		return 0;
+	value = &h->at[h->n - 1].value;
 	if (!h->value_seen)
 		value->at = at;
 	h->value_seen = true;

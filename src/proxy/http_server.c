@@ -161,6 +161,7 @@ static void take_absolute(struct proxy_client *c, struct http *h, size_t head_le
 	h->keep = http_head_keeps(&h->head);
 	h->is_10 = h->head.parser.http_minor == 0;
 	h->is_head = h->head.parser.method == HTTP_HEAD;
+	h->has_body = !h->head.complete;
 	h->upgrade = h->head.complete && !h->is_10 && http_head_get(&h->head, "Upgrade") &&
 		     http_head_has(&h->head, "Connection", "Upgrade");
 	h->request = http_write_request(h, &authority, &path, &h->request_len);
@@ -234,7 +235,8 @@ static void far_failed(struct proxy_client *c, struct http *h)
 {
 	enum proxy_result r =
 		proxy_result_of(c->service->proxy->t, h->far->err ? h->far->err : ECONNRESET);
-	bool again = h->reused && !h->retried && h->reply_len == 0 && h->head.complete &&
+	/* what has gone of a body is not here any more */
+	bool again = h->reused && !h->retried && h->reply_len == 0 && !h->has_body &&
 		     is_idempotent(h->head.parser.method);
 
 	drop_far(h, true);

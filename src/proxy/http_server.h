@@ -18,7 +18,7 @@ enum http_state {
 /**
  * struct http - a client's state
  * @head:	The request's; @line: as http_head_length has it
- * @connect, @is_10, @is_head, @keep, @upgrade: what it asks for
+ * @connect, @is_10, @is_head, @has_body, @keep, @upgrade: what it asks for
  * @far:	Connection to @far_target, or NULL; @reused: not made for this request, @retried:
  *		made anew for it
  * @request:	The rewritten head, @request_len bytes, written up to @request_at
@@ -35,7 +35,7 @@ struct http {
 	enum http_state state;
 	struct http_head head;
 	size_t line;
-	bool connect, is_10, is_head, keep, upgrade, reused, retried;
+	bool connect, is_10, is_head, has_body, keep, upgrade, reused, retried;
 	struct proxy_far *far;
 	struct proxy_target far_target;
 	char *request;

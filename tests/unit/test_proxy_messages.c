@@ -443,6 +443,29 @@ START_TEST(bodies_end_where_they_end)
 }
 END_TEST
 
+/* The fields of a head point into bytes that were there with it. */
+START_TEST(trailers_are_no_fields_of_the_head)
+{
+	static const char *const pieces[] = {
+		"1\r\na\r\n0\r\nX-Tra", "iler: one", "   ", "\t", "\r\n\r", "\n"};
+	char bytes[32];
+	struct http_head h;
+	struct http_text value;
+
+	ck_assert_int_eq(
+		parse(&h, HTTP_REQUEST, "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), 0);
+	value = h.at[0].value;
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
+		strcpy(bytes, pieces[i]);
+		ck_assert_int_eq(http_body_take(&h, bytes, strlen(bytes), NULL),
+				 (ssize_t)strlen(pieces[i]));
+		ck_assert_uint_eq(h.n, 1);
+		ck_assert(h.at[0].value.at == value.at && h.at[0].value.len == value.len);
+	}
+	ck_assert(h.complete);
+}
+END_TEST
+
 START_TEST(responses_without_a_body)
 {
 	static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
@@ -635,6 +658,7 @@ int main(void)
 		fields_of_a_head,
 		connections_that_another_message_may_follow_on,
 		bodies_end_where_they_end,
+		trailers_are_no_fields_of_the_head,
 		responses_without_a_body,
 		credentials_of_a_head,
 		absolute_urls_are_split_into_host_and_path,

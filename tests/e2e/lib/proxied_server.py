@@ -77,6 +77,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/goodbye":  # says keep-alive, closes
             self.send(b"bye")
             self.close_connection = True
+        elif path == "/no-answer":
+            self.body()
+            self.close_connection = True
         elif path == "/cut-head":  # the first time, then whole
             self.close_connection = True
             Handler.cut = not Handler.cut

@@ -192,6 +192,16 @@ def _(w):
         assert read_response(s).json()["from"] not in ports
 
 
+@test("a connection that ends where the answer is due: 502 at once, also of a request whose body has gone")
+def _(w):
+    for method, body in (("GET", b""), ("PUT", b"gone"), ("DELETE", b"gone"), ("POST", b"gone")):
+        with w.connect() as s:
+            s.sendall(request("GET"))
+            assert read_response(s).status == 200
+            s.sendall(request(method, "/no-answer", f"Content-Length: {len(body)}", body=body))
+            assert read_response(s).status == 502, method
+
+
 @test("a response that ends in its head is no answer: 502, and nothing that comes later completes it")
 def _(w):
     with w.connect() as s:
