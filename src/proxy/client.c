@@ -219,12 +219,14 @@ static void finish_run(struct proxy_client *c)
 	if (c->out_len > 0 && !c->late && !c->broken)
 		return;
 	wgw_end_finish(&c->end);
-	c->in_len = 0;
-	take_input(c);
-	while (c->in_len == c->in_cap && c->in_cap > 0 && !c->in_end && !c->broken && c->readable) {
+	for (size_t dropped = 0; dropped < WGW_PUMP_BYTES; dropped += c->in_len) {
 		c->in_len = 0;
 		take_input(c);
+		if (c->in_len < c->in_cap || c->in_len == 0)
+			break;
 	}
+	if (c->readable && !c->in_end && !c->broken)
+		proxy_client_kick(c); /* others have their turn first */
 	if (c->in_end || c->broken || c->late)
 		proxy_client_drop(c, false);
 }
