@@ -74,6 +74,17 @@ static int fail(int code, int *h_err)
 	return code == NETDB_INTERNAL ? errno : code == TRY_AGAIN ? EAGAIN : 0;
 }
 
+/*
+ * glibc's resolver says why in the thread's h_errno, for the reentrant functions, too: php reads it
+ * there after gethostbyname_r.
+ */
+static int told(int eai)
+{
+	if (eai)
+		h_errno = pre_names_host_error(eai);
+	return eai;
+}
+
 /* A number is its own answer. 0 or an EAI_* code. */
 static int find(const char *name, int family, struct pre_names *names)
 {
@@ -82,7 +93,7 @@ static int find(const char *name, int family, struct pre_names *names)
 	bool bad_scope;
 
 	if (!pre_names_numeric(name, addr.ip, &scope, &bad_scope))
-		return pre_names_find(name, family, names);
+		return told(pre_names_find(name, family, names));
 	if (stack_addr_is_v4(&addr) != (family == AF_INET))
 		return EAI_NONAME;
 	names->canonical[0] = '\0';
@@ -150,7 +161,7 @@ static int name_of(const struct stack_addr *addr, char name[WGW_NAME_MAX_BYTES])
 {
 	if (pre_hosts_reverse(addr->ip, name))
 		return 0;
-	return pre_have_session() ? wgw_repr_reverse(&pre_session, addr, name) : EAI_AGAIN;
+	return told(pre_have_session() ? wgw_repr_reverse(&pre_session, addr, name) : EAI_AGAIN);
 }
 
 PRE_EXPORT int gethostbyaddr_r(const void *restrict address, socklen_t len, int family,

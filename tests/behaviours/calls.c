@@ -184,8 +184,10 @@ CASE(reentrant_hosts)
 
 	rc = gethostbyname2_r("web.test", AF_INET6, &room, buffer, sizeof(buffer), &h, &error);
 	show(rc, h, error);
+	h_errno = 0;
 	rc = gethostbyname2_r("nothing.test", AF_INET, &room, buffer, sizeof(buffer), &h, &error);
 	show(0, h, error);
+	printf("h_errno of the thread: %d\n", h_errno);
 	rc = gethostbyname2_r("web.test", AF_INET, &room, buffer, 8, &h, &error);
 	printf("small: %s\n", err_name(rc));
 	inet_pton(AF_INET, "10.77.0.1", &four);
@@ -193,9 +195,11 @@ CASE(reentrant_hosts)
 			     &error);
 	show(rc, h, error);
 	inet_pton(AF_INET, "10.77.9.9", &four);
+	h_errno = 0;
 	rc = gethostbyaddr_r(&four, sizeof(four), AF_INET, &room, buffer, sizeof(buffer), &h,
 			     &error);
 	show(0, h, error);
+	printf("h_errno of the thread: %d\n", h_errno);
 }
 
 CASE(resolver_by_parts)
