@@ -379,8 +379,6 @@ int wgw_repr_getsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	case WGW_REPR_OPTION_KEPT:
 		rc = wgw_repr_option_kept(s, fd, tag, option, &kept);
 		return rc < 0 ? rc : put_int(level, kept, value, len);
-	case WGW_REPR_OPTION_IGNORED:
-		return put_int(level, option->initial, value, len);
 	case WGW_REPR_OPTION_SPECIAL:
 		return get_special(s, fd, tag, level, name, value, len);
 	default:

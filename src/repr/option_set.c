@@ -429,7 +429,7 @@ int wgw_repr_setsockopt(const struct wgw_repr_session *s, int fd, uint64_t tag, 
 	if (option->place == WGW_REPR_OPTION_SPECIAL)
 		return set_special(s, fd, tag, option, value, len);
 	if (option->place == WGW_REPR_OPTION_IGNORED && option->max == 0)
-		return 0;
+		return (int)len < option->min ? -EINVAL : 0;
 	rc = take_int(level, value, len, &number);
 	if (rc < 0)
 		return rc;

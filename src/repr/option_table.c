@@ -50,6 +50,7 @@ enum {
 	MREQ6_BYTES = sizeof(struct ipv6_mreq),
 	GROUP_BYTES = sizeof(struct group_req),
 	GROUP_SOURCE_BYTES = sizeof(struct group_source_req),
+	PKTINFO6_BYTES = sizeof(struct in6_pktinfo),
 };
 
 /* Newer than some libc headers: the kernel's numbers. */
@@ -236,6 +237,8 @@ static const struct wgw_repr_option table[] = {
 	{IPPROTO_IPV6, IPV6_UNICAST_HOPS, KEPT, ANY | V6 | RESETS, 64, 0, 255, 0, 0},
 	{IPPROTO_IPV6, IPV6_TCLASS, KEPT, ANY | V6 | RESETS, 0, 0, 255, 0, 0},
 	{IPPROTO_IPV6, IPV6_RECVPKTINFO, IN_TAG, ANY | V6, 0, 0, 0, WGW_TAG_IP6_PKTINFO, 0},
+	/* Linux, too, reads the interface only: ipi6_addr is not the source of anything */
+	{IPPROTO_IPV6, IPV6_PKTINFO, IGNORED, ANY | V6, NONE, PKTINFO6_BYTES, 0, 0, 0},
 	{IPPROTO_IPV6, IPV6_RECVHOPLIMIT, IN_TAG, ANY | V6, 0, 0, 0, WGW_TAG_IP6_HOPLIMIT, 0},
 	{IPPROTO_IPV6, IPV6_2292HOPLIMIT, IN_TAG, DGRAM | V6, 0, 0, 0, WGW_TAG_IP6_2292HOPLIMIT, 0},
 	{IPPROTO_IPV6, IPV6_RECVTCLASS, IN_TAG, ANY | V6, 0, 0, 0, WGW_TAG_IP6_TCLASS, 0},

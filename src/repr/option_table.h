@@ -15,7 +15,8 @@
 enum wgw_repr_option_place {
 	WGW_REPR_OPTION_TAG,	 /* a bit of the tag */
 	WGW_REPR_OPTION_KEPT,	 /* an int at the tunnel process, by cookie */
-	WGW_REPR_OPTION_IGNORED, /* any value, up to @max if set, is taken, the initial one read */
+	/* any value, up to @max if set, else of @min bytes or more, is taken, the initial one read */
+	WGW_REPR_OPTION_IGNORED,
 	WGW_REPR_OPTION_SPECIAL, /* option_get.c computes it */
 	WGW_REPR_OPTION_REFUSED, /* setting is errno @refusal; EINVAL of less than @min bytes */
 };
@@ -47,7 +48,7 @@ struct wgw_repr_option {
 	enum wgw_repr_option_place place;
 	unsigned int flags;
 	int initial;  /* what an untouched socket returns, or -errno */
-	int min, max; /* WGW_REPR_OPTION_KEPT */
+	int min, max; /* WGW_REPR_OPTION_KEPT; see the others */
 	uint64_t bit; /* WGW_REPR_OPTION_TAG; one WGW_TAG_DONTFRAG4 or 6 of a datagram socket */
 	int refusal;  /* WGW_REPR_OPTION_REFUSED; else of a value out of range, 0: EINVAL */
 };

@@ -138,6 +138,28 @@ CASE(tcp)
 	TRY_ALL(SOCK_STREAM, IPPROTO_TCP, numbers);
 }
 
+/* As an option its address is the source of nothing; its interface, 0 here, may choose the route. */
+CASE(source_as_an_option)
+{
+	struct in6_pktinfo info = {0};
+	socklen_t len = sizeof(info);
+	int fd = udp_socket(true);
+	char byte;
+
+	inet_pton(AF_INET6, "fd99::1", &info.ipi6_addr);
+	did("set", setsockopt(fd, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info)));
+	did("short", setsockopt(fd, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info) - 1));
+	did("get", getsockopt(fd, IPPROTO_IPV6, IPV6_PKTINFO, &info, &len));
+	did("TCP",
+	    setsockopt(tcp_socket(true, 0), IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info)));
+	did("IPv4", setsockopt(udp_socket(false), IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info)));
+	did("connect", connect_to(fd, host(true), ECHO_UDP_PORT));
+	show_names(fd);
+	said("send", send(fd, "x", 1, 0));
+	wait_in(fd);
+	said("recv", recv(fd, &byte, 1, 0));
+}
+
 /* Two ports: the first in the low half. */
 CASE(local_port_range)
 {
