@@ -27,6 +27,7 @@ enum {
 	ICMP_ID_AT = 4, /* identifier in an echo header, RFC 792 */
 	ICMP_HEADER_BYTES = 8,
 	CONTROL_BYTES = 512,
+	BIND_TRIES = 16,
 };
 
 static uint8_t buffer[UDP_MAX_BYTES];
@@ -44,6 +45,7 @@ static void set_options(const struct wgw_dgram_sock *u, int fd, bool v6)
 {
 	int wanted = udp_wants_errors(u);
 
+	copy_option(u, fd, SOL_SOCKET, SO_BROADCAST, 0);
 	setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &wanted,
 		   sizeof(wanted));
 	if (v6)
@@ -265,7 +267,7 @@ static bool pass_error(struct wgw_dgram_sock *u, int fd)
 	return true;
 }
 
-/* A call on the kernel socket failed: of who wants errors, the queue tells it. */
+/* A call on the kernel socket of a connected one failed: of who wants errors, the queue tells it. */
 static void call_failed(struct wgw_dgram_sock *u, int err)
 {
 	const struct stack_error e = {.err = err, .fatal = true};
@@ -408,6 +410,7 @@ void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 			     .msg_namelen = wgw_sockaddr_from(to, &ss),
 			     .msg_iov = &iov,
 			     .msg_iovlen = 1};
+	int err = 0;
 
 	if (!k) { /* ping: net.ipv4.ping_group_range */
 		udp_refused(u, to, errno, 0);
@@ -425,17 +428,22 @@ void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 			learn_port(u, k);
 			return;
 		}
-		call_failed(u, errno);
+		err = errno;
+		call_failed(u, err);
 	}
+	if (!u->connected && err != EAGAIN && err != EINTR && err != ENOBUFS)
+		udp_refused(u, udp_net_known_as(u, to), err, 0);
 }
 
 /* ---- bind, connect ---- */
 
-int udp_kernel_bind(struct wgw_dgram_sock *u, const struct stack_addr *local)
+/* A kernel socket at @local, whose port may be 0. 0 or -errno: then there is none. */
+static int bind_kernel(struct wgw_dgram_sock *u, const struct stack_addr *local)
 {
-	struct udp_kernel *k = &u->kernel[!stack_addr_is_v4(local)];
+	const bool v6 = !stack_addr_is_v4(local);
+	struct udp_kernel *k = &u->kernel[v6];
 	struct sockaddr_storage ss;
-	socklen_t len = wgw_sockaddr_from(local, &ss);
+	const socklen_t len = wgw_sockaddr_from(local, &ss);
 	int err;
 
 	close_kernel(k); /* one that was made for a peer before, or to send, and has no port */
@@ -444,15 +452,52 @@ int udp_kernel_bind(struct wgw_dgram_sock *u, const struct stack_addr *local)
 		return -errno;
 	if (u->reuse)
 		setsockopt(k->watch.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (v6) /* there is one of each family */
+		setsockopt(k->watch.fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (bind(k->watch.fd, (struct sockaddr *)&ss, len) < 0) {
 		err = -errno;
 		close_kernel(k);
 		return err;
 	}
-	len = sizeof(ss);
+	return 0;
+}
+
+/* Binds the socket of the family of @local; for IPv6's wildcard, which is IPv4's, too, both, as far as
+ * the host has them. */
+static int bind_kernels(struct wgw_dgram_sock *u, const struct stack_addr *local)
+{
+	struct udp_kernel *k = &u->kernel[!stack_addr_is_v4(local)];
+	struct stack_addr other = stack_addr_wildcard(true);
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	int err = bind_kernel(u, local);
+
+	if (err)
+		return err;
+	u->local = *local;
 	if (getsockname(k->watch.fd, (struct sockaddr *)&ss, &len) == 0)
 		wgw_sockaddr_to(&ss, &u->local);
-	return 0;
+	if (stack_addr_is_v4(local) || !stack_addr_is_any(local) || u->v6only)
+		return 0;
+	other.port = u->local.port;
+	err = bind_kernel(u, &other);
+	if (!err || err == -EAFNOSUPPORT)
+		return 0;
+	close_kernel(k);
+	return err;
+}
+
+int udp_kernel_bind(struct wgw_dgram_sock *u, const struct stack_addr *local)
+{
+	int err;
+
+	/* the port that the host chose for one family may be another's in the other */
+	for (int tries = 0; tries < BIND_TRIES; tries++) {
+		err = bind_kernels(u, local);
+		if (err != -EADDRINUSE || local->port)
+			break;
+	}
+	return err;
 }
 
 static int connect_kernel(struct udp_kernel *k, const struct stack_addr *to)

@@ -165,6 +165,18 @@ CASE(disconnect_without_a_peer)
 	show_names(fd);
 }
 
+CASE(broadcast_without_the_option)
+{
+	int fd = udp_socket(false);
+	union address a;
+	socklen_t len = make_address(&a, "127.255.255.255", 9);
+	char byte;
+
+	said("sendto", sendto(fd, "x", 1, 0, &a.any, len));
+	nap_ms(200);
+	said("recv", recv(fd, &byte, 1, MSG_DONTWAIT));
+}
+
 CASE(obsolete_options)
 {
 	static const uint8_t no_operation[4] = {1};

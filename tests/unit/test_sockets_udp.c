@@ -543,6 +543,61 @@ START_TEST(host_sees_the_bound_port_if_it_is_free)
 }
 END_TEST
 
+START_TEST(broadcasts_of_the_host_need_the_option)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK | 0xffffff)};
+	struct stack_addr to = {{[10] = 0xff, 0xff, 127, 255, 255, 255}, 0};
+	socklen_t len = sizeof(sin);
+	const int on = 1;
+	struct wgw_dgram h;
+	char text[64];
+	int fd, host = socket(AF_INET, SOCK_DGRAM, 0);
+
+	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
+	fake_start();
+	fd = udp_open();
+	to.port = ntohs(sin.sin_port);
+	send_to(fd, &to, "without");
+	fake_until(receive(fd, &h, text));
+	ck_assert_uint_eq(h.err, EACCES);
+	ck_assert_uint_eq(h.port, to.port);
+	app_set(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
+	send_to(fd, &to, "with");
+	fake_until(recv(host, text, sizeof(text), MSG_DONTWAIT) == 4);
+	ck_assert(!receive(fd, &h, text));
+	close(host);
+}
+END_TEST
+
+/* IPv4 that comes to the wildcard of IPv6 is answered from there. 1: IPV6_V6ONLY leaves its port free */
+START_TEST(both_families_of_a_program_outside_have_one_port)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct stack_addr any = stack_addr_wildcard(false), from = loopback4;
+	int fd, peer = socket(AF_INET, SOCK_DGRAM, 0);
+	struct wgw_dgram h;
+	char text[64];
+
+	fake_start();
+	fake_has_apps = true;
+	fd = udp_open_with(WGW_BIND_V6 | WGW_BIND_OUTSIDE);
+	sin.sin_port = htons(bound_with(fd, &any, _i ? WGW_BIND_V6ONLY : 0));
+	if (_i) {
+		ck_assert_int_eq(bind(peer, (struct sockaddr *)&sin, sizeof(sin)), 0);
+		return;
+	}
+	ck_assert_int_eq(connect(peer, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(send(peer, "question", 8, 0), 8);
+	fake_until(receive(fd, &h, text));
+	ck_assert_str_eq(text, "question");
+	from.port = h.port;
+	send_to(fd, &from, "answer");
+	fake_until(recv(peer, text, sizeof(text), MSG_DONTWAIT) == 6);
+}
+END_TEST
+
 /* ---- operations that are not about datagrams alone ---- */
 
 START_TEST(options_are_kept_by_cookie_and_bounded)
@@ -683,6 +738,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, bind_that_fails_leaves_no_socket_on_the_host, 0, 2);
 	tcase_add_loop_test(t, of_sockets_that_share_a_port_the_newest_receives, 0, 2);
 	tcase_add_test(t, host_sees_the_bound_port_if_it_is_free);
+	tcase_add_test(t, broadcasts_of_the_host_need_the_option);
+	tcase_add_loop_test(t, both_families_of_a_program_outside_have_one_port, 0, 2);
 	tcase_add_test(t, options_are_kept_by_cookie_and_bounded);
 	tcase_add_test(t, what_is_kept_goes_with_its_socket);
 	tcase_add_test(t, session_channel_is_handed_over_unread);
