@@ -8,6 +8,8 @@
  */
 #include "stack/internal.h"
 
+#include "lwip/priv/tcp_priv.h"
+
 enum {
 	MIN_RTT_WINDOW_S = 300,
 	REORDER_MULT_MAX = 8,
@@ -63,12 +65,25 @@ void recovery_spurious(struct flow *f)
 		t->reorder_mult++;
 }
 
+/* Whether what is told of as had twice, @b with all before it, is no more than was sent again. Else the
+ * path makes two of a packet, also of one that was sent again for a loss (as Linux's tcp_dsack_seen()
+ * in net/ipv4/tcp_input.c). */
+static bool is_ours(struct flow *f, const struct sack_block *b)
+{
+	uint64_t len = b->right - b->left, mss = f->pcb->mss;
+
+	f->tx.duplicates += (len + mss - 1) / mss;
+	return f->tx.duplicates <= f->tx.resent_segs;
+}
+
 /* RFC 2883: all that was sent again for nothing is told so, if the reports get through. */
 void recovery_duplicate(struct flow *f, const struct sack_block *b, struct rate_sample *rs)
 {
 	struct sender *t = &f->tx;
 	unsigned int i = 0;
 
+	if (!is_ours(f, b))
+		return;
 	recovery_spurious(f);
 	while (i < t->n_unsure) {
 		if (seq_before(t->unsure[i].left, b->left) ||

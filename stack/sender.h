@@ -215,6 +215,7 @@ struct sack_block {
  * @doubted:	So many segments are; @unsure: those that were then acknowledged, and it is not known
  *		which transmission; @refuted: the last recovery is not undone any more
  * @late_ns:	The longest round trip of one that was taken for lost and was not
+ * @duplicates:	Segments that the peer says it had twice, without those that probes have caused
  * @app_limited: The value of @delivered up to which samples are limited by the program; 0: none
  * @backoff:	Timeouts since a round trip was last measured; @stalled: nothing was acknowledged
  *		since the last one; @undone: one was found needless
@@ -252,7 +253,7 @@ struct sender {
 	unsigned int reorder_mult, reorder_persist, dupacks, partial_acks, backoff;
 	unsigned int doubted, n_unsure;
 	struct sack_block unsure[UNSURE_MAX];
-	uint64_t timer_ns, progress_ns, reorder_ns, spurious_ns, late_ns;
+	uint64_t timer_ns, progress_ns, reorder_ns, spurious_ns, late_ns, duplicates;
 
 	uint32_t cwnd;
 	uint64_t pacing_rate, pace_ns, pace_due_ns, owed_ns, owed_until_ns, sent, resent, rate;

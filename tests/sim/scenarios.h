@@ -22,6 +22,7 @@ struct path {
 	unsigned int bucket_bytes; /* no queue but a policer: a token bucket of that size */
 	double delay_ms, loss, reorder, reorder_ms;
 	double batch_ms;	    /* what arrives within one leaves the wire together */
+	double twice;		    /* that part of it arrives two times */
 	double longer_s, longer_ms; /* from then on the delay is so much longer */
 	double hole_s, hole_bytes;  /* from then on larger ones are lost; 0: none is */
 };
@@ -87,6 +88,8 @@ static const struct scenario scenarios[] = {
 	 .data.reorder_ms = 30, .bound_all = 0.8},
 	{"CUBIC, half 45 ms late", PATH(100, 400, 40, 0), ONE(FLOW_CUBIC, 10), .data.reorder = 0.5,
 	 .data.reorder_ms = 45, .bound_all = 0.8},
+	{"CUBIC, all arrive twice", PATH(50, 100, 40, 0), ONE(FLOW_CUBIC, 20), .data.twice = 1,
+	 .bound_all = 0.85, .bound_dropped = 2000},
 	{"acks lost 10%", PATH(100, 400, 40, 0), ONE(FLOW_BBR, 10), .acks.loss = 0.1,
 	 .bound_all = 0.8},
 	{"batches of 2 ms", PATH(350, 1000, 40, 0), ONE(FLOW_BBR, 10), .data.batch_ms = 2,
@@ -160,6 +163,10 @@ static const struct scenario scenarios[] = {
 	 .bound_one = 0.04},
 	{"50M: Reno, BBR", PATH(50, 100, 40, 0), TWO(RENO, FLOW_BBR, 40), .bound_all = 0.9,
 	 .bound_one = 0.12},
+	{"twice: Reno, CUBIC", PATH(50, 100, 40, 0), TWO(RENO, FLOW_CUBIC, 40), .data.twice = 1,
+	 .bound_all = 0.85, .bound_one = 0.25},
+	{"twice: Reno, BBR", PATH(50, 100, 40, 0), TWO(RENO, FLOW_BBR, 40), .data.twice = 1,
+	 .bound_all = 0.85, .bound_one = 0.16},
 	{"50M: Linux BBR is gone", PATH(50, 100, 40, 0), .n_flows = 3, .seconds = 90,
 	 .sender = {FLOW_BBR, LINUX_BBR, FLOW_BBR}, .start_s = {0, 1, 2}, .rivals_end_s = 20,
 	 .measure_from_s = 50, .bound_all = 0.9, .bound_dropped = 15000},

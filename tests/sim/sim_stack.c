@@ -226,8 +226,20 @@ static struct packet *carry(struct end *e, size_t len)
 	return p;
 }
 
+/* The network makes another one of it, right behind. */
+static void duplicate(const struct packet *p)
+{
+	struct packet *again = malloc(sizeof(*again));
+
+	*again = *p;
+	again->order = sim.order++;
+	push(again);
+}
+
 static int sim_output(void *ctx, const struct iovec *iov, int n, size_t len)
 {
+	const struct end *e = ctx;
+	const struct path *path = e->is_far ? &sim.scenario->acks : &sim.scenario->data;
 	struct packet *p = carry(ctx, len);
 	size_t at = 0;
 	int i;
@@ -236,6 +248,8 @@ static int sim_output(void *ctx, const struct iovec *iov, int n, size_t len)
 		memcpy(p->data + at, iov[i].iov_base, iov[i].iov_len);
 		at += iov[i].iov_len;
 	}
+	if (p && chance(path->twice))
+		duplicate(p);
 	return 0;
 }
 

@@ -74,7 +74,7 @@ START_TEST(one_loss_among_late_ones_counts)
 }
 END_TEST
 
-/* Nothing is in flight any more when the peer says that it had the first segment twice. */
+/* Nothing is in flight any more when the peer says which segments it had twice. */
 START_TEST(a_report_after_the_last_ack_counts)
 {
 	struct seen s = {0};
@@ -82,13 +82,34 @@ START_TEST(a_report_after_the_last_ack_counts)
 	struct flow *f = peer_connect(&p, &s, &cubic);
 	uint32_t base = p.ack, before = ssthresh(f);
 
-	flight(f, &p, FLIGHT, (int[]){1, FLIGHT}, 2);
+	flight(f, &p, FLIGHT, (int[]){1, 4, 5, FLIGHT}, 4);
 	acknowledge(&p, FLIGHT, RTT_MS + 1);
 	ck_assert_uint_lt(ssthresh(f), before);
-	peer_sack(&p, base, (int[]){1, 2}, 2); /* of another one it says nothing */
+	peer_sack(&p, base, (int[]){4, 5}, 2); /* of the first one it says nothing */
 	ck_assert_uint_lt(ssthresh(f), before);
 	peer_sack(&p, base, (int[]){0, 1}, 2);
 	ck_assert_uint_eq(ssthresh(f), before);
+}
+END_TEST
+
+/* What was never sent again came twice: then what was says nothing either. */
+START_TEST(a_path_that_makes_two_of_a_packet_is_not_believed)
+{
+	struct seen s = {0};
+	struct peer p;
+	struct flow *f = peer_connect(&p, &s, &cubic);
+	uint32_t base = p.ack, before = ssthresh(f), lost;
+
+	flow_write(f, data, MSS);
+	acknowledge(&p, 1, RTT_MS);
+	peer_sack(&p, base, (int[]){0, 1}, 2);
+	base = p.ack;
+	flight(f, &p, FLIGHT, (int[]){1, FLIGHT}, 2);
+	acknowledge(&p, FLIGHT, RTT_MS + 1);
+	lost = ssthresh(f);
+	ck_assert_uint_lt(lost, before);
+	peer_sack(&p, base, (int[]){0, 1}, 2);
+	ck_assert_uint_eq(ssthresh(f), lost);
 }
 END_TEST
 
@@ -147,6 +168,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, what_was_late_leaves_the_window_as_it_was);
 	tcase_add_test(tc, one_loss_among_late_ones_counts);
 	tcase_add_test(tc, a_report_after_the_last_ack_counts);
+	tcase_add_test(tc, a_path_that_makes_two_of_a_packet_is_not_believed);
 	tcase_add_test(tc, as_late_a_segment_is_waited_for);
 	tcase_add_test(tc, what_was_late_does_not_end_the_start);
 }
