@@ -325,6 +325,12 @@ void udp_net_send(struct wgw_dgram_sock *u, const struct wgw_dgram *header, cons
 
 /* ---- bind, connect ---- */
 
+/* Whether a socket of the kernel is bound to @local, and none of the stack */
+static bool is_kernels(const struct wgw_dgram_sock *u, const struct stack_addr *local)
+{
+	return (u->outside || stack_addr_is_loopback(local)) && u->kind == WGW_KIND_UDP;
+}
+
 int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint32_t flags)
 {
 	int err;
@@ -345,7 +351,7 @@ int udp_net_bind(struct wgw_dgram_sock *u, const struct stack_addr *local, uint3
 	u->bound = true;
 	u->named_ip = !stack_addr_is_any(local);
 	u->named_port = local->port != 0;
-	if ((u->outside || stack_addr_is_loopback(local)) && u->kind == WGW_KIND_UDP)
+	if (is_kernels(u, local))
 		err = udp_kernel_bind(u, local);
 	else
 		err = need_flow(u);
@@ -368,7 +374,8 @@ static void disconnect(struct wgw_dgram_sock *u, const struct stack_addr *next)
 	memset(&u->remote, 0, sizeof(u->remote));
 }
 
-/* As Linux does with one that nobody asked for: __udp_disconnect(); the kernel's socket has done so. */
+/* As Linux does with one that nobody asked for: __udp_disconnect(). A socket of the kernel that has the
+ * program's address has done so; others were told their port, or have it from sending, and kept it. */
 static void give_port_up(struct wgw_dgram_sock *u)
 {
 	if (u->flow)
@@ -378,6 +385,8 @@ static void give_port_up(struct wgw_dgram_sock *u)
 	if (!u->bound)
 		u->local = stack_addr_wildcard(!u->v6);
 	u->local.port = 0;
+	if (!u->bound || !is_kernels(u, &u->local))
+		udp_kernel_close(u);
 }
 
 static int connect_tunnel(struct wgw_dgram_sock *u, const struct stack_addr *to, bool here)

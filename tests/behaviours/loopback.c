@@ -382,6 +382,47 @@ CASE(port_of_connects_elsewhere)
 	}
 }
 
+/* The port that was given up is nobody's any more, whatever it was used for: datagrams leave from the one
+ * that is asked for next. @bind_ip NULL: no bind() before; @peer: connected to, @via: written to first */
+static void disconnect_and_bind(const char *bind_ip, const char *peer, const char *via)
+{
+	int receiver = bound(false, "127.0.0.1"), wanted = bound(false, "0.0.0.0"),
+	    fd = udp_socket(false), other = udp_socket(false), first, port = local_port(wanted);
+
+	printf("bound to %s, sent to %s, connected to %s\n", bind_ip ? bind_ip : "nothing",
+	       via ? via : "nobody", peer);
+	close(wanted);
+	if (bind_ip)
+		did("bind", bind_to(fd, bind_ip, 0));
+	if (via)
+		said("sendto", send_to(fd, via, local_port(receiver), "before"));
+	if (via)
+		receive_from(receiver, fd);
+	did("connect", connect_to(fd, peer, ECHO_UDP_PORT));
+	first = local_port(fd);
+	disconnect(fd);
+	did("another takes the port", bind_to(other, "127.0.0.1", first));
+	did("bind again", bind_to(fd, "0.0.0.0", port));
+	printf("as asked for: %d\n", local_port(fd) == port);
+	said("sendto", send_to(fd, "127.0.0.1", local_port(receiver), "after"));
+	receive_from(receiver, fd);
+	close(fd);
+	close(other);
+	close(receiver);
+}
+
+CASE(port_after_a_disconnect)
+{
+	const char *const ips[] = {NULL, "0.0.0.0", self(false)};
+
+	for (size_t i = 0; i < sizeof(ips) / sizeof(*ips); i++) {
+		disconnect_and_bind(ips[i], host(false), NULL);
+		disconnect_and_bind(ips[i], host(false), i < 2 ? "127.0.0.1" : NULL);
+		if (i < 2)
+			disconnect_and_bind(ips[i], "127.0.0.1", "127.0.0.1");
+	}
+}
+
 /* Who closes a socket in which something is unread has sent what it has sent. */
 CASE(sent_before_a_close)
 {

@@ -132,13 +132,17 @@ END_TEST
 /* As inet_csk_listen_stop(): 0: to loopback, 1: to the tunnel's own address */
 START_TEST(shut_listener_resets_connections_of_this_machine_that_wait)
 {
-	struct stack_addr to = _i ? fake_address : loopback4;
+	struct stack_addr to = _i ? fake_address : loopback4, to_other = loopback4;
 	struct wgw_op op, down = {.code = WGW_OP_SHUTDOWN};
 	int fd = app_stream(), taken = app_stream(), waits = app_stream(), c;
+	int other = app_stream(), waits_for_other = app_stream();
 	char byte;
 
 	fake_start();
 	ck_assert_int_eq(app_listen(fd, &any4, 8080, 0, 8, &op), 0);
+	ck_assert_int_eq(app_listen(other, &loopback4, 0, 0, 8, &op), 0);
+	to_other.port = op.u.name.local.port;
+	app_connect_as(waits_for_other, fake_token, &to_other, true);
 	to.port = 8080;
 	app_connect_as(taken, fake_token, &to, true);
 	fake_run(5);
@@ -151,6 +155,9 @@ START_TEST(shut_listener_resets_connections_of_this_machine_that_wait)
 	ck_assert_int_eq(errno, ECONNRESET);
 	ck_assert_int_eq(send(c, "x", 1, MSG_NOSIGNAL), 1);
 	ck_assert_int_eq(fake_recv(taken, &byte, 1), 1);
+	ck_assert_int_ge(c = app_accept(other), 0);
+	ck_assert_int_eq(send(c, "y", 1, MSG_NOSIGNAL), 1);
+	ck_assert_int_eq(fake_recv(waits_for_other, &byte, 1), 1);
 }
 END_TEST
 

@@ -543,6 +543,35 @@ START_TEST(host_sees_the_bound_port_if_it_is_free)
 }
 END_TEST
 
+/* A disconnect gives up the port that sending chose: the host sees the one that bind() gets then. */
+START_TEST(host_sees_the_port_that_is_bound_after_a_disconnect)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct stack_addr to = loopback4, any = stack_addr_wildcard(true);
+	static const struct stack_addr nobody;
+	int fd, host = socket(AF_INET, SOCK_DGRAM, 0);
+	socklen_t len = sizeof(sin);
+	uint16_t port;
+	char text[64];
+
+	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
+	to.port = ntohs(sin.sin_port);
+	fake_start();
+	fd = udp_open();
+	send_to(fd, &to, "before");
+	fake_until(recv(host, text, sizeof(text), MSG_DONTWAIT) == 6);
+	connected(fd, &app_peer);
+	connected(fd, &nobody);
+	port = bound_to(fd, &any);
+	send_to(fd, &to, "after");
+	fake_until(recvfrom(host, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&sin,
+			    &len) == 5);
+	ck_assert_uint_eq(ntohs(sin.sin_port), port);
+	close(host);
+}
+END_TEST
+
 START_TEST(broadcasts_of_the_host_need_the_option)
 {
 	struct sockaddr_in sin = {.sin_family = AF_INET,
@@ -738,6 +767,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, bind_that_fails_leaves_no_socket_on_the_host, 0, 2);
 	tcase_add_loop_test(t, of_sockets_that_share_a_port_the_newest_receives, 0, 2);
 	tcase_add_test(t, host_sees_the_bound_port_if_it_is_free);
+	tcase_add_test(t, host_sees_the_port_that_is_bound_after_a_disconnect);
 	tcase_add_test(t, broadcasts_of_the_host_need_the_option);
 	tcase_add_loop_test(t, both_families_of_a_program_outside_have_one_port, 0, 2);
 	tcase_add_test(t, options_are_kept_by_cookie_and_bounded);
