@@ -6,7 +6,9 @@
  * meets an error and reads it then. Saying "other" wrongly would show a program the header of a
  * datagram; so whatever can put a socket of ours at a number says so here: socket, accept, the dup
  * family, and descriptors that are received. "Other" is stored only by who has just looked, never
- * by a copy: a child of vfork shares this memory and not its descriptors.
+ * by a copy: a child of vfork shares this memory and not its descriptors. Nor is it stored if
+ * something was said of the number since before the look: another thread may have closed it and
+ * made a socket there. So each entry counts what was said.
  *
  * Saying "connected" wrongly is harmless to who receives, for messages say themselves whether they
  * have a header. What is sent to a socket without a peer would be dropped untold, so "connected" is
@@ -19,14 +21,60 @@
 
 enum { KINDS = 65536 }; /* larger numbers are looked at each time */
 
-static _Atomic uint8_t kinds[KINDS];
+/* Of each number the kind, and above its bits how often pre_kind_set() was called, which may wrap */
+#define KIND_MASK 7u
+#define SAID_ONE  (KIND_MASK + 1)
+
+static _Atomic uint16_t entries[KINDS];
 static atomic_bool ask_no_more, may_not_ask;
 static _Atomic uint32_t changes;
 
+static bool is_kept(int fd)
+{
+	return fd >= 0 && fd < KINDS;
+}
+
+unsigned pre_kind_entry(int fd)
+{
+	return is_kept(fd) ? atomic_load_explicit(&entries[fd], memory_order_relaxed) : 0;
+}
+
+static enum pre_kind last_kind(int fd)
+{
+	return pre_kind_entry(fd) & KIND_MASK;
+}
+
+/* False: the entry is not @before any more, but what *@before says now. */
+static bool replace(int fd, uint16_t *before, unsigned entry)
+{
+	return atomic_compare_exchange_strong_explicit(&entries[fd], before, (uint16_t)entry,
+						       memory_order_relaxed, memory_order_relaxed);
+}
+
 void pre_kind_set(int fd, enum pre_kind kind)
 {
-	if (fd >= 0 && fd < KINDS)
-		atomic_store_explicit(&kinds[fd], (uint8_t)kind, memory_order_relaxed);
+	uint16_t entry = (uint16_t)pre_kind_entry(fd);
+
+	while (is_kept(fd) && !replace(fd, &entry, (entry & ~KIND_MASK) + SAID_ONE + kind))
+		;
+}
+
+void pre_kind_is_other(int fd, unsigned before)
+{
+	uint16_t entry = (uint16_t)before;
+
+	if (is_kept(fd))
+		replace(fd, &entry, (before & ~KIND_MASK) | PRE_KIND_OTHER);
+}
+
+/* As pre_kind_set(), by who has looked: that puts nothing at the number. */
+static void store(int fd, enum pre_kind kind)
+{
+	uint16_t entry = (uint16_t)pre_kind_entry(fd);
+
+	while (is_kept(fd) && (entry & KIND_MASK) != kind &&
+	       !replace(fd, &entry, (entry & ~KIND_MASK) | kind))
+		;
 }
 
 static enum pre_kind kind_of(uint64_t tag)
@@ -51,12 +99,12 @@ void pre_kind_saw(int fd, uint64_t tag, uint32_t since)
 {
 	enum pre_kind kind = kind_of(tag);
 
-	pre_kind_set(fd, kind);
+	store(fd, kind);
 	if (kind < PRE_KIND_CONNECTED)
 		return;
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load(&changes) != since)
-		pre_kind_set(fd, PRE_KIND_DATAGRAM);
+		store(fd, PRE_KIND_DATAGRAM);
 }
 
 /* Some descriptor of this process, perhaps several numbers, is no longer what it was. */
@@ -65,8 +113,8 @@ static void forget_connected(void)
 	atomic_fetch_add(&changes, 1);
 	atomic_thread_fence(memory_order_seq_cst);
 	for (int fd = 0; fd < KINDS; fd++) {
-		if (atomic_load_explicit(&kinds[fd], memory_order_relaxed) >= PRE_KIND_CONNECTED)
-			atomic_store_explicit(&kinds[fd], PRE_KIND_DATAGRAM, memory_order_relaxed);
+		if (last_kind(fd) >= PRE_KIND_CONNECTED)
+			store(fd, PRE_KIND_DATAGRAM);
 	}
 }
 
@@ -85,10 +133,8 @@ void pre_kind_changed(int fd, uint64_t tag)
 
 void pre_kind_copy(int from, int to)
 {
-	enum pre_kind kind = PRE_KIND_UNKNOWN;
+	enum pre_kind kind = last_kind(from);
 
-	if (from >= 0 && from < KINDS)
-		kind = atomic_load_explicit(&kinds[from], memory_order_relaxed);
 	if (kind == PRE_KIND_OTHER)
 		kind = PRE_KIND_UNKNOWN;
 	else if (kind >= PRE_KIND_CONNECTED)
@@ -125,33 +171,25 @@ void pre_kind_may_not_ask(void)
 
 bool pre_kind_is_past_asking(int fd)
 {
-	enum pre_kind kind = PRE_KIND_UNKNOWN;
-
-	if (!atomic_load_explicit(&may_not_ask, memory_order_relaxed))
-		return false;
-	if (fd >= 0 && fd < KINDS)
-		kind = atomic_load_explicit(&kinds[fd], memory_order_relaxed);
-	return kind <= PRE_KIND_OTHER;
+	return atomic_load_explicit(&may_not_ask, memory_order_relaxed) &&
+	       last_kind(fd) <= PRE_KIND_OTHER;
 }
 
 bool pre_kind_is_bare(int fd, bool surely)
 {
-	enum pre_kind kind = PRE_KIND_UNKNOWN;
+	enum pre_kind kind = last_kind(fd);
 
 	if (!atomic_load_explicit(&ask_no_more, memory_order_relaxed))
 		return false;
-	if (fd >= 0 && fd < KINDS)
-		kind = atomic_load_explicit(&kinds[fd], memory_order_relaxed);
 	return surely ? kind == PRE_KIND_STREAM : kind < PRE_KIND_DATAGRAM;
 }
 
 enum pre_kind pre_kind(int fd)
 {
-	enum pre_kind kind = PRE_KIND_UNKNOWN;
+	unsigned before = pre_kind_entry(fd);
+	enum pre_kind kind = before & KIND_MASK;
 	uint64_t tag;
 
-	if (fd >= 0 && fd < KINDS)
-		kind = atomic_load_explicit(&kinds[fd], memory_order_relaxed);
 	if (atomic_load_explicit(&ask_no_more, memory_order_relaxed))
 		return kind >= PRE_KIND_DATAGRAM ? kind : PRE_KIND_OTHER;
 	if (kind != PRE_KIND_UNKNOWN)
@@ -159,6 +197,6 @@ enum pre_kind pre_kind(int fd)
 	/* pre_ours() stores it when it is */
 	if (pre_ours(fd, &tag))
 		return wgw_tag_kind(tag) == WGW_KIND_TCP ? PRE_KIND_STREAM : PRE_KIND_DATAGRAM;
-	pre_kind_set(fd, PRE_KIND_OTHER);
+	pre_kind_is_other(fd, before);
 	return PRE_KIND_OTHER;
 }

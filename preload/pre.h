@@ -106,7 +106,12 @@ enum pre_kind {
 
 /* What @fd probably is, never PRE_KIND_UNKNOWN. */
 enum pre_kind pre_kind(int fd);
+/* @fd was put there just now by a call of ours, or may have been by another. */
 void pre_kind_set(int fd, enum pre_kind kind);
+/* @fd was looked at and is none of ours. @before: what pre_kind_entry() returned before the look;
+ * if something else was said of @fd since then, that stands. */
+void pre_kind_is_other(int fd, unsigned before);
+unsigned pre_kind_entry(int fd);
 /* @fd had @tag, which was read after pre_kind_changes() returned @since. */
 void pre_kind_saw(int fd, uint64_t tag, uint32_t since);
 uint32_t pre_kind_changes(void);

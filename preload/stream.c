@@ -57,9 +57,11 @@ ssize_t pre_stream_write_end(int fd, ssize_t n, int flags)
 
 bool pre_ask(int fd, uint64_t *tag)
 {
+	unsigned before = pre_kind_entry(fd);
+
 	if (pre_ours(fd, tag))
 		return true;
-	pre_kind_set(fd, PRE_KIND_OTHER);
+	pre_kind_is_other(fd, before);
 	return false;
 }
 
@@ -148,10 +150,11 @@ PRE_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 /* As send: a reset is an errno without a signal, the end of the connection is both. */
 static ssize_t stream_write(int fd, const void *data, size_t len)
 {
+	unsigned before = pre_kind_entry(fd);
 	ssize_t n = pre_next.send(fd, data, len, MSG_NOSIGNAL);
 
 	if (n < 0 && errno == ENOTSOCK) { /* the number is something else's now */
-		pre_kind_set(fd, PRE_KIND_OTHER);
+		pre_kind_is_other(fd, before);
 		return pre_next.write(fd, data, len);
 	}
 	return pre_stream_write_end(fd, n, 0);
