@@ -296,6 +296,7 @@ static bool is_group(const struct stack_addr *to)
 	return stack_addr_is_v4(to) ? to->ip[12] >= CLASS_D : to->ip[0] == V6_MULTICAST;
 }
 
+/* False: nothing waits. */
 static bool receive(struct udp_kernel *k)
 {
 	struct wgw_dgram_sock *u = k->owner;
@@ -303,10 +304,11 @@ static bool receive(struct udp_kernel *k)
 	ssize_t r = take(k->watch.fd, &m, 0);
 	struct wgw_dgram h = {0};
 	struct stack_addr from;
+	int err = errno;
 
 	if (r < 0) {
-		call_failed(u, errno);
-		return false;
+		call_failed(u, err);
+		return err != EAGAIN; /* an error may lie in front of datagrams */
 	}
 	wgw_sockaddr_to(&m.name, &from);
 	if (!is_direct(k, &from))
@@ -323,6 +325,14 @@ static bool receive(struct udp_kernel *k)
 	return true;
 }
 
+static void receive_all(struct udp_kernel *k, int max)
+{
+	for (int i = 0; i < max && k->watch.fd >= 0; i++) {
+		if (!receive(k))
+			break;
+	}
+}
+
 static void kernel_ready(struct wgw_watch *w, uint32_t events)
 {
 	struct udp_kernel *k = wgw_container(w, struct udp_kernel, watch);
@@ -332,18 +342,13 @@ static void kernel_ready(struct wgw_watch *w, uint32_t events)
 		if (!pass_error(u, w->fd))
 			break;
 	}
-	for (int i = 0; i < UDP_PER_TURN && w->fd >= 0; i++) {
-		if (!receive(k))
-			break;
-	}
+	receive_all(k, UDP_PER_TURN);
 }
 
 void udp_kernel_drain(struct wgw_dgram_sock *u)
 {
-	for (int v6 = 0; v6 < 2; v6++) {
-		if (u->kernel[v6].watch.fd >= 0)
-			kernel_ready(&u->kernel[v6].watch, 0);
-	}
+	for (int v6 = 0; v6 < 2; v6++)
+		receive_all(&u->kernel[v6], UDP_DRAIN_MAX);
 }
 
 /* ---- to the kernel ---- */

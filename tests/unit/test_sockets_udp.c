@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 static const struct stack_addr other_peer = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 8}, 53};
+static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
 
 START_TEST(datagrams_pass_with_their_addresses)
 {
@@ -401,6 +402,36 @@ START_TEST(host_loopback_is_reached_by_a_kernel_socket)
 }
 END_TEST
 
+/* More than are taken in a turn. */
+START_TEST(what_the_host_received_before_a_connect_stays)
+{
+	enum { MANY = 160 };
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd, host = socket(AF_INET, SOCK_DGRAM, 0);
+	struct stack_addr to = loopback4;
+	socklen_t len = sizeof(sin);
+	struct wgw_dgram h;
+	char text[64];
+	int n = 0;
+
+	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
+	to.port = ntohs(sin.sin_port);
+	fake_start();
+	fd = udp_open();
+	send_to(fd, &to, "direct");
+	fake_until(recvfrom(host, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&sin,
+			    &len) == 6);
+	for (int i = 0; i < MANY; i++)
+		ck_assert_int_eq(sendto(host, "back", 4, 0, (struct sockaddr *)&sin, len), 4);
+	connected(fd, &other_peer);
+	while (receive(fd, &h, text))
+		n++;
+	ck_assert_int_eq(n, MANY);
+	close(host);
+}
+END_TEST
+
 static int bind_op(int fd, const struct stack_addr *local, uint32_t flags, uint16_t *port)
 {
 	struct wgw_op op = {.code = WGW_OP_BIND, .kind = WGW_KIND_UDP, .cookie = app_cookie(fd)};
@@ -428,8 +459,6 @@ static uint16_t bound_to(int fd, const struct stack_addr *local)
 {
 	return bound_with(fd, local, 0);
 }
-
-static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
 
 START_TEST(loopback_and_wildcard_meet_with_the_ports_they_are_bound_to)
 {
@@ -764,6 +793,7 @@ static Suite *suite(void)
 	tcase_add_test(t, two_sockets_of_the_session_meet_on_loopback);
 	tcase_add_test(t, loopback_and_wildcard_meet_with_the_ports_they_are_bound_to);
 	tcase_add_test(t, host_loopback_is_reached_by_a_kernel_socket);
+	tcase_add_test(t, what_the_host_received_before_a_connect_stays);
 	tcase_add_loop_test(t, bind_that_fails_leaves_no_socket_on_the_host, 0, 2);
 	tcase_add_loop_test(t, of_sockets_that_share_a_port_the_newest_receives, 0, 2);
 	tcase_add_test(t, host_sees_the_bound_port_if_it_is_free);
