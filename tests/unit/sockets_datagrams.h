@@ -5,6 +5,8 @@
 
 #include "tests/unit/sockets_fake.h"
 
+static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
+
 /* socket(AF_INET, SOCK_DGRAM). @flags: of WGW_OP_UDP_OPEN */
 FAKE int udp_open_with(uint32_t flags)
 {
@@ -87,6 +89,45 @@ FAKE void connected(int fd, const struct stack_addr *to)
 
 	ck_assert_int_eq(op.err, 0);
 	connect_end(talk, WGW_BIND_RAW);
+}
+
+/* WGW_OP_BIND. @port: what it is bound to then */
+FAKE int bind_op(int fd, const struct stack_addr *local, uint32_t flags, uint16_t *port)
+{
+	struct wgw_op op = {.code = WGW_OP_BIND, .kind = WGW_KIND_UDP, .cookie = app_cookie(fd)};
+	int err;
+
+	fake_run(5);
+	memcpy(op.u.bind.addr.ip, local->ip, sizeof(op.u.bind.addr.ip));
+	op.u.bind.addr.port = local->port;
+	op.u.bind.flags = flags;
+	err = app_op(&op, -1);
+	*port = op.u.name.local.port;
+	return err;
+}
+
+/* bind(2) to @local; the port it has then. */
+FAKE uint16_t bound_with(int fd, const struct stack_addr *local, uint32_t flags)
+{
+	uint16_t port;
+
+	ck_assert_int_eq(bind_op(fd, local, flags, &port), 0);
+	return port;
+}
+
+FAKE uint16_t bound_to(int fd, const struct stack_addr *local)
+{
+	return bound_with(fd, local, 0);
+}
+
+FAKE unsigned int open_descriptors(void)
+{
+	enum { DESCRIPTORS = 256 };
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < DESCRIPTORS; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
 }
 
 #endif

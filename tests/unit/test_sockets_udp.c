@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 
 static const struct stack_addr other_peer = {{[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 8}, 53};
-static const struct stack_addr loopback4 = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
 
 START_TEST(datagrams_pass_with_their_addresses)
 {
@@ -146,16 +145,6 @@ START_TEST(empty_datagrams_are_not_an_end)
 	ck_assert(!wgw_sockets_busy(&fake_tunnel));
 }
 END_TEST
-
-static unsigned int open_descriptors(void)
-{
-	enum { DESCRIPTORS = 256 };
-	unsigned int n = 0;
-
-	for (int fd = 0; fd < DESCRIPTORS; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
 
 /* There is room for more than one where one is expected: CMSG_SPACE is rounded up. */
 START_TEST(descriptors_that_come_along_are_closed)
@@ -377,89 +366,6 @@ START_TEST(two_sockets_of_the_session_meet_on_loopback)
 }
 END_TEST
 
-START_TEST(host_loopback_is_reached_by_a_kernel_socket)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
-	struct stack_addr to = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 0};
-	socklen_t len = sizeof(sin);
-	struct wgw_dgram h;
-	char text[64];
-	int fd, host = socket(AF_INET, SOCK_DGRAM, 0);
-
-	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
-	fake_start();
-	fd = udp_open();
-	to.port = ntohs(sin.sin_port);
-	send_to(fd, &to, "direct");
-	fake_run(5);
-	fake_until(recvfrom(host, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&sin,
-			    &len) == 6);
-	ck_assert_int_eq(sendto(host, "back", 4, 0, (struct sockaddr *)&sin, len), 4);
-	fake_until(receive(fd, &h, text));
-	ck_assert_str_eq(text, "back");
-	ck_assert_uint_eq(h.port, to.port);
-}
-END_TEST
-
-/* More than are taken in a turn. */
-START_TEST(what_the_host_received_before_a_connect_stays)
-{
-	enum { MANY = 160 };
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd, host = socket(AF_INET, SOCK_DGRAM, 0);
-	struct stack_addr to = loopback4;
-	socklen_t len = sizeof(sin);
-	struct wgw_dgram h;
-	char text[64];
-	int n = 0;
-
-	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
-	to.port = ntohs(sin.sin_port);
-	fake_start();
-	fd = udp_open();
-	send_to(fd, &to, "direct");
-	fake_until(recvfrom(host, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&sin,
-			    &len) == 6);
-	for (int i = 0; i < MANY; i++)
-		ck_assert_int_eq(sendto(host, "back", 4, 0, (struct sockaddr *)&sin, len), 4);
-	connected(fd, &other_peer);
-	while (receive(fd, &h, text))
-		n++;
-	ck_assert_int_eq(n, MANY);
-	close(host);
-}
-END_TEST
-
-static int bind_op(int fd, const struct stack_addr *local, uint32_t flags, uint16_t *port)
-{
-	struct wgw_op op = {.code = WGW_OP_BIND, .kind = WGW_KIND_UDP, .cookie = app_cookie(fd)};
-	int err;
-
-	fake_run(5);
-	memcpy(op.u.bind.addr.ip, local->ip, sizeof(op.u.bind.addr.ip));
-	op.u.bind.addr.port = local->port;
-	op.u.bind.flags = flags;
-	err = app_op(&op, -1);
-	*port = op.u.name.local.port;
-	return err;
-}
-
-/* bind(2) to @local; the port it has then. */
-static uint16_t bound_with(int fd, const struct stack_addr *local, uint32_t flags)
-{
-	uint16_t port;
-
-	ck_assert_int_eq(bind_op(fd, local, flags, &port), 0);
-	return port;
-}
-
-static uint16_t bound_to(int fd, const struct stack_addr *local)
-{
-	return bound_with(fd, local, 0);
-}
-
 START_TEST(loopback_and_wildcard_meet_with_the_ports_they_are_bound_to)
 {
 	const struct stack_addr any = stack_addr_wildcard(true);
@@ -487,34 +393,6 @@ START_TEST(loopback_and_wildcard_meet_with_the_ports_they_are_bound_to)
 }
 END_TEST
 
-/* 0: before it has a port, 1: who has sent has one */
-START_TEST(bind_that_fails_leaves_no_socket_on_the_host)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
-	struct stack_addr taken = loopback4;
-	socklen_t len = sizeof(sin);
-	unsigned int before;
-	uint16_t port;
-	int fd, host = socket(AF_INET, SOCK_DGRAM, 0);
-
-	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
-	taken.port = ntohs(sin.sin_port);
-	fake_start();
-	fd = udp_open();
-	if (_i)
-		send_to(fd, &taken, "from a port");
-	fake_run(5);
-	before = open_descriptors();
-	for (int i = 0; i < 5; i++)
-		ck_assert_int_eq(bind_op(fd, &taken, 0, &port), _i ? EINVAL : EADDRINUSE);
-	ck_assert_int_eq(bind_op(fd, &loopback4, 0, &port), _i ? EINVAL : 0);
-	fake_run(5);
-	ck_assert_uint_eq(open_descriptors(), before + !_i);
-	close(fd), close(host);
-}
-END_TEST
-
 /* As Linux, which enters each at the head. 0: wildcard, 1: loopback */
 START_TEST(of_sockets_that_share_a_port_the_newest_receives)
 {
@@ -538,121 +416,6 @@ START_TEST(of_sockets_that_share_a_port_the_newest_receives)
 		fake_run(5);
 	}
 	close(sender);
-}
-END_TEST
-
-START_TEST(host_sees_the_bound_port_if_it_is_free)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
-	struct stack_addr to = loopback4, any = stack_addr_wildcard(true);
-	socklen_t len = sizeof(sin);
-	char text[64];
-	int fd, host = socket(AF_INET, SOCK_DGRAM, 0), other = socket(AF_INET, SOCK_DGRAM, 0);
-
-	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(bind(other, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
-	to.port = ntohs(sin.sin_port);
-	ck_assert_int_eq(getsockname(other, (struct sockaddr *)&sin, &len), 0);
-	any.port = ntohs(sin.sin_port);
-	fake_start();
-	for (int is_free = 0; is_free < 2; is_free++) {
-		fd = udp_open();
-		ck_assert_uint_eq(bound_to(fd, &any), any.port);
-		send_to(fd, &to, "direct");
-		fake_until(recvfrom(host, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&sin,
-				    &len) == 6);
-		ck_assert_int_eq(ntohs(sin.sin_port) == any.port, is_free);
-		close(fd);
-		if (!is_free)
-			close(other);
-		fake_run(5);
-	}
-	close(host);
-}
-END_TEST
-
-/* A disconnect gives up the port that sending chose: the host sees the one that bind() gets then. */
-START_TEST(host_sees_the_port_that_is_bound_after_a_disconnect)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct stack_addr to = loopback4, any = stack_addr_wildcard(true);
-	static const struct stack_addr nobody;
-	int fd, host = socket(AF_INET, SOCK_DGRAM, 0);
-	socklen_t len = sizeof(sin);
-	uint16_t port;
-	char text[64];
-
-	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
-	to.port = ntohs(sin.sin_port);
-	fake_start();
-	fd = udp_open();
-	send_to(fd, &to, "before");
-	fake_until(recv(host, text, sizeof(text), MSG_DONTWAIT) == 6);
-	connected(fd, &app_peer);
-	connected(fd, &nobody);
-	port = bound_to(fd, &any);
-	send_to(fd, &to, "after");
-	fake_until(recvfrom(host, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&sin,
-			    &len) == 5);
-	ck_assert_uint_eq(ntohs(sin.sin_port), port);
-	close(host);
-}
-END_TEST
-
-START_TEST(broadcasts_of_the_host_need_the_option)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK | 0xffffff)};
-	struct stack_addr to = {{[10] = 0xff, 0xff, 127, 255, 255, 255}, 0};
-	socklen_t len = sizeof(sin);
-	const int on = 1;
-	struct wgw_dgram h;
-	char text[64];
-	int fd, host = socket(AF_INET, SOCK_DGRAM, 0);
-
-	ck_assert_int_eq(bind(host, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(getsockname(host, (struct sockaddr *)&sin, &len), 0);
-	fake_start();
-	fd = udp_open();
-	to.port = ntohs(sin.sin_port);
-	send_to(fd, &to, "without");
-	fake_until(receive(fd, &h, text));
-	ck_assert_uint_eq(h.err, EACCES);
-	ck_assert_uint_eq(h.port, to.port);
-	app_set(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
-	send_to(fd, &to, "with");
-	fake_until(recv(host, text, sizeof(text), MSG_DONTWAIT) == 4);
-	ck_assert(!receive(fd, &h, text));
-	close(host);
-}
-END_TEST
-
-/* IPv4 that comes to the wildcard of IPv6 is answered from there. 1: IPV6_V6ONLY leaves its port free */
-START_TEST(both_families_of_a_program_outside_have_one_port)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct stack_addr any = stack_addr_wildcard(false), from = loopback4;
-	int fd, peer = socket(AF_INET, SOCK_DGRAM, 0);
-	struct wgw_dgram h;
-	char text[64];
-
-	fake_start();
-	fake_has_apps = true;
-	fd = udp_open_with(WGW_BIND_V6 | WGW_BIND_OUTSIDE);
-	sin.sin_port = htons(bound_with(fd, &any, _i ? WGW_BIND_V6ONLY : 0));
-	if (_i) {
-		ck_assert_int_eq(bind(peer, (struct sockaddr *)&sin, sizeof(sin)), 0);
-		return;
-	}
-	ck_assert_int_eq(connect(peer, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(send(peer, "question", 8, 0), 8);
-	fake_until(receive(fd, &h, text));
-	ck_assert_str_eq(text, "question");
-	from.port = h.port;
-	send_to(fd, &from, "answer");
-	fake_until(recv(peer, text, sizeof(text), MSG_DONTWAIT) == 6);
 }
 END_TEST
 
@@ -792,14 +555,7 @@ static Suite *suite(void)
 	tcase_add_test(t, refused_destination_is_allowed_by_a_reload);
 	tcase_add_test(t, two_sockets_of_the_session_meet_on_loopback);
 	tcase_add_test(t, loopback_and_wildcard_meet_with_the_ports_they_are_bound_to);
-	tcase_add_test(t, host_loopback_is_reached_by_a_kernel_socket);
-	tcase_add_test(t, what_the_host_received_before_a_connect_stays);
-	tcase_add_loop_test(t, bind_that_fails_leaves_no_socket_on_the_host, 0, 2);
 	tcase_add_loop_test(t, of_sockets_that_share_a_port_the_newest_receives, 0, 2);
-	tcase_add_test(t, host_sees_the_bound_port_if_it_is_free);
-	tcase_add_test(t, host_sees_the_port_that_is_bound_after_a_disconnect);
-	tcase_add_test(t, broadcasts_of_the_host_need_the_option);
-	tcase_add_loop_test(t, both_families_of_a_program_outside_have_one_port, 0, 2);
 	tcase_add_test(t, options_are_kept_by_cookie_and_bounded);
 	tcase_add_test(t, what_is_kept_goes_with_its_socket);
 	tcase_add_test(t, session_channel_is_handed_over_unread);
