@@ -36,20 +36,26 @@ static int compare(const void *a, const void *b)
 	return d ? d : strcmp(x->name, y->name);
 }
 
-/* Adds the tunnel called @name if it answers. Returns 0 or -ENOMEM. */
+/* Whether it was this process that lacked something, so nothing is known of the tunnel. */
+static bool is_our_lack(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS;
+}
+
+/* Adds the tunnel called @name if it answers. Returns 0 or -errno. */
 static int add(const struct wgw_rundir *dir, const char name[WGW_TUNNEL_NAME_BYTES],
 	       struct wgw_tunnels *list)
 {
 	int fd = wgw_control_connect(dir, name);
 	struct wgw_status *status, **at;
 	char whom[64];
+	int err;
 
 	if (fd < 0)
-		return 0;
+		return is_our_lack(-fd) ? fd : 0;
 	status = wgw_control_status(fd);
-	if (!status && errno != ECONNRESET && errno != EPIPE) {
-		int err = errno;
-
+	err = status ? 0 : errno;
+	if (err && !is_our_lack(err) && err != ECONNRESET && err != EPIPE) {
 		wgw_channel_whom(fd, whom, sizeof(whom));
 		wgw_say(WGW_SAY_WARNING, "tunnel %s (%s) does not answer: %s", name, whom,
 			strerror(err));
@@ -57,7 +63,7 @@ static int add(const struct wgw_rundir *dir, const char name[WGW_TUNNEL_NAME_BYT
 	}
 	close(fd);
 	if (!status)
-		return 0;
+		return is_our_lack(err) ? -err : 0;
 	memcpy(status->name, name, WGW_TUNNEL_NAME_BYTES);
 	at = reallocarray(list->at, list->n + 1, sizeof(struct wgw_status *));
 	if (!at) {
@@ -73,7 +79,7 @@ int wgw_tunnels_list(const struct wgw_rundir *dir, struct wgw_tunnels *out)
 {
 	DIR *d = dir->fd >= 0 ? opendir(dir->path) : NULL;
 	struct dirent *entry;
-	int err = 0;
+	int err = dir->fd >= 0 && !d && errno != ENOENT ? -errno : 0;
 
 	memset(out, 0, sizeof(*out));
 	while (d && !err && (entry = readdir(d))) {
@@ -89,7 +95,8 @@ int wgw_tunnels_list(const struct wgw_rundir *dir, struct wgw_tunnels *out)
 	if (d)
 		closedir(d);
 	if (err) {
-		wgw_say(WGW_SAY_ERROR, "out of memory");
+		wgw_say(WGW_SAY_ERROR, "%s: cannot ask the tunnels there: %s", dir->path,
+			strerror(-err));
 		wgw_tunnels_free(out);
 		return -1;
 	}

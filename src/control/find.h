@@ -17,7 +17,7 @@ struct wgw_tunnels {
 
 /* Connects to the tunnel process called @name in @dir; a descriptor or -errno. Says nothing. */
 int wgw_control_connect(const struct wgw_rundir *dir, const char name[WGW_TUNNEL_NAME_BYTES]);
-/* All that run in @dir; says who does not answer. Returns 0, or -1 without memory. */
+/* All that run in @dir; says who does not answer. Returns 0, or -1: cannot ask, which is said. */
 int wgw_tunnels_list(const struct wgw_rundir *dir, struct wgw_tunnels *out);
 /* All that run in this user's runtime directory, which is opened for that. Returns as before. */
 int wgw_tunnels_running(struct wgw_tunnels *out);

@@ -76,15 +76,16 @@ static void put_peer(FILE *out, const struct wgw_peer_config *p,
 /* Writes the set operation into a new memory file; its descriptor or -errno. */
 static int set_file(const struct wgw_launch *l, const struct wgw_endpoints *endpoints)
 {
-	int fd = memfd_create("wgwrap-set", MFD_CLOEXEC), copy;
+	int fd = memfd_create("wgwrap-set", MFD_CLOEXEC), copy, err;
 	char text[WGW_ADDR_TEXT_BYTES];
 	/* unbuffered: no copy of a key stays in stdio's memory */
 	FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
 
 	if (!out) {
+		err = errno;
 		if (fd >= 0)
 			close(fd);
-		return -errno;
+		return -err;
 	}
 	setvbuf(out, NULL, _IONBF, 0);
 	put_key(out, "private_key", l->config->private_key);
@@ -98,9 +99,10 @@ static int set_file(const struct wgw_launch *l, const struct wgw_endpoints *endp
 		fprintf(out, "search=%s\n", l->config->search.at[i]);
 	for (size_t i = 0; i < l->config->n_peers; i++)
 		put_peer(out, &l->config->peers[i], endpoints->at[i], endpoints->n[i]);
-	copy = ferror(out) ? -EIO : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	copy = ferror(out) ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	err = ferror(out) ? EIO : errno;
 	fclose(out);
-	return copy;
+	return copy < 0 ? -err : copy;
 }
 
 static int settings_file(const struct wgw_launch *l)

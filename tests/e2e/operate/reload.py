@@ -6,6 +6,7 @@ reload.py - what a running tunnel takes over: by reload, by SIGHUP to its keeper
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -34,6 +35,18 @@ assert data.endswith(b"hello\\n"), data
 def _(w):
     w.up()
     assert w.fetch()
+
+
+@tap.test("reload with too few descriptors says so, and not that no tunnel runs")
+def _(w):
+    statuses = set()
+    for n in range(4, 24):
+        limit = (n, n)
+        status, _, err = w.wgwrap("reload", "client", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
+        statuses.add(status)
+        assert status == 0 or "Too many open files" in err or "Error 24" in err, (n, status, err)
+        assert status == 0 or "no such tunnel" not in err, (n, status, err)
+    assert 0 in statuses and len(statuses) > 1, statuses
 
 
 @tap.test("reload takes over peers, prefixes and port; connections stay")
