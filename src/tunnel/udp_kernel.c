@@ -415,6 +415,8 @@ void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 			     .msg_namelen = wgw_sockaddr_from(to, &ss),
 			     .msg_iov = &iov,
 			     .msg_iovlen = 1};
+	const bool queued = udp_wants_errors(u);
+	socklen_t size = sizeof(int);
 	int err = 0;
 
 	if (!k) { /* ping: net.ipv4.ping_group_range */
@@ -427,6 +429,8 @@ void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 		msg.msg_control = control;
 		msg.msg_controllen = (size_t)(out.at - control);
 	}
+	if (queued) /* what the queue tells of earlier ones: then EMSGSIZE is about this one */
+		getsockopt(k->watch.fd, SOL_SOCKET, SO_ERROR, &err, &size);
 	/* the first failure may be about an earlier datagram */
 	for (int tries = 0; tries < 2; tries++) {
 		if (sendmsg(k->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
@@ -434,6 +438,8 @@ void udp_kernel_send(struct wgw_dgram_sock *u, const struct stack_addr *to,
 			return;
 		}
 		err = errno;
+		if (queued && err == EMSGSIZE)
+			return; /* ip_local_error() has put it there */
 		call_failed(u, err);
 	}
 	if (!u->connected && err != EAGAIN && err != EINTR && err != ENOBUFS)

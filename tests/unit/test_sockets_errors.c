@@ -291,6 +291,34 @@ START_TEST(fragments_are_made_by_whom_the_program_says)
 }
 END_TEST
 
+/* The kernel's error queue tells it already. */
+START_TEST(what_the_host_finds_too_large_is_told_once)
+{
+	static char much[65507];
+	struct stack_addr to = {{[15] = 1}, 9};
+	struct wgw_dgram h = {.port = to.port};
+	struct iovec iov[2] = {{&h, sizeof(h)}, {much, sizeof(much)}};
+	const int on = 1, discover = IPV6_PMTUDISC_DO;
+	int fd, told = 0;
+	char text[64];
+
+	fake_start();
+	fd = udp_open_with(WGW_BIND_V6);
+	app_set(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
+	app_set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &discover, sizeof(discover));
+	begin_header(&h);
+	memcpy(h.ip, to.ip, sizeof(h.ip));
+	ck_assert_int_eq(writev(fd, iov, 2), (ssize_t)(sizeof(h) + sizeof(much)));
+	fake_until(receive(fd, &h, text));
+	do {
+		ck_assert_uint_eq(h.err, EMSGSIZE);
+		told++;
+		fake_run(5);
+	} while (receive(fd, &h, text));
+	ck_assert_int_eq(told, 1);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sockets_errors");
@@ -307,6 +335,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_was_too_large_is_in_the_queue_of_who_asked);
 	tcase_add_test(t, what_the_path_does_not_take_is_told_with_its_mtu);
 	tcase_add_test(t, fragments_are_made_by_whom_the_program_says);
+	tcase_add_test(t, what_the_host_finds_too_large_is_told_once);
 	suite_add_tcase(s, t);
 	return s;
 }
