@@ -29,7 +29,7 @@
 
 #define NO_SUITE
 #define FAKE_SOCKETS 256 /* with a descriptor or two each */
-#include "tests/fuzz/descriptors.h"
+#include "tests/unit/open_descriptors.h"
 #include "tests/unit/fake_tunnel.h"
 #include "tests/unit/supervised_child.h"
 

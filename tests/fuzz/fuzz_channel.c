@@ -28,7 +28,7 @@
 #include "src/control/status.h"
 #include "src/tunnel/peers.h"
 #include "tests/fuzz/channel_words.h"
-#include "tests/fuzz/descriptors.h"
+#include "tests/unit/open_descriptors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -23,7 +23,7 @@
 #include <time.h>
 
 #define NO_SUITE
-#include "tests/fuzz/descriptors.h"
+#include "tests/unit/open_descriptors.h"
 #include "tests/unit/sockets_datagrams.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

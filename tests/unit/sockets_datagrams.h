@@ -120,14 +120,4 @@ FAKE uint16_t bound_to(int fd, const struct stack_addr *local)
 	return bound_with(fd, local, 0);
 }
 
-FAKE unsigned int open_descriptors(void)
-{
-	enum { DESCRIPTORS = 256 };
-	unsigned int n = 0;
-
-	for (int fd = 0; fd < DESCRIPTORS; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sockets_host.c - datagram sockets that use the host's kernel: loopback, direct, outside */
+#include "tests/unit/open_descriptors.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_datagrams.h"
 

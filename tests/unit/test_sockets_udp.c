@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sockets_udp.c - datagram sockets of applications: shapes, errors, operations */
+#include "tests/unit/open_descriptors.h"
 #include "tests/unit/run_suite.h"
 #include "tests/unit/sockets_datagrams.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* descriptors.h - how many descriptors are open: as many after a script as before it */
-#ifndef TESTS_FUZZ_DESCRIPTORS_H
-#define TESTS_FUZZ_DESCRIPTORS_H
+/* open_descriptors.h - how many descriptors are open: as many after something as before it */
+#ifndef TESTS_OPEN_DESCRIPTORS_H
+#define TESTS_OPEN_DESCRIPTORS_H
 
 #include <dirent.h>
 
