@@ -9,8 +9,9 @@
  * listeners.
  *
  * What wireproxy does and wg-quick does not: a value "$NAME" is the environment variable's, "$$" at
- * its beginning is "$"; a [Peer] without AllowedIPs gets everything; [Resolve] says which family is
- * tried first, not which alone.
+ * its beginning is "$"; in its own sections a key may end with ':', and a value be in any quotes of
+ * go-ini, with which it reads; a [Peer] without AllowedIPs gets everything; [Resolve] says which
+ * family is tried first, not which alone.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -425,9 +426,20 @@ static void trim(const char **at, size_t *len)
 		(*len)--;
 }
 
-static bool is_quoted(const char *at, size_t len)
+/* @own: in a section of wireproxy's, where there are other quotes, too */
+static bool is_quoted(const char *at, size_t len, bool own)
 {
-	return len >= 2 && at[0] == '"' && at[len - 1] == '"';
+	return len >= 2 && at[0] == at[len - 1] && strchr(own ? "\"'`" : "\"", at[0]);
+}
+
+/* Where the key of a line ends, NULL: it has none. */
+static const char *key_end(const char *at, size_t len, bool own)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (at[i] == '=' || (own && at[i] == ':'))
+			return at + i;
+	}
+	return NULL;
 }
 
 /* Length without a comment; ';' begins one in wireproxy's sections only. */
@@ -445,6 +457,7 @@ static void take_line(struct splitter *s, const char *raw, size_t raw_len)
 	const char *at = raw, *eq, *value_at;
 	char value[VALUE_MAX_BYTES], key[64], quoted[WGW_QUOTED_BYTES];
 	size_t len = raw_len, key_len, value_len;
+	bool own = !is_wg(s->kind), comment;
 
 	trim(&at, &len);
 	if (len > 1 && at[0] == '[' && memchr(at, ']', len)) {
@@ -452,10 +465,13 @@ static void take_line(struct splitter *s, const char *raw, size_t raw_len)
 			      raw_len);
 		return;
 	}
-	eq = memchr(at, '=', len);
-	if (len == 0 || at[0] == '#' || (at[0] == ';' && s->kind > SEC_PEER) ||
-	    !eq) { /* pragmas are comments and stay */
-		put(s, raw, is_wg(s->kind) ? raw_len : 0);
+	comment = len == 0 || at[0] == '#' || (at[0] == ';' && s->kind > SEC_PEER);
+	eq = comment ? NULL : key_end(at, len, own);
+	if (!eq) {
+		/* not the line itself: it may hold a password */
+		if (!comment && own)
+			bad(s, "[%s] neither \"KEY = VALUE\" nor a comment", s->name);
+		put(s, raw, own ? 0 : raw_len); /* pragmas are comments and stay */
 		put_text(s, "\n");
 		return;
 	}
@@ -464,7 +480,7 @@ static void take_line(struct splitter *s, const char *raw, size_t raw_len)
 	value_len = len - key_len - 1;
 	trim(&at, &key_len);
 	trim(&value_at, &value_len);
-	if (!is_quoted(value_at, value_len))
+	if (!is_quoted(value_at, value_len, own))
 		value_len = uncommented(value_at, value_len, s->kind > SEC_PEER);
 	trim(&value_at, &value_len);
 	snprintf(key, sizeof(key), "%.*s", (int)key_len, at); /* no known one is longer */
@@ -477,7 +493,7 @@ static void take_line(struct splitter *s, const char *raw, size_t raw_len)
 		put_text(s, "\n");
 		return;
 	}
-	if (is_quoted(value_at, value_len) && s->kind > SEC_PEER)
+	if (own && is_quoted(value_at, value_len, own))
 		value_at++, value_len -= 2;
 	memcpy(value, value_at, value_len);
 	value[value_len] = '\0';

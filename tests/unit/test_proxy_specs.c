@@ -303,6 +303,33 @@ START_TEST(what_is_wrong_is_said_without_secrets)
 }
 END_TEST
 
+/* go-ini, which wireproxy reads with, takes ':' and these quotes, and stops at a line that is no key.
+ * Passed over, it could be the password of a port that is open then. */
+START_TEST(a_line_of_a_section_is_a_key_or_said_to_be_none)
+{
+	static const char text[] = "[Socks5]\nBindAddress = 127.0.0.1:1\nUsername: 'u'\n"
+				   "Password: `a=b:#c`\n";
+	static const char *const others[] = {"hunter2", "Password hunter2", "\"hunter2\""};
+	struct wgw_proxy_options o;
+	char bad[128], *wg, *path;
+
+	ck_assert_int_eq(split(text, &o, &wg, &path), 1);
+	ck_assert_str_eq(o.specs[0].host, "127.0.0.1");
+	ck_assert(proxy_users_check(&o.specs[0].users, "u", 1, "a=b:#c", 6));
+	free(wg);
+	wgw_proxy_options_free(&o);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		snprintf(bad, sizeof(bad), "[Socks5]\nBindAddress = 1\n# c\n; c\n\n%s\n",
+			 others[i]);
+		ck_assert_int_eq(split(bad, &o, &wg, &path), -1);
+		ck_assert_msg(strstr(said, "f.conf:6: [Socks5] ") != NULL, "%s", said);
+		ck_assert_ptr_null(strstr(said, "hunter2"));
+		free(wg);
+		wgw_proxy_options_free(&o);
+	}
+}
+END_TEST
+
 /* A port that is thought to have a password must not be open: as all keys, those are of the
  * sections only that heed them. */
 START_TEST(keys_of_other_sections_are_refused)
@@ -367,6 +394,7 @@ int main(void)
 	tcase_add_test(tc, certificates_of_http_sections);
 	tcase_add_test(tc, which_listeners_get_the_certificate_of_the_command_line);
 	tcase_add_test(tc, what_is_wrong_is_said_without_secrets);
+	tcase_add_test(tc, a_line_of_a_section_is_a_key_or_said_to_be_none);
 	tcase_add_test(tc, keys_of_other_sections_are_refused);
 	tcase_add_test(tc, there_are_only_so_many_listeners);
 	suite_add_tcase(suite, tc);
