@@ -163,7 +163,8 @@ static bool answer(struct talk *k, const char *operation)
 /* Takes the first operation out of @k->in and makes its answer. False: it is none. */
 static bool perform(struct talk *k, size_t len)
 {
-	char *operation = strndup(k->in, len);
+	/* what is behind a NUL byte would be passed over, and an errno=0 be told of it */
+	char *operation = memchr(k->in, '\0', len) ? NULL : strndup(k->in, len);
 	bool ok = false;
 
 	if (operation) {

@@ -61,6 +61,19 @@ START_TEST(operations_may_come_byte_by_byte_and_several_at_once)
 }
 END_TEST
 
+/* What stands behind a NUL byte is neither read nor lost in silence. */
+START_TEST(a_nul_byte_is_no_part_of_an_operation)
+{
+	static const char set[] = "set=1\npublic_key=" KEY_B "\n\0bogus=1\n\n";
+	int fd = uapi_connect();
+
+	ck_assert_int_eq(send(fd, set, sizeof(set) - 1, MSG_NOSIGNAL), sizeof(set) - 1);
+	ck_assert_str_eq(uapi_answer(fd), "closed");
+	ck_assert_ptr_null(peer(0x43));
+	close(fd);
+}
+END_TEST
+
 START_TEST(the_uapi_leaves_nothing_behind)
 {
 	enum { ROUNDS = 20 }; /* malloc keeps some of what was freed, and calls it used */
@@ -135,6 +148,7 @@ static Suite *suite(void)
 	tcase_add_test(c, operations_may_come_byte_by_byte_and_several_at_once);
 	tcase_add_test(c, the_uapi_waits_for_descriptors_without_a_busy_loop);
 	tcase_add_test(c, the_uapi_asks_the_sessions_before_it_changes_anything);
+	tcase_add_test(c, a_nul_byte_is_no_part_of_an_operation);
 	tcase_add_test(c, the_uapi_leaves_nothing_behind);
 	suite_add_tcase(s, c);
 	return s;
