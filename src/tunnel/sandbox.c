@@ -17,7 +17,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -192,6 +194,12 @@ static int add_rules(scmp_filter_ctx ctx)
 	return err;
 }
 
+/* Without CONFIG_SECCOMP_FILTER the mode is EINVAL; with it the missing filter is EFAULT (prctl(2)). */
+static bool kernel_has_filters(void)
+{
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) < 0 && errno != EINVAL;
+}
+
 static int load_filter(void)
 {
 	scmp_filter_ctx ctx = scmp.seccomp_init(SCMP_ACT_ERRNO(EPERM));
@@ -201,6 +209,8 @@ static int load_filter(void)
 		return -ENOMEM;
 	/* A binary search instead of a chain of comparisons: it runs on every system call. */
 	scmp.seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	/* else whatever the kernel says comes as ECANCELED (seccomp_load(3)) */
+	scmp.seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
 	if (getenv("WGWRAP_SANDBOX_LOG"))
 		scmp.seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);
 	err = add_rules(ctx);
@@ -279,10 +289,9 @@ int wgw_sandbox_enter(void (*say)(void *ctx, const char *warning), void *ctx)
 		say(ctx, "Landlock refused; wgwrap's processes run with seccomp alone");
 	if (SANITIZED)
 		return 0;
-	err = load_filter();
-	if (err == -EINVAL || err == -ENOSYS || err == -EOPNOTSUPP) {
+	if (!kernel_has_filters()) {
 		say(ctx, "the kernel has no seccomp filters; wgwrap's processes run without");
 		return 0;
 	}
-	return err;
+	return load_filter();
 }

@@ -8,9 +8,12 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,9 +41,12 @@
 #define SANITIZED 0
 #endif
 
+static char warned[256];
+
 static void warn(void *ctx, const char *warning)
 {
 	(void)ctx;
+	snprintf(warned, sizeof(warned), "%s", warning);
 	printf("sandbox: %s\n", warning);
 }
 
@@ -240,6 +246,33 @@ static void flags_are_set_where_there_is_no_filter(void)
 	expect(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
 }
 
+/* As a kernel without CONFIG_SECCOMP_FILTER answers, or who stands in for one. */
+static void hide_seccomp(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_SECCOMP, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog filter = {sizeof(code) / sizeof(code[0]), code};
+
+	expect(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	expect(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+}
+
+static void where_no_filter_can_be_loaded_it_is_said(void)
+{
+	hide_seccomp();
+	enter();
+	expect(strstr(warned, "no seccomp filters") != NULL);
+	expect(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
+}
+
 /* The application's listener is reached through an O_PATH descriptor. */
 static void listener_behind_a_descriptor_can_be_connected_to(void)
 {
@@ -346,6 +379,8 @@ static const struct {
 	 true},
 	{"it_cannot_be_dumped", it_cannot_be_dumped, false},
 	{"flags_are_set_where_there_is_no_filter", flags_are_set_where_there_is_no_filter, false},
+	{"where_no_filter_can_be_loaded_it_is_said", where_no_filter_can_be_loaded_it_is_said,
+	 true},
 	{"listener_behind_a_descriptor_can_be_connected_to",
 	 listener_behind_a_descriptor_can_be_connected_to, false},
 	{"daily_work_goes_on", daily_work_goes_on, false},
